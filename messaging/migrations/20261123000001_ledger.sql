@@ -1,0 +1,179 @@
+-- migrate:up
+
+-- A WhatsApp sender: a number behind a gateway, with its pace, limits and sending hours.
+create table devices (
+    id               text primary key,
+    gateway          text        not null,
+    gateway_options  jsonb       not null default '{}',
+    min_delay        double precision not null default 5,   -- seconds between two sends, at least
+    max_delay        double precision not null default 15,  -- seconds between two slots, at most
+    daily_limit      integer,                               -- sends per local day; null: no limit
+    opens_at         time,                                  -- sending hours, local; null: always open
+    closes_at        time,
+    time_zone        text        not null default 'UTC',    -- IANA name
+    status           text        not null default 'active',
+    status_reason    text,
+    next_slot_at     timestamptz not null default '-infinity',  -- the first moment nobody has reserved yet
+    last_send_at     timestamptz not null default '-infinity',  -- the later of the last claim and the last settle
+    in_flight_until  timestamptz not null default '-infinity',  -- while later than now, an attempt may be at the gateway
+    limit_day        date,                                  -- the local day that limit_used counts
+    limit_used       integer     not null default 0,
+    created_at       timestamptz not null default now(),
+    constraint devices_status check (status in ('active', 'paused')),
+    constraint devices_delays check (min_delay >= 0 and max_delay >= min_delay),
+    constraint devices_limit check (daily_limit is null or daily_limit > 0),
+    constraint devices_hours check ((opens_at is null) = (closes_at is null) and opens_at is distinct from closes_at)
+);
+
+create table leads (
+    id             bigint generated always as identity primary key,
+    phone          text        not null,
+    name           text        not null default '',
+    niches         text[]      not null default '{}',   -- upper case, no repeats
+    triggers       text[]      not null default '{}',   -- upper case, no repeats
+    target_status  text        not null default 'prospect',
+    device_id      text references devices (id),
+    time_zone      text,                                -- null: the sequence's or campaign's
+    attributes     jsonb       not null default '{}',   -- columns Drumbeat does not know, string to string
+    created_at     timestamptz not null default now(),
+    updated_at     timestamptz not null default now(),
+    constraint leads_phone_unique unique (phone),
+    constraint leads_phone_e164 check (phone ~ '^\+[1-9][0-9]{1,14}$'),
+    constraint leads_target_status check (target_status in ('prospect', 'customer'))
+);
+create index leads_triggers on leads using gin (triggers);
+create index leads_niches on leads using gin (niches);
+
+create table sequences (
+    id             bigint generated always as identity primary key,
+    name           text        not null constraint sequences_name_unique unique,
+    trigger        text,
+    next_trigger   text,
+    time_zone      text        not null default 'UTC',
+    skip_weekends  boolean     not null default false,
+    device_id      text references devices (id),        -- for leads that own no device
+    status         text        not null default 'active',
+    revision       integer     not null default 1,      -- counts edits; a contact's plan names the one it was made with
+    created_at     timestamptz not null default now(),
+    updated_at     timestamptz not null default now(),
+    constraint sequences_status check (status in ('active', 'paused'))
+);
+create unique index sequences_trigger_unique on sequences (trigger) where trigger is not null;
+
+create table sequence_steps (
+    id            bigint generated always as identity primary key,
+    sequence_id   bigint      not null references sequences (id),
+    key           text        not null,                 -- the step's id in the file; never given to another step
+    position      integer     not null,
+    day           integer,                              -- day N, counted from 1
+    at_time       time,                                 -- local; null: the time of day of the first send
+    after         interval,                             -- or: so long after the previous step
+    text          text        not null default '',
+    image_url     text,
+    removed_at    timestamptz,                          -- kept for the messages it carried
+    constraint sequence_steps_key_unique unique (sequence_id, key),
+    constraint sequence_steps_when check ((day is null) <> (after is null) and (at_time is null or day is not null)),
+    constraint sequence_steps_day check (day >= 1),
+    constraint sequence_steps_content check (text <> '' or image_url is not null)
+);
+create unique index sequence_steps_position on sequence_steps (sequence_id, position) where removed_at is null;
+
+-- One contact in one sequence. The unique constraint outlives Temporal's retention of the workflow.
+create table sequence_contacts (
+    id             bigint generated always as identity primary key,
+    sequence_id    bigint      not null references sequences (id),
+    lead_id        bigint      not null references leads (id),
+    phone          text        not null,
+    device_id      text        not null references devices (id),
+    status         text        not null default 'active',
+    reason         text,
+    workflow_id    text        not null,
+    run_id         text        not null,                -- the first run of the workflow that owns this row
+    timeline       jsonb       not null,                -- messaging.calendar.Timeline
+    plan_revision  integer     not null,                -- the sequence's revision that next_due_at follows from
+    next_step_id   bigint references sequence_steps (id),
+    next_due_at    timestamptz,
+    enrolled_at    timestamptz not null default now(),
+    ended_at       timestamptz,
+    constraint sequence_contacts_unique unique (sequence_id, phone),
+    constraint sequence_contacts_status check (status in ('active', 'completed', 'stopped', 'opted_out')),
+    constraint sequence_contacts_ended check ((status = 'active') = (ended_at is null))
+);
+create index sequence_contacts_phone on sequence_contacts (phone);
+create index sequence_contacts_active on sequence_contacts (sequence_id, id) where status = 'active';
+
+create table campaigns (
+    id             bigint generated always as identity primary key,
+    name           text        not null constraint campaigns_name_unique unique,
+    title          text        not null default '',
+    niche          text,
+    target_status  text        not null default 'all',
+    device_ids     text[],
+    text           text        not null default '',
+    image_url      text,
+    scheduled_at   timestamp,                           -- wall time in time_zone
+    time_zone      text        not null default 'UTC',  -- IANA name, or 'recipient'
+    min_delay      double precision,
+    max_delay      double precision,
+    status         text        not null default 'draft',
+    created_at     timestamptz not null default now(),
+    started_at     timestamptz,
+    ended_at       timestamptz,
+    constraint campaigns_status check (status in ('draft', 'scheduled', 'running', 'paused', 'cancelled', 'finished')),
+    constraint campaigns_target check (target_status in ('prospect', 'customer', 'all')),
+    constraint campaigns_content check (text <> '' or image_url is not null)
+);
+
+-- The ledger: one row for one message, for ever.
+create table broadcast_messages (
+    id                    uuid primary key,             -- uuid5 of the message's key: the same in every attempt
+    sequence_stepid       bigint references sequence_steps (id),
+    sequence_contact_id   bigint references sequence_contacts (id),
+    campaign_id           bigint references campaigns (id),
+    lead_id               bigint      not null references leads (id),
+    recipient_phone       text        not null,
+    device_id             text        not null references devices (id),
+    status                text        not null default 'pending',
+    due_at                timestamptz not null,
+    slot_at               timestamptz,                  -- the moment reserved on the device
+    attempts              integer     not null default 0,
+    processing_worker_id  text,                         -- the token of the attempt that holds the claim
+    claimed_at            timestamptz,
+    content               text,                         -- the text as rendered and sent
+    image_url             text,
+    gateway_message_id    text,
+    reason                text,                         -- why it failed, waits, or was never sent
+    sent_at               timestamptz,
+    delivered_at          timestamptz,
+    read_at               timestamptz,
+    created_at            timestamptz not null default now(),
+    updated_at            timestamptz not null default now(),
+    constraint unique_sequence_message unique (sequence_stepid, recipient_phone, device_id),
+    constraint unique_campaign_message unique (campaign_id, recipient_phone, device_id),
+    constraint broadcast_messages_of_one check ((sequence_stepid is null) <> (campaign_id is null)),
+    constraint broadcast_messages_enrollment check ((sequence_stepid is null) = (sequence_contact_id is null)),
+    constraint broadcast_messages_status check (status in
+        ('pending', 'queued', 'processing', 'sent', 'failed', 'unconfirmed', 'suppressed', 'cancelled')),
+    constraint broadcast_messages_claim check (status <> 'processing' or (processing_worker_id is not null and claimed_at is not null)),
+    constraint broadcast_messages_sent check ((status = 'sent') = (sent_at is not null))
+);
+-- Stronger than the two constraints above: at most one live message per step or campaign and phone, on any device.
+create unique index one_live_sequence_message on broadcast_messages (sequence_stepid, recipient_phone)
+    where status in ('pending', 'queued', 'processing', 'sent', 'unconfirmed');
+create unique index one_live_campaign_message on broadcast_messages (campaign_id, recipient_phone)
+    where status in ('pending', 'queued', 'processing', 'sent', 'unconfirmed');
+create index broadcast_messages_phone on broadcast_messages (recipient_phone);
+create index broadcast_messages_contact on broadcast_messages (sequence_contact_id);
+create index broadcast_messages_open on broadcast_messages (status, device_id)
+    where status in ('pending', 'queued', 'processing', 'unconfirmed');
+
+-- Who wants to hear nothing more, from any sequence, campaign or device.
+create table suppressions (
+    phone       text primary key,
+    reason      text        not null default 'opted out',
+    created_at  timestamptz not null default now()
+);
+
+-- migrate:down
+
+drop table suppressions, broadcast_messages, campaigns, sequence_contacts, sequence_steps, sequences, leads, devices;

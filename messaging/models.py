@@ -1,0 +1,156 @@
+"""The values that travel between services, workflows and activities.
+
+Pure data: this module is passed through Temporal's sandbox and must never read a clock, an environment,
+a file or a database. Every time is an aware UTC ``datetime``; every phone is E.164.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field
+
+__all__ = [
+    "Deferred",
+    "Due",
+    "Enrolled",
+    "EnrollmentEnd",
+    "EnrollmentRequest",
+    "Finished",
+    "Held",
+    "Lead",
+    "MessageStatus",
+    "Replanned",
+    "SendOutcome",
+    "Settled",
+    "StepRef",
+    "TargetStatus",
+]
+
+
+class Value(BaseModel):
+    """An immutable value that refuses fields it does not know."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class TargetStatus(StrEnum):
+    """Whether a lead has bought already."""
+
+    PROSPECT = "prospect"
+    CUSTOMER = "customer"
+
+
+class MessageStatus(StrEnum):
+    """The states of a row of the ledger; see the diagram in docs/design.md."""
+
+    PENDING = "pending"
+    QUEUED = "queued"
+    PROCESSING = "processing"
+    SENT = "sent"
+    FAILED = "failed"
+    UNCONFIRMED = "unconfirmed"
+    SUPPRESSED = "suppressed"
+    CANCELLED = "cancelled"
+
+
+class Lead(Value):
+    """A person, as a service or a file knows them. Unset fields leave what is stored as it is.
+
+    ``phone`` is E.164: build it with :func:`messaging.identity.parse_phone`.
+    """
+
+    phone: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{1,14}$")]
+    name: str = ""
+    niches: tuple[str, ...] = ()
+    triggers: tuple[str, ...] = ()
+    target_status: TargetStatus | None = None
+    device_id: str | None = None
+    time_zone: str | None = None
+    attributes: dict[str, str] = Field(default_factory=dict)
+
+
+class EnrollmentRequest(Value):
+    """The input of SequenceContactWorkflow: who enters which sequence."""
+
+    sequence: str
+    lead: Lead
+
+
+class Due(Value):
+    """The next step of a contact, and when it is due."""
+
+    step_id: int
+    step: str
+    due_at: datetime
+    when: str
+    """The due moment as a person says it, e.g. ``day 3, 10:00 Asia/Kuala_Lumpur``."""
+    revision: int
+    """The revision of the sequence that this follows from."""
+
+
+class Enrolled(Value):
+    """What came of an enrollment. ``duplicate``: another run of the workflow owns this contact."""
+
+    duplicate: bool
+    enrollment_id: int
+    device_id: str
+    next: Due | None
+
+
+class StepRef(Value):
+    """One step for one enrolled contact, as planned at one revision of the sequence."""
+
+    enrollment_id: int
+    step_id: int
+    revision: int
+
+
+class Settled(Value):
+    """The message reached a final status (or ``unconfirmed``); ``next`` is the contact's next step."""
+
+    kind: Literal["settled"] = "settled"
+    message_id: UUID
+    status: MessageStatus
+    reason: str | None = None
+    next: Due | None = None
+
+
+class Deferred(Value):
+    """Not now: come back at ``until``."""
+
+    kind: Literal["deferred"] = "deferred"
+    until: datetime
+    reason: str
+
+
+class Held(Value):
+    """Not until somebody lifts the hold; a signal will tell."""
+
+    kind: Literal["held"] = "held"
+    reason: str
+
+
+class Replanned(Value):
+    """The sequence was edited since this step was planned; ``next`` is what is due now."""
+
+    kind: Literal["replanned"] = "replanned"
+    next: Due | None
+
+
+SendOutcome = Annotated[Settled | Deferred | Held | Replanned, Field(discriminator="kind")]
+
+
+class EnrollmentEnd(Value):
+    """Ends an enrollment; ``status`` as in the table ``sequence_contacts``."""
+
+    enrollment_id: int
+    status: Literal["completed", "stopped", "opted_out"]
+    reason: str | None = None
+
+
+class Finished(Value):
+    """What follows the end of an enrollment: the sequence of ``next_trigger``, if one is active."""
+
+    follow_up: EnrollmentRequest | None

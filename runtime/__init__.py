@@ -1,0 +1,1 @@
+"""Settings, the Temporal client, the database pool, the embedded servers, telemetry."""

@@ -1,0 +1,67 @@
+"""Real servers for the tests: one PostgreSQL for the session, a database of its own for each test."""
+
+import asyncio
+import itertools
+import socket
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from messaging.database import Pool
+from runtime.database import migrate, open_pool
+from runtime.embedded.postgres import Postgres
+
+_numbers = itertools.count()
+
+
+def free_port() -> int:
+    """A loopback port that was free a moment ago."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
+    """The session's PostgreSQL server, with a migrated template database."""
+    directory: Path = tmp_path_factory.mktemp("postgres")
+    with asyncio.Runner() as runner:
+        server = Postgres(directory, port=free_port(), durable=False)
+        runner.run(server.start())
+        try:
+            runner.run(_make_template(server))
+            yield server
+        finally:
+            runner.run(server.stop())
+
+
+async def _make_template(server: Postgres) -> None:
+    connection = await asyncpg.connect(server.url("postgres"))
+    try:
+        await connection.execute("create database template_drumbeat")
+    finally:
+        await connection.close()
+    await migrate(server.url("template_drumbeat"))
+
+
+@pytest.fixture
+async def database_url(postgres: Postgres) -> AsyncIterator[str]:
+    """The URL of a new, migrated, empty database."""
+    name = f"test_{next(_numbers)}"
+    connection = await asyncpg.connect(postgres.url("postgres"))
+    try:
+        await connection.execute(f"create database {name} template template_drumbeat")
+        yield postgres.url(name)
+        await connection.execute(f"drop database {name} with (force)")
+    finally:
+        await connection.close()
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[Pool]:
+    """A connection pool on the test's own database."""
+    async with await open_pool(database_url) as opened:
+        yield opened
