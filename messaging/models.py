@@ -4,7 +4,7 @@ Pure data: this module is passed through Temporal's sandbox and must never read 
 a file or a database. Every time is an aware UTC ``datetime``; every phone is E.164.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID
@@ -15,6 +15,7 @@ __all__ = [
     "Deferred",
     "Due",
     "Enrolled",
+    "Enrolling",
     "EnrollmentEnd",
     "EnrollmentRequest",
     "Finished",
@@ -25,6 +26,9 @@ __all__ = [
     "SendOutcome",
     "Settled",
     "StepRef",
+    "SweepCursor",
+    "SweepPage",
+    "SweepTotals",
     "TargetStatus",
 ]
 
@@ -76,6 +80,15 @@ class EnrollmentRequest(Value):
 
     sequence: str
     lead: Lead
+    paused: str | None = None
+    """The reason, where the contact begins paused (or goes on paused in a new run)."""
+
+
+class Enrolling(Value):
+    """What the enroll activity is asked; ``run_id`` is the first run of the workflow, also after a continue-as-new."""
+
+    request: EnrollmentRequest
+    run_id: str
 
 
 class Due(Value):
@@ -96,6 +109,7 @@ class Enrolled(Value):
     duplicate: bool
     enrollment_id: int
     device_id: str
+    opted_out: bool
     next: Due | None
 
 
@@ -105,6 +119,8 @@ class StepRef(Value):
     enrollment_id: int
     step_id: int
     revision: int
+    phone: str
+    device_id: str
 
 
 class Settled(Value):
@@ -123,6 +139,8 @@ class Deferred(Value):
     kind: Literal["deferred"] = "deferred"
     until: datetime
     reason: str
+    wait: timedelta | None = None
+    """How long that is by the clock that decided, where it is known."""
 
 
 class Held(Value):
@@ -154,3 +172,24 @@ class Finished(Value):
     """What follows the end of an enrollment: the sequence of ``next_trigger``, if one is active."""
 
     follow_up: EnrollmentRequest | None
+
+
+class SweepCursor(Value):
+    """Where the trigger sweep goes on: after this lead and sequence. ``trigger``: only leads that bear it."""
+
+    lead_id: int = 0
+    sequence_id: int = 0
+    trigger: str | None = None
+
+
+class SweepTotals(Value):
+    """What a sweep has done."""
+
+    enrolled: int = 0
+    already_enrolled: int = 0
+
+
+class SweepPage(SweepTotals):
+    """What one page of a sweep has done, and where the next one begins; None after the last."""
+
+    next: SweepCursor | None = None

@@ -12,6 +12,8 @@ import pytest
 from messaging.database import Pool
 from runtime.database import migrate, open_pool
 from runtime.embedded.postgres import Postgres
+from tests.scenario import Scenario
+from tests.simulator_process import SimulatorProcess
 
 _numbers = itertools.count()
 
@@ -65,3 +67,20 @@ async def pool(database_url: str) -> AsyncIterator[Pool]:
     """A connection pool on the test's own database."""
     async with await open_pool(database_url) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProcess]:
+    """The session's simulated gateway; tests tell their messages apart by their devices."""
+    process = SimulatorProcess(tmp_path_factory.mktemp("simulator"))
+    process.start()
+    try:
+        yield process
+    finally:
+        process.close()
+
+
+@pytest.fixture
+def scenario(pool: Pool, simulator: SimulatorProcess) -> Scenario:
+    """An empty database, and a device's name that no other test uses."""
+    return Scenario(pool, simulator.url)

@@ -1,0 +1,67 @@
+"""The gateways that Drumbeat knows. A new one is a module here, and a line in ``KINDS``."""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from messaging.errors import InvalidInput
+from messaging.gateways.base import Gateway
+from messaging.gateways.simulated import SimulatedGateway
+
+__all__ = ["NAMES", "Gateways", "open_gateway", "validate_options"]
+
+
+class _Kind(Protocol):
+    """A gateway's class: made from its options, which it can check without being made."""
+
+    def __call__(self, options: Mapping[str, Any]) -> Gateway: ...
+
+    def check(self, options: Mapping[str, Any]) -> object: ...
+
+
+KINDS: Mapping[str, _Kind] = {
+    "simulated": SimulatedGateway,
+}
+
+NAMES: tuple[str, ...] = tuple(KINDS)
+"""What a device's gateway may be."""
+
+
+def validate_options(name: str, options: Mapping[str, Any]) -> None:
+    """Raises InvalidInput where there is no gateway of that name, or it cannot use the options."""
+    _kind(name).check(options)
+
+
+def open_gateway(name: str, options: Mapping[str, Any]) -> Gateway:
+    """A client of that gateway, for the running event loop. Raises InvalidInput. To be closed by the caller."""
+    return _kind(name)(options)
+
+
+def _kind(name: str) -> _Kind:
+    kind = KINDS.get(name)
+    if kind is None:
+        raise InvalidInput(f"there is no gateway {name!r}: choose one of {', '.join(NAMES)}")
+    return kind
+
+
+class Gateways:
+    """A worker's open gateways: one for all devices that share a gateway and its options."""
+
+    def __init__(self, simulator_url: str | None = None) -> None:
+        """``simulator_url``: where devices of the simulated gateway send that have no ``url`` of their own."""
+        self._defaults = {"simulated": {"url": simulator_url}} if simulator_url is not None else {}
+        self._open: dict[tuple[str, str], Gateway] = {}
+
+    async def of(self, name: str, options: Mapping[str, Any]) -> Gateway:
+        """The gateway, opened if it is not yet. Raises InvalidInput."""
+        complete = {**self._defaults.get(name, {}), **options}
+        key = (name, json.dumps(complete, sort_keys=True, default=str))
+        if key not in self._open:
+            self._open[key] = open_gateway(name, complete)
+        return self._open[key]
+
+    async def close(self) -> None:
+        """Closes all of them."""
+        while self._open:
+            _, gateway = self._open.popitem()
+            await gateway.close()

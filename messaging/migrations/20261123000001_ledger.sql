@@ -22,7 +22,7 @@ create table devices (
     constraint devices_status check (status in ('active', 'paused')),
     constraint devices_delays check (min_delay >= 0 and max_delay >= min_delay),
     constraint devices_limit check (daily_limit is null or daily_limit > 0),
-    constraint devices_hours check ((opens_at is null) = (closes_at is null) and opens_at is distinct from closes_at)
+    constraint devices_hours check ((opens_at is null) = (closes_at is null) and (opens_at is null or opens_at <> closes_at))
 );
 
 create table leads (

@@ -1,0 +1,153 @@
+"""The activities of one enrolled contact: enroll, send a step, plan anew, skip, finish."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
+from uuid import uuid4
+
+from temporalio import activity
+from temporalio.exceptions import ApplicationError
+
+from messaging.database import Pool
+from messaging.dispatch import Attempt, Dispatcher, LostClaim
+from messaging.enrollments import Enrollments, after_settling
+from messaging.errors import DrumbeatError
+from messaging.gateways import Gateways
+from messaging.identity import sequence_message_id
+from messaging.ledger import Claim, ContactPosition, Ledger, Replan, SettledAlready
+from messaging.models import (
+    Deferred,
+    Due,
+    Enrolled,
+    Enrolling,
+    EnrollmentEnd,
+    Finished,
+    Held,
+    Replanned,
+    SendOutcome,
+    Settled,
+    StepRef,
+)
+
+__all__ = ["Clock", "SequenceActivities", "database_clock"]
+
+Clock = Callable[[], Awaitable[datetime | None]]
+"""Tells the present; None means: let the database say."""
+
+SHORT_WAIT = timedelta(seconds=1)
+"""A slot so near is waited for in the activity: a durable timer would cost more than it keeps safe."""
+
+
+WORKER = f"{socket.gethostname()}:{os.getpid()}"
+"""Names the process in the ledger's claims."""
+
+
+async def database_clock() -> datetime | None:
+    """The clock of production: the one clock that all workers share."""
+    return None
+
+
+class SequenceActivities:
+    """One instance for a worker; its tasks share the pool and the gateways' connections."""
+
+    def __init__(self, pool: Pool, gateways: Gateways, clock: Clock = database_clock) -> None:
+        self._enrollments = Enrollments(pool)
+        self._ledger = Ledger(pool)
+        self._dispatcher = Dispatcher(self._ledger, gateways)
+        self._clock = clock
+
+    @activity.defn
+    async def enroll(self, enrolling: Enrolling) -> Enrolled:
+        """Stores the lead and the enrollment; a repeated attempt gets the same answer, another run a duplicate's."""
+        workflow_id = activity.info().workflow_id
+        assert workflow_id is not None, "only workflows enroll"
+        try:
+            return await self._enrollments.enroll(
+                enrolling.request,
+                workflow_id=workflow_id,
+                run_id=enrolling.run_id,
+                now=await self._clock(),
+            )
+        except DrumbeatError as error:
+            raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from error
+
+    @activity.defn
+    async def send_step(self, ref: StepRef) -> SendOutcome:
+        """Sends one step's message, or says when or why not. Safe to repeat, whatever happened to the last attempt."""
+        outcome = await self._send_once(ref)
+        if isinstance(outcome, Deferred) and outcome.wait is not None and outcome.wait <= SHORT_WAIT:
+            await asyncio.sleep(max(outcome.wait.total_seconds(), 0))
+            outcome = await self._send_once(ref)
+        return outcome
+
+    @activity.defn
+    async def plan_step(self, enrollment_id: int) -> Due | None:
+        """What comes next for a contact, by the sequence as it is now."""
+        return await self._enrollments.plan(enrollment_id, now=await self._clock())
+
+    @activity.defn
+    async def skip_step(self, ref: StepRef) -> Due | None:
+        """Leaves a step out; answers what comes next."""
+        return await self._enrollments.skip(ref.enrollment_id, ref.step_id, now=await self._clock())
+
+    @activity.defn
+    async def finish(self, end: EnrollmentEnd) -> Finished:
+        """Ends the enrollment; answers what the contact is to be enrolled into next."""
+        return await self._enrollments.finish(end, now=await self._clock())
+
+    async def _send_once(self, ref: StepRef) -> SendOutcome:
+        message_id = sequence_message_id(ref.step_id, ref.phone, ref.device_id)
+        attempt = Attempt(message_id, f"{WORKER}/{uuid4().hex}")
+        answer = await self._ledger.claim_step(
+            enrollment_id=ref.enrollment_id,
+            step_id=ref.step_id,
+            revision=ref.revision,
+            message_id=message_id,
+            token=attempt.token,
+            now=await self._clock(),
+        )
+        match answer:
+            case Deferred() | Held():
+                return answer
+            case Replan():
+                return Replanned(
+                    next=await self._enrollments.plan(ref.enrollment_id, now=await self._clock())
+                )
+            case SettledAlready():
+                return await self._settled_before(ref, attempt, answer)
+            case Claim():
+                return await self._send_claimed(attempt, answer)
+
+    async def _send_claimed(self, attempt: Attempt, claim: Claim) -> SendOutcome:
+        position = claim.enrollment
+        assert position is not None
+        plan = await self._enrollments.plan_of(position.sequence_id, position.plan_revision)
+        planned_at = position.next_due_at or claim.due_at
+        next_due: Due | None = None
+
+        def after(done_at: datetime) -> ContactPosition | None:
+            nonlocal next_due
+            contact, next_due = after_settling(
+                plan, position.timeline, claim.step, planned_at, done_at, claim.hours
+            )
+            return contact
+
+        try:
+            outcome = await self._dispatcher.carry_out(attempt, claim, after)
+        except LostClaim:
+            # Whoever has it now knows better; ask again.
+            return Deferred(until=claim.now, reason="another attempt took the message over")
+        return outcome.model_copy(update={"next": next_due}) if isinstance(outcome, Settled) else outcome
+
+    async def _settled_before(self, ref: StepRef, attempt: Attempt, answer: SettledAlready) -> Settled:
+        """An earlier attempt settled the message, and its word was lost on the way here."""
+        return Settled(
+            message_id=attempt.message_id,
+            status=answer.status,
+            reason=answer.reason,
+            next=await self._enrollments.move_past(
+                ref.enrollment_id, ref.step_id, answer.sent_at, now=await self._clock()
+            ),
+        )

@@ -1,0 +1,357 @@
+"""Enrollments: one contact in one sequence, and where it stands.
+
+The row of ``sequence_contacts`` belongs to the first run of one workflow. Another run that finds it, be it years
+later, ends as a duplicate and sends nothing. Times are aware UTC.
+"""
+
+from collections import OrderedDict
+from datetime import datetime
+from typing import NamedTuple
+
+from messaging.calendar import Plan, Scheduled, Timeline, advance, begin, describe, next_due
+from messaging.database import Connection, Pool, Record
+from messaging.errors import Conflict, NotFound
+from messaging.identity import sequence_message_id
+from messaging.leads import upsert_lead
+from messaging.ledger import ContactPosition
+from messaging.models import Due, Enrolled, EnrollmentEnd, EnrollmentRequest, Finished, Lead
+from messaging.sending_hours import SendingHours
+from messaging.sequences import load_plan
+
+__all__ = ["Contact", "Enrollments", "after_settling"]
+
+
+class Contact(NamedTuple):
+    """An enrollment with the plan that it follows now."""
+
+    enrollment_id: int
+    phone: str
+    device_id: str
+    status: str
+    plan: Plan
+    timeline: Timeline
+    step_id: int | None
+    step: str | None
+    due_at: datetime | None
+    hours: SendingHours
+    now: datetime
+
+
+class Plans:
+    """The plans in use, by sequence and revision: a revision never changes, so it is read once."""
+
+    def __init__(self, pool: Pool, *, size: int = 256) -> None:
+        self._pool = pool
+        self._size = size
+        self._known: OrderedDict[tuple[int, int], Plan] = OrderedDict()
+
+    async def of(self, sequence_id: int, revision: int) -> Plan:
+        """The plan of that revision, or of a later one where it was edited again in the meantime."""
+        key = (sequence_id, revision)
+        if key not in self._known:
+            async with self._pool.acquire() as connection:
+                plan = await load_plan(connection, sequence_id)
+            self._known[(sequence_id, plan.revision)] = plan
+            while len(self._known) > self._size:
+                self._known.popitem(last=False)
+            return plan
+        return self._known[key]
+
+
+class Enrollments:
+    """Begins, plans and ends enrollments. Safe to share between tasks."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._plans = Plans(pool)
+
+    async def enroll(
+        self, request: EnrollmentRequest, *, workflow_id: str, run_id: str, now: datetime | None
+    ) -> Enrolled:
+        """Stores the lead, records the enrollment and consumes the sequence's trigger, all or nothing.
+
+        Raises NotFound where there is no such sequence and Conflict where no device can be told.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            sequence = await connection.fetchrow(
+                "select id, name, trigger, device_id, revision, coalesce($2, clock_timestamp()) as now"
+                " from sequences where name = $1",
+                request.sequence,
+                now,
+            )
+            if sequence is None:
+                raise NotFound(
+                    f"there is no sequence {request.sequence!r}: create it with 'sequence apply FILE.yaml'"
+                )
+            lead_id = await upsert_lead(connection, request.lead)
+            existing = await self._row(connection, sequence["id"], request.lead.phone)
+            if existing is None:
+                existing = await self._insert(connection, sequence, lead_id, workflow_id, run_id)
+            if sequence["trigger"]:
+                await connection.execute(
+                    "update leads set triggers = array_remove(triggers, $2), updated_at = $3"
+                    " where id = $1 and $2 = any(triggers)",
+                    lead_id,
+                    sequence["trigger"],
+                    sequence["now"],
+                )
+        duplicate = existing["run_id"] != run_id
+        due = None
+        if not duplicate and existing["status"] == "active":
+            due = await self.plan(existing["id"], now=now)
+        return Enrolled(
+            duplicate=duplicate,
+            enrollment_id=existing["id"],
+            device_id=existing["device_id"],
+            opted_out=existing["status"] == "opted_out",
+            next=due,
+        )
+
+    async def plan(self, enrollment_id: int, *, now: datetime | None) -> Due | None:
+        """Plans anew what comes next, by the sequence as it is now, and stores it.
+
+        Messages that wait for a slot of a step which is no longer part of the sequence are cancelled.
+        """
+        contact = await self.load(enrollment_id, now=now)
+        if contact.status != "active":
+            return None
+        scheduled = next_due(contact.plan, contact.timeline, contact.now)
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "update broadcast_messages m set status = 'cancelled', slot_at = null, updated_at = $2,"
+                " reason = 'the step was removed from the sequence'"
+                " from sequence_steps s where m.sequence_contact_id = $1 and m.status in ('pending', 'queued')"
+                " and s.id = m.sequence_stepid and s.removed_at is not null",
+                enrollment_id,
+                contact.now,
+            )
+            await self._store(connection, enrollment_id, _position(contact.plan, contact.timeline, scheduled))
+        return _due(contact.plan, contact.timeline, scheduled)
+
+    async def move_past(
+        self, enrollment_id: int, step_id: int, done_at: datetime | None, *, now: datetime | None
+    ) -> Due | None:
+        """What comes after a step that was settled at ``done_at`` (None: now), whoever settled it."""
+        contact = await self.load(enrollment_id, now=now)
+        current = contact.step_id == step_id and contact.status == "active"
+        if current and contact.step is not None and contact.due_at is not None:
+            position, _ = after_settling(
+                contact.plan,
+                contact.timeline,
+                contact.step,
+                contact.due_at,
+                done_at or contact.now,
+                contact.hours,
+            )
+            async with self._pool.acquire() as connection:
+                await self._store(connection, enrollment_id, position)
+        return await self.plan(enrollment_id, now=now)
+
+    async def skip(self, enrollment_id: int, step_id: int, *, now: datetime | None) -> Due | None:
+        """Leaves one step out, with a row in the ledger that says so; answers what comes next."""
+        contact = await self.load(enrollment_id, now=now)
+        if contact.step_id != step_id or contact.step is None or contact.due_at is None:
+            return await self.plan(enrollment_id, now=now)
+        position, due = after_settling(
+            contact.plan,
+            contact.timeline,
+            contact.step,
+            contact.due_at,
+            max(contact.now, contact.due_at),
+            contact.hours,
+        )
+        async with self._pool.acquire() as connection, connection.transaction():
+            await connection.execute(
+                "insert into broadcast_messages as m (id, sequence_stepid, sequence_contact_id, lead_id,"
+                " recipient_phone, device_id, due_at, status, reason)"
+                " select $1, $2, id, lead_id, phone, device_id, $4, 'cancelled', 'skipped by an operator'"
+                " from sequence_contacts where id = $3"
+                " on conflict (id) do update set status = 'cancelled', reason = excluded.reason, slot_at = null"
+                " where m.status in ('pending', 'queued')",
+                sequence_message_id(step_id, contact.phone, contact.device_id),
+                step_id,
+                enrollment_id,
+                contact.due_at,
+            )
+            await self._store(connection, enrollment_id, position)
+        return due
+
+    async def finish(self, end: EnrollmentEnd, *, now: datetime | None) -> Finished:
+        """Ends an enrollment and cancels what it still has waiting; ending it again changes nothing.
+
+        A completed one passes the lead on: it bears ``next_trigger`` from now on, and is to be enrolled into the
+        active sequence of that trigger, if there is one that it has not been through.
+        """
+        async with self._pool.acquire() as connection, connection.transaction():
+            row = await connection.fetchrow(
+                "update sequence_contacts set status = $2, reason = $3, next_step_id = null, next_due_at = null,"
+                " ended_at = coalesce($4, clock_timestamp())"
+                " where id = $1 and status = 'active' returning id",
+                end.enrollment_id,
+                end.status,
+                end.reason,
+                now,
+            )
+            if row is not None:
+                await connection.execute(
+                    "update broadcast_messages set status = $3, reason = $2, slot_at = null,"
+                    " updated_at = clock_timestamp()"
+                    " where sequence_contact_id = $1 and status in ('pending', 'queued')",
+                    end.enrollment_id,
+                    end.reason or end.status,
+                    "suppressed" if end.status == "opted_out" else "cancelled",
+                )
+            if end.status != "completed":
+                return Finished(follow_up=None)
+            return await self._follow_up(connection, end.enrollment_id)
+
+    async def load(self, enrollment_id: int, *, now: datetime | None) -> Contact:
+        """The enrollment as stored, with the present plan of its sequence."""
+        row = await self._pool.fetchrow(
+            "select c.*, s.revision, t.key as step, d.opens_at, d.closes_at, d.time_zone,"
+            " coalesce($2, clock_timestamp()) as now"
+            " from sequence_contacts c join sequences s on s.id = c.sequence_id join devices d on d.id = c.device_id"
+            " left join sequence_steps t on t.id = c.next_step_id where c.id = $1",
+            enrollment_id,
+            now,
+        )
+        if row is None:
+            raise NotFound(f"there is no enrollment {enrollment_id}")
+        return Contact(
+            enrollment_id=enrollment_id,
+            phone=row["phone"],
+            device_id=row["device_id"],
+            status=row["status"],
+            plan=await self._plans.of(row["sequence_id"], row["revision"]),
+            timeline=Timeline.model_validate(row["timeline"]),
+            step_id=row["next_step_id"],
+            step=row["step"],
+            hours=SendingHours(
+                opens_at=row["opens_at"], closes_at=row["closes_at"], time_zone=row["time_zone"]
+            ),
+            due_at=row["next_due_at"],
+            now=row["now"],
+        )
+
+    async def plan_of(self, sequence_id: int, revision: int) -> Plan:
+        """The plan of a sequence at a revision (or a later one)."""
+        return await self._plans.of(sequence_id, revision)
+
+    @staticmethod
+    async def _row(connection: Connection, sequence_id: int, phone: str) -> Record | None:
+        return await connection.fetchrow(
+            "select id, run_id, status, device_id from sequence_contacts"
+            " where sequence_id = $1 and phone = $2",
+            sequence_id,
+            phone,
+        )
+
+    async def _insert(
+        self, connection: Connection, sequence: Record, lead_id: int, workflow_id: str, run_id: str
+    ) -> Record:
+        lead = await connection.fetchrow(
+            "select phone, time_zone, coalesce(device_id, $2,"
+            " (select min(id) from devices having count(*) = 1)) as device_id,"
+            " exists (select from suppressions where phone = leads.phone) as opted_out from leads where id = $1",
+            lead_id,
+            sequence["device_id"],
+        )
+        assert lead is not None
+        if lead["device_id"] is None:
+            raise Conflict(
+                f"{lead['phone']} has no device to be written to from: import the lead with '--device',"
+                f" or give the sequence {sequence['name']!r} a 'device'"
+            )
+        plan = await load_plan(connection, sequence["id"])
+        timeline = begin(plan, lead["time_zone"], sequence["now"])
+        position = _position(plan, timeline, next_due(plan, timeline, sequence["now"]))
+        await connection.execute(
+            "insert into sequence_contacts (sequence_id, lead_id, phone, device_id, workflow_id, run_id,"
+            " timeline, plan_revision, next_step_id, next_due_at, enrolled_at, status, ended_at, reason)"
+            " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
+            " on conflict (sequence_id, phone) do nothing",
+            sequence["id"],
+            lead_id,
+            lead["phone"],
+            lead["device_id"],
+            workflow_id,
+            run_id,
+            position.timeline.model_dump(mode="json"),
+            position.plan_revision,
+            *((None, None) if lead["opted_out"] else (position.next_step_id, position.next_due_at)),
+            sequence["now"],
+            *(
+                ("opted_out", sequence["now"], "the recipient had opted out")
+                if lead["opted_out"]
+                else ("active", None, None)
+            ),
+        )
+        # What stands there now is ours, or that of a run that was faster.
+        row = await self._row(connection, sequence["id"], lead["phone"])
+        assert row is not None
+        return row
+
+    @staticmethod
+    async def _store(connection: Connection, enrollment_id: int, position: ContactPosition) -> None:
+        await connection.execute(
+            "update sequence_contacts set timeline = $2, next_step_id = $3, next_due_at = $4,"
+            " plan_revision = $5 where id = $1 and status = 'active'",
+            enrollment_id,
+            position.timeline.model_dump(mode="json"),
+            position.next_step_id,
+            position.next_due_at,
+            position.plan_revision,
+        )
+
+    @staticmethod
+    async def _follow_up(connection: Connection, enrollment_id: int) -> Finished:
+        row = await connection.fetchrow(
+            "select l.id, l.phone, l.name, s.next_trigger, f.name as follow_up"
+            " from sequence_contacts c join leads l on l.id = c.lead_id join sequences s on s.id = c.sequence_id"
+            " left join sequences f on f.trigger = s.next_trigger"
+            " where c.id = $1 and c.status = 'completed' and s.next_trigger is not null and not exists"
+            " (select from sequence_contacts o where o.sequence_id = f.id and o.phone = c.phone)",
+            enrollment_id,
+        )
+        if row is None:
+            return Finished(follow_up=None)
+        await connection.execute(
+            "update leads set triggers = array_append(triggers, $2), updated_at = clock_timestamp()"
+            " where id = $1 and not $2 = any(triggers)",
+            row["id"],
+            row["next_trigger"],
+        )
+        if row["follow_up"] is None:
+            return Finished(follow_up=None)
+        lead = Lead(phone=row["phone"], name=row["name"])
+        return Finished(follow_up=EnrollmentRequest(sequence=row["follow_up"], lead=lead))
+
+
+def after_settling(
+    plan: Plan, timeline: Timeline, step: str, planned_at: datetime, done_at: datetime, hours: SendingHours
+) -> tuple[ContactPosition, Due | None]:
+    """Where a contact stands after a step (its key) was settled at ``done_at``, and what comes next."""
+    moved = advance(plan, timeline, step, planned_at, done_at, hours)
+    scheduled = next_due(plan, moved, done_at)
+    return _position(plan, moved, scheduled), _due(plan, moved, scheduled)
+
+
+def _position(plan: Plan, timeline: Timeline, scheduled: Scheduled | None) -> ContactPosition:
+    return ContactPosition(
+        timeline=timeline,
+        next_step_id=scheduled.step.id if scheduled else None,
+        next_due_at=scheduled.due_at if scheduled else None,
+        plan_revision=plan.revision,
+    )
+
+
+def _due(plan: Plan, timeline: Timeline, scheduled: Scheduled | None) -> Due | None:
+    if scheduled is None:
+        return None
+    return Due(
+        step_id=scheduled.step.id,
+        step=scheduled.step.key,
+        due_at=scheduled.due_at,
+        when=describe(timeline, scheduled),
+        revision=plan.revision,
+    )

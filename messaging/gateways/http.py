@@ -1,0 +1,193 @@
+"""HTTP as gateways need it: every failure says whether the request may have reached the other side."""
+
+import asyncio
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from messaging.gateways.base import MaybeAccepted, NotAccepted
+from messaging.models import Value
+
+__all__ = ["Answer", "HttpClient", "one_line"]
+
+CONNECTIONS = 500
+"""Requests in flight at most; more wait for a connection, which counts as not accepted when it takes too long."""
+
+CONNECT_TIMEOUT = 5.0
+"""Seconds to get a connection, within the timeout of the request."""
+
+KEEP_ALIVE = 4.0
+"""Seconds for which an idle connection is kept. Many servers close theirs after five; a request that meets the close
+would leave its message in doubt."""
+
+LONGEST_RETRY_AFTER = 86_400.0
+"""Seconds; a gateway that asks for more is asked again after a day."""
+
+LONGEST_WORDS = 500
+
+
+class Answer(Value):
+    """A complete answer. ``content``: its JSON, None where it is none. ``retry_after``: seconds, where it says."""
+
+    status: int
+    content: Any
+    retry_after: float | None
+
+
+class _Progress:
+    """How far one request came. ``sent`` is set before its first byte can leave."""
+
+    def __init__(self) -> None:
+        self.sent = False
+
+
+class _NoAnswer(Exception):
+    def __init__(self, why: str, *, sent: bool) -> None:
+        super().__init__(why)
+        self.sent = sent
+
+
+class HttpClient:
+    """The connections to one gateway. To be made inside a running event loop; safe for many tasks at once."""
+
+    def __init__(self, what: str, url: str) -> None:
+        """``what`` names the gateway in errors; ``url`` is its address, without a slash at the end."""
+        self._url = url
+        parts = urlsplit(url)
+        self.name = f"{what} at {parts.hostname}" + (f":{parts.port}" if parts.port else "")
+        trace = aiohttp.TraceConfig()
+        trace.on_request_headers_sent.append(_note_sent)
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEP_ALIVE),
+            trace_configs=[trace],
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._session.close()
+
+    async def request(self, method: str, path: str, *, timeout: float, **request: Any) -> Answer:
+        """The answer, whatever it says, within ``timeout`` seconds. ``request``: as aiohttp takes it.
+
+        A POST goes out once: aiohttp repeats, after a connection that was closed, only methods that are idempotent
+        by themselves, and redirects are not followed. Raises NotAccepted where no byte can have gone out, and
+        MaybeAccepted where some may have and there is no complete answer.
+        """
+        try:
+            return await self._exchange(method, path, timeout, request)
+        except _NoAnswer as error:
+            if error.sent:
+                raise self.maybe(str(error)) from error
+            raise NotAccepted(f"{self.name} cannot be reached: {error}") from error
+
+    async def ask(self, path: str, query: Mapping[str, str], *, timeout: float) -> Answer:
+        """The answer to a question, within ``timeout`` seconds. Raises NotAccepted where there is none."""
+        try:
+            return await self._exchange("GET", path, timeout, {"params": query})
+        except _NoAnswer as error:
+            raise NotAccepted(f"{self.name} could not be asked: {error}") from error
+
+    async def _exchange(self, method: str, path: str, timeout: float, request: Mapping[str, Any]) -> Answer:
+        await _notice_closed_connections()
+        progress = _Progress()
+        limits = aiohttp.ClientTimeout(
+            total=timeout, connect=min(CONNECT_TIMEOUT, timeout), ceil_threshold=math.inf
+        )
+        try:
+            async with self._session.request(
+                method,
+                self._url + path,
+                timeout=limits,
+                allow_redirects=False,
+                trace_request_ctx=progress,
+                **request,
+            ) as answer:
+                content = _json(await answer.read())
+                return Answer(status=answer.status, content=content, retry_after=_retry_after(answer))
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            raise _NoAnswer(_why(error), sent=progress.sent) from error
+
+    def maybe(self, why: str) -> MaybeAccepted:
+        """The error for a message in doubt."""
+        return MaybeAccepted(f"{self.name} may have accepted the message: {why}")
+
+
+async def _notice_closed_connections() -> None:
+    """Lets the event loop see which kept connections the other side has closed by now.
+
+    A request over one of those would leave its message in doubt, for no reason. The first turn of the loop reads from
+    the sockets, the second one acts on it.
+    """
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+
+
+async def _note_sent(session: aiohttp.ClientSession, context: SimpleNamespace, parameters: object) -> None:
+    del session, parameters
+    context.trace_request_ctx.sent = True
+
+
+def one_line(text: str) -> str:
+    """A gateway's words, fit for a list of errors."""
+    return " ".join(text.split())[:LONGEST_WORDS]
+
+
+def _json(raw: bytes) -> Any:
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "its name is not known"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiohttp.ServerDisconnectedError):
+        return "it closed the connection without an answer"
+    cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
+    if isinstance(cause, ConnectionRefusedError):
+        return "it refuses connections"
+    if isinstance(cause, OSError) and cause.strerror:
+        return cause.strerror
+    return one_line(str(cause)) or type(cause).__name__
+
+
+def _retry_after(answer: aiohttp.ClientResponse) -> float | None:
+    """Seconds to wait, from a number or an HTTP date (RFC 9110, 10.2.3), or None where it says nothing usable."""
+    told = answer.headers.get("Retry-After")
+    if told is None:
+        return None
+    try:
+        seconds = float(told)
+    except ValueError:
+        try:
+            seconds = (_date(told) - _now_by(answer)).total_seconds()
+        except ValueError:
+            return None
+    if math.isnan(seconds):
+        return None
+    return min(max(seconds, 0.0), LONGEST_RETRY_AFTER)
+
+
+def _date(text: str) -> datetime:
+    moment = parsedate_to_datetime(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _now_by(answer: aiohttp.ClientResponse) -> datetime:
+    """The present by the server's own clock where it tells: ours may differ."""
+    told = answer.headers.get("Date")
+    try:
+        return _date(told) if told else datetime.now(UTC)
+    except ValueError:
+        return datetime.now(UTC)

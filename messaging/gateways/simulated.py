@@ -1,0 +1,159 @@
+"""The simulated gateway of ``python -m simulator``; its API is described in docs/simulator.md."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import UUID
+
+from pydantic import ValidationError, field_validator
+
+from messaging.errors import InvalidInput
+from messaging.gateways.base import (
+    Accepted,
+    GatewayError,
+    NotAccepted,
+    OutgoingMessage,
+    Recovery,
+    Refused,
+)
+from messaging.gateways.http import Answer, HttpClient, one_line
+from messaging.models import Value
+
+__all__ = ["SimulatedGateway"]
+
+ASK_TIMEOUT = 10.0
+"""Seconds for a question: capabilities, look-up."""
+
+NOT_THE_GATEWAY = ("unknown_path", "wrong_method")
+"""Its error codes for what is no endpoint of its: not about the message, but about our address for it."""
+
+
+class Options(Value):
+    """A device's options. ``url``: where the gateway listens, e.g. ``http://127.0.0.1:8055``."""
+
+    url: str | None = None
+
+    @field_validator("url")
+    @classmethod
+    def _http(cls, url: str | None) -> str | None:
+        if url is None:
+            return None
+        parts = urlsplit(url)
+        try:
+            usable = (
+                parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port)
+            )
+        except ValueError:
+            usable = False
+        if not usable or parts.query or parts.fragment or any(character.isspace() for character in url):
+            raise ValueError(f"{url!r} is not an address like http://127.0.0.1:8055")
+        return url.rstrip("/")
+
+
+class SimulatedGateway:
+    """The client of a simulated gateway. To be made inside a running event loop; safe for many tasks at once."""
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        """Raises InvalidInput where the options have no usable ``url``."""
+        url = self.check(options).url
+        if url is None:
+            raise InvalidInput("the simulated gateway has no address: give the device the option 'url'")
+        self._client = HttpClient("the simulated gateway", url)
+
+    @staticmethod
+    def check(options: Mapping[str, Any]) -> Options:
+        """The options, understood. Raises InvalidInput."""
+        try:
+            return Options.model_validate(dict(options))
+        except ValidationError as invalid:
+            problem = invalid.errors(include_url=False)[0]
+            where = ".".join(str(part) for part in problem["loc"])
+            what = problem["msg"].removeprefix("Value error, ")
+            if problem["type"] == "extra_forbidden":
+                what = "unknown option; the simulated gateway knows 'url'"
+            raise InvalidInput(f"gateway option {where}: {what}") from None
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.close()
+
+    async def send(self, message: OutgoingMessage, *, timeout: float) -> Accepted:
+        """See :class:`messaging.gateways.base.Gateway`."""
+        body = {"device": message.device_id, "to": message.phone, "text": message.text}
+        if message.image_url is not None:
+            body["image_url"] = message.image_url
+        headers = {"Idempotency-Key": str(message.message_id)}
+        answer = await self._client.request(
+            "POST", "/v1/messages", timeout=timeout, json=body, headers=headers
+        )
+        if not 200 <= answer.status < 300:
+            raise self._rejection(answer)
+        accepted = _accepted(answer.content)
+        if accepted is None:
+            raise self._client.maybe(f"it answered {answer.status} with no message ID")
+        return accepted
+
+    async def recovery(self, device_id: str) -> Recovery:
+        """Asks the gateway each time: what it honours is its own affair, and may change."""
+        content = await self._ask("/v1/capabilities", {"device": device_id})
+        if content.get("idempotency") is True:
+            return Recovery.RESEND
+        return Recovery.LOOK_UP if content.get("lookup") is True else Recovery.NONE
+
+    async def look_up(self, device_id: str, message_id: UUID) -> Accepted | None:
+        """See :class:`messaging.gateways.base.Gateway`."""
+        content = await self._ask("/v1/messages", {"device": device_id, "key": str(message_id)})
+        if _code(content) == "unknown_message":
+            return None
+        accepted = _accepted(content)
+        if accepted is None:
+            raise NotAccepted(f"{self._client.name} answered a look-up with something that is none")
+        return accepted
+
+    async def _ask(self, path: str, query: dict[str, str]) -> dict[str, Any]:
+        """A question's answer. Nothing is sent by it, so whatever goes wrong is NotAccepted."""
+        answer = await self._client.ask(path, query, timeout=ASK_TIMEOUT)
+        content = answer.content
+        if isinstance(content, dict) and (answer.status == 200 or _code(content) == "unknown_message"):
+            return content
+        raise NotAccepted(
+            f"{self._client.name} could not be asked: it answered {_words(answer)}",
+            retry_after=answer.retry_after,
+        )
+
+    def _rejection(self, answer: Answer) -> GatewayError:
+        """What an answer other than a yes means."""
+        said = f"{self._client.name} answered {_words(answer)}"
+        if answer.status in (429, 503):
+            return NotAccepted(said, retry_after=answer.retry_after)
+        if answer.status >= 500:
+            return self._client.maybe(f"it answered {_words(answer)}")
+        code = _code(answer.content)
+        if 400 <= answer.status < 500 and code is not None and code not in NOT_THE_GATEWAY:
+            return Refused(f"{self._client.name} refused the message: {_words(answer)}")
+        # What answers there is not the gateway's endpoint. Once the address is mended the message can be sent.
+        return NotAccepted(f"{said}; is its address right?")
+
+
+def _accepted(content: Any) -> Accepted | None:
+    identifier = content.get("id") if isinstance(content, dict) else None
+    if not isinstance(identifier, str) or not identifier:
+        return None
+    return Accepted(gateway_message_id=identifier)
+
+
+def _error(content: Any) -> dict[str, Any]:
+    error = content.get("error") if isinstance(content, dict) else None
+    return error if isinstance(error, dict) else {}
+
+
+def _code(content: Any) -> str | None:
+    code = _error(content).get("code")
+    return code if isinstance(code, str) else None
+
+
+def _words(answer: Answer) -> str:
+    """The status and what the gateway says, in one line."""
+    words = one_line(str(_error(answer.content).get("message") or ""))
+    code = _code(answer.content)
+    return " ".join(filter(None, (str(answer.status), words, code and f"({code})")))

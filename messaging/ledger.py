@@ -1,0 +1,206 @@
+"""The ledger: who may send a message now, and what came of it.
+
+The rules stand in the database (migrations, ``claim_message`` and its companions), where each is one transaction and
+one round trip. This module gives their answers types. Times are aware UTC.
+"""
+
+from datetime import datetime, timedelta
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from messaging.calendar import Timeline
+from messaging.database import Pool
+from messaging.models import Deferred, Held, Lead, MessageStatus
+from messaging.sending_hours import SendingHours
+
+__all__ = [
+    "CALL_GRACE",
+    "CALL_TIMEOUT",
+    "CLAIM_LIFETIME",
+    "Claim",
+    "ContactPosition",
+    "Ledger",
+    "Position",
+    "Replan",
+    "SettledAlready",
+    "StepAnswer",
+]
+
+CALL_GRACE = timedelta(seconds=3)
+"""How long after its claim an attempt may begin its call to the gateway; then it gives the claim back."""
+
+CALL_TIMEOUT = timedelta(seconds=10)
+"""How long an attempt waits for the gateway's answer."""
+
+CLAIM_LIFETIME = CALL_GRACE + CALL_TIMEOUT + timedelta(seconds=2)
+"""How long after its claim an attempt may still be at the gateway; later, another one takes the message over."""
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Position(_Answer):
+    """Where an enrolled contact stands, as stored."""
+
+    sequence_id: int
+    plan_revision: int
+    timeline: Timeline
+    next_step_id: int | None
+    next_due_at: datetime | None
+
+
+class Claim(_Answer):
+    """The attempt holds the message and may go to the gateway."""
+
+    outcome: Literal["claimed", "taken_over"]
+    device: str
+    gateway: str
+    options: dict[str, Any]
+    attempts: int
+    now: datetime
+    due_at: datetime
+    must_not_send: bool
+    hours: SendingHours
+    step: str
+    template: str
+    image_url: str | None
+    lead: Lead
+    enrollment: Position | None = None
+
+
+class SettledAlready(_Answer):
+    """The message has reached its end before."""
+
+    outcome: Literal["settled"]
+    status: MessageStatus
+    reason: str | None = None
+    sent_at: datetime | None = None
+    enrollment: Position | None = None
+
+
+class Replan(_Answer):
+    """The sequence was edited since the step was planned."""
+
+    outcome: Literal["replanned"]
+
+
+class _DeferredAnswer(_Answer):
+    outcome: Literal["deferred"]
+    until: datetime
+    now: datetime
+    reason: str
+
+
+class _HeldAnswer(_Answer):
+    outcome: Literal["held"]
+    reason: str
+
+
+StepAnswer = Claim | SettledAlready | Replan | Deferred | Held
+
+_answers: TypeAdapter[Claim | SettledAlready | Replan | _DeferredAnswer | _HeldAnswer] = TypeAdapter(
+    Annotated[
+        Claim | SettledAlready | Replan | _DeferredAnswer | _HeldAnswer,
+        Field(discriminator="outcome"),
+    ]
+)
+
+
+class ContactPosition(BaseModel):
+    """What a settled step changes of its enrollment."""
+
+    model_config = ConfigDict(frozen=True)
+
+    timeline: Timeline
+    next_step_id: int | None
+    next_due_at: datetime | None
+    plan_revision: int
+
+
+class Ledger:
+    """Claims, settles and gives back messages. Safe to share between tasks."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def claim_step(
+        self,
+        *,
+        enrollment_id: int,
+        step_id: int,
+        revision: int,
+        message_id: UUID,
+        token: str,
+        now: datetime | None = None,
+    ) -> StepAnswer:
+        """Claims one step's message for the attempt ``token``; creates the row if there is none.
+
+        ``now``: the moment to go by; None for the database's clock.
+        """
+        answer = _answers.validate_python(
+            await self._pool.fetchval(
+                "select claim_step($1, $2, $3, $4, $5, $6, $7, $8)",
+                enrollment_id,
+                step_id,
+                revision,
+                message_id,
+                token,
+                CLAIM_LIFETIME,
+                CALL_GRACE,
+                now,
+            )
+        )
+        match answer:
+            case _DeferredAnswer():
+                return Deferred(until=answer.until, reason=answer.reason, wait=answer.until - answer.now)
+            case _HeldAnswer():
+                return Held(reason=answer.reason)
+            case _:
+                return answer
+
+    async def settle(
+        self,
+        message_id: UUID,
+        token: str,
+        status: MessageStatus,
+        at: datetime,
+        *,
+        gateway_message_id: str | None = None,
+        reason: str | None = None,
+        content: str | None = None,
+        image_url: str | None = None,
+        contact: ContactPosition | None = None,
+    ) -> bool:
+        """Records what came of the attempt; False if it does not hold the message any more."""
+        settled: bool = await self._pool.fetchval(
+            "select settle_message($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            message_id,
+            token,
+            status.value,
+            at,
+            gateway_message_id,
+            reason,
+            content,
+            image_url,
+            contact.model_dump(mode="json") if contact else None,
+        )
+        return settled
+
+    async def release(
+        self, message_id: UUID, token: str, reason: str, *, device_waits_until: datetime | None = None
+    ) -> bool:
+        """Gives back a claim whose message was surely not sent; False if it is not held any more."""
+        released: bool = await self._pool.fetchval(
+            "select release_message($1, $2, $3, $4)", message_id, token, reason, device_waits_until
+        )
+        return released
+
+    async def doubt(self, message_id: UUID, token: str, reason: str) -> bool:
+        """Leaves a message that may have been sent to the next attempt, which resends under the same key."""
+        doubted: bool = await self._pool.fetchval(
+            "select doubt_message($1, $2, $3)", message_id, token, reason
+        )
+        return doubted

@@ -1,0 +1,26 @@
+"""The search attributes of Drumbeat's workflows: one registry, checked when a worker starts."""
+
+from datetime import datetime
+
+from temporalio.common import SearchAttributeKey
+
+__all__ = ["ALL", "CAMPAIGN", "DEVICE", "DUE_AT", "PHONE", "SEQUENCE", "STATE", "STEP"]
+
+SEQUENCE = SearchAttributeKey.for_keyword("DrumbeatSequence")
+CAMPAIGN = SearchAttributeKey.for_keyword("DrumbeatCampaign")
+PHONE = SearchAttributeKey.for_keyword("DrumbeatPhone")
+DEVICE = SearchAttributeKey.for_keyword("DrumbeatDevice")
+STATE = SearchAttributeKey.for_keyword("DrumbeatState")
+"""What the workflow does now: scheduled, sending, waiting, held, paused, or how it ended."""
+STEP = SearchAttributeKey.for_keyword("DrumbeatStep")
+DUE_AT: SearchAttributeKey[datetime] = SearchAttributeKey.for_datetime("DrumbeatDueAt")
+
+ALL: tuple[SearchAttributeKey[str] | SearchAttributeKey[datetime], ...] = (
+    SEQUENCE,
+    CAMPAIGN,
+    PHONE,
+    DEVICE,
+    STATE,
+    STEP,
+    DUE_AT,
+)

@@ -1,0 +1,45 @@
+"""Devices, as services and operators handle them: add and change them, look at them, pause and resume them."""
+
+from messaging import devices
+from messaging.devices import AddedDevice, Device, DeviceSettings, DeviceStatus
+from messaging.models import Value
+from operations import signals
+from operations.connection import Connection
+
+__all__ = ["DeviceStatusChange", "add", "listing", "pause", "resume"]
+
+
+class DeviceStatusChange(Value):
+    """A device's status; ``changed``: whether it was another before. ``contacts_woken``: who goes on now."""
+
+    device: str
+    status: DeviceStatus
+    changed: bool
+    contacts_woken: int = 0
+
+
+async def add(connection: Connection, settings: DeviceSettings) -> AddedDevice:
+    """Creates a device, or changes the one of that ID; the same again changes nothing. Raises InvalidInput."""
+    async with (await connection.pool()).acquire() as database:
+        return await devices.add_device(database, settings)
+
+
+async def listing(connection: Connection) -> list[Device]:
+    """All devices, by ID. Credentials among their options are left out when they are written as JSON."""
+    async with (await connection.pool()).acquire() as database:
+        return await devices.list_devices(database)
+
+
+async def pause(connection: Connection, device: str, reason: str | None = None) -> DeviceStatusChange:
+    """Sends nothing more through the device until it is resumed; what is due waits. Raises NotFound."""
+    async with (await connection.pool()).acquire() as database:
+        changed = await devices.set_device_status(database, device, "paused", reason)
+    return DeviceStatusChange(device=device, status="paused", changed=changed)
+
+
+async def resume(connection: Connection, device: str) -> DeviceStatusChange:
+    """Ends the pause, and wakes those whom it held up, also if it had ended before. Raises NotFound, Unavailable."""
+    async with (await connection.pool()).acquire() as database:
+        changed = await devices.set_device_status(database, device, "active")
+    told = await signals.wake_held(connection, device=device)
+    return DeviceStatusChange(device=device, status="active", changed=changed, contacts_woken=told.contacts)

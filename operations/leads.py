@@ -1,0 +1,70 @@
+"""Leads, as services and operators handle them: import and export files, and look one up."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import BinaryIO
+
+from messaging import leads
+from messaging.errors import NotFound
+from messaging.identity import parse_phone
+from messaging.lead_export import ExportSummary, export_file
+from messaging.lead_import import ImportProgress, ImportSummary, import_file
+from messaging.leads import StoredLead
+from operations.connection import Connection
+
+__all__ = [
+    "ExportSummary",
+    "ImportProgress",
+    "ImportSummary",
+    "StoredLead",
+    "export_leads",
+    "import_leads",
+    "show_lead",
+]
+
+
+async def import_leads(
+    connection: Connection,
+    path: Path,
+    *,
+    device: str | None = None,
+    default_region: str | None = None,
+    rejects: Path | None = None,
+    progress: Callable[[ImportProgress], None] = lambda _: None,
+) -> ImportSummary:
+    """Imports a CSV file of leads, all of it or nothing; the same file again changes nothing.
+
+    See :func:`messaging.lead_import.import_file`. Raises NotFound for an unknown device and InvalidInput for a file
+    that cannot be used.
+    """
+    return await import_file(
+        await connection.pool(),
+        path,
+        device=device,
+        default_region=default_region,
+        rejects=rejects,
+        progress=progress,
+    )
+
+
+async def export_leads(
+    connection: Connection,
+    target: Path | BinaryIO,
+    *,
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> ExportSummary:
+    """Writes all leads to a CSV file (or a stream) that imports back to the same leads.
+
+    See :func:`messaging.lead_export.export_file`. Raises InvalidInput where the file cannot be written.
+    """
+    return await export_file(await connection.pool(), target, progress=progress)
+
+
+async def show_lead(connection: Connection, phone: str, *, default_region: str | None = None) -> StoredLead:
+    """The lead with this phone, in any format. Raises InvalidPhone, and NotFound if nobody has it."""
+    e164 = parse_phone(phone, default_region)
+    async with (await connection.pool()).acquire() as database:
+        lead = await leads.load_lead(database, e164)
+    if lead is None:
+        raise NotFound(f"there is no lead with the phone {e164}")
+    return lead

@@ -1,0 +1,86 @@
+"""Sequences, as services and operators handle them: apply their files, look at them, pause and resume them."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from messaging import sequences
+from messaging.models import Value
+from messaging.sequence_edits import AppliedSequence, apply_sequences
+from messaging.sequence_files import SequenceDraft, read_sequence
+from messaging.sequences import SequenceDetails, SequenceStatus, SequenceSummary
+from messaging.yaml_files import Document
+from operations import signals
+from operations.connection import Connection
+
+__all__ = ["SequenceApplied", "SequenceStatusChange", "apply", "listing", "pause", "resume", "show"]
+
+
+class SequenceApplied(AppliedSequence):
+    """What came of one file, and how many running contacts were told to plan anew."""
+
+    contacts_told: int = 0
+
+
+class SequenceStatusChange(Value):
+    """A sequence's status; ``changed``: whether it was another before. ``contacts_woken``: who goes on now."""
+
+    sequence: str
+    status: SequenceStatus
+    changed: bool
+    contacts_woken: int = 0
+
+
+async def apply(connection: Connection, files: Sequence[Path]) -> list[SequenceApplied]:
+    """Creates or edits the sequences of YAML files: all of them or, if one has a problem, none.
+
+    An edit reaches the contacts that are under way. Applying the same file again changes nothing; it tells those who
+    should have been told before, had that failed. Raises FileProblems (one line for each problem) and Unavailable.
+    """
+    drafts = [_read(file) for file in files]
+    async with (await connection.pool()).acquire() as database:
+        applied = await apply_sequences(database, drafts)
+    done = []
+    for sequence in applied:
+        told = await signals.plan_changed(connection, sequence.sequence)
+        done.append(SequenceApplied(**sequence.model_dump(), contacts_told=told.contacts))
+    return done
+
+
+def _read(file: Path) -> SequenceDraft:
+    unusable = Document(str(file))
+    try:
+        return read_sequence(file.read_text(encoding="utf-8-sig"), str(file))
+    except OSError as error:
+        unusable.note((), f"cannot be read: {error.strerror}")
+    except UnicodeDecodeError as error:
+        unusable.note((), f"is not UTF-8 in its byte {error.start:,}, save it as UTF-8")
+    return SequenceDraft(unusable, None)
+
+
+async def listing(connection: Connection) -> list[SequenceSummary]:
+    """All sequences, by name."""
+    async with (await connection.pool()).acquire() as database:
+        return await sequences.list_sequences(database)
+
+
+async def show(connection: Connection, sequence: str) -> SequenceDetails:
+    """One sequence with its steps and where its contacts stand. Raises NotFound."""
+    async with (await connection.pool()).acquire() as database:
+        return await sequences.describe_sequence(database, sequence)
+
+
+async def pause(connection: Connection, sequence: str) -> SequenceStatusChange:
+    """Holds everything that the sequence would send, from now on; nothing is lost. Raises NotFound."""
+    async with (await connection.pool()).acquire() as database:
+        changed = await sequences.set_sequence_status(database, sequence, "paused")
+    return SequenceStatusChange(sequence=sequence, status="paused", changed=changed)
+
+
+async def resume(connection: Connection, sequence: str) -> SequenceStatusChange:
+    """Ends the pause, and wakes those whom it held up, also if it had ended before. Raises NotFound, Unavailable."""
+    async with (await connection.pool()).acquire() as database:
+        changed = await sequences.set_sequence_status(database, sequence, "active")
+    told = await signals.wake_held(connection, sequence=sequence)
+    return SequenceStatusChange(
+        sequence=sequence, status="active", changed=changed, contacts_woken=told.contacts
+    )

@@ -1,0 +1,131 @@
+"""Tells running workflows what they could not know: that their plan is old, or that what held them up is over.
+
+Whom to tell is read from PostgreSQL, which knows it exactly. Few are signalled one by one. Many are left to a batch
+operation of Temporal, which goes on by itself; as its index of workflows lags a little, those who came to be in the
+last minute are told one by one all the same. Telling somebody twice is harmless.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import timedelta
+from uuid import uuid4
+
+from temporalio.api.batch.v1 import BatchOperationSignal
+from temporalio.api.workflowservice.v1 import StartBatchOperationRequest
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from messaging.errors import Unavailable
+from messaging.models import Value
+from operations.connection import Connection
+
+__all__ = ["ONE_BY_ONE", "Told", "plan_changed", "wake_held"]
+
+ONE_BY_ONE = 500
+"""Up to so many are signalled one by one: a second or two."""
+
+AT_ONCE = 16
+"""Signals on the wire at a time."""
+
+BATCH_PATIENCE = 30.0
+"""Seconds to wait for another batch operation to end; a namespace has one at a time by default."""
+
+LAG = timedelta(minutes=1)
+"""After this long a workflow is surely in the index that a batch operation works from."""
+
+_STALE = """
+    select c.workflow_id, c.enrolled_at > clock_timestamp() - $2::interval as recent
+      from sequence_contacts c join sequences s on s.id = c.sequence_id
+     where s.name = $1 and c.status = 'active' and c.plan_revision < s.revision
+"""
+
+# Due, and without a moment to come at which it is looked at again.
+_HELD = """
+    select distinct c.workflow_id, m.updated_at > clock_timestamp() - $3::interval as recent
+      from broadcast_messages m join sequence_contacts c on c.id = m.sequence_contact_id
+      join sequences s on s.id = c.sequence_id
+     where m.status in ('pending', 'queued') and (m.slot_at is null or m.slot_at <= clock_timestamp())
+       and c.status = 'active' and ($1::text is null or s.name = $1) and ($2::text is null or m.device_id = $2)
+"""
+
+
+class Told(Value):
+    """Whom a signal was for. ``batch``: the ID of the batch operation that delivers it, if there were many."""
+
+    contacts: int
+    batch: str | None = None
+
+
+async def plan_changed(connection: Connection, sequence: str) -> Told:
+    """Has every contact that follows an old revision of the sequence plan anew. Raises Unavailable."""
+    rows = await (await connection.pool()).fetch(_STALE, sequence, LAG)
+    query = f'DrumbeatSequence = "{sequence}" and ExecutionStatus = "Running"'
+    reason = f"sequence {sequence} was edited"
+    return await _tell(connection, [tuple(row) for row in rows], "plan_changed", query, reason)
+
+
+async def wake_held(
+    connection: Connection, *, sequence: str | None = None, device: str | None = None
+) -> Told:
+    """Wakes the contacts that a paused sequence or device held up. Raises Unavailable."""
+    assert (sequence is None) != (device is None), "either a sequence or a device"
+    rows = await (await connection.pool()).fetch(_HELD, sequence, device, LAG)
+    which = f'DrumbeatSequence = "{sequence}"' if sequence else f'DrumbeatDevice = "{device}"'
+    query = f'{which} and DrumbeatState = "held" and ExecutionStatus = "Running"'
+    reason = f"{f'sequence {sequence}' if sequence else f'device {device}'} was resumed"
+    return await _tell(connection, [tuple(row) for row in rows], "wake", query, reason)
+
+
+async def _tell(
+    connection: Connection, workflows: Sequence[tuple[str, bool]], signal: str, query: str, reason: str
+) -> Told:
+    count = len(workflows)
+    try:
+        if count <= ONE_BY_ONE:
+            await _signal_each(connection.temporal, [workflow_id for workflow_id, _ in workflows], signal)
+            return Told(contacts=count)
+        batch = await _start_batch(connection.temporal, signal, query, reason)
+        await _signal_each(
+            connection.temporal, [workflow_id for workflow_id, recent in workflows if recent], signal
+        )
+    except RPCError as error:
+        raise Unavailable(
+            f"{reason}, but Temporal could not tell its running workflows ({error.message}): give the command again"
+        ) from error
+    return Told(contacts=count, batch=batch)
+
+
+async def _signal_each(client: Client, workflow_ids: Sequence[str], signal: str) -> None:
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def tell(workflow_id: str) -> None:
+        async with gate:
+            try:
+                await client.get_workflow_handle(workflow_id).signal(signal)
+            except RPCError as error:
+                # It ended since.
+                if error.status is not RPCStatusCode.NOT_FOUND:
+                    raise
+
+    await asyncio.gather(*(tell(workflow_id) for workflow_id in workflow_ids))
+
+
+async def _start_batch(client: Client, signal: str, query: str, reason: str) -> str:
+    request = StartBatchOperationRequest(
+        namespace=client.namespace,
+        job_id=str(uuid4()),
+        visibility_query=query,
+        reason=reason,
+        signal_operation=BatchOperationSignal(signal=signal, identity=client.identity),
+    )
+    deadline = asyncio.get_running_loop().time() + BATCH_PATIENCE
+    while True:
+        try:
+            await client.workflow_service.start_batch_operation(request)
+        except RPCError as error:
+            busy = error.status is RPCStatusCode.RESOURCE_EXHAUSTED
+            if not busy or asyncio.get_running_loop().time() > deadline:
+                raise
+            await asyncio.sleep(1)
+        else:
+            return request.job_id

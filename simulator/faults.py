@@ -1,0 +1,258 @@
+"""What goes wrong, where, and how often."""
+
+import json
+import random
+import sqlite3
+import time
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
+
+from simulator.store import Store
+
+__all__ = [
+    "Drop",
+    "Fail",
+    "Fault",
+    "Faults",
+    "Garble",
+    "Hang",
+    "Latency",
+    "Offline",
+    "Plan",
+    "RateLimit",
+    "Refuse",
+    "Terminal",
+]
+
+Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+
+
+class Anywhere(BaseModel):
+    """What every fault has: where it holds, and how often and how long.
+
+    ``device`` and ``phone`` narrow it down; without them it holds for all. ``on``: sends, reads (look-ups and
+    capabilities) or all. ``probability`` is drawn for each request; ``count`` requests are hit and then it is over;
+    it ends ``for_seconds`` after it was set.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    kind: str
+    id: int | None = None
+    device: str | None = None
+    phone: str | None = None
+    on: Literal["send", "read", "all"] = "send"
+    probability: Annotated[float, Field(gt=0, le=1)] = 1.0
+    count: Annotated[int, Field(ge=1)] | None = None
+    for_seconds: Seconds | None = None
+    until: float | None = None
+    """Unix time of its end; set by the gateway from ``for_seconds``."""
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether it holds for all devices and phones."""
+        return self.device is None and self.phone is None
+
+    def told(self) -> str:
+        """Which it is and where, for a person, e.g. ``rate limit for sales-1``."""
+        where = " to ".join(part for part in (self.device, self.phone) if part is not None)
+        return self.kind.replace("_", " ") + (f" for {where}" if where else "")
+
+
+class Latency(Anywhere):
+    """The gateway takes ``seconds``, or between ``seconds`` and ``to_seconds``, before it accepts, or after."""
+
+    kind: Literal["latency"]
+    seconds: Seconds
+    to_seconds: Seconds | None = None
+    after_accepting: bool = False
+
+    def draw(self) -> float:
+        """How long this time, in seconds."""
+        return random.uniform(self.seconds, self.to_seconds if self.to_seconds is not None else self.seconds)  # noqa: S311
+
+
+class Refuse(Anywhere):
+    """A permanent no."""
+
+    kind: Literal["refuse"]
+    status: Annotated[int, Field(ge=400, lt=500)] = 422
+    code: str = "recipient_unavailable"
+    reason: str = "The recipient is not on WhatsApp."
+
+
+class RateLimit(Anywhere):
+    """429; ``retry_after`` seconds, told as a number or as an HTTP date."""
+
+    kind: Literal["rate_limit"]
+    retry_after: Seconds | None = 5
+    as_date: bool = False
+
+
+class Fail(Anywhere):
+    """An error of the gateway's own, before or after it accepted the message."""
+
+    kind: Literal["fail"]
+    status: Annotated[int, Field(ge=500, lt=600)] = 500
+    after_accepting: bool = False
+
+
+class Drop(Anywhere):
+    """The connection is closed without an answer."""
+
+    kind: Literal["drop"]
+    after_accepting: bool = False
+
+
+class Hang(Anywhere):
+    """No answer: until the client gives up, or for ``seconds``, after which the connection is closed."""
+
+    kind: Literal["hang"]
+    seconds: Seconds | None = None
+    after_accepting: bool = False
+
+
+class Garble(Anywhere):
+    """200 with a body that means nothing, after the message was accepted."""
+
+    kind: Literal["garble"]
+    after_accepting: Literal[True] = True
+
+
+class Offline(Anywhere):
+    """Everywhere: connections are refused. For a device or a phone: 503, not accepted."""
+
+    kind: Literal["offline"]
+    on: Literal["send", "read", "all"] = "all"
+
+    @model_validator(mode="after")
+    def _all_or_nothing(self) -> "Offline":
+        if self.everywhere and (self.probability < 1 or self.count is not None or self.on != "all"):
+            raise ValueError(
+                "'offline' for all devices takes no probability, count or 'on': nobody can connect"
+            )
+        return self
+
+
+Terminal = Refuse | RateLimit | Fail | Drop | Hang | Garble | Offline
+Fault = Annotated[Latency | Terminal, Field(discriminator="kind")]
+ONE: TypeAdapter[Latency | Terminal] = TypeAdapter(Fault)
+
+
+class Plan:
+    """What happens to one request: so much delay, and at most one fault that ends it."""
+
+    def __init__(
+        self, before: float, after: float, fault: Terminal | None, acting: list[Latency | Terminal]
+    ) -> None:
+        self.before = before
+        self.after = after
+        self.fault = fault
+        self.text = json.dumps([_short(fault) for fault in acting]) if acting else None
+        """The faults that act, as the log keeps them."""
+        self.counted = any(fault.count is not None for fault in acting)
+        """Whether this used up one of a fault's counted requests: then ``Faults.save`` is due."""
+
+
+class Faults:
+    """The faults in force. They outlive a restart, but for "offline" everywhere: who starts a gateway wants it up."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        stored = [
+            ONE.validate_json(row["fault"]) for row in store.read_now("select fault from faults order by id")
+        ]
+        self._faults = [fault for fault in stored if not _closes(fault)]
+        self._next = 1 + max((fault.id or 0 for fault in stored), default=0)
+
+    def current(self) -> list[Latency | Terminal]:
+        """Those in force, oldest first."""
+        now = time.time()
+        self._faults = [fault for fault in self._faults if fault.until is None or fault.until > now]
+        return list(self._faults)
+
+    def offline_until(self) -> float | None:
+        """When the gateway can be reached again, in Unix time; infinity when nothing says so, None when it can now."""
+        ends = [fault.until or float("inf") for fault in self.current() if _closes(fault)]
+        return max(ends, default=None)
+
+    async def add(self, fault: Latency | Terminal) -> Latency | Terminal:
+        """Puts one more in force; the fault with its number."""
+        until = None if fault.for_seconds is None else time.time() + fault.for_seconds
+        fault = fault.model_copy(update={"id": self._next, "until": until})
+        self._next += 1
+        self._faults.append(fault)
+        await self.save()
+        return fault
+
+    async def replace(self, faults: list[Latency | Terminal]) -> None:
+        """Puts these in force and no others."""
+        self._faults = []
+        for fault in faults:
+            await self.add(fault)
+        await self.save()
+
+    async def remove(
+        self, *, number: int | None = None, device: str | None = None, phone: str | None = None
+    ) -> int:
+        """Ends the fault of that number, or those of a device or a phone, or all; how many."""
+
+        def ends(fault: Anywhere) -> bool:
+            wanted = ((number, fault.id), (device, fault.device), (phone, fault.phone))
+            return all(value is None or value == own for value, own in wanted)
+
+        before = self.current()
+        self._faults = [fault for fault in before if not ends(fault)]
+        await self.save()
+        return len(before) - len(self._faults)
+
+    def plan(self, on: Literal["send", "read"], device: str | None, phone: str | None) -> Plan:
+        """Draws what happens to a request. Delays add up; of the others the most particular acts, then the oldest."""
+        fitting = [
+            fault
+            for fault in self.current()
+            if fault.on in (on, "all")
+            and (fault.device is None or fault.device == device)
+            and (fault.phone is None or fault.phone == phone)
+        ]
+        fitting.sort(key=lambda fault: (fault.phone is None, fault.device is None))
+        before = after = 0.0
+        acting: list[Latency | Terminal] = []
+        terminal: Terminal | None = None
+        for fault in fitting:
+            if terminal is not None and not isinstance(fault, Latency):
+                continue
+            if fault.probability < 1 and random.random() >= fault.probability:  # noqa: S311
+                continue
+            acting.append(fault)
+            if not isinstance(fault, Latency):
+                terminal = fault
+            elif fault.after_accepting:
+                after += fault.draw()
+            else:
+                before += fault.draw()
+        plan = Plan(before, after, terminal, acting)
+        for fault in acting:
+            if fault.count is not None:
+                fault.count -= 1
+        self._faults = [fault for fault in self._faults if fault.count != 0]
+        return plan
+
+    async def save(self) -> None:
+        """Stores those in force, and what is left of the counted ones."""
+        rows = [(fault.id, fault.model_dump_json()) for fault in self.current()]
+
+        def work(connection: sqlite3.Connection) -> None:
+            connection.execute("delete from faults")
+            connection.executemany("insert into faults values (?, ?)", rows)
+
+        await self._store.write(work)
+
+
+def _closes(fault: Anywhere) -> bool:
+    return isinstance(fault, Offline) and fault.everywhere
+
+
+def _short(fault: Latency | Terminal) -> dict[str, Any]:
+    return fault.model_dump(exclude_defaults=True, exclude={"until", "count", "for_seconds"})

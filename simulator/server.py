@@ -1,0 +1,144 @@
+"""The process's two listening ports.
+
+The main port is where clients send to; while the fault "offline" holds it is really closed, so that connections are
+refused. The control port serves the same and always stays open, so that there is a way back.
+"""
+
+import asyncio
+import contextlib
+import signal
+import socket
+import time
+from collections.abc import Iterator
+
+import uvicorn
+from starlette.applications import Starlette
+
+from simulator.connections import Connection
+from simulator.gateway import Gateway
+
+__all__ = ["Server", "bind"]
+
+BACKLOG = 2048
+KEEP_ALIVE = 75
+"""Seconds; longer than clients keep an idle connection, so that it is never us who close one that is being used."""
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound socket that does not listen yet: connections to it are refused. Raises OSError."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind((host, port))
+    except BaseException:
+        bound.close()
+        raise
+    return bound
+
+
+class Server(uvicorn.Server):
+    """uvicorn, with a main port that opens and closes while it runs."""
+
+    def __init__(self, app: Starlette, gateway: Gateway, main: socket.socket, control: socket.socket) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http=Connection,
+                ws="none",
+                lifespan="off",
+                loop="asyncio",
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=KEEP_ALIVE,
+                timeout_graceful_shutdown=10,
+                backlog=BACKLOG,
+            )
+        )
+        self._gateway = gateway
+        self._waiting = main
+        self._host, self._port = main.getsockname()[:2]
+        self._control = control
+        self._main: asyncio.Server | None = None
+        self._change = asyncio.Lock()
+        self._return: asyncio.TimerHandle | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        gateway.follow = self.follow
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Opens both ports."""
+        del sockets
+        await super().startup([self._control])
+        await self.follow(None)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Lets requests that hang or wait go, and closes everything."""
+        self._gateway.stopping.set()
+        if self._return is not None:
+            self._return.cancel()
+        if self._main is None:
+            self._waiting.close()
+        await super().shutdown(sockets)
+
+    async def follow(self, spare: object) -> None:
+        """Opens or closes the main port as the faults say. Connections to a port that closes are cut, but ``spare``."""
+        async with self._change:
+            until = self._gateway.faults.offline_until()
+            if self._return is not None:
+                self._return.cancel()
+                self._return = None
+            if until is None:
+                await self._open()
+                return
+            await self._close(spare)
+            if until != float("inf"):
+                self._return = asyncio.get_running_loop().call_later(
+                    max(until - time.time(), 0) + 0.01, self._come_back
+                )
+
+    def _come_back(self) -> None:
+        task = asyncio.create_task(self.follow(None))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _open(self) -> None:
+        if self._main is not None:
+            return
+        self._main = await asyncio.get_running_loop().create_server(
+            lambda: Connection(self.config, self.server_state, self.lifespan.state),
+            sock=self._waiting,
+            backlog=BACKLOG,
+        )
+        self.servers.append(self._main)
+
+    async def _close(self, spare: object) -> None:
+        if self._main is None:
+            return
+        self._main.close()
+        self.servers.remove(self._main)
+        self._main = None
+        # Bound and not listening: connections are refused, and nobody else can take the port meanwhile.
+        self._waiting = bind(self._host, self._port)
+        for connection in list(self.server_state.connections):
+            if (
+                isinstance(connection, Connection)
+                and connection.port == self._port
+                and connection is not spare
+            ):
+                connection.reset()
+        await asyncio.sleep(0)  # the resets go out in the loop's next turn: before whoever asked is told
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """SIGINT and SIGTERM stop the server; the process then ends by itself, with exit code 0."""
+        loop = asyncio.get_running_loop()
+        signals = (signal.SIGINT, signal.SIGTERM)
+        for number in signals:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in signals:
+                loop.remove_signal_handler(number)

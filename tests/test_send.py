@@ -1,0 +1,368 @@
+"""Every outcome of the send activity, against a real ledger and a real gateway."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import aiohttp
+import pytest
+
+from activities.sequences import SequenceActivities
+from messaging import dispatch
+from messaging.gateways import Gateways
+from messaging.gateways.base import OutgoingMessage
+from messaging.identity import sequence_message_id
+from messaging.ledger import CALL_GRACE, CLAIM_LIFETIME, Claim, Ledger
+from messaging.models import (
+    Deferred,
+    Due,
+    Enrolled,
+    Held,
+    Lead,
+    MessageStatus,
+    Replanned,
+    SendOutcome,
+    Settled,
+    StepRef,
+)
+from tests.scenario import Scenario, phone
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+SEQUENCE = """
+sequence: welcome
+steps:
+  - id: hello
+    day: 1
+    text: "Hi {{ name | default: 'friend' }}"
+  - id: more
+    after: 1h
+    text: "More"
+"""
+
+
+@dataclass
+class Contact:
+    """An enrolled contact whose clock the test turns."""
+
+    scenario: Scenario
+    gateways: Gateways
+    now: datetime = NOON
+    phone: str = phone(1)
+    enrolled: Enrolled | None = None
+    due: Due | None = None
+    activities: SequenceActivities = field(init=False)
+
+    def __post_init__(self) -> None:
+        async def clock() -> datetime:
+            return self.now
+
+        self.activities = SequenceActivities(self.scenario.pool, self.gateways, clock)
+
+    async def enroll(self, number: str | None = None, sequence: str = "welcome") -> None:
+        if number:
+            self.phone = number
+        self.enrolled = await self.scenario.enroll(sequence, self.phone, now=self.now, name="Aisha")
+        self.due = self.enrolled.next
+
+    def ref(self) -> StepRef:
+        assert self.enrolled is not None
+        assert self.due is not None
+        return StepRef(
+            enrollment_id=self.enrolled.enrollment_id,
+            step_id=self.due.step_id,
+            revision=self.due.revision,
+            phone=self.phone,
+            device_id=self.enrolled.device_id,
+        )
+
+    async def send(self) -> SendOutcome:
+        return await self.activities.send_step(self.ref())
+
+    async def claim(self) -> Claim:
+        """Claims as an attempt that dies right after would."""
+        ref = self.ref()
+        answer = await Ledger(self.scenario.pool).claim_step(
+            enrollment_id=ref.enrollment_id,
+            step_id=ref.step_id,
+            revision=ref.revision,
+            message_id=sequence_message_id(ref.step_id, ref.phone, ref.device_id),
+            token=f"dead/{uuid4().hex}",
+            now=self.now,
+        )
+        assert isinstance(answer, Claim)
+        return answer
+
+    async def message(self) -> dict[str, object]:
+        (row,) = await self.scenario.messages()
+        return row
+
+
+@pytest.fixture
+async def contact(scenario: Scenario) -> AsyncIterator[Contact]:
+    await scenario.add_device()
+    await scenario.apply(SEQUENCE)
+    gateways = Gateways()
+    contact = Contact(scenario, gateways)
+    await contact.enroll()
+    yield contact
+    await scenario.faults()
+    await gateways.close()
+
+
+async def honour(contact: Contact, *, keys: bool, look_up: bool) -> None:
+    """What the gateway is to offer to this test's device."""
+    async with (
+        aiohttp.ClientSession() as session,
+        session.put(
+            f"{contact.scenario.simulator_url}/v1/settings",
+            json={"device": contact.scenario.device, "idempotency": keys, "lookup": look_up},
+        ) as answer,
+    ):
+        assert answer.status == 200
+
+
+async def test_sent_once_however_often_it_is_asked(contact: Contact) -> None:
+    outcomes = [await contact.send() for _ in range(3)]
+    assert [o.status for o in outcomes if isinstance(o, Settled)] == [MessageStatus.SENT] * 3
+    (message,) = await contact.scenario.accepted()
+    assert (message["phone"], message["text"]) == (contact.phone, "Hi Aisha")
+    # Whoever asks again also learns what comes next.
+    assert {o.next.step for o in outcomes if isinstance(o, Settled) and o.next} == {"more"}
+    assert all(o.next and o.next.due_at >= NOON + timedelta(hours=1) for o in outcomes if isinstance(o, Settled))
+    row = await contact.message()
+    assert (row["status"], row["content"], row["gateway_message_id"]) == ("sent", "Hi Aisha", message["message_id"])
+
+
+async def test_many_attempts_at_once_send_once(contact: Contact) -> None:
+    await asyncio.gather(*(contact.send() for _ in range(20)))
+    assert len(await contact.scenario.requests()) == 1
+
+
+async def test_killed_before_the_claim_leaves_nothing_behind(contact: Contact) -> None:
+    assert await contact.scenario.messages() == []
+    assert isinstance(await contact.send(), Settled)
+
+
+@pytest.mark.parametrize("keys", [True, False])
+async def test_killed_after_the_claim(contact: Contact, keys: bool) -> None:
+    await honour(contact, keys=keys, look_up=False)
+    await contact.claim()
+    early = await contact.send()
+    assert isinstance(early, Deferred), "the other attempt may be alive"
+    assert early.until == NOON + CLAIM_LIFETIME
+    contact.now += CLAIM_LIFETIME + timedelta(seconds=1)
+    outcome = await contact.send()
+    assert isinstance(outcome, Settled)
+    # Without keys nobody knows whether the dead attempt had reached the gateway, and it is not sent blindly.
+    assert outcome.status is (MessageStatus.SENT if keys else MessageStatus.UNCONFIRMED)
+    assert len(await contact.scenario.accepted()) == (1 if keys else 0)
+
+
+@pytest.mark.parametrize(
+    ("keys", "look_up", "status"),
+    [
+        (True, True, MessageStatus.SENT),
+        (True, False, MessageStatus.SENT),
+        (False, True, MessageStatus.SENT),
+        (False, False, MessageStatus.UNCONFIRMED),
+    ],
+)
+async def test_killed_after_the_gateway_accepted(
+    contact: Contact, keys: bool, look_up: bool, status: MessageStatus
+) -> None:
+    await honour(contact, keys=keys, look_up=look_up)
+    claim = await contact.claim()
+    ref = contact.ref()
+    gateway = await contact.gateways.of(claim.gateway, claim.options)
+    await gateway.send(
+        OutgoingMessage(
+            message_id=sequence_message_id(ref.step_id, ref.phone, ref.device_id),
+            device_id=ref.device_id,
+            phone=ref.phone,
+            text="Hi Aisha",
+        ),
+        timeout=5,
+    )
+    contact.now += CLAIM_LIFETIME + timedelta(seconds=1)
+    outcome = await contact.send()
+    assert isinstance(outcome, Settled)
+    assert outcome.status is status
+    assert len(await contact.scenario.accepted()) == 1
+
+
+async def test_an_attempt_whose_claim_was_taken_records_nothing(contact: Contact) -> None:
+    ref = contact.ref()
+    message_id = sequence_message_id(ref.step_id, ref.phone, ref.device_id)
+    await contact.claim()
+    contact.now += CLAIM_LIFETIME + timedelta(seconds=1)
+    assert isinstance(await contact.send(), Settled)
+    ledger = Ledger(contact.scenario.pool)
+    assert not await ledger.settle(message_id, "dead/token", MessageStatus.FAILED, contact.now)
+    assert not await ledger.release(message_id, "dead/token", "too late")
+    assert (await contact.message())["status"] == "sent"
+
+
+async def test_an_attempt_that_was_suspended_does_not_send(
+    contact: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SIGSTOP between claim and call: the clock goes on, and the attempt has to notice."""
+    began = iter([0.0])
+    monkeypatch.setattr(
+        dispatch, "_age_now", lambda: next(began, CALL_GRACE.total_seconds() + 1)
+    )
+    outcome = await contact.send()
+    assert isinstance(outcome, Deferred)
+    assert await contact.scenario.requests() == []
+    assert (await contact.message())["status"] == "queued"
+
+
+@pytest.mark.parametrize(
+    ("fault", "keys", "status", "copies"),
+    [
+        ({"kind": "fail", "after_accepting": True, "count": 1}, True, MessageStatus.SENT, 1),
+        ({"kind": "fail", "after_accepting": True, "count": 1}, False, MessageStatus.UNCONFIRMED, 1),
+        ({"kind": "fail", "count": 1}, True, MessageStatus.SENT, 1),
+        ({"kind": "fail", "count": 1}, False, MessageStatus.UNCONFIRMED, 0),
+        ({"kind": "drop", "after_accepting": True, "count": 1}, True, MessageStatus.SENT, 1),
+        ({"kind": "drop", "after_accepting": True, "count": 1}, False, MessageStatus.UNCONFIRMED, 1),
+        ({"kind": "garble", "count": 1}, True, MessageStatus.SENT, 1),
+        ({"kind": "refuse", "count": 1}, True, MessageStatus.FAILED, 0),
+        ({"kind": "rate_limit", "retry_after": 30, "count": 1}, True, MessageStatus.SENT, 1),
+        ({"kind": "rate_limit", "retry_after": 30, "count": 1}, False, MessageStatus.SENT, 1),
+        ({"kind": "offline", "for_seconds": 1}, False, MessageStatus.SENT, 1),
+    ],
+)
+async def test_faults_of_the_gateway(
+    contact: Contact, fault: dict[str, object], keys: bool, status: MessageStatus, copies: int
+) -> None:
+    await honour(contact, keys=keys, look_up=False)
+    await contact.scenario.faults(fault)
+    outcome = await contact.send()
+    deadline = asyncio.get_running_loop().time() + 20
+    while isinstance(outcome, Deferred):
+        assert asyncio.get_running_loop().time() < deadline
+        assert outcome.reason
+        contact.now = outcome.until
+        await asyncio.sleep(0.05)
+        outcome = await contact.send()
+    assert isinstance(outcome, Settled)
+    assert outcome.status is status
+    assert len(await contact.scenario.accepted()) == copies
+    assert outcome.next is not None, "what one message came to does not end the sequence"
+    if status is not MessageStatus.SENT:
+        assert outcome.reason
+
+
+async def test_look_up_answers_for_a_lost_answer(contact: Contact) -> None:
+    await honour(contact, keys=False, look_up=True)
+    await contact.scenario.faults({"kind": "drop", "after_accepting": True, "count": 1})
+    outcome = await contact.send()
+    assert isinstance(outcome, Deferred)
+    assert (await contact.message())["status"] == "processing"
+    contact.now = outcome.until + timedelta(seconds=1)
+    outcome = await contact.send()
+    assert isinstance(outcome, Settled)
+    assert outcome.status is MessageStatus.SENT
+    assert len(await contact.scenario.accepted()) == 1
+
+
+async def test_the_gateways_wish_to_wait_holds_for_the_whole_device(contact: Contact) -> None:
+    await contact.scenario.faults({"kind": "rate_limit", "retry_after": 60, "count": 1})
+    assert isinstance(await contact.send(), Deferred)
+    other = Contact(contact.scenario, contact.gateways, now=contact.now + timedelta(seconds=5))
+    await other.enroll(phone(2))
+    outcome = await other.send()
+    assert isinstance(outcome, Deferred)
+    assert outcome.until >= NOON + timedelta(seconds=60)
+    assert "asked device" in outcome.reason
+
+
+async def test_opted_out_is_suppressed_and_never_sent(contact: Contact) -> None:
+    await contact.scenario.pool.execute("insert into suppressions (phone) values ($1)", contact.phone)
+    outcome = await contact.send()
+    assert isinstance(outcome, Settled)
+    assert outcome.status is MessageStatus.SUPPRESSED
+    assert await contact.scenario.requests() == []
+
+
+async def test_opted_out_while_in_doubt_is_not_sent_again(contact: Contact) -> None:
+    await contact.claim()
+    await contact.scenario.pool.execute("insert into suppressions (phone) values ($1)", contact.phone)
+    contact.now += CLAIM_LIFETIME + timedelta(seconds=1)
+    outcome = await contact.send()
+    assert isinstance(outcome, Settled)
+    assert outcome.status is MessageStatus.UNCONFIRMED
+    assert await contact.scenario.requests() == []
+
+
+async def test_an_edit_is_noticed_at_the_last_moment(contact: Contact) -> None:
+    edited = SEQUENCE.replace("day: 1", "after: 2h").replace("Hi {{", "Hello {{")
+    await contact.scenario.apply(edited)
+    outcome = await contact.send()
+    assert isinstance(outcome, Replanned)
+    assert outcome.next is not None
+    assert outcome.next.due_at == NOON + timedelta(hours=2)
+    contact.due, contact.now = outcome.next, outcome.next.due_at
+    assert isinstance(await contact.send(), Settled)
+    assert [m["text"] for m in await contact.scenario.accepted()] == ["Hello Aisha"]
+
+
+@pytest.mark.parametrize("what", ["device", "sequence"])
+async def test_paused_is_held_and_goes_on(contact: Contact, what: str) -> None:
+    table, key = ("devices", contact.scenario.device) if what == "device" else ("sequences", "welcome")
+    column = "id" if what == "device" else "name"
+    await contact.scenario.pool.execute(f"update {table} set status = 'paused' where {column} = $1", key)
+    outcome = await contact.send()
+    assert isinstance(outcome, Held)
+    assert "is paused" in outcome.reason
+    await contact.scenario.pool.execute(f"update {table} set status = 'active' where {column} = $1", key)
+    assert isinstance(await contact.send(), Settled)
+
+
+async def test_a_template_that_fails_is_a_failed_message_with_its_reason(contact: Contact) -> None:
+    await contact.scenario.pool.execute("update sequence_steps set text = '{{ name | divided_by: 0 }}'")
+    outcome = await contact.send()
+    assert isinstance(outcome, Settled)
+    assert outcome.status is MessageStatus.FAILED
+    assert await contact.scenario.requests() == []
+
+
+async def test_an_unreachable_gateway_is_retried_for_long_and_then_listed(
+    contact: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dispatch, "MAX_ATTEMPTS", 3)
+    await contact.scenario.pool.execute(
+        "update devices set gateway_options = $1", {"url": "http://127.0.0.1:9"}
+    )
+    outcome = await contact.send()
+    attempts = 1
+    while isinstance(outcome, Deferred):
+        assert "refused" in outcome.reason.lower()
+        contact.now = outcome.until
+        attempts += 1
+        outcome = await contact.send()
+    assert isinstance(outcome, Settled)
+    assert (outcome.status, attempts) == (MessageStatus.FAILED, 3)
+    assert outcome.reason is not None
+    assert outcome.reason.startswith("gave up after 3 attempts")
+
+
+async def test_a_failed_message_may_go_through_another_device_but_a_sent_one_may_not(contact: Contact) -> None:
+    assert isinstance(await contact.send(), Settled)
+    other = await contact.scenario.add_device(device=f"{contact.scenario.device}-b")
+    ref = contact.ref()
+    await contact.scenario.pool.execute("update sequence_contacts set device_id = $1", other)
+    answer = await contact.activities.send_step(ref.model_copy(update={"device_id": other}))
+    assert isinstance(answer, Settled)
+    assert answer.status is MessageStatus.CANCELLED
+    assert len(await contact.scenario.accepted(other)) == 0
+
+
+async def test_a_lead_is_stored_with_its_enrollment(contact: Contact) -> None:
+    row = await contact.scenario.pool.fetchrow("select name, device_id from leads where phone = $1", contact.phone)
+    assert row is not None
+    assert (row["name"], row["device_id"]) == ("Aisha", contact.scenario.device)
+    assert Lead(phone=contact.phone).name == ""

@@ -1,0 +1,50 @@
+"""What operators may ask of a running contact, and how a workflow waits while listening for it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from temporalio import workflow
+
+__all__ = ["HELD_RECHECK", "Control", "wait"]
+
+HELD_RECHECK = timedelta(hours=6)
+"""A held workflow is woken by a signal when the hold ends. Should the signal be lost, it looks again after this."""
+
+
+@dataclass
+class Control:
+    """Requests that have not been answered yet. A workflow looks at them between its steps and in every wait."""
+
+    paused: str | None = None
+    """The reason, while the contact is paused."""
+    stop: str | None = None
+    """The reason, once the contact is to be stopped."""
+    opted_out: bool = False
+    skip: bool = False
+    replan: bool = False
+    woken: bool = False
+
+    @property
+    def urgent(self) -> bool:
+        """Whether a wait must end before its time. A pause counts where nothing else is under way."""
+        return self.stop is not None or self.skip or self.replan or self.woken or self.paused is not None
+
+    @property
+    def urgent_while_paused(self) -> bool:
+        """Whether a paused contact has to look up."""
+        return self.stop is not None or self.skip or self.paused is None
+
+
+async def wait(until: datetime | None, condition: Callable[[], bool], summary: str) -> None:
+    """Sleeps durably until ``until`` (None: without end) or until ``condition`` holds.
+
+    ``summary`` names the timer in the Web UI.
+    """
+    timeout = None if until is None else max(until - workflow.now(), timedelta(0))
+    if timeout is not None and timeout <= timedelta(0):
+        return
+    try:
+        await workflow.wait_condition(condition, timeout=timeout, timeout_summary=summary)
+    except TimeoutError:
+        return

@@ -1,0 +1,52 @@
+"""The one place that waits for a device's slot and calls the send activity."""
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+from workflows.control import HELD_RECHECK, Control, wait
+
+with workflow.unsafe.imports_passed_through():
+    from messaging.models import Deferred, Held
+
+__all__ = ["QUICK", "RETRY", "SEND_TIMEOUT", "deliver"]
+
+Done = TypeVar("Done")
+
+SEND_TIMEOUT = timedelta(seconds=20)
+"""Start to close. Longer than a short wait for a slot, the grace before the call and the gateway's own timeout."""
+
+QUICK = timedelta(seconds=20)
+"""Start to close of an activity that only asks the database."""
+
+RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
+"""For ever: what fails here is a worker or a server, and both come back. Refusals are results, not errors."""
+
+
+async def deliver(
+    send: Callable[[], Awaitable[Done | Deferred | Held]],
+    control: Control,
+    show: Callable[[str, str], None],
+) -> Done | None:
+    """Sends one message: waits for its slot, for holds to end, and for the gateway to come back.
+
+    ``send`` is the send activity of one message; ``show(state, why)`` tells the Web UI what it waits for.
+    Returns what ``send`` answered once it is settled, or None when a request of ``control`` goes first.
+    """
+    while True:
+        show("sending", "")
+        control.woken = False
+        outcome = await send()
+        if isinstance(outcome, Deferred):
+            show("waiting", outcome.reason)
+            await wait(outcome.until, lambda: control.urgent, outcome.reason)
+        elif isinstance(outcome, Held):
+            show("held", outcome.reason)
+            await wait(workflow.now() + HELD_RECHECK, lambda: control.urgent, outcome.reason)
+        else:
+            return outcome
+        if control.stop is not None or control.skip or control.replan or control.paused is not None:
+            return None

@@ -1,0 +1,60 @@
+"""What an operator reads of one contact in the Temporal Web UI."""
+
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeUpdate
+
+with workflow.unsafe.imports_passed_through():
+    from messaging.models import Due, EnrollmentRequest
+    from naming import attributes
+
+__all__ = ["Display"]
+
+LISTED = {"scheduled", "held", "paused", "completed", "stopped", "opted_out"}
+"""States that the list shows. Attributes cost an event each time they change; passing states are left to the details."""
+
+
+class Display:
+    """Keeps a workflow's details, which cost nothing, and its search attributes, which cost events, up to date."""
+
+    def __init__(self, request: EnrollmentRequest) -> None:
+        self._request = request
+        self._listed: tuple[str, Due | None] | None = None
+        self.state = "enrolling"
+        self.why = ""
+
+    def show(self, state: str, why: str, due: Due | None, *, device: str) -> None:
+        """Shows who this is, which step comes when, and why it waits."""
+        self.state, self.why = state, why
+        lead = self._request.lead
+        lines = [
+            f"**{_plain(lead.name) or 'No name'}** · {lead.phone} · sequence **{self._request.sequence}**",
+            f"Device: {device}",
+            f"State: **{state}**" + (f" ({_plain(why)})" if why else ""),
+            f"Next step: **{due.step}**, {due.when}" if due else "No step is left.",
+        ]
+        workflow.set_current_details("\n\n".join(lines))
+        if state in LISTED and self._listed != (state, due):
+            self._list(state, due, device)
+
+    def _list(self, state: str, due: Due | None, device: str) -> None:
+        updates: list[SearchAttributeUpdate[Any]] = [attributes.STATE.value_set(state)]
+        before = self._listed
+        if before is None:
+            updates.append(attributes.DEVICE.value_set(device))
+        if due is not None:
+            updates += [attributes.STEP.value_set(due.step), attributes.DUE_AT.value_set(due.due_at)]
+        elif before is not None and before[1] is not None:
+            updates += [attributes.STEP.value_unset(), attributes.DUE_AT.value_unset()]
+        workflow.upsert_search_attributes(updates)
+        self._listed = (state, due)
+
+
+def _plain(text: str) -> str:
+    """Text of a stranger inside Markdown: no markup, one line."""
+    return "".join(
+        f"\\{character}" if character in r"\`*_{}[]<>()#+!|~" else character
+        for character in text
+        if character >= " "
+    )

@@ -1,0 +1,279 @@
+"""The story of one contact in one sequence."""
+
+from datetime import datetime
+from typing import Literal
+
+from temporalio import workflow
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.workflow import ParentClosePolicy
+
+from workflows.control import Control, wait
+from workflows.delivery import QUICK, RETRY, SEND_TIMEOUT, deliver
+from workflows.display import Display
+
+with workflow.unsafe.imports_passed_through():
+    from activities.sequences import SequenceActivities
+    from messaging.models import (
+        Deferred,
+        Due,
+        Enrolled,
+        Enrolling,
+        EnrollmentEnd,
+        EnrollmentRequest,
+        Held,
+        MessageStatus,
+        Replanned,
+        Settled,
+        StepRef,
+        Value,
+    )
+    from naming.contacts import contact_identity
+
+__all__ = ["ContactProgress", "ContactResult", "SequenceContactWorkflow"]
+
+Ending = Literal["completed", "stopped", "opted_out"]
+
+
+class ContactResult(Value):
+    """How a contact left the sequence. ``duplicate``: another run had it before; this one sent nothing."""
+
+    outcome: Literal["completed", "stopped", "opted_out", "duplicate"]
+    settled: int
+    """Messages that this run brought to an end, sent or not."""
+    reason: str | None = None
+
+
+class ContactProgress(Value):
+    """Where a contact stands, for the query ``progress``."""
+
+    sequence: str
+    phone: str
+    name: str
+    state: str
+    why: str
+    step: str | None
+    due_at: datetime | None
+    when: str | None
+    settled: int
+
+
+@workflow.defn
+class SequenceContactWorkflow:
+    """One enrolled contact: waits until each step is due, delivers it, and takes the next from the delivery's result."""
+
+    @workflow.init
+    def __init__(self, request: EnrollmentRequest) -> None:
+        self._request = request
+        self._control = Control(paused=request.paused)
+        self._enrolled: Enrolled | None = None
+        self._due: Due | None = None
+        self._settled = 0
+        self._display = Display(request)
+
+    @workflow.run
+    async def run(self, request: EnrollmentRequest) -> ContactResult:
+        """Enroll, deliver step after step, complete, enter the next sequence."""
+        self._enrolled = await workflow.execute_activity_method(
+            SequenceActivities.enroll,
+            Enrolling(request=request, run_id=workflow.info().first_execution_run_id),
+            start_to_close_timeout=QUICK,
+            retry_policy=RETRY,
+            summary=request.lead.name or request.lead.phone,
+        )
+        if self._enrolled.duplicate:
+            return ContactResult(
+                outcome="duplicate", settled=0, reason="this phone went through the sequence before"
+            )
+        if self._enrolled.opted_out:
+            self.opt_out()
+        self._due = self._enrolled.next
+        while self._due is not None and self._control.stop is None:
+            await self._advance(self._enrolled, self._due)
+            if workflow.info().is_continue_as_new_suggested():
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                workflow.continue_as_new(request.model_copy(update={"paused": self._control.paused}))
+        return await self._finish(self._enrolled)
+
+    async def _advance(self, enrolled: Enrolled, due: Due) -> None:
+        """Brings the contact one thing further: an operator's wish, the wait for the step, or its delivery."""
+        control = self._control
+        if control.skip:
+            control.skip = False
+            self._due = await workflow.execute_activity_method(
+                SequenceActivities.skip_step,
+                self._ref(enrolled, due),
+                start_to_close_timeout=QUICK,
+                retry_policy=RETRY,
+                summary=f"skip {due.step}",
+            )
+        elif control.paused is not None:
+            self._show("paused", control.paused)
+            await wait(None, lambda: control.urgent_while_paused, control.paused)
+        elif control.replan:
+            control.replan = False
+            self._due = await workflow.execute_activity_method(
+                SequenceActivities.plan_step,
+                enrolled.enrollment_id,
+                start_to_close_timeout=QUICK,
+                retry_policy=RETRY,
+                summary="the sequence was edited",
+            )
+        elif due.due_at > workflow.now():
+            control.woken = False
+            self._show("scheduled", due.when)
+            await wait(due.due_at, lambda: control.urgent, f"{due.step}: {due.when}")
+        else:
+            await self._deliver(enrolled, due)
+
+    async def _deliver(self, enrolled: Enrolled, due: Due) -> None:
+        """Sends the step that is due; its answer carries the step after it."""
+
+        async def send() -> Settled | Replanned | Deferred | Held:
+            return await workflow.execute_activity_method(
+                SequenceActivities.send_step,
+                self._ref(enrolled, due),
+                start_to_close_timeout=SEND_TIMEOUT,
+                retry_policy=RETRY,
+                summary=due.step,
+            )
+
+        outcome: Settled | Replanned | None = await deliver(send, self._control, self._show)
+        if outcome is None:
+            return
+        self._due = outcome.next
+        if isinstance(outcome, Settled):
+            self._settled += 1
+            if outcome.status is MessageStatus.SUPPRESSED:
+                self._control.opted_out = True
+                self._control.stop = outcome.reason or "opted out"
+
+    async def _finish(self, enrolled: Enrolled) -> ContactResult:
+        control = self._control
+        ending: Ending = "completed"
+        if control.stop is not None:
+            ending = "opted_out" if control.opted_out else "stopped"
+        finished = await workflow.execute_activity_method(
+            SequenceActivities.finish,
+            EnrollmentEnd(enrollment_id=enrolled.enrollment_id, status=ending, reason=control.stop),
+            start_to_close_timeout=QUICK,
+            retry_policy=RETRY,
+            summary=ending,
+        )
+        if finished.follow_up is not None:
+            await self._enter(finished.follow_up)
+        self._due = None
+        self._show(ending, control.stop or "")
+        await workflow.wait_condition(workflow.all_handlers_finished)
+        return ContactResult(outcome=ending, settled=self._settled, reason=control.stop)
+
+    async def _enter(self, request: EnrollmentRequest) -> None:
+        """Starts the contact in the sequence that follows this one. Having been there before is no error."""
+        identity = contact_identity(request)
+        try:
+            await workflow.start_child_workflow(
+                SequenceContactWorkflow.run,
+                request,
+                id=identity.workflow_id,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+                parent_close_policy=ParentClosePolicy.ABANDON,
+                search_attributes=identity.search_attributes,
+                static_summary=identity.summary,
+            )
+        except WorkflowAlreadyStartedError:
+            workflow.logger.info("the contact is in %s already", request.sequence)
+
+    # What operators ask for. Updates answer when the wish is noted; the run acts on it at once.
+
+    @workflow.update
+    def pause(self, reason: str) -> None:
+        """Sends nothing more until resumed; what is due in the meantime goes out afterwards, without a burst."""
+        self._control.paused = reason or "paused by an operator"
+
+    @pause.validator
+    def _may_pause(self, reason: str) -> None:  # noqa: ARG002 - a validator has its update's signature
+        self._refuse_if_over()
+        if self._control.paused is not None:
+            raise ApplicationError(f"already paused: {self._control.paused}", type="Conflict")
+
+    @workflow.update
+    def resume(self) -> None:
+        """Goes on after a pause."""
+        self._control.paused = None
+
+    @resume.validator
+    def _may_resume(self) -> None:
+        self._refuse_if_over()
+        if self._control.paused is None:
+            raise ApplicationError("the contact is not paused", type="Conflict")
+
+    @workflow.update
+    def stop(self, reason: str) -> None:
+        """Ends the enrollment; what was not sent is cancelled."""
+        self._control.stop = reason or "stopped by an operator"
+
+    @stop.validator
+    def _may_stop(self, reason: str) -> None:  # noqa: ARG002
+        self._refuse_if_over()
+
+    @workflow.update
+    def skip(self, step: str) -> None:  # noqa: ARG002 - its validator compares it
+        """Leaves the current step out. ``step`` names it, so that a late request does not skip the next one."""
+        self._control.skip = True
+
+    @skip.validator
+    def _may_skip(self, step: str) -> None:
+        self._refuse_if_over()
+        current = self._due.step if self._due else None
+        if step != current:
+            raise ApplicationError(f"the current step is {current!r}, not {step!r}", type="Conflict")
+        if self._control.skip:
+            raise ApplicationError(f"{step!r} is being skipped already", type="Conflict")
+
+    @workflow.signal
+    def plan_changed(self) -> None:
+        """The sequence was edited: plan anew. Sent in bulk."""
+        self._control.replan = True
+
+    @workflow.signal
+    def wake(self) -> None:
+        """A hold has ended: try again. Sent in bulk."""
+        self._control.woken = True
+
+    @workflow.signal
+    def opt_out(self) -> None:
+        """The recipient wants nothing more."""
+        if self._control.stop is None:
+            self._control.opted_out = True
+            self._control.stop = "the recipient opted out"
+
+    @workflow.query
+    def progress(self) -> ContactProgress:
+        """Where the contact stands."""
+        return ContactProgress(
+            sequence=self._request.sequence,
+            phone=self._request.lead.phone,
+            name=self._request.lead.name,
+            state=self._display.state,
+            why=self._display.why,
+            step=self._due.step if self._due else None,
+            due_at=self._due.due_at if self._due else None,
+            when=self._due.when if self._due else None,
+            settled=self._settled,
+        )
+
+    def _refuse_if_over(self) -> None:
+        if self._control.stop is not None or (self._enrolled is not None and self._due is None):
+            raise ApplicationError("the contact has left the sequence", type="Conflict")
+
+    def _ref(self, enrolled: Enrolled, due: Due) -> StepRef:
+        return StepRef(
+            enrollment_id=enrolled.enrollment_id,
+            step_id=due.step_id,
+            revision=due.revision,
+            phone=self._request.lead.phone,
+            device_id=enrolled.device_id,
+        )
+
+    def _show(self, state: str, why: str) -> None:
+        self._display.show(state, why, self._due, device=self._enrolled.device_id if self._enrolled else "")
