@@ -22,7 +22,8 @@ demo:  ## Run the whole story on servers of its own; Ctrl-C ends it. ARGS='--lea
 
 test:  ## Run all tests, against real servers started for them. ARGS='tests/test_x.py -k word'
 	@scripts/setup dev
-	@exec .venv/bin/python -m pytest $(ARGS)
+	@mkdir -p .tmp
+	@TMPDIR='$(CURDIR)/.tmp' exec .venv/bin/python -m pytest $(ARGS)
 
 check:  ## Formatting, lint, types, and the one-way imports
 	@scripts/setup dev
@@ -43,5 +44,5 @@ lock:  ## Pin the libraries of pyproject.toml anew (needs uv and the network)
 	@scripts/lock $(ARGS)
 
 clean:  ## Remove what can be made again: .venv, caches. The data in .drumbeat stays
-	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
-	@find . -name __pycache__ -not -path './.drumbeat/*' -prune -exec rm -rf {} +
+	@rm -rf .venv .tmp .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	@find . -name __pycache__ -prune -exec rm -rf {} +

@@ -4,20 +4,29 @@ With neither DATABASE_URL nor TEMPORAL_ADDRESS set it brings up servers of its o
 what is being sent is finished, what sleeps goes on sleeping in Temporal.
 """
 
+import asyncio
+import logging
+import signal
 from datetime import timedelta
 
 from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from activities.sequences import Clock, SequenceActivities, database_clock
+from activities.sequences import SHORT_WAIT, Clock, SequenceActivities, database_clock
 from activities.triggers import TriggerActivities
 from messaging.database import Pool
 from messaging.gateways import Gateways
+from naming import attributes
+from operations.connection import Connection, connect
+from operations.schedule import ensure_sweep
+from runtime.temporal import ensure_search_attributes
 from workflows.sequence import SequenceContactWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow
 
-__all__ = ["make_worker"]
+__all__ = ["make_worker", "work"]
+
+logger = logging.getLogger("drumbeat")
 
 GRACE = timedelta(seconds=30)
 """For running activities at shutdown: longer than the longest of them may take."""
@@ -26,10 +35,16 @@ CONCURRENT_ACTIVITIES = 100
 
 
 def make_worker(
-    client: Client, pool: Pool, gateways: Gateways, *, task_queue: str, clock: Clock = database_clock
+    client: Client,
+    pool: Pool,
+    gateways: Gateways,
+    *,
+    task_queue: str,
+    clock: Clock = database_clock,
+    short_wait: timedelta = SHORT_WAIT,
 ) -> Worker:
-    """A worker with all workflows and activities."""
-    sequences = SequenceActivities(pool, gateways, clock)
+    """A worker with all workflows and activities. ``clock`` and ``short_wait``: see SequenceActivities."""
+    sequences = SequenceActivities(pool, gateways, clock, short_wait)
     triggers = TriggerActivities(pool)
     return Worker(
         client,
@@ -52,3 +67,46 @@ def make_worker(
         graceful_shutdown_timeout=GRACE,
         max_concurrent_activities=CONCURRENT_ACTIVITIES,
     )
+
+
+async def work(connection: Connection, stop: asyncio.Event) -> None:
+    """Works until ``stop`` is set; then finishes what is being sent."""
+    await ensure_search_attributes(connection.temporal, attributes.ALL)
+    gateways = Gateways(connection.addresses.simulator_url)
+    try:
+        worker = make_worker(
+            connection.temporal,
+            await connection.pool(),
+            gateways,
+            task_queue=connection.settings.task_queue,
+        )
+        await ensure_sweep(connection)
+        async with worker:
+            logger.info("working on task queue %s", connection.settings.task_queue)
+            await stop.wait()
+            logger.info("finishing what is being sent")
+    finally:
+        await gateways.close()
+
+
+async def main() -> None:
+    """Runs until Ctrl-C or SIGTERM."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with connect(tell=logger.info) as connection:
+        addresses = connection.addresses
+        if addresses.ui_url:
+            logger.info("Temporal Web UI: %s", addresses.ui_url)
+        if addresses.simulator_url:
+            logger.info("inbox of the simulated gateway: %s", addresses.simulator_url)
+        await work(connection, stop)
+    logger.info("stopped")
+
+
+if __name__ == "__main__":
+    from cli.console import leave, run_plain
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    run_plain(main)
+    leave(0)

@@ -31,7 +31,7 @@ from messaging.models import (
     StepRef,
 )
 
-__all__ = ["Clock", "SequenceActivities", "database_clock"]
+__all__ = ["SHORT_WAIT", "Clock", "SequenceActivities", "database_clock"]
 
 Clock = Callable[[], Awaitable[datetime | None]]
 """Tells the present; None means: let the database say."""
@@ -52,11 +52,19 @@ async def database_clock() -> datetime | None:
 class SequenceActivities:
     """One instance for a worker; its tasks share the pool and the gateways' connections."""
 
-    def __init__(self, pool: Pool, gateways: Gateways, clock: Clock = database_clock) -> None:
+    def __init__(
+        self,
+        pool: Pool,
+        gateways: Gateways,
+        clock: Clock = database_clock,
+        short_wait: timedelta = SHORT_WAIT,
+    ) -> None:
+        """``short_wait`` is real time: zero where the clock is not."""
         self._enrollments = Enrollments(pool)
         self._ledger = Ledger(pool)
         self._dispatcher = Dispatcher(self._ledger, gateways)
         self._clock = clock
+        self._short_wait = short_wait
 
     @activity.defn
     async def enroll(self, enrolling: Enrolling) -> Enrolled:
@@ -77,7 +85,7 @@ class SequenceActivities:
     async def send_step(self, ref: StepRef) -> SendOutcome:
         """Sends one step's message, or says when or why not. Safe to repeat, whatever happened to the last attempt."""
         outcome = await self._send_once(ref)
-        if isinstance(outcome, Deferred) and outcome.wait is not None and outcome.wait <= SHORT_WAIT:
+        if isinstance(outcome, Deferred) and outcome.wait is not None and outcome.wait <= self._short_wait:
             await asyncio.sleep(max(outcome.wait.total_seconds(), 0))
             outcome = await self._send_once(ref)
         return outcome

@@ -28,7 +28,7 @@ from messaging.gateways.base import (
 )
 from messaging.ledger import CALL_GRACE, CALL_TIMEOUT, CLAIM_LIFETIME, Claim, ContactPosition, Ledger
 from messaging.models import Deferred, MessageStatus, Settled
-from messaging.templates import TemplateProblem, lead_variables, render
+from messaging.templates import MAX_CAPTION, MAX_TEXT, TemplateProblem, lead_variables, render
 
 __all__ = ["MAX_ATTEMPTS", "Attempt", "Dispatcher", "LostClaim"]
 
@@ -91,7 +91,8 @@ class Dispatcher:
         Raises LostClaim where the message was taken from this attempt, and database errors.
         """
         try:
-            text = render(claim.template, lead_variables(claim.lead))
+            limit = MAX_CAPTION if claim.image_url else MAX_TEXT
+            text = render(claim.template, lead_variables(claim.lead), limit=limit)
         except TemplateProblem as problem:
             if claim.outcome == "claimed":
                 return await self._settle(attempt, claim, after, MessageStatus.FAILED, reason=str(problem))

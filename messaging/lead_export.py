@@ -44,6 +44,7 @@ async def export_file(
             attributes = sorted(row["name"] for row in names)
             writer.write([*EXPORTED, *attributes])
             done = 0
+            progress(done, total)
             cursor = await connection.cursor("select * from leads order by id")
             while page := await cursor.fetch(_PAGE):
                 for row in page:
@@ -61,7 +62,7 @@ def _writer(target: Path | BinaryIO) -> Iterator[RowWriter]:
         with new_file(target) as writer:
             yield writer
     else:
-        writer = RowWriter(target)
+        writer = RowWriter(target, "the output")
         try:
             yield writer
         finally:

@@ -10,7 +10,7 @@ import io
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, NamedTuple, Self
@@ -190,21 +190,25 @@ class _Lines(Iterator[str]):
 class RowWriter:
     """Writes rows as CSV: UTF-8, CRLF at the end of a row as in RFC 4180.
 
-    Values are written as they are, also those that a spreadsheet would take for a formula.
+    Values are written as they are, also those that a spreadsheet would take for a formula. Where the stream cannot be
+    written, raises InvalidInput, which calls it ``name``; for a pipe that nobody reads, BrokenPipeError.
     """
 
-    def __init__(self, stream: BinaryIO, *, separator: str = ",", encoding: str = "utf-8") -> None:
+    def __init__(self, stream: BinaryIO, name: str, *, separator: str = ",", encoding: str = "utf-8") -> None:
+        self._name = name
         self._text = io.TextIOWrapper(stream, encoding=encoding, newline="")
         self._writer = csv.writer(self._text, delimiter=separator, lineterminator="\r\n")
 
     def write(self, cells: list[str]) -> None:
         """Adds a row."""
-        self._writer.writerow(cells)
+        with _told(self._name):
+            self._writer.writerow(cells)
 
     def detach(self) -> None:
         """Writes out what is buffered and leaves the stream open."""
-        self._text.flush()
-        self._text.detach()
+        with _told(self._name):
+            self._text.flush()
+            self._text.detach().flush()
 
 
 @contextmanager
@@ -218,15 +222,28 @@ def new_file(path: Path, *, separator: str = ",") -> Iterator[RowWriter]:
     target = path.resolve()
     special = target.exists() and not target.is_file()
     part = target if special else target.with_name(f".{target.name}.{uuid4().hex}.part")
+    with _told(str(path)):
+        stream = part.open("wb")
     try:
-        with part.open("wb") as stream:
-            writer = RowWriter(stream, separator=separator, encoding="utf-8-sig")
-            yield writer
-            writer.detach()
-        if not special:
-            part.replace(target)
-    except OSError as error:
-        raise InvalidInput(f"{path} cannot be written: {error.strerror}") from error
+        writer = RowWriter(stream, str(path), separator=separator, encoding="utf-8-sig")
+        yield writer
+        writer.detach()
+        with _told(str(path)):
+            stream.close()
+            if not special:
+                part.replace(target)
     finally:
+        with suppress(OSError):
+            stream.close()
         if not special:
             part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise  # whoever reads the other end has seen enough
+    except OSError as error:
+        raise InvalidInput(f"{name} cannot be written: {error.strerror}") from error

@@ -13,7 +13,14 @@ from messaging.identity import normalise_words
 from messaging.local_time import load_zone
 from messaging.models import Lead, TargetStatus
 
-__all__ = ["FIELD_NAMES", "attribute_name", "attribute_names", "clean_lead", "clean_text", "parse_target_status"]
+__all__ = [
+    "FIELD_NAMES",
+    "attribute_name",
+    "attribute_names",
+    "clean_lead",
+    "clean_text",
+    "parse_target_status",
+]
 
 FIELD_NAMES = frozenset(
     {

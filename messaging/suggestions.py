@@ -7,13 +7,15 @@ __all__ = ["did_you_mean"]
 
 
 def did_you_mean(word: str, choices: Iterable[str], *, nearness: float = 0.6) -> str:
-    """``did you mean 'name'?`` if a choice is near, else ``known are …``, else an empty text. Case does not count.
+    """``did you mean 'name'?`` if a choice is near or begins so, else ``known are …``, else an empty text. Case does not count.
 
     ``nearness``: from 0 (anything will do) to 1 (the same word).
     """
     known = list(choices)
     by_fold = {choice.casefold(): choice for choice in sorted(known, reverse=True)}
-    near = get_close_matches(word.casefold(), by_fold, n=1, cutoff=nearness)
-    if near:
+    near = get_close_matches(word.casefold(), by_fold, n=1, cutoff=nearness) or [
+        fold for fold in by_fold if len(word) > 2 and fold.startswith(word.casefold())
+    ]
+    if len(near) == 1:
         return f"did you mean {by_fold[near[0]]!r}?"
     return f"known are {', '.join(known)}" if known else ""

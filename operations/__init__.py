@@ -1,0 +1,1 @@
+"""What services and the command line ask of Drumbeat: typed asynchronous functions over one connection."""

@@ -8,11 +8,20 @@ from messaging.models import Value
 from messaging.sequence_edits import AppliedSequence, apply_sequences
 from messaging.sequence_files import SequenceDraft, read_sequence
 from messaging.sequences import SequenceDetails, SequenceStatus, SequenceSummary
-from messaging.yaml_files import Document
+from messaging.yaml_files import Document, FileProblems
 from operations import signals
 from operations.connection import Connection
 
-__all__ = ["SequenceApplied", "SequenceStatusChange", "apply", "listing", "pause", "resume", "show"]
+__all__ = [
+    "FileProblems",
+    "SequenceApplied",
+    "SequenceStatusChange",
+    "apply",
+    "listing",
+    "pause",
+    "resume",
+    "show",
+]
 
 
 class SequenceApplied(AppliedSequence):

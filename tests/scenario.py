@@ -76,9 +76,7 @@ class Scenario:
 
     async def accepted(self, device: str | None = None) -> list[dict[str, Any]]:
         """What the gateway accepted from the device, oldest first."""
-        return [
-            row for row in await accepted(self.simulator_url) if row["device"] == (device or self.device)
-        ]
+        return [row for row in await accepted(self.simulator_url) if row["device"] == (device or self.device)]
 
     async def requests(self) -> list[dict[str, Any]]:
         """Every send request of the device, also those that came to nothing."""

@@ -1,9 +1,10 @@
 """Drumbeat's worker on Temporal's time-skipping test server."""
 
+import asyncio
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,9 @@ class Skipping:
 
     environment: WorkflowEnvironment
     scenario: Scenario
-    worker: Worker
+    make: Callable[[], Worker]
+    worker: Worker = field(init=False)
+    running: asyncio.Task[None] = field(init=False)
 
     async def now(self) -> datetime:
         """The test server's present."""
@@ -43,6 +46,22 @@ class Skipping:
     async def sleep(self, duration: timedelta) -> None:
         """Lets workflow time pass."""
         await self.environment.sleep(duration)
+
+    async def outage(self, duration: timedelta) -> None:
+        """For so long there is no worker."""
+        await self.stop()
+        await self.environment.sleep(duration)
+        self.start()
+
+    def start(self) -> None:
+        """Starts a worker."""
+        self.worker = self.make()
+        self.running = asyncio.create_task(self.worker.run())
+
+    async def stop(self) -> None:
+        """Ends the worker."""
+        await self.worker.shutdown()
+        await self.running
 
     async def enroll(
         self, sequence: str, number: str, **lead: Any
@@ -74,13 +93,22 @@ async def skipping(scenario: Scenario) -> AsyncIterator[Skipping]:
         async def clock() -> datetime:
             return await environment.get_current_time()
 
-        worker = make_worker(
-            environment.client, scenario.pool, gateways, task_queue=TASK_QUEUE, clock=clock
-        )
+        def make() -> Worker:
+            return make_worker(
+                environment.client,
+                scenario.pool,
+                gateways,
+                task_queue=TASK_QUEUE,
+                clock=clock,
+                short_wait=timedelta(0),
+            )
+
+        running = Skipping(environment, scenario, make)
+        running.start()
         try:
-            async with worker:
-                yield Skipping(environment, scenario, worker)
+            yield running
         finally:
+            await running.stop()
             await gateways.close()
 
 

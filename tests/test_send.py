@@ -131,9 +131,15 @@ async def test_sent_once_however_often_it_is_asked(contact: Contact) -> None:
     assert (message["phone"], message["text"]) == (contact.phone, "Hi Aisha")
     # Whoever asks again also learns what comes next.
     assert {o.next.step for o in outcomes if isinstance(o, Settled) and o.next} == {"more"}
-    assert all(o.next and o.next.due_at >= NOON + timedelta(hours=1) for o in outcomes if isinstance(o, Settled))
+    assert all(
+        o.next and o.next.due_at >= NOON + timedelta(hours=1) for o in outcomes if isinstance(o, Settled)
+    )
     row = await contact.message()
-    assert (row["status"], row["content"], row["gateway_message_id"]) == ("sent", "Hi Aisha", message["message_id"])
+    assert (row["status"], row["content"], row["gateway_message_id"]) == (
+        "sent",
+        "Hi Aisha",
+        message["message_id"],
+    )
 
 
 async def test_many_attempts_at_once_send_once(contact: Contact) -> None:
@@ -210,9 +216,7 @@ async def test_an_attempt_that_was_suspended_does_not_send(
 ) -> None:
     """SIGSTOP between claim and call: the clock goes on, and the attempt has to notice."""
     began = iter([0.0])
-    monkeypatch.setattr(
-        dispatch, "_age_now", lambda: next(began, CALL_GRACE.total_seconds() + 1)
-    )
+    monkeypatch.setattr(dispatch, "_age_now", lambda: next(began, CALL_GRACE.total_seconds() + 1))
     outcome = await contact.send()
     assert isinstance(outcome, Deferred)
     assert await contact.scenario.requests() == []
@@ -350,7 +354,9 @@ async def test_an_unreachable_gateway_is_retried_for_long_and_then_listed(
     assert outcome.reason.startswith("gave up after 3 attempts")
 
 
-async def test_a_failed_message_may_go_through_another_device_but_a_sent_one_may_not(contact: Contact) -> None:
+async def test_a_failed_message_may_go_through_another_device_but_a_sent_one_may_not(
+    contact: Contact,
+) -> None:
     assert isinstance(await contact.send(), Settled)
     other = await contact.scenario.add_device(device=f"{contact.scenario.device}-b")
     ref = contact.ref()
@@ -362,7 +368,9 @@ async def test_a_failed_message_may_go_through_another_device_but_a_sent_one_may
 
 
 async def test_a_lead_is_stored_with_its_enrollment(contact: Contact) -> None:
-    row = await contact.scenario.pool.fetchrow("select name, device_id from leads where phone = $1", contact.phone)
+    row = await contact.scenario.pool.fetchrow(
+        "select name, device_id from leads where phone = $1", contact.phone
+    )
     assert row is not None
     assert (row["name"], row["device_id"]) == ("Aisha", contact.scenario.device)
     assert Lead(phone=contact.phone).name == ""

@@ -20,10 +20,10 @@ class TriggerEnrollmentWorkflow:
     """Goes through the leads page by page; one page is one activity."""
 
     @workflow.run
-    async def run(self) -> SweepTotals:
+    async def run(self, start: SweepCursor) -> SweepTotals:
         """Returns how many contacts were enrolled, and how many had been before."""
         totals = SweepTotals()
-        cursor: SweepCursor | None = SweepCursor()
+        cursor: SweepCursor | None = start
         while cursor is not None:
             page = await workflow.execute_activity_method(
                 TriggerActivities.enroll_page,

@@ -210,7 +210,13 @@ begin
                (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id, due_at)
         values (p_message, p_step, c.id, c.lead_id, c.phone, c.device_id, c.next_due_at)
         on conflict do nothing;
-        if not found and not exists (select from broadcast_messages where id = p_message) then
+        -- The insert may have waited for an edit of the sequence, which locks its steps.
+        select revision into strict present from sequences where id = c.sequence_id;
+        if present <> p_revision then
+            delete from broadcast_messages where id = p_message and status = 'pending' and attempts = 0;
+            return jsonb_build_object('outcome', 'replanned');
+        end if;
+        if not exists (select from broadcast_messages where id = p_message) then
             -- The step went to this phone through another device.
             return jsonb_build_object('outcome', 'settled', 'status', 'cancelled',
                                       'reason', 'another device has a message of this step for this phone');

@@ -32,7 +32,7 @@ def _unprivileged(*, die_with_parent: bool) -> list[str]:
     """The prefix of a command that must not run as root. The server dies with its parent, never orphaned."""
     setpriv = shutil.which("setpriv")
     if setpriv is None:
-        raise Unavailable("setpriv (of util-linux) is missing: install it, or set DATABASE_URL")
+        raise Unavailable("setpriv (of util-linux) is missing: install it, or use servers of your own")
     command = [setpriv]
     if die_with_parent:
         command += ["--pdeathsig", "INT"]  # PostgreSQL's fast shutdown
@@ -57,6 +57,11 @@ class Postgres:
     def url(self, database: str = "drumbeat") -> str:
         """The connection string of one of the server's databases."""
         return f"postgresql://{USER}:{self._password.read_text().strip()}@127.0.0.1:{self.port}/{database}"
+
+    @property
+    def alive(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.returncode is None
 
     @property
     def pid(self) -> int:

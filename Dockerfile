@@ -1,0 +1,37 @@
+# The worker, and the simulated gateway. Holds no secret: everything that differs from place to place is environment.
+
+FROM python:3.13.16-slim-trixie AS base
+ENV PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PIP_NO_CACHE_DIR=1 \
+    PIP_DISABLE_PIP_VERSION_CHECK=1 \
+    PIP_ROOT_USER_ACTION=ignore
+RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin drumbeat
+WORKDIR /app
+COPY requirements/run.lock requirements/
+RUN pip install --require-hashes --only-binary :all: --requirement requirements/run.lock
+
+
+FROM base AS simulator
+COPY requirements/simulator.lock requirements/
+RUN pip install --require-hashes --only-binary :all: --requirement requirements/simulator.lock
+COPY simulator/ simulator/
+RUN install --directory --owner drumbeat --group drumbeat /data
+USER drumbeat
+VOLUME /data
+EXPOSE 8055
+ENTRYPOINT ["python", "-m", "simulator"]
+CMD ["--host", "0.0.0.0", "--data", "/data"]
+
+
+FROM base AS worker
+COPY worker.py starter.py ./
+COPY messaging/ messaging/
+COPY naming/ naming/
+COPY activities/ activities/
+COPY workflows/ workflows/
+COPY operations/ operations/
+COPY runtime/ runtime/
+COPY cli/ cli/
+USER drumbeat
+CMD ["python", "worker.py"]

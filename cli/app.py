@@ -1,0 +1,73 @@
+"""``python starter.py``: all commands."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import click
+import typer
+
+from cli import contacts, demo, device, enroll, lead, reports, sequence
+from cli.console import leave
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="starter.py",
+    help="Drumbeat: durable WhatsApp sequences on Temporal and PostgreSQL.",
+    epilog="First time? Try: python starter.py demo",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(device.app, name="device")
+app.add_typer(lead.app, name="lead")
+app.add_typer(sequence.app, name="sequence")
+app.command("enroll")(enroll.enroll)
+app.command("opt-out")(enroll.opt_out)
+app.command("contact")(contacts.contact)
+app.command("pause")(contacts.pause)
+app.command("resume")(contacts.resume)
+app.command("stop")(contacts.stop)
+app.command("skip")(contacts.skip)
+app.command("status")(reports.status)
+app.command("audit")(reports.audit)
+app.command("demo")(demo.demo)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        pyproject = Path(__file__).parent.parent / "pyproject.toml"
+        line = next(line for line in pyproject.read_text().splitlines() if line.startswith("version"))
+        typer.echo(f"drumbeat {line.split(chr(34))[1]}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Drumbeat: durable WhatsApp sequences on Temporal and PostgreSQL."""
+
+
+def main() -> None:
+    """Runs the command line and ends the process."""
+    try:
+        code = app(standalone_mode=False)
+    except click.exceptions.NoArgsIsHelpError as error:
+        error.show()
+        leave(2)
+    except click.ClickException as error:
+        error.show()
+        leave(error.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        leave(130)
+    except SystemExit as error:
+        leave(error.code if isinstance(error.code, int) else 1)
+    leave(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    sys.exit("use: python starter.py")

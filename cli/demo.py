@@ -1,0 +1,154 @@
+"""``demo``: the whole story, on servers of its own."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bar
+
+from cli.console import leave, run, tell
+from cli.reports import audit_table
+from operations import demo as story
+from operations.audit import audit
+from operations.connection import Connection
+
+__all__ = ["demo"]
+
+WATCH_FOR = 1800.0
+"""Seconds: by then even a large file is through, or something holds it up that the audit and the status show."""
+
+WORKER = Path(__file__).parent.parent / "worker.py"
+
+
+def demo(
+    leads: Annotated[Path, typer.Option(help="A CSV file of leads.", metavar="FILE")] = story.EXAMPLES
+    / "leads.csv",
+    default_region: Annotated[
+        str, typer.Option(help="Country of phones without a country code.", metavar="CC")
+    ] = "US",
+    leave_at_once: Annotated[
+        bool, typer.Option("--exit", help="End after the audit, instead of staying up until Ctrl-C.")
+    ] = False,
+) -> None:
+    """See the whole story: import leads, enroll them by trigger, watch the messages, audit the promises.
+
+    Messages go to a simulated gateway on this machine and nowhere else.
+    """
+
+    async def work(connection: Connection) -> bool:
+        return await _play(connection, leads, default_region, leave_at_once)
+
+    if not run(work):
+        leave(1)
+
+
+async def _play(connection: Connection, file: Path, default_region: str, leave_at_once: bool) -> bool:
+    console = Console(highlight=False)
+    async with _worker(connection):
+        summary, triggers = await story.set_the_stage(connection, file, default_region)
+        console.print(
+            f"Imported {file.name}: {summary.rows:,} rows, {summary.imported:,} new leads,"
+            f" {summary.updated:,} updated, {summary.unchanged:,} unchanged, {summary.repeats:,} repeats,"
+            f" {summary.rejected:,} rejected",
+            markup=False,
+        )
+        if summary.rejects_file is not None:
+            console.print(f"Rejected rows, each with its reason: {summary.rejects_file}", markup=False)
+        enrolled = await story.enroll_all(connection, triggers)
+        console.print(f"Enrolled {enrolled.enrolled:,} contacts by their triggers ({', '.join(triggers)})")
+        if not enrolled.enrolled:
+            console.print("All of them were enrolled before, and nobody is written to twice.")
+        await _watch(connection, console)
+        report = await audit(connection)
+        console.print(audit_table(report))
+        _print_urls(connection, console)
+        if not leave_at_once:
+            console.print("Everything stays up until Ctrl-C.")
+            await _until_interrupted()
+    return report.kept
+
+
+@asynccontextmanager
+async def _worker(connection: Connection) -> AsyncIterator[None]:
+    """A worker of our own, in a process of its own; stopped at the end, whatever the end is."""
+    logs = connection.settings.home / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    with (logs / "worker.log").open("ab") as log:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            str(WORKER),
+            cwd=WORKER.parent,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,  # Ctrl-C is for us; we stop it in our own time
+        )
+    owner = asyncio.current_task()
+    assert owner is not None
+    watcher = asyncio.create_task(_end_with(process, owner, logs / "worker.log"))
+    try:
+        yield
+    finally:
+        watcher.cancel()
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+            await asyncio.shield(process.wait())
+
+
+async def _end_with(process: asyncio.subprocess.Process, owner: asyncio.Task[object], log: Path) -> None:
+    code = await process.wait()
+    lines = log.read_text(errors="replace").strip().splitlines() or [""]
+    tell(f"the worker ended with code {code}: {lines[-1]}")
+    owner.cancel()
+
+
+async def _watch(connection: Connection, console: Console) -> None:
+    """Shows how the messages go out, until no contact has a step to come."""
+    deadline = asyncio.get_running_loop().time() + WATCH_FOR
+    shown = -1.0
+    with Bar(
+        SpinnerColumn(),
+        TextColumn("Sending"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("contacts through · {task.fields[told]}"),
+        TimeElapsedColumn(),
+        console=console,
+        disable=not console.is_terminal,
+    ) as bar:
+        task = bar.add_task("", total=None, told="")
+        while asyncio.get_running_loop().time() < deadline:
+            now = await story.look(connection)
+            told = ", ".join(f"{count:,} {status}" for status, count in now.messages.items()) or "no messages"
+            bar.update(task, completed=now.over, total=now.active + now.over, told=told)
+            clock = asyncio.get_running_loop().time()
+            if not console.is_terminal and (clock - shown >= 5 or not now.active):
+                shown = clock
+                console.print(f"{now.over:,} of {now.active + now.over:,} contacts through: {told}")
+            if not now.active:
+                return
+            await asyncio.sleep(0.5)
+
+
+def _print_urls(connection: Connection, console: Console) -> None:
+    addresses = connection.addresses
+    if addresses.ui_url:
+        console.print(f"Temporal Web UI:               {addresses.ui_url}", soft_wrap=True)
+    if addresses.simulator_url:
+        console.print(f"Inbox of the simulated gateway: {addresses.simulator_url}", soft_wrap=True)
+
+
+async def _until_interrupted() -> None:
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    await stop.wait()
+    sys.stderr.write(os.linesep)

@@ -1,0 +1,121 @@
+"""``device``: add and change, list, pause and resume."""
+
+from typing import Annotated
+
+import typer
+from rich.console import RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from cli.console import Json, run, show
+from messaging.devices import ALWAYS, AddedDevice, Device, DeviceSettings, parse_hours, parse_options
+from messaging.gateways import NAMES
+from operations import devices
+from operations.connection import Connection
+from operations.devices import DeviceStatusChange
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Devices: the WhatsApp numbers that messages are sent from.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="ID", help="The device's name.")]
+
+
+@app.command()
+def add(
+    device: Name,
+    gateway: Annotated[str, typer.Option(help=f"One of: {', '.join(NAMES)}.")],
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE", help="An option of the gateway; may be repeated. KEY= takes it away."
+        ),
+    ] = None,
+    min_delay: Annotated[
+        float | None, typer.Option(help="Seconds between two messages, at least. New: 5.")
+    ] = None,
+    max_delay: Annotated[
+        float | None, typer.Option(help="Seconds between two messages, at most. New: 15.")
+    ] = None,
+    daily_limit: Annotated[int | None, typer.Option(help="Messages a day, at most. 0: no limit.")] = None,
+    hours: Annotated[
+        str | None, typer.Option(help="Sending hours, e.g. 09:00-18:00, or 'always'.", metavar="HH:MM-HH:MM")
+    ] = None,
+    time_zone: Annotated[
+        str | None,
+        typer.Option(help="IANA zone of the hours and of the day, e.g. Asia/Kuala_Lumpur. New: UTC."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Add a device, or change it: what is not given stays as it is, and the same again changes nothing."""
+
+    async def add_it(connection: Connection) -> AddedDevice:
+        settings = DeviceSettings(
+            id=device,
+            gateway=gateway,
+            options=parse_options(option or []),
+            min_delay=min_delay,
+            max_delay=max_delay,
+            daily_limit=daily_limit,
+            hours=parse_hours(hours) if hours is not None else None,
+            time_zone=time_zone,
+        )
+        return await devices.add(connection, settings)
+
+    show(run(add_it), as_json, _added)
+
+
+@app.command("list")
+def list_all(as_json: Json = False) -> None:
+    """All devices, with pace, limit and sending hours. Options are named only: they may be credentials."""
+    show(run(devices.listing), as_json, _listing)
+
+
+@app.command()
+def pause(
+    device: Name,
+    reason: Annotated[str | None, typer.Option(help="Shown wherever something waits for the device.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Send nothing more through a device until it is resumed. Nothing is lost: what is due waits."""
+    show(run(lambda connection: devices.pause(connection, device, reason)), as_json, _status)
+
+
+@app.command()
+def resume(device: Name, as_json: Json = False) -> None:
+    """Go on with a paused device. What is late goes out one by one, at the device's pace."""
+    show(run(lambda connection: devices.resume(connection, device)), as_json, _status)
+
+
+def _added(added: AddedDevice) -> RenderableType:
+    words = {"created": "added", "changed": "changed", "unchanged": "nothing changed"}
+    return Text(
+        "\n".join([f"{added.device}: {words[added.result]}", *(f"  {change}" for change in added.changes)])
+    )
+
+
+def _status(change: DeviceStatusChange) -> RenderableType:
+    lines = [f"{change.device}: {'' if change.changed else 'already '}{change.status}"]
+    if change.contacts_woken:
+        lines.append(f"  {change.contacts_woken:,} contacts whose step is due go on")
+    return Text("\n".join(lines))
+
+
+def _listing(listed: list[Device]) -> RenderableType:
+    if not listed:
+        return Text("There is no device yet: add one with 'device add ID --gateway NAME'.")
+    table = Table("device", "status", "gateway", "options", "delay", "a day", "hours", box=None)
+    for one in listed:
+        status = f"{one.status}: {one.status_reason}" if one.status_reason else one.status
+        hours = f"{one.opens_at:%H:%M}-{one.closes_at:%H:%M}" if one.opens_at and one.closes_at else ALWAYS
+        table.add_row(
+            *(
+                one.id,
+                status,
+                one.gateway,
+                ", ".join(one.option_names),
+                f"{one.min_delay:g}-{one.max_delay:g} s",
+            ),
+            *(f"{one.daily_limit:,}" if one.daily_limit else "no limit", f"{hours} {one.time_zone}"),
+        )
+    return table

@@ -1,0 +1,98 @@
+"""``enroll`` and ``opt-out``."""
+
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from cli.console import Json, run, show
+from messaging.identity import parse_phone
+from messaging.models import SweepTotals
+from operations import enrollment
+from operations.connection import Connection
+from operations.enrollment import Enrollment, OptOut
+
+__all__ = ["enroll", "opt_out"]
+
+Region = Annotated[
+    str | None,
+    typer.Option(metavar="CC", help="Country of a phone without a country code, e.g. MY."),
+]
+
+
+def enroll(
+    sequence: Annotated[str | None, typer.Argument(help="The sequence's name.")] = None,
+    phone: Annotated[str | None, typer.Argument(help="The person's phone, in any format.")] = None,
+    name: Annotated[str, typer.Option(help="The person's name.")] = "",
+    device: Annotated[str | None, typer.Option(help="The device to write from, for a new lead.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="The person's time zone, e.g. Asia/Jakarta.")] = None,
+    default_region: Region = None,
+    trigger: Annotated[
+        str | None, typer.Option(help="Instead: all leads that bear this trigger, into its sequence.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Enroll one person, or all leads with a trigger. Doing it twice is harmless.
+
+    Examples: enroll cold-vitac +12015550123 --name Aisha    enroll --trigger COLDVITAC
+    """
+    if trigger is not None:
+        if sequence is not None or phone is not None:
+            raise typer.BadParameter("give either SEQUENCE and PHONE, or --trigger")
+        show(run(lambda connection: enrollment.enroll_by_trigger(connection, trigger)), as_json, _swept)
+        return
+    if sequence is None or phone is None:
+        raise typer.BadParameter("give SEQUENCE and PHONE, or --trigger")
+
+    async def work(connection: Connection) -> Enrollment:
+        await enrollment.check_enrollable(connection, sequence, device)
+        return await enrollment.enroll(
+            connection,
+            sequence,
+            phone,
+            default_region=default_region,
+            name=name,
+            device=device,
+            time_zone=time_zone,
+        )
+
+    show(run(work), as_json, _enrolled)
+
+
+def opt_out(
+    phone: Annotated[str, typer.Argument(help="The person's phone, in any format.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Let the person be written to again.")] = False,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "opted out",
+    default_region: Region = None,
+    as_json: Json = False,
+) -> None:
+    """Send a person nothing more, from any sequence, campaign or device.
+
+    Example: opt-out +12015550123
+    """
+
+    async def work(connection: Connection) -> OptOut:
+        number = parse_phone(phone, default_region)
+        if undo:
+            return await enrollment.withdraw_opt_out(connection, number)
+        return await enrollment.opt_out(connection, number, reason)
+
+    show(run(work), as_json, _opted_out)
+
+
+def _enrolled(done: Enrollment) -> Text:
+    words = "enrolled" if done.result == "enrolled" else "is or was enrolled already"
+    return Text(f"{done.phone} {words} in {done.sequence}")
+
+
+def _swept(totals: SweepTotals) -> Text:
+    return Text(f"{totals.enrolled:,} enrolled, {totals.already_enrolled:,} were already")
+
+
+def _opted_out(done: OptOut) -> Text:
+    if not done.opted_out:
+        return Text(
+            f"{done.phone} may be written to again" if done.changed else f"{done.phone} had not opted out"
+        )
+    words = "opted out" if done.changed else "had opted out already"
+    return Text(f"{done.phone} {words}; {done.told:,} running sequences end")

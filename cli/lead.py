@@ -1,0 +1,156 @@
+"""``lead``: import and export files of leads, and look one up."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.text import Text
+
+from cli.console import Json, run, show
+from operations import leads
+from operations.connection import Connection
+from operations.leads import ExportSummary, ImportProgress, ImportSummary, StoredLead
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Leads: import and export files, look one up.", no_args_is_help=True)
+
+Region = Annotated[
+    str | None,
+    typer.Option("--default-region", help="Country of phones without a country code, e.g. MY.", metavar="CC"),
+]
+
+
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path, typer.Argument(help="A CSV file; its first row names the columns, one of them 'phone'.")
+    ],
+    device: Annotated[
+        str | None, typer.Option(help="The device that owns the leads which have none yet.", metavar="ID")
+    ] = None,
+    default_region: Region = None,
+    rejects: Annotated[
+        Path | None,
+        typer.Option(help="Where rows that cannot be used go. [default: FILE.rejects.csv]", metavar="FILE"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Import a CSV file, all of it or nothing. The same file again changes nothing.
+
+    Rows that cannot be used are put aside with the reason, in a file that can be corrected and imported.
+    """
+
+    async def work(connection: Connection) -> ImportSummary:
+        with _bar(f"Importing {file.name}") as bar:
+
+            def tell(step: ImportProgress) -> None:
+                if step.merging:
+                    bar.update(bar.task_ids[0], description="Storing", total=None)
+                else:
+                    bar.update(bar.task_ids[0], completed=step.bytes_read, total=step.bytes_total)
+
+            return await leads.import_leads(
+                connection,
+                file,
+                device=device,
+                default_region=default_region,
+                rejects=rejects,
+                progress=tell,
+            )
+
+    show(run(work), as_json, _imported)
+
+
+@app.command("export")
+def export(
+    file: Annotated[str, typer.Argument(help="The CSV file to write; '-' for standard output.")],
+    as_json: Json = False,
+) -> None:
+    """Write all leads to a CSV file that imports back to the same leads."""
+    to_stdout = file == "-"
+
+    async def work(connection: Connection) -> ExportSummary:
+        with _bar("Exporting") as bar:
+            return await leads.export_leads(
+                connection,
+                sys.stdout.buffer if to_stdout else Path(file),
+                progress=lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total),
+            )
+
+    if to_stdout and as_json:
+        raise typer.BadParameter("'-' and --json both write to standard output: choose one")
+    summary = run(work)
+    if not to_stdout:
+        show(summary, as_json, _exported)
+
+
+@app.command("show")
+def show_(
+    phone: Annotated[str, typer.Argument(help="The lead's phone, in any format.")],
+    default_region: Region = None,
+    as_json: Json = False,
+) -> None:
+    """Show what is known about one lead."""
+
+    async def work(connection: Connection) -> StoredLead:
+        return await leads.show_lead(connection, phone, default_region=default_region)
+
+    show(run(work), as_json, _lead)
+
+
+@contextmanager
+def _bar(what: str) -> Iterator[Progress]:
+    """A progress bar with one task on standard error; nothing where that is no terminal."""
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    ) as bar:
+        bar.add_task(what, total=None)
+        yield bar
+
+
+def _exported(summary: ExportSummary) -> Text:
+    return Text(f"{summary.file}: {summary.leads} leads")
+
+
+def _imported(summary: ImportSummary) -> Text:
+    counts = {
+        "new leads": summary.imported,
+        "updated": summary.updated,
+        "unchanged": summary.unchanged,
+        "repeats": summary.repeats,
+        "rejected": summary.rejected,
+    }
+    parts = " + ".join(f"{count} {what}" for what, count in counts.items())
+    lines = [f"{summary.file}: {summary.rows} rows = {parts}"]
+    if summary.rejects_file is not None:
+        lines.append(f"rejected rows with the reasons: {summary.rejects_file}; correct it and import it")
+    if summary.kept_device:
+        lines.append(f"{summary.kept_device} leads belong to another device already, and still do")
+    return Text("\n".join(lines))
+
+
+def _lead(lead: StoredLead) -> Text:
+    fields = {
+        "phone": lead.phone,
+        "name": lead.name,
+        "niches": ", ".join(lead.niches),
+        "triggers": ", ".join(lead.triggers),
+        "target status": lead.target_status,
+        "device": lead.device_id,
+        "time zone": lead.time_zone,
+        **lead.attributes,
+        "known since": f"{lead.created_at:%Y-%m-%d %H:%M} UTC",
+    }
+    return Text("\n".join(f"{name}: {value}" for name, value in fields.items() if value))

@@ -1,0 +1,160 @@
+"""What operators ask of the ledger: totals, and everything about one person."""
+
+from datetime import datetime
+from uuid import UUID
+
+from messaging.database import Pool
+from messaging.errors import NotFound
+from messaging.models import Value
+
+__all__ = [
+    "ContactReport",
+    "EnrollmentReport",
+    "MessageReport",
+    "SequenceTotals",
+    "StatusReport",
+    "contact_report",
+    "status_report",
+]
+
+
+class SequenceTotals(Value):
+    """One sequence in numbers."""
+
+    sequence: str
+    status: str
+    active: int
+    completed: int
+    ended_early: int
+    due_next: datetime | None
+
+
+class StatusReport(Value):
+    """The whole in numbers; ``attention``: lines that need somebody."""
+
+    leads: int
+    opted_out: int
+    sequences: tuple[SequenceTotals, ...]
+    messages: dict[str, int]
+    attention: tuple[str, ...]
+
+
+class MessageReport(Value):
+    """One message of the ledger."""
+
+    id: UUID
+    what: str
+    status: str
+    due_at: datetime
+    sent_at: datetime | None
+    device: str
+    reason: str | None
+    text: str | None
+
+
+class EnrollmentReport(Value):
+    """One enrollment; ``next_step`` and ``due_at`` while it is active."""
+
+    sequence: str
+    status: str
+    reason: str | None
+    enrolled_at: datetime
+    ended_at: datetime | None
+    next_step: str | None
+    due_at: datetime | None
+    zone: str
+    workflow_id: str
+
+
+class ContactReport(Value):
+    """Everything about one person."""
+
+    phone: str
+    name: str
+    niches: tuple[str, ...]
+    triggers: tuple[str, ...]
+    target_status: str
+    device: str | None
+    time_zone: str | None
+    attributes: dict[str, str]
+    opted_out_at: datetime | None
+    enrollments: tuple[EnrollmentReport, ...]
+    messages: tuple[MessageReport, ...]
+
+
+async def status_report(pool: Pool) -> StatusReport:
+    """Totals of everything."""
+    sequences = await pool.fetch(
+        "select s.name as sequence, s.status, count(c.id) filter (where c.status = 'active') as active,"
+        " count(c.id) filter (where c.status = 'completed') as completed,"
+        " count(c.id) filter (where c.status in ('stopped', 'opted_out')) as ended_early,"
+        " min(c.next_due_at) filter (where c.status = 'active') as due_next"
+        " from sequences s left join sequence_contacts c on c.sequence_id = s.id group by s.id order by s.name"
+    )
+    messages = await pool.fetch(
+        "select status, count(*) from broadcast_messages group by status order by status"
+    )
+    counts = {row["status"]: row["count"] for row in messages}
+    attention = [
+        f"device {row['id']} is paused" + (f": {row['status_reason']}" if row["status_reason"] else "")
+        for row in await pool.fetch(
+            "select id, status_reason from devices where status = 'paused' order by id"
+        )
+    ]
+    attention += [f"sequence {row['sequence']} is paused" for row in sequences if row["status"] == "paused"]
+    if counts.get("unconfirmed"):
+        attention.append(
+            f"{counts['unconfirmed']:,} messages are unconfirmed: the gateway may have sent them, and did not say"
+        )
+    attention += [
+        f"{row['count']:,} messages failed: {row['reason']}"
+        for row in await pool.fetch(
+            "select reason, count(*) from broadcast_messages where status = 'failed'"
+            " group by reason order by count(*) desc, reason limit 10"
+        )
+    ]
+    return StatusReport(
+        leads=await pool.fetchval("select count(*) from leads"),
+        opted_out=await pool.fetchval("select count(*) from suppressions"),
+        sequences=tuple(SequenceTotals.model_validate(dict(row)) for row in sequences),
+        messages=counts,
+        attention=tuple(attention),
+    )
+
+
+async def contact_report(pool: Pool, phone: str) -> ContactReport:
+    """Everything about the person with this E.164 phone. Raises NotFound."""
+    lead = await pool.fetchrow(
+        "select l.*, o.created_at as opted_out_at from leads l left join suppressions o on o.phone = l.phone"
+        " where l.phone = $1",
+        phone,
+    )
+    if lead is None:
+        raise NotFound(f"there is no lead with the phone {phone}")
+    enrollments = await pool.fetch(
+        "select s.name as sequence, c.status, c.reason, c.enrolled_at, c.ended_at, t.key as next_step,"
+        " c.next_due_at as due_at, c.timeline ->> 'zone' as zone, c.workflow_id"
+        " from sequence_contacts c join sequences s on s.id = c.sequence_id"
+        " left join sequence_steps t on t.id = c.next_step_id where c.phone = $1 order by c.enrolled_at, c.id",
+        phone,
+    )
+    messages = await pool.fetch(
+        "select m.id, coalesce(s.name || ' / ' || t.key, 'campaign ' || k.name) as what, m.status, m.due_at, m.sent_at,"
+        " m.device_id as device, m.reason, m.content as text from broadcast_messages m"
+        " left join sequence_steps t on t.id = m.sequence_stepid left join sequences s on s.id = t.sequence_id"
+        " left join campaigns k on k.id = m.campaign_id where m.recipient_phone = $1 order by m.due_at, m.created_at",
+        phone,
+    )
+    return ContactReport(
+        phone=phone,
+        name=lead["name"],
+        niches=tuple(lead["niches"]),
+        triggers=tuple(lead["triggers"]),
+        target_status=lead["target_status"],
+        device=lead["device_id"],
+        time_zone=lead["time_zone"],
+        attributes=lead["attributes"],
+        opted_out_at=lead["opted_out_at"],
+        enrollments=tuple(EnrollmentReport.model_validate(dict(row)) for row in enrollments),
+        messages=tuple(MessageReport.model_validate(dict(row)) for row in messages),
+    )

@@ -1,0 +1,127 @@
+"""The proof that no promise is broken: ledger, enrollments and Temporal, held against each other."""
+
+import asyncio
+
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from messaging import audit as ledger
+from messaging.audit import Totals
+from messaging.models import Value
+from naming.contacts import CONTACT_WORKFLOW
+from operations.connection import Connection
+
+__all__ = ["AuditReport", "Check", "audit"]
+
+EXAMPLES = 5
+AT_ONCE = 16
+
+
+class Check(Value):
+    """One promise with its evidence; ``broken``: examples of what breaks it, none if it is kept."""
+
+    promise: str
+    evidence: str
+    broken: tuple[str, ...] = ()
+    count: int = 0
+
+    @property
+    def kept(self) -> bool:
+        """Whether nothing breaks it."""
+        return self.count == 0
+
+
+class AuditReport(Value):
+    """All promises, and the totals."""
+
+    kept: bool
+    checks: tuple[Check, ...]
+    totals: Totals
+
+
+async def audit(connection: Connection) -> AuditReport:
+    """Reads everything and changes nothing."""
+    pool = await connection.pool()
+    steps = await pool.fetchval("select count(*) from broadcast_messages where sequence_stepid is not null")
+    mails = await pool.fetchval("select count(*) from broadcast_messages where campaign_id is not null")
+    orphans, strays, running = await _compare(connection)
+    counted = await ledger.totals(pool)
+    lost = await ledger.lost_steps(pool)
+    checks = [
+        _check(
+            "no step was sent twice to a phone",
+            f"{steps:,} messages of sequences",
+            await ledger.sent_twice(pool, "step"),
+        ),
+        _check(
+            "no campaign was sent twice to a phone",
+            f"{mails:,} messages of campaigns",
+            await ledger.sent_twice(pool, "campaign"),
+        ),
+        _check(
+            "every unique constraint is present and valid",
+            f"{len(ledger.UNIQUE_CONSTRAINTS) + len(ledger.UNIQUE_INDEXES)} constraints and indexes",
+            await ledger.broken_constraints(pool),
+        ),
+        _check("every running workflow has its enrollment", f"{running:,} workflows run", strays),
+        _check("every active enrollment has its workflow", f"{running:,} workflows run", orphans),
+        _check(
+            "no message is stuck in processing",
+            "none claimed for over five minutes",
+            await ledger.stuck(pool),
+        ),
+        _check("no step was lost", f"{counted.should:,} messages should be", lost),
+        _check(
+            "the totals add up",
+            f"{counted.should:,} = {counted.sent:,} sent + {counted.failed:,} failed"
+            f" + {counted.suppressed:,} suppressed + {counted.cancelled:,} cancelled"
+            f" + {counted.unconfirmed:,} unconfirmed + {counted.waiting:,} waiting",
+            [] if counted.adds_up else ["the two sides differ"],
+        ),
+    ]
+    return AuditReport(kept=all(check.kept for check in checks), checks=tuple(checks), totals=counted)
+
+
+def _check(promise: str, evidence: str, broken: list[str]) -> Check:
+    return Check(promise=promise, evidence=evidence, broken=tuple(broken[:EXAMPLES]), count=len(broken))
+
+
+async def _compare(connection: Connection) -> tuple[list[str], list[str], int]:
+    """Active enrollments without a running workflow, running workflows without an enrollment, and the running ones.
+
+    Temporal's index of workflows lags behind a little, and contacts come and go while we look: whatever does not match
+    is looked up once more, in Temporal's own record and in the database.
+    """
+    query = f"WorkflowType = '{CONTACT_WORKFLOW}' and ExecutionStatus = 'Running'"
+    listed = {execution.id async for execution in connection.temporal.list_workflows(query, page_size=1000)}
+    pool = await connection.pool()
+    active = set(await ledger.active_contacts(pool))
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def look(workflow_id: str) -> tuple[str, bool, bool]:
+        async with gate:
+            return workflow_id, *await _state(connection, workflow_id)
+
+    doubtful = await asyncio.gather(*(look(workflow_id) for workflow_id in sorted(listed ^ active)))
+    still_active = set(await ledger.active_contacts(pool))
+    orphans = [name for name, runs, _ in doubtful if not runs and name in still_active]
+    strays = [name for name, runs, moving in doubtful if runs and not moving and name not in still_active]
+    return (
+        [f"{name}: no workflow runs" for name in orphans],
+        [f"{name}: no active enrollment" for name in strays],
+        len(listed),
+    )
+
+
+async def _state(connection: Connection, workflow_id: str) -> tuple[bool, bool]:
+    """Whether a workflow runs, and whether it is about to enroll its contact or to end."""
+    try:
+        description = await connection.temporal.get_workflow_handle(workflow_id).describe()
+    except RPCError as error:
+        if error.status is RPCStatusCode.NOT_FOUND:
+            return False, False
+        raise
+    raw = description.raw_description
+    pending = {activity.activity_type.name for activity in raw.pending_activities}
+    moving = bool(pending & {"enroll", "finish"}) or raw.HasField("pending_workflow_task")
+    return description.status is WorkflowExecutionStatus.RUNNING, moving

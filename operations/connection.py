@@ -1,0 +1,72 @@
+"""A connection to everything: Temporal at once, PostgreSQL when it is first needed."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from temporalio.client import Client
+
+from messaging.database import Pool
+from messaging.errors import Unavailable
+from naming import attributes
+from runtime.database import migrate, open_pool
+from runtime.servers import Addresses, servers
+from runtime.settings import Settings, load_settings
+from runtime.temporal import connect as connect_temporal
+from runtime.temporal import ensure_search_attributes
+
+__all__ = ["Connection", "connect"]
+
+
+class Connection:
+    """Made by :func:`connect`. Safe to share between tasks."""
+
+    def __init__(self, settings: Settings, addresses: Addresses, temporal: Client) -> None:
+        self.settings = settings
+        self.addresses = addresses
+        self.temporal = temporal
+        self._pool: Pool | None = None
+        self._opening = asyncio.Lock()
+
+    async def pool(self) -> Pool:
+        """The pool of connections to PostgreSQL; its schema is brought up to date first.
+
+        Raises Unavailable where PostgreSQL cannot be reached, or none was named.
+        """
+        async with self._opening:
+            if self._pool is None:
+                url = self.addresses.database_url
+                if url is None:
+                    raise Unavailable("this needs PostgreSQL: set DATABASE_URL")
+                await migrate(url)
+                self._pool = await open_pool(url, size=self.settings.pool_size)
+            return self._pool
+
+    async def close(self) -> None:
+        """Closes the pool, if it was opened."""
+        if self._pool is not None:
+            await self._pool.close()
+
+
+@asynccontextmanager
+async def connect(
+    settings: Settings | None = None, tell: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[Connection]:
+    """Connects to the servers that the environment names, or to the embedded ones, which it starts if need be.
+
+    ``tell`` is told what takes a while, and what the operator should know. Raises Unavailable and InvalidInput.
+    """
+    settings = settings or load_settings()
+    async with servers(settings, tell) as addresses:
+        for notice in addresses.notices:
+            tell(notice)
+        temporal = await connect_temporal(
+            addresses.temporal_address, addresses.namespace, embedded=addresses.embedded
+        )
+        if addresses.embedded:
+            await ensure_search_attributes(temporal, attributes.ALL)
+        connection = Connection(settings, addresses, temporal)
+        try:
+            yield connection
+        finally:
+            await connection.close()

@@ -1,0 +1,78 @@
+"""The demonstration: real leads, real servers, and sequences whose steps lie seconds apart."""
+
+from pathlib import Path
+
+from messaging.devices import DeviceSettings
+from messaging.lead_import import ImportSummary
+from messaging.models import SweepTotals, Value
+from operations import devices, leads, sequences
+from operations.connection import Connection
+from operations.enrollment import enroll_by_trigger
+
+__all__ = ["DEVICE", "EXAMPLES", "Progress", "enroll_all", "look", "set_the_stage"]
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+DEVICE = "demo"
+
+
+class Progress(Value):
+    """How far the demonstration is; contacts of its own sequences only."""
+
+    active: int
+    over: int
+    messages: dict[str, int]
+
+    @property
+    def settled(self) -> int:
+        """Messages that came to an end."""
+        return sum(
+            count
+            for status, count in self.messages.items()
+            if status not in ("pending", "queued", "processing")
+        )
+
+
+async def set_the_stage(
+    connection: Connection, file: Path, default_region: str
+) -> tuple[ImportSummary, list[str]]:
+    """A device on the simulated gateway, the leads, and the sequences; answers the summary and the triggers."""
+    await devices.add(connection, DeviceSettings(id=DEVICE, gateway="simulated", min_delay=0, max_delay=0))
+    summary = await leads.import_leads(
+        connection,
+        file,
+        device=DEVICE,
+        default_region=default_region,
+        rejects=connection.settings.home / f"{file.stem}.rejects.csv",
+    )
+    await sequences.apply(connection, sorted((EXAMPLES / "demo").glob("*.yaml")))
+    listed = await sequences.listing(connection)
+    return summary, [one.trigger for one in listed if one.trigger and one.status == "active"]
+
+
+async def enroll_all(connection: Connection, triggers: list[str]) -> SweepTotals:
+    """Enrolls everybody who bears one of the triggers."""
+    totals = [await enroll_by_trigger(connection, trigger) for trigger in triggers]
+    return SweepTotals(
+        enrolled=sum(one.enrolled for one in totals),
+        already_enrolled=sum(one.already_enrolled for one in totals),
+    )
+
+
+async def look(connection: Connection) -> Progress:
+    """How far it is."""
+    pool = await connection.pool()
+    contacts = await pool.fetchrow(
+        "select count(*) filter (where status = 'active') as active,"
+        " count(*) filter (where status <> 'active') as over from sequence_contacts where device_id = $1",
+        DEVICE,
+    )
+    assert contacts is not None
+    messages = await pool.fetch(
+        "select status, count(*) from broadcast_messages where device_id = $1 group by status order by status",
+        DEVICE,
+    )
+    return Progress(
+        active=contacts["active"],
+        over=contacts["over"],
+        messages={row["status"]: row["count"] for row in messages},
+    )

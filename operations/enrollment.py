@@ -1,0 +1,217 @@
+"""Putting contacts into sequences, and steering those who are in one.
+
+To enroll, only Temporal is needed: the request carries the lead's data, and the workflow's first activity stores it.
+"""
+
+from typing import Any, Literal
+from uuid import uuid4
+
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from messaging.errors import Conflict, NotFound
+from messaging.identity import normalise_words, parse_phone, sequence_workflow_id, validate_name
+from messaging.lead_values import clean_lead
+from messaging.models import EnrollmentRequest, Lead, SweepCursor, SweepTotals, Value
+from messaging.sequences import find_sequence, no_such_sequence
+from naming.contacts import start_contact
+from operations.connection import Connection
+from workflows.sequence import ContactProgress, SequenceContactWorkflow
+from workflows.triggers import TriggerEnrollmentWorkflow
+
+__all__ = [
+    "Enrollment",
+    "OptOut",
+    "Steered",
+    "check_enrollable",
+    "enroll",
+    "enroll_by_trigger",
+    "opt_out",
+    "pause_contact",
+    "progress",
+    "resume_contact",
+    "skip_step",
+    "stop_contact",
+    "withdraw_opt_out",
+]
+
+
+class Enrollment(Value):
+    """What came of an enrollment. ``already_enrolled`` is a success: the contact is, or was, in the sequence."""
+
+    sequence: str
+    phone: str
+    result: Literal["enrolled", "already_enrolled"]
+    workflow_id: str
+
+
+class Steered(Value):
+    """What was asked of a contact, and where it stands now."""
+
+    sequence: str
+    phone: str
+    result: str
+
+
+class OptOut(Value):
+    """A recipient's opt-out; ``changed``: whether it was otherwise before. ``told``: running contacts that end."""
+
+    phone: str
+    opted_out: bool
+    changed: bool
+    told: int = 0
+
+
+async def enroll(
+    connection: Connection,
+    sequence: str,
+    phone: str,
+    *,
+    default_region: str | None = None,
+    name: str = "",
+    device: str | None = None,
+    time_zone: str | None = None,
+    attributes: dict[str, str] | None = None,
+) -> Enrollment:
+    """Enrolls one person, in whatever format the phone is written. Doing it again, or at once elsewhere, is harmless.
+
+    What is given of the person is stored; what is not given stays as it was. Raises InvalidPhone and InvalidInput.
+    """
+    lead = Lead(
+        phone=parse_phone(phone, default_region),
+        name=name,
+        device_id=device,
+        time_zone=time_zone,
+        attributes=attributes or {},
+    )
+    request = EnrollmentRequest(sequence=validate_name(sequence, "sequence"), lead=clean_lead(lead))
+    started = await start_contact(connection.temporal, request, task_queue=connection.settings.task_queue)
+    return Enrollment(
+        sequence=sequence,
+        phone=lead.phone,
+        result="enrolled" if started.new else "already_enrolled",
+        workflow_id=started.workflow_id,
+    )
+
+
+async def check_enrollable(connection: Connection, sequence: str, device: str | None) -> None:
+    """Looks into the database whether there is such a sequence and device, for whoever can reach it.
+
+    A service that cannot enrolls all the same: its mistake is the workflow's failure then. Raises NotFound.
+    """
+    pool = await connection.pool()
+    async with pool.acquire() as database:
+        if await find_sequence(database, sequence) is None:
+            raise await no_such_sequence(database, sequence)
+        if device is not None and not await database.fetchval(
+            "select exists (select from devices where id = $1)", device
+        ):
+            raise NotFound(f"there is no device {device!r}: add it with 'device add {device} --gateway NAME'")
+
+
+async def enroll_by_trigger(connection: Connection, trigger: str) -> SweepTotals:
+    """Enrolls all leads that bear the trigger into its sequence, now, as the sweep would within a minute.
+
+    A worker must be running. Raises NotFound where no active sequence has the trigger.
+    """
+    words = normalise_words(trigger)
+    if len(words) != 1:
+        raise NotFound(f"{trigger!r} is not one trigger")
+    known = await (await connection.pool()).fetchval(
+        "select status from sequences where trigger = $1", words[0]
+    )
+    if known is None:
+        raise NotFound(f"no sequence has the trigger {words[0]}: see 'sequence list'")
+    if known != "active":
+        raise Conflict(f"the sequence of the trigger {words[0]} is {known}: resume it first")
+    return await connection.temporal.execute_workflow(
+        TriggerEnrollmentWorkflow.run,
+        SweepCursor(trigger=words[0]),
+        id=f"enroll-trigger:{words[0]}:{uuid4()}",
+        task_queue=connection.settings.task_queue,
+        id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+        static_summary=f"enroll by trigger {words[0]}",
+    )
+
+
+async def progress(connection: Connection, sequence: str, phone: str) -> ContactProgress:
+    """Where a running contact stands, by its own word. ``phone`` is E.164. Raises NotFound."""
+    handle = connection.temporal.get_workflow_handle_for(
+        SequenceContactWorkflow.run, sequence_workflow_id(sequence, phone)
+    )
+    try:
+        return await handle.query(SequenceContactWorkflow.progress)
+    except RPCError as error:
+        raise _not_found(error, sequence, phone) from error
+
+
+async def pause_contact(connection: Connection, sequence: str, phone: str, reason: str = "") -> Steered:
+    """Sends one contact nothing more until it is resumed. Raises NotFound, and Conflict with the reason."""
+    return await _update(connection, sequence, phone, "pause", reason, done="paused")
+
+
+async def resume_contact(connection: Connection, sequence: str, phone: str) -> Steered:
+    """Goes on after a pause. Raises NotFound, and Conflict with the reason."""
+    return await _update(connection, sequence, phone, "resume", done="resumed")
+
+
+async def stop_contact(connection: Connection, sequence: str, phone: str, reason: str = "") -> Steered:
+    """Ends one contact's enrollment for good. Raises NotFound, and Conflict with the reason."""
+    return await _update(connection, sequence, phone, "stop", reason, done="stopped")
+
+
+async def skip_step(connection: Connection, sequence: str, phone: str, step: str) -> Steered:
+    """Leaves out the step that comes next, which ``step`` names. Raises NotFound, and Conflict with the reason."""
+    return await _update(connection, sequence, phone, "skip", step, done=f"skips {step}")
+
+
+async def opt_out(connection: Connection, phone: str, reason: str = "opted out") -> OptOut:
+    """The person gets nothing more, from any sequence, campaign or device. ``phone`` is E.164."""
+    pool = await connection.pool()
+    changed = await pool.fetchval(
+        "insert into suppressions (phone, reason) values ($1, $2) on conflict do nothing returning true",
+        phone,
+        reason,
+    )
+    rows = await pool.fetch(
+        "select workflow_id from sequence_contacts where phone = $1 and status = 'active'", phone
+    )
+    for row in rows:
+        try:
+            await connection.temporal.get_workflow_handle(row["workflow_id"]).signal("opt_out")
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+    return OptOut(phone=phone, opted_out=True, changed=bool(changed), told=len(rows))
+
+
+async def withdraw_opt_out(connection: Connection, phone: str) -> OptOut:
+    """The person may be written to again. What was stopped stays stopped."""
+    changed = await (await connection.pool()).fetchval(
+        "delete from suppressions where phone = $1 returning true", phone
+    )
+    return OptOut(phone=phone, opted_out=False, changed=bool(changed))
+
+
+async def _update(
+    connection: Connection, sequence: str, phone: str, update: str, *arguments: Any, done: str
+) -> Steered:
+    handle = connection.temporal.get_workflow_handle(sequence_workflow_id(sequence, phone))
+    try:
+        await handle.execute_update(update, args=list(arguments))
+    except WorkflowUpdateFailedError as error:
+        cause = error.cause
+        raise Conflict(
+            f"{phone} in {sequence}: {cause.message if isinstance(cause, ApplicationError) else cause}"
+        ) from error
+    except RPCError as error:
+        raise _not_found(error, sequence, phone) from error
+    return Steered(sequence=sequence, phone=phone, result=done)
+
+
+def _not_found(error: RPCError, sequence: str, phone: str) -> Exception:
+    if error.status is RPCStatusCode.NOT_FOUND:
+        return NotFound(f"{phone} is not in the sequence {sequence!r} at present: see 'contact show {phone}'")
+    return error

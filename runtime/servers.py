@@ -1,0 +1,62 @@
+"""The servers that a process works with: those that the environment names, or else the embedded ones."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from messaging.errors import Unavailable
+from runtime.embedded.lease import leased
+from runtime.settings import Settings
+from runtime.temporal import configured_address
+
+__all__ = ["Addresses", "servers"]
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Where everything is. ``notices``: lines that the operator should read, e.g. that a port was taken."""
+
+    database_url: str | None
+    temporal_address: str
+    namespace: str | None
+    ui_url: str | None
+    simulator_url: str | None
+    embedded: bool
+    notices: tuple[str, ...] = ()
+
+
+@asynccontextmanager
+async def servers(
+    settings: Settings, tell: Callable[[str], None] = lambda _: None
+) -> AsyncIterator[Addresses]:
+    """Yields the servers' addresses; brings the embedded servers up, if need be, and down after their last user.
+
+    With an address of Temporal but no DATABASE_URL, only what needs no database can be done: a service that enrolls.
+    ``tell`` is told what takes a while. Raises Unavailable.
+    """
+    address = configured_address()
+    if address is not None:
+        yield Addresses(
+            database_url=settings.database_url,
+            temporal_address=address,
+            namespace=None,
+            ui_url=None,
+            simulator_url=settings.simulator_url,
+            embedded=False,
+        )
+        return
+    if settings.database_url is not None:
+        raise Unavailable(
+            "DATABASE_URL is set but TEMPORAL_ADDRESS is not: set both for servers of your own, or neither for the "
+            "embedded ones"
+        )
+    async with leased(settings.home, settings.ports, tell) as running:
+        yield Addresses(
+            database_url=running.database_url,
+            temporal_address=running.temporal_address,
+            namespace="default",
+            ui_url=running.ui_url,
+            simulator_url=running.simulator_url,
+            embedded=True,
+            notices=running.notices,
+        )

@@ -1,0 +1,89 @@
+"""The door to Drumbeat, for services and for the command line.
+
+A service imports this module and awaits typed functions::
+
+    import asyncio
+    import starter
+
+    async def main() -> None:
+        async with starter.connect() as drumbeat:
+            done = await starter.enroll(drumbeat, "cold-vitac", "+1 201 555 0123", name="Aisha")
+            print(done.result)  # enrolled, or already_enrolled
+
+    asyncio.run(main())
+
+To enroll, only Temporal has to be reachable. Errors are ``DrumbeatError``, whose text is one clear line.
+
+The command line is the same functions: ``python starter.py --help``.
+"""
+
+from messaging.errors import Conflict, DrumbeatError, InvalidInput, InvalidPhone, NotFound, Unavailable
+from messaging.models import Lead
+from operations.audit import AuditReport, audit
+from operations.connection import Connection, connect
+from operations.devices import add as add_device
+from operations.devices import listing as list_devices
+from operations.devices import pause as pause_device
+from operations.devices import resume as resume_device
+from operations.enrollment import (
+    Enrollment,
+    enroll,
+    enroll_by_trigger,
+    opt_out,
+    pause_contact,
+    progress,
+    resume_contact,
+    skip_step,
+    stop_contact,
+    withdraw_opt_out,
+)
+from operations.leads import export_leads, import_leads, show_lead
+from operations.reports import contact, status
+from operations.sequences import apply as apply_sequences
+from operations.sequences import listing as list_sequences
+from operations.sequences import pause as pause_sequence
+from operations.sequences import resume as resume_sequence
+from operations.sequences import show as show_sequence
+
+__all__ = [
+    "AuditReport",
+    "Conflict",
+    "Connection",
+    "DrumbeatError",
+    "Enrollment",
+    "InvalidInput",
+    "InvalidPhone",
+    "Lead",
+    "NotFound",
+    "Unavailable",
+    "add_device",
+    "apply_sequences",
+    "audit",
+    "connect",
+    "contact",
+    "enroll",
+    "enroll_by_trigger",
+    "export_leads",
+    "import_leads",
+    "list_devices",
+    "list_sequences",
+    "opt_out",
+    "pause_contact",
+    "pause_device",
+    "pause_sequence",
+    "progress",
+    "resume_contact",
+    "resume_device",
+    "resume_sequence",
+    "show_lead",
+    "show_sequence",
+    "skip_step",
+    "status",
+    "stop_contact",
+    "withdraw_opt_out",
+]
+
+if __name__ == "__main__":
+    from cli.app import main
+
+    main()
