@@ -24,7 +24,7 @@ from runtime.temporal import ensure_search_attributes
 from workflows.sequence import SequenceContactWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow
 
-__all__ = ["make_worker", "work"]
+__all__ = ["WORKFLOWS", "make_worker", "work", "workflow_runner"]
 
 logger = logging.getLogger("drumbeat")
 
@@ -32,6 +32,17 @@ GRACE = timedelta(seconds=30)
 """For running activities at shutdown: longer than the longest of them may take."""
 
 CONCURRENT_ACTIVITIES = 100
+
+
+WORKFLOWS: list[type] = [SequenceContactWorkflow, TriggerEnrollmentWorkflow]
+
+
+def workflow_runner() -> SandboxedWorkflowRunner:
+    """The sandbox, without our pure modules and their libraries: to load them anew for each workflow costs too much."""
+    restrictions = SandboxRestrictions.default.with_passthrough_modules(
+        "activities", "messaging", "naming", "pydantic", "asyncpg", "aiohttp", "liquid"
+    )
+    return SandboxedWorkflowRunner(restrictions=restrictions)
 
 
 def make_worker(
@@ -49,7 +60,7 @@ def make_worker(
     return Worker(
         client,
         task_queue=task_queue,
-        workflows=[SequenceContactWorkflow, TriggerEnrollmentWorkflow],
+        workflows=WORKFLOWS,
         activities=[
             sequences.enroll,
             sequences.send_step,
@@ -58,12 +69,7 @@ def make_worker(
             sequences.finish,
             triggers.enroll_page,
         ],
-        workflow_runner=SandboxedWorkflowRunner(
-            # Pure modules of our own and their libraries: loading them anew for each workflow costs more than it keeps.
-            restrictions=SandboxRestrictions.default.with_passthrough_modules(
-                "activities", "messaging", "naming", "pydantic", "asyncpg", "aiohttp", "liquid"
-            )
-        ),
+        workflow_runner=workflow_runner(),
         graceful_shutdown_timeout=GRACE,
         max_concurrent_activities=CONCURRENT_ACTIVITIES,
     )

@@ -47,12 +47,6 @@ class Skipping:
         """Lets workflow time pass."""
         await self.environment.sleep(duration)
 
-    async def outage(self, duration: timedelta) -> None:
-        """For so long there is no worker."""
-        await self.stop()
-        await self.environment.sleep(duration)
-        self.start()
-
     def start(self) -> None:
         """Starts a worker."""
         self.worker = self.make()

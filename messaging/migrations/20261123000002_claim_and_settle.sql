@@ -70,7 +70,7 @@ declare
     stride    interval;
     my_turn   boolean;
 begin
-    select * into strict m from broadcast_messages where id = p_message for update;
+    select * into strict m from broadcast_messages where id = p_message for no key update;
     moment := coalesce(p_now, clock_timestamp());
     if m.status in ('sent', 'failed', 'unconfirmed', 'suppressed', 'cancelled') then
         return jsonb_build_object('outcome', 'settled', 'status', m.status, 'reason', m.reason, 'sent_at', m.sent_at);
@@ -104,7 +104,8 @@ begin
     select * into strict d from devices where id = m.device_id;
     paced := d.max_delay > 0 or d.daily_limit is not null;
     if paced then
-        select * into strict d from devices where id = m.device_id for update;
+        -- Not 'for update': a new message's foreign key holds a share of the device's key, and two such would deadlock.
+        select * into strict d from devices where id = m.device_id for no key update;
         moment := coalesce(p_now, clock_timestamp());  -- waiting for the lock took its time
     end if;
     if hold is null and d.status <> 'active' then

@@ -1,0 +1,137 @@
+"""Records the histories that test_replay.py replays: ``python -m tests.record_histories NAME``.
+
+A history stands for workflows that run somewhere with the code of its day. Record a new one beside the old when
+workflow code changes; never record an old one anew to make a test pass.
+"""
+
+import asyncio
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from pathlib import Path
+
+from temporalio.client import WorkflowHandle
+
+from messaging.models import SweepCursor
+from runtime.database import migrate, open_pool
+from runtime.embedded.postgres import Postgres
+from tests.conftest import free_port
+from tests.scenario import Scenario, phone
+from tests.simulator_process import running_simulator
+from tests.temporal_time import TASK_QUEUE, Skipping, skipping
+from workflows.triggers import TriggerEnrollmentWorkflow
+
+__all__ = ["HISTORIES"]
+
+HISTORIES = Path(__file__).parent / "histories"
+
+STEPS = """
+sequence: {name}
+trigger: {trigger}
+{more}
+timezone: UTC
+steps:
+  - {{id: first, day: 1, text: "First"}}
+  - {{id: second, day: 2, at: "10:00", text: "Second"}}
+  - {{id: third, day: 4, text: "Third"}}
+"""
+
+Story = Callable[[Skipping], Awaitable["WorkflowHandle[object, object]"]]
+
+
+async def completed_into_the_next(skipper: Skipping) -> "WorkflowHandle[object, object]":
+    """Three steps, then the sequence that follows."""
+    handle = await skipper.enroll("cold", phone(1), name="Aisha", triggers=("COLD",))
+    await handle.result()
+    return handle  # type: ignore[return-value]
+
+
+async def steered(skipper: Skipping) -> "WorkflowHandle[object, object]":
+    """Paused over a due time, resumed, told of an edit, woken, skipped, and stopped."""
+    handle = await skipper.enroll("cold", phone(2))
+    await skipper.sleep(timedelta(hours=1))
+    await handle.execute_update("pause", "on holiday")
+    await skipper.sleep(timedelta(days=2))
+    await handle.execute_update("resume")
+    await skipper.sleep(timedelta(seconds=5))
+    await handle.signal("plan_changed")
+    await handle.signal("wake")
+    await skipper.sleep(timedelta(seconds=5))
+    await handle.execute_update("skip", "third")
+    await skipper.sleep(timedelta(seconds=5))
+    await handle.result()
+    return handle  # type: ignore[return-value]
+
+
+async def held_and_stopped(skipper: Skipping) -> "WorkflowHandle[object, object]":
+    """Held by a paused device, looked again after hours, and stopped."""
+    await skipper.scenario.pool.execute("update devices set status = 'paused'")
+    handle = await skipper.enroll("cold", phone(3))
+    await skipper.sleep(timedelta(hours=7))
+    await handle.execute_update("stop", "asked by phone")
+    await handle.result()
+    await skipper.scenario.pool.execute("update devices set status = 'active'")
+    return handle  # type: ignore[return-value]
+
+
+async def deferred(skipper: Skipping) -> "WorkflowHandle[object, object]":
+    """Waits for the device's slot."""
+    await skipper.scenario.pool.execute(
+        "update devices set next_slot_at = now() + interval '1 hour', max_delay = 1"
+    )
+    handle = await skipper.enroll("warm", phone(4))
+    await handle.result()
+    return handle  # type: ignore[return-value]
+
+
+async def duplicate(skipper: Skipping) -> "WorkflowHandle[object, object]":
+    """Another run had the contact before."""
+    handle = await skipper.enroll("cold", phone(1))
+    await handle.result()
+    return handle  # type: ignore[return-value]
+
+
+async def sweep(skipper: Skipping) -> "WorkflowHandle[object, object]":
+    """Two leads with a trigger."""
+    await skipper.scenario.pool.execute(
+        "insert into leads (phone, triggers, device_id) select unnest($1::text[]), '{WARM}', $2",
+        [phone(10), phone(11)],
+        skipper.scenario.device,
+    )
+    handle = await skipper.environment.client.start_workflow(
+        TriggerEnrollmentWorkflow.run, SweepCursor(), id="trigger-sweep", task_queue=TASK_QUEUE
+    )
+    await handle.result()
+    return handle  # type: ignore[return-value]
+
+
+STORIES: tuple[Story, ...] = (completed_into_the_next, duplicate, steered, held_and_stopped, sweep, deferred)
+
+
+async def record(label: str) -> None:
+    """Plays every story and writes its history to ``histories/STORY.LABEL.json``."""
+    with tempfile.TemporaryDirectory() as directory:
+        server = Postgres(Path(directory) / "postgres", port=free_port(), durable=False)
+        await server.start()
+        try:
+            await migrate(server.url())
+            async with (
+                running_simulator(Path(directory) / "simulator") as simulator,
+                await open_pool(server.url()) as pool,
+            ):
+                scenario = Scenario(pool, simulator.url)
+                await scenario.add_device()
+                await scenario.apply(STEPS.format(name="cold", trigger="COLD", more="next_trigger: WARM"))
+                await scenario.apply(STEPS.format(name="warm", trigger="WARM", more=""))
+                for story in STORIES:
+                    async with skipping(scenario) as skipper:
+                        handle = await story(skipper)
+                        history = await handle.fetch_history()
+                    (HISTORIES / f"{story.__name__}.{label}.json").write_text(history.to_json() + "\n")
+        finally:
+            await server.stop()
+
+
+if __name__ == "__main__":
+    asyncio.run(record(sys.argv[1]))
