@@ -1,10 +1,8 @@
 """``python starter.py``: all commands."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
-import click
 import typer
 
 from cli import contacts, demo, device, enroll, lead, reports, sequence
@@ -55,19 +53,6 @@ def root(
 def main() -> None:
     """Runs the command line and ends the process."""
     try:
-        code = app(standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        error.show()
-        leave(2)
-    except click.ClickException as error:
-        error.show()
-        leave(error.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        leave(130)
-    except SystemExit as error:
-        leave(error.code if isinstance(error.code, int) else 1)
-    leave(code if isinstance(code, int) else 0)
-
-
-if __name__ == "__main__":
-    sys.exit("use: python starter.py")
+        app()
+    except SystemExit as end:
+        leave(end.code if isinstance(end.code, int) else 0 if end.code is None else 1)

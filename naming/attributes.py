@@ -11,7 +11,7 @@ CAMPAIGN = SearchAttributeKey.for_keyword("DrumbeatCampaign")
 PHONE = SearchAttributeKey.for_keyword("DrumbeatPhone")
 DEVICE = SearchAttributeKey.for_keyword("DrumbeatDevice")
 STATE = SearchAttributeKey.for_keyword("DrumbeatState")
-"""What the workflow does now: scheduled, sending, waiting, held, paused, or how it ended."""
+"""What a workflow waits for, when it waits for long: scheduled, held or paused; or how it ended after that."""
 STEP = SearchAttributeKey.for_keyword("DrumbeatStep")
 DUE_AT: SearchAttributeKey[datetime] = SearchAttributeKey.for_datetime("DrumbeatDueAt")
 

@@ -40,7 +40,6 @@ def contact_identity(request: EnrollmentRequest) -> ContactIdentity:
             [
                 SearchAttributePair(attributes.SEQUENCE, request.sequence),
                 SearchAttributePair(attributes.PHONE, lead.phone),
-                SearchAttributePair(attributes.STATE, "enrolling"),
             ]
         ),
         summary=f"{lead.name or lead.phone} · {request.sequence}",

@@ -61,7 +61,7 @@ async def connect(
         for notice in addresses.notices:
             tell(notice)
         temporal = await connect_temporal(
-            addresses.temporal_address, addresses.namespace, embedded=addresses.embedded
+            addresses.temporal_address, addresses.namespace, embedded=addresses.embedded, tell=tell
         )
         if addresses.embedded:
             await ensure_search_attributes(temporal, attributes.ALL)

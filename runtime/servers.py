@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from messaging.errors import Unavailable
+from messaging.errors import InvalidInput
 from runtime.embedded.lease import leased
 from runtime.settings import Settings
 from runtime.temporal import configured_address
@@ -32,7 +32,7 @@ async def servers(
     """Yields the servers' addresses; brings the embedded servers up, if need be, and down after their last user.
 
     With an address of Temporal but no DATABASE_URL, only what needs no database can be done: a service that enrolls.
-    ``tell`` is told what takes a while. Raises Unavailable.
+    ``tell`` is told what takes a while. Raises Unavailable and InvalidInput.
     """
     address = configured_address()
     if address is not None:
@@ -46,7 +46,7 @@ async def servers(
         )
         return
     if settings.database_url is not None:
-        raise Unavailable(
+        raise InvalidInput(
             "DATABASE_URL is set but TEMPORAL_ADDRESS is not: set both for servers of your own, or neither for the "
             "embedded ones"
         )

@@ -1,13 +1,14 @@
-"""What the environment says; see the table in docs/operating.md."""
+"""What the environment says. Temporal's own settings, ``TEMPORAL_*``, are read by its client library."""
 
 from pathlib import Path
+from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from messaging.errors import InvalidInput
 
-__all__ = ["Ports", "Settings", "load_settings"]
+__all__ = ["CHECKOUT", "Ports", "Settings", "load_settings"]
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -15,7 +16,7 @@ CHECKOUT = Path(__file__).parent.parent
 class Ports(BaseSettings):
     """Loopback ports of the embedded servers. One that is set by hand is kept to; others give way when taken."""
 
-    model_config = SettingsConfigDict(env_prefix="DRUMBEAT_", frozen=True)
+    model_config = SettingsConfigDict(env_prefix="DRUMBEAT_", env_ignore_empty=True, frozen=True)
 
     temporal_port: int = Field(7233, ge=1, le=65535)
     ui_port: int = Field(8233, ge=1, le=65535)
@@ -24,20 +25,42 @@ class Ports(BaseSettings):
 
 
 class Settings(BaseSettings):
-    """Where Drumbeat's servers are, and how its worker runs. Temporal's own settings are ``TEMPORAL_*``."""
+    """Where Drumbeat's servers are, and how its worker runs."""
 
-    model_config = SettingsConfigDict(frozen=True, populate_by_name=True)
+    # Fields may be given by name, and then the environment is searched for that name too: without the prefix, for HOME.
+    model_config = SettingsConfigDict(
+        env_prefix="DRUMBEAT_", frozen=True, env_ignore_empty=True, populate_by_name=True
+    )
 
     database_url: str | None = Field(None, validation_alias="DATABASE_URL")
     """PostgreSQL; unset together with Temporal's address: the embedded servers."""
     home: Path = Field(CHECKOUT / ".drumbeat", validation_alias="DRUMBEAT_HOME")
     """Data and logs of the embedded servers."""
-    task_queue: str = Field("drumbeat", validation_alias="DRUMBEAT_TASK_QUEUE")
+    task_queue: str = Field("drumbeat", min_length=1, validation_alias="DRUMBEAT_TASK_QUEUE")
     simulator_url: str | None = Field(None, validation_alias="DRUMBEAT_SIMULATOR_URL")
     """The simulated gateway, where the servers are not the embedded ones."""
     pool_size: int = Field(20, ge=1, validation_alias="DRUMBEAT_POOL_SIZE")
     """Connections to PostgreSQL of one process, at most."""
     ports: Ports = Field(default_factory=Ports)
+
+    @field_validator("database_url")
+    @classmethod
+    def _postgresql(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("postgresql://", "postgres://")):
+            raise ValueError("it must begin with postgresql://")
+        return url
+
+    @field_validator("simulator_url")
+    @classmethod
+    def _http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("it must begin with http:// or https://")
+        return url
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
 
 
 def load_settings() -> Settings:
@@ -45,13 +68,14 @@ def load_settings() -> Settings:
     try:
         return Settings()
     except ValidationError as error:
-        problems = "; ".join(
-            f"{_variable(problem['loc'])}: {problem['msg']}, not {problem['input']!r}"
-            for problem in error.errors()
-        )
+        problems = "; ".join(_problem(dict(problem)) for problem in error.errors())
         raise InvalidInput(f"environment: {problems}") from error
 
 
-def _variable(location: tuple[int | str, ...]) -> str:
-    name = str(location[-1]).upper()
-    return name if name.startswith(("DRUMBEAT_", "DATABASE_")) else f"DRUMBEAT_{name}"
+def _problem(problem: dict[str, Any]) -> str:
+    name = str(problem["loc"][-1]).upper()
+    variable = name if name.startswith(("DRUMBEAT_", "DATABASE_")) else f"DRUMBEAT_{name}"
+    reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    # A URL may contain a password, which has no place on a screen or in a log.
+    value = "" if variable.endswith("_URL") else f", not {problem['input']!r}"
+    return f"{variable}: {reason}{value}"

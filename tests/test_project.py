@@ -1,5 +1,7 @@
 """The project's own files: what they promise to those who install, read and change it."""
 
+import ast
+import importlib.metadata
 import itertools
 import re
 import shutil
@@ -13,7 +15,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parent.parent
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = PYPROJECT["project"]
+CONTRACTS = PYPROJECT["tool"]["importlinter"]
 LOCKS = {
     "run": [],
     "simulator": ["simulator"],
@@ -123,6 +127,26 @@ def test_the_lock_files_agree() -> None:
         theirs = _pins(larger)
         differing = [name for name, pin in _pins(smaller).items() if theirs[name].specifier != pin.specifier]
         assert differing == [], f"{smaller}.lock and {larger}.lock"
+
+
+def test_what_runs_in_production_imports_only_what_production_installs() -> None:
+    """Where the tests run more is installed, so that nothing else would show it."""
+    own = {path.name.removesuffix(".py") for path in ROOT.iterdir()}
+    installed = set(_pins("run"))
+    providers = importlib.metadata.packages_distributions()
+    missing = set()
+    folders = set(CONTRACTS["root_packages"]) - {"simulator"}
+    files = [ROOT / "worker.py", ROOT / "starter.py"]
+    files += [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    for path in files:
+        for node in ast.walk(ast.parse(path.read_text())):
+            modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+                modules.append(node.module)
+            for module in {module.split(".")[0] for module in modules} - sys.stdlib_module_names - own:
+                if not installed & {canonicalize_name(name) for name in providers.get(module, ())}:
+                    missing.add(f"{path.relative_to(ROOT)}: {module}")
+    assert missing == set()
 
 
 def test_every_dependency_is_explained() -> None:

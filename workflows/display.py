@@ -1,5 +1,6 @@
 """What an operator reads of one contact in the Temporal Web UI."""
 
+from datetime import timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -11,8 +12,10 @@ with workflow.unsafe.imports_passed_through():
 
 __all__ = ["Display"]
 
-LISTED = {"scheduled", "held", "paused", "completed", "stopped", "opted_out"}
-"""States that the list shows. Attributes cost an event each time they change; passing states are left to the details."""
+WAITING = {"held", "paused"}
+OVER = {"completed", "stopped", "opted_out"}
+WORTH_LISTING = timedelta(minutes=1)
+"""Attributes cost an event each time they change, so the list shows what lasts; the details, which cost none, show all."""
 
 
 class Display:
@@ -35,7 +38,9 @@ class Display:
             f"Next step: **{due.step}**, {due.when}" if due else "No step is left.",
         ]
         workflow.set_current_details("\n\n".join(lines))
-        if state in LISTED and self._listed != (state, due):
+        lasts = state == "scheduled" and due is not None and due.due_at - workflow.now() >= WORTH_LISTING
+        ends = state in OVER and self._listed is not None
+        if (lasts or ends or state in WAITING) and self._listed != (state, due):
             self._list(state, due, device)
 
     def _list(self, state: str, due: Due | None, device: str) -> None:

@@ -1,91 +1,207 @@
 """Using the embedded servers: the first user starts them, the last one ends them, and none is cut off.
 
 Every user holds a shared lock on one file, and the supervisor, a process of its own, stops the servers as soon as
-nobody does. A lock goes with its process, so a user that is killed leaves nothing behind.
+nobody does. A lock goes with its process, so a user that is killed leaves nothing behind. Should the supervisor be
+killed, one of its users starts another.
 """
 
 import asyncio
-import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 from messaging.errors import Unavailable
-from runtime.embedded.state import LEASE, STARTING, SUPERVISOR, Running, is_free, locked, read_running, take
+from runtime.embedded.locks import FileLock, is_held
+from runtime.embedded.ports import describe, variable
+from runtime.embedded.processes import util_linux
+from runtime.embedded.program import open_log
+from runtime.embedded.state import LEASE, LEAVING, SERVERS, SUPERVISOR, Running, read_running
+from runtime.embedded.supervisor import FAILED, Request
 from runtime.settings import CHECKOUT, Ports
 
 __all__ = ["leased"]
 
-START_PATIENCE = 120.0
-"""Seconds for a first start on a slow machine, or for a long recovery."""
+LOOK_EVERY = 0.05
+"""Seconds, while waiting."""
+WATCH_EVERY = 1.0
+"""Seconds between two looks whether the supervisor lives."""
+LONGEST_PAUSE = 30.0
+"""Seconds between two attempts to start servers that do not come up."""
+PATIENCE = 15.0
+"""Seconds after which a wait is explained."""
+
+Tell = Callable[[str], None]
 
 
 @asynccontextmanager
-async def leased(home: Path, ports: Ports, tell: Callable[[str], None]) -> AsyncIterator[Running]:
+async def leased(home: Path, ports: Ports, tell: Tell) -> AsyncIterator[Running]:
     """The embedded servers, for the length of the block. Raises Unavailable if they do not come up."""
-    home.mkdir(parents=True, exist_ok=True)
-    # Waits while a supervisor is stopping, for it holds the exclusive lock until the servers are down.
-    lease = await asyncio.to_thread(take, home, LEASE, exclusive=False, wait=True)
-    assert lease is not None
     try:
-        yield await asyncio.to_thread(_running, home, ports, tell)
+        (home / "logs").mkdir(parents=True, exist_ok=True)
+        lease = FileLock(home / LEASE)
+    except OSError as error:
+        raise Unavailable(
+            f"{home} cannot be written to ({error.strerror}): set DRUMBEAT_HOME to another directory"
+        ) from error
+    try:
+        await _take(lease, tell)
+        running = await _bring_up(home, ports, tell)
+        keeper = asyncio.create_task(_keep_up(home, ports, tell))
+        try:
+            yield running
+        finally:
+            keeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeper
     finally:
-        os.close(lease)
-        await asyncio.shield(asyncio.to_thread(_see_off, home))
+        lease.close()
+        await _see_off(home)
 
 
-def _running(home: Path, ports: Ports, tell: Callable[[str], None]) -> Running:
-    with locked(home, STARTING):
-        running = read_running(home)
-        if running is not None and not is_free(home, SUPERVISOR):
-            return running
-        tell("Starting PostgreSQL, Temporal and the simulated gateway …")
-        return _start(home, ports)
+async def _take(lease: FileLock, tell: Tell) -> None:
+    """Waits while a supervisor is stopping, for it holds the exclusive lock until the servers are down."""
+    explain_at = time.monotonic() + 1.0
+    while not lease.try_lock(shared=True):
+        if time.monotonic() > explain_at:
+            tell("waiting for the servers of an earlier run to stop")
+            explain_at = float("inf")
+        await asyncio.sleep(LOOK_EVERY)
 
 
-def _start(home: Path, ports: Ports) -> Running:
-    (home / "servers.json").unlink(missing_ok=True)
-    (home / "logs").mkdir(exist_ok=True)
-    log = home / "logs" / "supervisor.log"
-    with log.open("ab") as output:
-        process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "runtime.embedded.supervisor", str(home.resolve()), _ports(ports)],
-            cwd=CHECKOUT,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,  # Ctrl-C is for the user, who may need the servers to finish
-        )
-    deadline = time.monotonic() + START_PATIENCE
-    while time.monotonic() < deadline:
-        running = read_running(home)
-        if running is not None and running.supervisor_pid == process.pid:
-            return running
-        if process.poll() is not None:
-            break
-        time.sleep(0.05)
-    else:
-        process.terminate()
-    failure = home / "failure"
-    raise Unavailable(
-        failure.read_text() if failure.exists() else f"the embedded servers did not start; see {log}"
+async def _bring_up(home: Path, ports: Ports, tell: Tell) -> Running:
+    """Finds the servers as they run, or waits for somebody who is starting them, or starts them."""
+    start: _Start | None = None
+    explain_at = time.monotonic() + PATIENCE
+    try:
+        while True:
+            running = read_running(home)
+            if running is not None:
+                return running if start is not None else _as_found(running, ports)
+            if start is None:
+                start = _Start.attempt(home, ports, tell)
+            elif start.ended():
+                # It is the supervisor's last word, so whatever there is to read has been written.
+                running = read_running(home)
+                if running is not None:
+                    return running
+                raise Unavailable(start.failure or f"the embedded servers did not start; see {home / 'logs'}")
+            if time.monotonic() > explain_at:
+                tell(f"the servers are still starting; {home / 'logs'} says what they do")
+                explain_at = float("inf")
+            await asyncio.sleep(LOOK_EVERY)
+    finally:
+        if start is not None:
+            start.close()
+
+
+def _as_found(running: Running, ports: Ports) -> Running:
+    """The servers that somebody else started: what that one was told is no news, but our own wishes were not heard."""
+    notices = tuple(
+        f"the servers run already: {describe(name)} listens on {running.ports[name]}, not on {port} ({variable(name)})"
+        for name, port in ports.model_dump(include=ports.model_fields_set).items()
+        if running.ports[name] != port
     )
+    return running.model_copy(update={"notices": notices})
 
 
-def _ports(ports: Ports) -> str:
-    return json.dumps({"ports": ports.model_dump(), "explicit": sorted(ports.model_fields_set)})
+class _Start:
+    """A supervisor that we started, as far as we hear from it."""
+
+    def __init__(self, news: int) -> None:
+        self._news = news
+        self._heard = b""
+
+    @classmethod
+    def attempt(cls, home: Path, ports: Ports, tell: Tell) -> "_Start | None":
+        """Starts a supervisor, unless there is one. Its lock is taken here and handed on, so there is never a second."""
+        with FileLock(home / SUPERVISOR) as lock:
+            if not lock.try_lock():
+                return None
+            tell("starting PostgreSQL, Temporal and the simulated gateway")
+            reading, writing = os.pipe()
+            os.set_blocking(reading, False)
+            try:
+                request = Request(
+                    home=home.resolve(),
+                    ports=ports.model_dump(),
+                    explicit=frozenset(ports.model_fields_set),
+                    supervisor_lock=lock.descriptor,
+                    news=writing,
+                )
+                with open_log(home / "logs" / "supervisor.log") as output:
+                    # A session of its own: Ctrl-C is for us, who may need the servers in order to finish.
+                    subprocess.run(  # noqa: S603 - our own module
+                        [
+                            *(util_linux("setsid"), "--fork"),
+                            *(sys.executable, "-m", "runtime.embedded.supervisor", request.model_dump_json()),
+                        ],
+                        cwd=CHECKOUT,
+                        stdin=subprocess.DEVNULL,
+                        stdout=output,
+                        stderr=output,
+                        pass_fds=(lock.descriptor, writing),
+                        check=True,
+                    )
+            except BaseException:
+                os.close(reading)
+                raise
+            finally:
+                os.close(writing)
+        return cls(reading)
+
+    def ended(self) -> bool:
+        """Whether the supervisor has said all it has to say of the start: it succeeded, failed, or was killed."""
+        try:
+            heard = os.read(self._news, 65_536)
+        except BlockingIOError:
+            return False
+        self._heard += heard
+        return not heard
+
+    @property
+    def failure(self) -> str | None:
+        """Why the servers did not start, if it said so."""
+        line = self._heard.decode(errors="replace").strip()
+        return line.removeprefix(FAILED) if line.startswith(FAILED) else None
+
+    def close(self) -> None:
+        """Hears no more of it."""
+        os.close(self._news)
 
 
-def _see_off(home: Path) -> None:
-    """Waits until the servers are down, if nobody else uses them: nothing is to be left running behind the last user."""
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline:
-        if is_free(home, SUPERVISOR):
+async def _keep_up(home: Path, ports: Ports, tell: Tell) -> None:
+    """Starts another supervisor should ours be killed; the servers come back where they were."""
+    pause = WATCH_EVERY
+    while True:
+        await asyncio.sleep(pause)
+        if read_running(home) is not None:
+            continue
+        tell("the embedded servers have ended; they are started again")
+        try:
+            running = await _bring_up(home, ports, tell)
+        except (Unavailable, OSError) as error:
+            pause = min(2 * pause, LONGEST_PAUSE)
+            tell(str(error))
+        else:
+            pause = WATCH_EVERY
+            for notice in running.notices:
+                tell(notice)
+
+
+async def _see_off(home: Path) -> None:
+    """Waits until the servers are down, unless others use them: behind the last user nothing is left running."""
+    while is_held(home / SUPERVISOR) or is_held(home / SERVERS):
+        if _others_use_them(home):
             return
-        if not is_free(home, LEASE) and read_running(home) is not None:
-            return  # somebody else's now; a supervisor that is stopping has removed the record first
-        time.sleep(0.1)
+        await asyncio.sleep(LOOK_EVERY)
+
+
+def _others_use_them(home: Path) -> bool:
+    with FileLock(home / LEAVING) as alone, FileLock(home / LEASE) as lease:
+        alone.lock()
+        # Nobody may hold it, or a user a shared lock, or a supervisor that is stopping an exclusive one.
+        return not lease.try_lock() and lease.try_lock(shared=True)

@@ -1,12 +1,13 @@
-"""Which ports the embedded servers listen on."""
+"""Which loopback ports the embedded servers listen on."""
 
 import json
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 
 from messaging.errors import Unavailable
 
-__all__ = ["choose_ports", "free_port", "is_open"]
+__all__ = ["choose_ports", "describe", "variable"]
 
 NAMES = {
     "temporal_port": "Temporal",
@@ -15,64 +16,86 @@ NAMES = {
     "simulator_port": "the simulated gateway",
 }
 
+INTERNAL = {"temporal_http_port": 7243, "temporal_metrics_port": 7253, "simulator_control_port": 8056}
+"""Ports that nobody needs to know, and where they are sought first."""
+
+
+def variable(name: str) -> str:
+    """The environment variable that names this port."""
+    return f"DRUMBEAT_{name.upper()}"
+
+
+def describe(name: str) -> str:
+    """Whose port that is."""
+    return NAMES[name]
+
 
 def choose_ports(
-    home: Path, wanted: dict[str, int], explicit: list[str]
+    home: Path, wanted: Mapping[str, int], explicit: frozenset[str]
 ) -> tuple[dict[str, int], tuple[str, ...]]:
     """The port of each server, and a line for each that had to give way.
 
     What was chosen is remembered, so that a restart finds the same ports. Raises Unavailable for a port that was
-    asked for by hand and is taken.
+    asked for by hand (its name is in ``explicit``) and is taken.
     """
     remembered = _remembered(home)
     chosen: dict[str, int] = {}
     notices = []
-    for name, port in wanted.items():
-        variable = f"DRUMBEAT_{name.upper()}"
-        candidate = port if name in explicit else remembered.get(name, port)
-        if is_open(candidate) and candidate not in chosen.values():
-            chosen[name] = candidate
-            continue
+    for name in sorted(wanted, key=lambda name: name not in explicit):
+        port = wanted[name]
         if name in explicit:
-            raise Unavailable(f"port {port} ({variable}) is in use: name another one for {NAMES[name]}")
-        chosen[name] = _next_open(port, set(chosen.values()) | set(wanted.values()))
-        notices.append(
-            f"port {candidate} is in use: {NAMES[name]} listens on {chosen[name]} instead"
-            f" ({variable} names another)"
-        )
-    (home / "ports.json").write_text(json.dumps(chosen))
+            _insist(name, port, chosen)
+            chosen[name] = port
+            continue
+        candidate = remembered.get(name, port)
+        if candidate in chosen.values() or not is_open(candidate):
+            chosen[name] = _next_open(port, {*chosen.values(), *wanted.values()})
+            notices.append(
+                f"port {candidate} is in use, {NAMES[name]} listens on {chosen[name]} instead; set {variable(name)} to "
+                "choose"
+            )
+        else:
+            chosen[name] = candidate
+    for name, port in INTERNAL.items():
+        candidate = remembered.get(name, port)
+        taken = set(chosen.values())
+        chosen[name] = candidate if candidate not in taken and is_open(candidate) else _next_open(port, taken)
+    (home / "ports.json").write_text(json.dumps(chosen, indent=1))
     return chosen, tuple(notices)
+
+
+def _insist(name: str, port: int, chosen: Mapping[str, int]) -> None:
+    for other, others in chosen.items():
+        if others == port:
+            raise Unavailable(
+                f"{variable(other)} and {variable(name)} both name port {port}: give each its own"
+            )
+    if not is_open(port):
+        raise Unavailable(f"port {port} is in use: set {variable(name)} to another one for {NAMES[name]}")
 
 
 def _remembered(home: Path) -> dict[str, int]:
     try:
         ports = json.loads((home / "ports.json").read_text())
-    except (OSError, ValueError):
+        return {name: port for name, port in ports.items() if isinstance(port, int) and 0 < port < 65_536}
+    except (OSError, ValueError, AttributeError):
         return {}
-    return {name: port for name, port in ports.items() if name in NAMES and isinstance(port, int)}
 
 
 def _next_open(after: int, taken: set[int]) -> int:
-    for port in range(after + 1, min(after + 200, 65536)):
+    for port in range(after + 1, min(after + 200, 65_536)):
         if port not in taken and is_open(port):
             return port
-    return free_port()
+    raise Unavailable(f"none of the ports {after} to {after + 199} is free")
 
 
 def is_open(port: int) -> bool:
     """Whether a server could listen on that loopback port now."""
     with socket.socket() as probe:
+        # As servers do: connections that ended a moment ago do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
             return False
     return True
-
-
-def free_port() -> int:
-    """Any free loopback port."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

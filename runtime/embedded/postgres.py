@@ -7,14 +7,19 @@ reach its data directory wherever the checkout lies; no system user is made and 
 import asyncio
 import importlib.util
 import os
+import pwd
 import secrets
 import shutil
-import subprocess
+import signal
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
 
 from messaging.errors import Unavailable
+from runtime.embedded.processes import PROC, dying_with_parent
+from runtime.embedded.program import Program
 
 __all__ = ["Postgres"]
 
@@ -28,55 +33,57 @@ def _binaries() -> Path:
     return Path(spec.origin).parent / "pginstall18" / "bin"
 
 
-def _unprivileged(*, die_with_parent: bool) -> list[str]:
-    """The prefix of a command that must not run as root. The server dies with its parent, never orphaned."""
-    setpriv = shutil.which("setpriv")
-    if setpriv is None:
-        raise Unavailable("setpriv (of util-linux) is missing: install it, or use servers of your own")
-    command = [setpriv]
-    if die_with_parent:
-        command += ["--pdeathsig", "INT"]  # PostgreSQL's fast shutdown
-    if os.geteuid() == 0:
-        command += ["--reuid", "nobody", "--regid", "nogroup", "--clear-groups"]
-        command += ["--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"]
-    return command
-
-
-class Postgres:
+class Postgres(Program):
     """The server of one data directory, on one loopback port."""
 
-    def __init__(self, directory: Path, *, port: int, durable: bool = True) -> None:
+    name = "PostgreSQL"
+    death = signal.SIGINT  # its fast shutdown
+    start_within = 600.0  # a recovery after a crash may take its time
+    stop_signal = signal.SIGINT
+    stop_within = 30.0
+
+    def __init__(self, directory: Path, *, port: int, durable: bool = True, log: Path | None = None) -> None:
         """``durable=False`` trades safety against power loss for speed: for tests only."""
-        self.directory = directory
+        super().__init__(log or directory / "postgres.log")
         self.port = port
+        self._home = directory
         self._data = directory / "data"
         self._password = directory / "password"
         self._durable = durable
-        self._process: asyncio.subprocess.Process | None = None
 
     def url(self, database: str = "drumbeat") -> str:
         """The connection string of one of the server's databases."""
-        return f"postgresql://{USER}:{self._password.read_text().strip()}@127.0.0.1:{self.port}/{database}"
-
-    @property
-    def alive(self) -> bool:
-        """Whether it runs."""
-        return self._process is not None and self._process.returncode is None
-
-    @property
-    def pid(self) -> int:
-        """The server's process ID."""
-        assert self._process is not None, "start() first"
-        return self._process.pid
+        password = self._password.read_text().strip()
+        return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/{database}?sslmode=disable"
 
     async def start(self) -> None:
-        """Initialises the data directory if it is new, starts the server and waits until it answers.
+        """Starts the server, on a new data directory if need be, and waits until it answers. Raises Unavailable."""
+        await self.launch()
+        await self.ready()
 
-        A server that was killed recovers from its write-ahead log by itself; a stale PID file is its own affair.
-        Raises Unavailable, naming the log, when it does not come up.
+    async def launch(self, inherit: Sequence[int] = ()) -> None:
+        """Starts the server; a new data directory is initialised first.
+
+        A server that was killed recovers from its write-ahead log by itself. Raises Unavailable.
         """
-        await self._initialise()
-        log = self.directory / "postgres.log"
+        await self._initialise(inherit)
+        await super().launch(inherit)
+
+    def forget_dead_postmaster(self) -> None:
+        """Removes a PID file whose number meanwhile went to some other program, which would keep the server down.
+
+        To be called only by who knows that no process of this server is left, as it guards the data against two.
+        """
+        pid_file = self._data / "postmaster.pid"
+        try:
+            pid = int(pid_file.read_text().split("\n", 1)[0])
+            program = (PROC / str(pid) / "comm").read_text().strip()
+        except (OSError, ValueError):
+            return  # there is no file, or no such process: the server's own affair
+        if program != "postgres":
+            pid_file.unlink(missing_ok=True)
+
+    def command(self) -> Sequence[str]:
         settings = {
             "listen_addresses": "127.0.0.1",
             "port": str(self.port),
@@ -87,76 +94,82 @@ class Postgres:
             "timezone": "UTC",
         }
         arguments = [argument for key, value in settings.items() for argument in ("-c", f"{key}={value}")]
-        with log.open("ab") as output:
-            self._process = await asyncio.create_subprocess_exec(
-                *_unprivileged(die_with_parent=True),
-                str(_binaries() / "postgres"),
-                *("-D", str(self._data)),
-                *arguments,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        await self._wait_until_ready(log)
+        return [str(_binaries() / "postgres"), "-D", str(self._data), *arguments]
 
-    async def stop(self) -> None:
-        """Fast shutdown: open connections are cut, everything committed is kept."""
-        if self._process is None or self._process.returncode is not None:
-            return
-        self._process.send_signal(2)
+    def privileges(self) -> Sequence[str]:
+        return _unprivileged(self._data)
+
+    def directory(self) -> Path:
+        return self._data
+
+    async def answers(self) -> bool:
         try:
-            await asyncio.wait_for(self._process.wait(), 20)
-        except TimeoutError:
-            self._process.kill()
-            await self._process.wait()
+            connection = await asyncpg.connect(self.url("postgres"), timeout=5)
+        except asyncpg.InvalidAuthorizationSpecificationError as error:
+            raise Unavailable(f"PostgreSQL does not take its own password any more: {error}") from error
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
+            return False
+        try:
+            if not await connection.fetchval("select 1 from pg_database where datname = $1", USER):
+                await connection.execute(f"create database {USER}")
+        finally:
+            await connection.close()
+        return True
 
-    async def _initialise(self) -> None:
-        if (self._data / "PG_VERSION").exists() and (self.directory / "initialised").exists():
+    async def _initialise(self, inherit: Sequence[int]) -> None:
+        """Makes the data directory, under another name until it is complete: data is never taken for a ruin."""
+        if self._data.exists():
+            if not self._password.exists():
+                raise Unavailable(f"{self._password} is missing: PostgreSQL's data cannot be used without it")
             return
-        self.directory.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(self._data, ignore_errors=True)  # a first start that was killed halfway
-        self._data.mkdir(mode=0o700)
+        self._home.mkdir(parents=True, exist_ok=True)
+        draft = self._home / "data.new"
+        shutil.rmtree(draft, ignore_errors=True)  # of a first start that was killed halfway
+        draft.mkdir(mode=0o700)
         self._password.touch(mode=0o600)
         self._password.write_text(secrets.token_urlsafe(24))
         if os.geteuid() == 0:
-            shutil.chown(self._data, "nobody", "nogroup")
+            os.chown(draft, *_nobody())
         process = await asyncio.create_subprocess_exec(
-            *_unprivileged(die_with_parent=False),
-            str(_binaries() / "initdb"),
-            *("-D", str(self._data), "-U", USER, "--pwfile", str(self._password)),
+            *dying_with_parent(signal.SIGKILL),
+            *_unprivileged(draft),
+            *(str(_binaries() / "initdb"), "-D", str(draft), "-U", USER, "--pwfile", str(self._password)),
             *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8"),
             *([] if self._durable else ["--no-sync"]),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            pass_fds=inherit,
         )
-        output, _ = await process.communicate()
+        try:
+            output, _ = await process.communicate()
+        finally:
+            if process.returncode is None:
+                with suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
         if process.returncode:
-            raise Unavailable(
-                f"PostgreSQL could not be initialised: {output.decode(errors='replace').strip()}"
-            )
-        (self.directory / "initialised").touch()
-
-    async def _wait_until_ready(self, log: Path) -> None:
-        assert self._process is not None
-        for _ in range(600):  # a crash recovery may take its time
-            if self._process.returncode is not None:
-                break
-            try:
-                connection = await asyncpg.connect(self.url("postgres"), timeout=5)
-            except (OSError, asyncpg.PostgresError, TimeoutError):
-                await asyncio.sleep(0.1)
-                continue
-            try:
-                if not await connection.fetchval("select 1 from pg_database where datname = $1", USER):
-                    await connection.execute(f"create database {USER}")
-            finally:
-                await connection.close()
-            return
-        await self.stop()
-        last = _last_line(log)
-        raise Unavailable(f"PostgreSQL did not start on port {self.port}: {last} (log: {log.name})")
+            lines = output.decode(errors="replace").strip().splitlines() or [f"initdb: {process.returncode}"]
+            told = [line for line in lines if "rror:" in line]
+            raise Unavailable(f"PostgreSQL could not be initialised: {(told or lines)[-1]}")
+        draft.rename(self._data)
 
 
-def _last_line(log: Path) -> str:
-    return (log.read_text(errors="replace").strip().splitlines() or ["the log is empty"])[-1]
+def _unprivileged(directory: Path) -> list[str]:
+    """What makes of root the owner of the directory, or nobody."""
+    if os.geteuid() != 0:
+        return []
+    owner = directory.stat()
+    uid, gid = (owner.st_uid, owner.st_gid) if owner.st_uid else _nobody()
+    return [
+        *("--reuid", str(uid), "--regid", str(gid), "--clear-groups"),
+        *("--inh-caps", "+dac_override", "--ambient-caps", "+dac_override"),
+        # Without it access(), by which PostgreSQL finds its own programs, disregards that capability, and a checkout in
+        # a directory that is root's alone could not be used.
+        *("--securebits", "+no_setuid_fixup"),
+    ]
+
+
+def _nobody() -> tuple[int, int]:
+    entry = pwd.getpwnam("nobody")
+    return entry.pw_uid, entry.pw_gid

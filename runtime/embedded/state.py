@@ -1,25 +1,39 @@
 """What the processes that share the embedded servers know of each other, below ``.drumbeat/``."""
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-__all__ = ["LEASE", "STARTING", "SUPERVISOR", "Running", "is_free", "locked", "read_running", "write_running"]
+from runtime.embedded.processes import ProcessId
 
-LEASE = "lease"
-"""Whoever uses the servers holds a shared lock on it; the supervisor stops once it gets an exclusive one."""
-STARTING = "starting"
-"""Held while a user looks whether the servers run, and starts them."""
-SUPERVISOR = "supervisor"
-"""Held by the supervisor as long as it lives."""
+__all__ = [
+    "LEASE",
+    "LEAVING",
+    "SERVERS",
+    "SUPERVISOR",
+    "Running",
+    "State",
+    "read_running",
+    "read_state",
+    "write_state",
+]
+
+LEASE = "lease.lock"
+"""Whoever uses the servers holds a shared lock on it; the supervisor stops them once it gets an exclusive one."""
+SUPERVISOR = "supervisor.lock"
+"""Held by the supervisor, from before it is started until it ends: so there is one."""
+SERVERS = "servers.lock"
+"""Held by the supervisor and by every process that it started, directly or not: free when not one of them is left."""
+LEAVING = "leaving.lock"
+"""Held for an instant, by a user who looks whether others are left, so that no two take each other for one."""
+
+FILE = "servers.json"
 
 
 class Running(BaseModel):
-    """The servers as they run. Written when all of them answer."""
+    """The servers, when all of them answer."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -27,64 +41,43 @@ class Running(BaseModel):
     temporal_address: str
     ui_url: str
     simulator_url: str
-    supervisor_pid: int
-    pids: dict[str, int]
+    ports: Mapping[str, int]
     notices: tuple[str, ...] = ()
+    """What the one who started them should know."""
 
 
-def read_running(home: Path) -> Running | None:
-    """The servers' record, or None where there is none, or half of one."""
+class State(BaseModel):
+    """The record that a supervisor keeps as long as it lives."""
+
+    model_config = ConfigDict(frozen=True)
+
+    supervisor: ProcessId
+    children: Mapping[str, ProcessId] = {}
+    running: Running | None = None
+
+
+def read_state(home: Path) -> State | None:
+    """The record, be it of a supervisor that was killed; None where there is none, or only half of one."""
     try:
-        return Running.model_validate_json((home / "servers.json").read_text())
+        return State.model_validate_json((home / FILE).read_bytes())
     except (OSError, ValidationError):
         return None
 
 
-def write_running(home: Path, running: Running | None) -> None:
-    """Replaces the record in one go; None removes it."""
-    path = home / "servers.json"
-    if running is None:
-        path.unlink(missing_ok=True)
+def read_running(home: Path) -> Running | None:
+    """The servers, if their supervisor lives and all of them answered; else None."""
+    state = read_state(home)
+    return state.running if state is not None and state.supervisor.runs else None
+
+
+def write_state(home: Path, state: State | None) -> None:
+    """Replaces the record in one go; None removes it. It names a password, and is for its owner's eyes only."""
+    if state is None:
+        (home / FILE).unlink(missing_ok=True)
         return
-    draft = home / "servers.json.new"
+    draft = home / f"{FILE}.new"
+    with suppress(FileNotFoundError):
+        draft.unlink()
     draft.touch(mode=0o600)
-    draft.write_text(running.model_dump_json(indent=1))
-    draft.replace(path)
-
-
-def take(home: Path, name: str, *, exclusive: bool, wait: bool) -> int | None:
-    """Locks a file; answers its descriptor, or None if somebody else has it. Locks go with their process."""
-    descriptor = os.open(home / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(
-            descriptor,
-            (fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH) | (0 if wait else fcntl.LOCK_NB),
-        )
-    except BlockingIOError:
-        os.close(descriptor)
-        return None
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-@contextmanager
-def locked(home: Path, name: str) -> Iterator[None]:
-    """Holds the exclusive lock of a file; waits for it."""
-    descriptor = take(home, name, exclusive=True, wait=True)
-    assert descriptor is not None
-    try:
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def is_free(home: Path, name: str) -> bool:
-    """Whether nobody holds a lock on the file."""
-    descriptor = take(home, name, exclusive=True, wait=False)
-    if descriptor is None:
-        return False
-    with suppress(OSError):
-        os.close(descriptor)
-    return True
+    draft.write_text(state.model_dump_json(indent=1))
+    draft.replace(home / FILE)

@@ -1,27 +1,198 @@
-"""The process that owns the embedded servers: ``python -m runtime.embedded.supervisor HOME PORTS``.
+"""The process that owns the embedded servers: ``python -m runtime.embedded.supervisor REQUEST``.
 
 It starts PostgreSQL, Temporal and the simulated gateway, starts again what dies, and stops them all once nobody uses
-them. Should it be killed itself, the kernel ends its children, and the next user starts a new one on the same data.
+them. Should it be killed itself, the kernel ends its children, and a user starts a new one on the same data.
 """
 
 import asyncio
-import json
 import os
 import signal
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
-from messaging.errors import DrumbeatError
-from runtime.embedded.children import Child, Simulator, Temporal, end_leftovers
+from pydantic import BaseModel
+
+from messaging.errors import DrumbeatError, Unavailable
+from runtime.embedded.locks import FileLock
 from runtime.embedded.ports import choose_ports
 from runtime.embedded.postgres import Postgres
-from runtime.embedded.state import LEASE, SUPERVISOR, Running, read_running, take, write_running
+from runtime.embedded.processes import ProcessId
+from runtime.embedded.program import Program
+from runtime.embedded.simulator import Simulator
+from runtime.embedded.state import LEASE, SERVERS, Running, State, read_state, write_state
+from runtime.embedded.temporal import Temporal
 
-__all__ = ["main"]
+__all__ = ["FAILED", "Request", "main"]
 
-LOOK_EVERY = 0.25
-"""Seconds between two looks at the lease and at the children."""
+FAILED = "failed: "
+"""Begins the line that says why the servers do not start."""
+
+LOOK_EVERY = 0.1
+"""Seconds between two looks at who is left."""
+LEFTOVERS_WITHIN = 5.0
+"""Seconds in which servers whose supervisor was killed end by themselves."""
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
+"""Seconds between two starts of a server that does not stay up."""
+STEADY = 30.0
+"""Seconds after which a server has proved that it stays up."""
+
+
+class Request(BaseModel):
+    """What a user asks of the supervisor that it starts."""
+
+    home: Path
+    ports: dict[str, int]
+    explicit: frozenset[str]
+    """Names of ports that were set by hand."""
+    supervisor_lock: int
+    """The descriptor of the held lock. It is closed by the end of the process, and by nothing else."""
+    news: int
+    """The descriptor of the pipe on which the user reads how the start goes on."""
+
+
+class Supervisor:
+    """One set of servers, from start to stop."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+        self._home = request.home
+        self._children: dict[str, Program] = {}
+        self._running: Running | None = None
+        self._reported = False
+        self._told_to_stop = asyncio.Event()
+
+    async def run(self) -> None:
+        """Until told to stop, or until nobody holds the lease. Raises DrumbeatError where something does not start."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, self._told_to_stop.set)
+        with FileLock(self._home / LEASE) as lease, FileLock(self._home / SERVERS) as servers:
+            end = asyncio.create_task(self._until_the_end(lease))
+            work = asyncio.create_task(self._serve(servers))
+            try:
+                await asyncio.wait({end, work}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                write_state(self._home, None)  # before all else: nobody is to rely on it from now on
+                for task in (work, end):
+                    task.cancel()
+                results = await asyncio.gather(work, end, return_exceptions=True)
+                await asyncio.gather(*(child.stop() for child in self._children.values()))
+                _log("all servers are down")
+            for result in results:
+                if isinstance(result, Exception):
+                    raise result
+
+    async def _until_the_end(self, lease: FileLock) -> None:
+        # The exclusive lock stays ours until the process ends: who comes now waits for that.
+        while not lease.try_lock() and not self._told_to_stop.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_EVERY):
+                    await self._told_to_stop.wait()
+
+    async def _serve(self, servers: FileLock) -> None:
+        await self._outlive_leftovers(servers)
+        try:
+            await self._start(servers)
+        except Unavailable:
+            # Somebody may have taken a port between our look and our start: look once more.
+            await asyncio.gather(*(child.stop() for child in self._children.values()))
+            await self._start(servers)
+        _log("all servers are up")
+        self.report(None)
+        async with asyncio.TaskGroup() as keepers:
+            for name, child in self._children.items():
+                keepers.create_task(self._keep(name, child, servers))
+
+    async def _outlive_leftovers(self, servers: FileLock) -> None:
+        """Waits for the servers of a supervisor that was killed; ends what is provably theirs and does not end itself."""
+        before = read_state(self._home)
+        write_state(self._home, None)
+        if await servers.lock_within(LEFTOVERS_WITHIN):
+            return
+        for name, process in before.children.items() if before is not None else ():
+            if process.runs:
+                _log(f"{name} (process {process.pid}) is left from before and hangs: it is ended by force")
+                process.kill()
+        if not await servers.lock_within(LEFTOVERS_WITHIN):
+            raise Unavailable(
+                "servers of an earlier run do not end: 'fuser -v "
+                f"{self._home / SERVERS}' says which; end them, then try again"
+            )
+
+    async def _start(self, servers: FileLock) -> None:
+        ports, notices = choose_ports(self._home, self._request.ports, self._request.explicit)
+        postgres = Postgres(
+            self._home / "postgres", port=ports["postgres_port"], log=self._home / "logs" / "postgres.log"
+        )
+        postgres.forget_dead_postmaster()
+        temporal = Temporal(self._home, ports)
+        simulator = Simulator(self._home, ports)
+        self._children = {"postgres": postgres, "temporal": temporal, "simulator": simulator}
+        results = await asyncio.gather(
+            *(self._bring_up(name, child, servers) for name, child in self._children.items()),
+            return_exceptions=True,
+        )
+        for result in results:
+            if result is not None:
+                raise result
+        self._running = Running(
+            database_url=postgres.url(),
+            temporal_address=temporal.address,
+            ui_url=temporal.ui_url,
+            simulator_url=simulator.url,
+            ports=ports,
+            notices=notices,
+        )
+        self._record()
+
+    async def _bring_up(self, name: str, child: Program, servers: FileLock) -> None:
+        # The kernel ends children together with the thread that made them: this one, the main thread.
+        await child.launch(inherit=(servers.descriptor,))
+        self._record()
+        await child.ready()
+        _log(f"{name} is up (process {child.pid})")
+
+    def _record(self) -> None:
+        children = {name: ProcessId.of(child.pid) for name, child in self._children.items() if child.alive}
+        this = ProcessId.of(os.getpid())
+        assert this is not None
+        write_state(
+            self._home,
+            State(
+                supervisor=this,
+                children={name: process for name, process in children.items() if process is not None},
+                running=self._running,
+            ),
+        )
+
+    async def _keep(self, name: str, child: Program, servers: FileLock) -> None:
+        """Starts a server again, on the same port, whenever it ends; ever more slowly if it does not stay up."""
+        clock = asyncio.get_running_loop().time
+        pause = SHORTEST_PAUSE
+        up_since = clock()
+        while True:
+            await child.wait()
+            if clock() - up_since > STEADY:
+                pause = SHORTEST_PAUSE
+            _log(f"{name} ended by itself; it is started again")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, LONGEST_PAUSE)
+            up_since = clock()
+            try:
+                await self._bring_up(name, child, servers)
+            except (DrumbeatError, OSError) as error:
+                _log(str(error))
+
+    def report(self, failure: str | None) -> None:
+        """Tells the user who waits that the servers are up, or why not. Says nothing the second time."""
+        if self._reported:
+            return
+        self._reported = True
+        if failure is not None:
+            with suppress(OSError):  # the user may have gone
+                os.write(self._request.news, f"{FAILED}{failure}\n".encode())
+        os.close(self._request.news)
 
 
 def _log(line: str) -> None:
@@ -29,104 +200,18 @@ def _log(line: str) -> None:
     sys.stderr.flush()
 
 
-class Supervisor:
-    """One set of servers, from start to stop."""
-
-    def __init__(self, home: Path, wanted: dict[str, int], explicit: list[str]) -> None:
-        self._home = home
-        self._wanted = wanted
-        self._explicit = explicit
-        self._notices: tuple[str, ...] = ()
-        self._children: dict[str, Child] = {}
-        self._postgres: Postgres | None = None
-        self._stopping = asyncio.Event()
-
-    async def run(self) -> None:
-        """Starts everything, watches over it, and stops it. Raises DrumbeatError where something does not start."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, self._stopping.set)
-        before = read_running(self._home)
-        if before is not None:
-            await end_leftovers(before.pids)
-        write_running(self._home, None)
-        try:
-            await self._start()
-            self._publish()
-            _log("all servers are up")
-            await self._watch()
-        finally:
-            write_running(self._home, None)
-            await asyncio.gather(*(child.stop() for child in self._children.values()))
-            _log("all servers are down")
-
-    async def _start(self) -> None:
-        ports, self._notices = choose_ports(self._home, self._wanted, self._explicit)
-        self._postgres = Postgres(self._home / "postgres", port=ports["postgres_port"])
-        self._children = {
-            "postgres": self._postgres,
-            "temporal": Temporal(self._home, port=ports["temporal_port"], ui_port=ports["ui_port"]),
-            "simulator": Simulator(self._home, port=ports["simulator_port"]),
-        }
-        # Child processes die with the thread that made them, so that is this one, the main thread.
-        results = await asyncio.gather(
-            *(child.start() for child in self._children.values()), return_exceptions=True
-        )
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-
-    def _publish(self) -> None:
-        assert self._postgres is not None
-        temporal, simulator = self._children["temporal"], self._children["simulator"]
-        assert isinstance(temporal, Temporal)
-        assert isinstance(simulator, Simulator)
-        write_running(
-            self._home,
-            Running(
-                database_url=self._postgres.url(),
-                temporal_address=temporal.address,
-                ui_url=temporal.ui_url,
-                simulator_url=simulator.url,
-                supervisor_pid=os.getpid(),
-                pids={name: child.pid for name, child in self._children.items()},
-                notices=self._notices,
-            ),
-        )
-
-    async def _watch(self) -> None:
-        """Until told to stop, or until nobody holds the lease. Servers that died come back on the same port."""
-        failures = 0
-        while not self._stopping.is_set():
-            lease = take(self._home, LEASE, exclusive=True, wait=False)
-            if lease is not None:
-                return  # and keep it: who comes now waits until we are gone
-            dead = [name for name, child in self._children.items() if not child.alive]
-            for name in dead:
-                _log(f"{name} ended by itself; starting it again")
-                try:
-                    await self._children[name].start()
-                except DrumbeatError as error:
-                    failures += 1
-                    _log(str(error))
-                    await asyncio.sleep(min(2.0**failures, 30.0))
-                else:
-                    failures = 0
-                    self._publish()
-            await asyncio.sleep(LOOK_EVERY)
-
-
 def main() -> int:
-    """Runs until the last user has gone. Leaves the reason in ``failure`` where the servers do not start."""
-    home = Path(sys.argv[1])
-    wanted = json.loads(sys.argv[2])
-    take(home, SUPERVISOR, exclusive=True, wait=True)  # held until the end of the process
-    failure = home / "failure"
-    failure.unlink(missing_ok=True)
+    """The exit code: 1 where the servers do not start; the user who asked for them has then been told why."""
+    request = Request.model_validate_json(sys.argv[1])
+    for descriptor in (request.supervisor_lock, request.news):
+        os.set_inheritable(descriptor, False)
+    supervisor = Supervisor(request)
     try:
-        asyncio.run(Supervisor(home, wanted["ports"], wanted["explicit"]).run())
-    except DrumbeatError as error:
-        failure.write_text(str(error))
-        _log(str(error))
+        asyncio.run(supervisor.run())
+    except (DrumbeatError, OSError) as error:
+        line = " ".join(str(error).split())
+        _log(line)
+        supervisor.report(line)
         return 1
     return 0
 

@@ -1,0 +1,58 @@
+"""Locks that go with their process: whoever is killed, however that happens, holds none."""
+
+import asyncio
+import fcntl
+import os
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+__all__ = ["FileLock", "is_held"]
+
+
+class FileLock:
+    """A lock on a file, shared or exclusive. It belongs to the descriptor, and so to a child that inherits that, too."""
+
+    def __init__(self, path: Path) -> None:
+        """Opens the file, which is made if need be, and does not lock it yet."""
+        self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+
+    def try_lock(self, *, shared: bool = False) -> bool:
+        """Locks it, unless somebody else holds a lock that forbids it."""
+        try:
+            fcntl.flock(self.descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+    def lock(self) -> None:
+        """Locks it exclusively; waits for others. For locks that are held for an instant only."""
+        fcntl.flock(self.descriptor, fcntl.LOCK_EX)
+
+    async def lock_within(self, seconds: float) -> bool:
+        """Locks it exclusively; False if others did not give up theirs in time."""
+        deadline = time.monotonic() + seconds
+        while not self.try_lock():
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(0.05)
+        return True
+
+    def close(self) -> None:
+        """Gives the lock up, as far as this process is concerned."""
+        os.close(self.descriptor)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def is_held(path: Path) -> bool:
+    """Whether somebody holds the exclusive lock. Looking is shared: two who look do not mislead each other."""
+    with FileLock(path) as probe:
+        return not probe.try_lock(shared=True)

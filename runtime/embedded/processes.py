@@ -1,0 +1,65 @@
+"""Processes, told apart from others that were given the same number later."""
+
+import os
+import shutil
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+
+from messaging.errors import Unavailable
+
+__all__ = ["ProcessId", "dying_with_parent", "util_linux"]
+
+PROC = Path("/proc")
+
+
+class ProcessId(BaseModel):
+    """One process and no other: its number, and when it was started."""
+
+    model_config = ConfigDict(frozen=True)
+
+    pid: int
+    started: str
+    """The machine's boot, and the clock ticks from there to the start of the process."""
+
+    @classmethod
+    def of(cls, pid: int) -> Self | None:
+        """The process that has this number now, or None where none runs. One that has ended does not run."""
+        try:
+            boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
+            # The command's name, in parentheses, may contain anything; see proc_pid_stat(5) for what follows.
+            fields = (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            return None
+        state, ticks = fields[0], fields[19]
+        return None if state in {"Z", "X"} else cls(pid=pid, started=f"{boot} {ticks}")
+
+    @property
+    def runs(self) -> bool:
+        """Whether this very process still runs."""
+        return self == type(self).of(self.pid)
+
+    def kill(self) -> None:
+        """Ends it by force, if it is still the same process."""
+        if self.runs:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
+
+
+def util_linux(program: str) -> str:
+    """The path of one of util-linux's programs, which every Debian has. Raises Unavailable."""
+    path = shutil.which(program)
+    if path is None:
+        raise Unavailable(f"{program} (of util-linux) is missing: install it, or use servers of your own")
+    return path
+
+
+def dying_with_parent(number: signal.Signals) -> list[str]:
+    """The prefix of a command that is sent this signal when its parent ends, however that happens.
+
+    The parent is the very thread that starts the command: prctl(2), PR_SET_PDEATHSIG.
+    """
+    return [util_linux("setpriv"), "--pdeathsig", number.name.removeprefix("SIG")]
