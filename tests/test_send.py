@@ -81,7 +81,7 @@ class Contact:
     async def send(self) -> SendOutcome:
         return await self.activities.send_step(self.ref())
 
-    async def claim(self) -> Claim:
+    async def claim(self, token: str = "") -> Claim:
         """Claims as an attempt that dies right after would."""
         ref = self.ref()
         answer = await Ledger(self.scenario.pool).claim_step(
@@ -89,7 +89,7 @@ class Contact:
             step_id=ref.step_id,
             revision=ref.revision,
             message_id=sequence_message_id(ref.step_id, ref.phone, ref.device_id),
-            token=f"dead/{uuid4().hex}",
+            token=token or f"dead/{uuid4().hex}",
             now=self.now,
         )
         assert isinstance(answer, Claim)
@@ -209,6 +209,50 @@ async def test_an_attempt_whose_claim_was_taken_records_nothing(contact: Contact
     assert not await ledger.settle(message_id, "dead/token", MessageStatus.FAILED, contact.now)
     assert not await ledger.release(message_id, "dead/token", "too late")
     assert (await contact.message())["status"] == "sent"
+
+
+async def test_only_who_holds_the_claim_may_say_what_came_of_it(contact: Contact) -> None:
+    """The attempt before wakes up while another one is at the gateway."""
+    ref = contact.ref()
+    message_id = sequence_message_id(ref.step_id, ref.phone, ref.device_id)
+    ledger = Ledger(contact.scenario.pool)
+    await contact.claim(token="first")
+    contact.now += CLAIM_LIFETIME + timedelta(seconds=1)
+    await contact.claim(token="second")
+    assert not await ledger.settle(message_id, "first", MessageStatus.FAILED, contact.now)
+    assert not await ledger.release(message_id, "first", "too late")
+    assert not await ledger.doubt(message_id, "first", "too late")
+    row = await contact.message()
+    assert (row["status"], row["processing_worker_id"]) == ("processing", "second")
+    assert await ledger.settle(message_id, "second", MessageStatus.SENT, contact.now)
+
+
+async def test_a_message_in_doubt_stays_in_doubt_while_the_gateway_is_away(contact: Contact) -> None:
+    """That a second attempt was not accepted says nothing of the first."""
+    await contact.claim()
+    contact.now += CLAIM_LIFETIME + timedelta(seconds=1)
+    await contact.scenario.faults({"kind": "rate_limit", "count": 1})
+    outcome = await contact.send()
+    assert isinstance(outcome, Deferred)
+    assert (await contact.message())["status"] == "processing"
+    await honour(contact, keys=False, look_up=False)
+    contact.now = outcome.until + CLAIM_LIFETIME
+    outcome = await contact.send()
+    assert isinstance(outcome, Settled)
+    assert outcome.status is MessageStatus.UNCONFIRMED
+
+
+async def test_an_edit_reaches_a_message_that_waits_for_its_slot(contact: Contact) -> None:
+    await contact.scenario.pool.execute(
+        "update devices set max_delay = 1, next_slot_at = $1", NOON + timedelta(minutes=1)
+    )
+    assert isinstance(await contact.send(), Deferred)
+    await contact.scenario.apply(SEQUENCE.replace("id: hello", "id: hi").replace("Hi {{", "Hello {{"))
+    outcome = await contact.send()
+    assert isinstance(outcome, Replanned)
+    assert outcome.next is not None
+    assert outcome.next.step == "hi"
+    assert (await contact.message())["status"] == "cancelled"
 
 
 async def test_an_attempt_that_was_suspended_does_not_send(

@@ -131,7 +131,7 @@ async def contact(
 
 async def heard(client: Client, workflow_id: str) -> list[str]:
     """What a listener heard."""
-    return await client.get_workflow_handle_for(Listener.run, workflow_id).query(Listener.heard)
+    return await client.get_workflow_handle(workflow_id).query(Listener.heard)
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
@@ -166,8 +166,8 @@ async def test_an_edit_reaches_the_contacts_of_the_sequence_alone(
     asleep = await contact(pool, client, "+12015550101", state="scheduled")
     ended = await contact(pool, client, "+12015550102", state="scheduled")
     other = await contact(pool, client, "+12015550103", sequence="other")
-    await client.get_workflow_handle_for(Listener.run, ended).signal(Listener.end)
-    await client.get_workflow_handle_for(Listener.run, ended).result()
+    await client.get_workflow_handle(ended).signal(Listener.end)
+    await client.get_workflow_handle(ended).result()
     file = tmp_path / "cold.yaml"
     file.write_text(FILE)
     (applied,) = await sequences.apply(connection, [file])
