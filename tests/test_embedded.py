@@ -289,7 +289,7 @@ async def test_a_server_that_does_not_start_is_named_with_its_reason(home: Path)
     (home / "temporal").mkdir()
     (home / "temporal" / "temporal.db").mkdir()
     with pytest.raises(
-        Unavailable, match=r"^Temporal did not start: .*temporal\.db.*\(log: .*temporal\.log\)$"
+        Unavailable, match=r"^Temporal did not start: .*database file.*\(log: .*temporal\.log\)$"
     ):
         async with using(home):
             pytest.fail("started without a database")
