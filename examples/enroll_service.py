@@ -1,0 +1,28 @@
+"""A service that enrolls: ``python examples/enroll_service.py cold-vitac '+1 201 555 0123' Aisha``.
+
+It needs to reach Temporal only. Run from the checkout; a worker stores the lead and sends the messages.
+"""
+
+import asyncio
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+
+import starter
+
+
+async def main(sequence: str, phone: str, name: str) -> int:
+    """Enrolls one person; harmless to repeat."""
+    try:
+        async with starter.connect() as drumbeat:
+            done = await starter.enroll(drumbeat, sequence, phone, name=name)
+    except starter.DrumbeatError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    sys.stdout.write(f"{done.phone}: {done.result} in {done.sequence} ({done.workflow_id})\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main(*sys.argv[1:4])))
