@@ -251,8 +251,10 @@ async def test_a_port_in_use_gives_way_and_is_told_once(home: Path) -> None:
         async with using(home) as running:
             other = running.ports["ui_port"]
             assert running.notices == (
-                f"port {port} is in use, the Temporal Web UI listens on {other} instead; "
-                "set DRUMBEAT_UI_PORT to choose",
+                (
+                    f"port {port} is in use, the Temporal Web UI listens on {other} instead; "
+                    "set DRUMBEAT_UI_PORT to choose"
+                ),
             )
             assert running.ui_url == f"http://127.0.0.1:{other}"
             async with using(home, Ports(ui_port=port)) as second:
