@@ -12,6 +12,7 @@ import pytest
 from messaging.database import Pool
 from runtime.database import migrate, open_pool
 from runtime.embedded.postgres import Postgres
+from tests.live import Live, live_servers
 from tests.scenario import Scenario
 from tests.simulator_process import SimulatorProcess
 
@@ -84,3 +85,10 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorPro
 def scenario(pool: Pool, simulator: SimulatorProcess) -> Scenario:
     """An empty database, and a device's name that no other test uses."""
     return Scenario(pool, simulator.url)
+
+
+@pytest.fixture
+async def live(scenario: Scenario, database_url: str, tmp_path: Path) -> AsyncIterator[Live]:
+    """Everything as it runs, without a worker yet."""
+    async with live_servers(scenario, database_url, tmp_path / "worker.log") as servers:
+        yield servers

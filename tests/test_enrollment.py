@@ -1,0 +1,265 @@
+"""However often, from wherever and in whatever spelling: one person is enrolled in a sequence once."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.common import WorkflowIDReusePolicy
+
+from messaging.errors import Conflict, NotFound
+from messaging.models import EnrollmentRequest, Lead
+from operations import devices, enrollment, sequences
+from operations.schedule import SWEEP, ensure_sweep
+from tests.live import Live, until
+from tests.scenario import phone
+from workflows.sequence import SequenceContactWorkflow
+
+SHORT = """
+sequence: short
+trigger: COLDVITAC
+steps:
+  - {id: a, day: 1, text: "One"}
+  - {id: b, after: 1s, text: "Two"}
+"""
+LONG = """
+sequence: long
+steps:
+  - {id: a, day: 1, text: "One"}
+  - {id: b, after: 2h, text: "Two"}
+  - {id: c, after: 2h, text: "Three"}
+"""
+SPELLINGS = ("+12015550123", "(201) 555-0123", "tel:+1-201-555-0123", "201.555.0123", "1 201 555 0123")
+
+MANY = """
+import asyncio, json, sys
+import starter
+
+async def main():
+    async with starter.connect() as drumbeat:
+        done = await asyncio.gather(*(
+            starter.enroll(drumbeat, "short", spelling, default_region="US", device=sys.argv[1])
+            for spelling in json.loads(sys.argv[2])
+        ))
+    print(sum(one.result == "enrolled" for one in done))
+
+asyncio.run(main())
+"""
+
+
+async def texts(live: Live) -> list[str]:
+    return [message["text"] for message in await live.scenario.accepted()]
+
+
+async def sent(live: Live, count: int) -> None:
+    async def there() -> bool:
+        return len(await texts(live)) >= count
+
+    await until(there)
+
+
+async def test_fifty_at_once_from_five_services_that_reach_temporal_only(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT)
+    await live.start_worker()
+    results = await asyncio.gather(
+        *(
+            live.run("-c", MANY, live.scenario.device, json.dumps(SPELLINGS * 2), DATABASE_URL="")
+            for _ in range(5)
+        )
+    )
+    assert [code for code, _, _ in results] == [0] * 5, results
+    assert sum(int(out) for _, out, _ in results) == 1, "one of fifty started it"
+    await live.all_over(1)
+    assert await texts(live) == ["One", "Two"]
+    again = await enrollment.enroll(live.connection, "short", "+12015550123")
+    assert again.result == "already_enrolled"
+
+
+async def test_after_temporal_has_forgotten_the_workflow_nobody_is_written_to_again(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT)
+    await live.start_worker()
+    done = await enrollment.enroll(live.connection, "short", phone(1), device=live.scenario.device)
+    await live.all_over(1)
+    temporal = live.connection.temporal
+    again = await temporal.start_workflow(
+        SequenceContactWorkflow.run,
+        EnrollmentRequest(sequence="short", lead=Lead(phone=phone(1))),
+        id=done.workflow_id,
+        task_queue=live.connection.settings.task_queue,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+    )
+    assert (await again.result()).outcome == "duplicate"
+    assert await texts(live) == ["One", "Two"]
+
+
+async def test_the_sweep_enrolls_by_the_whole_word_and_consumes_it(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT)
+    await live.scenario.pool.executemany(
+        "insert into leads (phone, triggers, device_id) values ($1, $2, $3)",
+        [
+            (phone(1), ["COLDVITAC", "OTHER"], live.scenario.device),
+            (phone(2), ["COLDVITAC2"], live.scenario.device),
+            (phone(3), ["OTHER"], live.scenario.device),
+        ],
+    )
+    await live.start_worker()
+    await ensure_sweep(live.connection)
+    await ensure_sweep(live.connection)
+    await live.connection.temporal.get_schedule_handle(SWEEP).trigger()
+    await live.all_over(1)
+    rows = await live.scenario.pool.fetch("select phone, triggers from leads order by phone")
+    assert [row["triggers"] for row in rows] == [["OTHER"], ["COLDVITAC2"], ["OTHER"]]
+    assert await live.scenario.pool.fetchval("select count(*) from sequence_contacts") == 1
+    with pytest.raises(NotFound, match="no sequence has the trigger NOPE"):
+        await enrollment.enroll_by_trigger(live.connection, "nope")
+    totals = await enrollment.enroll_by_trigger(live.connection, "coldvitac")
+    assert (totals.enrolled, totals.already_enrolled) == (0, 0)
+
+
+async def test_a_contact_is_steered_and_told_of_edits(live: Live, tmp_path: Path) -> None:
+    await live.scenario.add_device()
+    file = tmp_path / "long.yaml"
+    file.write_text(LONG)
+    connection = live.connection
+    await sequences.apply(connection, [file])
+    await live.start_worker()
+    await enrollment.enroll(connection, "long", phone(1), device=live.scenario.device, name="Aisha")
+    await sent(live, 1)
+
+    async def at_second() -> bool:
+        return (await enrollment.progress(connection, "long", phone(1))).step == "b"
+
+    await until(at_second)
+    await enrollment.pause_contact(connection, "long", phone(1), "on holiday")
+    with pytest.raises(Conflict, match="already paused: on holiday"):
+        await enrollment.pause_contact(connection, "long", phone(1))
+    description = await connection.temporal.get_workflow_handle(f"sequence:long:{phone(1)}").describe()
+    state = {pair.key.name: pair.value for pair in description.typed_search_attributes}
+    assert state["DrumbeatSequence"] == "long"
+    assert state["DrumbeatPhone"] == phone(1)
+    assert state["DrumbeatStep"] == "b"
+    assert state["DrumbeatDevice"] == live.scenario.device
+    assert await description.static_summary() == "Aisha · long"
+    await enrollment.resume_contact(connection, "long", phone(1))
+    with pytest.raises(Conflict, match="the current step is 'b', not 'a'"):
+        await enrollment.skip_step(connection, "long", phone(1), "a")
+    await enrollment.skip_step(connection, "long", phone(1), "b")
+    file.write_text(LONG.replace('after: 2h, text: "Three"', 'after: 0s, text: "3"'))
+    (applied,) = await sequences.apply(connection, [file])
+    assert applied.contacts_told == 1
+    progress = await enrollment.progress(connection, "long", phone(1))
+    assert progress.step == "c"
+    await enrollment.stop_contact(connection, "long", phone(1), "asked by phone")
+    await live.all_over(1)
+    with pytest.raises(NotFound, match="is not in the sequence 'nowhere'"):
+        await enrollment.stop_contact(connection, "nowhere", phone(1))
+    assert await texts(live) == ["One"]
+
+
+async def test_an_edit_that_moves_a_step_forward_wakes_who_sleeps(live: Live, tmp_path: Path) -> None:
+    await live.scenario.add_device()
+    file = tmp_path / "long.yaml"
+    file.write_text(LONG)
+    await sequences.apply(live.connection, [file])
+    await live.start_worker()
+    await enrollment.enroll(live.connection, "long", phone(1), device=live.scenario.device)
+    await sent(live, 1)
+    file.write_text(LONG.replace("2h", "1s").replace("Two", "2"))
+    await sequences.apply(live.connection, [file])
+    await live.all_over(1)
+    assert await texts(live) == ["One", "2", "Three"]
+
+
+async def test_a_paused_device_holds_and_resuming_wakes(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT)
+    await devices.pause(live.connection, live.scenario.device, "under review")
+    await live.start_worker()
+    await enrollment.enroll(live.connection, "short", phone(1), device=live.scenario.device)
+
+    async def held() -> bool:
+        rows = await live.scenario.messages()
+        return bool(rows) and rows[0]["reason"] == f"device {live.scenario.device} is paused: under review"
+
+    await until(held)
+
+    async def listed() -> bool:
+        return (await live.connection.temporal.count_workflows("DrumbeatState = 'held'")).count == 1
+
+    await until(listed)
+    change = await devices.resume(live.connection, live.scenario.device)
+    assert change.contacts_woken == 1
+    await live.all_over(1)
+    assert await texts(live) == ["One", "Two"]
+
+
+async def test_opting_out_ends_what_runs(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(LONG)
+    await live.start_worker()
+    await enrollment.enroll(live.connection, "long", phone(1), device=live.scenario.device)
+    await sent(live, 1)
+    done = await enrollment.opt_out(live.connection, phone(1))
+    assert (done.changed, done.told) == (True, 1)
+    await live.all_over(1)
+    assert not (await enrollment.opt_out(live.connection, phone(1))).changed
+    assert await live.scenario.pool.fetchval("select status from sequence_contacts") == "opted_out"
+
+
+async def test_one_sequence_leads_into_the_next_and_a_cycle_ends(live: Live) -> None:
+    await live.scenario.add_device()
+    for name, trigger, following in (
+        ("cold", "COLD", "WARM"),
+        ("warm", "WARM", "HOT"),
+        ("hot", "HOT", "COLD"),
+    ):
+        await live.scenario.apply(
+            f"sequence: {name}\ntrigger: {trigger}\nnext_trigger: {following}\n"
+            f"steps:\n  - {{id: a, day: 1, text: '{name}'}}\n"
+        )
+    await live.start_worker()
+    await enrollment.enroll(live.connection, "cold", phone(1), device=live.scenario.device)
+    await live.all_over(3)
+
+    async def none_runs() -> bool:
+        query = "WorkflowType = 'SequenceContactWorkflow' and ExecutionStatus = 'Running'"
+        return (await live.connection.temporal.count_workflows(query)).count == 0
+
+    await until(none_runs)
+    assert await texts(live) == ["cold", "warm", "hot"]
+    assert await live.scenario.pool.fetchval("select triggers from leads") == []
+
+
+async def test_a_failed_enrollment_may_be_repeated_once_its_cause_is_gone(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.start_worker()
+    first = await enrollment.enroll(live.connection, "short", phone(1), device=live.scenario.device)
+    handle = live.connection.temporal.get_workflow_handle(first.workflow_id)
+
+    async def failed() -> bool:
+        return (await handle.describe()).status is WorkflowExecutionStatus.FAILED
+
+    await until(failed)
+    await live.scenario.apply(SHORT)
+    again = await enrollment.enroll(live.connection, "short", phone(1), device=live.scenario.device)
+    assert again.result == "enrolled"
+    await live.all_over(1)
+    assert await texts(live) == ["One", "Two"]
+
+
+async def test_the_example_service_runs(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT)
+    await live.start_worker()
+    code, out, error = await live.run(
+        "examples/enroll_service.py", "short", "+12015550123", "Aisha", DATABASE_URL=""
+    )
+    assert (code, out.split(":")[0]) == (0, "+12015550123"), error
+    code, out, error = await live.run("examples/enroll_service.py", "short", "12", "Aisha")
+    assert (code, out) == (1, "")
+    assert error.count("\n") == 1
+    await live.all_over(1)
