@@ -18,7 +18,7 @@ from pathlib import Path
 import asyncpg
 
 from messaging.errors import Unavailable
-from runtime.embedded.processes import PROC, dying_with_parent
+from runtime.embedded.processes import PROC, ProcessId, dying_with_parent
 from runtime.embedded.program import Program
 
 __all__ = ["Postgres"]
@@ -80,7 +80,8 @@ class Postgres(Program):
             program = (PROC / str(pid) / "comm").read_text().strip()
         except (OSError, ValueError):
             return  # there is no file, or no such process: the server's own affair
-        if program != "postgres":
+        # One that has ended and was not reaped yet still has its number, and PostgreSQL takes it for alive.
+        if program != "postgres" or ProcessId.of(pid) is None:
             pid_file.unlink(missing_ok=True)
 
     def command(self) -> Sequence[str]:

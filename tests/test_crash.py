@@ -1,0 +1,116 @@
+"""Real workers, really killed, while contacts are on their way."""
+
+import asyncio
+import itertools
+import random
+import signal
+from collections import Counter
+from datetime import datetime
+
+import aiohttp
+import pytest
+
+from operations import enrollment
+from operations.audit import audit
+from tests.live import Live
+from tests.scenario import phone
+
+SEED = 20261123
+CONTACTS = 40
+SEQUENCE = """
+sequence: story
+steps:
+  - {id: a, day: 1, text: "One"}
+  - {id: b, after: 1s, text: "Two"}
+  - {id: c, after: 1s, text: "Three"}
+"""
+
+
+async def enroll_all(live: Live, contacts: int, pause: float = 0.05) -> None:
+    for index in range(contacts):
+        await enrollment.enroll(live.connection, "story", phone(index), device=live.scenario.device)
+        await asyncio.sleep(pause)
+
+
+def copies(messages: list[dict[str, object]]) -> Counter[tuple[object, object]]:
+    return Counter((message["phone"], message["text"]) for message in messages)
+
+
+@pytest.mark.timeout(170)
+@pytest.mark.parametrize("keys", [True, False])
+async def test_workers_killed_at_random_moments(live: Live, keys: bool) -> None:
+    """Exactly once where the gateway honours keys; else at most once, and what is missing is listed."""
+    await live.scenario.add_device()
+    await live.scenario.apply(SEQUENCE)
+    async with (
+        aiohttp.ClientSession() as session,
+        session.put(
+            f"{live.scenario.simulator_url}/v1/settings",
+            json={"device": live.scenario.device, "idempotency": keys, "lookup": False},
+        ) as answer,
+    ):
+        assert answer.status == 200
+    # A gateway that takes its time is caught with messages in its hands.
+    await live.scenario.faults(
+        {"kind": "latency", "seconds": 0.2, "to_seconds": 1.5},
+        {"kind": "latency", "seconds": 0.2, "to_seconds": 1.5, "after_accepting": True},
+    )
+    moments = random.Random(SEED)
+    enrolling = asyncio.create_task(enroll_all(live, CONTACTS))
+    worker = await live.start_worker()
+    for _ in range(4):
+        await asyncio.sleep(moments.uniform(2.0, 4.0))
+        await live.kill(worker)
+        worker = await live.start_worker()
+    await enrolling
+    await live.scenario.faults()
+    await live.all_over(CONTACTS, seconds=90)
+    accepted = copies(await live.scenario.accepted())
+    assert max(accepted.values()) == 1, "nothing is doubled"
+    ledger = Counter(message["status"] for message in await live.scenario.messages())
+    if keys:
+        assert len(accepted) == 3 * CONTACTS
+        assert ledger == {"sent": 3 * CONTACTS}
+    else:
+        assert ledger["sent"] + ledger["unconfirmed"] == 3 * CONTACTS
+        assert ledger["sent"] <= len(accepted) <= 3 * CONTACTS
+        unconfirmed = [m for m in await live.scenario.messages() if m["status"] == "unconfirmed"]
+        assert unconfirmed, "the plan catches messages at the gateway"
+        assert all(message["reason"] for message in unconfirmed)
+    report = await audit(live.connection)
+    assert report.kept, [check for check in report.checks if not check.kept]
+
+
+async def test_a_worker_that_was_stopped_does_not_double_when_it_wakes(live: Live) -> None:
+    """SIGSTOP for longer than a claim lives, another worker takes over, SIGCONT."""
+    await live.scenario.add_device()
+    await live.scenario.apply(SEQUENCE)
+    await live.scenario.faults({"kind": "latency", "seconds": 0.3, "to_seconds": 0.6})
+    zombie = await live.start_worker()
+    await enroll_all(live, 20, pause=0.02)
+    zombie.send_signal(signal.SIGSTOP)
+    await live.start_worker()
+    await asyncio.sleep(25)  # for once it is the time itself that matters: longer than any attempt may take
+    zombie.send_signal(signal.SIGCONT)
+    await live.scenario.faults()
+    await live.all_over(20, seconds=60)
+    accepted = copies(await live.scenario.accepted())
+    assert (len(accepted), max(accepted.values())) == (60, 1)
+
+
+async def test_late_after_an_outage_comes_at_the_devices_pace_from_two_workers(live: Live) -> None:
+    """No worker over due times; then two. What is late leaves one by one, as the gateway's own log has it."""
+    await live.scenario.add_device(min_delay=0.3, max_delay=0.4)
+    await live.scenario.apply(SEQUENCE)
+    worker = await live.start_worker()
+    await enroll_all(live, 12, pause=0)
+    await asyncio.sleep(4)
+    await live.kill(worker)
+    await asyncio.sleep(3)
+    await asyncio.gather(live.start_worker(), live.start_worker())
+    await live.all_over(12, seconds=90)
+    arrived = sorted(datetime.fromisoformat(row["received_at"]) for row in await live.scenario.requests())
+    gaps = [(later - earlier).total_seconds() for earlier, later in itertools.pairwise(arrived)]
+    assert min(gaps) >= 0.3
+    accepted = copies(await live.scenario.accepted())
+    assert (len(accepted), max(accepted.values())) == (36, 1)
