@@ -38,7 +38,7 @@ from operations.enrollment import (
     withdraw_opt_out,
 )
 from operations.leads import export_leads, import_leads, show_lead
-from operations.reports import contact, status
+from operations.reports import contact, messages, status
 from operations.sequences import apply as apply_sequences
 from operations.sequences import listing as list_sequences
 from operations.sequences import pause as pause_sequence
@@ -67,6 +67,7 @@ __all__ = [
     "import_leads",
     "list_devices",
     "list_sequences",
+    "messages",
     "opt_out",
     "pause_contact",
     "pause_device",

@@ -29,6 +29,7 @@ app.command("resume")(contacts.resume)
 app.command("stop")(contacts.stop)
 app.command("skip")(contacts.skip)
 app.command("status")(reports.status)
+app.command("messages")(reports.messages)
 app.command("audit")(reports.audit)
 app.command("demo")(demo.demo)
 

@@ -1,11 +1,12 @@
 """What operators ask of the ledger: totals, and everything about one person."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 from messaging.database import Pool
 from messaging.errors import NotFound
-from messaging.models import Value
+from messaging.models import MessageStatus, Value
 
 __all__ = [
     "ContactReport",
@@ -14,6 +15,7 @@ __all__ = [
     "SequenceTotals",
     "StatusReport",
     "contact_report",
+    "list_messages",
     "status_report",
 ]
 
@@ -43,6 +45,7 @@ class MessageReport(Value):
     """One message of the ledger."""
 
     id: UUID
+    phone: str
     what: str
     status: str
     due_at: datetime
@@ -80,6 +83,24 @@ class ContactReport(Value):
     opted_out_at: datetime | None
     enrollments: tuple[EnrollmentReport, ...]
     messages: tuple[MessageReport, ...]
+
+
+_MESSAGES = (
+    "select m.id, m.recipient_phone as phone, coalesce(s.name || ' / ' || t.key, 'campaign ' || k.name) as what,"
+    " m.status, m.due_at, m.sent_at, m.device_id as device, m.reason, m.content as text from broadcast_messages m"
+    " left join sequence_steps t on t.id = m.sequence_stepid left join sequences s on s.id = t.sequence_id"
+    " left join campaigns k on k.id = m.campaign_id"
+)
+
+
+async def list_messages(pool: Pool, statuses: Sequence[MessageStatus], limit: int) -> list[MessageReport]:
+    """The latest ``limit`` messages of the ledger in one of these states, the newest first."""
+    rows = await pool.fetch(
+        f"{_MESSAGES} where m.status = any($1) order by m.updated_at desc, m.id limit $2",
+        [status.value for status in statuses],
+        limit,
+    )
+    return [MessageReport.model_validate(dict(row)) for row in rows]
 
 
 async def status_report(pool: Pool) -> StatusReport:
@@ -139,10 +160,7 @@ async def contact_report(pool: Pool, phone: str) -> ContactReport:
         phone,
     )
     messages = await pool.fetch(
-        "select m.id, coalesce(s.name || ' / ' || t.key, 'campaign ' || k.name) as what, m.status, m.due_at, m.sent_at,"
-        " m.device_id as device, m.reason, m.content as text from broadcast_messages m"
-        " left join sequence_steps t on t.id = m.sequence_stepid left join sequences s on s.id = t.sequence_id"
-        " left join campaigns k on k.id = m.campaign_id where m.recipient_phone = $1 order by m.due_at, m.created_at",
+        f"{_MESSAGES} where m.recipient_phone = $1 order by m.due_at, m.created_at",
         phone,
     )
     return ContactReport(

@@ -1,10 +1,13 @@
 """Reading: the whole in numbers, and everything about one person."""
 
+from collections.abc import Sequence
+
 from messaging import reports
-from messaging.reports import ContactReport, StatusReport
+from messaging.models import MessageStatus
+from messaging.reports import ContactReport, MessageReport, StatusReport
 from operations.connection import Connection
 
-__all__ = ["contact", "status"]
+__all__ = ["contact", "messages", "status"]
 
 
 async def status(connection: Connection) -> StatusReport:
@@ -15,3 +18,10 @@ async def status(connection: Connection) -> StatusReport:
 async def contact(connection: Connection, phone: str) -> ContactReport:
     """Everything about the person with this E.164 phone. Raises NotFound."""
     return await reports.contact_report(await connection.pool(), phone)
+
+
+async def messages(
+    connection: Connection, statuses: Sequence[MessageStatus], limit: int = 100
+) -> list[MessageReport]:
+    """The latest messages in one of these states, each with its reason."""
+    return await reports.list_messages(await connection.pool(), statuses, limit)

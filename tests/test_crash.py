@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 import random
 import signal
 from collections import Counter
@@ -77,6 +78,8 @@ async def test_workers_killed_at_random_moments(live: Live, keys: bool) -> None:
         unconfirmed = [m for m in await live.scenario.messages() if m["status"] == "unconfirmed"]
         assert unconfirmed, "the plan catches messages at the gateway"
         assert all(message["reason"] for message in unconfirmed)
+        code, listed, _ = await live.run("starter.py", "messages", "--json")
+        assert (code, len(json.loads(listed))) == (0, len(unconfirmed))
     report = await audit(live.connection)
     assert report.kept, [check for check in report.checks if not check.kept]
 
