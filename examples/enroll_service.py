@@ -4,6 +4,7 @@ It needs to reach Temporal only. Run from the checkout; a worker stores the lead
 """
 
 import asyncio
+import os
 import sys
 from pathlib import Path
 
@@ -25,4 +26,7 @@ async def main(sequence: str, phone: str, name: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(asyncio.run(main(*sys.argv[1:4])))
+    code = asyncio.run(main(*sys.argv[1:4]))
+    sys.stdout.flush()
+    # A process that held a Temporal client can, rarely, abort while Python shuts down. By now all is done and closed.
+    os._exit(code)

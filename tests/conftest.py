@@ -56,7 +56,7 @@ async def database_url(postgres: Postgres) -> AsyncIterator[str]:
     name = f"test_{next(_numbers)}"
     connection = await asyncpg.connect(postgres.url("postgres"))
     try:
-        await connection.execute(f"create database {name} template template_drumbeat")
+        await connection.execute(f"create database {name} template template_drumbeat strategy file_copy")
         yield postgres.url(name)
         await connection.execute(f"drop database {name} with (force)")
     finally:

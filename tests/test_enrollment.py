@@ -33,7 +33,7 @@ steps:
 SPELLINGS = ("+12015550123", "(201) 555-0123", "tel:+1-201-555-0123", "201.555.0123", "1 201 555 0123")
 
 MANY = """
-import asyncio, json, sys
+import asyncio, json, os, sys
 import starter
 
 async def main():
@@ -45,6 +45,8 @@ async def main():
     print(sum(one.result == "enrolled" for one in done))
 
 asyncio.run(main())
+sys.stdout.flush()
+os._exit(0)  # a process that held a Temporal client can, rarely, abort while Python shuts down
 """
 
 
@@ -84,6 +86,7 @@ async def test_after_temporal_has_forgotten_the_workflow_nobody_is_written_to_ag
     done = await enrollment.enroll(live.connection, "short", phone(1), device=live.scenario.device)
     await live.all_over(1)
     temporal = live.connection.temporal
+    await temporal.get_workflow_handle(done.workflow_id).result()
     again = await temporal.start_workflow(
         SequenceContactWorkflow.run,
         EnrollmentRequest(sequence="short", lead=Lead(phone=phone(1))),
