@@ -38,7 +38,7 @@ class Connection:
                 url = self.addresses.database_url
                 if url is None:
                     raise Unavailable("this needs PostgreSQL: set DATABASE_URL")
-                await migrate(url)
+                await migrate(url, patience=self.settings.patience)
                 self._pool = await open_pool(url, size=self.settings.pool_size)
             return self._pool
 
@@ -61,7 +61,11 @@ async def connect(
         for notice in addresses.notices:
             tell(notice)
         temporal = await connect_temporal(
-            addresses.temporal_address, addresses.namespace, embedded=addresses.embedded, tell=tell
+            addresses.temporal_address,
+            addresses.namespace,
+            embedded=addresses.embedded,
+            patience=settings.patience,
+            tell=tell,
         )
         if addresses.embedded:
             await ensure_search_attributes(temporal, attributes.ALL)

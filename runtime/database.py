@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -16,23 +17,34 @@ __all__ = ["migrate", "open_pool"]
 
 MIGRATIONS = Path(__file__).parent.parent / "messaging" / "migrations"
 
+PATIENCE = 20
+"""Seconds for which a server that is still starting is tried."""
 
-async def migrate(database_url: str) -> None:
+
+async def migrate(database_url: str, *, patience: int = PATIENCE) -> None:
     """Brings the schema up to date. Processes that do so at once wait for each other (an advisory lock).
 
-    Raises Unavailable, with dbmate's own last line, when the database cannot be reached or a migration fails.
+    A server that does not answer is tried for ``patience`` seconds, at least 1. Raises Unavailable, with dbmate's own
+    last line, when the database cannot be reached or a migration fails.
     """
     dbmate = shutil.which("dbmate", path=str(Path(sys.executable).parent)) or shutil.which("dbmate")
     if dbmate is None:
         raise Unavailable("dbmate is not installed: run 'make setup', or install requirements/run.lock")
     process = await asyncio.create_subprocess_exec(
         dbmate,
-        *("--url", _with_sslmode(database_url), "--migrations-dir", str(MIGRATIONS)),
-        *("--no-dump-schema", "--migration-lock", "--wait", "--wait-timeout", "20s", "migrate"),
+        *("--env", "DATABASE_URL", "--migrations-dir", str(MIGRATIONS), "--no-dump-schema"),
+        *("--migration-lock", "--wait", "--wait-timeout", f"{patience}s", "migrate"),
+        # Not as an argument: those can be read by everybody on the machine, and a URL may contain a password.
+        env={**os.environ, "DATABASE_URL": _with_sslmode(database_url)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output, _ = await process.communicate()
+    try:
+        output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:  # we were told to stop, and so is it; its transaction is undone
+            process.terminate()
+            await asyncio.shield(process.wait())
     if process.returncode:
         lines = output.decode(errors="replace").strip().splitlines() or ["no output"]
         raise Unavailable(f"the database schema could not be brought up to date: {lines[-1]}")

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -41,6 +42,8 @@ class Settings(BaseSettings):
     """The simulated gateway, where the servers are not the embedded ones."""
     pool_size: int = Field(20, ge=1, validation_alias="DRUMBEAT_POOL_SIZE")
     """Connections to PostgreSQL of one process, at most."""
+    patience: int = Field(20, ge=1, validation_alias="DRUMBEAT_PATIENCE")
+    """Seconds for which servers that do not answer yet are tried."""
     ports: Ports = Field(default_factory=Ports)
 
     @field_validator("database_url")
@@ -48,6 +51,13 @@ class Settings(BaseSettings):
     def _postgresql(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("postgresql://", "postgres://")):
             raise ValueError("it must begin with postgresql://")
+        try:
+            urlsplit(url or "").port  # noqa: B018 - reading it is the check
+        except ValueError:
+            # Python's own words may quote a part of the password.
+            raise ValueError(
+                "it is not a URL; in a password, write : / ? # [ ] @ % as %3A and so on"
+            ) from None
         return url
 
     @field_validator("simulator_url")

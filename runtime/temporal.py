@@ -51,11 +51,13 @@ async def connect(
     namespace: str | None = None,
     *,
     embedded: bool = False,
+    patience: float = PATIENCE,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Client:
     """A client that speaks pydantic. ``embedded``: pass over the environment's settings for another server.
 
-    A server that does not answer yet is waited for, and ``tell`` is told. Raises Unavailable and InvalidInput.
+    A server that does not answer yet is tried for ``patience`` seconds, and ``tell`` is told. Raises Unavailable and
+    InvalidInput.
     """
     config = {} if embedded else _connection()
     config["target_host"] = address
@@ -73,7 +75,7 @@ async def connect(
             hopeless = isinstance(error, ValueError) or (
                 isinstance(error, RPCError) and error.status in HOPELESS
             )
-            if hopeless or clock() - started > PATIENCE:
+            if hopeless or clock() - started > patience:
                 advice = (
                     "its log is below DRUMBEAT_HOME, in logs"
                     if embedded

@@ -5,8 +5,9 @@ import json
 import os
 import signal
 import socket
+import sqlite3
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, closing
 from pathlib import Path
 
 import asyncpg
@@ -191,6 +192,37 @@ async def test_a_first_start_that_is_cut_off_can_be_repeated(home: Path) -> None
     assert not (home / "postgres" / "data").exists()
     async with using(home) as running:
         await write_data(running)
+        assert await read_data(running) == KEPT
+
+
+@pytest.mark.parametrize(
+    "ruin",
+    [
+        "",  # killed before the first table
+        "create table namespaces (id blob)",  # between two tables
+        "create table namespaces (id blob); create table executions (shard_id integer)",
+    ],
+)
+async def test_a_temporal_database_whose_creation_was_cut_off_is_made_anew(home: Path, ruin: str) -> None:
+    """The window is some ten milliseconds wide, and the server itself takes what it finds for complete."""
+    (home / "temporal").mkdir()
+    with closing(sqlite3.connect(home / "temporal" / "temporal.db")) as database:
+        database.execute("pragma journal_mode = wal")
+        database.executescript(ruin)
+    async with using(home) as running:
+        await write_data(running)
+        assert await read_data(running) == KEPT
+
+
+@pytest.mark.parametrize("noted", [True, False])
+async def test_a_temporal_database_in_use_is_never_made_anew(home: Path, noted: bool) -> None:
+    """Also one of which nothing was noted, as long as it holds a workflow."""
+    async with using(home) as running:
+        await write_data(running)
+    assert (home / "temporal" / "complete").exists()
+    if not noted:
+        (home / "temporal" / "complete").unlink()
+    async with using(home) as running:
         assert await read_data(running) == KEPT
 
 

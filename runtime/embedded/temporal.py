@@ -1,8 +1,10 @@
 """Temporal's development server with its Web UI, and a database file that outlives it."""
 
 import os
+import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 
 from messaging.errors import Unavailable
@@ -30,6 +32,8 @@ class Temporal(Program):
         """``ports``: temporal_port, ui_port, temporal_http_port and temporal_metrics_port."""
         super().__init__(home / "logs" / "temporal.log")
         self._data = home / "temporal"
+        self._database = self._data / "temporal.db"
+        self._complete = self._data / "complete"
         self._ports = ports
 
     @property
@@ -41,6 +45,26 @@ class Temporal(Program):
     def ui_url(self) -> str:
         """The Web UI."""
         return f"http://127.0.0.1:{self._ports['ui_port']}"
+
+    async def launch(self, inherit: Sequence[int] = ()) -> None:
+        """Starts the server, with a new database in place of one that a first start left unfinished."""
+        self._forget_unfinished()
+        await super().launch(inherit)
+
+    async def ready(self) -> None:
+        """Waits until it answers, and notes that its database is complete. Raises Unavailable."""
+        await super().ready()
+        self._complete.touch()
+
+    def _forget_unfinished(self) -> None:
+        """Removes a database whose creation was cut off: the server takes it for complete, and never starts again.
+
+        Only one that no server ever answered from, and that holds no workflow: nothing can be lost with it.
+        """
+        if self._complete.exists() or not self._database.is_file() or _has_workflows(self._database):
+            return
+        for suffix in ("", "-wal", "-shm", "-journal"):
+            self._database.with_name(self._database.name + suffix).unlink(missing_ok=True)
 
     def command(self) -> Sequence[str]:
         binary = Path(sys.executable).parent / "temporal"
@@ -54,7 +78,7 @@ class Temporal(Program):
             *(str(binary), "--disable-config-file", "server", "start-dev", "--ip", "127.0.0.1"),
             *("--port", ports["temporal_port"], "--ui-port", ports["ui_port"]),
             *("--http-port", ports["temporal_http_port"], "--metrics-port", ports["temporal_metrics_port"]),
-            *("--db-filename", str(self._data / "temporal.db")),
+            *("--db-filename", str(self._database)),
             *(part for key, value in PRAGMAS.items() for part in ("--sqlite-pragma", f"{key}={value}")),
             *(
                 part
@@ -70,3 +94,14 @@ class Temporal(Program):
 
     async def answers(self) -> bool:
         return await accepts(self._ports["temporal_port"]) and await accepts(self._ports["ui_port"])
+
+
+def _has_workflows(database: Path) -> bool:
+    """Whether a database holds, or may hold, workflows: one that cannot be read is not ours to judge."""
+    try:
+        with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=rw", uri=True)) as connection:
+            if not connection.execute("select 1 from sqlite_master where name = 'executions'").fetchone():
+                return False
+            return connection.execute("select 1 from executions limit 1").fetchone() is not None
+    except sqlite3.Error:
+        return True
