@@ -20,6 +20,14 @@ The command line is the same functions: ``python starter.py --help``.
 from messaging.errors import Conflict, DrumbeatError, InvalidInput, InvalidPhone, NotFound, Unavailable
 from messaging.models import Lead
 from operations.audit import AuditReport, audit
+from operations.campaigns import apply as apply_campaigns
+from operations.campaigns import cancel as cancel_campaign
+from operations.campaigns import listing as list_campaigns
+from operations.campaigns import pause as pause_campaign
+from operations.campaigns import resume as resume_campaign
+from operations.campaigns import retry_failed as retry_failed_campaign
+from operations.campaigns import start as start_campaign
+from operations.campaigns import status as campaign_status
 from operations.connection import Connection, connect
 from operations.devices import add as add_device
 from operations.devices import listing as list_devices
@@ -57,28 +65,36 @@ __all__ = [
     "NotFound",
     "Unavailable",
     "add_device",
+    "apply_campaigns",
     "apply_sequences",
     "audit",
+    "campaign_status",
+    "cancel_campaign",
     "connect",
     "contact",
     "enroll",
     "enroll_by_trigger",
     "export_leads",
     "import_leads",
+    "list_campaigns",
     "list_devices",
     "list_sequences",
     "messages",
     "opt_out",
+    "pause_campaign",
     "pause_contact",
     "pause_device",
     "pause_sequence",
     "progress",
+    "resume_campaign",
     "resume_contact",
     "resume_device",
     "resume_sequence",
+    "retry_failed_campaign",
     "show_lead",
     "show_sequence",
     "skip_step",
+    "start_campaign",
     "status",
     "stop_contact",
     "withdraw_opt_out",

@@ -13,7 +13,9 @@ from temporalio.client import Client
 from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
-from activities.sequences import SHORT_WAIT, Clock, SequenceActivities, database_clock
+from activities.campaigns import LONG_POLL, CampaignActivities
+from activities.sending import SHORT_WAIT, Clock, Sending, database_clock
+from activities.sequences import SequenceActivities
 from activities.triggers import TriggerActivities
 from messaging.database import Pool
 from messaging.gateways import Gateways
@@ -21,6 +23,9 @@ from naming import attributes
 from operations.connection import Connection, connect
 from operations.schedule import ensure_sweep
 from runtime.temporal import ensure_search_attributes
+from workflows.campaign import CampaignWorkflow
+from workflows.campaign_lead import CampaignLeadWorkflow
+from workflows.campaign_shard import CampaignShardWorkflow
 from workflows.sequence import SequenceContactWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow
 
@@ -31,10 +36,17 @@ logger = logging.getLogger("drumbeat")
 GRACE = timedelta(seconds=30)
 """For running activities at shutdown: longer than the longest of them may take."""
 
-CONCURRENT_ACTIVITIES = 100
+CONCURRENT_ACTIVITIES = 400
+"""Most of them wait for an answer of the network; a gateway that hangs holds up to fifty (see Sending)."""
 
 
-WORKFLOWS: list[type] = [SequenceContactWorkflow, TriggerEnrollmentWorkflow]
+WORKFLOWS: list[type] = [
+    SequenceContactWorkflow,
+    TriggerEnrollmentWorkflow,
+    CampaignWorkflow,
+    CampaignShardWorkflow,
+    CampaignLeadWorkflow,
+]
 
 
 def workflow_runner() -> SandboxedWorkflowRunner:
@@ -52,10 +64,13 @@ def make_worker(
     *,
     task_queue: str,
     clock: Clock = database_clock,
-    short_wait: timedelta = SHORT_WAIT,
+    real_time: bool = True,
 ) -> Worker:
-    """A worker with all workflows and activities. ``clock`` and ``short_wait``: see SequenceActivities."""
-    sequences = SequenceActivities(pool, gateways, clock, short_wait)
+    """A worker with all workflows and activities. ``real_time``: whether ``clock`` goes as fast as the world's."""
+    zero = timedelta(0)
+    sending = Sending(SHORT_WAIT if real_time else zero)
+    sequences = SequenceActivities(pool, gateways, sending, clock)
+    campaigns = CampaignActivities(pool, gateways, sending, clock, long_poll=LONG_POLL if real_time else zero)
     triggers = TriggerActivities(pool)
     return Worker(
         client,
@@ -68,6 +83,14 @@ def make_worker(
             sequences.skip_step,
             sequences.finish,
             triggers.enroll_page,
+            campaigns.plan_campaign,
+            campaigns.freeze_audience,
+            campaigns.feed_page,
+            campaigns.watch_campaign,
+            campaigns.close_campaign,
+            campaigns.cancel_campaign,
+            campaigns.finish_campaign,
+            campaigns.send_lead,
         ],
         workflow_runner=workflow_runner(),
         graceful_shutdown_timeout=GRACE,

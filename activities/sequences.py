@@ -1,15 +1,11 @@
 """The activities of one enrolled contact: enroll, send a step, plan anew, skip, finish."""
 
-import asyncio
-import os
-import socket
-from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
-from uuid import uuid4
+from datetime import datetime
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
+from activities.sending import Clock, Sending, database_clock, new_attempt
 from messaging.database import Pool
 from messaging.dispatch import Attempt, Dispatcher, LostClaim
 from messaging.enrollments import Enrollments, after_settling
@@ -31,22 +27,7 @@ from messaging.models import (
     StepRef,
 )
 
-__all__ = ["SHORT_WAIT", "Clock", "SequenceActivities", "database_clock"]
-
-Clock = Callable[[], Awaitable[datetime | None]]
-"""Tells the present; None means: let the database say."""
-
-SHORT_WAIT = timedelta(seconds=1)
-"""A slot so near is waited for in the activity: a durable timer would cost more than it keeps safe."""
-
-
-WORKER = f"{socket.gethostname()}:{os.getpid()}"
-"""Names the process in the ledger's claims."""
-
-
-async def database_clock() -> datetime | None:
-    """The clock of production: the one clock that all workers share."""
-    return None
+__all__ = ["SequenceActivities"]
 
 
 class SequenceActivities:
@@ -56,15 +37,14 @@ class SequenceActivities:
         self,
         pool: Pool,
         gateways: Gateways,
+        sending: Sending,
         clock: Clock = database_clock,
-        short_wait: timedelta = SHORT_WAIT,
     ) -> None:
-        """``short_wait`` is real time: zero where the clock is not."""
         self._enrollments = Enrollments(pool)
         self._ledger = Ledger(pool)
         self._dispatcher = Dispatcher(self._ledger, gateways)
+        self._sending = sending
         self._clock = clock
-        self._short_wait = short_wait
 
     @activity.defn
     async def enroll(self, enrolling: Enrolling) -> Enrolled:
@@ -84,11 +64,7 @@ class SequenceActivities:
     @activity.defn
     async def send_step(self, ref: StepRef) -> SendOutcome:
         """Sends one step's message, or says when or why not. Safe to repeat, whatever happened to the last attempt."""
-        outcome = await self._send_once(ref)
-        if isinstance(outcome, Deferred) and outcome.wait is not None and outcome.wait <= self._short_wait:
-            await asyncio.sleep(max(outcome.wait.total_seconds(), 0))
-            outcome = await self._send_once(ref)
-        return outcome
+        return await self._sending.send(ref.device_id, lambda: self._send_once(ref))
 
     @activity.defn
     async def plan_step(self, enrollment_id: int) -> Due | None:
@@ -107,7 +83,7 @@ class SequenceActivities:
 
     async def _send_once(self, ref: StepRef) -> SendOutcome:
         message_id = sequence_message_id(ref.step_id, ref.phone, ref.device_id)
-        attempt = Attempt(message_id, f"{WORKER}/{uuid4().hex}")
+        attempt = new_attempt(message_id)
         answer = await self._ledger.claim_step(
             enrollment_id=ref.enrollment_id,
             step_id=ref.step_id,

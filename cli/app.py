@@ -5,14 +5,14 @@ from typing import Annotated
 
 import typer
 
-from cli import contacts, demo, device, enroll, lead, reports, sequence
+from cli import campaign, contacts, demo, device, enroll, lead, reports, sequence
 from cli.console import leave
 
 __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="starter.py",
-    help="Drumbeat: durable WhatsApp sequences on Temporal and PostgreSQL.",
+    help="Drumbeat: durable WhatsApp sequences and campaigns on Temporal and PostgreSQL.",
     epilog="First time? Try: python starter.py demo",
     no_args_is_help=True,
     add_completion=False,
@@ -21,6 +21,7 @@ app = typer.Typer(
 app.add_typer(device.app, name="device")
 app.add_typer(lead.app, name="lead")
 app.add_typer(sequence.app, name="sequence")
+app.add_typer(campaign.app, name="campaign")
 app.command("enroll")(enroll.enroll)
 app.command("opt-out")(enroll.opt_out)
 app.command("contact")(contacts.contact)
@@ -48,7 +49,7 @@ def root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Drumbeat: durable WhatsApp sequences on Temporal and PostgreSQL."""
+    """Drumbeat: durable WhatsApp sequences and campaigns on Temporal and PostgreSQL."""
 
 
 def main() -> None:

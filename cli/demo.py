@@ -38,7 +38,7 @@ def demo(
         bool, typer.Option("--exit", help="End after the audit, instead of staying up until Ctrl-C.")
     ] = False,
 ) -> None:
-    """See the whole story: import leads, enroll them by trigger, watch the messages, audit the promises.
+    """See the whole story: import leads, enroll them by trigger, send a campaign, audit the promises.
 
     Messages go to a simulated gateway on this machine and nowhere else.
     """
@@ -66,6 +66,13 @@ async def _play(connection: Connection, file: Path, default_region: str, leave_a
         console.print(f"Enrolled {enrolled.enrolled:,} contacts by their triggers ({', '.join(triggers)})")
         if not enrolled.enrolled:
             console.print("All of them were enrolled before, and nobody is written to twice.")
+        campaign = await story.start_campaign(connection)
+        if campaign.changed:
+            console.print(
+                f"Started the campaign {campaign.campaign}: one message to every lead of its target"
+            )
+        else:
+            console.print(f"The campaign {campaign.campaign} was sent before, and is not sent again.")
         await _watch(connection, console)
         report = await audit(connection)
         console.print(audit_table(report))
@@ -111,7 +118,7 @@ async def _end_with(process: asyncio.subprocess.Process, owner: asyncio.Task[obj
 
 
 async def _watch(connection: Connection, console: Console) -> None:
-    """Shows how the messages go out, until no contact has a step to come."""
+    """Shows how the messages go out, until no contact has a step to come and the campaign is over."""
     deadline = asyncio.get_running_loop().time() + WATCH_FOR
     shown = -1.0
     with Bar(
@@ -130,10 +137,11 @@ async def _watch(connection: Connection, console: Console) -> None:
             told = ", ".join(f"{count:,} {status}" for status, count in now.messages.items()) or "no messages"
             bar.update(task, completed=now.over, total=now.active + now.over, told=told)
             clock = asyncio.get_running_loop().time()
-            if not console.is_terminal and (clock - shown >= 5 or not now.active):
+            going = now.active or not now.campaign_over
+            if not console.is_terminal and (clock - shown >= 5 or not going):
                 shown = clock
                 console.print(f"{now.over:,} of {now.active + now.over:,} contacts through: {told}")
-            if not now.active:
+            if not going:
                 return
             await asyncio.sleep(0.5)
 

@@ -66,6 +66,12 @@ def status_table(report: StatusReport) -> RenderableType:
         sequences.add_row(
             one.sequence, one.status, *(f"{n:,}" for n in (one.active, one.completed, one.ended_early)), due
         )
+    campaigns = Table("campaign", "status", "settled", "of leads", "starts", box=None)
+    for campaign in report.campaigns:
+        campaigns.add_row(
+            *(campaign.campaign, campaign.status, f"{campaign.settled:,}", f"{campaign.leads:,}"),
+            campaign.when,
+        )
     messages = ", ".join(f"{count:,} {name}" for name, count in report.messages.items()) or "none yet"
     parts: list[RenderableType] = [
         Text(f"Leads: {report.leads:,} ({report.opted_out:,} opted out)"),
@@ -73,6 +79,8 @@ def status_table(report: StatusReport) -> RenderableType:
     ]
     if report.sequences:
         parts += [Text(""), sequences]
+    if report.campaigns:
+        parts += [Text(""), campaigns]
     if report.attention:
         parts += [Text(""), *(Text(f"! {line}") for line in report.attention)]
     return Group(*parts)

@@ -5,7 +5,17 @@ from datetime import datetime
 from messaging.database import Pool
 from messaging.models import Value
 
-__all__ = ["Totals", "active_contacts", "broken_constraints", "lost_steps", "sent_twice", "stuck", "totals"]
+__all__ = [
+    "Totals",
+    "active_campaigns",
+    "active_contacts",
+    "broken_constraints",
+    "lost_leads",
+    "lost_steps",
+    "sent_twice",
+    "stuck",
+    "totals",
+]
 
 UNIQUE_CONSTRAINTS = (
     "leads_phone_unique",
@@ -108,11 +118,31 @@ async def lost_steps(pool: Pool) -> list[str]:
     return [f"{row['phone']} is past step {row['key']} of {row['sequence']}" for row in rows]
 
 
+async def lost_leads(pool: Pool) -> list[str]:
+    """Campaigns whose ledger has not the audience that was frozen, or that ended with something to settle."""
+    rows = await pool.fetch(
+        "select c.name, c.status, c.ended_at, count(m.id) as messages,"
+        " count(m.id) filter (where m.status in ('pending', 'queued', 'processing')) as unsettled,"
+        " (select coalesce(sum(n::integer), 0) from jsonb_each_text(c.audience) a (d, n)) as leads"
+        " from campaigns c left join broadcast_messages m on m.campaign_id = c.id group by c.id order by c.id"
+    )
+    found = [
+        f"campaign {row['name']}: {row['leads']:,} leads, and {row['messages']:,} messages"
+        for row in rows
+        if row["leads"] != row["messages"]
+    ]
+    return found + [
+        f"campaign {row['name']} is {row['status']}, and {row['unsettled']:,} messages are not settled"
+        for row in rows
+        if row["ended_at"] is not None and row["unsettled"]
+    ]
+
+
 async def totals(pool: Pool) -> Totals:
     """What should have been sent, counted from the enrollments, against what the ledger says became of it.
 
     Should: every step that a contact is past, the next one of each active contact, each message that was closed
-    when a contact left, and every message of a campaign.
+    when a contact left, and every lead of a campaign's audience.
     """
     row = await pool.fetchrow(
         "with ledger as (select status, count(*) as messages from broadcast_messages group by status),"
@@ -124,7 +154,7 @@ async def totals(pool: Pool) -> Totals:
         "   join sequence_contacts c on c.id = m.sequence_contact_id join sequence_steps t on t.id = m.sequence_stepid"
         "   where not c.timeline -> 'done' ? t.key and c.next_step_id is distinct from t.id)"
         " select (select steps from past) + (select count(*) from next) + (select messages from closed)"
-        "   + (select count(*) from broadcast_messages where campaign_id is not null) as should,"
+        "   + (select coalesce(sum(n::integer), 0) from campaigns c, jsonb_each_text(c.audience) a (d, n)) as should,"
         " (select count(*) from next where not in_ledger) as to_come,"
         " coalesce((select jsonb_object_agg(status, messages) from ledger), '{}') as counts"
     )
@@ -144,3 +174,9 @@ async def active_contacts(pool: Pool) -> dict[str, datetime]:
     """The workflow of each active enrollment, with the time of its enrollment."""
     rows = await pool.fetch("select workflow_id, enrolled_at from sequence_contacts where status = 'active'")
     return {row["workflow_id"]: row["enrolled_at"] for row in rows}
+
+
+async def active_campaigns(pool: Pool) -> set[str]:
+    """The names of the campaigns that were started and have not ended."""
+    rows = await pool.fetch("select name from campaigns where status <> 'draft' and ended_at is null")
+    return {row["name"] for row in rows}

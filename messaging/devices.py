@@ -8,10 +8,10 @@ from pydantic import Field
 
 from messaging.database import Connection
 from messaging.errors import InvalidInput, NotFound
+from messaging.file_fields import LONGEST_DELAY, check_time_zone, parse_time
 from messaging.gateways import NAMES, validate_options
 from messaging.identity import validate_name
 from messaging.models import Value
-from messaging.sequence_files import check_time_zone, parse_time
 from messaging.suggestions import did_you_mean
 
 __all__ = [
@@ -35,8 +35,6 @@ Hours = tuple[time, time]
 
 ALWAYS = "always"
 """Sending hours without a beginning or an end."""
-
-_LONGEST_DELAY = 86_400.0
 
 
 class Device(Value):
@@ -215,8 +213,8 @@ def _delays(before: Device, settings: DeviceSettings) -> tuple[float, float]:
     min_delay = before.min_delay if settings.min_delay is None else settings.min_delay
     max_delay = before.max_delay if settings.max_delay is None else settings.max_delay
     for name, seconds in (("min-delay", min_delay), ("max-delay", max_delay)):
-        if not 0 <= seconds <= _LONGEST_DELAY:
-            raise InvalidInput(f"{name}: {seconds:g} is no number of seconds from 0 to {_LONGEST_DELAY:,.0f}")
+        if not 0 <= seconds <= LONGEST_DELAY:
+            raise InvalidInput(f"{name}: {seconds:g} is no number of seconds from 0 to {LONGEST_DELAY:,.0f}")
     if min_delay > max_delay:
         raise InvalidInput(f"min-delay: {min_delay:g} s is more than max-delay, which is {max_delay:g} s")
     return min_delay, max_delay

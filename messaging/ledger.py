@@ -64,7 +64,8 @@ class Claim(_Answer):
     due_at: datetime
     must_not_send: bool
     hours: SendingHours
-    step: str
+    step: str = ""
+    """The step's key; none for a campaign."""
     template: str
     image_url: str | None
     lead: Lead
@@ -140,26 +141,32 @@ class Ledger:
 
         ``now``: the moment to go by; None for the database's clock.
         """
-        answer = _answers.validate_python(
-            await self._pool.fetchval(
-                "select claim_step($1, $2, $3, $4, $5, $6, $7, $8)",
-                enrollment_id,
-                step_id,
-                revision,
-                message_id,
-                token,
-                CLAIM_LIFETIME,
-                CALL_GRACE,
-                now,
-            )
+        answer = await self._pool.fetchval(
+            "select claim_step($1, $2, $3, $4, $5, $6, $7, $8)",
+            enrollment_id,
+            step_id,
+            revision,
+            message_id,
+            token,
+            CLAIM_LIFETIME,
+            CALL_GRACE,
+            now,
         )
-        match answer:
-            case _DeferredAnswer():
-                return Deferred(until=answer.until, reason=answer.reason, wait=answer.until - answer.now)
-            case _HeldAnswer():
-                return Held(reason=answer.reason)
-            case _:
-                return answer
+        return _typed(answer)
+
+    async def claim_campaign_message(
+        self, message_id: UUID, token: str, *, now: datetime | None = None
+    ) -> StepAnswer:
+        """Claims a campaign's message, which has its row since the audience was frozen."""
+        answer = await self._pool.fetchval(
+            "select claim_campaign_message($1, $2, $3, $4, $5)",
+            message_id,
+            token,
+            CLAIM_LIFETIME,
+            CALL_GRACE,
+            now,
+        )
+        return _typed(answer)
 
     async def settle(
         self,
@@ -204,3 +211,14 @@ class Ledger:
             "select doubt_message($1, $2, $3)", message_id, token, reason
         )
         return doubted
+
+
+def _typed(raw: object) -> StepAnswer:
+    answer = _answers.validate_python(raw)
+    match answer:
+        case _DeferredAnswer():
+            return Deferred(until=answer.until, reason=answer.reason, wait=answer.until - answer.now)
+        case _HeldAnswer():
+            return Held(reason=answer.reason)
+        case _:
+            return answer

@@ -12,15 +12,23 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 __all__ = [
+    "CampaignPlan",
+    "CampaignProgress",
+    "CampaignStatus",
     "Deferred",
     "Due",
     "Enrolled",
     "Enrolling",
     "EnrollmentEnd",
     "EnrollmentRequest",
+    "FeedPage",
+    "FeedRequest",
     "Finished",
+    "Frozen",
     "Held",
     "Lead",
+    "LeadOutcome",
+    "LeadRef",
     "MessageStatus",
     "Replanned",
     "SendOutcome",
@@ -193,3 +201,87 @@ class SweepPage(SweepTotals):
     """What one page of a sweep has done, and where the next one begins; None after the last."""
 
     next: SweepCursor | None = None
+
+
+CampaignStatus = Literal["draft", "scheduled", "running", "paused", "cancelled", "finished"]
+
+
+class CampaignPlan(Value):
+    """Where a campaign stands, and when it is to start."""
+
+    campaign_id: int
+    campaign: str
+    title: str
+    status: CampaignStatus
+    frozen: bool
+    """Whether it has started: its audience stands in the ledger."""
+    shards: int
+    """Workflows that feed it, side by side."""
+    over: bool
+    """Whether it has ended: nothing is to come of it any more."""
+    reason: str | None
+    start_at: datetime
+    """The first moment at which one of its messages is due; it may have passed."""
+    when: str
+    """The same as a person says it."""
+    now: datetime
+    """The moment that this was true."""
+
+
+class Frozen(Value):
+    """The audience of a campaign. Opted-out leads, and those whom no device writes to, were left out."""
+
+    frozen: bool
+    """False where the campaign was paused or cancelled at the last moment."""
+    leads: int
+    opted_out: int
+    without_device: int
+
+
+class CampaignProgress(Value):
+    """How far a campaign is. ``counts``: its messages by status."""
+
+    status: CampaignStatus
+    counts: dict[str, int]
+    unsettled: int
+    opted_out: int
+    without_device: int
+    per_second: float
+    """Messages sent a second, over the last minute."""
+
+
+class LeadRef(Value):
+    """One message of a campaign, for the workflow that brings it on its way."""
+
+    campaign: str
+    message_id: UUID
+    phone: str
+    name: str
+    device_id: str
+
+
+class FeedRequest(Value):
+    """Where the feeder of one shard is: for each device the position of the last message that it began."""
+
+    campaign_id: int
+    campaign: str
+    shard: int
+    shards: int
+    positions: dict[str, int] = Field(default_factory=dict)
+
+
+class FeedPage(Value):
+    """What to begin next, and the positions after it."""
+
+    status: CampaignStatus
+    leads: tuple[LeadRef, ...]
+    positions: dict[str, int]
+    settled: bool
+    """Nothing is to come of any message of the shard any more."""
+    exhausted: bool
+    """Everything was begun, as far as the positions tell."""
+    next_due_at: datetime | None
+    """When the next message is due, where some are not yet."""
+
+
+LeadOutcome = Annotated[Settled | Deferred | Held, Field(discriminator="kind")]

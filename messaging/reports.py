@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from messaging.campaigns import list_campaigns
 from messaging.database import Pool
 from messaging.errors import NotFound
 from messaging.models import MessageStatus, Value
 
 __all__ = [
+    "CampaignTotals",
     "ContactReport",
     "EnrollmentReport",
     "MessageReport",
@@ -31,12 +33,25 @@ class SequenceTotals(Value):
     due_next: datetime | None
 
 
+class CampaignTotals(Value):
+    """One campaign in numbers, as far as it is not over."""
+
+    campaign: str
+    status: str
+    when: str
+    """When it starts, as a person says it."""
+    leads: int
+    settled: int
+
+
 class StatusReport(Value):
     """The whole in numbers; ``attention``: lines that need somebody."""
 
     leads: int
     opted_out: int
     sequences: tuple[SequenceTotals, ...]
+    campaigns: tuple[CampaignTotals, ...]
+    """Those that are not over."""
     messages: dict[str, int]
     attention: tuple[str, ...]
 
@@ -123,6 +138,9 @@ async def status_report(pool: Pool) -> StatusReport:
         )
     ]
     attention += [f"sequence {row['sequence']} is paused" for row in sequences if row["status"] == "paused"]
+    async with pool.acquire() as connection:
+        campaigns = [one for one in await list_campaigns(connection) if one.ended_at is None]
+    attention += [f"campaign {one.name} is paused" for one in campaigns if one.status == "paused"]
     if counts.get("unconfirmed"):
         attention.append(
             f"{counts['unconfirmed']:,} messages are unconfirmed: the gateway may have sent them, and did not say"
@@ -138,6 +156,16 @@ async def status_report(pool: Pool) -> StatusReport:
         leads=await pool.fetchval("select count(*) from leads"),
         opted_out=await pool.fetchval("select count(*) from suppressions"),
         sequences=tuple(SequenceTotals.model_validate(dict(row)) for row in sequences),
+        campaigns=tuple(
+            CampaignTotals(
+                campaign=one.name,
+                status=one.status,
+                when=one.when,
+                leads=one.messages.total,
+                settled=one.messages.total - one.messages.unsettled,
+            )
+            for one in campaigns
+        ),
         messages=counts,
         attention=tuple(attention),
     )

@@ -8,10 +8,9 @@ that their plan is old; applying what is stored already writes nothing. A step's
 from collections.abc import Sequence
 from typing import Literal
 
-import asyncpg
-
 from messaging.database import Connection, Record
 from messaging.durations import format_duration
+from messaging.file_edits import all_or_nothing
 from messaging.models import Value
 from messaging.sequence_checks import check_together, check_with_stored, warnings_for
 from messaging.sequence_files import SequenceDraft, SequenceFile, StepFile
@@ -19,8 +18,6 @@ from messaging.sequence_meaning import StoredStep, changes_of_meaning
 from messaging.yaml_files import FileProblems, Problem
 
 __all__ = ["AppliedSequence", "apply_sequences"]
-
-_TRIES = 3
 
 
 class AppliedSequence(Value):
@@ -41,15 +38,7 @@ async def apply_sequences(connection: Connection, drafts: Sequence[SequenceDraft
 
     Raises FileProblems with every problem of every file, in which case nothing is stored.
     """
-    for tries_left in reversed(range(_TRIES)):
-        try:
-            async with connection.transaction():
-                return await _apply(connection, drafts)
-        except (asyncpg.UniqueViolationError, asyncpg.DeadlockDetectedError):
-            # Another apply took the trigger, or came in our way: now its result can be seen.
-            if not tries_left:
-                raise
-    raise AssertionError("unreachable")
+    return await all_or_nothing(connection, lambda: _apply(connection, drafts))
 
 
 async def _apply(connection: Connection, drafts: Sequence[SequenceDraft]) -> list[AppliedSequence]:

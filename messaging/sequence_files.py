@@ -6,85 +6,33 @@ text is the image's caption then. Lengths are those of the text as it stands in 
 make it longer, which is measured again for each message.
 """
 
-import re
 from collections import Counter
 from collections.abc import Mapping
 from datetime import time, timedelta
-from functools import cache
 from typing import Annotated, Any, NamedTuple
-from urllib.parse import urlsplit
-from zoneinfo import available_timezones
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, ValidationError
 
 from messaging.durations import parse_duration
 from messaging.errors import InvalidInput
-from messaging.identity import normalise_words, validate_name
-from messaging.suggestions import did_you_mean
-from messaging.templates import MAX_CAPTION, MAX_TEXT
+from messaging.file_fields import (
+    FileModel,
+    FileText,
+    Image,
+    Name,
+    TimeZone,
+    Trigger,
+    as_field,
+    check_contents,
+    drop_empty,
+    parse_time,
+)
 from messaging.yaml_files import Document, read_yaml
 
-__all__ = [
-    "SequenceDraft",
-    "SequenceFile",
-    "StepFile",
-    "check_time_zone",
-    "parse_time",
-    "parse_trigger",
-    "read_sequence",
-]
+__all__ = ["SequenceDraft", "SequenceFile", "StepFile", "read_sequence"]
 
-_TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
 _LAST_DAY = 3650
 _DAY = timedelta(days=1)
-
-
-def parse_time(value: object) -> time:
-    """A time of day, ``HH:MM`` or ``HH:MM:SS``. Raises InvalidInput for anything else."""
-    match = _TIME.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise InvalidInput(f'{value!r} is not a time of day, write HH:MM, e.g. "10:00"')
-    hour, minute, second = (int(part or 0) for part in match.groups())
-    return time(hour, minute, second)
-
-
-@cache
-def _zones() -> frozenset[str]:
-    # These two are what a machine makes of itself, no place on earth.
-    return frozenset(available_timezones() - {"localtime", "Factory"})
-
-
-def check_time_zone(name: str) -> str:
-    """The name itself. Raises InvalidInput for one that is not in the IANA database."""
-    if name not in _zones():
-        raise InvalidInput(f"{name!r} is not an IANA time zone, {_zone_hint(name)}")
-    return name
-
-
-def _zone_hint(name: str) -> str:
-    """What was meant, where that is sure enough: an offset or an abbreviation is near to the wrong ones."""
-    folded = name.strip().replace(" ", "_").casefold()
-    for zone in sorted(_zones()):
-        if folded in (zone.casefold(), zone.casefold().rpartition("/")[2]):
-            return f"did you mean {zone!r}?"
-    near = did_you_mean(name, sorted(_zones()), nearness=0.85) if "/" in name else ""
-    return near if near.startswith("did") else "give one such as Asia/Kuala_Lumpur"
-
-
-def parse_trigger(word: str) -> str:
-    """The trigger as leads bear it. Raises InvalidInput unless it is one word."""
-    words = normalise_words(word)
-    if len(words) != 1:
-        raise InvalidInput(f"{word!r} is not a trigger, write one word without commas, e.g. COLDVITAC")
-    return words[0]
-
-
-def _image(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"[\s{}]", url):
-        raise InvalidInput(f"{url!r} is not the address of an image, write one that begins with https://")
-    return url
 
 
 def _after(value: object) -> timedelta:
@@ -93,52 +41,32 @@ def _after(value: object) -> timedelta:
     return parse_duration(value)
 
 
-def _pydantic(check: Any) -> Any:
-    """The check as pydantic calls it: what it raises becomes the field's error."""
-
-    def checked(value: Any) -> Any:
-        try:
-            return check(value)
-        except (InvalidInput, ValueError) as error:
-            raise PydanticCustomError("invalid", "{message}", {"message": str(error)}) from error
-
-    return checked
-
-
-_Name = Annotated[str, AfterValidator(_pydantic(validate_name))]
-_Trigger = Annotated[str, AfterValidator(_pydantic(parse_trigger))]
-
-
 def _day(value: int) -> int:
     if not 1 <= value <= _LAST_DAY:
         raise InvalidInput(f"{value} is not a day of a sequence, the first is 1 and the last {_LAST_DAY}")
     return value
 
 
-class _File(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
-
-
-class StepFile(_File):
+class StepFile(FileModel):
     """One step as its file has it."""
 
-    id: _Name
-    day: Annotated[int, AfterValidator(_pydantic(_day))] | None = None
-    at: Annotated[time, BeforeValidator(_pydantic(parse_time))] | None = None
-    after: Annotated[timedelta, BeforeValidator(_pydantic(_after))] | None = None
+    id: Name
+    day: Annotated[int, AfterValidator(as_field(_day))] | None = None
+    at: Annotated[time, BeforeValidator(as_field(parse_time))] | None = None
+    after: Annotated[timedelta, BeforeValidator(as_field(_after))] | None = None
     text: str = ""
-    image: Annotated[str, AfterValidator(_pydantic(_image))] | None = None
+    image: Image | None = None
 
 
-class SequenceFile(_File):
+class SequenceFile(FileModel):
     """A sequence as its file has it; triggers are normalised."""
 
-    sequence: _Name
-    trigger: _Trigger | None = None
-    next_trigger: _Trigger | None = None
-    timezone: Annotated[str, AfterValidator(_pydantic(check_time_zone))] = "UTC"
+    sequence: Name
+    trigger: Trigger | None = None
+    next_trigger: Trigger | None = None
+    timezone: TimeZone = "UTC"
     skip_weekends: bool = False
-    device: _Name | None = None
+    device: Name | None = None
     steps: list[StepFile]
 
 
@@ -149,9 +77,13 @@ class SequenceDraft(NamedTuple):
     sequence: SequenceFile | None
 
     @property
-    def texts(self) -> list[tuple[int, str]]:
-        """The texts that are there, with the index of their step, whatever else is wrong with the file."""
-        return [(i, step["text"]) for i, step in _steps(self.document) if isinstance(step.get("text"), str)]
+    def texts(self) -> list[FileText]:
+        """The texts of the steps, whatever else is wrong with the file."""
+        return [
+            FileText(self.document, ("steps", index, "text"), step["text"])
+            for index, step in _steps(self.document)
+            if isinstance(step.get("text"), str)
+        ]
 
 
 def read_sequence(source: str, file: str) -> SequenceDraft:
@@ -159,9 +91,9 @@ def read_sequence(source: str, file: str) -> SequenceDraft:
     document = read_yaml(source, file)
     if document.problems and not document.data:
         return SequenceDraft(document, None)
-    _drop_empty(document.data, SequenceFile)
+    drop_empty(document.data, SequenceFile)
     for _, step in _steps(document):
-        _drop_empty(step, StepFile)
+        drop_empty(step, StepFile)
     sequence = None
     try:
         sequence = SequenceFile.model_validate(document.data)
@@ -175,14 +107,9 @@ def read_sequence(source: str, file: str) -> SequenceDraft:
     _check_ids(document)
     _check_when(document)
     _check_order(document)
-    _check_contents(document)
+    for index, step in _steps(document):
+        check_contents(document, step, ("steps", index))
     return SequenceDraft(document, sequence if not document.problems else None)
-
-
-def _drop_empty(fields: dict[str, Any], model: type[BaseModel]) -> None:
-    """A field with nothing behind it is as good as none."""
-    for name in [name for name, value in fields.items() if value is None and name in model.model_fields]:
-        del fields[name]
 
 
 def _steps(document: Document) -> list[tuple[int, dict[str, Any]]]:
@@ -265,19 +192,3 @@ def _after_of(step: Mapping[str, Any]) -> timedelta | None:
         return _after(step.get("after"))
     except InvalidInput:
         return None
-
-
-def _check_contents(document: Document) -> None:
-    for index, step in _steps(document):
-        path = ("steps", index, "text")
-        text = step.get("text", "")
-        if not isinstance(text, str):
-            continue
-        if not text.strip() and "image" not in step:
-            document.note(path, "is empty, write what is to be sent, or give an 'image'")
-        if "image" in step and len(text) > MAX_CAPTION:
-            document.note(
-                path, f"has {len(text):,} characters, WhatsApp takes {MAX_CAPTION:,} below an image"
-            )
-        elif len(text) > MAX_TEXT:
-            document.note(path, f"has {len(text):,} characters, WhatsApp takes {MAX_TEXT:,}")

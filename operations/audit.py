@@ -7,6 +7,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from messaging import audit as ledger
 from messaging.audit import Totals
+from messaging.identity import campaign_workflow_id
 from messaging.models import Value
 from naming.contacts import CONTACT_WORKFLOW
 from operations.connection import Connection
@@ -45,6 +46,8 @@ async def audit(connection: Connection) -> AuditReport:
     steps = await pool.fetchval("select count(*) from broadcast_messages where sequence_stepid is not null")
     mails = await pool.fetchval("select count(*) from broadcast_messages where campaign_id is not null")
     orphans, strays, running = await _compare(connection)
+    under_way = await ledger.active_campaigns(pool)
+    stranded = await _stranded(connection, sorted(under_way))
     counted = await ledger.totals(pool)
     lost = await ledger.lost_steps(pool)
     checks = [
@@ -71,6 +74,16 @@ async def audit(connection: Connection) -> AuditReport:
             await ledger.stuck(pool),
         ),
         _check("no step was lost", f"{counted.should:,} messages should be", lost),
+        _check(
+            "no lead of a campaign was lost",
+            f"{mails:,} messages of campaigns",
+            await ledger.lost_leads(pool),
+        ),
+        _check(
+            "every campaign under way has its workflow",
+            f"{len(under_way):,} campaigns under way",
+            [f"{name}: no workflow runs; 'campaign resume {name}' starts it" for name in stranded],
+        ),
         _check(
             "the totals add up",
             f"{counted.should:,} = {counted.sent:,} sent + {counted.failed:,} failed"
@@ -111,6 +124,13 @@ async def _compare(connection: Connection) -> tuple[list[str], list[str], int]:
         [f"{name}: no active enrollment" for name in strays],
         len(listed),
     )
+
+
+async def _stranded(connection: Connection, campaigns: list[str]) -> list[str]:
+    """The campaigns under way whose workflow does not run."""
+    found = [name for name in campaigns if not (await _state(connection, campaign_workflow_id(name)))[0]]
+    still = await ledger.active_campaigns(await connection.pool())  # some have ended while we looked
+    return [name for name in found if name in still]
 
 
 async def _state(connection: Connection, workflow_id: str) -> tuple[bool, bool]:

@@ -1,25 +1,29 @@
-"""The demonstration: real leads, real servers, and sequences whose steps lie seconds apart."""
+"""The demonstration: real leads, real servers, sequences whose steps lie seconds apart, and a campaign."""
 
 from pathlib import Path
 
 from messaging.devices import DeviceSettings
 from messaging.lead_import import ImportSummary
 from messaging.models import SweepTotals, Value
-from operations import devices, leads, sequences
+from operations import campaigns, devices, leads, sequences
+from operations.campaigns import CampaignChange
 from operations.connection import Connection
 from operations.enrollment import enroll_by_trigger
 
-__all__ = ["DEVICE", "EXAMPLES", "Progress", "enroll_all", "look", "set_the_stage"]
+__all__ = ["DEVICE", "EXAMPLES", "Progress", "enroll_all", "look", "set_the_stage", "start_campaign"]
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 DEVICE = "demo"
+CAMPAIGN = "half-price-today"
 
 
 class Progress(Value):
     """How far the demonstration is; contacts of its own sequences only."""
 
     active: int
+    """Contacts with a step to come."""
     over: int
+    campaign_over: bool
     messages: dict[str, int]
 
     @property
@@ -44,9 +48,15 @@ async def set_the_stage(
         default_region=default_region,
         rejects=connection.settings.home / f"{file.stem}.rejects.csv",
     )
-    await sequences.apply(connection, sorted((EXAMPLES / "demo").glob("*.yaml")))
+    await sequences.apply(connection, sorted((EXAMPLES / "demo" / "sequences").glob("*.yaml")))
     listed = await sequences.listing(connection)
     return summary, [one.trigger for one in listed if one.trigger and one.status == "active"]
+
+
+async def start_campaign(connection: Connection) -> CampaignChange:
+    """One message to every prospect of the niche, whatever sequence they are in."""
+    await campaigns.apply(connection, [EXAMPLES / "demo" / "campaign.yaml"])
+    return await campaigns.start(connection, CAMPAIGN)
 
 
 async def enroll_all(connection: Connection, triggers: list[str]) -> SweepTotals:
@@ -71,8 +81,10 @@ async def look(connection: Connection) -> Progress:
         "select status, count(*) from broadcast_messages where device_id = $1 group by status order by status",
         DEVICE,
     )
+    campaign = await campaigns.status(connection, CAMPAIGN)
     return Progress(
         active=contacts["active"],
+        campaign_over=campaign.ended_at is not None,
         over=contacts["over"],
         messages={row["status"]: row["count"] for row in messages},
     )

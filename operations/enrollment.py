@@ -138,9 +138,7 @@ async def enroll_by_trigger(connection: Connection, trigger: str) -> SweepTotals
 
 async def progress(connection: Connection, sequence: str, phone: str) -> ContactProgress:
     """Where a running contact stands, by its own word. ``phone`` is E.164. Raises NotFound."""
-    handle = connection.temporal.get_workflow_handle_for(
-        SequenceContactWorkflow.run, sequence_workflow_id(sequence, phone)
-    )
+    handle = connection.temporal.get_workflow_handle(sequence_workflow_id(sequence, phone))
     try:
         return await handle.query(SequenceContactWorkflow.progress)
     except RPCError as error:

@@ -8,9 +8,10 @@ from messaging.models import Value
 from messaging.sequence_edits import AppliedSequence, apply_sequences
 from messaging.sequence_files import SequenceDraft, read_sequence
 from messaging.sequences import SequenceDetails, SequenceStatus, SequenceSummary
-from messaging.yaml_files import Document, FileProblems
+from messaging.yaml_files import FileProblems
 from operations import signals
 from operations.connection import Connection
+from operations.files import read_draft
 
 __all__ = [
     "FileProblems",
@@ -45,7 +46,9 @@ async def apply(connection: Connection, files: Sequence[Path]) -> list[SequenceA
     An edit reaches the contacts that are under way. Applying the same file again changes nothing; it tells those who
     should have been told before, had that failed. Raises FileProblems (one line for each problem) and Unavailable.
     """
-    drafts = [_read(file) for file in files]
+    drafts = [
+        read_draft(file, read_sequence, lambda document: SequenceDraft(document, None)) for file in files
+    ]
     async with (await connection.pool()).acquire() as database:
         applied = await apply_sequences(database, drafts)
     done = []
@@ -53,17 +56,6 @@ async def apply(connection: Connection, files: Sequence[Path]) -> list[SequenceA
         told = await signals.plan_changed(connection, sequence.sequence)
         done.append(SequenceApplied(**sequence.model_dump(), contacts_told=told.contacts))
     return done
-
-
-def _read(file: Path) -> SequenceDraft:
-    unusable = Document(str(file))
-    try:
-        return read_sequence(file.read_text(encoding="utf-8-sig"), str(file))
-    except OSError as error:
-        unusable.note((), f"cannot be read: {error.strerror}")
-    except UnicodeDecodeError as error:
-        unusable.note((), f"is not UTF-8 in its byte {error.start:,}, save it as UTF-8")
-    return SequenceDraft(unusable, None)
 
 
 async def listing(connection: Connection) -> list[SequenceSummary]:

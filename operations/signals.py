@@ -16,10 +16,12 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from messaging.errors import Unavailable
-from messaging.models import Value
+from messaging.identity import campaign_shard_workflow_id
+from messaging.models import CampaignPlan, Value
+from naming.attributes import CAMPAIGN, DEVICE, SEQUENCE, STATE
 from operations.connection import Connection
 
-__all__ = ["ONE_BY_ONE", "Told", "plan_changed", "wake_held"]
+__all__ = ["ONE_BY_ONE", "Told", "campaign_changed", "plan_changed", "wake_held"]
 
 ONE_BY_ONE = 500
 """Up to so many are signalled one by one: a second or two."""
@@ -39,13 +41,19 @@ _STALE = """
      where s.name = $1 and c.status = 'active' and c.plan_revision < s.revision
 """
 
-# Due, and without a moment to come at which it is looked at again.
+# Tried before, and without a moment to come at which it is looked at again.
 _HELD = """
-    select distinct c.workflow_id, m.updated_at > clock_timestamp() - $3::interval as recent
-      from broadcast_messages m join sequence_contacts c on c.id = m.sequence_contact_id
-      join sequences s on s.id = c.sequence_id
-     where m.status in ('pending', 'queued') and (m.slot_at is null or m.slot_at <= clock_timestamp())
-       and c.status = 'active' and ($1::text is null or s.name = $1) and ($2::text is null or m.device_id = $2)
+    select distinct h.workflow_id, h.recent from (
+        select coalesce(c.workflow_id, 'campaign:' || k.name || ':' || m.recipient_phone) as workflow_id,
+               m.updated_at > clock_timestamp() - $4::interval as recent
+          from broadcast_messages m
+          left join sequence_contacts c on c.id = m.sequence_contact_id
+          left join sequences s on s.id = c.sequence_id
+          left join campaigns k on k.id = m.campaign_id
+         where m.status in ('pending', 'queued') and (m.slot_at is null or m.slot_at <= clock_timestamp())
+           and m.reason is not null and (c.id is null or c.status = 'active')
+           and ($1::text is null or s.name = $1) and ($2::text is null or m.device_id = $2)
+           and ($3::text is null or k.name = $3)) h
 """
 
 
@@ -65,15 +73,31 @@ async def plan_changed(connection: Connection, sequence: str) -> Told:
 
 
 async def wake_held(
-    connection: Connection, *, sequence: str | None = None, device: str | None = None
+    connection: Connection,
+    *,
+    sequence: str | None = None,
+    device: str | None = None,
+    campaign: str | None = None,
 ) -> Told:
-    """Wakes the contacts that a paused sequence or device held up. Raises Unavailable."""
-    assert (sequence is None) != (device is None), "either a sequence or a device"
-    rows = await (await connection.pool()).fetch(_HELD, sequence, device, LAG)
-    which = f'DrumbeatSequence = "{sequence}"' if sequence else f'DrumbeatDevice = "{device}"'
-    query = f'{which} and DrumbeatState = "held" and ExecutionStatus = "Running"'
-    reason = f"{f'sequence {sequence}' if sequence else f'device {device}'} was resumed"
-    return await _tell(connection, [tuple(row) for row in rows], "wake", query, reason)
+    """Wakes the contacts and leads that a paused sequence, device or campaign held up. Raises Unavailable."""
+    ((attribute, what, name),) = (
+        (attribute, what, name)
+        for attribute, what, name in (
+            (SEQUENCE, "sequence", sequence),
+            (DEVICE, "device", device),
+            (CAMPAIGN, "campaign", campaign),
+        )
+        if name is not None
+    )
+    rows = await (await connection.pool()).fetch(_HELD, sequence, device, campaign, LAG)
+    query = f'{attribute.name} = "{name}" and {STATE.name} = "held" and ExecutionStatus = "Running"'
+    return await _tell(connection, [tuple(row) for row in rows], "wake", query, f"{what} {name} was resumed")
+
+
+async def campaign_changed(connection: Connection, plan: CampaignPlan) -> None:
+    """Has the feeders of a campaign look at it anew; those that have ended need not. Raises RPCError."""
+    shards = [campaign_shard_workflow_id(plan.campaign, shard) for shard in range(plan.shards)]
+    await _signal_each(connection.temporal, shards, "changed")
 
 
 async def _tell(

@@ -7,16 +7,19 @@ workflow code changes; never record an old one anew to make a test pass.
 import asyncio
 import sys
 import tempfile
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from temporalio.client import WorkflowHandle
+from temporalio.client import WorkflowHandle, WorkflowHistory
 
 from messaging.models import SweepCursor
+from operations import campaigns
 from runtime.database import migrate, open_pool
 from runtime.embedded.postgres import Postgres
 from tests.conftest import free_port
+from tests.live import Live, live_servers, until
 from tests.scenario import Scenario, phone
 from tests.simulator_process import running_simulator
 from tests.temporal_time import TASK_QUEUE, Skipping, skipping
@@ -109,6 +112,72 @@ async def sweep(skipper: Skipping) -> "WorkflowHandle[object, object]":
 STORIES: tuple[Story, ...] = (completed_into_the_next, duplicate, steered, held_and_stopped, sweep, deferred)
 
 
+CAMPAIGN = """
+campaign: {name}
+target: {{niche: {name}}}
+scheduled_at: {at:%Y-%m-%d %H:%M:%S}
+timezone: UTC
+text: "Hi"
+"""
+
+
+async def campaign_stories(live: Live) -> AsyncIterator[tuple[str, WorkflowHistory]]:
+    """Campaigns on the real server, which knows continue-as-new of parents with children that go on."""
+    connection = live.connection
+    # The other device has sent in days to come, by the other server's clock.
+    scenario = replace(live.scenario, device="campaigns")
+    await live.start_worker()
+
+    async def begin(name: str, leads: int, first: int, after: float) -> None:
+        await scenario.add_leads(leads, niche=name.upper(), first=first)
+        await scenario.apply_campaign(
+            CAMPAIGN.format(name=name, at=datetime.now(UTC) + timedelta(seconds=after))
+        )
+        await campaigns.start(connection, name)
+
+    async def ended(name: str) -> None:
+        async def over() -> bool:
+            return (await campaigns.status(connection, name)).ended_at is not None
+
+        await until(over, 120)
+        await connection.temporal.get_workflow_handle(f"campaign:{name}").result()
+
+    async def history(workflow_id: str, run_id: str | None = None) -> WorkflowHistory:
+        return await connection.temporal.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()
+
+    # One that waits for its time and is paced, paused and resumed; its leads wait for slots and holds.
+    await scenario.add_device(min_delay=1.2, max_delay=1.3)
+    await begin("paced", 6, 20, after=3)
+    await asyncio.sleep(6)
+    await campaigns.pause(connection, "paced")
+    await asyncio.sleep(6)
+    await campaigns.resume(connection, "paced")
+    await ended("paced")
+    yield "campaign_paused_and_resumed", await history("campaign:paced")
+    yield "campaign_shard_waits_for_room", await history("campaign:paced:shard-0")
+    leads = [await history(f"campaign:paced:{phone(index)}") for index in range(20, 26)]
+    leads.sort(key=lambda lead: len(lead.events))
+    yield "campaign_lead_at_once", leads[0]
+    yield "campaign_lead_deferred_and_held", leads[-1]
+
+    await begin("stopped", 6, 30, after=1)
+    await asyncio.sleep(4)
+    await campaigns.cancel(connection, "stopped")
+    await ended("stopped")
+    yield "campaign_cancelled", await history("campaign:stopped")
+
+    await scenario.add_device(min_delay=0, max_delay=0)
+    await begin("large", 210, 100, after=1)
+    await ended("large")
+    first = [
+        one
+        async for one in connection.temporal.list_workflows(
+            "WorkflowId = 'campaign:large:shard-0' and ExecutionStatus = 'ContinuedAsNew'"
+        )
+    ]
+    yield "campaign_shard_continued_as_new", await history(first[0].id, first[0].run_id)
+
+
 async def record(label: str) -> None:
     """Plays every story and writes its history to ``histories/STORY.LABEL.json``."""
     with tempfile.TemporaryDirectory() as directory:
@@ -128,9 +197,16 @@ async def record(label: str) -> None:
                     async with skipping(scenario) as skipper:
                         handle = await story(skipper)
                         history = await handle.fetch_history()
-                    (HISTORIES / f"{story.__name__}.{label}.json").write_text(history.to_json() + "\n")
+                    _write(story.__name__, label, history)
+                async with live_servers(scenario, server.url(), Path(directory) / "worker.log") as live:
+                    async for name, history in campaign_stories(live):
+                        _write(name, label, history)
         finally:
             await server.stop()
+
+
+def _write(story: str, label: str, history: WorkflowHistory) -> None:
+    (HISTORIES / f"{story}.{label}.json").write_text(history.to_json() + "\n")
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from messaging.campaign_edits import apply_campaigns
+from messaging.campaign_files import read_campaign
 from messaging.database import Pool
 from messaging.devices import DeviceSettings, add_device, parse_hours
 from messaging.enrollments import Enrollments
@@ -60,6 +62,23 @@ class Scenario:
         """Applies a sequence's YAML."""
         async with self.pool.acquire() as connection:
             await apply_sequences(connection, [read_sequence(source, "test.yaml")])
+
+    async def apply_campaign(self, source: str) -> None:
+        """Applies a campaign's YAML."""
+        async with self.pool.acquire() as connection:
+            await apply_campaigns(connection, [read_campaign(source, "test.yaml")])
+
+    async def add_leads(
+        self, count: int, *, niche: str = "VITAC", device: str | None = None, first: int = 0
+    ) -> None:
+        """Leads with the phones from ``phone(first)`` on, of the device (or another)."""
+        await self.pool.executemany(
+            "insert into leads (phone, name, niches, device_id) values ($1, $2, $3, $4)",
+            [
+                (phone(index), f"Lead {index}", [niche], device or self.device)
+                for index in range(first, first + count)
+            ],
+        )
 
     async def enroll(
         self, sequence: str, number: str, *, now: datetime | None = None, run: str = "run-1", **lead: Any

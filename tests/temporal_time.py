@@ -94,7 +94,7 @@ async def skipping(scenario: Scenario) -> AsyncIterator[Skipping]:
                 gateways,
                 task_queue=TASK_QUEUE,
                 clock=clock,
-                short_wait=timedelta(0),
+                real_time=False,
             )
 
         running = Skipping(environment, scenario, make)

@@ -6,8 +6,9 @@ from uuid import uuid4
 
 import pytest
 
+from messaging.campaigns import begin_campaign
 from messaging.database import Pool
-from operations import enrollment
+from operations import campaigns, enrollment
 from operations.audit import audit
 from tests.live import Live, until
 from tests.scenario import phone
@@ -108,6 +109,35 @@ async def test_damage_is_caught(live: Live, damage: str) -> None:
     assert not report.kept
     assert promise in [check.promise for check in report.checks if not check.kept]
     assert all(check.broken for check in report.checks if not check.kept)
+
+
+async def test_what_is_wrong_with_a_campaign_is_caught(live: Live) -> None:
+    """A lead whose message is gone, an end that came too early, a campaign under way that nobody follows."""
+    await live.scenario.add_device()
+    await live.scenario.add_leads(3)
+    for name in ("sale", "later"):
+        await live.scenario.apply_campaign(f"campaign: {name}\ntarget: {{niche: VITAC}}\ntext: Hi\n")
+    await live.start_worker()
+    await campaigns.start(live.connection, "sale")
+    await live.connection.temporal.get_workflow_handle("campaign:sale").result()
+    assert (await audit(live.connection)).kept
+    await live.scenario.pool.execute("delete from broadcast_messages where recipient_phone = $1", phone(0))
+    await live.scenario.pool.execute(
+        "update broadcast_messages set status = 'queued', sent_at = null where recipient_phone = $1", phone(1)
+    )
+    async with live.scenario.pool.acquire() as connection:
+        await begin_campaign(connection, "later", at_once=False)
+    broken = {check.promise: check.broken for check in (await audit(live.connection)).checks if check.broken}
+    assert broken == {
+        "no lead of a campaign was lost": (
+            "campaign sale: 3 leads, and 2 messages",
+            "campaign sale is finished, and 1 messages are not settled",
+        ),
+        "every campaign under way has its workflow": (
+            "later: no workflow runs; 'campaign resume later' starts it",
+        ),
+        "the totals add up": ("the two sides differ",),
+    }
 
 
 async def test_a_workflow_that_was_terminated_leaves_an_orphan(live: Live) -> None:

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from activities.sending import Sending
 from activities.sequences import SequenceActivities
 from messaging.gateways import Gateways
 from messaging.ledger import CALL_GRACE
@@ -27,7 +28,7 @@ class Crowd:
         self.refs: dict[str, StepRef] = {}
         self.again: dict[str, datetime] = {}
         self.calls = 0
-        self._activities = SequenceActivities(scenario.pool, gateways, self._clock, timedelta(0))
+        self._activities = SequenceActivities(scenario.pool, gateways, Sending(timedelta(0)), self._clock)
 
     async def _clock(self) -> datetime:
         return self.now

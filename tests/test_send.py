@@ -9,6 +9,7 @@ from uuid import uuid4
 import aiohttp
 import pytest
 
+from activities.sending import Sending
 from activities.sequences import SequenceActivities
 from messaging import dispatch
 from messaging.gateways import Gateways
@@ -59,7 +60,7 @@ class Contact:
         async def clock() -> datetime:
             return self.now
 
-        self.activities = SequenceActivities(self.scenario.pool, self.gateways, clock)
+        self.activities = SequenceActivities(self.scenario.pool, self.gateways, Sending(), clock)
 
     async def enroll(self, number: str | None = None, sequence: str = "welcome") -> None:
         if number:

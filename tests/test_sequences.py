@@ -431,7 +431,7 @@ async def test_shows_where_contacts_stand(pool: Pool) -> None:
     ]
 
 
-@pytest.mark.parametrize("folder", ["sequences", "demo"])
+@pytest.mark.parametrize("folder", ["sequences", "demo/sequences"])
 async def test_the_examples_can_be_applied(pool: Pool, folder: str) -> None:
     files = sorted((EXAMPLES / folder).glob("*.yaml"))
     assert len(files) >= 3

@@ -108,8 +108,8 @@ async def contact(
         "  timeline, plan_revision, enrolled_at) select s.id, l.id, l.phone, 'main', $3, 'r', '{}', s.revision,"
         "  now() - interval '1 day' from sequences s, leads l where l.phone = $1 and s.name = $2 returning *)"
         " insert into broadcast_messages (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone,"
-        "  device_id, due_at, updated_at) select gen_random_uuid(), t.id, c.id, c.lead_id, c.phone, 'main', now(),"
-        "  now() - interval '1 day' from c join sequence_steps t on t.sequence_id = c.sequence_id and t.position = 0",
+        "  device_id, due_at, updated_at, reason) select gen_random_uuid(), t.id, c.id, c.lead_id, c.phone, 'main', now(),"
+        "  now() - interval '1 day', 'paused' from c join sequence_steps t on t.sequence_id = c.sequence_id and t.position = 0",
         phone,
         sequence,
         workflow_id,

@@ -34,7 +34,8 @@ async def deliver(
     """Sends one message: waits for its slot, for holds to end, and for the gateway to come back.
 
     ``send`` is the send activity of one message; ``show(state, why)`` tells the Web UI what it waits for.
-    Returns what ``send`` answered once it is settled, or None when a request of ``control`` goes first.
+    Returns what ``send`` answered once it is settled, or None when a request of ``control`` goes first, or the history
+    has grown so long that the workflow should continue as new.
     """
     while True:
         show("sending", "")
@@ -48,5 +49,6 @@ async def deliver(
             await wait(workflow.now() + HELD_RECHECK, lambda: control.urgent, outcome.reason)
         else:
             return outcome
-        if control.stop is not None or control.skip or control.replan or control.paused is not None:
+        asked = control.stop is not None or control.skip or control.replan or control.paused is not None
+        if asked or workflow.info().is_continue_as_new_suggested():
             return None

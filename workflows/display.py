@@ -10,7 +10,7 @@ with workflow.unsafe.imports_passed_through():
     from messaging.models import Due, EnrollmentRequest
     from naming import attributes
 
-__all__ = ["Display"]
+__all__ = ["Display", "plain"]
 
 WAITING = {"held", "paused"}
 OVER = {"completed", "stopped", "opted_out"}
@@ -32,9 +32,9 @@ class Display:
         self.state, self.why = state, why
         lead = self._request.lead
         lines = [
-            f"**{_plain(lead.name) or 'No name'}** · {lead.phone} · sequence **{self._request.sequence}**",
+            f"**{plain(lead.name) or 'No name'}** · {lead.phone} · sequence **{self._request.sequence}**",
             f"Device: {device}",
-            f"State: **{state}**" + (f" ({_plain(why)})" if why else ""),
+            f"State: **{state}**" + (f" ({plain(why)})" if why else ""),
             f"Next step: **{due.step}**, {due.when}" if due else "No step is left.",
         ]
         workflow.set_current_details("\n\n".join(lines))
@@ -56,7 +56,7 @@ class Display:
         self._listed = (state, due)
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text of a stranger inside Markdown: no markup, one line."""
     return "".join(
         f"\\{character}" if character in r"\`*_{}[]<>()#+!|~" else character

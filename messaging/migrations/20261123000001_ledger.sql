@@ -126,7 +126,7 @@ create table campaigns (
 
 -- The ledger: one row for one message, for ever.
 create table broadcast_messages (
-    id                    uuid primary key,             -- uuid5 of the message's key: the same in every attempt
+    id                    uuid primary key,             -- from the message's key: the same in every attempt
     sequence_stepid       bigint references sequence_steps (id),
     sequence_contact_id   bigint references sequence_contacts (id),
     campaign_id           bigint references campaigns (id),

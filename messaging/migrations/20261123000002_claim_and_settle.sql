@@ -40,6 +40,28 @@ begin
     return jsonb_build_object('outcome', 'settled', 'status', p_status, 'reason', p_reason);
 end $$;
 
+-- A lead as messaging.models.Lead reads it.
+create function lead_as_json(l leads) returns jsonb
+language sql stable as $$
+    select jsonb_build_object('phone', l.phone, 'name', l.name, 'niches', l.niches, 'triggers', l.triggers,
+                              'target_status', l.target_status, 'device_id', l.device_id, 'time_zone', l.time_zone,
+                              'attributes', l.attributes)
+$$;
+
+-- What holds a message up until somebody resumes it: the words for people, 'cancelled' where nobody wants it any more,
+-- null where nothing does.
+create function hold_of(m broadcast_messages) returns text
+language sql stable as $$
+    select coalesce(
+        (select case status when 'paused' then 'campaign ' || name || ' is paused' when 'cancelled' then 'cancelled' end
+           from campaigns where id = m.campaign_id),
+        (select case when c.status <> 'active' then 'cancelled'
+                     when s.status = 'paused' then 'sequence ' || s.name || ' is paused' end
+           from sequence_contacts c join sequences s on s.id = c.sequence_id where c.id = m.sequence_contact_id),
+        (select 'device ' || id || ' is paused' || coalesce(': ' || status_reason, '')
+           from devices where id = m.device_id and status <> 'active'))
+$$;
+
 -- Gives the message p_message to the attempt p_token, or says why not. Answers an object whose "outcome" is
 --   settled    it has a final status already (status, reason, sent_at)
 --   held       until somebody resumes what is paused (reason)
@@ -60,6 +82,9 @@ declare
     moment    timestamptz;
     doubt     boolean;             -- an earlier attempt may have reached the gateway
     opted_out boolean;
+    k         record;              -- the campaign's own pace, if it is a campaign's: the slower of the two holds
+    least_delay double precision;  -- seconds
+    most_delay  double precision;
     paced     boolean;
     hold      text;
     earliest  timestamptz;
@@ -86,35 +111,36 @@ begin
         return close_message(p_message, 'suppressed', 'the recipient opted out');
     end if;
 
-    if m.campaign_id is not null then
-        select case status when 'paused' then 'campaign ' || name || ' is paused'
-                           when 'cancelled' then 'cancelled' end
-          into hold from campaigns where id = m.campaign_id;
-    else
-        select case when c.status <> 'active' then 'cancelled'
-                    when s.status = 'paused' then 'sequence ' || s.name || ' is paused' end
-          into hold
-          from sequence_contacts c join sequences s on s.id = c.sequence_id
-         where c.id = m.sequence_contact_id;
-    end if;
-    if hold = 'cancelled' and not doubt then
-        return close_message(p_message, 'cancelled', 'the enrollment or campaign had ended');
-    end if;
-
     select * into strict d from devices where id = m.device_id;
-    paced := d.max_delay > 0 or d.daily_limit is not null;
+    select min_delay, max_delay into k from campaigns where id = m.campaign_id;
+    least_delay := greatest(d.min_delay, k.min_delay);
+    most_delay := greatest(d.max_delay, k.max_delay);
+    paced := most_delay > 0 or d.daily_limit is not null;
     if paced then
         -- Not 'for update': a new message's foreign key holds a share of the device's key, and two such would deadlock.
         select * into strict d from devices where id = m.device_id for no key update;
         moment := coalesce(p_now, clock_timestamp());  -- waiting for the lock took its time
     end if;
-    if hold is null and d.status <> 'active' then
-        hold := 'device ' || d.id || ' is paused' || coalesce(': ' || d.status_reason, '');
-    end if;
+
+    hold := hold_of(m);
     if hold is not null and hold <> 'cancelled' and not opted_out then
-        update broadcast_messages set reason = hold, updated_at = moment
-         where id = p_message and reason is distinct from hold;
-        return jsonb_build_object('outcome', 'held', 'reason', hold);
+        -- Whoever ends the hold waits for these locks, and then finds us among those to be woken; or we have waited for
+        -- him, and look again.
+        perform from devices where id = m.device_id for share;
+        perform from campaigns where id = m.campaign_id for share;
+        perform from sequences s join sequence_contacts c on c.sequence_id = s.id
+          where c.id = m.sequence_contact_id for share of s;
+        hold := hold_of(m);
+        if hold is null then
+            return jsonb_build_object('outcome', 'deferred', 'until', moment, 'now', moment, 'reason', 'was resumed');
+        elsif hold <> 'cancelled' then
+            update broadcast_messages set reason = hold, updated_at = moment
+             where id = p_message and reason is distinct from hold;
+            return jsonb_build_object('outcome', 'held', 'reason', hold);
+        end if;
+    end if;
+    if hold = 'cancelled' and not doubt then
+        return close_message(p_message, 'cancelled', 'the enrollment or campaign had ended');
     end if;
 
     -- From when on the device may send at all.
@@ -136,13 +162,13 @@ begin
 
     -- The pace is kept against what was really sent, not against what was planned. While an attempt may be on its way
     -- to the gateway, its arrival is unknown: wait for its settling, or for the last moment at which it may arrive.
-    pace := make_interval(secs => d.min_delay);
+    pace := make_interval(secs => least_delay);
     ready_at := greatest(earliest, d.last_send_at + pace,
-                         case when d.min_delay > 0 and d.in_flight_until > moment - pace
+                         case when least_delay > 0 and d.in_flight_until > moment - pace
                               then d.in_flight_until + pace end);
     -- At least a tenth of a second over the minimum: the small delays of sends must not add up to missed slots.
-    stride := make_interval(secs => greatest(d.min_delay + random() * (d.max_delay - d.min_delay),
-                                             case when d.min_delay > 0 then d.min_delay + 0.1 else 0 end));
+    stride := make_interval(secs => greatest(least_delay + random() * (most_delay - least_delay),
+                                             case when least_delay > 0 then least_delay + 0.1 else 0 end));
     my_turn := d.next_slot_at <= moment or coalesce(m.slot_at <= moment, false);
 
     if my_turn and ready_at <= moment then
@@ -228,10 +254,7 @@ begin
         answer := answer || (
             select jsonb_build_object(
                 'step', st.key, 'template', st.text, 'image_url', st.image_url,
-                'lead', jsonb_build_object('phone', c.phone, 'name', l.name, 'niches', l.niches,
-                                           'triggers', l.triggers, 'target_status', l.target_status,
-                                           'device_id', l.device_id, 'time_zone', l.time_zone,
-                                           'attributes', l.attributes))
+                'lead', lead_as_json(l))
             from sequence_steps st, leads l where st.id = p_step and l.id = c.lead_id);
     end if;
     return answer || jsonb_build_object(
@@ -306,5 +329,6 @@ end $$;
 
 -- migrate:down
 
-drop function doubt_message, release_message, settle_message, claim_step, claim_message, close_message, next_opening;
+drop function doubt_message, release_message, settle_message, claim_step, claim_message, close_message, hold_of,
+    lead_as_json, next_opening;
 alter table devices drop column blocked_until;

@@ -1,0 +1,172 @@
+"""The activities of a campaign: plan, freeze, feed, watch, close, finish; and sending one lead's message."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import TypeVar
+
+from temporalio import activity
+from temporalio.client import Client
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from activities.sending import Clock, Sending, database_clock, new_attempt
+from messaging import campaign_feed, campaigns
+from messaging.campaign_audience import SHARD_SIZE, freeze_audience
+from messaging.database import Pool
+from messaging.dispatch import Dispatcher, LostClaim
+from messaging.errors import NotFound
+from messaging.gateways import Gateways
+from messaging.identity import campaign_lead_workflow_id
+from messaging.ledger import Claim, Ledger, SettledAlready
+from messaging.models import (
+    CampaignPlan,
+    CampaignProgress,
+    Deferred,
+    FeedPage,
+    FeedRequest,
+    Frozen,
+    Held,
+    LeadOutcome,
+    LeadRef,
+    Settled,
+)
+
+__all__ = ["LONG_POLL", "CampaignActivities"]
+
+LONG_POLL = timedelta(seconds=5)
+"""How long an activity that waits for something in the ledger looks for it before it says that there is nothing."""
+
+LOOK_EVERY = 0.1
+"""Seconds."""
+
+WOKEN_AT_ONCE = 16
+
+Seen = TypeVar("Seen")
+
+
+class CampaignActivities:
+    """One instance for a worker; its tasks share the pool and the gateways' connections."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        gateways: Gateways,
+        sending: Sending,
+        clock: Clock = database_clock,
+        long_poll: timedelta = LONG_POLL,
+        shard_size: int = SHARD_SIZE,
+    ) -> None:
+        """``long_poll`` is real time: zero where the clock is not."""
+        self._pool = pool
+        self._ledger = Ledger(pool)
+        self._dispatcher = Dispatcher(self._ledger, gateways)
+        self._sending = sending
+        self._clock = clock
+        self._long_poll = long_poll
+        self._shard_size = shard_size
+
+    @activity.defn
+    async def plan_campaign(self, campaign: str) -> CampaignPlan:
+        """Where a campaign stands by its row, and when it is to start."""
+        async with self._pool.acquire() as connection:
+            try:
+                return await campaigns.plan_campaign(connection, campaign, now=await self._clock())
+            except NotFound as error:
+                raise ApplicationError(str(error), type="NotFound", non_retryable=True) from error
+
+    @activity.defn
+    async def freeze_audience(self, campaign_id: int) -> Frozen:
+        """Gives every lead of the target its row in the ledger; again, it changes nothing."""
+        async with self._pool.acquire() as connection:
+            return await freeze_audience(
+                connection, campaign_id, now=await self._clock(), shard_size=self._shard_size
+            )
+
+    @activity.defn
+    async def feed_page(self, request: FeedRequest) -> FeedPage:
+        """What a shard's feeder is to begin next; waits a little until there is something."""
+
+        async def look() -> FeedPage:
+            return await campaign_feed.feed_page(self._pool, request, now=await self._clock())
+
+        return await self._look_for(look, lambda page: bool(page.leads) or page.settled)
+
+    @activity.defn
+    async def watch_campaign(self, campaign_id: int) -> CampaignProgress:
+        """How far a campaign is; waits a little in case it is about to end."""
+        await self._look_for(
+            lambda: campaign_feed.is_settled(self._pool, campaign_id), lambda settled: settled
+        )
+        return await campaign_feed.progress(self._pool, campaign_id, now=await self._clock())
+
+    @activity.defn
+    async def close_campaign(self, campaign: CampaignPlan) -> None:
+        """Closes what a cancelled campaign has not sent, and wakes the workflows that wait with it, so that they end."""
+        client = activity.client()
+        gate = asyncio.Semaphore(WOKEN_AT_ONCE)
+        # First those that were begun: the claim closes their rows, so that doing this again finds whom it has missed.
+        phones = await campaign_feed.phones_under_way(self._pool, campaign.campaign_id)
+        await asyncio.gather(
+            *(_wake(client, campaign_lead_workflow_id(campaign.campaign, phone), gate) for phone in phones)
+        )
+        while await campaign_feed.close_page(self._pool, campaign.campaign_id):
+            pass
+
+    @activity.defn
+    async def cancel_campaign(self, campaign: str) -> None:
+        """The wish of somebody who cancelled the workflow itself. One that is over stays as it is."""
+        async with self._pool.acquire() as connection:
+            plan = await campaigns.plan_campaign(connection, campaign, now=None)
+            if plan.status != "finished":
+                await campaigns.cancel_campaign(connection, campaign)
+
+    @activity.defn
+    async def finish_campaign(self, campaign_id: int) -> bool:
+        """Ends a campaign of which every message is settled; False if one is not."""
+        async with self._pool.acquire() as connection:
+            return await campaigns.finish_campaign(connection, campaign_id)
+
+    @activity.defn
+    async def send_lead(self, ref: LeadRef) -> LeadOutcome:
+        """Sends one message, or says when or why not. Safe to repeat, whatever happened to the last attempt."""
+        return await self._sending.send(ref.device_id, lambda: self._send_once(ref))
+
+    async def _send_once(self, ref: LeadRef) -> Settled | Deferred | Held:
+        attempt = new_attempt(ref.message_id)
+        answer = await self._ledger.claim_campaign_message(
+            ref.message_id, attempt.token, now=await self._clock()
+        )
+        match answer:
+            case SettledAlready():
+                return Settled(message_id=ref.message_id, status=answer.status, reason=answer.reason)
+            case Claim():
+                try:
+                    return await self._dispatcher.carry_out(attempt, answer, lambda _: None)
+                except LostClaim:
+                    # Whoever has it now knows better; ask again.
+                    return Deferred(until=answer.now, reason="another attempt took the message over")
+            case Deferred() | Held():
+                return answer
+            case _:
+                raise AssertionError(f"a campaign's claim does not answer {answer}")
+
+    async def _look_for(self, look: Callable[[], Awaitable[Seen]], found: Callable[[Seen], bool]) -> Seen:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._long_poll.total_seconds()
+        while True:
+            began = loop.time()
+            seen = await look()
+            if found(seen) or loop.time() >= deadline:
+                return seen
+            # Looking takes at most a tenth of the database's time, however large the campaign.
+            await asyncio.sleep(max(LOOK_EVERY, 9 * (loop.time() - began)))
+
+
+async def _wake(client: Client, workflow_id: str, gate: asyncio.Semaphore) -> None:
+    async with gate:
+        try:
+            await client.get_workflow_handle(workflow_id).signal("wake")
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:  # it has ended since
+                raise

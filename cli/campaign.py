@@ -1,0 +1,156 @@
+"""``campaign``: apply files, start, pause, resume, cancel, send failed messages again, look at them."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Group, RenderableType
+from rich.table import Column, Table
+from rich.text import Text
+
+from cli.console import Json, run, show
+from messaging.campaign_edits import AppliedCampaign
+from messaging.campaigns import CampaignSummary
+from operations import campaigns
+from operations.campaigns import CampaignChange
+
+__all__ = ["app"]
+
+app = typer.Typer(help="Campaigns: one message to every lead that matches a target.", no_args_is_help=True)
+
+Name = Annotated[str, typer.Argument(metavar="ID", help="The campaign's name.")]
+
+
+@app.command("apply")
+def apply_files(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE.yaml...", help="One campaign each.")],
+    as_json: Json = False,
+) -> None:
+    """Create or edit campaigns from YAML files: all of them or, if one has a problem, none.
+
+    Nothing is sent before 'campaign start'. Until it has started, everything may be edited, its time too.
+    """
+    show(run(lambda connection: campaigns.apply(connection, files)), as_json, _applied)
+
+
+@app.command()
+def start(
+    campaign: Name,
+    now: Annotated[bool, typer.Option("--now", help="At once, whatever its scheduled_at says.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Start a campaign: at its scheduled_at, or at once if it has none. It starts once, however often you ask."""
+    show(run(lambda connection: campaigns.start(connection, campaign, now=now)), as_json, _change)
+
+
+@app.command("list")
+def list_all(as_json: Json = False) -> None:
+    """All campaigns, the latest first, and how far they are."""
+    show(run(campaigns.listing), as_json, _listing)
+
+
+@app.command()
+def status(campaign: Name, as_json: Json = False) -> None:
+    """One campaign: its target and time, and where its messages stand."""
+    show(run(lambda connection: campaigns.status(connection, campaign)), as_json, _details)
+
+
+@app.command()
+def pause(campaign: Name, as_json: Json = False) -> None:
+    """Send nothing more of a campaign until it is resumed. Nothing is lost: what is due waits."""
+    show(run(lambda connection: campaigns.pause(connection, campaign)), as_json, _change)
+
+
+@app.command()
+def resume(campaign: Name, as_json: Json = False) -> None:
+    """Go on with a paused campaign. What waited goes out at the devices' pace."""
+    show(run(lambda connection: campaigns.resume(connection, campaign)), as_json, _change)
+
+
+@app.command()
+def cancel(campaign: Name, as_json: Json = False) -> None:
+    """End a campaign for good. What was not sent by now never will be; what was, cannot be taken back."""
+    show(run(lambda connection: campaigns.cancel(connection, campaign)), as_json, _change)
+
+
+@app.command("retry-failed")
+def retry_failed(campaign: Name, as_json: Json = False) -> None:
+    """Send the failed messages of a campaign again, and no others. 'messages' lists them with the reasons."""
+    show(run(lambda connection: campaigns.retry_failed(connection, campaign)), as_json, _change)
+
+
+def _applied(applied: list[AppliedCampaign]) -> RenderableType:
+    lines: list[str] = []
+    for one in applied:
+        lines += one.warnings
+        lines.append(f"{one.campaign}: {'nothing changed' if one.result == 'unchanged' else one.result}")
+        lines += [f"  {change}" for change in one.changes]
+        if one.status == "draft":
+            lines.append(f"  a draft: 'campaign start {one.campaign}' starts it")
+    return Text("\n".join(lines))
+
+
+def _change(change: CampaignChange) -> RenderableType:
+    name, done = change.campaign, change.changed
+    match change.wish:
+        case "start" if change.status in ("scheduled", "paused") and done:
+            words = f"{'starts' if change.status == 'scheduled' else 'paused, would start'} {change.when}"
+        case "start" if done:
+            words = "started"
+        case "start":
+            words = f"nothing changed, it was started before and is {change.status}"
+        case "retry-failed":
+            words = (
+                f"{change.messages:,} failed messages are sent again"
+                if done
+                else f"nothing changed, no message of it has failed ({change.status})"
+            )
+        case "resume" if change.messages:
+            words = (
+                f"{'' if done else 'already '}{change.status}, {change.messages:,} leads that waited go on"
+            )
+        case _:
+            words = f"{'' if done else 'already '}{change.status}"
+    return Text(f"{name}: {words}")
+
+
+def _listing(listed: list[CampaignSummary]) -> RenderableType:
+    if not listed:
+        return Text("There is no campaign yet: create one with 'campaign apply FILE.yaml'.")
+    name = Column("campaign", no_wrap=True, overflow="fold")
+    table = Table(name, "status", "start", "leads", "sent", "failed", "to go", "title", box=None)
+    for one in listed:
+        counts = one.messages
+        start = one.when if one.frozen_at is None else f"{one.frozen_at:%Y-%m-%d %H:%M} UTC"
+        table.add_row(
+            *(one.name, one.status, start),
+            *(f"{count:,}" for count in (counts.total, counts.sent, counts.failed, counts.unsettled)),
+            Text(one.title, overflow="ellipsis", no_wrap=True),
+        )
+    return table
+
+
+def _details(one: CampaignSummary) -> RenderableType:
+    counts = one.messages
+    target = [f"niche {one.niche}" if one.niche else "every niche", f"status {one.target_status}"]
+    if one.device_ids:
+        target.append(f"devices {', '.join(one.device_ids)}")
+    lines = [
+        f"{one.name}: {one.status}" + (f" ({one.title})" if one.title else ""),
+        f"target: {', '.join(target)}",
+        f"starts {one.when}" if one.frozen_at is None else f"started {one.frozen_at:%Y-%m-%d %H:%M:%S} UTC",
+    ]
+    if one.ended_at is not None:
+        lines.append(
+            f"ended {one.ended_at:%Y-%m-%d %H:%M:%S} UTC" + (f": {one.reason}" if one.reason else "")
+        )
+    if one.frozen_at is None:
+        return Text("\n".join(lines))
+    left_out = {"opted out": one.opted_out, "without a device": one.without_device}
+    left = ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count)
+    lines.append(f"audience: {counts.total:,} leads" + (f"; left out: {left}" if left else ""))
+    table = Table("messages", "", box=None)
+    for status, count in counts.model_dump().items():
+        if count:
+            table.add_row(status, f"{count:,}")
+    return Group(Text("\n".join(lines)), Text(), table) if counts.total else Text("\n".join(lines))

@@ -1,0 +1,91 @@
+"""The start of a campaign: its audience is frozen, which is to say that every lead of its target gets a row in the ledger."""
+
+from datetime import datetime
+
+from messaging.campaign_times import RECIPIENT, local_moments
+from messaging.database import Connection, Record
+from messaging.models import Frozen
+
+__all__ = ["SHARD_SIZE", "freeze_audience"]
+
+SHARD_SIZE = 10_000
+"""Leads that one workflow feeds; more are fed by several, side by side."""
+
+MAX_SHARDS = 64
+
+
+async def freeze_audience(
+    connection: Connection, campaign_id: int, *, now: datetime | None, shard_size: int = SHARD_SIZE
+) -> Frozen:
+    """Starts a campaign: one statement gives every lead of the target its row in the ledger, whatever their number.
+
+    Doing it again changes nothing. A campaign that is no longer ``scheduled`` (it was paused or cancelled at the last
+    moment) stays as it is.
+    """
+    async with connection.transaction():
+        row = await connection.fetchrow(
+            "select *, coalesce($2, clock_timestamp()) as now from campaigns where id = $1 for update",
+            campaign_id,
+            now,
+        )
+        assert row is not None
+        if row["frozen_at"] is None and row["status"] == "scheduled":
+            await _freeze(connection, row, shard_size)
+            row = await connection.fetchrow("select * from campaigns where id = $1", campaign_id)
+            assert row is not None
+    return Frozen(
+        frozen=row["frozen_at"] is not None,
+        leads=sum(row["audience"].values()),
+        opted_out=row["opted_out"],
+        without_device=row["without_device"],
+    )
+
+
+_FREEZE = """
+with matching as materialized (
+    select a.*, case when $3 then z.moment else $4 end as due_at
+      from campaign_audience($1) a left join unnest($5::text[], $6::timestamptz[]) z (zone, moment) on z.zone = a.zone
+), chosen as (
+    select m.*, row_number() over (order by m.due_at, m.lead_id) - 1 as position,
+           least($8, ceil(count(*) over ()::float8 / $7))::integer as shards
+      from matching m where not m.opted_out and m.device_id is not null
+), inserted as (
+    insert into broadcast_messages (id, campaign_id, lead_id, recipient_phone, device_id, due_at,
+                                    campaign_position, campaign_shard, created_at, updated_at)
+    select campaign_message_id($1, phone, device_id), $1, lead_id, phone, device_id, coalesce(due_at, $2),
+           position, position % shards, $2, $2
+      from chosen returning device_id
+)
+select coalesce((select jsonb_object_agg(device_id, leads)
+                   from (select device_id, count(*) as leads from inserted group by device_id) n), '{}') as audience,
+       coalesce((select max(shards) from chosen), 0) as shards,
+       (select count(*) from matching where opted_out) as opted_out,
+       (select count(*) from matching where device_id is null and not opted_out) as without_device
+"""
+
+
+async def _freeze(connection: Connection, row: Record, shard_size: int) -> None:
+    local = row["time_zone"] == RECIPIENT and row["scheduled_at"] is not None and not row["start_now"]
+    moments = local_moments(row["scheduled_at"]) if local else {}
+    frozen = await connection.fetchrow(
+        _FREEZE,
+        row["id"],
+        row["now"],
+        local,
+        row["now"],
+        list(moments),
+        list(moments.values()),
+        shard_size,
+        MAX_SHARDS,
+    )
+    assert frozen is not None
+    await connection.execute(
+        "update campaigns set status = 'running', frozen_at = $2, audience = $3, shards = $4, opted_out = $5,"
+        " without_device = $6, updated_at = $2 where id = $1",
+        row["id"],
+        row["now"],
+        frozen["audience"],
+        frozen["shards"],
+        frozen["opted_out"],
+        frozen["without_device"],
+    )

@@ -1,0 +1,208 @@
+"""The file of a campaign: what stands in it, and every reason why it cannot be used as it is.
+
+Fields: ``campaign``, ``title``, ``target`` (``niche``, ``status``, ``devices``), ``scheduled_at`` (local, in
+``timezone``), ``timezone`` (IANA, or ``recipient``), ``min_delay`` and ``max_delay`` (seconds), and a ``text``, an
+``image`` or both; the text is the image's caption then. To send to everybody has to be said, by ``status: all``.
+"""
+
+import re
+from datetime import date, datetime
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, BeforeValidator, ValidationError
+
+from messaging.campaign_times import RECIPIENT
+from messaging.errors import InvalidInput
+from messaging.file_fields import (
+    LONGEST_DELAY,
+    FileModel,
+    FileText,
+    Image,
+    Name,
+    as_field,
+    check_contents,
+    check_time_zone,
+    drop_empty,
+    parse_niche,
+    parse_time,
+)
+from messaging.suggestions import did_you_mean
+from messaging.yaml_files import Document, read_yaml
+
+__all__ = ["CampaignDraft", "CampaignFile", "TargetFile", "read_campaign"]
+
+_LOCAL = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)"
+    r"( ?(?:Z|UTC|GMT|[+-][0-9]{1,2}(?::?[0-9]{2})?))?",
+    re.IGNORECASE,
+)
+_NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")
+_YEARS = range(2000, 3000)
+_EVERYBODY = "write 'target: {status: all}' if everybody is meant"
+
+
+def _local(value: object) -> datetime:
+    match = _LOCAL.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise InvalidInput(f"{value!r} is not a date with a time, write e.g. 2026-11-27 10:00")
+    if match[3]:
+        raise InvalidInput(
+            f"{value!r} has an offset, write the local time alone, and whose it is as 'timezone'"
+        )
+    try:
+        day = date.fromisoformat(match[1])
+    except ValueError:
+        raise InvalidInput(f"{match[1]} is a day that does not exist") from None
+    if day.year not in _YEARS:
+        raise InvalidInput(f"{day.year:04} is no year for a campaign, write one such as 2026")
+    return datetime.combine(day, parse_time(match[2]))
+
+
+def _zone(name: str) -> str:
+    if name == RECIPIENT:
+        return name
+    meant = did_you_mean(name, [RECIPIENT], nearness=0.8)
+    if meant.startswith("did"):
+        raise InvalidInput(f"{name!r} is not a time zone, {meant}")
+    return check_time_zone(name)
+
+
+def _delay(value: object) -> float:
+    """Seconds. YAML's decimals come as text: what else a setting with a point may be, only its field knows."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number and not (isinstance(value, str) and _NUMBER.fullmatch(value)):
+        raise InvalidInput(f"{value!r} is not a number of seconds, write e.g. 5 or 2.5")
+    assert isinstance(value, int | float | str)
+    seconds = float(value) if isinstance(value, str) or abs(value) <= LONGEST_DELAY else float("inf")
+    if not 0 <= seconds <= LONGEST_DELAY:
+        raise InvalidInput(f"{value} is no number of seconds from 0 to {LONGEST_DELAY:,.0f}")
+    return seconds
+
+
+def _status(word: str) -> str:
+    status = word.strip().lower()
+    if status not in {"prospect", "customer", "all"}:
+        raise InvalidInput(f"{word!r} is no status of leads, write prospect, customer or all")
+    return status
+
+
+_Delay = Annotated[float, BeforeValidator(as_field(_delay))]
+
+
+class TargetFile(FileModel):
+    """Whom a campaign goes to: leads that are all of this. The niche is normalised."""
+
+    niche: Annotated[str, AfterValidator(as_field(parse_niche))] | None = None
+    status: Annotated[str, AfterValidator(as_field(_status))] = "all"
+    devices: list[Name] | None = None
+
+
+class CampaignFile(FileModel):
+    """A campaign as its file has it. ``scheduled_at`` is what clocks show in ``timezone``; delays are seconds."""
+
+    campaign: Name
+    title: str = ""
+    target: TargetFile
+    scheduled_at: Annotated[datetime, BeforeValidator(as_field(_local))] | None = None
+    timezone: Annotated[str, AfterValidator(as_field(_zone))] = "UTC"
+    min_delay: _Delay | None = None
+    max_delay: _Delay | None = None
+    text: str = ""
+    image: Image | None = None
+
+
+class CampaignDraft(NamedTuple):
+    """A file that was read: the campaign, if all of it can be used, and the document to note more problems in."""
+
+    document: Document
+    campaign: CampaignFile | None
+
+    @property
+    def names(self) -> list[FileText]:
+        """The campaign's name, if there is one, whatever else is wrong with the file."""
+        return _texts(self.document, "campaign")
+
+    @property
+    def texts(self) -> list[FileText]:
+        """The campaign's text, if there is one, whatever else is wrong with the file."""
+        return _texts(self.document, "text")
+
+    @property
+    def devices(self) -> list[FileText]:
+        """The names of devices that are there, whatever else is wrong with the file."""
+        return _devices(self.document)
+
+
+def read_campaign(source: str, file: str) -> CampaignDraft:
+    """Reads the text of a file. What is wrong is noted in the document, all of it."""
+    document = read_yaml(source, file)
+    if document.problems and not document.data:
+        return CampaignDraft(document, None)
+    drop_empty(document.data, CampaignFile)
+    target = document.data.get("target")
+    if isinstance(target, dict):
+        drop_empty(target, TargetFile)
+    campaign = None
+    try:
+        campaign = CampaignFile.model_validate(document.data)
+    except ValidationError as error:
+        document.note_invalid(
+            [e for e in error.errors() if e["loc"] != ("target",) or e["type"] != "missing"],
+            {1: list(CampaignFile.model_fields), 2: list(TargetFile.model_fields)},
+        )
+    _check_target(document)
+    _check_zone(document)
+    _check_delays(document)
+    check_contents(document, document.data)
+    return CampaignDraft(document, campaign if not document.problems else None)
+
+
+def _texts(document: Document, field: str) -> list[FileText]:
+    value = document.data.get(field)
+    return [FileText(document, (field,), value)] if isinstance(value, str) else []
+
+
+def _devices(document: Document) -> list[FileText]:
+    target = document.data.get("target")
+    devices = target.get("devices") if isinstance(target, dict) else None
+    return [
+        FileText(document, ("target", "devices", index), name)
+        for index, name in enumerate(devices if isinstance(devices, list) else ())
+        if isinstance(name, str)
+    ]
+
+
+def _check_target(document: Document) -> None:
+    target: Any = document.data.get("target")
+    if target is None:
+        document.note(("target",), f"is missing, {_EVERYBODY}")
+    elif target == {}:
+        document.note(("target",), f"says nothing, {_EVERYBODY}")
+    elif isinstance(target, dict) and target.get("devices") == []:
+        document.note(("target", "devices"), "names no device, leave it out if every device is meant")
+    seen = set[str]()
+    for _, path, name in _devices(document):
+        if name in seen:
+            document.note(path, f"{name!r} stands here twice, once is enough")
+        seen.add(name)
+
+
+def _check_zone(document: Document) -> None:
+    if "scheduled_at" in document.data and "timezone" not in document.data:
+        document.note(
+            ("timezone",),
+            f"is missing, and scheduled_at is a local time: give a zone such as Asia/Kuala_Lumpur, or {RECIPIENT}",
+        )
+
+
+def _check_delays(document: Document) -> None:
+    least, most = document.data.get("min_delay"), document.data.get("max_delay")
+    if (least is None) != (most is None):
+        missing, given = ("min_delay", "max_delay") if least is None else ("max_delay", "min_delay")
+        document.note((missing,), f"is missing, {given} needs it beside")
+    try:
+        too_little = _delay(most) < _delay(least)
+    except InvalidInput:
+        return
+    if too_little:
+        document.note(("max_delay",), f"{most} s is less than min_delay, which is {least} s")

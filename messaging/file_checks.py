@@ -1,0 +1,87 @@
+"""What can be wrong with any file beside other files and what is stored: names given twice, devices, templates."""
+
+from collections.abc import Iterable, Sequence
+
+from messaging.database import Connection
+from messaging.file_fields import FileText
+from messaging.suggestions import did_you_mean
+from messaging.templates import LEAD_VARIABLES, problems, unguarded_variables_of
+from messaging.yaml_files import Problem
+
+__all__ = ["check_blanks", "check_devices", "check_repeats", "check_templates"]
+
+_EMPTY = {
+    "name": "name = ''",
+    "niche": "niches = '{}'",
+    "trigger": "triggers = '{}'",
+    "device": "device_id is null",
+}
+
+
+def check_repeats(names: Iterable[FileText]) -> list[Problem]:
+    """A problem for each of these names that a file before has too."""
+    found = []
+    first: dict[str, str] = {}
+    for document, path, name in names:
+        if name in first:
+            found.append(document.problem(path, f"{name!r} is in {first[name]} too, give each its own"))
+        first.setdefault(name, document.file)
+    return found
+
+
+async def check_devices(connection: Connection, names: Iterable[FileText]) -> list[Problem]:
+    """A problem for each of these names that no device has."""
+    devices = [row["id"] for row in await connection.fetch("select id from devices order by id")]
+    return [
+        document.problem(
+            path,
+            f"there is no device {name!r}, {did_you_mean(name, devices) or 'add it first, with device add'}",
+        )
+        for document, path, name in names
+        if name not in devices
+    ]
+
+
+async def check_templates(connection: Connection, texts: Sequence[FileText]) -> list[Problem]:
+    """What stands in the way of sending these texts: broken templates, variables that no stored lead has."""
+    known = set(LEAD_VARIABLES)
+    if any(problems(text, known) for _, _, text in texts):
+        rows = await connection.fetch("select distinct jsonb_object_keys(attributes) as name from leads")
+        known |= {row["name"] for row in rows}
+    return [
+        document.problem(path, message) for document, path, text in texts for message in problems(text, known)
+    ]
+
+
+async def check_blanks(connection: Connection, texts: Sequence[FileText]) -> list[Problem]:
+    """Warnings of variables that some stored leads lack, where the text has no ``default`` for them."""
+    found = []
+    lacking: dict[str, tuple[int, int]] = {}
+    for document, path, text in texts:
+        for variable in sorted(unguarded_variables_of(text)):
+            if variable not in lacking:
+                lacking[variable] = await _leads_without(connection, variable)
+            without, leads = lacking[variable]
+            if without:
+                message = (
+                    f"warning: {variable!r} is empty for {without:,} of {leads:,} leads,"
+                    f" give a default: {{{{ {variable} | default: '…' }}}}"
+                )
+                found.append(document.problem(path, message))
+    return found
+
+
+async def _leads_without(connection: Connection, variable: str) -> tuple[int, int]:
+    """How many stored leads would have a blank there, and of how many."""
+    if variable in LEAD_VARIABLES:
+        condition = _EMPTY.get(variable, "false")
+        row = await connection.fetchrow(
+            f"select count(*) filter (where {condition}) as without, count(*) as leads from leads"  # noqa: S608
+        )
+    else:
+        row = await connection.fetchrow(
+            "select count(*) filter (where coalesce(attributes ->> $1, '') = '') as without, count(*) as leads from leads",
+            variable,
+        )
+    assert row is not None
+    return row["without"], row["leads"]

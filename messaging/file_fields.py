@@ -1,0 +1,148 @@
+"""The fields that files of sequences and of campaigns share: how each is written, and what is wrong with others."""
+
+import re
+from collections.abc import Mapping
+from datetime import time
+from functools import cache
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
+
+from messaging.errors import InvalidInput
+from messaging.identity import normalise_words, validate_name
+from messaging.suggestions import did_you_mean
+from messaging.templates import MAX_CAPTION, MAX_TEXT
+from messaging.yaml_files import Document, FieldPath
+
+__all__ = [
+    "LONGEST_DELAY",
+    "FileModel",
+    "FileText",
+    "Image",
+    "Name",
+    "TimeZone",
+    "Trigger",
+    "as_field",
+    "check_contents",
+    "check_time_zone",
+    "drop_empty",
+    "parse_niche",
+    "parse_time",
+    "parse_trigger",
+]
+
+LONGEST_DELAY = 86_400.0
+"""Seconds between two sends of a device, at most."""
+
+_TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
+
+
+class FileText(NamedTuple):
+    """A text that a file has somewhere, whatever else is wrong with the file."""
+
+    document: Document
+    path: FieldPath
+    text: str
+
+
+class FileModel(BaseModel):
+    """A group of fields of a file, as they stand there: of the right kind, and none that is not known."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+def as_field(check: Any) -> Any:
+    """The check as pydantic calls it: what it raises becomes the field's error."""
+
+    def checked(value: Any) -> Any:
+        try:
+            return check(value)
+        except (InvalidInput, ValueError) as error:
+            raise PydanticCustomError("invalid", "{message}", {"message": str(error)}) from error
+
+    return checked
+
+
+def parse_time(value: object) -> time:
+    """A time of day, ``HH:MM`` or ``HH:MM:SS``. Raises InvalidInput for anything else."""
+    match = _TIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise InvalidInput(f'{value!r} is not a time of day, write HH:MM, e.g. "10:00"')
+    hour, minute, second = (int(part or 0) for part in match.groups())
+    return time(hour, minute, second)
+
+
+@cache
+def _zones() -> frozenset[str]:
+    # These two are what a machine makes of itself, no place on earth.
+    return frozenset(available_timezones() - {"localtime", "Factory"})
+
+
+def check_time_zone(name: str) -> str:
+    """The name itself. Raises InvalidInput for one that is not in the IANA database."""
+    if name not in _zones():
+        raise InvalidInput(f"{name!r} is not an IANA time zone, {_zone_hint(name)}")
+    return name
+
+
+def _zone_hint(name: str) -> str:
+    """What was meant, where that is sure enough: an offset or an abbreviation is near to the wrong ones."""
+    folded = name.strip().replace(" ", "_").casefold()
+    for zone in sorted(_zones()):
+        if folded in (zone.casefold(), zone.casefold().rpartition("/")[2]):
+            return f"did you mean {zone!r}?"
+    near = did_you_mean(name, sorted(_zones()), nearness=0.85) if "/" in name else ""
+    return near if near.startswith("did") else "give one such as Asia/Kuala_Lumpur"
+
+
+def parse_trigger(word: str) -> str:
+    """The trigger as leads bear it. Raises InvalidInput unless it is one word."""
+    return _one_word(word, "trigger", "COLDVITAC")
+
+
+def parse_niche(word: str) -> str:
+    """The niche as leads bear it. Raises InvalidInput unless it is one word."""
+    return _one_word(word, "niche", "VITAMINS")
+
+
+def _one_word(word: str, what: str, example: str) -> str:
+    words = normalise_words(word)
+    if len(words) != 1:
+        raise InvalidInput(f"{word!r} is not a {what}, write one word without commas, e.g. {example}")
+    return words[0]
+
+
+def _image(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"[\s{}]", url):
+        raise InvalidInput(f"{url!r} is not the address of an image, write one that begins with https://")
+    return url
+
+
+Name = Annotated[str, AfterValidator(as_field(validate_name))]
+Trigger = Annotated[str, AfterValidator(as_field(parse_trigger))]
+TimeZone = Annotated[str, AfterValidator(as_field(check_time_zone))]
+Image = Annotated[str, AfterValidator(as_field(_image))]
+
+
+def drop_empty(fields: dict[str, Any], model: type[BaseModel]) -> None:
+    """A field with nothing behind it is as good as none."""
+    for name in [name for name, value in fields.items() if value is None and name in model.model_fields]:
+        del fields[name]
+
+
+def check_contents(document: Document, fields: Mapping[str, Any], where: FieldPath = ()) -> None:
+    """Notes what is wrong with a ``text`` and an ``image`` together; ``where``: the group of fields they are in."""
+    path = (*where, "text")
+    text = fields.get("text", "")
+    if not isinstance(text, str):
+        return
+    if not text.strip() and "image" not in fields:
+        document.note(path, "is empty, write what is to be sent, or give an 'image'")
+    if "image" in fields and len(text) > MAX_CAPTION:
+        document.note(path, f"has {len(text):,} characters, WhatsApp takes {MAX_CAPTION:,} below an image")
+    elif len(text) > MAX_TEXT:
+        document.note(path, f"has {len(text):,} characters, WhatsApp takes {MAX_TEXT:,}")

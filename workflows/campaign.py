@@ -1,0 +1,194 @@
+"""The story of a campaign: wait for its time, freeze its audience, have it fed, and end when every message is settled."""
+
+from contextlib import suppress
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError, is_cancelled_exception
+from temporalio.workflow import ParentClosePolicy
+
+from workflows.campaign_display import CampaignDisplay
+from workflows.campaign_shard import CampaignShardWorkflow, Feeding
+from workflows.control import wait
+from workflows.delivery import QUICK, RETRY
+
+with workflow.unsafe.imports_passed_through():
+    from activities.campaigns import CampaignActivities
+    from messaging.identity import campaign_shard_workflow_id
+    from messaging.models import CampaignPlan, CampaignProgress, CampaignStatus, FeedRequest, Value
+    from naming.campaigns import campaign_identity
+
+__all__ = ["CampaignResult", "CampaignWorkflow"]
+
+FREEZE = timedelta(minutes=15)
+"""Start to close: one statement, whatever the size; about a minute for a million leads."""
+
+FIRST_PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(seconds=30)
+"""Between two looks at how far it is."""
+
+STALLED = 20
+"""Looks at which nothing has moved, before it makes sure that its feeders still run."""
+
+RECHECK = timedelta(hours=6)
+"""A waiting campaign is told what changes. Should that be lost, it looks again after this."""
+
+
+class CampaignResult(Value):
+    """How a campaign ended. ``counts``: its messages by status."""
+
+    status: CampaignStatus
+    counts: dict[str, int]
+    opted_out: int
+    without_device: int
+    reason: str | None = None
+
+
+@workflow.defn
+class CampaignWorkflow:
+    """Follows the campaign's row, which is the truth: run again at any point, it goes on from where that stands."""
+
+    @workflow.init
+    def __init__(self, campaign: str) -> None:
+        self._changed = False
+        self._display = CampaignDisplay(campaign)
+        self._progress: CampaignProgress | None = None
+
+    @workflow.run
+    async def run(self, campaign: str) -> CampaignResult:
+        """Wait, freeze, feed, watch. Cancelling the workflow cancels the campaign."""
+        try:
+            return await self._follow(campaign)
+        except BaseException as error:
+            if not is_cancelled_exception(error):
+                raise
+            await workflow.execute_activity_method(
+                CampaignActivities.cancel_campaign,
+                campaign,
+                start_to_close_timeout=QUICK,
+                retry_policy=RETRY,
+                summary="the workflow was cancelled",
+            )
+            await self._follow(campaign)
+            raise
+
+    async def _follow(self, campaign: str) -> CampaignResult:
+        while True:
+            self._changed = False
+            plan = await workflow.execute_activity_method(
+                CampaignActivities.plan_campaign,
+                campaign,
+                start_to_close_timeout=QUICK,
+                retry_policy=RETRY,
+                summary="where it stands",
+            )
+            self._display.plan(plan)
+            if plan.over:
+                return await self._over(plan)
+            if plan.frozen:
+                await self._send(plan)
+            elif plan.status != "scheduled":
+                await wait(workflow.now() + RECHECK, lambda: self._changed, f"the campaign is {plan.status}")
+            elif plan.start_at > plan.now:
+                # Looking at the clock of the row, not at ours: the two may differ by a little.
+                await wait(
+                    workflow.now() + (plan.start_at - plan.now), lambda: self._changed, f"starts {plan.when}"
+                )
+            else:
+                await self._freeze(plan)
+            if workflow.info().is_continue_as_new_suggested():
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                workflow.continue_as_new(campaign)
+
+    async def _freeze(self, plan: CampaignPlan) -> None:
+        await workflow.execute_activity_method(
+            CampaignActivities.freeze_audience,
+            plan.campaign_id,
+            start_to_close_timeout=FREEZE,
+            retry_policy=RETRY,
+            summary="freeze the audience",
+        )
+
+    async def _send(self, plan: CampaignPlan) -> None:
+        """Has the audience fed, and watches until every message is settled."""
+        if plan.status == "cancelled":
+            await workflow.execute_activity_method(
+                CampaignActivities.close_campaign,
+                plan,
+                start_to_close_timeout=FREEZE,
+                retry_policy=RETRY,
+                summary="close what was not sent",
+            )
+        for shard in range(plan.shards):
+            await self._start_shard(plan, shard)
+        pause, still = FIRST_PAUSE, 0
+        while not self._changed and still < STALLED and not workflow.info().is_continue_as_new_suggested():
+            progress = await workflow.execute_activity_method(
+                CampaignActivities.watch_campaign,
+                plan.campaign_id,
+                start_to_close_timeout=QUICK,
+                retry_policy=RETRY,
+                summary="how far it is",
+            )
+            moved = self._progress is None or progress.counts != self._progress.counts
+            pause, still = (FIRST_PAUSE, 0) if moved else (min(2 * pause, LONGEST_PAUSE), still + 1)
+            self._progress = progress
+            self._display.progress(plan, progress)
+            if progress.unsettled == 0:
+                await workflow.execute_activity_method(
+                    CampaignActivities.finish_campaign,
+                    plan.campaign_id,
+                    start_to_close_timeout=QUICK,
+                    retry_policy=RETRY,
+                    summary="finish",
+                )
+                return
+            held = progress.status == "paused"
+            summary = f"{progress.status}: {progress.unsettled:,} to go"
+            await wait(workflow.now() + (RECHECK if held else pause), lambda: self._changed, summary)
+
+    async def _start_shard(self, plan: CampaignPlan, shard: int) -> None:
+        identity = campaign_identity(plan.campaign, plan.title)
+        with suppress(WorkflowAlreadyStartedError):  # it feeds already
+            await workflow.start_child_workflow(
+                CampaignShardWorkflow.run,
+                Feeding(
+                    request=FeedRequest(
+                        campaign_id=plan.campaign_id, campaign=plan.campaign, shard=shard, shards=plan.shards
+                    )
+                ),
+                id=campaign_shard_workflow_id(plan.campaign, shard),
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                # A continue-as-new of ours must not end it; and the ledger tells how far it is.
+                parent_close_policy=ParentClosePolicy.ABANDON,
+                search_attributes=identity.search_attributes,
+                static_summary=f"feeds {plan.campaign}, {shard + 1} of {plan.shards}",
+            )
+
+    async def _over(self, plan: CampaignPlan) -> CampaignResult:
+        progress = await workflow.execute_activity_method(
+            CampaignActivities.watch_campaign,
+            plan.campaign_id,
+            start_to_close_timeout=QUICK,
+            retry_policy=RETRY,
+            summary="how it ended",
+        )
+        self._display.progress(plan, progress)
+        return CampaignResult(
+            status=plan.status,
+            counts=progress.counts,
+            opted_out=progress.opted_out,
+            without_device=progress.without_device,
+            reason=plan.reason,
+        )
+
+    @workflow.signal
+    def changed(self) -> None:
+        """The campaign's row was changed: it was moved, paused, resumed or cancelled, or has something to send again."""
+        self._changed = True
+
+    @workflow.query
+    def progress(self) -> CampaignProgress | None:
+        """How far it was when it last looked."""
+        return self._progress

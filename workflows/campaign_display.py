@@ -1,0 +1,66 @@
+"""What an operator reads of a campaign in the Temporal Web UI."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+from workflows.display import plain
+
+with workflow.unsafe.imports_passed_through():
+    from messaging.models import CampaignPlan, CampaignProgress
+    from naming import attributes
+
+__all__ = ["CampaignDisplay"]
+
+ORDER = ("sent", "failed", "unconfirmed", "suppressed", "cancelled", "processing", "queued", "pending")
+
+
+class CampaignDisplay:
+    """Keeps a campaign's details, which cost nothing, and its search attributes, which cost events, up to date."""
+
+    def __init__(self, campaign: str) -> None:
+        self._campaign = campaign
+        self._listed: str | None = None
+
+    def plan(self, plan: CampaignPlan) -> None:
+        """Shows where the campaign stands before its messages tell more."""
+        lines = [self._title(plan), f"State: **{plan.status}**"]
+        if not plan.frozen:
+            lines.append(f"Starts: {plan.when}")
+        if plan.reason:
+            lines.append(f"Why: {plain(plan.reason)}")
+        workflow.set_current_details("\n\n".join(lines))
+        if self._listed != plan.status:
+            updates = [attributes.STATE.value_set(plan.status)]
+            self._listed = plan.status
+            workflow.upsert_search_attributes(updates)
+
+    def progress(self, plan: CampaignPlan, progress: CampaignProgress) -> None:
+        """Shows how far it is: the messages by status, the rate, and the expected end."""
+        total = sum(progress.counts.values())
+        settled = total - progress.unsettled
+        lines = [
+            self._title(plan),
+            f"State: **{progress.status}** · {settled:,} of {total:,} settled",
+            "| status | messages |\n|---|---:|\n"
+            + "\n".join(
+                f"| {status} | {progress.counts[status]:,} |" for status in ORDER if status in progress.counts
+            ),
+        ]
+        if progress.status == "running" and progress.unsettled and progress.per_second:
+            left = timedelta(seconds=round(progress.unsettled / progress.per_second))
+            end = workflow.now() + left
+            lines.append(
+                f"{progress.per_second:.2g} a second in the last minute; at this rate it ends about"
+                f" {end:%Y-%m-%d %H:%M} UTC, in {left}"
+            )
+        if progress.opted_out or progress.without_device:
+            lines.append(
+                f"Left out: {progress.opted_out:,} opted out, {progress.without_device:,} without a device"
+            )
+        if plan.reason:
+            lines.append(f"Why: {plain(plan.reason)}")
+        workflow.set_current_details("\n\n".join(lines))
+
+    def _title(self, plan: CampaignPlan) -> str:
+        return f"**{plain(plan.title or self._campaign)}** · campaign {self._campaign}"

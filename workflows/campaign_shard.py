@@ -1,0 +1,138 @@
+"""The feeder of a campaign: starts one workflow per lead, and never more of a device's than its window holds."""
+
+import asyncio
+from contextlib import suppress
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.workflow import ParentClosePolicy
+
+from workflows.campaign_lead import CampaignLeadWorkflow
+from workflows.control import wait
+from workflows.delivery import QUICK, RETRY
+
+with workflow.unsafe.imports_passed_through():
+    from activities.campaigns import CampaignActivities
+    from messaging.models import FeedPage, FeedRequest, LeadRef, Value
+    from naming.campaigns import lead_identity
+
+__all__ = ["CampaignShardWorkflow", "Feeding"]
+
+STARTS_A_RUN = 200
+"""Children of one run. The server holds at most 2,000 that are open, and a short history is a cheap one."""
+
+FIRST_PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(seconds=30)
+"""Between two looks for room; while there is some, the feeder looks again at once."""
+
+IDLE = timedelta(minutes=10)
+"""A paused campaign tells its feeders when to go on; should that be lost, they look again after this."""
+
+DOUBT_AFTER = timedelta(minutes=10)
+LONGEST_DOUBT = timedelta(hours=6)
+"""When nothing has moved for so long, the feeder goes through the open messages anew: a lead's workflow that somebody
+terminated is started again, and for all others that changes nothing."""
+
+
+class Feeding(Value):
+    """The input of CampaignShardWorkflow: where it is, and what it knows from the runs before."""
+
+    request: FeedRequest
+    doubt_after: timedelta = DOUBT_AFTER
+
+
+@workflow.defn
+class CampaignShardWorkflow:
+    """Feeds one share of a campaign's audience until every message of it is settled."""
+
+    @workflow.init
+    def __init__(self, feeding: Feeding) -> None:
+        self._request = feeding.request
+        self._doubt_after = feeding.doubt_after
+        self._changed = False
+        self._pause = FIRST_PAUSE
+        self._moved_at = workflow.now()
+        self._started = 0
+
+    @workflow.run
+    async def run(self, feeding: Feeding) -> None:  # noqa: ARG002 - taken by __init__
+        """Page after page: begin what there is room for, or wait for room."""
+        while True:
+            if self._changed:
+                self._changed = False
+                self._begin_anew()
+            page = await workflow.execute_activity_method(
+                CampaignActivities.feed_page,
+                self._request,
+                start_to_close_timeout=QUICK,
+                retry_policy=RETRY,
+                summary="who is next",
+            )
+            if page.settled and not self._changed:
+                return
+            await self._begin(page.leads)
+            self._go_to(page.positions)
+            if not page.leads:
+                await self._wait(page)
+            if self._started >= STARTS_A_RUN or workflow.info().is_continue_as_new_suggested():
+                await workflow.wait_condition(workflow.all_handlers_finished)
+                if self._changed:
+                    self._begin_anew()
+                workflow.continue_as_new(Feeding(request=self._request, doubt_after=self._doubt_after))
+
+    async def _begin(self, leads: tuple[LeadRef, ...]) -> None:
+        if leads:
+            await asyncio.gather(*(self._start(lead) for lead in leads))
+            self._pause = FIRST_PAUSE
+            self._moved_at = workflow.now()
+            self._started += len(leads)
+
+    async def _start(self, lead: LeadRef) -> None:
+        identity = lead_identity(lead)
+        with suppress(WorkflowAlreadyStartedError):  # it is on its way
+            await workflow.start_child_workflow(
+                CampaignLeadWorkflow.run,
+                lead,
+                id=identity.workflow_id,
+                # The ledger knows what was sent: a lead whose message failed is started again by retry-failed.
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                # It goes on by itself when this run ends.
+                parent_close_policy=ParentClosePolicy.ABANDON,
+                search_attributes=identity.search_attributes,
+                static_summary=identity.summary,
+            )
+
+    async def _wait(self, page: FeedPage) -> None:
+        """Nothing to begin now: the windows are full, everything was begun, or the campaign is on hold."""
+        now = workflow.now()
+        if page.status == "paused":
+            await wait(now + IDLE, lambda: self._changed, "the campaign is paused")
+            self._moved_at = workflow.now()
+            return
+        if now - self._moved_at > self._doubt_after:
+            self._doubt_after = min(2 * self._doubt_after, LONGEST_DOUBT)
+            self._moved_at = now
+            self._begin_anew()
+            return
+        until = now + self._pause
+        if page.exhausted or page.next_due_at is None:
+            why = "all are on their way" if page.exhausted else "until a device has room"
+        else:
+            until = max(until, page.next_due_at)
+            why = f"the next is due at {page.next_due_at:%Y-%m-%d %H:%M} UTC"
+            self._moved_at = until
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        await wait(until, lambda: self._changed, why)
+
+    def _begin_anew(self) -> None:
+        self._go_to({})
+
+    def _go_to(self, positions: dict[str, int]) -> None:
+        self._request = self._request.model_copy(update={"positions": positions})
+
+    @workflow.signal
+    def changed(self) -> None:
+        """The campaign was resumed or cancelled, or has messages to send again: look from the beginning."""
+        self._changed = True
