@@ -23,7 +23,7 @@ demo:  ## Run the whole story on servers of its own; Ctrl-C ends it. ARGS='--lea
 test:  ## Run all tests, against real servers started for them. ARGS='tests/test_x.py -k word'
 	@scripts/setup dev
 	@mkdir -p .tmp
-	@TMPDIR='$(CURDIR)/.tmp' exec .venv/bin/python -m pytest --numprocesses 2 --dist loadgroup $(ARGS)
+	@TMPDIR='$(CURDIR)/.tmp' exec .venv/bin/python -m pytest --numprocesses 3 --dist loadgroup $(ARGS)
 
 check:  ## Formatting, lint, types, and the one-way imports
 	@scripts/setup dev

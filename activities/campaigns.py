@@ -1,7 +1,8 @@
 """The activities of a campaign: plan, freeze, feed, watch, close, finish; and sending one lead's message."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import TypeVar
 
@@ -42,6 +43,9 @@ LOOK_EVERY = 0.1
 
 WOKEN_AT_ONCE = 16
 
+BEAT = 2.0
+"""Seconds between two heartbeats of an activity that may take minutes."""
+
 Seen = TypeVar("Seen")
 
 
@@ -78,7 +82,7 @@ class CampaignActivities:
     @activity.defn
     async def freeze_audience(self, campaign_id: int) -> Frozen:
         """Gives every lead of the target its row in the ledger; again, it changes nothing."""
-        async with self._pool.acquire() as connection:
+        async with _heartbeat(), self._pool.acquire() as connection:
             return await freeze_audience(
                 connection, campaign_id, now=await self._clock(), shard_size=self._shard_size
             )
@@ -103,6 +107,10 @@ class CampaignActivities:
     @activity.defn
     async def close_campaign(self, campaign: CampaignPlan) -> None:
         """Closes what a cancelled campaign has not sent, and wakes the workflows that wait with it, so that they end."""
+        async with _heartbeat():
+            await self._close(campaign)
+
+    async def _close(self, campaign: CampaignPlan) -> None:
         client = activity.client()
         gate = asyncio.Semaphore(WOKEN_AT_ONCE)
         # First those that were begun: the claim closes their rows, so that doing this again finds whom it has missed.
@@ -161,6 +169,22 @@ class CampaignActivities:
                 return seen
             # Looking takes at most a tenth of the database's time, however large the campaign.
             await asyncio.sleep(max(LOOK_EVERY, 9 * (loop.time() - began)))
+
+
+@asynccontextmanager
+async def _heartbeat() -> AsyncIterator[None]:
+    """Tells Temporal that the worker lives while something takes as long as it takes."""
+
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(BEAT)
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
 
 
 async def _wake(client: Client, workflow_id: str, gate: asyncio.Semaphore) -> None:

@@ -66,7 +66,11 @@ select coalesce((select jsonb_object_agg(device_id, leads)
 
 async def _freeze(connection: Connection, row: Record, shard_size: int) -> None:
     local = row["time_zone"] == RECIPIENT and row["scheduled_at"] is not None and not row["start_now"]
-    moments = local_moments(row["scheduled_at"]) if local else {}
+    moments: dict[str, datetime] = {}
+    if local:
+        # All that there are, for leads that are changed this very moment, and what machines call them otherwise.
+        zones = await connection.fetch("select distinct zone from campaign_audience($1)", row["id"])
+        moments = local_moments(row["scheduled_at"], [zone["zone"] for zone in zones])
     frozen = await connection.fetchrow(
         _FREEZE,
         row["id"],

@@ -1,5 +1,6 @@
 """When a campaign starts: at a moment, or in each recipient's time zone when the clocks there show its time."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from zoneinfo import available_timezones
 
@@ -24,9 +25,10 @@ def has_passed(scheduled_at: datetime | None, time_zone: str, now: datetime) -> 
     return moment_of(scheduled_at, load_zone(time_zone)) < now
 
 
-def local_moments(scheduled_at: datetime) -> dict[str, datetime]:
-    """For every time zone the moment at which its clocks show that time."""
-    return {zone: moment_of(scheduled_at, load_zone(zone)) for zone in sorted(available_timezones())}
+def local_moments(scheduled_at: datetime, others: Iterable[str]) -> dict[str, datetime]:
+    """For every time zone, and the ``others``, the moment at which its clocks show that time."""
+    zones = available_timezones().union(others)
+    return {zone: moment_of(scheduled_at, load_zone(zone)) for zone in sorted(zones)}
 
 
 async def start_of(connection: Connection, row: Record) -> datetime:

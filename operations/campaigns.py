@@ -4,12 +4,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from messaging.campaign_edits import AppliedCampaign, apply_campaigns
-from messaging.campaign_files import CampaignDraft, read_campaign
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError
 
 from messaging import campaigns
+from messaging.campaign_edits import AppliedCampaign, apply_campaigns
+from messaging.campaign_files import CampaignDraft, read_campaign
 from messaging.campaigns import CampaignSummary
 from messaging.database import Connection as Database
 from messaging.errors import Unavailable
@@ -142,7 +142,7 @@ async def _plan(connection: Connection, campaign: str) -> CampaignPlan:
 
 
 async def _tell(connection: Connection, campaign: str) -> None:
-    """Has the campaign's workflows look at its row anew, first the feeders, then the one that watches them."""
+    """Has the campaign's workflows look at its row anew; where it is under way and none runs, one is started."""
     plan = await _plan(connection, campaign)
     try:
         await signals.campaign_changed(connection, plan)

@@ -16,7 +16,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from messaging.errors import Unavailable
-from messaging.identity import campaign_shard_workflow_id
+from messaging.identity import campaign_shard_workflow_id, campaign_workflow_id
 from messaging.models import CampaignPlan, Value
 from naming.attributes import CAMPAIGN, DEVICE, SEQUENCE, STATE
 from operations.connection import Connection
@@ -95,9 +95,13 @@ async def wake_held(
 
 
 async def campaign_changed(connection: Connection, plan: CampaignPlan) -> None:
-    """Has the feeders of a campaign look at it anew; those that have ended need not. Raises RPCError."""
+    """Has the workflows of a campaign that run look at it anew, the feeders before the one that watches them.
+
+    Raises RPCError.
+    """
     shards = [campaign_shard_workflow_id(plan.campaign, shard) for shard in range(plan.shards)]
     await _signal_each(connection.temporal, shards, "changed")
+    await _signal_each(connection.temporal, [campaign_workflow_id(plan.campaign)], "changed")
 
 
 async def _tell(

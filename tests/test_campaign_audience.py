@@ -1,14 +1,17 @@
 """Whom a campaign goes to, frozen at its start in a real database."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from messaging.campaign_audience import SHARD_SIZE, freeze_audience
 from messaging.campaigns import begin_campaign, cancel_campaign, finish_campaign, pause_campaign
-from messaging.database import Pool, Record
+from messaging.database import Connection, Pool, Record
+from messaging.errors import InvalidInput
 from messaging.identity import campaign_message_id
+from messaging.local_time import load_zone
 from messaging.models import Frozen
 from tests.scenario import Scenario, phone
 
@@ -114,10 +117,9 @@ async def test_each_goes_by_the_device_of_its_lead_under_the_ids_that_workflows_
     assert [row["lead_id"] for row in found] == [
         row["id"] for row in await scenario.pool.fetch("select id from leads order by phone")
     ]
-    row = await scenario.pool.fetchrow("select * from campaigns")
-    assert row is not None
-    assert (row["audience"], row["status"]) == ({scenario.device: 2, OTHER: 1}, "running")
-    assert (row["frozen_at"], row["shards"]) == (NOW, 1)
+    (stored_as,) = await scenario.pool.fetch("select * from campaigns")
+    assert (stored_as["audience"], stored_as["status"]) == ({scenario.device: 2, OTHER: 1}, "running")
+    assert (stored_as["frozen_at"], stored_as["shards"]) == (NOW, 1)
 
 
 async def test_who_opted_out_is_left_out_and_counted(scenario: Scenario) -> None:
@@ -208,7 +210,7 @@ async def test_nobody(scenario: Scenario) -> None:
 
 @pytest.mark.parametrize(
     ("leads", "shard_size", "shards"),
-    [(12_000, SHARD_SIZE, 2), (12_000, 5_000, 3), (12_000, 12_000, 1), (200, 1, 64)],
+    [(12_000, SHARD_SIZE, 2), (12_000, 5_000, 3), (120, 120, 1), (121, 120, 2), (200, 1, 64)],
 )
 async def test_a_large_audience_is_shared_out(
     scenario: Scenario, leads: int, shard_size: int, shards: int
@@ -257,6 +259,23 @@ async def test_each_is_due_when_its_own_clocks_show_the_time(scenario: Scenario)
     ]
 
 
+async def test_a_zone_under_another_name_is_as_good(scenario: Scenario) -> None:
+    """Leads take every name that the machine knows, also those that ``available_timezones`` leaves out."""
+    name = f"posix/{KUALA_LUMPUR}"
+    try:
+        load_zone(name)
+    except InvalidInput:
+        pytest.skip("this machine knows no such names, and no lead has them")
+    await scenario.add_device()
+    for index, zone in enumerate([NEW_YORK, name]):
+        await add_lead(scenario.pool, index, scenario.device, zone=zone)
+    await freeze(scenario.pool, await begun(scenario, EVERYBODY, *HALF_PAST_TWO, at_once=False))
+    assert [(row["recipient_phone"], row["due_at"]) for row in await rows(scenario.pool)] == [
+        (phone(1), datetime(2026, 3, 7, 18, 30, tzinfo=UTC)),
+        (phone(0), datetime(2026, 3, 8, 7, 30, tzinfo=UTC)),
+    ]
+
+
 @pytest.mark.parametrize("at_once", [True, False])
 async def test_without_recipients_time_all_are_due_at_the_start(scenario: Scenario, at_once: bool) -> None:
     await scenario.add_device()
@@ -268,7 +287,9 @@ async def test_without_recipients_time_all_are_due_at_the_start(scenario: Scenar
 
 
 @pytest.mark.parametrize("stop", [pause_campaign, cancel_campaign])
-async def test_paused_or_cancelled_at_the_last_moment(scenario: Scenario, stop) -> None:  # type: ignore[no-untyped-def]
+async def test_paused_or_cancelled_at_the_last_moment(
+    scenario: Scenario, stop: Callable[[Connection, str], Awaitable[object]]
+) -> None:
     await scenario.add_device()
     await scenario.add_leads(3)
     campaign = await begun(scenario, EVERYBODY)

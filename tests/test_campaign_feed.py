@@ -354,7 +354,8 @@ async def test_closing_goes_by_pages_and_waits_for_nobody(
         await connection.execute(
             "select from broadcast_messages where recipient_phone = $1 for update", phone(2)
         )
-        assert [await close_page(scenario.pool, campaign) for _ in range(4)] == [2, 2, 1, 0]
+        async with asyncio.timeout(10):
+            assert [await close_page(scenario.pool, campaign) for _ in range(4)] == [2, 2, 1, 0]
     assert {number for number, status in (await statuses(scenario.pool)).items() if status == "pending"} == {
         phone(2)
     }

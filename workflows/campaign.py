@@ -24,6 +24,9 @@ __all__ = ["CampaignResult", "CampaignWorkflow"]
 FREEZE = timedelta(minutes=15)
 """Start to close: one statement, whatever the size; about a minute for a million leads."""
 
+DEAD_AFTER = timedelta(seconds=20)
+"""Without a heartbeat: its worker is gone, and another one takes over."""
+
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=30)
 """Between two looks at how far it is."""
@@ -106,6 +109,7 @@ class CampaignWorkflow:
             CampaignActivities.freeze_audience,
             plan.campaign_id,
             start_to_close_timeout=FREEZE,
+            heartbeat_timeout=DEAD_AFTER,
             retry_policy=RETRY,
             summary="freeze the audience",
         )
@@ -117,6 +121,7 @@ class CampaignWorkflow:
                 CampaignActivities.close_campaign,
                 plan,
                 start_to_close_timeout=FREEZE,
+                heartbeat_timeout=DEAD_AFTER,
                 retry_policy=RETRY,
                 summary="close what was not sent",
             )
