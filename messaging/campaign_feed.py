@@ -77,6 +77,7 @@ async def feed_page(pool: Pool, request: FeedRequest, *, now: datetime | None) -
             leads.append(_lead(request, row))
             positions[row["device_id"]] = row["campaign_position"]
     exhausted = all(row["id"] is None for row in rows)
+    due = sum(row["id"] is not None and row["due_at"] <= moment for row in rows)
     worthwhile = len(leads) == PAGE or any(_refills(rows, device) for device in _devices_of(leads))
     return FeedPage(
         status=status,
@@ -84,7 +85,8 @@ async def feed_page(pool: Pool, request: FeedRequest, *, now: datetime | None) -
         positions=positions if worthwhile else request.positions,
         settled=exhausted and all(row["taken"] == 0 for row in rows),
         exhausted=exhausted,
-        next_due_at=min(later, default=None),
+        # One that is due and waits for room is looked for sooner than what is due later on another device.
+        next_due_at=None if due > (len(leads) if worthwhile else 0) else min(later, default=None),
     )
 
 

@@ -281,7 +281,7 @@ class FeedPage(Value):
     exhausted: bool
     """Everything was begun, as far as the positions tell."""
     next_due_at: datetime | None
-    """When the next message is due, where some are not yet."""
+    """When the next message is due, where nothing but the clock is waited for."""
 
 
 LeadOutcome = Annotated[Settled | Deferred | Held, Field(discriminator="kind")]
