@@ -266,6 +266,22 @@ async def test_nothing_is_begun_before_it_is_due(scenario: Scenario) -> None:
     assert (await feeder.page(now=new_york)).exhausted
 
 
+async def test_room_is_looked_for_before_another_devices_later_time(scenario: Scenario) -> None:
+    """A full window empties within minutes; the other device's next message is due in hours."""
+    await scenario.add_device(min_delay=10, max_delay=10)
+    await scenario.add_leads(30)
+    await scenario.add_device(device="later")
+    await scenario.add_leads(1, device="later", first=100)
+    campaign = await running(scenario)
+    await scenario.pool.execute(
+        "update broadcast_messages set due_at = $1 where device_id = 'later'", NOW + timedelta(hours=6)
+    )
+    feeder = Feeder(scenario.pool, campaign)
+    await feeder.everything()
+    page = await feeder.page()
+    assert (page.leads, page.exhausted, page.next_due_at) == ((), False, None)
+
+
 async def test_exhausted_and_settled(scenario: Scenario) -> None:
     await scenario.add_device()
     await scenario.add_leads(60)
