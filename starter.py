@@ -46,6 +46,7 @@ from operations.enrollment import (
     withdraw_opt_out,
 )
 from operations.leads import export_leads, import_leads, show_lead
+from operations.messages import resolve as resolve_message
 from operations.reports import contact, messages, status
 from operations.sequences import apply as apply_sequences
 from operations.sequences import listing as list_sequences
@@ -86,6 +87,7 @@ __all__ = [
     "pause_device",
     "pause_sequence",
     "progress",
+    "resolve_message",
     "resume_campaign",
     "resume_contact",
     "resume_device",

@@ -7,6 +7,7 @@ what is being sent is finished, what sleeps goes on sleeping in Temporal.
 import asyncio
 import logging
 import signal
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 from temporalio.client import Client
@@ -14,18 +15,22 @@ from temporalio.worker import Worker
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.campaigns import LONG_POLL, CampaignActivities
+from activities.messages import MessageActivities
 from activities.sending import SHORT_WAIT, Clock, Sending, database_clock
 from activities.sequences import SequenceActivities
 from activities.triggers import TriggerActivities
 from messaging.database import Pool
 from messaging.gateways import Gateways
+from messaging.images import parse_networks
 from naming import attributes
 from operations.connection import Connection, connect
 from operations.schedule import ensure_sweep
 from runtime.temporal import ensure_search_attributes
+from runtime.webhooks import webhooks
 from workflows.campaign import CampaignWorkflow
 from workflows.campaign_lead import CampaignLeadWorkflow
 from workflows.campaign_shard import CampaignShardWorkflow
+from workflows.resend import ResendWorkflow
 from workflows.sequence import SequenceContactWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow
 
@@ -46,6 +51,7 @@ WORKFLOWS: list[type] = [
     CampaignWorkflow,
     CampaignShardWorkflow,
     CampaignLeadWorkflow,
+    ResendWorkflow,
 ]
 
 
@@ -70,7 +76,8 @@ def make_worker(
     zero = timedelta(0)
     sending = Sending(SHORT_WAIT if real_time else zero)
     sequences = SequenceActivities(pool, gateways, sending, clock)
-    campaigns = CampaignActivities(pool, gateways, sending, clock, long_poll=LONG_POLL if real_time else zero)
+    messages = MessageActivities(pool, gateways, sending, clock)
+    campaigns = CampaignActivities(pool, clock, long_poll=LONG_POLL if real_time else zero)
     triggers = TriggerActivities(pool)
     return Worker(
         client,
@@ -90,7 +97,8 @@ def make_worker(
             campaigns.close_campaign,
             campaigns.cancel_campaign,
             campaigns.finish_campaign,
-            campaigns.send_lead,
+            messages.send_lead,
+            messages.send_again,
         ],
         workflow_runner=workflow_runner(),
         graceful_shutdown_timeout=GRACE,
@@ -101,21 +109,21 @@ def make_worker(
 async def work(connection: Connection, stop: asyncio.Event) -> None:
     """Works until ``stop`` is set; then finishes what is being sent."""
     await ensure_search_attributes(connection.temporal, attributes.ALL)
-    gateways = Gateways(connection.addresses.simulator_url)
-    try:
-        worker = make_worker(
-            connection.temporal,
-            await connection.pool(),
-            gateways,
-            task_queue=connection.settings.task_queue,
-        )
+    settings, pool = connection.settings, await connection.pool()
+    gateways = Gateways(connection.addresses.simulator_url, parse_networks(settings.image_networks))
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(gateways.close)
+        worker = make_worker(connection.temporal, pool, gateways, task_queue=settings.task_queue)
         await ensure_sweep(connection)
+        if settings.webhooks_port is not None:
+            address = await stack.enter_async_context(
+                webhooks(pool, gateways, host=settings.webhooks_host, port=settings.webhooks_port)
+            )
+            logger.info("webhooks of gateways: %s/DEVICE", address)
         async with worker:
-            logger.info("working on task queue %s", connection.settings.task_queue)
+            logger.info("working on task queue %s", settings.task_queue)
             await stop.wait()
             logger.info("finishing what is being sent")
-    finally:
-        await gateways.close()
 
 
 async def main() -> None:

@@ -1,4 +1,4 @@
-"""The activities of a campaign: plan, freeze, feed, watch, close, finish; and sending one lead's message."""
+"""The activities of a campaign: plan, freeze, feed, watch, close, finish."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,26 +11,18 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.sending import Clock, Sending, database_clock, new_attempt
+from activities.sending import Clock, database_clock
 from messaging import campaign_feed, campaigns
 from messaging.campaign_audience import SHARD_SIZE, freeze_audience
 from messaging.database import Pool
-from messaging.dispatch import Dispatcher, LostClaim
 from messaging.errors import NotFound
-from messaging.gateways import Gateways
 from messaging.identity import campaign_lead_workflow_id
-from messaging.ledger import Claim, Ledger, SettledAlready
 from messaging.models import (
     CampaignPlan,
     CampaignProgress,
-    Deferred,
     FeedPage,
     FeedRequest,
     Frozen,
-    Held,
-    LeadOutcome,
-    LeadRef,
-    Settled,
 )
 
 __all__ = ["LONG_POLL", "CampaignActivities"]
@@ -55,17 +47,12 @@ class CampaignActivities:
     def __init__(
         self,
         pool: Pool,
-        gateways: Gateways,
-        sending: Sending,
         clock: Clock = database_clock,
         long_poll: timedelta = LONG_POLL,
         shard_size: int = SHARD_SIZE,
     ) -> None:
         """``long_poll`` is real time: zero where the clock is not."""
         self._pool = pool
-        self._ledger = Ledger(pool)
-        self._dispatcher = Dispatcher(self._ledger, gateways)
-        self._sending = sending
         self._clock = clock
         self._long_poll = long_poll
         self._shard_size = shard_size
@@ -134,30 +121,6 @@ class CampaignActivities:
         """Ends a campaign of which every message is settled; False if one is not."""
         async with self._pool.acquire() as connection:
             return await campaigns.finish_campaign(connection, campaign_id)
-
-    @activity.defn
-    async def send_lead(self, ref: LeadRef) -> LeadOutcome:
-        """Sends one message, or says when or why not. Safe to repeat, whatever happened to the last attempt."""
-        return await self._sending.send(ref.device_id, lambda: self._send_once(ref))
-
-    async def _send_once(self, ref: LeadRef) -> Settled | Deferred | Held:
-        attempt = new_attempt(ref.message_id)
-        answer = await self._ledger.claim_campaign_message(
-            ref.message_id, attempt.token, now=await self._clock()
-        )
-        match answer:
-            case SettledAlready():
-                return Settled(message_id=ref.message_id, status=answer.status, reason=answer.reason)
-            case Claim():
-                try:
-                    return await self._dispatcher.carry_out(attempt, answer, lambda _: None)
-                except LostClaim:
-                    # Whoever has it now knows better; ask again.
-                    return Deferred(until=answer.now, reason="another attempt took the message over")
-            case Deferred() | Held():
-                return answer
-            case _:
-                raise AssertionError(f"a campaign's claim does not answer {answer}")
 
     async def _look_for(self, look: Callable[[], Awaitable[Seen]], found: Callable[[Seen], bool]) -> Seen:
         loop = asyncio.get_running_loop()

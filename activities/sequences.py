@@ -7,7 +7,7 @@ from temporalio.exceptions import ApplicationError
 
 from activities.sending import Clock, Sending, database_clock, new_attempt
 from messaging.database import Pool
-from messaging.dispatch import Attempt, Dispatcher, LostClaim
+from messaging.dispatch import Attempt, Dispatcher
 from messaging.enrollments import Enrollments, after_settling
 from messaging.errors import DrumbeatError
 from messaging.gateways import Gateways
@@ -118,11 +118,7 @@ class SequenceActivities:
             )
             return contact
 
-        try:
-            outcome = await self._dispatcher.carry_out(attempt, claim, after)
-        except LostClaim:
-            # Whoever has it now knows better; ask again.
-            return Deferred(until=claim.now, reason="another attempt took the message over")
+        outcome = await self._dispatcher.carry_out(attempt, claim, after)
         return outcome.model_copy(update={"next": next_due}) if isinstance(outcome, Settled) else outcome
 
     async def _settled_before(self, ref: StepRef, attempt: Attempt, answer: SettledAlready) -> Settled:

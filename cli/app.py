@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from cli import campaign, contacts, demo, device, enroll, lead, reports, sequence
+from cli import campaign, contacts, demo, device, enroll, lead, message, reports, sequence
 from cli.console import leave
 
 __all__ = ["app", "main"]
@@ -22,6 +22,7 @@ app.add_typer(device.app, name="device")
 app.add_typer(lead.app, name="lead")
 app.add_typer(sequence.app, name="sequence")
 app.add_typer(campaign.app, name="campaign")
+app.add_typer(message.app, name="message")
 app.command("enroll")(enroll.enroll)
 app.command("opt-out")(enroll.opt_out)
 app.command("contact")(contacts.contact)
@@ -30,7 +31,7 @@ app.command("resume")(contacts.resume)
 app.command("stop")(contacts.stop)
 app.command("skip")(contacts.skip)
 app.command("status")(reports.status)
-app.command("messages")(reports.messages)
+app.command("messages")(message.list_all)
 app.command("audit")(reports.audit)
 app.command("demo")(demo.demo)
 

@@ -1,20 +1,16 @@
 """``status`` and ``audit``."""
 
-from typing import Annotated
-
-import typer
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
 from cli.console import Json, leave, run, show
-from messaging.models import MessageStatus
-from messaging.reports import MessageReport, StatusReport
+from messaging.reports import StatusReport
 from operations import audit as auditing
 from operations import reports
 from operations.audit import AuditReport
 
-__all__ = ["audit", "audit_table", "messages", "status", "status_table"]
+__all__ = ["audit", "audit_table", "status", "status_table"]
 
 
 def status(as_json: Json = False) -> None:
@@ -28,34 +24,6 @@ def audit(as_json: Json = False) -> None:
     show(report, as_json, audit_table)
     if not report.kept:
         leave(1)
-
-
-def messages(
-    status: Annotated[
-        list[MessageStatus] | None,
-        typer.Option(help="Only these states; may be repeated. [default: failed, unconfirmed]"),
-    ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The latest so many.")] = 100,
-    as_json: Json = False,
-) -> None:
-    """List messages with their reasons: those that failed or are unconfirmed, or in other states.
-
-    Example: messages --status queued --status processing
-    """
-    statuses = status or [MessageStatus.FAILED, MessageStatus.UNCONFIRMED]
-    show(run(lambda connection: reports.messages(connection, statuses, limit)), as_json, _messages)
-
-
-def _messages(found: list[MessageReport]) -> RenderableType:
-    if not found:
-        return Text("None.")
-    table = Table("phone", "message", "status", "due (UTC)", "device", "reason", box=None)
-    for one in found:
-        table.add_row(
-            *(one.phone, one.what, one.status, f"{one.due_at:%d %b %H:%M:%S}", one.device),
-            Text(one.reason or ""),
-        )
-    return table
 
 
 def status_table(report: StatusReport) -> RenderableType:

@@ -95,7 +95,7 @@ def _listing(listed: list[SequenceSummary]) -> RenderableType:
 
 def _details(one: SequenceDetails) -> RenderableType:
     head = [
-        f"{one.name}: {one.status}, revision {one.revision}",
+        f"{one.name}: {one.status}{f' ({one.status_reason})' if one.status_reason else ''}, revision {one.revision}",
         f"trigger {one.trigger or 'none'}, next_trigger {one.next_trigger or 'none'}",
         (
             f"timezone {one.time_zone}{', skips weekends' if one.skip_weekends else ''}"

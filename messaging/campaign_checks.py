@@ -6,7 +6,14 @@ from datetime import datetime
 from messaging.campaign_files import CampaignDraft, CampaignFile
 from messaging.campaign_times import RECIPIENT, has_passed
 from messaging.database import Connection, Record
-from messaging.file_checks import check_blanks, check_devices, check_repeats, check_templates
+from messaging.file_checks import (
+    check_blanks,
+    check_devices,
+    check_repeats,
+    check_templates,
+    devices_with_window,
+    free_text_warning,
+)
 from messaging.suggestions import did_you_mean
 from messaging.yaml_files import Document, Problem
 
@@ -48,6 +55,7 @@ async def warnings_for(
         *_check_passed(draft.document, campaign, row, now),
         *await _check_audience(connection, draft.document, campaign, row["id"]),
         *await check_blanks(connection, draft.texts),
+        *await _check_window(connection, draft.document, campaign),
     ]
 
 
@@ -97,6 +105,13 @@ async def _check_audience(
         )
         found.append(document.problem(("timezone",), message))
     return found
+
+
+async def _check_window(connection: Connection, document: Document, campaign: CampaignFile) -> list[Problem]:
+    if campaign.template is not None:
+        return []
+    window = await devices_with_window(connection, campaign.target.devices)
+    return [document.problem(("template",), free_text_warning(window))] if window else []
 
 
 async def _nobody(connection: Connection, document: Document, niche: str | None) -> Problem:

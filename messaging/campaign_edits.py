@@ -11,6 +11,7 @@ from typing import Any, Literal, NamedTuple
 
 from messaging.campaign_checks import check_moved, check_together, check_with_stored, warnings_for
 from messaging.campaign_files import CampaignDraft, CampaignFile
+from messaging.contents import described
 from messaging.database import Connection, Record
 from messaging.file_edits import all_or_nothing
 from messaging.models import CampaignStatus, Value
@@ -57,6 +58,7 @@ _FIELDS = (
     _Field(("max_delay",), "max_delay"),
     _Field(("text",), "text", "text", "other words"),
     _Field(("image",), "image_url", "image", "another image"),
+    _Field(("template",), "template", "template", "another template"),
 )
 
 _INSERT = (
@@ -187,6 +189,7 @@ def _values(campaign: CampaignFile) -> dict[str, Any]:
         "max_delay": campaign.max_delay,
         "text": campaign.text,
         "image_url": campaign.image,
+        "template": campaign.template.model_dump() if campaign.template else None,
     }
 
 
@@ -202,4 +205,6 @@ def _shown(value: Any, field: _Field) -> str:
         return f"{value:%Y-%m-%d %H:%M}" + (f":{value:%S}" if value.second else "")
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
+    if isinstance(value, dict):
+        return described(value)
     return ", ".join(value) if isinstance(value, list) else str(value)

@@ -119,7 +119,7 @@ def _refills(rows: list[Record], device: str) -> bool:
 async def progress(pool: Pool, campaign_id: int, *, now: datetime | None) -> CampaignProgress:
     """How far a campaign is, counted from the ledger."""
     row = await pool.fetchrow(
-        "select c.status, c.opted_out, c.without_device, m.counts, m.sent_lately, m.seconds from campaigns c"
+        "select c.status, c.reason, c.opted_out, c.without_device, m.counts, m.sent_lately, m.seconds from campaigns c"
         " cross join lateral (select jsonb_object_agg(n.status, n.messages) as counts,"
         "   coalesce(sum(n.lately), 0) as sent_lately,"
         "   least(60, extract(epoch from coalesce($2, clock_timestamp()) - c.frozen_at))::float8 as seconds"
@@ -138,6 +138,7 @@ async def progress(pool: Pool, campaign_id: int, *, now: datetime | None) -> Cam
         unsettled=counts.unsettled,
         opted_out=row["opted_out"],
         without_device=row["without_device"],
+        reason=row["reason"],
         per_second=float(row["sent_lately"]) / max(row["seconds"] or 0.0, 1.0),
     )
 

@@ -2,7 +2,7 @@
 
 Fields: ``campaign``, ``title``, ``target`` (``niche``, ``status``, ``devices``), ``scheduled_at`` (local, in
 ``timezone``), ``timezone`` (IANA, or ``recipient``), ``min_delay`` and ``max_delay`` (seconds), and a ``text``, an
-``image`` or both; the text is the image's caption then. To send to everybody has to be said, by ``status: all``.
+``image`` or both; the text is the image's caption then. Beside them a ``template``, for gateways that want one. To send to everybody has to be said, by ``status: all``.
 """
 
 import re
@@ -12,6 +12,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import AfterValidator, BeforeValidator, ValidationError
 
 from messaging.campaign_times import RECIPIENT
+from messaging.contents import TemplateFile, template_texts
 from messaging.errors import InvalidInput
 from messaging.file_fields import (
     LONGEST_DELAY,
@@ -109,6 +110,7 @@ class CampaignFile(FileModel):
     max_delay: _Delay | None = None
     text: str = ""
     image: Image | None = None
+    template: TemplateFile | None = None
 
 
 class CampaignDraft(NamedTuple):
@@ -124,8 +126,8 @@ class CampaignDraft(NamedTuple):
 
     @property
     def texts(self) -> list[FileText]:
-        """The campaign's text, if there is one, whatever else is wrong with the file."""
-        return _texts(self.document, "text")
+        """The campaign's text and its template's parameters, whatever else is wrong with the file."""
+        return [*_texts(self.document, "text"), *template_texts(self.document, self.document.data)]
 
     @property
     def devices(self) -> list[FileText]:

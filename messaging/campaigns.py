@@ -257,7 +257,9 @@ async def _row(
 
 async def _set_status(connection: Connection, campaign_id: int, status: CampaignStatus) -> None:
     await connection.execute(
-        "update campaigns set status = $2, updated_at = clock_timestamp() where id = $1", campaign_id, status
+        "update campaigns set status = $2, reason = null, updated_at = clock_timestamp() where id = $1",
+        campaign_id,
+        status,
     )
 
 

@@ -156,7 +156,7 @@ async def set_device_status(
 ) -> bool:
     """Pauses or resumes a device; False where that is its status already. Raises NotFound."""
     changed = await connection.fetchval(
-        "update devices set status = $2, status_reason = $3 where id = $1 and status <> $2 returning true",
+        "update devices set status = $2, status_reason = $3, faults = 0 where id = $1 and status <> $2 returning true",
         device,
         status,
         reason,

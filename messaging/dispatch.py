@@ -10,6 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -19,23 +20,29 @@ from messaging.errors import InvalidInput
 from messaging.gateways import Gateways
 from messaging.gateways.base import (
     Accepted,
+    DeviceUnfit,
     Gateway,
     MaybeAccepted,
     NotAccepted,
     OutgoingMessage,
     Recovery,
     Refused,
+    WrongContent,
 )
 from messaging.ledger import CALL_GRACE, CALL_TIMEOUT, CLAIM_LIFETIME, Claim, ContactPosition, Ledger
-from messaging.models import Deferred, MessageStatus, Settled
-from messaging.templates import MAX_CAPTION, MAX_TEXT, TemplateProblem, lead_variables, render
+from messaging.models import Deferred, Held, MessageStatus, Settled
+from messaging.outgoing import compose, wording
+from messaging.templates import TemplateProblem
 
-__all__ = ["MAX_ATTEMPTS", "Attempt", "Dispatcher", "LostClaim"]
+__all__ = ["MAX_ATTEMPTS", "Attempt", "Dispatcher"]
 
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 1000
 """Claims of one message before it counts as failed: some three days at the longest back-off."""
+
+SHORTEST_CALL = 2.0
+"""Seconds; with less than that left of a claim, no part of a message is begun."""
 
 SETTLE_FOR = 5.0
 """Seconds for which an outcome is tried to be written before the attempt fails and another one takes over."""
@@ -48,7 +55,7 @@ def _age_now() -> float:
     return time.clock_gettime(_age_clock)
 
 
-class LostClaim(Exception):
+class _LostClaim(Exception):
     """Another attempt has taken the message over; what this one learned was not recorded."""
 
 
@@ -71,7 +78,18 @@ class Attempt:
         Others may have the message by now, and the device's pace was promised to others. Raises NotAccepted.
         """
         if self.age > CALL_GRACE:
-            raise NotAccepted("the worker was too slow to send it")
+            raise NotAccepted("the worker was too slow to send it", concerns="message")
+
+    def time_left(self) -> float:
+        """Seconds that the gateway may take: all parts together must be through while the claim lives."""
+        return min(CALL_TIMEOUT, CALL_GRACE + CALL_TIMEOUT - self.age).total_seconds()
+
+    def refuse_if_no_time_left(self) -> None:
+        """As before the first part, so before another one. Raises NotAccepted."""
+        if self.time_left() < SHORTEST_CALL:
+            raise NotAccepted(
+                "the gateway was too slow for the second part, which follows", concerns="message"
+            )
 
 
 After = Callable[[datetime], ContactPosition | None]
@@ -85,51 +103,70 @@ class Dispatcher:
         self._ledger = ledger
         self._gateways = gateways
 
-    async def carry_out(self, attempt: Attempt, claim: Claim, after: After) -> Settled | Deferred:
+    async def carry_out(self, attempt: Attempt, claim: Claim, after: After) -> Settled | Deferred | Held:
         """Sends the claimed message, or finds out what an earlier attempt did, and records the outcome.
 
-        Raises LostClaim where the message was taken from this attempt, and database errors.
+        Raises database errors.
         """
         try:
-            limit = MAX_CAPTION if claim.image_url else MAX_TEXT
-            text = render(claim.template, lead_variables(claim.lead), limit=limit)
-        except TemplateProblem as problem:
-            if claim.outcome == "claimed":
-                return await self._settle(attempt, claim, after, MessageStatus.FAILED, reason=str(problem))
-            text = claim.template
-        message = OutgoingMessage(
-            message_id=attempt.message_id,
-            device_id=claim.device,
-            phone=claim.lead.phone,
-            text=text,
-            image_url=claim.image_url,
-        )
-        accepted: Accepted | None = None
+            return await self._carry_out(_Course(attempt, claim, after))
+        except _LostClaim:
+            # Whoever has it now knows better; ask again.
+            return Deferred(until=claim.now, reason="another attempt took the message over")
+
+    async def _carry_out(self, course: "_Course") -> Settled | Deferred | Held:
+        claim = course.claim
         try:
             gateway = await self._gateways.of(claim.gateway, claim.options)
         except InvalidInput as error:
-            return await self._try_later(attempt, claim, after, message, NotAccepted(str(error)))
+            return await self._try_later(course, DeviceUnfit(str(error)))
         try:
-            if claim.outcome == "taken_over":
-                accepted = await self._find_out(gateway, claim, message)
-            if accepted is None:
-                attempt.refuse_if_late()
-                accepted = await gateway.send(message, timeout=CALL_TIMEOUT.total_seconds())
+            accepted = await self._send(gateway, course)
+        except TemplateProblem as problem:
+            # What another attempt may have sent before the lead was changed is not known to have failed.
+            status = MessageStatus.FAILED if claim.outcome == "claimed" else MessageStatus.UNCONFIRMED
+            return await self._settle(course, status, reason=str(problem))
         except Refused as error:
-            return await self._settle(attempt, claim, after, MessageStatus.FAILED, message, reason=str(error))
+            return await self._settle(course, MessageStatus.FAILED, reason=str(error))
         except NotAccepted as error:
-            return await self._try_later(attempt, claim, after, message, error)
+            return await self._try_later(course, error)
         except MaybeAccepted as error:
-            return await self._in_doubt(gateway, attempt, claim, after, message, error)
-        return await self._settle(
-            attempt, claim, after, MessageStatus.SENT, message, gateway_message_id=accepted.gateway_message_id
-        )
+            return await self._in_doubt(gateway, course, error)
+        return await self._settle(course, MessageStatus.SENT, gateway_message_id=accepted.gateway_message_id)
 
-    async def _find_out(self, gateway: Gateway, claim: Claim, message: OutgoingMessage) -> Accepted | None:
+    async def _send(self, gateway: Gateway, course: "_Course") -> Accepted:
+        """Hands over what has not gone out yet, part by part."""
+        attempt, claim = course.attempt, course.claim
+        if claim.outcome == "taken_over":
+            accepted = await self._find_out(gateway, claim, attempt.message_id)
+            if accepted is not None:
+                return accepted
+        course.parts = await compose(claim, attempt.message_id, gateway.capabilities, self._gateways.images)
+        attempt.refuse_if_late()
+        *first, last = course.parts
+        if first and claim.parts_sent == 0:
+            if not await self._has_arrived(gateway, claim, first[0]):
+                await gateway.send(first[0], timeout=attempt.time_left())
+            # It must not go out again, and the second not too late.
+            if not await _insist(
+                lambda: self._ledger.note_parts(attempt.message_id, attempt.token, 1, now=course.now)
+            ):
+                raise _LostClaim
+            attempt.refuse_if_no_time_left()
+        return await gateway.send(last, timeout=attempt.time_left())
+
+    async def _has_arrived(self, gateway: Gateway, claim: Claim, part: OutgoingMessage) -> bool:
+        """Whether a dead attempt has sent this part, where the gateway can be asked; where it honours keys, all the
+        same: it gets the part again under the same key."""
+        if claim.outcome != "taken_over" or await gateway.recovery(claim.device) is not Recovery.LOOK_UP:
+            return False
+        return await gateway.look_up(claim.device, part.message_id) is not None
+
+    async def _find_out(self, gateway: Gateway, claim: Claim, message_id: UUID) -> Accepted | None:
         """What the gateway knows of a message in doubt; None means: send it again, under the same key."""
         recovery = await gateway.recovery(claim.device)
         if recovery is Recovery.LOOK_UP:
-            accepted = await gateway.look_up(claim.device, message.message_id)
+            accepted = await gateway.look_up(claim.device, message_id)
             if accepted is not None:
                 return accepted
         if recovery is Recovery.NONE:
@@ -139,71 +176,69 @@ class Dispatcher:
         return None
 
     async def _in_doubt(
-        self,
-        gateway: Gateway,
-        attempt: Attempt,
-        claim: Claim,
-        after: After,
-        message: OutgoingMessage,
-        error: MaybeAccepted,
+        self, gateway: Gateway, course: "_Course", error: MaybeAccepted
     ) -> Settled | Deferred:
-        reason = str(error)
+        attempt, claim, reason = course.attempt, course.claim, str(error)
         try:
             recovery = await gateway.recovery(claim.device)
         except NotAccepted:
             recovery = None
         if recovery is Recovery.NONE or claim.must_not_send or claim.attempts >= MAX_ATTEMPTS:
-            return await self._settle(
-                attempt, claim, after, MessageStatus.UNCONFIRMED, message, reason=reason
-            )
+            return await self._settle(course, MessageStatus.UNCONFIRMED, reason=reason)
         if recovery is Recovery.RESEND:
             wait = _back_off(claim.attempts)
             if not await _insist(lambda: self._ledger.doubt(attempt.message_id, attempt.token, reason)):
-                raise LostClaim
-            return Deferred(until=self._now(claim, attempt) + wait, reason=reason)
+                raise _LostClaim
+            return Deferred(until=course.now + wait, reason=reason)
         # A look-up proves nothing before the gateway has had the time that it may take.
         return Deferred(until=claim.now + CLAIM_LIFETIME, reason=reason)
 
-    async def _try_later(
-        self, attempt: Attempt, claim: Claim, after: After, message: OutgoingMessage, error: NotAccepted
-    ) -> Settled | Deferred:
-        reason = str(error)
+    async def _try_later(self, course: "_Course", error: NotAccepted) -> Settled | Deferred | Held:
+        attempt, claim, reason = course.attempt, course.claim, str(error)
         doubt = claim.outcome == "taken_over"
         if claim.attempts >= MAX_ATTEMPTS:
             status = MessageStatus.UNCONFIRMED if doubt else MessageStatus.FAILED
-            reason = f"gave up after {claim.attempts} attempts: {reason}"
-            return await self._settle(attempt, claim, after, status, message, reason=reason)
-        now = self._now(claim, attempt)
+            return await self._settle(
+                course, status, reason=f"gave up after {claim.attempts} attempts: {reason}"
+            )
+        now = course.now
         until = now + _back_off(claim.attempts)
         asked = None
         if error.retry_after is not None:
             asked = now + timedelta(seconds=error.retry_after)
             until = max(until, asked)
+        device_waits_until = asked if error.concerns == "device" else None
 
         async def give_back() -> bool:
             if doubt:
                 return await self._ledger.doubt(attempt.message_id, attempt.token, reason)
             return await self._ledger.release(
-                attempt.message_id, attempt.token, reason, device_waits_until=asked
+                attempt.message_id, attempt.token, reason, device_waits_until=device_waits_until
             )
 
         if not await _insist(give_back):
-            raise LostClaim
+            raise _LostClaim
+        if isinstance(error, WrongContent):
+            return Held(reason=await self._ledger.hold_contents(attempt.message_id, reason))
+        if isinstance(error, DeviceUnfit):
+            waits_until = await self._ledger.device_fault(claim.device, claim.now, reason, now=now)
+            if waits_until is None:
+                logger.error("device %s is parked: %s", claim.device, reason)
+                return Held(reason=f"device {claim.device} is paused: {reason}")
+            until = max(until, waits_until)
         return Deferred(until=until, reason=reason)
 
     async def _settle(
         self,
-        attempt: Attempt,
-        claim: Claim,
-        after: After,
+        course: "_Course",
         status: MessageStatus,
-        message: OutgoingMessage | None = None,
         *,
         reason: str | None = None,
         gateway_message_id: str | None = None,
     ) -> Settled:
-        at = self._now(claim, attempt)
-        contact = after(at)
+        attempt, at = course.attempt, course.now
+        contact = course.after(at)
+        parts = course.parts
         settled = await _insist(
             lambda: self._ledger.settle(
                 attempt.message_id,
@@ -212,19 +247,30 @@ class Dispatcher:
                 at,
                 gateway_message_id=gateway_message_id,
                 reason=reason,
-                content=message.text if message else None,
-                image_url=message.image_url if message else None,
+                content=wording(parts) if parts else None,
+                image_url=parts[0].image_url if parts else None,
                 contact=contact,
             )
         )
         if not settled:
-            raise LostClaim
+            raise _LostClaim
         return Settled(message_id=attempt.message_id, status=status, reason=reason)
 
-    @staticmethod
-    def _now(claim: Claim, attempt: Attempt) -> datetime:
+
+@dataclass
+class _Course:
+    """One claim being carried out."""
+
+    attempt: Attempt
+    claim: Claim
+    after: After
+    parts: tuple[OutgoingMessage, ...] = ()
+    """What is sent, as far as it is known."""
+
+    @property
+    def now(self) -> datetime:
         """The present by the clock of the claim, which is the database's."""
-        return claim.now + attempt.age
+        return self.claim.now + self.attempt.age
 
 
 def _back_off(attempts: int) -> timedelta:

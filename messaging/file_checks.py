@@ -4,11 +4,19 @@ from collections.abc import Iterable, Sequence
 
 from messaging.database import Connection
 from messaging.file_fields import FileText
+from messaging.gateways import NAMES, capabilities_of
 from messaging.suggestions import did_you_mean
 from messaging.templates import LEAD_VARIABLES, problems, unguarded_variables_of
 from messaging.yaml_files import Problem
 
-__all__ = ["check_blanks", "check_devices", "check_repeats", "check_templates"]
+__all__ = [
+    "check_blanks",
+    "check_devices",
+    "check_repeats",
+    "check_templates",
+    "devices_with_window",
+    "free_text_warning",
+]
 
 _EMPTY = {
     "name": "name = ''",
@@ -40,6 +48,23 @@ async def check_devices(connection: Connection, names: Iterable[FileText]) -> li
         for document, path, name in names
         if name not in devices
     ]
+
+
+async def devices_with_window(connection: Connection, names: Sequence[str] | None = None) -> list[str]:
+    """Those of these devices, or of all, whose gateway refuses free text to who has not written lately."""
+    rows = await connection.fetch(
+        "select id, gateway from devices where $1::text[] is null or id = any($1) order by id", names
+    )
+    return [row["id"] for row in rows if row["gateway"] in NAMES and capabilities_of(row["gateway"]).window]
+
+
+def free_text_warning(devices: Sequence[str]) -> str:
+    """What a text without a template beside it comes to on these devices."""
+    which = f"device {devices[0]}" if len(devices) == 1 else f"devices {', '.join(devices)}"
+    return (
+        f"warning: is missing, and by {which} a text reaches only who has written in the last 24 hours, all others are"
+        " refused: give the name, language and parameters of an approved template beside it"
+    )
 
 
 async def check_templates(connection: Connection, texts: Sequence[FileText]) -> list[Problem]:

@@ -11,6 +11,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from messaging.calendar import Timeline
+from messaging.contents import TemplateFile
 from messaging.database import Pool
 from messaging.models import Deferred, Held, Lead, MessageStatus
 from messaging.sending_hours import SendingHours
@@ -36,6 +37,12 @@ CALL_TIMEOUT = timedelta(seconds=10)
 
 CLAIM_LIFETIME = CALL_GRACE + CALL_TIMEOUT + timedelta(seconds=2)
 """How long after its claim an attempt may still be at the gateway; later, another one takes the message over."""
+
+FAULTS_IN_A_ROW = 3
+"""Failures of a device's own, one after the other, that park it."""
+
+FAULT_WAIT = timedelta(seconds=5)
+"""How long a device waits after the first of them; three times as long after the second."""
 
 
 class _Answer(BaseModel):
@@ -67,7 +74,11 @@ class Claim(_Answer):
     step: str = ""
     """The step's key; none for a campaign."""
     template: str
+    """The text, in Liquid."""
     image_url: str | None
+    prepared: TemplateFile | None = None
+    """The gateway's own template that stands beside the text."""
+    parts_sent: int = 0
     lead: Lead
     enrollment: Position | None = None
 
@@ -142,7 +153,7 @@ class Ledger:
         ``now``: the moment to go by; None for the database's clock.
         """
         answer = await self._pool.fetchval(
-            "select claim_step($1, $2, $3, $4, $5, $6, $7, $8)",
+            "select claim_step_message($1, $2, $3, $4, $5, $6, $7, $8)",
             enrollment_id,
             step_id,
             revision,
@@ -154,12 +165,10 @@ class Ledger:
         )
         return _typed(answer)
 
-    async def claim_campaign_message(
-        self, message_id: UUID, token: str, *, now: datetime | None = None
-    ) -> StepAnswer:
-        """Claims a campaign's message, which has its row since the audience was frozen."""
+    async def claim_stored(self, message_id: UUID, token: str, *, now: datetime | None = None) -> StepAnswer:
+        """Claims a message that has its row: a campaign's, or one that is sent again."""
         answer = await self._pool.fetchval(
-            "select claim_campaign_message($1, $2, $3, $4, $5)",
+            "select claim_stored_message($1, $2, $3, $4, $5)",
             message_id,
             token,
             CLAIM_LIFETIME,
@@ -183,7 +192,7 @@ class Ledger:
     ) -> bool:
         """Records what came of the attempt; False if it does not hold the message any more."""
         settled: bool = await self._pool.fetchval(
-            "select settle_message($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "select settle_attempt($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             message_id,
             token,
             status.value,
@@ -204,6 +213,33 @@ class Ledger:
             "select release_message($1, $2, $3, $4)", message_id, token, reason, device_waits_until
         )
         return released
+
+    async def note_parts(self, message_id: UUID, token: str, parts: int, *, now: datetime) -> bool:
+        """Notes that so many parts have gone out; False if the message is not held any more."""
+        noted: bool = await self._pool.fetchval(
+            "select note_parts($1, $2, $3, $4, $5)", message_id, token, parts, CALL_GRACE, now
+        )
+        return noted
+
+    async def device_fault(
+        self, device_id: str, claimed_at: datetime, reason: str, *, now: datetime
+    ) -> datetime | None:
+        """Counts a failure that was the device's own. Until when it waits; None: it is parked, for an operator."""
+        until: datetime | None = await self._pool.fetchval(
+            "select device_fault($1, $2, $3, $4, $5, $6)",
+            device_id,
+            claimed_at,
+            reason,
+            FAULTS_IN_A_ROW,
+            FAULT_WAIT,
+            now,
+        )
+        return until
+
+    async def hold_contents(self, message_id: UUID, reason: str) -> str:
+        """Pauses the campaign or sequence of a message whose contents the gateway takes for nobody; why it waits."""
+        hold: str = await self._pool.fetchval("select hold_contents($1, $2)", message_id, reason)
+        return hold
 
     async def doubt(self, message_id: UUID, token: str, reason: str) -> bool:
         """Leaves a message that may have been sent to the next attempt, which resends under the same key."""

@@ -29,6 +29,7 @@ __all__ = [
     "Lead",
     "LeadOutcome",
     "LeadRef",
+    "MessageRef",
     "MessageStatus",
     "Replanned",
     "SendOutcome",
@@ -246,6 +247,8 @@ class CampaignProgress(Value):
     unsettled: int
     opted_out: int
     without_device: int
+    reason: str | None = None
+    """Why it is paused, where nobody paused it by hand."""
     per_second: float
     """Messages sent a second, over the last minute."""
 
@@ -257,6 +260,17 @@ class LeadRef(Value):
     message_id: UUID
     phone: str
     name: str
+    device_id: str
+
+
+class MessageRef(Value):
+    """One message that is sent again, for the workflow that brings it on its way."""
+
+    message_id: UUID
+    phone: str
+    what: str
+    """Sequence and step, as a person says it."""
+    sequence: str
     device_id: str
 
 

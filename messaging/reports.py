@@ -27,6 +27,7 @@ class SequenceTotals(Value):
 
     sequence: str
     status: str
+    status_reason: str | None
     active: int
     completed: int
     ended_early: int
@@ -121,7 +122,7 @@ async def list_messages(pool: Pool, statuses: Sequence[MessageStatus], limit: in
 async def status_report(pool: Pool) -> StatusReport:
     """Totals of everything."""
     sequences = await pool.fetch(
-        "select s.name as sequence, s.status, count(c.id) filter (where c.status = 'active') as active,"
+        "select s.name as sequence, s.status, s.status_reason, count(c.id) filter (where c.status = 'active') as active,"
         " count(c.id) filter (where c.status = 'completed') as completed,"
         " count(c.id) filter (where c.status in ('stopped', 'opted_out')) as ended_early,"
         " min(c.next_due_at) filter (where c.status = 'active') as due_next"
@@ -137,13 +138,23 @@ async def status_report(pool: Pool) -> StatusReport:
             "select id, status_reason from devices where status = 'paused' order by id"
         )
     ]
-    attention += [f"sequence {row['sequence']} is paused" for row in sequences if row["status"] == "paused"]
+    attention += [
+        f"sequence {row['sequence']} is paused"
+        + (f": {row['status_reason']}" if row["status_reason"] else "")
+        for row in sequences
+        if row["status"] == "paused"
+    ]
     async with pool.acquire() as connection:
         campaigns = [one for one in await list_campaigns(connection) if one.ended_at is None]
-    attention += [f"campaign {one.name} is paused" for one in campaigns if one.status == "paused"]
+    attention += [
+        f"campaign {one.name} is paused" + (f": {one.reason}" if one.reason else "")
+        for one in campaigns
+        if one.status == "paused"
+    ]
     if counts.get("unconfirmed"):
         attention.append(
-            f"{counts['unconfirmed']:,} messages are unconfirmed: the gateway may have sent them, and did not say"
+            f"{counts['unconfirmed']:,} messages are unconfirmed: the gateway may have sent them, and did not say;"
+            " 'messages --status unconfirmed' lists them, 'message resolve ID' resolves one"
         )
     attention += [
         f"{row['count']:,} messages failed: {row['reason']}"

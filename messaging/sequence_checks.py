@@ -4,7 +4,14 @@ from collections.abc import Sequence
 
 from messaging.database import Connection
 from messaging.errors import InvalidInput
-from messaging.file_checks import check_blanks, check_devices, check_repeats, check_templates
+from messaging.file_checks import (
+    check_blanks,
+    check_devices,
+    check_repeats,
+    check_templates,
+    devices_with_window,
+    free_text_warning,
+)
 from messaging.file_fields import FileText, parse_trigger
 from messaging.sequence_files import SequenceDraft
 from messaging.yaml_files import Problem
@@ -64,8 +71,23 @@ async def warnings_for(connection: Connection, drafts: Sequence[SequenceDraft]) 
     """For each file without problems, what may not be meant: blanks in messages, a ``next_trigger`` of no sequence."""
     rows = await connection.fetch("select trigger from sequences where trigger is not null")
     triggers = {row["trigger"] for row in rows}
+    window = await devices_with_window(connection)  # a lead's own device may be any of them
     return [
-        [*_check_chain(draft, triggers), *await check_blanks(connection, draft.texts)] for draft in drafts
+        [
+            *_check_chain(draft, triggers),
+            *await check_blanks(connection, draft.texts),
+            *_check_window(draft, window),
+        ]
+        for draft in drafts
+    ]
+
+
+def _check_window(draft: SequenceDraft, window: list[str]) -> list[Problem]:
+    if draft.sequence is None or not window:
+        return []
+    without = [index for index, step in enumerate(draft.sequence.steps) if step.template is None]
+    return [
+        draft.document.problem(("steps", index, "template"), free_text_warning(window)) for index in without
     ]
 
 

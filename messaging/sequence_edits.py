@@ -8,6 +8,7 @@ that their plan is old; applying what is stored already writes nothing. A step's
 from collections.abc import Sequence
 from typing import Literal
 
+from messaging.contents import described
 from messaging.database import Connection, Record
 from messaging.durations import format_duration
 from messaging.file_edits import all_or_nothing
@@ -97,7 +98,7 @@ class _Edit:
         assert row is not None, "sequences are never deleted"
         await connection.execute("select from sequence_steps where sequence_id = $1 for update", row["id"])
         steps = await connection.fetch(
-            "select id, key, position, day, at_time as at, after, text, image_url, removed_at,"
+            "select id, key, position, day, at_time as at, after, text, image_url, template, removed_at,"
             " exists (select from broadcast_messages where sequence_stepid = s.id) as carried"
             " from sequence_steps s where sequence_id = $1 order by position",
             row["id"],
@@ -161,6 +162,11 @@ class _Edit:
         if before.removed_at is None and before.image_url != step.image:
             what = "has another image" if before.image_url and step.image else "lost its image"
             changes.append(f"step {step.id!r} {'got an image' if not before.image_url else what}")
+        template = step.template.model_dump() if step.template else None
+        if before.removed_at is None and before.template != template:
+            changes.append(
+                f"template of step {step.id!r}: {described(before.template)} → {described(template)}"
+            )
         return changes
 
     async def _store_sequence(self, connection: Connection, revision: int) -> None:
@@ -190,12 +196,16 @@ class _Edit:
             self.id,
         )
         await connection.executemany(
-            "insert into sequence_steps as s (sequence_id, key, position, day, at_time, after, text, image_url)"
-            " values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (sequence_id, key) do update"
+            "insert into sequence_steps as s (sequence_id, key, position, day, at_time, after, text, image_url,"
+            " template) values ($1, $2, $3, $4, $5, $6, $7, $8, $9) on conflict (sequence_id, key) do update"
             " set position = excluded.position, day = excluded.day, at_time = excluded.at_time,"
-            " after = excluded.after, text = excluded.text, image_url = excluded.image_url, removed_at = null",
+            " after = excluded.after, text = excluded.text, image_url = excluded.image_url,"
+            " template = excluded.template, removed_at = null",
             [
-                (self.id, step.id, position, step.day, step.at, step.after, step.text, step.image)
+                (
+                    *(self.id, step.id, position, step.day, step.at, step.after, step.text, step.image),
+                    step.template.model_dump() if step.template else None,
+                )
                 for position, step in enumerate(self.sequence.steps)
             ],
         )

@@ -2,7 +2,7 @@
 
 Fields: ``sequence``, ``trigger``, ``next_trigger``, ``timezone`` (IANA), ``skip_weekends``, ``device`` and ``steps``,
 of which each has an ``id``, a ``day`` (perhaps with ``at``) or ``after``, and a ``text``, an ``image`` or both; the
-text is the image's caption then. Lengths are those of the text as it stands in the file: values that are put in can
+text is the image's caption then. Beside them a ``template``, for gateways that want one. Lengths are those of the text as it stands in the file: values that are put in can
 make it longer, which is measured again for each message.
 """
 
@@ -13,6 +13,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, ValidationError
 
+from messaging.contents import TemplateFile, template_texts
 from messaging.durations import parse_duration
 from messaging.errors import InvalidInput
 from messaging.file_fields import (
@@ -56,6 +57,7 @@ class StepFile(FileModel):
     after: Annotated[timedelta, BeforeValidator(as_field(_after))] | None = None
     text: str = ""
     image: Image | None = None
+    template: TemplateFile | None = None
 
 
 class SequenceFile(FileModel):
@@ -78,12 +80,13 @@ class SequenceDraft(NamedTuple):
 
     @property
     def texts(self) -> list[FileText]:
-        """The texts of the steps, whatever else is wrong with the file."""
-        return [
-            FileText(self.document, ("steps", index, "text"), step["text"])
-            for index, step in _steps(self.document)
-            if isinstance(step.get("text"), str)
-        ]
+        """The texts of the steps and their templates' parameters, whatever else is wrong with the file."""
+        found = []
+        for index, step in _steps(self.document):
+            if isinstance(step.get("text"), str):
+                found.append(FileText(self.document, ("steps", index, "text"), step["text"]))
+            found += template_texts(self.document, step, ("steps", index))
+        return found
 
 
 def read_sequence(source: str, file: str) -> SequenceDraft:

@@ -14,6 +14,7 @@ As long as neither step has carried a message, everything is allowed.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
+from typing import Any
 
 from messaging.models import Value
 from messaging.sequence_files import StepFile
@@ -32,6 +33,7 @@ class StoredStep(Value):
     after: timedelta | None
     text: str
     image_url: str | None
+    template: dict[str, Any] | None = None
     removed_at: datetime | None
     carried: bool
     """Whether the ledger has a message of it, of whatever status."""

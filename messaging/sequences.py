@@ -38,6 +38,7 @@ class SequenceRow(Value):
     skip_weekends: bool
     device_id: str | None
     status: SequenceStatus
+    status_reason: str | None
     revision: int
 
 
@@ -85,7 +86,8 @@ class SequenceDetails(SequenceRow):
 
 
 _COLUMNS = (
-    "s.id, s.name, s.trigger, s.next_trigger, s.time_zone, s.skip_weekends, s.device_id, s.status, s.revision"
+    "s.id, s.name, s.trigger, s.next_trigger, s.time_zone, s.skip_weekends, s.device_id, s.status,"
+    " s.status_reason, s.revision"
 )
 
 _SUMMARY = f"""
@@ -163,7 +165,8 @@ async def describe_sequence(connection: Connection, name: str) -> SequenceDetail
 async def set_sequence_status(connection: Connection, name: str, status: SequenceStatus) -> bool:
     """Pauses or resumes a sequence; False where that is its status already. Raises NotFound."""
     changed = await connection.fetchval(
-        "update sequences set status = $2, updated_at = clock_timestamp() where name = $1 and status <> $2"
+        "update sequences set status = $2, status_reason = null, updated_at = clock_timestamp()"
+        " where name = $1 and status <> $2"
         " returning true",
         name,
         status,

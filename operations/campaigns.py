@@ -24,6 +24,7 @@ __all__ = [
     "CampaignChange",
     "apply",
     "cancel",
+    "follow",
     "listing",
     "pause",
     "resume",
@@ -135,6 +136,11 @@ async def status(connection: Connection, campaign: str) -> CampaignSummary:
 async def _database(connection: Connection, work: Callable[[Database], Awaitable[Answer]]) -> Answer:
     async with (await connection.pool()).acquire() as database:
         return await work(database)
+
+
+async def follow(connection: Connection, campaign: str) -> None:
+    """Has the campaign's workflows look at its row anew, which something else has changed."""
+    await _tell(connection, campaign)
 
 
 async def _plan(connection: Connection, campaign: str) -> CampaignPlan:

@@ -44,14 +44,15 @@ _STALE = """
 # Tried before, and without a moment to come at which it is looked at again.
 _HELD = """
     select distinct h.workflow_id, h.recent from (
-        select coalesce(c.workflow_id, 'campaign:' || k.name || ':' || m.recipient_phone) as workflow_id,
+        select case when k.id is not null then 'campaign:' || k.name || ':' || m.recipient_phone
+                    when m.resends > 0 then 'message:' || m.id else c.workflow_id end as workflow_id,
                m.updated_at > clock_timestamp() - $4::interval as recent
           from broadcast_messages m
           left join sequence_contacts c on c.id = m.sequence_contact_id
           left join sequences s on s.id = c.sequence_id
           left join campaigns k on k.id = m.campaign_id
          where m.status in ('pending', 'queued') and (m.slot_at is null or m.slot_at <= clock_timestamp())
-           and m.reason is not null and (c.id is null or c.status = 'active')
+           and m.reason is not null and (c.id is null or c.status = 'active' or m.resends > 0)
            and ($1::text is null or s.name = $1) and ($2::text is null or m.device_id = $2)
            and ($3::text is null or k.name = $3)) h
 """

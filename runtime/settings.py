@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from messaging.errors import InvalidInput
+from messaging.images import parse_networks
 
 __all__ = ["CHECKOUT", "Ports", "Settings", "load_settings"]
 
@@ -44,6 +45,11 @@ class Settings(BaseSettings):
     """Connections to PostgreSQL of one process, at most."""
     patience: int = Field(20, ge=1, validation_alias="DRUMBEAT_PATIENCE")
     """Seconds for which servers that do not answer yet are tried."""
+    webhooks_port: int | None = Field(None, ge=1, le=65535, validation_alias="DRUMBEAT_WEBHOOKS_PORT")
+    """Where the worker listens for what gateways tell; unset: nowhere."""
+    webhooks_host: str = Field("127.0.0.1", validation_alias="DRUMBEAT_WEBHOOKS_HOST")
+    image_networks: str = Field("", validation_alias="DRUMBEAT_IMAGE_NETWORKS")
+    """Networks, e.g. ``10.1.2.0/24``, that images may come from although they are private; with commas between."""
     ports: Ports = Field(default_factory=Ports)
 
     @field_validator("database_url")
@@ -66,6 +72,12 @@ class Settings(BaseSettings):
         if url is not None and not url.startswith(("http://", "https://")):
             raise ValueError("it must begin with http:// or https://")
         return url
+
+    @field_validator("image_networks")
+    @classmethod
+    def _networks(cls, networks: str) -> str:
+        parse_networks(networks)
+        return networks
 
     @field_validator("home")
     @classmethod

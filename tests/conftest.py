@@ -12,6 +12,7 @@ import pytest
 from messaging.database import Pool
 from runtime.database import migrate, open_pool
 from runtime.embedded.postgres import Postgres
+from tests.contact import Contact, enrolled_contact
 from tests.live import Live, live_servers
 from tests.scenario import Scenario
 from tests.simulator_process import SimulatorProcess
@@ -85,6 +86,13 @@ def simulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorPro
 def scenario(pool: Pool, simulator: SimulatorProcess) -> Scenario:
     """An empty database, and a device's name that no other test uses."""
     return Scenario(pool, simulator.url)
+
+
+@pytest.fixture
+async def contact(scenario: Scenario) -> AsyncIterator[Contact]:
+    """A contact whose first step is due, and whose clock the test turns."""
+    async with enrolled_contact(scenario) as one:
+        yield one
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Records the histories that test_replay.py replays: ``python -m tests.record_histories NAME``.
+"""Records the histories that test_replay.py replays: ``python -m tests.record_histories NAME [STORY …]``.
 
 A history stands for workflows that run somewhere with the code of its day. Record a new one beside the old when
 workflow code changes; never record an old one anew to make a test pass.
@@ -7,15 +7,17 @@ workflow code changes; never record an old one anew to make a test pass.
 import asyncio
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import UUID
 
+import aiohttp
 from temporalio.client import WorkflowHandle, WorkflowHistory
 
 from messaging.models import SweepCursor
-from operations import campaigns
+from operations import campaigns, enrollment, messages
 from runtime.database import migrate, open_pool
 from runtime.embedded.postgres import Postgres
 from tests.conftest import free_port
@@ -109,7 +111,28 @@ async def sweep(skipper: Skipping) -> "WorkflowHandle[object, object]":
     return handle  # type: ignore[return-value]
 
 
-STORIES: tuple[Story, ...] = (completed_into_the_next, duplicate, steered, held_and_stopped, sweep, deferred)
+async def in_doubt(skipper: Skipping) -> "WorkflowHandle[object, object]":
+    """The gateway did not say whether it took the first message."""
+    await offer(skipper.scenario, keys=False)
+    await skipper.scenario.faults({"kind": "drop", "count": 1})
+    handle = await skipper.enroll("warm", phone(5))
+    await handle.result()
+    await offer(skipper.scenario, keys=True)
+    return handle  # type: ignore[return-value]
+
+
+STORIES: tuple[Story, ...] = (
+    *(completed_into_the_next, duplicate, steered, held_and_stopped, sweep, deferred),
+    in_doubt,
+)
+
+
+async def offer(scenario: Scenario, *, keys: bool) -> None:
+    """Whether the gateway honours keys, or knows no way to find out about a message."""
+    url = f"{scenario.simulator_url}/v1/settings"
+    settings = {"device": scenario.device, "idempotency": keys, "lookup": keys}
+    async with aiohttp.ClientSession() as session, session.put(url, json=settings) as answer:
+        answer.raise_for_status()
 
 
 CAMPAIGN = """
@@ -167,6 +190,20 @@ async def campaign_stories(live: Live) -> AsyncIterator[tuple[str, WorkflowHisto
     yield "campaign_cancelled", await history("campaign:stopped")
 
     await scenario.add_device(min_delay=0, max_delay=0)
+    await offer(scenario, keys=False)
+    await scenario.faults({"kind": "drop"})
+    await begin("doubtful", 1, 40, after=1)
+    await ended("doubtful")
+    yield "campaign_in_doubt", await history("campaign:doubtful")
+    yield "campaign_lead_in_doubt", await history(f"campaign:doubtful:{phone(40)}")
+    await enrollment.enroll(connection, "warm", phone(41), device=scenario.device)
+    again = await doubtful(scenario, phone(41))
+    await scenario.faults()
+    await offer(scenario, keys=True)
+    await messages.resolve(connection, again, "resend")
+    await connection.temporal.get_workflow_handle(f"message:{again}").result()
+    yield "sent_again", await history(f"message:{again}")
+
     await begin("large", 210, 100, after=1)
     await ended("large")
     first = [
@@ -178,8 +215,29 @@ async def campaign_stories(live: Live) -> AsyncIterator[tuple[str, WorkflowHisto
     yield "campaign_shard_continued_as_new", await history(first[0].id, first[0].run_id)
 
 
-async def record(label: str) -> None:
-    """Plays every story and writes its history to ``histories/STORY.LABEL.json``."""
+async def doubtful(scenario: Scenario, number: str) -> UUID:
+    """The phone's unconfirmed message, once it is one."""
+    found: list[UUID] = []
+
+    async def there() -> bool:
+        found[:] = [
+            row["id"]
+            for row in await scenario.messages()
+            if (row["status"], row["recipient_phone"]) == ("unconfirmed", number)
+        ]
+        return bool(found)
+
+    await until(there)
+    return found[0]
+
+
+async def record(label: str, wanted: Collection[str]) -> None:
+    """Plays every story and writes its history, or those of the wanted ones, to ``histories/STORY.LABEL.json``."""
+
+    def write(story: str, history: WorkflowHistory) -> None:
+        if not wanted or story in wanted:
+            (HISTORIES / f"{story}.{label}.json").write_text(history.to_json() + "\n")
+
     with tempfile.TemporaryDirectory() as directory:
         server = Postgres(Path(directory) / "postgres", port=free_port(), durable=False)
         await server.start()
@@ -197,17 +255,13 @@ async def record(label: str) -> None:
                     async with skipping(scenario) as skipper:
                         handle = await story(skipper)
                         history = await handle.fetch_history()
-                    _write(story.__name__, label, history)
+                    write(story.__name__, history)
                 async with live_servers(scenario, server.url(), Path(directory) / "worker.log") as live:
                     async for name, history in campaign_stories(live):
-                        _write(name, label, history)
+                        write(name, history)
         finally:
             await server.stop()
 
 
-def _write(story: str, label: str, history: WorkflowHistory) -> None:
-    (HISTORIES / f"{story}.{label}.json").write_text(history.to_json() + "\n")
-
-
 if __name__ == "__main__":
-    asyncio.run(record(sys.argv[1]))
+    asyncio.run(record(sys.argv[1], sys.argv[2:]))

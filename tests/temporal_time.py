@@ -117,6 +117,7 @@ async def register_search_attributes(environment: WorkflowEnvironment) -> None:
     """The test server takes them by request only."""
     types = {
         "KEYWORD": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+        "INT": IndexedValueType.INDEXED_VALUE_TYPE_INT,
         "DATETIME": IndexedValueType.INDEXED_VALUE_TYPE_DATETIME,
     }
     await environment.client.operator_service.add_search_attributes(

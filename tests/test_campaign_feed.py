@@ -506,13 +506,13 @@ _tokens = count()
 
 
 async def claim(pool: Pool, message: UUID, now: datetime | None = NOW) -> StepAnswer:
-    return await Ledger(pool).claim_campaign_message(message, f"attempt-{next(_tokens)}", now=now)
+    return await Ledger(pool).claim_stored(message, f"attempt-{next(_tokens)}", now=now)
 
 
 async def send(pool: Pool, message: UUID, at: datetime) -> StepAnswer:
     """Claims a message, and settles it as sent if it may be."""
     token = f"attempt-{next(_tokens)}"
-    answer = await Ledger(pool).claim_campaign_message(message, token, now=at)
+    answer = await Ledger(pool).claim_stored(message, token, now=at)
     if isinstance(answer, Claim):
         assert await Ledger(pool).settle(message, token, MessageStatus.SENT, at)
     return answer
@@ -594,7 +594,7 @@ async def test_a_claim_waits_for_a_resume_on_its_way(scenario: Scenario, delay: 
         async with connection.transaction():
             assert await resume_campaign(connection, "sale") == (True, "running")
             racing = asyncio.create_task(claim(scenario.pool, lead.message_id, None))
-            assert await waits_for_a_lock(scenario.pool, "claim_campaign_message")
+            assert await waits_for_a_lock(scenario.pool, "claim_stored_message")
             assert not racing.done()
         answer = await racing
     assert isinstance(answer, Deferred)
@@ -626,6 +626,6 @@ async def test_a_resume_sees_every_message_that_was_held(scenario: Scenario) -> 
 async def held(connection: Connection, message: UUID) -> dict[str, str]:
     """The claim's answer, in a transaction that stays open."""
     answer: dict[str, str] = await connection.fetchval(
-        "select claim_campaign_message($1, 'racing', interval '15s', interval '3s', null)", message
+        "select claim_stored_message($1, 'racing', interval '15s', interval '3s', null)", message
     )
     return answer

@@ -58,8 +58,9 @@ class CampaignDisplay:
             lines.append(
                 f"Left out: {progress.opted_out:,} opted out, {progress.without_device:,} without a device"
             )
-        if plan.reason:
-            lines.append(f"Why: {plain(plan.reason)}")
+        reason = progress.reason or plan.reason
+        if reason:
+            lines.append(f"Why: {plain(reason)}")
         workflow.set_current_details("\n\n".join(lines))
 
     def _title(self, plan: CampaignPlan) -> str:

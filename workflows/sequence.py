@@ -28,6 +28,7 @@ with workflow.unsafe.imports_passed_through():
         StepRef,
         Value,
     )
+    from naming import attributes
     from naming.contacts import contact_identity
 
 __all__ = ["ContactProgress", "ContactResult", "SequenceContactWorkflow"]
@@ -69,6 +70,7 @@ class SequenceContactWorkflow:
         self._enrolled: Enrolled | None = None
         self._due: Due | None = None
         self._settled = 0
+        self._unconfirmed = 0
         self._display = Display(request)
 
     @workflow.run
@@ -144,6 +146,9 @@ class SequenceContactWorkflow:
         self._due = outcome.next
         if isinstance(outcome, Settled):
             self._settled += 1
+            if outcome.status is MessageStatus.UNCONFIRMED and workflow.patched("lists-unconfirmed"):
+                self._unconfirmed += 1
+                workflow.upsert_search_attributes([attributes.UNCONFIRMED.value_set(self._unconfirmed)])
             if outcome.status is MessageStatus.SUPPRESSED:
                 self._control.opted_out = True
                 self._control.stop = outcome.reason or "opted out"

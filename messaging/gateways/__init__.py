@@ -5,14 +5,17 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from messaging.errors import InvalidInput
-from messaging.gateways.base import Gateway
+from messaging.gateways.base import Capabilities, Gateway
+from messaging.gateways.cloud_api import CloudApiGateway
 from messaging.gateways.simulated import SimulatedGateway
 
-__all__ = ["NAMES", "Gateways", "open_gateway", "validate_options"]
+__all__ = ["NAMES", "Gateways", "capabilities_of", "open_gateway", "validate_options"]
 
 
 class _Kind(Protocol):
     """A gateway's class: made from its options, which it can check without being made."""
+
+    capabilities: Capabilities
 
     def __call__(self, options: Mapping[str, Any]) -> Gateway: ...
 
@@ -21,6 +24,7 @@ class _Kind(Protocol):
 
 KINDS: Mapping[str, _Kind] = {
     "simulated": SimulatedGateway,
+    "cloud-api": CloudApiGateway,
 }
 
 NAMES: tuple[str, ...] = tuple(KINDS)
@@ -30,6 +34,11 @@ NAMES: tuple[str, ...] = tuple(KINDS)
 def validate_options(name: str, options: Mapping[str, Any]) -> None:
     """Raises InvalidInput where there is no gateway of that name, or it cannot use the options."""
     _kind(name).check(options)
+
+
+def capabilities_of(name: str) -> Capabilities:
+    """What that gateway can do. Raises InvalidInput where there is none of that name."""
+    return _kind(name).capabilities
 
 
 def open_gateway(name: str, options: Mapping[str, Any]) -> Gateway:
@@ -45,10 +54,19 @@ def _kind(name: str) -> _Kind:
 
 
 class Gateways:
-    """A worker's open gateways: one for all devices that share a gateway and its options."""
+    """A worker's open gateways, one for all devices that share a gateway and its options, and the images for them.
 
-    def __init__(self, simulator_url: str | None = None) -> None:
-        """``simulator_url``: where devices of the simulated gateway send that have no ``url`` of their own."""
+    To be made inside a running event loop.
+    """
+
+    def __init__(self, simulator_url: str | None = None, image_networks: tuple[Any, ...] = ()) -> None:
+        """``simulator_url``: where devices of the simulated gateway send that have no ``url`` of their own.
+
+        ``image_networks``: where images may come from although the addresses are private.
+        """
+        from messaging.images import ImageStore
+
+        self.images = ImageStore(allowed=image_networks)
         self._defaults = {"simulated": {"url": simulator_url}} if simulator_url is not None else {}
         self._open: dict[tuple[str, str], Gateway] = {}
 
@@ -62,6 +80,7 @@ class Gateways:
 
     async def close(self) -> None:
         """Closes all of them."""
+        await self.images.close()
         while self._open:
             _, gateway = self._open.popitem()
             await gateway.close()

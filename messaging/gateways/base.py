@@ -4,36 +4,109 @@ Errors are told apart by one question: *could the gateway have accepted the mess
 
     GatewayError
     ├── NotAccepted      no, and a later attempt may succeed (connection refused, name not found, 429)
+    │   ├── DeviceUnfit  no, and it is the device's fault: logged out, token expired, blocked
+    │   └── WrongContent no, and it is the campaign's or step's fault: every recipient would be refused
     ├── Refused          no, and the same message will never be accepted
     └── MaybeAccepted    nobody knows: the request went out, no usable answer came back
 """
 
+from collections.abc import Mapping
+from datetime import datetime
 from enum import Enum
-from typing import Protocol
+from typing import ClassVar, Literal, Protocol
 from uuid import UUID
 
 from messaging.models import Value
 
 __all__ = [
     "Accepted",
+    "Capabilities",
+    "DeviceUnfit",
     "Gateway",
     "GatewayError",
+    "Images",
     "MaybeAccepted",
     "NotAccepted",
     "OutgoingMessage",
+    "Picture",
+    "Receipt",
     "Recovery",
     "Refused",
+    "RenderedTemplate",
+    "Unauthentic",
+    "WrongContent",
 ]
 
 
+class Images(Enum):
+    """How a gateway takes an image."""
+
+    NONE = "none"
+    LINK = "link"
+    """By its URL, which the gateway fetches; Drumbeat has fetched and checked it before."""
+    UPLOAD = "upload"
+    """By its bytes, which Drumbeat has fetched and checked."""
+    UNSEEN = "unseen"
+    """By its URL, which nobody fetches."""
+
+
+class Capabilities(Value):
+    """What a gateway can do; the same for all its devices."""
+
+    idempotency: bool = False
+    """It may honour an idempotency key: a device's own word is ``Gateway.recovery``."""
+    look_up: bool = False
+    """It may be asked what became of a message."""
+    receipts: bool = False
+    """It tells by webhook what became of a message, and with it bears our ID of it."""
+    templates: bool = False
+    """It sends templates that were approved before."""
+    window: bool = False
+    """It refuses free text to those who have not written in the last 24 hours."""
+    images: Images = Images.NONE
+    link_preview: bool = False
+    """It shows a preview of the first link of a text."""
+    text_limit: int = 4096
+    """Characters of a text."""
+    caption_limit: int = 1024
+    """Characters below an image; 0: none. A longer text follows the image as a second part of the same message."""
+
+
+class RenderedTemplate(Value):
+    """A template that the gateway knows by name, and what is put into its body's places, in order."""
+
+    name: str
+    language: str
+    parameters: tuple[str, ...] = ()
+
+
+class Picture(Value):
+    """An image that was fetched and checked."""
+
+    content: bytes
+    media_type: Literal["image/jpeg", "image/png"]
+
+    @property
+    def file_name(self) -> str:
+        """A name for it where one is needed."""
+        return "image.png" if self.media_type == "image/png" else "image.jpg"
+
+
 class OutgoingMessage(Value):
-    """One message as the gateway is to send it. ``message_id`` is the same in every attempt."""
+    """One message as the gateway is to send it. ``message_id`` is the same in every attempt.
+
+    With ``template``, that is what is sent by a gateway that can; ``text`` is what others send.
+    """
 
     message_id: UUID
     device_id: str
     phone: str
+    """E.164."""
     text: str
     image_url: str | None = None
+    picture: Picture | None = None
+    """The image itself, where the gateway uploads it."""
+    template: RenderedTemplate | None = None
 
 
 class Accepted(Value):
@@ -50,7 +123,22 @@ class Recovery(Enum):
     LOOK_UP = "look up"
     """The gateway can be asked whether it has a message of that ID."""
     NONE = "none"
-    """There is no way: the message is unconfirmed."""
+    """There is no way: the message is unconfirmed, until a receipt or an operator says more."""
+
+
+class Receipt(Value):
+    """What a gateway tells afterwards of one message, known by our ID or by the gateway's own."""
+
+    status: Literal["sent", "delivered", "read", "failed"]
+    at: datetime
+    message_id: UUID | None = None
+    gateway_message_id: str | None = None
+    reason: str | None = None
+    """Why it failed."""
+
+
+class Unauthentic(Exception):
+    """A webhook's signature or token is missing or wrong: nobody knows who sent it."""
 
 
 class GatewayError(Exception):
@@ -60,12 +148,28 @@ class GatewayError(Exception):
 class NotAccepted(GatewayError):
     """The gateway did not accept the message; a later attempt may succeed.
 
-    ``retry_after``: seconds the gateway asked to wait, if it did.
+    ``retry_after``: seconds the gateway asked to wait, if it did. ``concerns``: who is to wait, all that the device
+    sends or this message alone.
     """
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after: float | None = None,
+        concerns: Literal["device", "message"] = "device",
+    ) -> None:
         super().__init__(message)
         self.retry_after = retry_after
+        self.concerns = concerns
+
+
+class DeviceUnfit(NotAccepted):
+    """The gateway takes nothing from this device until somebody mends it. Repeated, it parks the device."""
+
+
+class WrongContent(NotAccepted):
+    """The gateway would take this from nobody for anybody: the campaign or the step has to be mended, and waits."""
 
 
 class Refused(GatewayError):
@@ -77,7 +181,12 @@ class MaybeAccepted(GatewayError):
 
 
 class Gateway(Protocol):
-    """A WhatsApp gateway. Implementations are safe to use from many tasks at once."""
+    """A WhatsApp gateway. Implementations are safe to use from many tasks at once.
+
+    :class:`messaging.gateways.http.HttpGateway` is what most of them begin with.
+    """
+
+    capabilities: ClassVar[Capabilities]
 
     async def send(self, message: OutgoingMessage, *, timeout: float) -> Accepted:
         """Hands ``message`` over; gives up after ``timeout`` seconds. Raises a GatewayError otherwise."""
@@ -91,6 +200,20 @@ class Gateway(Protocol):
         """The gateway's own record of a message, or None. Only where ``recovery`` is LOOK_UP.
 
         Raises NotAccepted when the gateway cannot be asked.
+        """
+        ...
+
+    def challenge(self, query: Mapping[str, str]) -> str:
+        """The answer to a question by which the gateway makes sure that a webhook's address is ours.
+
+        Raises Unauthentic.
+        """
+        ...
+
+    def receipts(self, headers: Mapping[str, str], body: bytes) -> tuple[Receipt, ...]:
+        """What a webhook's request tells; nothing of what is none of our business.
+
+        ``headers``: by their lower-case names. Raises Unauthentic.
         """
         ...
 

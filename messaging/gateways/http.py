@@ -148,15 +148,24 @@ def _json(raw: bytes) -> Any:
 
 
 def _why(error: BaseException) -> str:
+    """The cause in words, and where to look."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "its name is not known"
+        return "its name is not known; check the address"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"its certificate is not valid for that name ({one_line(str(error.certificate_error))})"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "it speaks no TLS that we understand; check whether the address begins with https or http"
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return "no connection in time; check the address and the network"
     if isinstance(error, TimeoutError):
         return "no answer in time"
     if isinstance(error, aiohttp.ServerDisconnectedError):
         return "it closed the connection without an answer"
+    if isinstance(error, aiohttp.ClientPayloadError):
+        return "its answer was cut off"
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(cause, ConnectionRefusedError):
-        return "it refuses connections"
+        return "it refuses connections; check that it runs, and its address"
     if isinstance(cause, OSError) and cause.strerror:
         return cause.strerror
     return one_line(str(cause)) or type(cause).__name__

@@ -1,23 +1,24 @@
 """The simulated gateway of ``python -m simulator``; its API is described in docs/simulator.md."""
 
 from collections.abc import Mapping
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, ClassVar
 from uuid import UUID
-
-from pydantic import ValidationError, field_validator
 
 from messaging.errors import InvalidInput
 from messaging.gateways.base import (
     Accepted,
+    Capabilities,
+    DeviceUnfit,
     GatewayError,
+    Images,
     NotAccepted,
     OutgoingMessage,
     Recovery,
     Refused,
 )
-from messaging.gateways.http import Answer, HttpClient, one_line
-from messaging.models import Value
+from messaging.gateways.http import Answer, one_line
+from messaging.gateways.http_gateway import HttpGateway
+from messaging.gateways.options import Address, Options, read_options
 
 __all__ = ["SimulatedGateway"]
 
@@ -28,54 +29,28 @@ NOT_THE_GATEWAY = ("unknown_path", "wrong_method")
 """Its error codes for what is no endpoint of its: not about the message, but about our address for it."""
 
 
-class Options(Value):
+class SimulatedOptions(Options):
     """A device's options. ``url``: where the gateway listens, e.g. ``http://127.0.0.1:8055``."""
 
-    url: str | None = None
-
-    @field_validator("url")
-    @classmethod
-    def _http(cls, url: str | None) -> str | None:
-        if url is None:
-            return None
-        parts = urlsplit(url)
-        try:
-            usable = (
-                parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port)
-            )
-        except ValueError:
-            usable = False
-        if not usable or parts.query or parts.fragment or any(character.isspace() for character in url):
-            raise ValueError(f"{url!r} is not an address like http://127.0.0.1:8055")
-        return url.rstrip("/")
+    url: Address | None = None
 
 
-class SimulatedGateway:
+class SimulatedGateway(HttpGateway):
     """The client of a simulated gateway. To be made inside a running event loop; safe for many tasks at once."""
+
+    capabilities: ClassVar[Capabilities] = Capabilities(idempotency=True, look_up=True, images=Images.UNSEEN)
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Raises InvalidInput where the options have no usable ``url``."""
         url = self.check(options).url
         if url is None:
             raise InvalidInput("the simulated gateway has no address: give the device the option 'url'")
-        self._client = HttpClient("the simulated gateway", url)
+        super().__init__("the simulated gateway", url)
 
     @staticmethod
-    def check(options: Mapping[str, Any]) -> Options:
+    def check(options: Mapping[str, Any]) -> SimulatedOptions:
         """The options, understood. Raises InvalidInput."""
-        try:
-            return Options.model_validate(dict(options))
-        except ValidationError as invalid:
-            problem = invalid.errors(include_url=False)[0]
-            where = ".".join(str(part) for part in problem["loc"])
-            what = problem["msg"].removeprefix("Value error, ")
-            if problem["type"] == "extra_forbidden":
-                what = "unknown option; the simulated gateway knows 'url'"
-            raise InvalidInput(f"gateway option {where}: {what}") from None
-
-    async def close(self) -> None:
-        """Closes the connections."""
-        await self._client.close()
+        return read_options("simulated", SimulatedOptions, options)
 
     async def send(self, message: OutgoingMessage, *, timeout: float) -> Accepted:
         """See :class:`messaging.gateways.base.Gateway`."""
@@ -128,6 +103,8 @@ class SimulatedGateway:
             return NotAccepted(said, retry_after=answer.retry_after)
         if answer.status >= 500:
             return self._client.maybe(f"it answered {_words(answer)}")
+        if answer.status in (401, 403):
+            return DeviceUnfit(said)
         code = _code(answer.content)
         if 400 <= answer.status < 500 and code is not None and code not in NOT_THE_GATEWAY:
             return Refused(f"{self._client.name} refused the message: {_words(answer)}")

@@ -1,0 +1,53 @@
+"""The activity that sends a message which has its row in the ledger: a campaign's, or one that is sent again."""
+
+from uuid import UUID
+
+from temporalio import activity
+
+from activities.sending import Clock, Sending, database_clock, new_attempt
+from messaging.database import Pool
+from messaging.dispatch import Dispatcher
+from messaging.gateways import Gateways
+from messaging.ledger import Claim, Ledger, SettledAlready
+from messaging.models import Deferred, Held, LeadOutcome, LeadRef, MessageRef, Settled
+
+__all__ = ["MessageActivities"]
+
+
+class MessageActivities:
+    """One instance for a worker; its tasks share the pool and the gateways' connections."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        gateways: Gateways,
+        sending: Sending,
+        clock: Clock = database_clock,
+    ) -> None:
+        self._ledger = Ledger(pool)
+        self._dispatcher = Dispatcher(self._ledger, gateways)
+        self._sending = sending
+        self._clock = clock
+
+    @activity.defn
+    async def send_lead(self, ref: LeadRef) -> LeadOutcome:
+        """Sends a campaign's message, or says when or why not. Safe to repeat, whatever happened to the last attempt."""
+        return await self._sending.send(ref.device_id, lambda: self._send_once(ref.message_id))
+
+    @activity.defn
+    async def send_again(self, ref: MessageRef) -> LeadOutcome:
+        """The same for a message that an operator had sent again."""
+        return await self._sending.send(ref.device_id, lambda: self._send_once(ref.message_id))
+
+    async def _send_once(self, message_id: UUID) -> Settled | Deferred | Held:
+        attempt = new_attempt(message_id)
+        answer = await self._ledger.claim_stored(message_id, attempt.token, now=await self._clock())
+        match answer:
+            case SettledAlready():
+                return Settled(message_id=message_id, status=answer.status, reason=answer.reason)
+            case Claim():
+                return await self._dispatcher.carry_out(attempt, answer, lambda _: None)
+            case Deferred() | Held():
+                return answer
+            case _:
+                raise AssertionError(f"a stored message's claim does not answer {answer}")

@@ -1,0 +1,193 @@
+"""Meta's WhatsApp Cloud API. Field names are those of Meta's OpenAPI description (Business Messaging API, v23.0)."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar
+
+from pydantic import AfterValidator
+
+from messaging.gateways.base import (
+    Accepted,
+    Capabilities,
+    DeviceUnfit,
+    GatewayError,
+    Images,
+    OutgoingMessage,
+    Receipt,
+    RenderedTemplate,
+    Unauthentic,
+)
+from messaging.gateways.cloud_api_errors import as_error, told_by
+from messaging.gateways.cloud_api_webhooks import answer_to_challenge, receipts_of
+from messaging.gateways.http import Answer
+from messaging.gateways.http_gateway import HttpGateway
+from messaging.gateways.options import Address, Options, read_options, secret
+
+__all__ = ["CloudApiGateway", "CloudApiOptions"]
+
+LINK = re.compile(r"https?://\S", re.IGNORECASE)
+"""Meta shows a preview only of links that begin so."""
+
+
+def _phone_number_id(text: str) -> str:
+    if not re.fullmatch(r"[0-9]+", text):
+        raise ValueError(
+            f"{text!r} is not a phone number ID: digits, from WhatsApp Manager, not the number itself"
+        )
+    return text
+
+
+def _version(text: str) -> str:
+    if not re.fullmatch(r"v[0-9]+\.[0-9]+", text):
+        raise ValueError(f"{text!r} is not a version of the Graph API like v23.0")
+    return text
+
+
+class CloudApiOptions(Options):
+    """A device's options. ``app_secret`` and ``verify_token`` are for webhooks only."""
+
+    needs: ClassVar[tuple[str, ...]] = ("token",)
+
+    phone_number_id: Annotated[str, AfterValidator(_phone_number_id)]
+    token_env: str | None = None
+    token_file: str | None = None
+    url: Address = "https://graph.facebook.com"
+    version: Annotated[str, AfterValidator(_version)] = "v23.0"
+    app_secret_env: str | None = None
+    app_secret_file: str | None = None
+    verify_token_env: str | None = None
+    verify_token_file: str | None = None
+
+
+class CloudApiGateway(HttpGateway):
+    """The client of one number at the Cloud API. To be made inside a running event loop; safe for many tasks at once.
+
+    The API takes no idempotency key and cannot be asked for a message. Our ID travels with each one and comes back in
+    its receipts, which tell what became of one in doubt.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        receipts=True,
+        templates=True,
+        window=True,
+        images=Images.LINK,
+        link_preview=True,
+        text_limit=4096,
+        caption_limit=1024,
+    )
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        """Raises InvalidInput where the options cannot be used."""
+        self._options = self.check(options)
+        super().__init__("the WhatsApp Cloud API", self._options.url)
+
+    @staticmethod
+    def check(options: Mapping[str, Any]) -> CloudApiOptions:
+        """The options, understood. Raises InvalidInput."""
+        return read_options("cloud-api", CloudApiOptions, options)
+
+    async def send(self, message: OutgoingMessage, *, timeout: float) -> Accepted:
+        """See :class:`messaging.gateways.base.Gateway`.
+
+        Accepted is also what Meta holds back at first, to see how a new template is received: sent again, it might
+        come twice. If Meta drops it in the end, a receipt tells.
+        """
+        token = self._token()
+        path = f"/{self._options.version}/{self._options.phone_number_id}/messages"
+        headers = {"Authorization": f"Bearer {token}"}
+        answer = await self._client.request(
+            "POST", path, timeout=timeout, json=_body(message), headers=headers
+        )
+        identifier = _message_id(answer.content) if answer.status == 200 else None
+        if identifier is None:
+            raise self._rejection(answer, token)
+        return Accepted(gateway_message_id=identifier)
+
+    def challenge(self, query: Mapping[str, str]) -> str:
+        """See :class:`messaging.gateways.base.Gateway`."""
+        return answer_to_challenge(query, self._webhook_secret("verify_token"))
+
+    def receipts(self, headers: Mapping[str, str], body: bytes) -> tuple[Receipt, ...]:
+        """See :class:`messaging.gateways.base.Gateway`."""
+        return receipts_of(headers, body, self._webhook_secret("app_secret"))
+
+    def _token(self) -> str:
+        token = secret(self._options, "token") or ""
+        if not re.fullmatch(r"[!-~]+", token):
+            # aiohttp would refuse such a header with an error that is none of ours.
+            raise DeviceUnfit(
+                "the device's token is not one word of plain letters; check where it is read from"
+            )
+        return token
+
+    def _webhook_secret(self, name: str) -> str:
+        try:
+            value = secret(self._options, name)
+        except DeviceUnfit as missing:
+            raise Unauthentic(str(missing)) from None
+        if value is None:
+            raise Unauthentic(
+                f"webhooks of {self._client.name} cannot be checked: give the device the option"
+                f" {name}_env=VARIABLE or {name}_file=PATH"
+            )
+        return value
+
+    def _rejection(self, answer: Answer, token: str) -> GatewayError:
+        """What an answer other than a yes means."""
+        content = answer.content if isinstance(answer.content, Mapping) else {}
+        told = told_by(content.get("error"), hide=token)
+        if told is not None and told.rule is not None:
+            return as_error(str(told), told.rule, self._client, answer.retry_after)
+        words = str(told) if told is not None else ""
+        if answer.status == 503:
+            # Where Meta's own code is missing, a proxy may have answered for a server that had the message already.
+            return self._client.maybe(f"it answered 503 {words}".rstrip())
+        if 200 <= answer.status < 300:
+            return self._client.maybe(f"it answered {answer.status} with no message ID {words}".rstrip())
+        return self.by_status(answer, words)
+
+
+def _body(message: OutgoingMessage) -> dict[str, Any]:
+    """The request's JSON. The plus sign stays: without it Meta takes the number for one of the sender's country."""
+    return {
+        "messaging_product": "whatsapp",
+        "recipient_type": "individual",
+        "to": message.phone,
+        "biz_opaque_callback_data": str(message.message_id),
+        **_content(message),
+    }
+
+
+def _content(message: OutgoingMessage) -> dict[str, Any]:
+    if message.template is not None:
+        return {"type": "template", "template": _template(message.template, message.image_url)}
+    if message.image_url is not None:
+        caption = {"caption": message.text} if message.text else {}
+        return {"type": "image", "image": {"link": message.image_url, **caption}}
+    preview = LINK.search(message.text) is not None
+    return {"type": "text", "text": {"body": message.text, "preview_url": preview}}
+
+
+def _template(template: RenderedTemplate, image_url: str | None) -> dict[str, Any]:
+    components: list[dict[str, Any]] = []
+    if image_url is not None:
+        components.append(_component("header", [{"type": "image", "image": {"link": image_url}}]))
+    if template.parameters:
+        components.append(
+            _component("body", [{"type": "text", "text": text} for text in template.parameters])
+        )
+    # The description calls the policy required, and this is the only one that there is.
+    language = {"policy": "deterministic", "code": template.language}
+    body: dict[str, Any] = {"name": template.name, "language": language}
+    return {**body, "components": components} if components else body
+
+
+def _component(kind: str, parameters: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"type": kind, "parameters": parameters}
+
+
+def _message_id(content: Any) -> str | None:
+    messages = content.get("messages") if isinstance(content, Mapping) else None
+    first = messages[0] if isinstance(messages, list) and messages else None
+    identifier = first.get("id") if isinstance(first, Mapping) else None
+    return identifier if isinstance(identifier, str) and identifier else None

@@ -1,0 +1,199 @@
+"""What the WhatsApp Cloud API's error codes mean for a message, and what an operator can do.
+
+Decided by the code, whatever the HTTP status, as Meta advises. Sources: Meta's pages "Error codes" of the WhatsApp
+Business Platform (May 2026) and "Handling errors" of the Graph API.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+from urllib.parse import quote
+
+from messaging.gateways.base import DeviceUnfit, GatewayError, NotAccepted, Refused, WrongContent
+from messaging.gateways.http import HttpClient, one_line
+
+__all__ = ["Rule", "Told", "Verdict", "as_error", "told_by"]
+
+SLOW_DOWN = 60.0
+"""Seconds. These limits count the calls of a whole hour."""
+THROUGHPUT = 5.0
+"""Seconds. This limit counts the messages of one second."""
+PAIR = 6.0
+"""Seconds, at least: one message to a person every six seconds from one number."""
+FLOW = 600.0
+"""Seconds. A throttled flow takes ten messages an hour."""
+
+
+class Verdict(Enum):
+    """What an error says of the message."""
+
+    LATER = "not now: Meta is at fault"
+    UNKNOWN = "perhaps: Meta does not say"
+    DEVICE_WAITS = "not now: the device sends too fast"
+    MESSAGE_WAITS = "not now: too fast for this recipient"
+    UNFIT = "nothing from this device"
+    REFUSED = "not to this recipient"
+    WRONG = "to nobody, as the step is"
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a code means. ``wait``: seconds, where Meta does not say how long.
+
+    ``way_out``: for the operator, and true of an answer as of a webhook, after which nothing is tried again.
+    """
+
+    verdict: Verdict
+    way_out: str
+    wait: float | None = None
+
+
+@dataclass(frozen=True)
+class Told:
+    """One error of an answer or a webhook. ``rule`` is None where the code is not known here."""
+
+    words: str
+    rule: Rule | None
+
+    def __str__(self) -> str:
+        """One line: Meta's words, the code, the way out."""
+        return f"{self.words}; {self.rule.way_out}" if self.rule else self.words
+
+
+_TOKEN = "put a new access token where the device's token_env or token_file points"  # noqa: S105
+_PERMISSION = "give the token's app the permission whatsapp_business_messaging for this number"
+_RESTRICTED = "Meta has restricted the account: see Business Support Home"
+_NUMBER = "check the device's option phone_number_id, and that its token may use that number"
+_REGISTER = "register the number for the Cloud API (POST /{phone_number_id}/register)"
+_PARAMETERS = "check the step's text, image and template"
+_TEMPLATE = "compare the step with its template in WhatsApp Manager: name, language, parameters, header"
+_PAUSED = "edit the template in WhatsApp Manager, or give the step another"
+_IMAGE = "check the step's image: Meta could not fetch or take it"
+_HOLD = "if it comes often, make the device send slower"
+
+
+def _table(*rows: tuple[Iterable[int], Rule]) -> Mapping[int, Rule]:
+    return {code: rule for codes, rule in rows for code in codes}
+
+
+_RULES = _table(
+    ((2, 131016, 133004), Rule(Verdict.LATER, "Meta is down or overloaded for a while")),
+    ((131057,), Rule(Verdict.LATER, "Meta has the account in maintenance for a while")),
+    ((1, 131000), Rule(Verdict.UNKNOWN, "Meta does not say more")),
+    ((4, 17, 341, 80007), Rule(Verdict.DEVICE_WAITS, _HOLD, SLOW_DOWN)),
+    ((130429,), Rule(Verdict.DEVICE_WAITS, _HOLD, THROUGHPUT)),
+    ((131056,), Rule(Verdict.MESSAGE_WAITS, "one number may write to one person every six seconds", PAIR)),
+    ((132069,), Rule(Verdict.MESSAGE_WAITS, "Meta throttles the template's flow: mend its endpoint", FLOW)),
+    # The device.
+    ((0, 102, 190), Rule(Verdict.UNFIT, _TOKEN)),
+    ((3, 10, *range(200, 300), 131005), Rule(Verdict.UNFIT, _PERMISSION)),
+    ((33, 803), Rule(Verdict.UNFIT, _NUMBER)),
+    ((368, 131031), Rule(Verdict.UNFIT, _RESTRICTED)),
+    (
+        (131048,),
+        Rule(Verdict.UNFIT, "too many have blocked or reported it: see its quality in WhatsApp Manager"),
+    ),
+    ((131037,), Rule(Verdict.UNFIT, "have the number's display name approved in WhatsApp Manager")),
+    ((131042,), Rule(Verdict.UNFIT, "mend the account's payment method in WhatsApp Manager")),
+    ((131045, 133006, 133010), Rule(Verdict.UNFIT, _REGISTER)),
+    # The recipient.
+    (
+        (131026,),
+        Rule(Verdict.REFUSED, "they are not on WhatsApp, use an old app, or have not agreed to its terms"),
+    ),
+    ((131021,), Rule(Verdict.REFUSED, "it is the device's own number")),
+    (
+        (131030,),
+        Rule(Verdict.REFUSED, "a test number sends only to its own list: add them, or use a real number"),
+    ),
+    ((131047,), Rule(Verdict.REFUSED, "more than 24 hours after their last message it needs a template")),
+    (
+        (131049,),
+        Rule(Verdict.REFUSED, "Meta limits the marketing messages of each person: do not repeat it soon"),
+    ),
+    ((130472,), Rule(Verdict.REFUSED, "Meta keeps marketing messages from them, as an experiment")),
+    ((131050,), Rule(Verdict.REFUSED, "they have stopped this business's marketing messages")),
+    ((130497,), Rule(Verdict.REFUSED, "Meta does not let this account write to that country")),
+    # The step. All of 132000 is about templates; a later row goes before an earlier one.
+    ((100, 131008, 131009, 131051, 135000), Rule(Verdict.WRONG, _PARAMETERS)),
+    ((131052, 131053), Rule(Verdict.WRONG, _IMAGE)),
+    ((131058, *range(132000, 132019), 132068), Rule(Verdict.WRONG, _TEMPLATE)),
+    ((132015, 132016), Rule(Verdict.WRONG, _PAUSED)),
+)
+
+_NO_SUCH_OBJECT = (100, 33)
+"""Code and subcode of a phone number ID that does not exist, or that the token may not see."""
+
+_OF_PARAMETERS = (100, 131009)
+_RECIPIENT = re.compile(
+    r"""(?ix) [`'"\[(] to [`'"\])]                                 # Invalid value for "to"
+      | \b param(?:eter)? \s to \s (?:is|must|has) \b              # The parameter to is required
+      | \b recipient (?:'s)? \s (?:phone|number|wa_?id|whatsapp|address) \b
+    """
+)
+_WRONG_RECIPIENT = Rule(Verdict.REFUSED, "check the recipient's number")
+
+
+def told_by(error: Any, *, hide: str = "") -> Told | None:
+    """An error object of an answer or a webhook, understood; None where it is none.
+
+    ``hide``: a credential that Meta's words may repeat.
+    """
+    if not isinstance(error, Mapping):
+        return None
+    code = _number(error.get("code"))
+    data = error.get("error_data")
+    details = data.get("details") if isinstance(data, Mapping) else None
+    texts = [_said(text, code, hide) for text in (details, error.get("message"), error.get("title"))]
+    words = next(filter(None, texts), "")
+    if code is None:
+        return Told(words, None) if words else None
+    return Told(
+        f"{words} ({code})" if words else f"({code})",
+        _rule(code, _number(error.get("error_subcode")), " ".join(texts)),
+    )
+
+
+def as_error(told: str, rule: Rule, client: HttpClient, retry_after: float | None) -> GatewayError:
+    """The error that the rule calls for. ``retry_after``: seconds that the gateway asked for, if it did."""
+    if rule.verdict is Verdict.UNKNOWN:
+        return client.maybe(told)
+    said = f"{client.name} refuses: {told}"
+    wait = rule.wait if retry_after is None else retry_after
+    match rule.verdict:
+        case Verdict.LATER | Verdict.DEVICE_WAITS:
+            return NotAccepted(said, retry_after=wait)
+        case Verdict.MESSAGE_WAITS:
+            return NotAccepted(said, retry_after=max(wait or 0.0, PAIR), concerns="message")
+        case Verdict.UNFIT:
+            return DeviceUnfit(said)
+        case Verdict.WRONG:
+            return WrongContent(said)
+        case Verdict.REFUSED:
+            return Refused(said)
+
+
+def _rule(code: int, subcode: int | None, texts: str) -> Rule | None:
+    if (code, subcode) == _NO_SUCH_OBJECT:
+        return Rule(Verdict.UNFIT, _NUMBER)
+    if code in _OF_PARAMETERS and _RECIPIENT.search(texts):
+        return _WRONG_RECIPIENT
+    return _RULES.get(code)
+
+
+def _number(value: Any) -> int | None:
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value):
+        return int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _said(text: Any, code: int | None, hide: str) -> str:
+    """Meta's words without a credential, and without the code, which they often begin with."""
+    if not isinstance(text, str):
+        return ""
+    # Before the words are cut, which might leave half of it.
+    for credential in {hide, quote(hide, safe="")} - {""}:
+        text = text.replace(credential, "***")
+    return one_line(text.strip().removeprefix(f"(#{code})")).rstrip(".")

@@ -1,0 +1,83 @@
+"""What most gateways begin with: one HTTP client, no idempotency key, nothing to ask, no webhooks.
+
+A gateway overrides what it does better, and turns its own error bodies into errors first; ``by_status`` is for what is
+left, where nothing but the HTTP status speaks.
+"""
+
+from collections.abc import Mapping
+from typing import ClassVar
+from uuid import UUID
+
+from messaging.gateways.base import (
+    Accepted,
+    Capabilities,
+    DeviceUnfit,
+    GatewayError,
+    NotAccepted,
+    Receipt,
+    Recovery,
+    Refused,
+    Unauthentic,
+)
+from messaging.gateways.http import Answer, HttpClient
+
+__all__ = ["HttpGateway"]
+
+UNFIT = frozenset({401, 403, 407})
+ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
+"""What answers there is not the gateway's endpoint."""
+LATER = frozenset({408, 409, 421, 423, 425})
+"""RFC 9110: not processed, or in conflict with what goes on at present."""
+BUSY = frozenset({429, 503})
+"""Too much is asked of it, by this device or by all."""
+BUSY_FOR = 10.0
+"""Seconds that a device waits for a busy gateway that does not say how long."""
+
+
+class HttpGateway:
+    """Base of the gateways that are spoken to by HTTP. To be made inside a running event loop."""
+
+    capabilities: ClassVar[Capabilities] = Capabilities()
+
+    def __init__(self, what: str, url: str) -> None:
+        """``what`` names the gateway in errors; ``url`` is its address, without a slash at the end."""
+        self._client = HttpClient(what, url)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._client.close()
+
+    async def recovery(self, device_id: str) -> Recovery:
+        """There is no way to find out, unless the gateway has one."""
+        del device_id
+        return Recovery.NONE
+
+    async def look_up(self, device_id: str, message_id: UUID) -> Accepted | None:
+        """Nothing can be asked, unless the gateway has it."""
+        raise NotAccepted(f"{self._client.name} cannot be asked what became of {message_id} of {device_id}")
+
+    def challenge(self, query: Mapping[str, str]) -> str:
+        """No webhooks, unless the gateway has them."""
+        raise Unauthentic(f"{self._client.name} asks no questions of this kind: {sorted(query)}")
+
+    def receipts(self, headers: Mapping[str, str], body: bytes) -> tuple[Receipt, ...]:
+        """No webhooks, unless the gateway has them."""
+        del headers, body
+        raise Unauthentic(f"{self._client.name} sends no webhooks that Drumbeat knows")
+
+    def by_status(self, answer: Answer, words: str = "") -> GatewayError:
+        """What an answer other than a yes says, where its body says no more than ``words``."""
+        status = answer.status
+        said = f"{self._client.name} answered {status}" + (f" {words}" if words else "")
+        if status in UNFIT:
+            return DeviceUnfit(f"{said}; check the device's credentials and that it is logged in")
+        if status in ELSEWHERE:
+            return DeviceUnfit(f"{said}; check the device's option url")
+        if status in BUSY:
+            wait = BUSY_FOR if answer.retry_after is None else answer.retry_after
+            return NotAccepted(said, retry_after=wait)
+        if status in LATER:
+            return NotAccepted(said, retry_after=answer.retry_after, concerns="message")
+        if 400 <= status < 500:
+            return Refused(f"{said}: it refused the message")
+        return self._client.maybe(f"it answered {status}" + (f" {words}" if words else ""))

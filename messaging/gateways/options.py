@@ -1,0 +1,112 @@
+"""A device's options: what they share from gateway to gateway, and how credentials are kept out of everything.
+
+A credential is never an option itself: options are stored in the database and may be shown. The option names the
+environment variable or the file that has it, and it is read anew for each request, so that a new token is used at once.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+
+from messaging.errors import InvalidInput
+from messaging.gateways.base import DeviceUnfit
+
+__all__ = ["Address", "Options", "read_options", "secret"]
+
+ENVIRONMENT, FILE = "_env", "_file"
+
+
+def _address(url: str) -> str:
+    parts = urlsplit(url)
+    try:
+        usable = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port)
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment or any(character.isspace() for character in url):
+        raise ValueError(f"{url!r} is not an address like http://127.0.0.1:8055")
+    if parts.username or parts.password:
+        raise ValueError("an address holds no credentials: give them as options of their own")
+    return url.rstrip("/")
+
+
+Address = Annotated[str, AfterValidator(_address)]
+"""Where a gateway listens, without a slash at the end."""
+
+
+class Options(BaseModel):
+    """A gateway's options of one device. A field ``token_env`` and one ``token_file`` together are a credential."""
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    """Credentials without which nothing can be sent."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+Chosen = TypeVar("Chosen", bound=Options)
+
+
+def read_options(gateway: str, model: type[Chosen], options: Mapping[str, Any]) -> Chosen:
+    """The options, understood. Raises InvalidInput with one line that says what is wrong and never shows a value
+    that may be a credential."""
+    for name in sorted(options):
+        if name not in model.model_fields and f"{name}{ENVIRONMENT}" in model.model_fields:
+            raise InvalidInput(
+                f"gateway option {name}: credentials are not stored; name where the worker finds it, by"
+                f" {name}{ENVIRONMENT}=VARIABLE or {name}{FILE}=PATH"
+            )
+    try:
+        understood = model.model_validate(dict(options))
+    except ValidationError as invalid:
+        problem = invalid.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in problem["loc"])
+        what = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            what = f"unknown option; the gateway {gateway} knows {', '.join(model.model_fields)}"
+        if problem["type"] == "missing":
+            what = "is missing"
+        raise InvalidInput(f"gateway option {where}: {what}") from None
+    for name in _credentials(model):
+        given = [suffix for suffix in (ENVIRONMENT, FILE) if getattr(understood, f"{name}{suffix}")]
+        if len(given) == 2:
+            raise InvalidInput(
+                f"gateway option {name}{ENVIRONMENT}: stands beside {name}{FILE}, give one of the two"
+            )
+        if not given and name in model.needs:
+            raise InvalidInput(
+                f"gateway option {name}{ENVIRONMENT}: is missing; name where the worker finds the {name}, by"
+                f" {name}{ENVIRONMENT}=VARIABLE or {name}{FILE}=PATH"
+            )
+    return understood
+
+
+def secret(options: Options, name: str) -> str | None:
+    """The credential of that name as environment or file have it now; None where the options name none.
+
+    Raises DeviceUnfit where it is not there.
+    """
+    variable, path = getattr(options, f"{name}{ENVIRONMENT}"), getattr(options, f"{name}{FILE}")
+    if variable:
+        value = os.environ.get(variable, "").strip()
+        if not value:
+            raise DeviceUnfit(
+                f"the worker's environment has no {variable}, which is to hold the device's {name}"
+            )
+        return value
+    if path:
+        try:
+            value = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise DeviceUnfit(f"the file {path} with the device's {name} cannot be read: {why}") from None
+        if not value:
+            raise DeviceUnfit(f"the file {path} is empty, and is to hold the device's {name}")
+        return value
+    return None
+
+
+def _credentials(model: type[Options]) -> list[str]:
+    return [name.removesuffix(ENVIRONMENT) for name in model.model_fields if name.endswith(ENVIRONMENT)]

@@ -1,0 +1,125 @@
+"""What becomes of unconfirmed messages: an operator says that one arrived, or has it sent again."""
+
+from typing import Any, Literal
+from uuid import UUID
+
+from messaging.database import Connection, Record
+from messaging.errors import Conflict, NotFound
+from messaging.models import MessageRef, Value
+
+__all__ = ["Doubtful", "Resolution", "find_unconfirmed", "resolve_as_sent", "send_again"]
+
+
+class Resolution(Value):
+    """What was done about a message. ``campaign`` or ``again``: whose workflow has to bring it on its way."""
+
+    message_id: UUID
+    phone: str
+    what: str
+    result: Literal["sent", "sending again", "still unconfirmed"]
+    campaign: str | None = None
+    again: MessageRef | None = None
+
+
+class Doubtful(Value):
+    """An unconfirmed message, and the device whose gateway may know of it."""
+
+    phone: str
+    what: str
+    device_id: str
+    gateway: str
+    options: dict[str, Any]
+
+
+_MESSAGE = """
+    select m.*, s.name as sequence, t.key as step, k.name as campaign, k.status as campaign_status,
+           d.gateway, d.gateway_options
+      from broadcast_messages m join devices d on d.id = m.device_id
+      left join sequence_steps t on t.id = m.sequence_stepid left join sequences s on s.id = t.sequence_id
+      left join campaigns k on k.id = m.campaign_id
+     where m.id = $1 for no key update of m
+"""
+
+
+async def find_unconfirmed(connection: Connection, message_id: UUID) -> Doubtful:
+    """The message. Raises NotFound, and Conflict for one that is not in doubt."""
+    row = await _unconfirmed(connection, message_id)
+    return Doubtful(
+        phone=row["recipient_phone"],
+        what=_what(row),
+        device_id=row["device_id"],
+        gateway=row["gateway"],
+        options=row["gateway_options"],
+    )
+
+
+async def _unconfirmed(connection: Connection, message_id: UUID, *also: str) -> Record:
+    """The message's row, locked until the transaction ends; ``also``: other states that it may be in."""
+    row = await connection.fetchrow(_MESSAGE, message_id)
+    if row is None:
+        raise NotFound(f"there is no message {message_id}: 'messages' lists those that are unconfirmed")
+    if row["status"] in also:
+        return row
+    waits = row["resends"] > 0 and row["status"] in ("pending", "queued", "processing")
+    if row["status"] != "unconfirmed" and not waits:
+        raise Conflict(f"message {message_id} is {row['status']}, and only an unconfirmed one is resolved")
+    return row
+
+
+async def resolve_as_sent(
+    connection: Connection, message_id: UUID, gateway_message_id: str | None = None
+) -> Resolution:
+    """Notes that the message did arrive. Raises NotFound and Conflict."""
+    async with connection.transaction():
+        row = await _unconfirmed(connection, message_id, "sent")
+        await connection.execute(
+            "update broadcast_messages set status = 'sent', sent_at = coalesce(claimed_at, updated_at), reason = null,"
+            " slot_at = null, gateway_message_id = coalesce($2, gateway_message_id), updated_at = clock_timestamp()"
+            " where id = $1 and status <> 'sent'",
+            message_id,
+            gateway_message_id,
+        )
+    return Resolution(message_id=message_id, phone=row["recipient_phone"], what=_what(row), result="sent")
+
+
+async def send_again(connection: Connection, message_id: UUID) -> Resolution:
+    """Makes the message due again: somebody found out that it did not arrive. Raises NotFound and Conflict.
+
+    Asking twice is harmless, until it was sent.
+    """
+    async with connection.transaction():
+        row = await _unconfirmed(connection, message_id)
+        if row["campaign_status"] == "cancelled":
+            raise Conflict(f"campaign {row['campaign']!r} was cancelled: nothing of it is sent any more")
+        if row["status"] == "unconfirmed":
+            await connection.execute(
+                "update broadcast_messages set status = 'pending', attempts = 0, resends = resends + 1, parts_sent = 0,"
+                " slot_at = null, reason = null, updated_at = clock_timestamp() where id = $1",
+                message_id,
+            )
+            await connection.execute(
+                "update campaigns set status = 'running', ended_at = null, updated_at = clock_timestamp()"
+                " where id = $1 and status = 'finished'",
+                row["campaign_id"],
+            )
+    again = None
+    if row["campaign"] is None:
+        again = MessageRef(
+            message_id=message_id,
+            phone=row["recipient_phone"],
+            what=_what(row),
+            sequence=row["sequence"],
+            device_id=row["device_id"],
+        )
+    return Resolution(
+        message_id=message_id,
+        phone=row["recipient_phone"],
+        what=_what(row),
+        result="sending again",
+        campaign=row["campaign"],
+        again=again,
+    )
+
+
+def _what(row: Record) -> str:
+    return f"campaign {row['campaign']}" if row["campaign"] else f"{row['sequence']} / {row['step']}"

@@ -1,0 +1,81 @@
+"""Unconfirmed messages, as operators handle them: look, ask the gateway, note that one arrived, send one again."""
+
+from typing import Literal
+from uuid import UUID
+
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+
+from messaging import resolutions
+from messaging.errors import Conflict, Unavailable
+from messaging.gateways import Gateways
+from messaging.gateways.base import NotAccepted, Recovery
+from messaging.models import MessageRef
+from messaging.resolutions import Resolution
+from naming.messages import resend_attributes, resend_workflow_id
+from operations import campaigns
+from operations.connection import Connection
+from workflows.resend import ResendWorkflow
+
+__all__ = ["Way", "resolve"]
+
+Way = Literal["look-up", "sent", "resend"]
+
+
+async def resolve(connection: Connection, message_id: UUID, way: Way) -> Resolution:
+    """Resolves one unconfirmed message.
+
+    ``sent``: somebody knows that it arrived. ``resend``: somebody knows that it did not, and it goes out again under
+    the same guarantees. ``look-up``: the gateway is asked. Raises NotFound; Conflict where the message is not in doubt,
+    or the gateway cannot be asked; Unavailable.
+    """
+    pool = await connection.pool()
+    if way == "look-up":
+        return await _look_up(connection, message_id)
+    async with pool.acquire() as database:
+        if way == "sent":
+            return await resolutions.resolve_as_sent(database, message_id)
+        done = await resolutions.send_again(database, message_id)
+    if done.campaign is not None:
+        await campaigns.follow(connection, done.campaign)
+    if done.again is not None:
+        await _start(connection, done.again)
+    return done
+
+
+async def _look_up(connection: Connection, message_id: UUID) -> Resolution:
+    pool = await connection.pool()
+    async with pool.acquire() as database:
+        doubtful = await resolutions.find_unconfirmed(database, message_id)
+    gateways = Gateways(connection.addresses.simulator_url)
+    try:
+        gateway = await gateways.of(doubtful.gateway, doubtful.options)
+        if await gateway.recovery(doubtful.device_id) is Recovery.NONE or not gateway.capabilities.look_up:
+            raise Conflict(
+                f"the gateway {doubtful.gateway} cannot be asked about message {message_id}: find out at the recipient's,"
+                " then say --sent or --resend"
+            )
+        accepted = await gateway.look_up(doubtful.device_id, message_id)
+    except NotAccepted as error:
+        raise Unavailable(str(error)) from error
+    finally:
+        await gateways.close()
+    async with pool.acquire() as database:
+        if accepted is not None:
+            return await resolutions.resolve_as_sent(database, message_id, accepted.gateway_message_id)
+    return Resolution(
+        message_id=message_id, phone=doubtful.phone, what=doubtful.what, result="still unconfirmed"
+    )
+
+
+async def _start(connection: Connection, ref: MessageRef) -> None:
+    await connection.temporal.start_workflow(
+        ResendWorkflow.run,
+        ref,
+        id=resend_workflow_id(ref.message_id),
+        task_queue=connection.settings.task_queue,
+        # The ledger's row tells whether anything is to be done; a second run finds out, and ends.
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        search_attributes=resend_attributes(ref),
+        static_summary=f"{ref.what} · {ref.phone}, again",
+    )

@@ -1,0 +1,210 @@
+"""What is the device's fault parks the device, and nobody's message is lost or moved; what is the contents' holds them."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any, ClassVar
+
+import pytest
+
+from messaging.devices import set_device_status
+from messaging.gateways import KINDS
+from messaging.gateways.base import Capabilities, Images
+from messaging.gateways.simulated import SimulatedGateway
+from messaging.ledger import FAULT_WAIT, FAULTS_IN_A_ROW
+from messaging.models import Deferred, Held, MessageStatus, Settled
+from messaging.reports import status_report
+from tests.contact import Contact, honour
+from tests.scenario import phone
+
+
+async def device(contact: Contact) -> dict[str, Any]:
+    row = await contact.scenario.pool.fetchrow("select * from devices where id = $1", contact.scenario.device)
+    assert row is not None
+    return dict(row)
+
+
+async def fail_until_parked(contact: Contact) -> Held:
+    for _ in range(FAULTS_IN_A_ROW):
+        outcome = await contact.send()
+        if isinstance(outcome, Held):
+            return outcome
+        assert isinstance(outcome, Deferred)
+        contact.now = outcome.until + timedelta(seconds=1)
+    raise AssertionError("it was not parked")
+
+
+async def test_a_device_that_fails_again_and_again_is_parked_and_goes_on_when_it_is_resumed(
+    contact: Contact,
+) -> None:
+    await contact.scenario.faults(
+        {"kind": "refuse", "status": 401, "code": "logged_out", "reason": "the session has ended"}
+    )
+    held = await fail_until_parked(contact)
+    assert "the session has ended" in held.reason
+    parked = await device(contact)
+    assert parked["status"] == "paused"
+    assert parked["status_reason"].startswith("parked after 3 failures in a row: ")
+    (line,) = (await status_report(contact.scenario.pool)).attention
+    assert "is paused: parked after 3 failures" in line
+    assert "the session has ended" in line
+    asked = len(await contact.scenario.requests())
+    assert asked == FAULTS_IN_A_ROW
+    assert isinstance(await contact.send(), Held)
+    assert len(await contact.scenario.requests()) == asked, "a parked device is left alone"
+    assert (await contact.message())["status"] == "queued", "the contact lost nothing"
+    await contact.scenario.faults()
+    async with contact.scenario.pool.acquire() as connection:
+        assert await set_device_status(connection, contact.scenario.device, "active")
+    outcome = await contact.send()
+    if isinstance(outcome, Deferred):
+        contact.now = outcome.until
+        outcome = await contact.send()
+    assert isinstance(outcome, Settled)
+    assert outcome.status is MessageStatus.SENT
+    assert len(await contact.scenario.accepted()) == 1
+
+
+async def test_the_whole_device_waits_longer_after_each_failure(contact: Contact) -> None:
+    await contact.scenario.faults({"kind": "refuse", "status": 403, "code": "blocked"})
+    waits = []
+    for _ in range(FAULTS_IN_A_ROW - 1):
+        outcome = await contact.send()
+        assert isinstance(outcome, Deferred)
+        waits.append((await device(contact))["blocked_until"] - contact.now)
+        contact.now = outcome.until + timedelta(seconds=1)
+    assert [round(wait / FAULT_WAIT) for wait in waits] == [1, 3]
+
+
+async def test_many_at_once_are_one_failure(contact: Contact) -> None:
+    await contact.scenario.faults(
+        {"kind": "latency", "seconds": 0.3}, {"kind": "refuse", "status": 401, "code": "logged_out"}
+    )
+    others = [Contact(contact.scenario, contact.gateways) for _ in range(7)]
+    for index, other in enumerate(others):
+        await other.enroll(phone(10 + index))
+    outcomes = await asyncio.gather(*(one.send() for one in (contact, *others)))
+    assert all(isinstance(outcome, Deferred) for outcome in outcomes)
+    assert len(await contact.scenario.requests()) == 8, "all of them were on their way"
+    assert ((await device(contact))["status"], (await device(contact))["faults"]) == ("active", 1)
+
+
+async def test_a_message_that_gets_through_ends_the_row(contact: Contact) -> None:
+    await contact.scenario.faults({"kind": "refuse", "status": 401, "code": "logged_out", "count": 2})
+    for _ in range(2):
+        outcome = await contact.send()
+        assert isinstance(outcome, Deferred)
+        contact.now = outcome.until + timedelta(seconds=1)
+    assert (await device(contact))["faults"] == 2
+    assert isinstance(await contact.send(), Settled)
+    assert (await device(contact))["faults"] == 0
+
+
+async def test_a_device_with_options_that_cannot_be_used_is_parked(contact: Contact) -> None:
+    await contact.scenario.pool.execute("update devices set gateway_options = '{}'")
+    held = await fail_until_parked(contact)
+    assert "give the device the option 'url'" in held.reason
+
+
+class NoImages(SimulatedGateway):
+    capabilities: ClassVar[Capabilities] = Capabilities(idempotency=True, images=Images.NONE)
+
+
+async def test_contents_that_nobody_can_get_hold_the_sequence_until_they_are_mended(
+    contact: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(KINDS, "simulated", NoImages)
+    await contact.scenario.pool.execute("update sequence_steps set image_url = 'https://example.com/a.jpg'")
+    held = await contact.send()
+    assert isinstance(held, Held)
+    assert held.reason.startswith("sequence welcome is paused: the gateway simulated sends no images")
+    assert isinstance(await contact.send(), Held)
+    assert await contact.scenario.requests() == []
+    (line,) = (await status_report(contact.scenario.pool)).attention
+    assert line == held.reason
+    await contact.scenario.pool.execute("update sequence_steps set image_url = null")
+    await contact.scenario.pool.execute("update sequences set status = 'active'")
+    assert isinstance(await contact.send(), Settled)
+
+
+class TwoParts(SimulatedGateway):
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        idempotency=True, look_up=True, images=Images.UNSEEN, caption_limit=0
+    )
+
+
+@pytest.fixture
+async def in_two_parts(contact: Contact, monkeypatch: pytest.MonkeyPatch) -> Contact:
+    monkeypatch.setitem(KINDS, "simulated", TwoParts)
+    await contact.scenario.pool.execute("update sequence_steps set image_url = 'https://example.com/a.jpg'")
+    return contact
+
+
+def parts(rows: list[dict[str, Any]]) -> list[tuple[str, str | None]]:
+    return [(row["text"], row["image_url"]) for row in rows]
+
+
+BOTH = [("", "https://example.com/a.jpg"), ("Hi Aisha", None)]
+
+
+async def test_an_image_without_caption_goes_before_its_text_as_one_message(in_two_parts: Contact) -> None:
+    outcome = await in_two_parts.send()
+    assert isinstance(outcome, Settled)
+    assert parts(await in_two_parts.scenario.accepted()) == BOTH
+    row = await in_two_parts.message()
+    assert (row["status"], row["content"], row["image_url"]) == ("sent", "Hi Aisha", BOTH[0][1])
+
+
+@pytest.mark.parametrize(("keys", "look_up"), [(True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("noted", [True, False])
+async def test_killed_between_two_parts(
+    in_two_parts: Contact, keys: bool, look_up: bool, noted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither part twice, and both where the gateway has a way to tell."""
+    contact = in_two_parts
+    await honour(contact, keys=keys, look_up=look_up)
+    sent = SimulatedGateway.send
+    died = asyncio.CancelledError()
+
+    async def dies(self: SimulatedGateway, message: Any, *, timeout: float) -> Any:
+        if noted and message.image_url is None:
+            raise died
+        accepted = await sent(self, message, timeout=timeout)
+        if not noted:
+            raise died
+        return accepted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SimulatedGateway, "send", dies)
+        with pytest.raises(asyncio.CancelledError):
+            await contact.send()
+    assert parts(await contact.scenario.accepted()) == BOTH[:1]
+    contact.now += timedelta(minutes=1)
+    outcome = await contact.send()
+    assert isinstance(outcome, Settled)
+    got = parts(await contact.scenario.accepted())
+    if keys or look_up:
+        assert (outcome.status, got) == (MessageStatus.SENT, BOTH)
+    else:
+        assert (outcome.status, got) == (MessageStatus.UNCONFIRMED, BOTH[:1])
+
+
+async def test_the_second_part_waits_for_a_gateway_that_is_busy(in_two_parts: Contact) -> None:
+    contact = in_two_parts
+    sends = 0
+    original = SimulatedGateway.send
+
+    async def counted(self: SimulatedGateway, message: Any, *, timeout: float) -> Any:
+        nonlocal sends
+        sends += 1
+        if sends == 2:
+            await contact.scenario.faults({"kind": "rate_limit", "retry_after": 7, "count": 1})
+        return await original(self, message, timeout=timeout)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(SimulatedGateway, "send", counted)
+        outcome = await contact.send()
+        assert isinstance(outcome, Deferred)
+        assert parts(await contact.scenario.accepted()) == BOTH[:1]
+        contact.now = outcome.until + timedelta(seconds=1)
+        assert isinstance(await contact.send(), Settled)
+    assert parts(await contact.scenario.accepted()) == BOTH

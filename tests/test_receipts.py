@@ -1,0 +1,188 @@
+"""What gateways tell afterwards, from the webhook's request to the ledger; and what operators resolve by hand."""
+
+import hashlib
+import hmac
+import io
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+from uuid import UUID, uuid4
+
+import aiohttp
+import pytest
+
+from messaging.devices import DeviceSettings, add_device
+from messaging.errors import Conflict, NotFound
+from messaging.gateways import Gateways
+from messaging.gateways.base import Receipt
+from messaging.receipts import record_receipts
+from messaging.resolutions import resolve_as_sent, send_again
+from runtime.webhooks import webhooks
+from tests.contact import NOON, Contact, honour
+
+SECRET = "app-secret"
+Told = Literal["sent", "delivered", "read", "failed"]
+
+
+async def in_state(contact: Contact, status: str, **columns: object) -> UUID:
+    """The contact's message, brought to that state."""
+    await contact.claim()
+    (row,) = await contact.scenario.messages()
+    sent_at = NOON if status == "sent" else None
+    await contact.scenario.pool.execute(
+        "update broadcast_messages set status = $1, sent_at = $2, gateway_message_id = $3, delivered_at = $4",
+        status,
+        sent_at,
+        columns.get("gateway_message_id"),
+        columns.get("delivered_at"),
+    )
+    message_id: UUID = row["id"]
+    return message_id
+
+
+async def tell(contact: Contact, *receipts: Receipt) -> int:
+    async with contact.scenario.pool.acquire() as connection:
+        return await record_receipts(connection, receipts)
+
+
+@pytest.mark.parametrize("told", ["sent", "delivered", "read"])
+@pytest.mark.parametrize("status", ["unconfirmed", "processing", "queued", "pending", "failed"])
+async def test_a_receipt_proves_that_the_message_went_out(contact: Contact, status: str, told: Told) -> None:
+    message_id = await in_state(contact, status)
+    at = NOON + timedelta(minutes=1)
+    receipt = Receipt(status=told, at=at, message_id=message_id, gateway_message_id="wamid.1")
+    assert await tell(contact, receipt) == 1
+    assert await tell(contact, receipt) == 0, "told twice is no news"
+    row = await contact.message()
+    assert (row["status"], row["sent_at"], row["gateway_message_id"]) == ("sent", at, "wamid.1")
+    assert row["delivered_at"] == (None if told == "sent" else at)
+    assert row["read_at"] == (at if told == "read" else None)
+    contact.now += timedelta(minutes=5)
+    await contact.send()
+    assert await contact.scenario.accepted() == [], "nothing goes out after it"
+
+
+async def test_read_and_delivered_come_in_any_order(contact: Contact) -> None:
+    await in_state(contact, "sent", gateway_message_id="wamid.1")
+    first, second = NOON + timedelta(minutes=1), NOON + timedelta(minutes=2)
+    receipts = [
+        Receipt(status="read", at=second, gateway_message_id="wamid.1"),
+        Receipt(status="delivered", at=first, gateway_message_id="wamid.1"),
+        Receipt(status="sent", at=first, gateway_message_id="wamid.1"),
+    ]
+    assert await tell(contact, *receipts) == 1
+    row = await contact.message()
+    assert (row["sent_at"], row["delivered_at"], row["read_at"]) == (NOON, second, second)
+
+
+@pytest.mark.parametrize("status", ["sent", "unconfirmed", "processing"])
+async def test_an_error_that_comes_late(contact: Contact, status: str) -> None:
+    message_id = await in_state(contact, status)
+    receipt = Receipt(status="failed", at=NOON, message_id=message_id, reason="undeliverable (131026)")
+    assert await tell(contact, receipt) == 1
+    row = await contact.message()
+    assert (row["status"], row["reason"], row["sent_at"]) == ("failed", "undeliverable (131026)", None)
+
+
+@pytest.mark.parametrize(("status", "delivered"), [("sent", True), ("queued", False), ("cancelled", False)])
+async def test_an_error_changes_nothing_else(contact: Contact, status: str, delivered: bool) -> None:
+    message_id = await in_state(contact, status, delivered_at=NOON if delivered else None)
+    receipt = Receipt(status="failed", at=NOON, message_id=message_id, reason="late")
+    assert await tell(contact, receipt) == 0
+    assert (await contact.message())["status"] == status
+
+
+async def test_receipts_of_others_are_passed_over(contact: Contact) -> None:
+    await in_state(contact, "unconfirmed")
+    strangers = [
+        Receipt(status="sent", at=NOON, message_id=uuid4()),
+        Receipt(status="read", at=NOON, gateway_message_id="wamid.other"),
+        Receipt(status="failed", at=NOON),
+    ]
+    assert await tell(contact, *strangers) == 0
+    assert (await contact.message())["status"] == "unconfirmed"
+
+
+def body(message_id: UUID, status: str = "delivered") -> bytes:
+    told = {
+        "id": "wamid.1",
+        "status": status,
+        "timestamp": "1772452860",
+        "recipient_id": "12015550101",
+        "biz_opaque_callback_data": str(message_id),
+    }
+    value = {"messaging_product": "whatsapp", "metadata": {"phone_number_id": "1"}, "statuses": [told]}
+    entry = [{"id": "1", "changes": [{"field": "messages", "value": value}]}]
+    return json.dumps({"object": "whatsapp_business_account", "entry": entry}).encode()
+
+
+def signed(content: bytes, secret: str = SECRET) -> dict[str, str]:
+    digest = hmac.new(secret.encode(), content, hashlib.sha256).hexdigest()
+    return {"X-Hub-Signature-256": f"sha256={digest}"}
+
+
+async def test_a_webhook_settles_an_unconfirmed_message_and_believes_nobody_else(
+    contact: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLOUD_SECRET", SECRET)
+    monkeypatch.setenv("CLOUD_VERIFY", "verify-me")
+    options = {
+        "phone_number_id": "1",
+        "token_env": "CLOUD_TOKEN",
+        "app_secret_env": "CLOUD_SECRET",
+        "verify_token_env": "CLOUD_VERIFY",
+    }
+    pool = contact.scenario.pool
+    async with pool.acquire() as connection:
+        await add_device(connection, DeviceSettings(id="meta", gateway="cloud-api", options=options))
+    message_id = await in_state(contact, "unconfirmed")
+    content = body(message_id)
+    gateways = Gateways()
+    async with webhooks(pool, gateways, host="127.0.0.1", port=0) as url, aiohttp.ClientSession() as http:
+
+        async def post(device: str, data: bytes | io.BytesIO, headers: dict[str, str]) -> tuple[int, Any]:
+            async with http.post(f"{url}/{device}", data=data, headers=headers) as answer:
+                return answer.status, await answer.text()
+
+        assert (await post("meta", content, {}))[0] == 401
+        assert (await post("meta", content, signed(content, "another")))[0] == 401
+        assert (await post("meta", body(uuid4()), signed(content)))[0] == 401
+        assert (await post(contact.scenario.device, content, signed(content)))[0] == 401
+        assert (await post("nobody", content, signed(content)))[0] == 404
+        assert (await contact.message())["status"] == "unconfirmed"
+        status, said = await post("meta", content, signed(content))
+        assert (status, json.loads(said)) == (200, {"receipts": 1, "news": 1})
+        row = await contact.message()
+        assert (row["status"], row["delivered_at"]) == ("sent", datetime.fromtimestamp(1772452860, UTC))
+        assert (await post("meta", b"not json", signed(b"not json")))[0] == 200
+        assert (await post("meta", io.BytesIO(b"x" * 2_000_000), {}))[0] == 413
+        query = {"hub.mode": "subscribe", "hub.verify_token": "verify-me", "hub.challenge": "12345"}
+        async with http.get(f"{url}/meta", params=query) as answer:
+            assert (answer.status, await answer.text()) == (200, "12345")
+        async with http.get(f"{url}/meta", params={**query, "hub.verify_token": "no"}) as answer:
+            assert answer.status == 401
+    await gateways.close()
+
+
+async def test_an_operator_says_that_it_arrived(contact: Contact) -> None:
+    await honour(contact, keys=False, look_up=False)
+    message_id = await in_state(contact, "unconfirmed")
+    async with contact.scenario.pool.acquire() as connection:
+        for _ in range(2):
+            assert (await resolve_as_sent(connection, message_id)).result == "sent"
+        row = await contact.message()
+        assert (row["status"], row["sent_at"]) == ("sent", NOON)
+        with pytest.raises(Conflict, match="is sent, and only an unconfirmed one"):
+            await send_again(connection, message_id)
+        with pytest.raises(NotFound, match="there is no message"):
+            await send_again(connection, uuid4())
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled", "suppressed", "queued"])
+async def test_only_what_is_in_doubt_is_resolved(contact: Contact, status: str) -> None:
+    message_id = await in_state(contact, status)
+    async with contact.scenario.pool.acquire() as connection:
+        for resolve in (resolve_as_sent, send_again):
+            with pytest.raises(Conflict, match=f"is {status}"):
+                await resolve(connection, message_id)
+    assert (await contact.message())["status"] == status

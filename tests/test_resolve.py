@@ -1,0 +1,120 @@
+"""``message resolve``, on real servers: what is sent again, what is looked up, and what is left alone."""
+
+import json
+from typing import Any
+
+import aiohttp
+
+from operations import campaigns
+from operations.audit import audit
+from tests.live import Live, until
+from tests.scenario import phone
+from tests.test_campaign_workflow import finished, ready
+
+SEQUENCE = """
+sequence: story
+steps:
+  - {id: a, day: 1, text: "One"}
+"""
+
+
+async def offers(live: Live, *, keys: bool, look_up: bool) -> None:
+    url = f"{live.scenario.simulator_url}/v1/settings"
+    settings = {"device": live.scenario.device, "idempotency": keys, "lookup": look_up}
+    async with aiohttp.ClientSession() as session, session.put(url, json=settings) as answer:
+        assert answer.status == 200
+
+
+async def unconfirmed(live: Live) -> list[dict[str, Any]]:
+    return [row for row in await live.scenario.messages() if row["status"] == "unconfirmed"]
+
+
+async def settled_as(live: Live, status: str, count: int) -> None:
+    async def there() -> bool:
+        return [row["status"] for row in await live.scenario.messages()].count(status) == count
+
+    await until(there)
+
+
+async def test_unconfirmed_messages_are_found_resolved_and_sent_again_only_on_demand(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(SEQUENCE)
+    await offers(live, keys=False, look_up=False)
+    await live.scenario.faults({"kind": "drop"})  # it never arrives, and the gateway does not say so
+    await live.start_worker()
+    for index in range(2):
+        code, _, error = await live.run(
+            "starter.py", "enroll", "story", phone(index), "--device", live.scenario.device
+        )
+        assert code == 0, error
+    await settled_as(live, "unconfirmed", 2)
+    await live.all_over(2)
+    await live.scenario.faults()
+
+    code, listed, _ = await live.run("starter.py", "messages", "--status", "unconfirmed", "--json")
+    first, second = sorted(json.loads(listed), key=lambda row: row["phone"])
+    code, out, _ = await live.run("starter.py", "status")
+    assert "2 messages are unconfirmed" in out
+    description = await live.connection.temporal.get_workflow_handle(f"sequence:story:{phone(0)}").describe()
+    listed_as = {pair.key.name: pair.value for pair in description.typed_search_attributes.search_attributes}
+    assert listed_as["DrumbeatUnconfirmed"] == 1
+
+    code, _, error = await live.run("starter.py", "message", "resolve", first["id"])
+    assert (code, error.count("\n")) == (1, 1)
+    assert "cannot be asked" in error
+    code, _, error = await live.run("starter.py", "message", "resolve", first["id"], "--sent", "--resend")
+    assert code == 2
+    code, out, error = await live.run("starter.py", "message", "resolve", first["id"], "--sent")
+    assert (code, out.strip()) == (0, f"story / a to {phone(0)}: counts as sent now"), error
+    for _ in range(2):  # twice is once
+        code, out, error = await live.run("starter.py", "message", "resolve", second["id"], "--resend")
+        if code:
+            assert "is sent, and only an unconfirmed one" in error
+        else:
+            assert out.strip() == f"story / a to {phone(1)}: is sent again"
+    await settled_as(live, "sent", 2)
+    assert [row["phone"] for row in await live.scenario.accepted()] == [phone(1)]
+    assert await live.connection.temporal.get_workflow_handle(f"message:{second['id']}").result()
+    report = await audit(live.connection)
+    assert report.kept, [check for check in report.checks if not check.kept]
+
+
+async def test_a_campaigns_unconfirmed_message_goes_out_again_and_the_campaign_ends_anew(live: Live) -> None:
+    await ready(live, 5)
+    await offers(live, keys=False, look_up=False)
+    await live.scenario.faults({"kind": "drop", "phone": phone(2)})
+    await live.start_worker()
+    await campaigns.start(live.connection, "sale")
+    done = await finished(live)
+    assert (done.messages.sent, done.messages.unconfirmed) == (4, 1)
+    await live.scenario.faults()
+    (doubtful,) = await unconfirmed(live)
+    code, out, error = await live.run(
+        "starter.py", "message", "resolve", str(doubtful["id"]), "--resend", "--json"
+    )
+    assert code == 0, error
+    assert json.loads(out)["campaign"] == "sale"
+    done = await finished(live)
+    assert (done.status, done.messages.sent, done.messages.unconfirmed) == ("finished", 5, 0)
+    assert len(await live.scenario.accepted()) == 5
+
+
+async def test_a_gateway_that_can_be_asked_is_asked(live: Live) -> None:
+    await ready(live, 2)
+    await offers(live, keys=False, look_up=False)
+    # One arrives and one does not; the gateway says nothing of either.
+    await live.scenario.faults(
+        {"kind": "drop", "phone": phone(0), "after_accepting": True}, {"kind": "drop", "phone": phone(1)}
+    )
+    await live.start_worker()
+    await campaigns.start(live.connection, "sale")
+    await finished(live)
+    await live.scenario.faults()
+    await offers(live, keys=False, look_up=True)
+    answers = {}
+    for row in await unconfirmed(live):
+        code, out, error = await live.run("starter.py", "message", "resolve", str(row["id"]), "--json")
+        assert code == 0, error
+        answers[row["recipient_phone"]] = json.loads(out)["result"]
+    assert answers == {phone(0): "sent", phone(1): "still unconfirmed"}
+    assert len(await live.scenario.accepted()) == 1

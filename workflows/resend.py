@@ -1,0 +1,41 @@
+"""The story of one message of a sequence that an operator had sent again, beside its contact's own timeline."""
+
+from temporalio import workflow
+
+from workflows.delivery import RETRY, SEND_TIMEOUT
+from workflows.single import Single, SingleResult
+
+with workflow.unsafe.imports_passed_through():
+    from activities.messages import MessageActivities
+    from messaging.models import Deferred, Held, MessageRef, Settled
+
+__all__ = ["ResendWorkflow"]
+
+
+@workflow.defn
+class ResendWorkflow:
+    """Brings the message on its way. Another run for it is harmless: the ledger knows what was sent."""
+
+    @workflow.init
+    def __init__(self, ref: MessageRef) -> None:
+        self._message = Single(ref)
+
+    @workflow.run
+    async def run(self, ref: MessageRef) -> SingleResult:
+        """Deliver; that is all."""
+
+        async def send() -> Settled | Deferred | Held:
+            return await workflow.execute_activity_method(
+                MessageActivities.send_again,
+                ref,
+                start_to_close_timeout=SEND_TIMEOUT,
+                retry_policy=RETRY,
+                summary=ref.what,
+            )
+
+        return await self._message.deliver(send)
+
+    @workflow.signal
+    def wake(self) -> None:
+        """A hold has ended: look again."""
+        self._message.wake()

@@ -1,0 +1,53 @@
+"""A workflow that brings one message on its way, and does nothing else: a campaign's, or one that is sent again."""
+
+from collections.abc import Awaitable, Callable
+
+from temporalio import workflow
+
+from workflows.control import Control
+from workflows.delivery import deliver
+
+with workflow.unsafe.imports_passed_through():
+    from messaging.models import Deferred, Held, LeadRef, MessageRef, MessageStatus, Settled, Value
+    from naming import attributes
+
+__all__ = ["Single", "SingleResult"]
+
+
+class SingleResult(Value):
+    """What became of the message, and why if it was not sent."""
+
+    status: MessageStatus
+    reason: str | None = None
+
+
+class Single:
+    """The message, from the first attempt to its end; and what the Web UI shows of it meanwhile."""
+
+    def __init__(self, ref: LeadRef | MessageRef) -> None:
+        self._ref = ref
+        self._control = Control()
+        self._listed = False
+
+    async def deliver(self, send: Callable[[], Awaitable[Settled | Deferred | Held]]) -> SingleResult:
+        """Delivers it with ``send``; continues as new where the history has grown long."""
+        settled: Settled | None = None
+        while settled is None:
+            settled = await deliver(send, self._control, self._show)
+            if settled is None and workflow.info().is_continue_as_new_suggested():
+                workflow.continue_as_new(self._ref)
+        if settled.status is MessageStatus.UNCONFIRMED and workflow.patched("lists-unconfirmed"):
+            workflow.upsert_search_attributes([attributes.UNCONFIRMED.value_set(1)])
+        return SingleResult(status=settled.status, reason=settled.reason)
+
+    def wake(self) -> None:
+        """A hold has ended, or nobody wants the message any more: look again."""
+        self._control.woken = True
+
+    def _show(self, state: str, why: str) -> None:
+        if state == "sending":
+            return  # not worth a word: it is over in a moment
+        workflow.set_current_details(f"State: **{state}** ({why})\n\nDevice: {self._ref.device_id}")
+        if state == "held" and not self._listed:
+            self._listed = True
+            workflow.upsert_search_attributes([attributes.STATE.value_set(state)])
