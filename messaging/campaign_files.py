@@ -150,7 +150,11 @@ def read_campaign(source: str, file: str) -> CampaignDraft:
     except ValidationError as error:
         document.note_invalid(
             [e for e in error.errors() if e["loc"] != ("target",) or e["type"] != "missing"],
-            {1: list(CampaignFile.model_fields), 2: list(TargetFile.model_fields)},
+            {
+                "": CampaignFile.model_fields,
+                "target": TargetFile.model_fields,
+                "template": TemplateFile.model_fields,
+            },
         )
     _check_target(document)
     _check_zone(document)

@@ -103,7 +103,11 @@ def read_sequence(source: str, file: str) -> SequenceDraft:
     except ValidationError as error:
         document.note_invalid(
             [e for e in error.errors() if e["loc"] != ("steps",) or e["type"] != "missing"],
-            {1: list(SequenceFile.model_fields), 3: list(StepFile.model_fields)},
+            {
+                "": SequenceFile.model_fields,
+                "steps": StepFile.model_fields,
+                "template": TemplateFile.model_fields,
+            },
         )
     if not document.data.get("steps", ()) and document.data.get("steps", []) in (None, []):
         document.note(("steps",), "there is no step, a sequence needs at least one")

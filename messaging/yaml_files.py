@@ -6,6 +6,7 @@ most readers let win silently, is a problem.
 """
 
 import re
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple, TypeAlias
 
 from pydantic_core import ErrorDetails
@@ -68,11 +69,12 @@ class Document:
         """Adds a problem at that field."""
         self.problems.append(self.problem(path, message))
 
-    def note_invalid(self, errors: list[ErrorDetails], fields_at: dict[int, list[str]]) -> None:
-        """Adds what pydantic found, in words. ``fields_at``: the fields that are known at each depth of a path."""
+    def note_invalid(self, errors: list[ErrorDetails], fields_of: Mapping[str, Iterable[str]]) -> None:
+        """Adds what pydantic found, in words. ``fields_of``: the fields of each group by its name; '' is the file."""
         for error in errors:
             path = tuple(part for part in error["loc"])
-            known = fields_at.get(len(path), [])
+            group = next((part for part in reversed(path[:-1]) if isinstance(part, str)), "")
+            known = list(fields_of.get(group, ()))
             self.note(path, _in_words(error, known))
 
     def read(self, source: str) -> None:

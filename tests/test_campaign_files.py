@@ -35,7 +35,9 @@ def of_target(target: str) -> str:
     return f"campaign: launch\ntarget: {target}\ntext: Hello\n"
 
 
-FIELDS = "known are campaign, title, target, scheduled_at, timezone, min_delay, max_delay, text, image"
+FIELDS = (
+    "known are campaign, title, target, scheduled_at, timezone, min_delay, max_delay, text, image, template"
+)
 EVERYBODY = "write 'target: {status: all}' if everybody is meant"
 NOT_A_NAME = (
     "cannot be a name: use 1 to 64 letters, digits, '.', '-' and '_', beginning with a letter or digit"
@@ -257,6 +259,7 @@ def test_a_whole_file() -> None:
         "max_delay": 10.0,
         "text": "Hi\n\nhttps://example.com/?a=1&b=2\n",
         "image": "https://example.com/a.jpg",
+        "template": None,
     }
 
 
