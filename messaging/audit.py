@@ -93,7 +93,9 @@ async def stuck(pool: Pool) -> list[str]:
         " where m.status = 'processing' and ("
         "   (isfinite(m.claimed_at) and m.claimed_at < clock_timestamp() - interval '5 minutes')"
         "   or m.updated_at < clock_timestamp() - interval '15 minutes'"
-        "   or c.status <> 'active')"
+        "   or (c.status <> 'active' and m.resends = 0))"
+        # One in doubt waits, like all others, for a hold to end.
+        " and coalesce(hold_of(m), 'cancelled') = 'cancelled'"
         " order by m.updated_at limit 100"
     )
     return [

@@ -157,7 +157,8 @@ async def phones_under_way(pool: Pool, campaign_id: int) -> list[str]:
     """The phones whose message was begun, and waits for its slot or for a hold to end."""
     rows = await pool.fetch(
         "select recipient_phone from broadcast_messages where campaign_id = $1"
-        " and (status = 'queued' or (status = 'pending' and reason is not null)) order by campaign_position",
+        " and (status = 'queued' or (status in ('pending', 'processing') and reason is not null))"
+        " order by campaign_position",
         campaign_id,
     )
     return [row["recipient_phone"] for row in rows]

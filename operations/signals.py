@@ -21,7 +21,7 @@ from messaging.models import CampaignPlan, Value
 from naming.attributes import CAMPAIGN, DEVICE, SEQUENCE, STATE
 from operations.connection import Connection
 
-__all__ = ["ONE_BY_ONE", "Told", "campaign_changed", "plan_changed", "wake_held"]
+__all__ = ["HELD", "LAG", "ONE_BY_ONE", "Told", "campaign_changed", "plan_changed", "wake_held"]
 
 ONE_BY_ONE = 500
 """Up to so many are signalled one by one: a second or two."""
@@ -41,8 +41,9 @@ _STALE = """
      where s.name = $1 and c.status = 'active' and c.plan_revision < s.revision
 """
 
-# Tried before, and without a moment to come at which it is looked at again.
-_HELD = """
+# Tried before, and without a moment to come at which it is looked at again. One in 'processing' with a reason is in doubt,
+# and waits for the next attempt.
+HELD = """
     select distinct h.workflow_id, h.recent from (
         select case when k.id is not null then 'campaign:' || k.name || ':' || m.recipient_phone
                     when m.resends > 0 then 'message:' || m.id else c.workflow_id end as workflow_id,
@@ -51,7 +52,7 @@ _HELD = """
           left join sequence_contacts c on c.id = m.sequence_contact_id
           left join sequences s on s.id = c.sequence_id
           left join campaigns k on k.id = m.campaign_id
-         where m.status in ('pending', 'queued') and (m.slot_at is null or m.slot_at <= clock_timestamp())
+         where m.status in ('pending', 'queued', 'processing') and (m.slot_at is null or m.slot_at <= clock_timestamp())
            and m.reason is not null and (c.id is null or c.status = 'active' or m.resends > 0)
            and ($1::text is null or s.name = $1) and ($2::text is null or m.device_id = $2)
            and ($3::text is null or k.name = $3)) h
@@ -90,7 +91,7 @@ async def wake_held(
         )
         if name is not None
     )
-    rows = await (await connection.pool()).fetch(_HELD, sequence, device, campaign, LAG)
+    rows = await (await connection.pool()).fetch(HELD, sequence, device, campaign, LAG)
     query = f'{attribute.name} = "{name}" and {STATE.name} = "held" and ExecutionStatus = "Running"'
     return await _tell(connection, [tuple(row) for row in rows], "wake", query, f"{what} {name} was resumed")
 

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from messaging import audit
 from messaging.devices import set_device_status
 from messaging.gateways import KINDS
 from messaging.gateways.base import Capabilities, Images
@@ -13,6 +14,7 @@ from messaging.gateways.simulated import SimulatedGateway
 from messaging.ledger import FAULT_WAIT, FAULTS_IN_A_ROW
 from messaging.models import Deferred, Held, MessageStatus, Settled
 from messaging.reports import status_report
+from operations import signals
 from tests.contact import Contact, honour
 from tests.scenario import phone
 
@@ -103,6 +105,27 @@ async def test_a_device_with_options_that_cannot_be_used_is_parked(contact: Cont
     await contact.scenario.pool.execute("update devices set gateway_options = '{}'")
     held = await fail_until_parked(contact)
     assert "give the device the option 'url'" in held.reason
+
+
+async def test_a_message_in_doubt_that_is_held_is_woken_with_the_others_and_is_not_stuck(
+    contact: Contact,
+) -> None:
+    pool = contact.scenario.pool
+    await contact.scenario.faults({"kind": "drop", "after_accepting": True, "count": 1})
+    outcome = await contact.send()
+    assert isinstance(outcome, Deferred)
+    await pool.execute("update devices set status = 'paused'")
+    contact.now = outcome.until + timedelta(minutes=1)
+    assert isinstance(await contact.send(), Held)
+    assert (await contact.message())["status"] == "processing"
+    held = await pool.fetch(signals.HELD, None, contact.scenario.device, None, signals.LAG)
+    assert [row["workflow_id"] for row in held] == [f"sequence:welcome:{contact.phone}"]
+    await pool.execute("update broadcast_messages set updated_at = now() - interval '1 hour'")
+    assert await audit.stuck(pool) == []
+    await pool.execute("update devices set status = 'active'")
+    assert len(await audit.stuck(pool)) == 1, "now nothing holds it, and somebody should have it"
+    assert isinstance(await contact.send(), Settled)
+    assert len(await contact.scenario.accepted()) == 1
 
 
 class NoImages(SimulatedGateway):

@@ -42,9 +42,9 @@ class CampaignDisplay:
         lines = [
             self._title(plan),
             f"State: **{progress.status}** · {settled:,} of {total:,} settled",
-            "| status | messages |\n|---|---:|\n"
-            + "\n".join(
-                f"| {status} | {progress.counts[status]:,} |" for status in ORDER if status in progress.counts
+            # No table: the Web UI sets its columns side by side without a gap.
+            " · ".join(
+                f"**{progress.counts[status]:,}** {status}" for status in ORDER if status in progress.counts
             ),
         ]
         if progress.status == "running" and progress.unsettled and progress.per_second:
