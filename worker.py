@@ -9,9 +9,10 @@ import logging
 import signal
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from typing import TypedDict
 
 from temporalio.client import Client
-from temporalio.worker import Worker
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.campaigns import LONG_POLL, CampaignActivities
@@ -21,7 +22,7 @@ from activities.sequences import SequenceActivities
 from activities.triggers import TriggerActivities
 from messaging.database import Pool
 from messaging.gateways import Gateways
-from messaging.images import parse_networks
+from messaging.gateways.images import parse_networks
 from naming import attributes
 from operations.connection import Connection, connect
 from operations.schedule import ensure_sweep
@@ -34,15 +35,29 @@ from workflows.resend import ResendWorkflow
 from workflows.sequence import SequenceContactWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow
 
-__all__ = ["WORKFLOWS", "make_worker", "work", "workflow_runner"]
+__all__ = ["CONCURRENCY", "WORKFLOWS", "make_worker", "sandbox", "work"]
 
 logger = logging.getLogger("drumbeat")
+
+
+class Concurrency(TypedDict):
+    """What a worker does at a time, as Temporal's worker takes it."""
+
+    max_concurrent_activities: int
+    max_concurrent_local_activities: int
+    max_concurrent_workflow_tasks: int
+
 
 GRACE = timedelta(seconds=30)
 """For running activities at shutdown: longer than the longest of them may take."""
 
-CONCURRENT_ACTIVITIES = 400
-"""Most of them wait for an answer of the network; a gateway that hangs holds up to fifty (see Sending)."""
+CONCURRENCY: Concurrency = {
+    "max_concurrent_activities": 400,
+    "max_concurrent_local_activities": 400,
+    "max_concurrent_workflow_tasks": 450,
+}
+"""Most of them wait for an answer of the network; a gateway that hangs holds up to fifty (see Sending). A local activity
+holds the task of its workflow as long as it runs: some are left for those that have none."""
 
 
 WORKFLOWS: list[type] = [
@@ -55,8 +70,11 @@ WORKFLOWS: list[type] = [
 ]
 
 
-def workflow_runner() -> SandboxedWorkflowRunner:
-    """The sandbox, without our pure modules and their libraries: to load them anew for each workflow costs too much."""
+def sandbox() -> SandboxedWorkflowRunner:
+    """The sandbox, without our pure modules and their libraries. It shows in the tests that workflow code is pure.
+
+    To load that code anew for each workflow takes a third of a worker's time, so the worker itself does without.
+    """
     restrictions = SandboxRestrictions.default.with_passthrough_modules(
         "activities", "messaging", "naming", "pydantic", "asyncpg", "aiohttp", "liquid"
     )
@@ -71,8 +89,12 @@ def make_worker(
     task_queue: str,
     clock: Clock = database_clock,
     real_time: bool = True,
+    runner: WorkflowRunner | None = None,
 ) -> Worker:
-    """A worker with all workflows and activities. ``real_time``: whether ``clock`` goes as fast as the world's."""
+    """A worker with all workflows and activities. ``real_time``: whether ``clock`` goes as fast as the world's.
+
+    ``runner``: what workflow code runs in; the plain one if None.
+    """
     zero = timedelta(0)
     sending = Sending(SHORT_WAIT if real_time else zero)
     sequences = SequenceActivities(pool, gateways, sending, clock)
@@ -100,9 +122,9 @@ def make_worker(
             messages.send_lead,
             messages.send_again,
         ],
-        workflow_runner=workflow_runner(),
+        workflow_runner=runner or UnsandboxedWorkflowRunner(),
         graceful_shutdown_timeout=GRACE,
-        max_concurrent_activities=CONCURRENT_ACTIVITIES,
+        **CONCURRENCY,
     )
 
 

@@ -102,6 +102,7 @@ def _lead(request: FeedRequest, row: Record) -> LeadRef:
         phone=row["recipient_phone"],
         name=row["name"],
         device_id=row["device_id"],
+        local=True,
     )
 
 

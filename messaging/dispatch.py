@@ -10,7 +10,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -122,12 +122,11 @@ class Dispatcher:
             return await self._try_later(course, DeviceUnfit(str(error)))
         try:
             accepted = await self._send(gateway, course)
-        except TemplateProblem as problem:
-            # What another attempt may have sent before the lead was changed is not known to have failed.
-            status = MessageStatus.FAILED if claim.outcome == "claimed" else MessageStatus.UNCONFIRMED
-            return await self._settle(course, status, reason=str(problem))
-        except Refused as error:
-            return await self._settle(course, MessageStatus.FAILED, reason=str(error))
+        except (TemplateProblem, Refused) as error:
+            if not course.may_have_arrived:
+                return await self._settle(course, MessageStatus.FAILED, reason=str(error))
+            reason = f"an earlier attempt may have sent it, and another one cannot: {error}"
+            return await self._settle(course, MessageStatus.UNCONFIRMED, reason=reason)
         except NotAccepted as error:
             return await self._try_later(course, error)
         except MaybeAccepted as error:
@@ -138,7 +137,7 @@ class Dispatcher:
         """Hands over what has not gone out yet, part by part."""
         attempt, claim = course.attempt, course.claim
         if claim.outcome == "taken_over":
-            accepted = await self._find_out(gateway, claim, attempt.message_id)
+            accepted = await self._find_out(gateway, course)
             if accepted is not None:
                 return accepted
         course.parts = await compose(claim, attempt.message_id, gateway.capabilities, self._gateways.images)
@@ -162,13 +161,15 @@ class Dispatcher:
             return False
         return await gateway.look_up(claim.device, part.message_id) is not None
 
-    async def _find_out(self, gateway: Gateway, claim: Claim, message_id: UUID) -> Accepted | None:
+    async def _find_out(self, gateway: Gateway, course: "_Course") -> Accepted | None:
         """What the gateway knows of a message in doubt; None means: send it again, under the same key."""
+        claim = course.claim
         recovery = await gateway.recovery(claim.device)
         if recovery is Recovery.LOOK_UP:
-            accepted = await gateway.look_up(claim.device, message_id)
+            accepted = await gateway.look_up(claim.device, course.attempt.message_id)
             if accepted is not None:
                 return accepted
+            course.may_have_arrived = False
         if recovery is Recovery.NONE:
             raise MaybeAccepted("a worker stopped in the middle of sending it")
         if claim.must_not_send:
@@ -195,7 +196,7 @@ class Dispatcher:
 
     async def _try_later(self, course: "_Course", error: NotAccepted) -> Settled | Deferred | Held:
         attempt, claim, reason = course.attempt, course.claim, str(error)
-        doubt = claim.outcome == "taken_over"
+        doubt = course.may_have_arrived
         if claim.attempts >= MAX_ATTEMPTS:
             status = MessageStatus.UNCONFIRMED if doubt else MessageStatus.FAILED
             return await self._settle(
@@ -266,6 +267,11 @@ class _Course:
     after: After
     parts: tuple[OutgoingMessage, ...] = ()
     """What is sent, as far as it is known."""
+    may_have_arrived: bool = field(init=False)
+    """Whether an earlier attempt may have sent it, for all that is known."""
+
+    def __post_init__(self) -> None:
+        self.may_have_arrived = self.claim.outcome == "taken_over"
 
     @property
     def now(self) -> datetime:

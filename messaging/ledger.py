@@ -210,7 +210,7 @@ class Ledger:
     ) -> bool:
         """Gives back a claim whose message was surely not sent; False if it is not held any more."""
         released: bool = await self._pool.fetchval(
-            "select release_message($1, $2, $3, $4)", message_id, token, reason, device_waits_until
+            "select release_attempt($1, $2, $3, $4)", message_id, token, reason, device_waits_until
         )
         return released
 

@@ -261,6 +261,8 @@ class LeadRef(Value):
     phone: str
     name: str
     device_id: str
+    local: bool = False
+    """Whether its send is a local activity: workflows that were started before there were any replay without."""
 
 
 class MessageRef(Value):

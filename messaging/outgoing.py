@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 
 from messaging.contents import render_template
 from messaging.gateways.base import Capabilities, Images, OutgoingMessage, WrongContent
-from messaging.images import ImageStore
+from messaging.gateways.images import ImageStore
 from messaging.ledger import Claim
 from messaging.templates import MAX_CAPTION, MAX_TEXT, lead_variables, render
 

@@ -21,7 +21,7 @@ from messaging.models import EnrollmentRequest, Lead
 from naming import attributes
 from naming.contacts import contact_identity
 from tests.scenario import Scenario
-from worker import make_worker
+from worker import make_worker, sandbox
 from workflows.sequence import ContactResult, SequenceContactWorkflow
 
 __all__ = ["TASK_QUEUE", "Skipping", "skipping"]
@@ -95,6 +95,7 @@ async def skipping(scenario: Scenario) -> AsyncIterator[Skipping]:
                 task_queue=TASK_QUEUE,
                 clock=clock,
                 real_time=False,
+                runner=sandbox(),
             )
 
         running = Skipping(environment, scenario, make)

@@ -323,6 +323,6 @@ async def test_history_stays_small(live: Live) -> None:
     temporal = live.connection.temporal
     for index in range(30):
         history = await temporal.get_workflow_handle(f"campaign:sale:{phone(index)}").fetch_history()
-        assert len(history.events) <= 11
+        assert len(history.events) <= 6
     feeder = await temporal.get_workflow_handle("campaign:sale:shard-0").fetch_history()
     assert len(feeder.events) <= 30 * 6 + 60

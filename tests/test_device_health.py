@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from typing import Any, ClassVar
+from uuid import UUID
 
 import pytest
 
@@ -11,7 +12,7 @@ from messaging.devices import set_device_status
 from messaging.gateways import KINDS
 from messaging.gateways.base import Capabilities, Images
 from messaging.gateways.simulated import SimulatedGateway
-from messaging.ledger import FAULT_WAIT, FAULTS_IN_A_ROW
+from messaging.ledger import FAULT_WAIT, FAULTS_IN_A_ROW, Ledger
 from messaging.models import Deferred, Held, MessageStatus, Settled
 from messaging.reports import status_report
 from operations import signals
@@ -231,3 +232,38 @@ async def test_the_second_part_waits_for_a_gateway_that_is_busy(in_two_parts: Co
         contact.now = outcome.until + timedelta(seconds=1)
         assert isinstance(await contact.send(), Settled)
     assert parts(await contact.scenario.accepted()) == BOTH
+
+
+@pytest.mark.parametrize(
+    ("keys", "status"), [(True, MessageStatus.UNCONFIRMED), (False, MessageStatus.FAILED)]
+)
+async def test_refused_after_an_attempt_in_doubt(contact: Contact, keys: bool, status: MessageStatus) -> None:
+    """Under the same key, the refusal says nothing of what the first attempt did; a look-up before it does."""
+    await honour(contact, keys=keys, look_up=not keys)
+    await contact.scenario.faults({"kind": "drop", "after_accepting": keys, "count": 1})
+    outcome = await contact.send()
+    assert isinstance(outcome, Deferred)
+    await contact.scenario.faults({"kind": "refuse"})
+    contact.now = outcome.until + timedelta(minutes=1)
+    outcome = await contact.send()
+    assert isinstance(outcome, Settled)
+    assert outcome.status is status
+    assert len(await contact.scenario.accepted()) == (1 if keys else 0)
+
+
+async def test_an_attempt_that_was_suspended_does_not_speak_for_a_later_one(contact: Contact) -> None:
+    """The device's pace counts from the attempt that may still arrive."""
+    pool = contact.scenario.pool
+    await pool.execute("update devices set min_delay = 5, max_delay = 6")
+    ledger = Ledger(pool)
+    await contact.claim("suspended")
+    message = (await contact.message())["id"]
+    assert isinstance(message, UUID)
+    later = Contact(contact.scenario, contact.gateways, now=contact.now + timedelta(seconds=9))
+    await later.enroll(phone(20))
+    await later.claim("later")
+    arrives_until = (await device(contact))["in_flight_until"]
+    assert arrives_until > later.now
+    at = later.now + timedelta(seconds=1)
+    assert await ledger.settle(message, "suspended", MessageStatus.SENT, at)
+    assert (await device(contact))["in_flight_until"] == arrives_until

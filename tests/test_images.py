@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messaging.gateways.base import NotAccepted, Picture, WrongContent
-from messaging.images import ENTRIES, FETCHES, LARGEST, MEMORY, ImageStore, is_public, parse_networks
+from messaging.gateways.images import ENTRIES, FETCHES, LARGEST, MEMORY, ImageStore, is_public, parse_networks
 from tests.conftest import free_port
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"a png"
@@ -577,7 +577,7 @@ async def test_a_fetch_takes_so_long_and_no_longer(servers: Servers, phase: str)
     async with opened(ImageStore(LOCAL, timeout=0.25)) as store:
         began = time.monotonic()
         assert "took too long" in await error_of(store.get(url), NotAccepted)
-        assert 0.2 < time.monotonic() - began < 1.5
+        assert 0.2 < time.monotonic() - began < 5
 
 
 # One fetch for all
@@ -675,34 +675,43 @@ async def test_closing_ends_the_fetches(servers: Servers) -> None:
 # What is kept
 
 
-async def test_an_image_is_kept_and_fetched_anew_later(servers: Servers) -> None:
+async def test_an_image_is_kept(servers: Servers) -> None:
     server = Images()
     url = await servers.web(server)
-    async with opened(ImageStore(LOCAL, keep=0.15, keep_failures=600)) as store:
+    async with opened(ImageStore(LOCAL, keep=600, keep_failures=0)) as store:
         for _ in range(3):
             await store.get(url)
-        assert server.hits == 1
-        await asyncio.sleep(0.2)
+    assert server.hits == 1
+
+
+async def test_an_image_is_fetched_anew_later(servers: Servers) -> None:
+    server = Images()
+    url = await servers.web(server)
+    async with opened(ImageStore(LOCAL, keep=0.05, keep_failures=600)) as store:
+        await store.get(url)
         server.content = JPEG
+        await asyncio.sleep(0.06)
         assert (await store.get(url)).content == JPEG
-    assert server.hits == 2
 
 
-@pytest.mark.parametrize("status", [404, 503])
-async def test_a_failure_is_kept_for_a_shorter_time(servers: Servers, status: int) -> None:
+@pytest.mark.parametrize(("status", "kind"), [(404, WrongContent), (503, NotAccepted)])
+async def test_a_failure_is_kept_for_a_time_of_its_own(
+    servers: Servers, status: int, kind: type[NotAccepted]
+) -> None:
     hits = 0
 
-    async def handle(request: web.BaseRequest) -> web.Response:
+    async def handle(_: web.BaseRequest) -> web.Response:
         nonlocal hits
         hits += 1
-        return web.Response(status=status) if hits == 1 else web.Response(body=PNG)
+        return web.Response(status=status) if hits <= 2 else web.Response(body=PNG)
 
     url = await servers.web(handle)
-    async with opened(ImageStore(LOCAL, keep_failures=0.15)) as store:
-        first = await error_of(store.get(url), WrongContent if status == 404 else NotAccepted)
-        assert await error_of(store.get(url), WrongContent if status == 404 else NotAccepted) == first
-        assert hits == 1
-        await asyncio.sleep(0.2)
+    async with opened(ImageStore(LOCAL, keep=0, keep_failures=600)) as store:
+        assert await error_of(store.get(url), kind) == await error_of(store.get(url), kind)
+    assert hits == 1
+    async with opened(ImageStore(LOCAL, keep=600, keep_failures=0.05)) as store:
+        await error_of(store.get(url), kind)
+        await asyncio.sleep(0.06)
         assert await store.get(url)
 
 

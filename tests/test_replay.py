@@ -13,7 +13,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
 from tests.record_histories import HISTORIES
-from worker import WORKFLOWS, workflow_runner
+from worker import WORKFLOWS, sandbox
 
 FILES = sorted(HISTORIES.glob("*.json"))
 
@@ -22,7 +22,7 @@ FILES = sorted(HISTORIES.glob("*.json"))
 async def test_recorded_histories_still_replay(file: Path) -> None:
     history = WorkflowHistory.from_json(file.stem, file.read_text())
     replayer = Replayer(
-        workflows=WORKFLOWS, data_converter=pydantic_data_converter, workflow_runner=workflow_runner()
+        workflows=WORKFLOWS, data_converter=pydantic_data_converter, workflow_runner=sandbox()
     )
     await replayer.replay_workflow(history)
 
@@ -47,7 +47,7 @@ async def test_a_changed_workflow_is_noticed() -> None:
     )
     assert content != file.read_text()
     replayer = Replayer(
-        workflows=WORKFLOWS, data_converter=pydantic_data_converter, workflow_runner=workflow_runner()
+        workflows=WORKFLOWS, data_converter=pydantic_data_converter, workflow_runner=sandbox()
     )
     with pytest.raises(Exception, match="ondeterminis"):
         await replayer.replay_workflow(WorkflowHistory.from_json("changed", content))

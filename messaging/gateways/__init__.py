@@ -7,6 +7,7 @@ from typing import Any, Protocol
 from messaging.errors import InvalidInput
 from messaging.gateways.base import Capabilities, Gateway
 from messaging.gateways.cloud_api import CloudApiGateway
+from messaging.gateways.images import ImageStore, Network
 from messaging.gateways.simulated import SimulatedGateway
 
 __all__ = ["NAMES", "Gateways", "capabilities_of", "open_gateway", "validate_options"]
@@ -59,13 +60,11 @@ class Gateways:
     To be made inside a running event loop.
     """
 
-    def __init__(self, simulator_url: str | None = None, image_networks: tuple[Any, ...] = ()) -> None:
+    def __init__(self, simulator_url: str | None = None, image_networks: tuple[Network, ...] = ()) -> None:
         """``simulator_url``: where devices of the simulated gateway send that have no ``url`` of their own.
 
         ``image_networks``: where images may come from although the addresses are private.
         """
-        from messaging.images import ImageStore
-
         self.images = ImageStore(allowed=image_networks)
         self._defaults = {"simulated": {"url": simulator_url}} if simulator_url is not None else {}
         self._open: dict[tuple[str, str], Gateway] = {}

@@ -1,6 +1,6 @@
 -- Delivery through real gateways: a device's own failures park it, templates stand beside texts, a message may have two
--- parts, and what is unconfirmed can be resolved. The functions claim_step, claim_campaign_message and settle_message are
--- for workers of the version before; they go with the next one.
+-- parts, and what is unconfirmed can be resolved. The functions claim_step, claim_campaign_message,
+-- settle_message and release_message are for workers of the version before; they go with the next one.
 
 -- migrate:up
 
@@ -125,8 +125,10 @@ begin
     if not found then
         return false;
     end if;
+    -- An attempt that was suspended may settle while a later one of the device is on its way: that one counts then.
     update devices
-       set in_flight_until = '-infinity', last_send_at = greatest(last_send_at, p_at),
+       set in_flight_until = case when last_send_at <= m.claimed_at then '-infinity' else in_flight_until end,
+           last_send_at = greatest(last_send_at, p_at),
            faults = case when p_status = 'sent' then 0 else faults end
      where id = m.device_id
        and (min_delay > 0 or in_flight_until > '-infinity' or (faults > 0 and p_status = 'sent'));
@@ -138,6 +140,26 @@ begin
                plan_revision = (p_contact ->> 'plan_revision')::integer
          where id = m.sequence_contact_id;
     end if;
+    return true;
+end $$;
+
+-- Gives a claim back after an attempt that surely did not send. p_wait: the gateway asked the device to wait until then.
+create function release_attempt(p_message uuid, p_token text, p_reason text, p_wait timestamptz) returns boolean
+language plpgsql as $$
+declare
+    m broadcast_messages;
+begin
+    update broadcast_messages
+       set status = 'queued', slot_at = null, reason = p_reason, updated_at = clock_timestamp()
+     where id = p_message and status = 'processing' and processing_worker_id = p_token
+    returning * into m;
+    if not found then
+        return false;
+    end if;
+    update devices
+       set in_flight_until = case when last_send_at <= m.claimed_at then '-infinity' else in_flight_until end,
+           blocked_until = greatest(blocked_until, coalesce(p_wait, '-infinity'))
+     where id = m.device_id;
     return true;
 end $$;
 
@@ -251,7 +273,7 @@ end $$;
 
 -- migrate:down
 
-drop function record_receipt, hold_contents, device_fault, note_parts, settle_attempt, claim_step_message, claim_stored_message,
+drop function record_receipt, hold_contents, device_fault, note_parts, release_attempt, settle_attempt, claim_step_message, claim_stored_message,
     message_contents;
 create or replace function hold_of(m broadcast_messages) returns text
 language sql stable as $$

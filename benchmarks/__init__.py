@@ -1,0 +1,1 @@
+"""What Drumbeat costs, measured on real servers started for it."""

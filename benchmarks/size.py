@@ -1,0 +1,166 @@
+"""A campaign of any size on the embedded servers: does it slow down, and does anything grow?
+
+.venv/bin/python -m benchmarks.size --leads 50000 --devices 5
+"""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from benchmarks.stage import Stage, stage
+from messaging.devices import DeviceSettings
+from operations import audit as audits
+from operations import campaigns, devices
+
+__all__ = ["Sample", "main"]
+
+CAMPAIGN = """campaign: size
+target: {niche: SIZE}
+text: "Hi {{ name }}, half price today."
+"""
+MOST_LEADS = 79_900
+"""So many numbers are fictional ones."""
+
+INSERT = """
+insert into leads (phone, name, niches, device_id)
+select '+1' || (201 + n / 100) || '555' || lpad((100 + n % 100)::text, 4, '0'), 'Lead ' || n, '{SIZE}',
+       'size-' || n % $2 from generate_series(0, $1 - 1) n
+"""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """How far it was, and what it had taken, so many seconds after the start. Memory in MB."""
+
+    seconds: float
+    settled: int
+    worker_mb: float
+    temporal_mb: float
+    cpu_ms_per_message: float
+    """Of worker and servers together, since the sample before."""
+
+
+async def run(leads: int, count: int, every: float) -> dict[str, Any]:
+    """The campaign, from the start command to its end; answers the samples and what was found afterwards."""
+    async with stage() as here:
+        for number in range(count):
+            await devices.add(
+                here.connection,
+                DeviceSettings(id=f"size-{number}", gateway="simulated", min_delay=0, max_delay=0),
+            )
+        pool = await here.connection.pool()
+        await pool.execute(INSERT, leads, count)
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "size.yaml"
+            file.write_text(CAMPAIGN)
+            await campaigns.apply(here.connection, [file])
+        await here.start_worker()
+        began = time.monotonic()
+        await campaigns.start(here.connection, "size")
+        samples = await _watch(here, began, every)
+        seconds = time.monotonic() - began
+        found = await _examine(here, leads)
+    return {
+        "leads": leads,
+        "devices": count,
+        "seconds": round(seconds, 1),
+        "per_second": round(leads / seconds, 2),
+        **found,
+        "samples": [asdict(sample) for sample in samples],
+    }
+
+
+async def _watch(here: Stage, began: float, every: float) -> list[Sample]:
+    pool = await here.connection.pool()
+    samples: list[Sample] = []
+    before, settled_before = here.usage(), 0
+    while True:
+        await asyncio.sleep(every)
+        campaign = await pool.fetchrow(
+            "select ended_at is not null as over, (select count(*) from broadcast_messages"
+            " where status not in ('pending', 'queued', 'processing')) as settled from campaigns"
+        )
+        assert campaign is not None
+        now = here.usage()
+        moved = campaign["settled"] - settled_before
+        sample = Sample(
+            seconds=round(time.monotonic() - began, 1),
+            settled=campaign["settled"],
+            worker_mb=round(now.memory["worker"] / 1e6, 1),
+            temporal_mb=round(now.memory["temporal"] / 1e6, 1),
+            cpu_ms_per_message=round(1000 * sum(now.since(before).values()) / max(moved, 1), 2),
+        )
+        rate = moved / (sample.seconds - (samples[-1].seconds if samples else 0.0))
+        print(  # noqa: T201 - a program's own output
+            f"{sample.seconds:8.1f} s {sample.settled:8,} settled {rate:6.1f}/s  worker {sample.worker_mb:6.1f} MB "
+            f" Temporal {sample.temporal_mb:7.1f} MB  {sample.cpu_ms_per_message:6.2f} ms CPU a message",
+            flush=True,
+        )
+        samples.append(sample)
+        before, settled_before = now, campaign["settled"]
+        if campaign["over"]:
+            return samples
+
+
+async def _examine(here: Stage, leads: int) -> dict[str, Any]:
+    """The gateway's log against the ledger, and how long the histories became."""
+    pool = await here.connection.pool()
+    phones = {row["phone"] for row in await pool.fetch("select phone from leads")}
+    accepted: Counter[str] = Counter()
+    async with aiohttp.ClientSession() as session:
+        after = 0
+        while True:
+            url = f"{here.connection.addresses.simulator_url}/v1/accepted?after={after}&limit=10000"
+            async with session.get(url) as answer:
+                page = [json.loads(line) for line in (await answer.text()).splitlines()]
+            if not page:
+                break
+            accepted.update(row["phone"] for row in page)
+            after = page[-1]["id"]
+    longest: Counter[str] = Counter()
+    runs: Counter[str] = Counter()
+    query = "WorkflowType in ('CampaignWorkflow', 'CampaignShardWorkflow')"
+    async for execution in here.connection.temporal.list_workflows(query):
+        longest[execution.workflow_type] = max(longest[execution.workflow_type], execution.history_length)
+        runs[execution.workflow_type] += 1
+    report = await audits.audit(here.connection)
+    return {
+        "accepted": sum(accepted.values()),
+        "doubled": sum(count - 1 for count in accepted.values()),
+        "missing": len(phones - accepted.keys()),
+        "strangers": len(accepted.keys() - phones),
+        "longest_history": dict(longest),
+        "runs": dict(runs),
+        "audit_kept": report.kept,
+        "expected": leads,
+    }
+
+
+def main() -> None:
+    """Runs it, and prints the result as JSON; exit code 1 where a message was doubled or is missing."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--leads", type=int, default=50_000, help=f"at most {MOST_LEADS:,}")
+    parser.add_argument("--devices", type=int, default=5)
+    parser.add_argument("--every", type=float, default=20.0, help="seconds between two samples")
+    arguments = parser.parse_args()
+    if not 0 < arguments.leads <= MOST_LEADS or arguments.devices < 1 or arguments.every <= 0:
+        parser.error(f"--leads is from 1 to {MOST_LEADS:,}; --devices and --every are positive")
+    result = asyncio.run(run(arguments.leads, arguments.devices, arguments.every))
+    print(json.dumps(result, indent=1))  # noqa: T201 - a program's own output
+    whole = result["doubled"] == result["missing"] == result["strangers"] == 0 and result["audit_kept"]
+    sys.exit(0 if whole else 1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Embedded servers of a benchmark's own, and worker processes beside them."""
+
+import asyncio
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from benchmarks.processes import Usage, usage
+from messaging.errors import InvalidInput
+from operations.connection import Connection, connect
+from runtime.embedded.processes import dying_with_parent
+from runtime.embedded.state import read_state
+from runtime.settings import Ports, Settings
+from runtime.temporal import configured_address
+
+__all__ = ["Stage", "stage"]
+
+ROOT = Path(__file__).parent.parent
+
+START_WITHIN = 30.0
+"""Seconds for a worker to poll."""
+
+
+@dataclass
+class Stage:
+    """The servers, and the workers that were started."""
+
+    connection: Connection
+    home: Path
+    workers: list[asyncio.subprocess.Process] = field(default_factory=list)
+
+    async def start_worker(self) -> asyncio.subprocess.Process:
+        """A worker process that has begun to work."""
+        log = self.home / "logs" / f"worker-{len(self.workers)}.log"
+        process = await self.spawn_worker(log)
+        deadline = asyncio.get_running_loop().time() + START_WITHIN
+        while not self.works(log):
+            if process.returncode is not None or asyncio.get_running_loop().time() > deadline:
+                raise RuntimeError(f"the worker does not start: see {log}")
+            await asyncio.sleep(0.1)
+        return process
+
+    async def spawn_worker(self, log: Path) -> asyncio.subprocess.Process:
+        """A worker process, which need not be ready yet. It does not outlive us, also where we are killed."""
+        with log.open("ab") as file:
+            process = await asyncio.create_subprocess_exec(
+                *dying_with_parent(signal.SIGKILL),
+                *(sys.executable, "worker.py"),
+                cwd=ROOT,
+                env=_environment(self.home),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=file,
+                stderr=file,
+            )
+        self.workers.append(process)
+        return process
+
+    def works(self, log: Path) -> bool:
+        """Whether a worker that writes this log has begun to work."""
+        return log.exists() and b"working on task queue" in log.read_bytes()
+
+    async def stop_workers(self) -> None:
+        """SIGTERM, and the end of each."""
+        for process in self.workers:
+            if process.returncode is None:
+                process.send_signal(signal.SIGTERM)
+        for process in self.workers:
+            await process.wait()
+        self.workers.clear()
+
+    def usage(self) -> Usage:
+        """What each server, and all workers together, have used so far."""
+        state = read_state(self.home)
+        servers = {} if state is None else {name: child.pid for name, child in state.children.items()}
+        workers = [usage({"worker": worker.pid}) for worker in self.workers if worker.returncode is None]
+        taken = usage(servers)
+        return Usage(
+            {**taken.cpu, "worker": sum(one.cpu.get("worker", 0.0) for one in workers)},
+            {**taken.memory, "worker": sum(one.memory.get("worker", 0) for one in workers)},
+        )
+
+
+@asynccontextmanager
+async def stage() -> AsyncIterator[Stage]:
+    """Servers with data of their own, which are removed afterwards. Raises InvalidInput where there are others to use."""
+    if configured_address() is not None:
+        raise InvalidInput("this runs on servers of its own: unset TEMPORAL_ADDRESS and TEMPORAL_PROFILE")
+    with tempfile.TemporaryDirectory(prefix="drumbeat-bench-", ignore_cleanup_errors=True) as folder:
+        home = Path(folder) / "home"
+        async with connect(Settings(home=home, database_url=None, ports=Ports())) as connection:
+            await connection.pool()
+            here = Stage(connection, home)
+            try:
+                yield here
+            finally:
+                await here.stop_workers()
+
+
+def _environment(home: Path) -> dict[str, str]:
+    """For a process that is to use these servers and no others."""
+    foreign = ("TEMPORAL_", "DRUMBEAT_", "DATABASE_URL")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    return {**kept, "DRUMBEAT_HOME": str(home)}

@@ -1,0 +1,60 @@
+"""Who takes part in a run: the devices, the people, the sequence and the campaign. Plans call them by these names."""
+
+from messaging.models import Value
+
+__all__ = [
+    "CAMPAIGN",
+    "CAMPAIGN_TEXT",
+    "DEVICES",
+    "MOST_PEOPLE",
+    "SEQUENCE",
+    "STEPS",
+    "WORKERS",
+    "Traits",
+    "device_of",
+    "phone",
+]
+
+
+class Traits(Value):
+    """What may be expected of a device. ``idempotency`` and ``lookup``: of the gateway behind it."""
+
+    idempotency: bool
+    lookup: bool
+    min_delay: float = 0
+    """Seconds."""
+    max_delay: float = 0
+
+    @property
+    def blind(self) -> bool:
+        """Whether nobody can find out what became of a message in doubt: it may stay unconfirmed."""
+        return not self.idempotency and not self.lookup
+
+
+DEVICES: dict[str, Traits] = {
+    "keys": Traits(idempotency=True, lookup=False),
+    "lookup": Traits(idempotency=False, lookup=True),
+    "neither": Traits(idempotency=False, lookup=False),
+    "paced": Traits(idempotency=True, lookup=True, min_delay=0.2, max_delay=0.4),
+}
+
+SEQUENCE = "story"
+STEPS = {"one": "The first step", "two": "The second step", "three": "The third step"}
+"""The text of each step: whoever reads it knows which step it was."""
+
+CAMPAIGN = "sale"
+CAMPAIGN_TEXT = "Half price today"
+
+WORKERS = 2
+
+MOST_PEOPLE = 1_000
+
+
+def phone(index: int) -> str:
+    """A number that belongs to nobody; there are MOST_PEOPLE of them."""
+    return f"+1{201 + index // 100}555{100 + index % 100:04d}"
+
+
+def device_of(index: int) -> str:
+    """The device that writes to the person with this number."""
+    return list(DEVICES)[index % len(DEVICES)]

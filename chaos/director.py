@@ -1,0 +1,160 @@
+"""Carries a plan out, and notes what was really done, and when."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import assert_never
+
+from benchmarks.stage import Stage
+from chaos.cast import CAMPAIGN, DEVICES, SEQUENCE
+from chaos.gateway import Control
+from chaos.patience import insist, until
+from chaos.plan import Action, Hold, KillServer, KillWorker, Plan, SetFaults, StopWorker
+from chaos.workers import Workers
+from messaging.errors import Conflict, DrumbeatError, Unavailable
+from operations import campaigns, devices, sequences
+from runtime.embedded.processes import ProcessId
+from runtime.embedded.state import read_state
+from simulator.faults import Latency, Terminal
+
+__all__ = ["Director"]
+
+
+class Director:
+    """What dies comes back while the plan goes on. ``tell`` is told what was done."""
+
+    def __init__(self, here: Stage, workers: Workers, gateway: Control, tell: Callable[[str], None]) -> None:
+        self._here = here
+        self._workers = workers
+        self._gateway = gateway
+        self._tell = tell
+        # What is about one and the same thing keeps its order, also while a server is in the way.
+        self._turns: dict[str, asyncio.Lock] = {}
+        self._done: list[Action] = []
+
+    @property
+    def done(self) -> tuple[Action, ...]:
+        """What was done so far: at its real time, with a note of what came of it."""
+        return tuple(sorted(self._done, key=lambda action: action.at))
+
+    async def carry_out(self, plan: Plan, elapsed: Callable[[], float]) -> None:
+        """Every action at its time; returns when the plan is over, and all that was hit is up again.
+
+        ``elapsed``: seconds since the start. Raises NeverHappened for what does not come back.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            for action in plan.actions:
+                await asyncio.sleep(action.at - elapsed())
+                tasks.create_task(self._act(action, round(min(elapsed(), plan.seconds), 2)))
+            await asyncio.sleep(plan.seconds - elapsed())
+
+    async def make_peace(self) -> None:
+        """No faults, nothing paused, all workers running. Raises NeverHappened."""
+        await self._gateway.set_faults([])
+        await self._workers.all_run()
+        connection = self._here.connection
+        for device in DEVICES:
+            await insist(f"{device} is resumed", lambda device=device: devices.resume(connection, device))  # type: ignore[misc]
+        await insist("the sequence is resumed", lambda: sequences.resume(connection, SEQUENCE))
+        await insist("the campaign is resumed", self._resume_campaign)
+
+    async def _resume_campaign(self) -> None:
+        try:
+            await campaigns.resume(self._here.connection, CAMPAIGN)
+        except Unavailable:
+            raise
+        except DrumbeatError:
+            return  # there is none, or it is over
+
+    async def _act(self, action: Action, at: float) -> None:
+        note = await self._do(action)
+        self._tell(f"{at:6.1f} s  {_words(action)}: {note}")
+        self._done.append(action.model_copy(update={"at": at, "note": note}))
+
+    async def _do(self, action: Action) -> str:
+        match action:
+            case KillWorker():
+                return await self._workers.kill(action.worker, action.seconds)
+            case StopWorker():
+                return await self._workers.stop(action.worker, action.seconds)
+            case KillServer():
+                return await self._kill_server(action.server)
+            case SetFaults():
+                async with self._turn("faults"):
+                    await self._gateway.set_faults(action.faults)
+                return ", ".join(map(_fault_in_words, action.faults)) or "none"
+            case Hold():
+                async with self._turn(f"{action.campaign} {action.sequence} {action.device}"):
+                    return await self._hold(action)
+            case _:
+                assert_never(action)
+
+    def _turn(self, what: str) -> asyncio.Lock:
+        return self._turns.setdefault(what, asyncio.Lock())
+
+    async def _kill_server(self, name: str) -> str:
+        before = self._child(name)
+        if before is None or not before.runs:
+            return "it was down already"
+        before.kill()
+        clock = asyncio.get_running_loop().time
+        killed_at = clock()
+        # Its record is that of the dead one until the next one is started.
+        await until(f"{name} is started again", lambda: self._child(name) not in (None, before))
+        await self._answers(name)
+        return f"process {before.pid} killed; it answers again after {clock() - killed_at:.1f} s"
+
+    def _child(self, name: str) -> ProcessId | None:
+        state = read_state(self._here.home)
+        return None if state is None else state.children.get(name)
+
+    async def _answers(self, name: str) -> None:
+        connection = self._here.connection
+        match name:
+            case "postgres":
+                pool = await connection.pool()
+                await insist("PostgreSQL answers", lambda: pool.fetchval("select 1"))
+            case "temporal":
+                question = "WorkflowId = 'is-it-there'"
+                await insist("Temporal answers", lambda: connection.temporal.count_workflows(question))
+            case _:
+                await self._gateway.answers()
+
+    async def _hold(self, action: Hold) -> str:
+        connection = self._here.connection
+        pausing = action.do == "pause"
+
+        async def change() -> bool:
+            if action.device is not None:
+                work: Awaitable[object] = (devices.pause if pausing else devices.resume)(
+                    connection, action.device
+                )
+            elif action.sequence is not None:
+                work = (sequences.pause if pausing else sequences.resume)(connection, action.sequence)
+            else:
+                work = (campaigns.pause if pausing else campaigns.resume)(connection, CAMPAIGN)
+            return bool(getattr(await work, "changed", False))
+
+        try:
+            changed = await insist(_words(action), change)
+        except Conflict as conflict:
+            return f"not now: {conflict}"
+        return "done" if changed else "it was so already"
+
+
+def _fault_in_words(fault: Latency | Terminal) -> str:
+    told = fault.told()
+    if fault.on != "send" and fault.kind != "offline":
+        told += f" on {fault.on}"
+    if getattr(fault, "after_accepting", False):
+        told += " after accepting"
+    return told if fault.probability == 1 else f"{told} at {fault.probability:.0%}"
+
+
+def _words(action: Action) -> str:
+    match action:
+        case KillWorker() | StopWorker():
+            return f"{action.do} {action.worker}"
+        case Hold():
+            return f"{action.do} {action.campaign or action.sequence or action.device}"
+        case _:
+            return action.do

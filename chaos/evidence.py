@@ -1,0 +1,188 @@
+"""What is found after a run: the gateway's log, the ledger, Temporal, and the audit's own word."""
+
+from collections import Counter
+from datetime import datetime
+
+from pydantic import Field
+from temporalio.client import WorkflowExecutionStatus
+
+from chaos.cast import CAMPAIGN, CAMPAIGN_TEXT, DEVICES, SEQUENCE, STEPS, Traits, device_of, phone
+from chaos.gateway import Control
+from chaos.patience import insist
+from chaos.plan import Plan
+from messaging.models import Value
+from operations.audit import audit
+from operations.connection import Connection
+
+__all__ = ["Delivery", "Evidence", "Expected", "LedgerRow", "Open", "expected_of", "fetch", "look"]
+
+
+class Expected(Value):
+    """What should have come of a run. ``steps``: the text of each, by its name in the ledger."""
+
+    contacts: tuple[str, ...]
+    leads: tuple[str, ...]
+    steps: dict[str, str]
+    campaign: str
+    campaign_text: str
+    device_of: dict[str, str]
+    """By phone."""
+    devices: dict[str, Traits]
+
+
+class Delivery(Value):
+    """A message that the gateway took: what the recipient has seen."""
+
+    phone: str
+    text: str
+    device: str
+    key: str | None
+    """The idempotency key, which is the message's ID in the ledger."""
+    message_id: str
+    """The gateway's own ID."""
+    received_at: datetime
+
+
+class LedgerRow(Value):
+    """One message of the ledger. ``what``: the step (``story/one``), or the campaign."""
+
+    id: str
+    phone: str
+    device: str
+    what: str
+    status: str
+    attempts: int = 0
+    reason: str | None = None
+    gateway_message_id: str | None = None
+
+
+class Open(Value):
+    """What has not come to its end, each as one line."""
+
+    messages: tuple[str, ...] = ()
+    workflows: tuple[str, ...] = ()
+    """Running, or ended in another way than by themselves."""
+    enrollments: tuple[str, ...] = ()
+    """And the campaign, where it is not over."""
+
+    @property
+    def nothing(self) -> bool:
+        """Whether everything is settled."""
+        return not (self.messages or self.workflows or self.enrollments)
+
+
+class Evidence(Value):
+    """All of it, as it was found."""
+
+    deliveries: tuple[Delivery, ...] = ()
+    outcomes: dict[str, int] = Field(default_factory=dict)
+    """What the gateway's log says became of requests to send, and how often."""
+    rows: tuple[LedgerRow, ...] = ()
+    enrolled: dict[str, str] = Field(default_factory=dict)
+    """The phones in the sequence, with the status of each."""
+    audience: int = 0
+    """Leads for which the campaign was frozen."""
+    open: Open = Open()
+    broken: tuple[str, ...] = ()
+    """Promises that the audit found broken."""
+    promises: int = 0
+
+
+def expected_of(plan: Plan) -> Expected:
+    """What should come of a plan: the same whatever goes wrong."""
+    everybody = range(max(plan.contacts, plan.leads))
+    return Expected(
+        contacts=tuple(phone(index) for index in range(plan.contacts)),
+        leads=tuple(phone(index) for index in range(plan.leads)),
+        steps={f"{SEQUENCE}/{step}": text for step, text in STEPS.items()},
+        campaign=CAMPAIGN,
+        campaign_text=CAMPAIGN_TEXT,
+        device_of={phone(index): device_of(index) for index in everybody},
+        devices=DEVICES,
+    )
+
+
+_ROWS = """
+select m.id::text, m.recipient_phone as phone, m.device_id as device, m.status, m.attempts, m.reason,
+       m.gateway_message_id, coalesce(k.name, s.name || '/' || t.key) as what
+  from broadcast_messages m
+  left join campaigns k on k.id = m.campaign_id
+  left join sequence_steps t on t.id = m.sequence_stepid
+  left join sequences s on s.id = t.sequence_id
+ order by m.created_at, m.id
+"""
+_UNSETTLED = f"""
+select r.what || ' to ' || r.phone || ' is ' || r.status || ' after ' || r.attempts || ' attempts'
+       || coalesce(': ' || r.reason, '') as line
+  from ({_ROWS}) r where r.status in ('pending', 'queued', 'processing')
+"""  # noqa: S608 - constants of this module
+_ENROLLMENTS = """
+select s.name || ' of ' || c.phone || ' is active' as line
+  from sequence_contacts c join sequences s on s.id = c.sequence_id where c.status = 'active' order by c.phone
+"""
+_CAMPAIGNS = """
+select 'campaign ' || name || ' is ' || status || coalesce(': ' || reason, '') as line
+  from campaigns where ended_at is null order by name
+"""
+
+_OURS = ("sequence:", "campaign:")
+_STILL = {WorkflowExecutionStatus.RUNNING: "runs"}
+_FINE = {WorkflowExecutionStatus.COMPLETED, WorkflowExecutionStatus.CONTINUED_AS_NEW}
+
+
+async def look(connection: Connection) -> Open:
+    """What is not settled yet. Raises what servers that are down raise."""
+    pool = await connection.pool()
+    messages = await pool.fetch(_UNSETTLED)
+    enrollments = [*await pool.fetch(_ENROLLMENTS), *await pool.fetch(_CAMPAIGNS)]
+    return Open(
+        messages=tuple(row["line"] for row in messages),
+        workflows=await _workflows(connection),
+        enrollments=tuple(row["line"] for row in enrollments),
+    )
+
+
+async def _workflows(connection: Connection) -> tuple[str, ...]:
+    found = []
+    async for one in connection.temporal.list_workflows("ExecutionStatus != 'Completed'", page_size=1000):
+        if one.id.startswith(_OURS) and one.status is not None and one.status not in _FINE:
+            state = _STILL.get(one.status, f"ended as {one.status.name}")
+            found.append(f"{one.id} {state}")
+    return tuple(sorted(found))
+
+
+async def fetch(connection: Connection, gateway: Control) -> Evidence:
+    """Everything, once nothing moves any more. Raises NeverHappened."""
+    log = await gateway.log()
+    accepted = await gateway.accepted()
+
+    async def read() -> Evidence:
+        pool = await connection.pool()
+        rows = await pool.fetch(_ROWS)
+        report = await audit(connection)
+        return Evidence(
+            deliveries=tuple(
+                Delivery(
+                    key=one["idempotency_key"],
+                    **{name: one[name] for name in ("phone", "text", "device", "message_id", "received_at")},
+                )
+                for one in accepted
+            ),
+            outcomes=Counter(one["outcome"] for one in log if one["method"] == "POST" and one["device"]),
+            rows=tuple(LedgerRow(**dict(row)) for row in rows),
+            enrolled={
+                row["phone"]: row["status"]
+                for row in await pool.fetch("select phone, status from sequence_contacts order by phone")
+            },
+            audience=await pool.fetchval(
+                "select coalesce(sum(leads::integer), 0)::integer"
+                " from campaigns c, jsonb_each_text(c.audience) a (device, leads)"
+            ),
+            open=await look(connection),
+            broken=tuple(
+                f"{check.promise}: {example}" for check in report.checks for example in check.broken
+            ),
+            promises=len(report.checks),
+        )
+
+    return await insist("ledger and Temporal can be read", read)

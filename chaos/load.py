@@ -1,0 +1,94 @@
+"""What is under way while things go wrong: contacts in a sequence of short steps, and a campaign."""
+
+import asyncio
+import random
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from chaos.cast import CAMPAIGN, CAMPAIGN_TEXT, DEVICES, SEQUENCE, STEPS, device_of, phone
+from chaos.gateway import Control
+from chaos.patience import insist
+from chaos.plan import Plan
+from messaging.devices import DeviceSettings
+from operations import campaigns, devices, enrollment, sequences
+from operations.connection import Connection
+
+__all__ = ["NICHE", "Load"]
+
+NICHE = "CHAOS"
+
+_SEQUENCE = f"""sequence: {SEQUENCE}
+steps:
+  - {{id: one, day: 1, text: "{STEPS["one"]}"}}
+  - {{id: two, after: 2s, text: "{STEPS["two"]}"}}
+  - {{id: three, after: 3s, text: "{STEPS["three"]}"}}
+"""
+_CAMPAIGN = f"""campaign: {CAMPAIGN}
+target: {{niche: {NICHE}}}
+text: "{CAMPAIGN_TEXT}"
+"""
+
+FIRST, LAST = 0.02, 0.7
+"""Contacts come between these parts of the plan's time, so that all of it meets messages on their way."""
+
+CAMPAIGN_AT = 0.25
+"""The part of the plan's time after which the campaign starts."""
+
+_LEAD = "insert into leads (phone, name, niches, device_id) values ($1, $2, $3, $4)"
+
+
+class Load:
+    """The same seed, seconds and numbers make the same load. People are in both, as far as the smaller number goes."""
+
+    def __init__(self, connection: Connection, plan: Plan) -> None:
+        self._connection = connection
+        self._leads = plan.leads
+        self._campaign_at = CAMPAIGN_AT * plan.seconds
+        draw = random.Random(f"load {plan.seed}")  # noqa: S311 - repeatable, not secret
+        self._moments = sorted(draw.uniform(FIRST, LAST) * plan.seconds for _ in range(plan.contacts))
+
+    async def prepare(self, gateway: Control) -> None:
+        """Devices, leads, the sequence, and the campaign as a draft."""
+        for name, traits in DEVICES.items():
+            await devices.add(
+                self._connection,
+                DeviceSettings(
+                    id=name, gateway="simulated", min_delay=traits.min_delay, max_delay=traits.max_delay
+                ),
+            )
+            await gateway.set_device(name, idempotency=traits.idempotency, lookup=traits.lookup)
+        pool = await self._connection.pool()
+        await pool.executemany(
+            _LEAD,
+            [(phone(index), f"Lead {index}", [NICHE], device_of(index)) for index in range(self._leads)],
+        )
+        with tempfile.TemporaryDirectory() as folder:
+            sequence, campaign = Path(folder) / "sequence.yaml", Path(folder) / "campaign.yaml"
+            sequence.write_text(_SEQUENCE)
+            await sequences.apply(self._connection, [sequence])
+            if self._leads:
+                campaign.write_text(_CAMPAIGN)
+                await campaigns.apply(self._connection, [campaign])
+
+    async def run(self, elapsed: Callable[[], float]) -> None:
+        """Enrolls everybody and starts the campaign, each at its moment. ``elapsed``: seconds since the start.
+
+        What a server is in the way of is done again: that it was done before is no error. Raises NeverHappened.
+        """
+        async with asyncio.TaskGroup() as tasks:
+            for index, moment in enumerate(self._moments):
+                tasks.create_task(self._enroll(index, moment - elapsed()))
+            if self._leads:
+                tasks.create_task(self._start_campaign(self._campaign_at - elapsed()))
+
+    async def _enroll(self, index: int, wait: float) -> None:
+        await asyncio.sleep(wait)
+        await insist(
+            f"{phone(index)} is enrolled",
+            lambda: enrollment.enroll(self._connection, SEQUENCE, phone(index), device=device_of(index)),
+        )
+
+    async def _start_campaign(self, wait: float) -> None:
+        await asyncio.sleep(wait)
+        await insist("the campaign starts", lambda: campaigns.start(self._connection, CAMPAIGN))

@@ -1,0 +1,130 @@
+"""One run: servers, load, what goes wrong, peace, and the reckoning."""
+
+import asyncio
+import json
+import shutil
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.stage import stage
+from chaos.cast import WORKERS
+from chaos.director import Director
+from chaos.evidence import Evidence, fetch, look
+from chaos.gateway import Control, control_url
+from chaos.load import Load
+from chaos.patience import TRANSIENT
+from chaos.plan import Action, Plan
+from chaos.plan_file import write_plan
+from chaos.workers import Workers
+from operations.connection import Connection
+
+__all__ = ["PLAN", "SETTLE_WITHIN", "Ended", "Prepare", "run"]
+
+PLAN = "plan.jsonl"
+"""The file of the plan as it was carried out."""
+
+SETTLE_WITHIN = 400.0
+"""Seconds from the end of the plan on. The longest pause between two attempts at a message is six minutes."""
+
+LOOK_EVERY = 0.5
+TELL_EVERY = 15.0
+
+Prepare = Callable[[Connection], Awaitable[None]]
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A run that is over."""
+
+    done: tuple[Action, ...]
+    """The plan as it was carried out."""
+    settled_after: float | None
+    """Seconds after the end of the plan; None where something was left."""
+    evidence: Evidence
+    ended_by_themselves: int
+    """Workers that nobody killed."""
+
+
+async def run(
+    plan: Plan,
+    folder: Path,
+    tell: Tell,
+    *,
+    prepare: Prepare | None = None,
+    settle_within: float = SETTLE_WITHIN,
+) -> Ended:
+    """Runs the plan, on servers of its own, and leaves plan, logs and evidence in ``folder``.
+
+    ``tell`` is told what happens. ``prepare`` does something to the servers before anything is sent: a test damages
+    them. Raises NeverHappened (in a group, perhaps) where a server does not come back, and InvalidInput.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    write_plan(folder / PLAN, plan)
+    async with stage() as here:
+        gateway = Control(control_url(here.home))
+        load = Load(here.connection, plan)
+        await load.prepare(gateway)
+        if prepare is not None:
+            await prepare(here.connection)
+        workers = Workers(here, WORKERS, tell)
+        try:
+            await workers.start()
+            director = Director(here, workers, gateway, tell)
+            try:
+                await _make_trouble(plan, load, director)
+            finally:
+                write_plan(folder / PLAN, plan.model_copy(update={"actions": director.done}))
+            tell("the plan is over: no faults, nothing paused, all workers run")
+            settled_after = await _settle(here.connection, settle_within, tell)
+            evidence = await fetch(here.connection, gateway)
+            _keep(folder, evidence)
+        finally:
+            await workers.close()
+            shutil.copytree(here.home / "logs", folder / "logs", dirs_exist_ok=True)
+    return Ended(director.done, settled_after, evidence, workers.ended_by_themselves)
+
+
+async def _make_trouble(plan: Plan, load: Load, director: Director) -> None:
+    """From the first message to peace."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+
+    def elapsed() -> float:
+        return clock() - began
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(load.run(elapsed))
+        tasks.create_task(director.carry_out(plan, elapsed))
+    await director.make_peace()
+
+
+async def _settle(connection: Connection, within: float, tell: Tell) -> float | None:
+    """Waits until nothing is open; after how many seconds, or None where something is left after ``within``."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    tell_at = began + TELL_EVERY
+    while clock() - began <= within:
+        try:
+            left = await look(connection)
+        except TRANSIENT as error:
+            tell(f"nobody can look just now: {type(error).__name__}")
+        else:
+            if left.nothing:
+                return clock() - began
+            if clock() > tell_at:
+                tell_at += TELL_EVERY
+                tell(
+                    f"{len(left.messages):,} messages are not settled, {len(left.workflows):,} workflows and"
+                    f" {len(left.enrollments):,} enrollments are open; at most {began + within - clock():.0f} s more"
+                )
+        await asyncio.sleep(LOOK_EVERY)
+    return None
+
+
+def _keep(folder: Path, evidence: Evidence) -> None:
+    """For whoever looks into a failure: what was delivered, and the ledger, a line each."""
+    for name, found in (("deliveries", evidence.deliveries), ("ledger", evidence.rows)):
+        lines = (json.dumps(one.model_dump(mode="json"), ensure_ascii=False) + "\n" for one in found)
+        (folder / f"{name}.jsonl").write_text("".join(lines))

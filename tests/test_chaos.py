@@ -1,0 +1,439 @@
+"""The chaos suite: its plans, its reckoning on small made-up runs, a real run that holds, and one that cannot hold."""
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+
+from chaos import cast
+from chaos.__main__ import main
+from chaos.evidence import Delivery, Evidence, Expected, LedgerRow, Open
+from chaos.plan import Hold, KillWorker, Plan, make_plan, parse_action, plain
+from chaos.plan_file import read_plan, write_plan
+from chaos.reconcile import CANNOT, CHECKS, reconcile
+from messaging.yaml_files import FileProblems
+from operations.connection import Connection
+
+# Plans
+
+FIRST_OF_SEED_7 = [
+    {
+        "at": 0.0,
+        "do": "faults",
+        "faults": [
+            {"kind": "refuse", "phone": "+12015550106"},
+            {"kind": "refuse", "phone": "+12015550111"},
+            {"kind": "latency", "seconds": 0.1, "to_seconds": 0.6},
+            {"kind": "latency", "seconds": 0.1, "to_seconds": 0.6, "after_accepting": True},
+            {"kind": "offline", "for_seconds": 3.7},
+            {"kind": "hang", "probability": 0.15, "seconds": 5.6, "after_accepting": False},
+        ],
+    },
+    {"at": 4.1, "do": "kill-postgres"},
+]
+
+
+def test_a_seed_makes_one_plan_and_another_seed_another() -> None:
+    assert make_plan(7) == make_plan(7)
+    assert make_plan(7).actions != make_plan(8).actions
+    # To the letter: a seed that failed on one machine is to fail on another.
+    assert [plain(action) for action in make_plan(7, 12).actions[:2]] == FIRST_OF_SEED_7
+
+
+def test_plans_do_everything_and_leave_nothing_undone() -> None:
+    for seed in range(50):
+        plan = make_plan(seed)
+        done = [action.do for action in plan.actions]
+        assert {"kill-worker", "faults", "pause", "kill-temporal", "kill-postgres", "kill-gateway"} <= set(
+            done
+        )
+        assert done.count("pause") == done.count("resume")
+        assert all(0 <= action.at <= plan.seconds for action in plan.actions)
+        assert [action.at for action in plan.actions] == sorted(action.at for action in plan.actions)
+    stops = [action for seed in range(50) for action in make_plan(seed).actions if action.do == "stop-worker"]
+    assert sum(plain(stop)["for"] > 20 for stop in stops) >= 25, "longer than an activity's time-out"
+
+
+def test_the_names_in_plans_are_those_of_the_cast() -> None:
+    for field, names in (
+        ("campaign", [cast.CAMPAIGN]),
+        ("sequence", [cast.SEQUENCE]),
+        ("device", [*cast.DEVICES]),
+    ):
+        literal, _ = get_args(Hold.model_fields[field].annotation)
+        assert list(get_args(literal)) == names
+
+
+def test_what_was_written_is_read_again(tmp_path: Path) -> None:
+    plan = make_plan(3, 40, contacts=5, leads=0)
+    noted = plan.model_copy(
+        update={"actions": tuple(action.model_copy(update={"note": "so it went"}) for action in plan.actions)}
+    )
+    write_plan(tmp_path / "plan.jsonl", noted)
+    assert read_plan(tmp_path / "plan.jsonl") == noted
+    assert read_plan(tmp_path / "plan.jsonl", seed=4, leads=9).model_dump(
+        include={"seed", "leads", "contacts"}
+    ) == {
+        "seed": 4,
+        "contacts": 5,
+        "leads": 9,
+    }
+
+
+def test_yaml_and_json_lines_say_the_same(tmp_path: Path) -> None:
+    lines, yaml = tmp_path / "plan.jsonl", tmp_path / "plan.yaml"
+    lines.write_text(
+        '{"seed": 5, "contacts": 4}\n'
+        '{"at": 8, "do": "faults", "faults": [{"kind": "drop", "probability": 0.5}]}\n'
+        "\n"
+        '{"at": 3.2, "do": "kill-worker", "worker": 0}\n'
+        '{"at": 9, "do": "pause", "device": "paced"}\n'
+    )
+    yaml.write_text(
+        "seed: 5\n"
+        "contacts: 4\n"
+        "actions:\n"
+        "  - {at: 3.2, do: kill-worker, worker: 0}\n"
+        "  - at: 8\n"
+        "    do: faults\n"
+        "    faults:\n"
+        "      - {kind: drop, probability: 0.5}\n"
+        "  - {at: 9, do: pause, device: paced}\n"
+    )
+    plan = read_plan(lines)
+    assert read_plan(yaml) == plan
+    assert (plan.seed, plan.seconds, plan.contacts, plan.leads) == (5, 11.0, 4, 120)
+    assert plan.actions[0] == KillWorker(at=3.2, do="kill-worker", worker=0)
+
+
+MISTAKES = {
+    '{"at": 1, "do": "kill-wroker", "worker": 0}': "do: 'kill-wroker' is not known, did you mean 'kill-worker'?",
+    '{"at": 1, "worker": 0}': "do: is missing",
+    '{"do": "kill-temporal"}': "at: is missing",
+    '{"at": -1, "do": "kill-temporal"}': "at: Input should be greater than or equal to 0, not -1",
+    '{"at": true, "do": "kill-temporal"}': "at: True is not a number of seconds",
+    '{"at": 1, "do": "kill-worker", "worker": 2}': "worker: Input should be less than 2, not 2",
+    '{"at": 1, "do": "kill-worker"}': "worker: is missing",
+    '{"at": 1, "do": "kill-postgres", "worker": 0}': "worker: is no field here",
+    '{"at": 1, "do": "pause"}': "name one: 'campaign': 'sale', 'sequence': 'story', or a 'device'",
+    '{"at": 1, "do": "pause", "device": "keys", "campaign": "sale"}': (
+        "name one: 'campaign': 'sale', 'sequence': 'story', or a 'device'"
+    ),
+    '{"at": 1, "do": "faults", "faults": [{"kind": "drop"}, {"kind": "dorp"}]}': (
+        "faults[1].kind: 'dorp' is not known, did you mean 'drop'?"
+    ),
+    '{"at": 1, "do": "faults", "faults": [{"kind": "latency", "secs": 1}]}': "faults[0].seconds: is missing",
+    '{"at": 1, "do": "faults", "faults": [{"kind": "drop", "device": "kees"}]}': (
+        "faults[0]: there is no device 'kees', known are keys, lookup, neither, paced"
+    ),
+    '{"at": 1, "do": "faults", "faults": [{"kind": "drop", "phone": "+12015550200"}]}': (
+        "faults[0]: nobody has the phone '+12015550200', people have +12015550100 to +12105550199"
+    ),
+    '{"at": 1, "do": "faults"}': "faults: is missing",
+    '{"at": 1, "do": ': "is not JSON: ",
+    "[]": "holds no fields, write ",
+    '{"sede": 1}': "sede: is no field here, did you mean 'seed'?",
+    '{"contacts": -1}': "contacts: Input should be greater than or equal to 0, not -1",
+}
+
+
+@pytest.mark.parametrize(("line", "problem"), MISTAKES.items())
+def test_a_mistake_is_told_in_a_line_that_says_where(tmp_path: Path, line: str, problem: str) -> None:
+    file = tmp_path / "mine.jsonl"
+    file.write_text(f"\n{line}\n" + '{"at": 2, "do": "kill-gateway"}\n')
+    with pytest.raises(FileProblems) as error:
+        read_plan(file)
+    assert any(told.startswith(f"mine.jsonl:2: {problem}") for told in str(error.value).splitlines())
+
+
+def test_every_mistake_of_a_file_has_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "seconds: 10\n"
+        "actions:\n"
+        "  - {at: soon, do: kill-temporal}\n"
+        "  - {at: 11, do: kill-temporal}\n"
+        "  - {at: 1, do: stop-worker, worker: one}\n"
+    )
+    assert main(["--plan", str(file)]) == 2
+    told = capsys.readouterr().err.splitlines()
+    assert [line.split(": ")[:2] for line in told] == [
+        ["mine.yaml:3", "actions[0].at"],
+        ["mine.yaml:4", "actions[1].at"],
+        ["mine.yaml:5", "actions[2].worker"],
+    ]
+
+
+def test_wrong_use_is_told_and_nothing_is_started(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--plan", str(tmp_path / "nowhere.jsonl")]) == 2
+    assert capsys.readouterr().err == f"chaos: {tmp_path / 'nowhere.jsonl'}: No such file or directory\n"
+    for arguments in (["--seconds", "0"], ["--contacts", "-1"], ["--leads", "1001"], ["--sed", "1"]):
+        with pytest.raises(SystemExit) as exit_:
+            main(arguments)
+        assert exit_.value.code == 2
+
+
+# The reckoning, on a run of two contacts and two leads: one is both.
+
+ANN, BEN, CID = cast.phone(0), cast.phone(1), cast.phone(3)
+EXPECTED = Expected(
+    contacts=(ANN, BEN),
+    leads=(ANN, CID),
+    steps={"story/one": "First"},
+    campaign="sale",
+    campaign_text="Half price",
+    device_of={ANN: "keys", BEN: "neither", CID: "paced"},
+    devices=cast.DEVICES,
+)
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+def delivery(row: str, phone: str, text: str, device: str, after: float = 0) -> Delivery:
+    return Delivery(
+        phone=phone,
+        text=text,
+        device=device,
+        key=row,
+        message_id=f"sim-{row}",
+        received_at=NOON + timedelta(seconds=after),
+    )
+
+
+def sent(row: str, phone: str, what: str, device: str) -> LedgerRow:
+    return LedgerRow(
+        id=row, phone=phone, device=device, what=what, status="sent", gateway_message_id=f"sim-{row}"
+    )
+
+
+WHOLE = Evidence(
+    deliveries=(
+        delivery("a", ANN, "First", "keys"),
+        delivery("c", ANN, "Half price", "keys"),
+        delivery("d", CID, "Half price", "paced"),
+    ),
+    rows=(
+        sent("a", ANN, "story/one", "keys"),
+        LedgerRow(
+            id="b",
+            phone=BEN,
+            device="neither",
+            what="story/one",
+            status="unconfirmed",
+            reason="a worker died",
+        ),
+        sent("c", ANN, "sale", "keys"),
+        sent("d", CID, "sale", "paced"),
+    ),
+    enrolled={ANN: "completed", BEN: "completed"},
+    audience=2,
+    promises=10,
+)
+
+
+def damaged(rows: dict[str, dict[str, Any]] | None = None, **update: Any) -> Evidence:
+    """The whole evidence with some of it changed; ``rows``: by their ID."""
+    changed = tuple(row.model_copy(update=(rows or {}).get(row.id, {})) for row in WHOLE.rows)
+    return WHOLE.model_copy(update={"rows": changed, **update})
+
+
+TWICE = (*WHOLE.deliveries, delivery("d", CID, "Half price", "paced", after=1))
+VIOLATIONS: dict[str, tuple[Evidence, set[str]]] = {
+    "a second copy": (damaged(deliveries=TWICE), {"delivered twice"}),
+    "a contact that was not enrolled": (damaged(enrolled={ANN: "completed"}), {"lost steps"}),
+    "a step without a row": (
+        damaged().model_copy(update={"rows": tuple(row for row in WHOLE.rows if row.id != "b")}),
+        {"lost steps"},
+    ),
+    "a lead without a row": (
+        WHOLE.model_copy(
+            update={
+                "rows": tuple(row for row in WHOLE.rows if row.id != "d"),
+                "deliveries": WHOLE.deliveries[:2],
+            }
+        ),
+        {"lost leads"},
+    ),
+    "an audience that is too small": (damaged(audience=1), {"lost leads"}),
+    "sent by word only": (damaged(deliveries=WHOLE.deliveries[1:]), {"sent, but never accepted"}),
+    "sent under another ID": (
+        damaged({"a": {"gateway_message_id": "sim-other"}}),
+        {"sent, but never accepted"},
+    ),
+    "failed, and delivered all the same": (
+        damaged({"a": {"status": "failed", "reason": "refused"}}),
+        {"given up, but delivered"},
+    ),
+    "failed, and nobody knows why": (
+        damaged({"b": {"status": "failed", "reason": None}}),
+        {"given up without a reason"},
+    ),
+    "unconfirmed where the key was tried again and refused": (
+        damaged({"a": {"status": "unconfirmed", "reason": f"{CANNOT}: refused"}}),
+        set(),
+    ),
+    "unconfirmed where keys are honoured": (
+        damaged({"a": {"status": "unconfirmed", "reason": "who knows"}}),
+        {"unconfirmed without need"},
+    ),
+    "unconfirmed, and nobody knows why": (damaged({"b": {"reason": None}}), {"unconfirmed without need"}),
+    "a message that waits": (damaged(open=Open(messages=("sale to somebody",))), {"stuck messages"}),
+    "a workflow that runs": (damaged(open=Open(workflows=("campaign:sale",))), {"stuck workflows"}),
+    "an enrollment that is active": (damaged(open=Open(enrollments=("story",))), {"stuck enrollments"}),
+    "two sends at once": (
+        damaged(
+            {"c": {"device": "paced", "phone": CID}},
+            deliveries=(
+                WHOLE.deliveries[0],
+                delivery("c", CID, "First", "paced", after=0.19),
+                WHOLE.deliveries[2],
+            ),
+        ),
+        {"faster than the pace", "outside the target", "lost leads"},
+    ),
+    "somebody who is no lead": (
+        damaged(deliveries=(*WHOLE.deliveries, delivery("b", BEN, "Half price", "neither"))),
+        {"outside the target"},
+    ),
+    "another device": (
+        damaged(
+            {"a": {"device": "lookup"}},
+            deliveries=(delivery("a", ANN, "First", "lookup"), *WHOLE.deliveries[1:]),
+        ),
+        {"outside the target"},
+    ),
+    "a key that nobody knows": (
+        damaged(deliveries=(*WHOLE.deliveries, delivery("z", BEN, "First", "neither"))),
+        {"outside the target"},
+    ),
+    "a broken promise": (damaged(broken=("no step was lost: one",)), {"broken promises"}),
+}
+
+
+def broken(evidence: Evidence) -> set[str]:
+    return {check.name for check in reconcile(EXPECTED, evidence) if not check.holds}
+
+
+def test_a_run_in_order_passes_every_check() -> None:
+    assert broken(WHOLE) == set()
+    # Somebody whose message is unconfirmed may have got it.
+    arrived = damaged(deliveries=(*WHOLE.deliveries, delivery("b", BEN, "First", "neither")))
+    assert broken(arrived) == set()
+    # Somebody who is still under way has steps to come, which are not lost.
+    waiting = WHOLE.model_copy(
+        update={
+            "rows": tuple(row for row in WHOLE.rows if row.id != "b"),
+            "enrolled": {ANN: "completed", BEN: "active"},
+        }
+    )
+    assert broken(waiting) == set()
+
+
+@pytest.mark.parametrize("what", VIOLATIONS)
+def test_a_violation_is_caught_and_told_once(what: str) -> None:
+    evidence, checks = VIOLATIONS[what]
+    assert broken(evidence) == checks
+
+
+def test_no_check_is_without_its_violation() -> None:
+    assert set(CHECKS) == {name for _, names in VIOLATIONS.values() for name in names}
+
+
+# Real runs
+
+
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the addresses of other servers."""
+    for name in ("DATABASE_URL", "TEMPORAL_ADDRESS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def result_of(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    result: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return result
+
+
+@pytest.mark.timeout(170)
+@pytest.mark.xdist_group("chaos")
+@pytest.mark.usefixtures("alone")
+def test_a_short_run_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    plan = Plan(
+        seed=11,
+        seconds=24,
+        contacts=24,
+        leads=24,
+        actions=tuple(parse_action(action) for action in SHORT),
+    )
+    write_plan(tmp_path / "short.jsonl", plan)
+    code = main(["--plan", str(tmp_path / "short.jsonl"), "--out", str(tmp_path / "out"), "--json"])
+    result = result_of(capsys)
+    assert (code, result["holds"]) == (0, True), result["checks"]
+    assert result["totals"]["messages"] == 3 * 24 + 24
+    done = read_plan(tmp_path / "out" / "plan.jsonl")
+    assert [action.do for action in done.actions] == [action.do for action in plan.actions]
+    assert all("down already" not in (action.note or "") for action in done.actions)
+    assert (tmp_path / "out" / "logs" / "worker-0.log").exists()
+
+
+SLOW = {"kind": "latency", "seconds": 0.1, "to_seconds": 1.0}
+SLOW_ANSWER = {**SLOW, "after_accepting": True}
+REFUSED = {"kind": "refuse", "phone": cast.phone(5)}
+SHORT: tuple[dict[str, Any], ...] = (
+    {"at": 0, "do": "faults", "faults": [REFUSED, SLOW, SLOW_ANSWER]},
+    {"at": 1, "do": "pause", "sequence": cast.SEQUENCE},
+    {"at": 2, "do": "resume", "sequence": cast.SEQUENCE},
+    {"at": 3, "do": "stop-worker", "worker": 0, "for": 21},
+    {"at": 4, "do": "faults", "faults": [REFUSED, SLOW, SLOW_ANSWER, {"kind": "garble", "probability": 0.2}]},
+    {"at": 6, "do": "kill-postgres"},
+    {"at": 8, "do": "kill-worker", "worker": 1},
+    {"at": 11, "do": "kill-gateway"},
+    {"at": 13, "do": "kill-temporal"},
+    {"at": 15, "do": "faults", "faults": [REFUSED, SLOW, {"kind": "offline", "for_seconds": 1}]},
+)
+
+BLIND = """
+alter function claim_message(uuid, text, interval, interval, timestamptz) rename to honest_claim_message;
+create function claim_message(
+    p_message uuid, p_token text, p_lifetime interval, p_grace interval, p_now timestamptz
+) returns jsonb
+language plpgsql as $$
+begin
+    update broadcast_messages set status = 'pending'
+     where id = p_message and status = 'processing' and processing_worker_id <> p_token;
+    return honest_claim_message(p_message, p_token, p_lifetime, p_grace, p_now);
+end $$;
+"""
+"""The claim forgets that somebody else had the message: the next attempt sends it without asking."""
+
+
+async def forget_claims(connection: Connection) -> None:
+    await (await connection.pool()).execute(BLIND)
+
+
+@pytest.mark.timeout(170)
+@pytest.mark.xdist_group("chaos")
+@pytest.mark.usefixtures("alone")
+def test_a_claim_that_forgets_is_found_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Proof that a run can fail: workers die while the gateway holds messages, and these go out a second time."""
+    file = tmp_path / "blind.yaml"
+    file.write_text(
+        "seconds: 5\n"
+        "contacts: 8\n"
+        "leads: 8\n"
+        "actions:\n"
+        "  - {at: 0, do: faults, faults: [{kind: latency, device: neither, seconds: 8, after_accepting: true}]}\n"
+        "  - {at: 4, do: kill-worker, worker: 0}\n"
+        "  - {at: 4, do: kill-worker, worker: 1}\n"
+    )
+    code = main(
+        ["--plan", str(file), "--out", str(tmp_path / "out"), "--json"],
+        prepare=forget_claims,
+        settle_within=60,
+    )
+    result = result_of(capsys)
+    checks = {check["name"]: check["violations"] for check in result["checks"] if check["violations"]}
+    assert (code, result["holds"], set(checks)) == (1, False, {"delivered twice"})
+    assert all("2 times" in line for line in checks["delivered twice"])
+    assert result["totals"]["delivered again"] == len(checks["delivered twice"])
