@@ -312,17 +312,3 @@ async def test_workers_killed_in_the_middle_of_a_campaign(live: Live) -> None:
     assert (done.messages.sent, done.messages.total) == (120, 120)
     await exactly_once(live, 120)
     await kept(live)
-
-
-async def test_history_stays_small(live: Live) -> None:
-    """What a lead costs, in events: the numbers may only fall."""
-    await ready(live, 30)
-    await live.start_worker()
-    await campaigns.start(live.connection, "sale")
-    await finished(live)
-    temporal = live.connection.temporal
-    for index in range(30):
-        history = await temporal.get_workflow_handle(f"campaign:sale:{phone(index)}").fetch_history()
-        assert len(history.events) <= 6
-    feeder = await temporal.get_workflow_handle("campaign:sale:shard-0").fetch_history()
-    assert len(feeder.events) <= 30 * 6 + 60

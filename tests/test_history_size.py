@@ -1,0 +1,68 @@
+"""What a contact and a lead cost in Temporal, as exact numbers: they may only fall.
+
+Events and bytes are what a server's time, and an operator's bill, are made of.
+"""
+
+from temporalio.client import WorkflowHistory
+
+from operations import campaigns, enrollment
+from tests.live import Live
+from tests.scenario import phone
+from tests.test_campaign_workflow import finished, ready
+
+LEAD_EVENTS, LEAD_BYTES = 6, 1_800
+"""Started, the task (3), the send's marker, completed."""
+
+FIRST_STEP_EVENTS = 23
+"""Started; enroll, send and finish, each an activity of three events; four tasks, each of three; completed."""
+
+STEP_EVENTS, STEP_BYTES = 11, 1_600
+"""A timer (2) and its task (3), the send (3) and the task after it (3)."""
+
+SEQUENCE = """
+sequence: {name}
+steps:
+  - {{id: a, day: 1, text: "One"}}
+"""
+MORE = '  - {{id: {key}, after: 1s, text: "More"}}\n'
+
+
+async def history(live: Live, workflow_id: str) -> WorkflowHistory:
+    return await live.connection.temporal.get_workflow_handle(workflow_id).fetch_history()
+
+
+def size(of: WorkflowHistory) -> int:
+    return sum(event.ByteSize() for event in of.events)
+
+
+async def test_a_lead_of_a_campaign(live: Live) -> None:
+    await ready(live, 20)
+    await live.start_worker()
+    await campaigns.start(live.connection, "sale")
+    await finished(live)
+    for index in range(20):
+        lead = await history(live, f"campaign:sale:{phone(index)}")
+        assert len(lead.events) == LEAD_EVENTS
+        assert size(lead) <= LEAD_BYTES
+    feeder = await history(live, "campaign:sale:shard-0")
+    assert len(feeder.events) <= 20 * 4 + 60
+
+
+async def test_a_contact_and_each_further_step(live: Live) -> None:
+    await live.scenario.add_device()
+    for steps in (1, 3):
+        source = SEQUENCE + "".join(MORE.replace("{key}", f"s{number}") for number in range(1, steps))
+        await live.scenario.apply(source.format(name=f"of-{steps}"))
+    await live.start_worker()
+    for steps in (1, 3):
+        await enrollment.enroll(live.connection, f"of-{steps}", phone(steps), device=live.scenario.device)
+    await live.all_over(2)
+    sizes = {}
+    for steps in (1, 3):
+        handle = live.connection.temporal.get_workflow_handle(f"sequence:of-{steps}:{phone(steps)}")
+        await handle.result()
+        found = await handle.fetch_history()
+        sizes[steps] = (len(found.events), size(found))
+    assert sizes[1][0] == FIRST_STEP_EVENTS
+    assert sizes[3][0] - sizes[1][0] == 2 * STEP_EVENTS
+    assert sizes[3][1] - sizes[1][1] <= 2 * STEP_BYTES
