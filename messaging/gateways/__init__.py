@@ -7,8 +7,11 @@ from typing import Any, Protocol
 from messaging.errors import InvalidInput
 from messaging.gateways.base import Capabilities, Gateway
 from messaging.gateways.cloud_api import CloudApiGateway
+from messaging.gateways.gowa import GowaGateway
 from messaging.gateways.images import ImageStore, Network
 from messaging.gateways.simulated import SimulatedGateway
+from messaging.gateways.wablas import WablasGateway
+from messaging.gateways.whacenter import WhacenterGateway
 
 __all__ = ["NAMES", "Gateways", "capabilities_of", "open_gateway", "validate_options"]
 
@@ -26,6 +29,9 @@ class _Kind(Protocol):
 KINDS: Mapping[str, _Kind] = {
     "simulated": SimulatedGateway,
     "cloud-api": CloudApiGateway,
+    "gowa": GowaGateway,
+    "wablas": WablasGateway,
+    "whacenter": WhacenterGateway,
 }
 
 NAMES: tuple[str, ...] = tuple(KINDS)

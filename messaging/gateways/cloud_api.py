@@ -9,19 +9,18 @@ from pydantic import AfterValidator
 from messaging.gateways.base import (
     Accepted,
     Capabilities,
-    DeviceUnfit,
     GatewayError,
     Images,
     OutgoingMessage,
     Receipt,
     RenderedTemplate,
-    Unauthentic,
 )
 from messaging.gateways.cloud_api_errors import as_error, told_by
 from messaging.gateways.cloud_api_webhooks import answer_to_challenge, receipts_of
 from messaging.gateways.http import Answer
 from messaging.gateways.http_gateway import HttpGateway
-from messaging.gateways.options import Address, Options, read_options, secret
+from messaging.gateways.options import Address, Options, header_secret, read_options
+from messaging.gateways.signatures import webhook_secret
 
 __all__ = ["CloudApiGateway", "CloudApiOptions"]
 
@@ -92,7 +91,7 @@ class CloudApiGateway(HttpGateway):
         Accepted is also what Meta holds back at first, to see how a new template is received: sent again, it might
         come twice. If Meta drops it in the end, a receipt tells.
         """
-        token = self._token()
+        token = header_secret(self._options, "token")
         path = f"/{self._options.version}/{self._options.phone_number_id}/messages"
         headers = {"Authorization": f"Bearer {token}"}
         answer = await self._client.request(
@@ -111,26 +110,8 @@ class CloudApiGateway(HttpGateway):
         """See :class:`messaging.gateways.base.Gateway`."""
         return receipts_of(headers, body, self._webhook_secret("app_secret"))
 
-    def _token(self) -> str:
-        token = secret(self._options, "token") or ""
-        if not re.fullmatch(r"[!-~]+", token):
-            # aiohttp would refuse such a header with an error that is none of ours.
-            raise DeviceUnfit(
-                "the device's token is not one word of plain letters; check where it is read from"
-            )
-        return token
-
     def _webhook_secret(self, name: str) -> str:
-        try:
-            value = secret(self._options, name)
-        except DeviceUnfit as missing:
-            raise Unauthentic(str(missing)) from None
-        if value is None:
-            raise Unauthentic(
-                f"webhooks of {self._client.name} cannot be checked: give the device the option"
-                f" {name}_env=VARIABLE or {name}_file=PATH"
-            )
-        return value
+        return webhook_secret(self._options, name, self._client.name)
 
     def _rejection(self, answer: Answer, token: str) -> GatewayError:
         """What an answer other than a yes means."""

@@ -1,7 +1,5 @@
 """What the WhatsApp Cloud API tells by webhook: its question for the address, and what became of messages."""
 
-import hashlib
-import hmac
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -11,10 +9,9 @@ from uuid import UUID
 
 from messaging.gateways.base import Receipt, Unauthentic
 from messaging.gateways.cloud_api_errors import told_by
+from messaging.gateways.signatures import check_signature, same
 
 __all__ = ["answer_to_challenge", "receipts_of"]
-
-SIGNATURE = "x-hub-signature-256"
 
 _STATUSES: Mapping[str, Literal["sent", "delivered", "read", "failed"]] = {
     "sent": "sent",
@@ -27,7 +24,7 @@ _STATUSES: Mapping[str, Literal["sent", "delivered", "read", "failed"]] = {
 
 def answer_to_challenge(query: Mapping[str, str], verify_token: str) -> str:
     """The challenge to send back. Raises Unauthentic where the question does not bear the verify token."""
-    if query.get("hub.mode") != "subscribe" or not _same(query.get("hub.verify_token", ""), verify_token):
+    if query.get("hub.mode") != "subscribe" or not same(query.get("hub.verify_token", ""), verify_token):
         raise Unauthentic("the question for the webhook's address does not bear the device's verify_token")
     challenge = query.get("hub.challenge")
     if not challenge:
@@ -41,21 +38,12 @@ def receipts_of(headers: Mapping[str, str], body: bytes, app_secret: str) -> tup
     The sending number is not compared: an app has one webhook for all its numbers, and a receipt is known by its
     message. Raises Unauthentic where the signature is missing or wrong.
     """
-    signature = "sha256=" + hmac.new(app_secret.encode(), body, hashlib.sha256).hexdigest()
-    if not _same(headers.get(SIGNATURE, ""), signature):
-        raise Unauthentic("the webhook's signature is missing, or was not made with the device's app_secret")
+    check_signature(headers, body, app_secret, "app_secret")
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
         return ()
     return tuple(receipt for status in _statuses(content) if (receipt := _receipt(status)) is not None)
-
-
-def _same(given: str, expected: str) -> bool:
-    # What is no valid Unicode can be in a header or a query, and has to be compared all the same.
-    return hmac.compare_digest(
-        given.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass")
-    )
 
 
 def _statuses(content: Any) -> Iterator[Mapping[str, Any]]:

@@ -5,17 +5,19 @@ environment variable or the file that has it, and it is read anew for each reque
 """
 
 import os
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from messaging.errors import InvalidInput
 from messaging.gateways.base import DeviceUnfit
 
-__all__ = ["Address", "Options", "read_options", "secret"]
+__all__ = ["Address", "Options", "header_secret", "read_options", "redacted", "secret", "secrets_of"]
 
 ENVIRONMENT, FILE = "_env", "_file"
 
@@ -106,6 +108,35 @@ def secret(options: Options, name: str) -> str | None:
             raise DeviceUnfit(f"the file {path} is empty, and is to hold the device's {name}")
         return value
     return None
+
+
+def header_secret(options: Options, name: str) -> str:
+    """The credential of that name, one word of plain letters, as a header can carry it. Raises DeviceUnfit."""
+    word = secret(options, name) or ""
+    if not re.fullmatch(r"[!-~]+", word):
+        # aiohttp would refuse such a header with an error that is none of ours.
+        raise DeviceUnfit(
+            f"the device's {name} is not one word of plain letters; check where it is read from"
+        )
+    return word
+
+
+def secrets_of(options: Options) -> tuple[str, ...]:
+    """Every credential that can be read at present: what must not be repeated."""
+    found: list[str] = []
+    for name in _credentials(type(options)):
+        with suppress(DeviceUnfit):
+            found.append(secret(options, name) or "")
+    return tuple(filter(None, found))
+
+
+def redacted(text: str, *credentials: str) -> str:
+    """A gateway's words without credentials that they may repeat. To be done before words are cut, which might leave
+    half of one."""
+    forms = {form for credential in credentials for form in (credential, quote(credential, safe=""))}
+    for form in sorted(forms - {""}, key=len, reverse=True):
+        text = text.replace(form, "***")
+    return text
 
 
 def _credentials(model: type[Options]) -> list[str]:

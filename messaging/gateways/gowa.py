@@ -1,0 +1,103 @@
+"""GOWA (go-whatsapp-web-multidevice), self-hosted: version 9 of its docs/openapi.yaml."""
+
+from base64 import b64encode
+from collections.abc import Mapping
+from io import BytesIO
+from typing import Annotated, Any, ClassVar
+from urllib.parse import quote
+
+import aiohttp
+from pydantic import Field
+
+from messaging.errors import InvalidInput
+from messaging.gateways.base import (
+    Accepted,
+    Capabilities,
+    Images,
+    OutgoingMessage,
+    Picture,
+    Receipt,
+)
+from messaging.gateways.gowa_answers import message_id_of, receipts_of, refusal_of
+from messaging.gateways.http_gateway import HttpGateway
+from messaging.gateways.options import Address, Options, read_options, secret, secrets_of
+from messaging.gateways.signatures import webhook_secret
+
+__all__ = ["GowaGateway", "GowaOptions"]
+
+
+class GowaOptions(Options):
+    """A device's options. ``device``: which of the server's devices it is, where there are several. ``username`` and
+    ``password``: of the server's basic authentication. ``webhook_secret``: for receipts only."""
+
+    url: Address
+    device: Annotated[str, Field(pattern=r"^\S+$")] | None = None
+    username: Annotated[str, Field(pattern=r"^[^:]+$")] | None = None
+    password_env: str | None = None
+    password_file: str | None = None
+    webhook_secret_env: str | None = None
+    webhook_secret_file: str | None = None
+
+
+class GowaGateway(HttpGateway):
+    """The client of one device of a GOWA server. To be made inside a running event loop; safe for many tasks at once.
+
+    The server takes no ID of ours and cannot be asked, and its webhooks name its own ID only: they tell that a message
+    was delivered or read, and nothing of one in doubt. So ``receipts`` is none of its capabilities.
+    """
+
+    capabilities: ClassVar[Capabilities] = Capabilities(images=Images.UPLOAD)
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        """Raises InvalidInput where the options cannot be used."""
+        self._options = self.check(options)
+        super().__init__("GOWA", self._options.url)
+
+    @staticmethod
+    def check(options: Mapping[str, Any]) -> GowaOptions:
+        """The options, understood. Raises InvalidInput."""
+        understood = read_options("gowa", GowaOptions, options)
+        if bool(understood.username) != bool(understood.password_env or understood.password_file):
+            raise InvalidInput(
+                "gateway option username: goes with password_env=VARIABLE or password_file=PATH; give both or none"
+            )
+        return understood
+
+    async def send(self, message: OutgoingMessage, *, timeout: float) -> Accepted:
+        """See :class:`messaging.gateways.base.Gateway`."""
+        password = secret(self._options, "password") or ""
+        basic = b64encode(f"{self._options.username}:{password}".encode()).decode()
+        headers = {"Authorization": f"Basic {basic}"} if password else {}
+        if self._options.device:
+            headers["X-Device-Id"] = quote(self._options.device, safe="@:")  # the server unquotes it
+        phone = f"{message.phone.removeprefix('+')}@s.whatsapp.net"
+        body: dict[str, Any] = {"json": {"phone": phone, "message": message.text}}
+        if message.picture is not None:
+            body = {"data": _image_form(phone, message, message.picture)}
+        path = "/send/message" if message.picture is None else "/send/image"
+        answer = await self._client.request("POST", path, timeout=timeout, headers=headers, **body)
+        identifier = message_id_of(answer)
+        if identifier is not None:
+            return Accepted(gateway_message_id=identifier)
+        hide = (basic, *secrets_of(self._options))
+        refusal, words = refusal_of(answer, self._client.name, self._options.url, hide=hide)
+        if refusal is not None:
+            raise refusal
+        if answer.status == 408 or 200 <= answer.status < 300:  # 408: GOWA itself gave up on WhatsApp
+            raise self._client.maybe(f"it answered {answer.status} with no message ID {words}".rstrip())
+        raise self.by_status(answer, words)
+
+    def receipts(self, headers: Mapping[str, str], body: bytes) -> tuple[Receipt, ...]:
+        """See :class:`messaging.gateways.base.Gateway`."""
+        key = webhook_secret(self._options, "webhook_secret", self._client.name)
+        return receipts_of(headers, body, key)
+
+
+def _image_form(phone: str, message: OutgoingMessage, picture: Picture) -> aiohttp.FormData:
+    form = aiohttp.FormData({"phone": phone, "compress": "false"})
+    if message.text:
+        form.add_field("caption", message.text)
+    # The server keeps the file under this name while it sends: each message needs its own.
+    name = f"{message.message_id}-{picture.file_name}"
+    form.add_field("image", BytesIO(picture.content), filename=name, content_type=picture.media_type)
+    return form

@@ -1,0 +1,103 @@
+"""What GOWA's answers and webhooks mean: src/pkg/error of its sources, and its docs/webhook-payload.md."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from messaging.gateways.base import (
+    DeviceUnfit,
+    GatewayError,
+    NotAccepted,
+    Receipt,
+    Refused,
+    WrongContent,
+)
+from messaging.gateways.http import Answer, one_line
+from messaging.gateways.options import redacted
+from messaging.gateways.signatures import check_signature
+
+__all__ = ["message_id_of", "receipts_of", "refusal_of"]
+
+_REFUSALS: tuple[tuple[re.Pattern[str], type[GatewayError], str], ...] = tuple(
+    (re.compile(pattern, re.IGNORECASE), kind, way_out)
+    for pattern, kind, way_out in (
+        # Its code, a colon, its words. Only what is found out before a message is sent: a 500 may come after.
+        (
+            r"^AUTHENTICATION_ERROR:|^INVALID_WA_CLI:|client is not initialized|you are not (log|connect)",
+            DeviceUnfit,
+            "log the device in at {url}; if it is, check username and password",
+        ),
+        (
+            r"is logged out|session (was |is |has been )?(not found|deleted|expired|invalid)",
+            DeviceUnfit,
+            "log the device in at {url}; if it is, check username and password",
+        ),
+        (
+            r"^DEVICE_(NOT_FOUND|ID_REQUIRED):|device (is )?not found",
+            DeviceUnfit,
+            "give the device's option device as {url} lists it",
+        ),
+        (
+            r"^WA_REACHOUT_TIMELOCK:",
+            DeviceUnfit,
+            "WhatsApp keeps the number from new chats: wait, then send slower",
+        ),
+        (r"^UPLOAD_MEDIA_ERROR:", NotAccepted, "the image did not reach WhatsApp"),
+        (r"failed to open image", WrongContent, "the server cannot read the image: save it anew"),
+        (
+            r"^INVALID_JID:|not on whatsapp|is not registered|invalid (jid|phone)",
+            Refused,
+            "check the recipient's number",
+        ),
+        (
+            # The step's fault, not the recipient's: everybody would get the same answer.
+            r"^VALIDATION_ERROR:(?!.*phone).*\b(message|caption|image|file)\b",
+            WrongContent,
+            "check the step's text and image",
+        ),
+    )
+)
+_STATUSES: Mapping[Any, Literal["delivered", "read"]] = {"delivered": "delivered", "read": "read"}
+
+
+def message_id_of(answer: Answer) -> str | None:
+    """The ID in a yes; None where the answer is something else."""
+    content = answer.content if isinstance(answer.content, Mapping) else {}
+    results = content.get("results")
+    identifier = results.get("message_id") if isinstance(results, Mapping) else None
+    said_yes = 200 <= answer.status < 300 and content.get("code") == "SUCCESS"
+    return identifier if said_yes and isinstance(identifier, str) and identifier else None
+
+
+def refusal_of(
+    answer: Answer, name: str, url: str, *, hide: Iterable[str]
+) -> tuple[GatewayError | None, str]:
+    """The error that code and words call for, if they do, and the words. ``hide``: credentials, not to be repeated."""
+    content = answer.content if isinstance(answer.content, Mapping) else {}
+    code, words = (
+        text if isinstance(text, str) else "" for text in (content.get("code"), content.get("message"))
+    )
+    code, words = one_line(redacted(code, *hide)), one_line(redacted(words, *hide)).rstrip(".")
+    said = f"{words} ({code})" if code else words
+    for pattern, kind, way_out in _REFUSALS:
+        if pattern.search(f"{code}: {words}"):
+            return kind(f"{name} refuses: {said}; {way_out.format(url=url)}"), said
+    return None, said
+
+
+def receipts_of(headers: Mapping[str, str], body: bytes, key: str) -> tuple[Receipt, ...]:
+    """The receipts of a webhook's request; none where it is of another kind. Raises Unauthentic."""
+    check_signature(headers, body, key, "webhook_secret")
+    try:
+        event = json.loads(body)
+        if event["event"] != "message.ack":
+            return ()
+        status, at = _STATUSES[event["payload"]["receipt_type"]], datetime.fromisoformat(event["timestamp"])
+        identifiers = [one for one in event["payload"]["ids"] if isinstance(one, str) and one]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        return ()  # of another kind, or malformed
+    if at.tzinfo is None:
+        return ()
+    return tuple(Receipt(status=status, at=at, gateway_message_id=identifier) for identifier in identifiers)

@@ -1,0 +1,62 @@
+"""What hosted WhatsApp platforms have in common: their body says yes or no by ``status``, whatever the HTTP status."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from messaging.gateways.base import DeviceUnfit, GatewayError, NotAccepted, Refused
+from messaging.gateways.http import Answer, one_line
+from messaging.gateways.http_gateway import BUSY, BUSY_FOR, UNFIT, HttpGateway
+from messaging.gateways.options import redacted
+
+__all__ = ["NO_ID", "PlatformGateway"]
+
+NO_ID = "unknown"
+"""The message ID of a yes that comes without one. The platforms are never asked by ID, so nothing is lost."""
+
+OF_THE_DEVICE = re.compile(
+    r"token|secret|device|connect|log(ged)?[ -]?(in|out)|scan|quota|kuota|package|paket|expired|suspend|subscri|perangkat",
+    re.IGNORECASE,
+)
+"""Words of a no that would come for every message of the device."""
+TOO_FAST = re.compile(r"too many|rate limit", re.IGNORECASE)
+OF_THE_MOMENT = re.compile(r"maintenance|try again|coba lagi", re.IGNORECASE)
+
+
+class PlatformGateway(HttpGateway):
+    """Base of platforms that are sent to with one credential and answer ``{"status": bool, "message": why, "data"}``."""
+
+    def yes(self, answer: Answer, *, hide: str, mend: str) -> Any:
+        """The ``data`` of a yes. Raises the GatewayError that everything else is.
+
+        ``hide``: the credential, which the platform may repeat; ``mend``: what the operator can do for the device.
+        """
+        content = answer.content if isinstance(answer.content, Mapping) else {}
+        words = next(
+            filter(None, (_said(content.get(name), hide) for name in ("message", "msg", "reason"))), ""
+        )
+        if content.get("status") is False:
+            raise self._no(answer, words, mend)
+        if answer.status == 503:
+            # A proxy may have answered for a server that had the message already.
+            raise self._client.maybe(f"it answered 503 {words}".rstrip())
+        if not 200 <= answer.status < 300:
+            raise self.by_status(answer, words)
+        if content.get("status") is not True:
+            raise self._client.maybe(f"it answered {answer.status} and neither yes nor no {words}".rstrip())
+        return content.get("data")
+
+    def _no(self, answer: Answer, words: str, mend: str) -> GatewayError:
+        said = f"{self._client.name} refuses: {words or f'it answered {answer.status} and does not say why'}"
+        wait = BUSY_FOR if answer.retry_after is None else answer.retry_after
+        if answer.status in BUSY or TOO_FAST.search(words):
+            return NotAccepted(said, retry_after=wait)
+        if answer.status in UNFIT or OF_THE_DEVICE.search(words):
+            return DeviceUnfit(f"{said}; {mend}")
+        if OF_THE_MOMENT.search(words):
+            return NotAccepted(said, retry_after=wait)
+        return Refused(said)
+
+
+def _said(words: Any, hide: str) -> str:
+    return one_line(redacted(words, hide)).rstrip(".") if isinstance(words, str) else ""

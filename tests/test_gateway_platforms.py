@@ -1,0 +1,357 @@
+"""The clients of Wablas and Whacenter against a real HTTP server: what they ask for, and what each answer means."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from aiohttp import web
+
+from messaging.errors import InvalidInput
+from messaging.gateways import open_gateway, validate_options
+from messaging.gateways.base import (
+    DeviceUnfit,
+    Gateway,
+    GatewayError,
+    Images,
+    MaybeAccepted,
+    NotAccepted,
+    OutgoingMessage,
+    Recovery,
+    Refused,
+    Unauthentic,
+)
+from messaging.gateways.wablas import WablasGateway
+from messaging.gateways.whacenter import WhacenterGateway
+
+PHONE, DIGITS = "+12015550123", "12015550123"
+CREDENTIAL = "8f2eNotACredential/x"
+IMAGE = "https://example.com/a%20b.jpg?x=1&y=2"
+TEXT = "Hi 😊\n50% & more = *b*"
+OURS = UUID("0191f3a4-5b6c-7d8e-9f01-23456789abcd")
+
+
+@dataclass(frozen=True)
+class Platform:
+    """What differs from one platform to the other."""
+
+    name: str
+    option: str
+    """The credential's."""
+    yes: Any
+
+
+WABLAS = Platform(
+    "wablas",
+    "token",
+    {"status": True, "message": "Message is pending", "data": {"quota": 33, "messages": [{"id": "a1b-2"}]}},
+)
+WHACENTER = Platform("whacenter", "device_id", {"status": True, "message": "ok", "data": {"id": "a1b-2"}})
+
+
+class Server:
+    """An HTTP server on this machine that notes what it is asked and gives the answer it was told to."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.status = 200
+        self.answer: Any = None
+        self.headers: dict[str, str] = {}
+        self.requests: list[tuple[str, str, Mapping[str, str], str, dict[str, str]]] = []
+
+    async def serve(self, request: web.Request) -> web.Response:
+        form = await request.post()
+        fields = {name: str(value) for name, value in form.items()}
+        assert len(fields) == len(form)
+        self.requests.append((request.method, request.path_qs, request.headers, request.content_type, fields))
+        if isinstance(self.answer, bytes):
+            return web.Response(status=self.status, body=self.answer, headers=self.headers)
+        return web.json_response(self.answer, status=self.status, headers=self.headers)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    running = Server()
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", running.serve)
+    runner = web.AppRunner(application)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    running.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    yield running
+    await runner.cleanup()
+
+
+@pytest.fixture(autouse=True)
+def credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLATFORM_CREDENTIAL", CREDENTIAL)
+
+
+@pytest.fixture(params=[WABLAS, WHACENTER], ids=lambda platform: platform.name)
+def platform(request: pytest.FixtureRequest) -> Platform:
+    chosen: Platform = request.param
+    return chosen
+
+
+@asynccontextmanager
+async def opened(platform: Platform, url: str, **others: str) -> AsyncIterator[Gateway]:
+    given = others or {f"{platform.option}_env": "PLATFORM_CREDENTIAL"}
+    gateway = open_gateway(platform.name, {"url": url, **given})
+    try:
+        yield gateway
+    finally:
+        await gateway.close()
+
+
+@pytest.fixture
+async def gateway(server: Server, platform: Platform) -> AsyncIterator[Gateway]:
+    server.answer = platform.yes
+    async with opened(platform, server.url) as client:
+        yield client
+
+
+def message(text: str = TEXT, **fields: Any) -> OutgoingMessage:
+    return OutgoingMessage(message_id=OURS, device_id="any", phone=PHONE, text=text, **fields)
+
+
+async def failure(gateway: Gateway) -> GatewayError:
+    with pytest.raises(GatewayError) as caught:
+        await gateway.send(message(), timeout=5)
+    shown = f"{caught.value} {caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
+    assert "\n" not in str(caught.value)
+    assert CREDENTIAL[:8] not in shown
+    return caught.value
+
+
+# What they ask for
+
+
+@pytest.mark.parametrize(
+    ("sent", "path", "fields"),
+    [
+        (message(), "/api/send-message", {"phone": DIGITS, "message": TEXT}),
+        (
+            message(image_url=IMAGE),
+            "/api/send-image",
+            {"phone": DIGITS, "image": IMAGE, "caption": TEXT},
+        ),
+        (message("", image_url=IMAGE), "/api/send-image", {"phone": DIGITS, "image": IMAGE}),
+    ],
+)
+async def test_wablas(server: Server, sent: OutgoingMessage, path: str, fields: dict[str, str]) -> None:
+    server.answer = WABLAS.yes
+    async with opened(WABLAS, server.url) as gateway:
+        assert (await gateway.send(sent, timeout=5)).gateway_message_id == "a1b-2"
+    [(method, asked, headers, content_type, form)] = server.requests
+    assert (method, asked, form) == ("POST", path, fields)
+    assert content_type == "application/x-www-form-urlencoded"
+    assert headers["Authorization"] == CREDENTIAL
+
+
+@pytest.mark.parametrize(
+    ("sent", "fields"),
+    [
+        (message(), {"message": TEXT}),
+        (message(image_url=IMAGE), {"message": TEXT, "file": IMAGE}),
+        (message("", image_url=IMAGE), {"message": "", "file": IMAGE}),
+    ],
+)
+async def test_whacenter(server: Server, sent: OutgoingMessage, fields: dict[str, str]) -> None:
+    server.answer = WHACENTER.yes
+    async with opened(WHACENTER, server.url) as gateway:
+        assert (await gateway.send(sent, timeout=5)).gateway_message_id == "a1b-2"
+    [(method, asked, headers, content_type, form)] = server.requests
+    assert (method, asked, content_type) == ("POST", "/api/send", "multipart/form-data")
+    assert form == {"device_id": CREDENTIAL, "number": DIGITS, **fields}
+    assert "Authorization" not in headers
+    assert "Transfer-Encoding" not in headers
+
+
+async def test_what_they_can_do(gateway: Gateway) -> None:
+    can = gateway.capabilities
+    assert (can.images, can.text_limit, can.caption_limit) == (Images.LINK, 4096, 1024)
+    assert not any((can.idempotency, can.look_up, can.receipts, can.templates, can.window))
+    assert await gateway.recovery("any") is Recovery.NONE
+    with pytest.raises(Unauthentic):
+        gateway.receipts({}, b"{}")
+
+
+def test_where_they_are() -> None:
+    assert WablasGateway.check({"token_env": "X"}).url == "https://my.wablas.com"
+    assert WhacenterGateway.check({"device_id_env": "X"}).url == "https://api.whacenter.com"
+
+
+# What answers mean
+
+
+@pytest.mark.parametrize(
+    ("data", "identifier"),
+    [
+        ({"messages": [{"id": 7}], "id": 7}, "7"),
+        ({"messages": [{}], "message_id": ""}, "unknown"),
+        ({"messages": ["x"], "id": {}}, "unknown"),
+        ({"messages": []}, "unknown"),
+        ([], "unknown"),
+        (None, "unknown"),
+    ],
+)
+async def test_a_yes_is_one_without_an_id(
+    server: Server, gateway: Gateway, data: Any, identifier: str
+) -> None:
+    server.answer = {"status": True, "data": data}
+    assert (await gateway.send(message(), timeout=5)).gateway_message_id == identifier
+
+
+async def test_another_name_of_the_id(server: Server) -> None:
+    server.answer = {"status": True, "data": {"message_id": "m-1"}}
+    async with opened(WHACENTER, server.url) as gateway:
+        assert (await gateway.send(message(), timeout=5)).gateway_message_id == "m-1"
+
+
+@pytest.mark.parametrize(
+    ("status", "answer"),
+    [
+        (200, {}),
+        (200, []),
+        (200, None),
+        (200, b"<html>OK</html>"),
+        (200, {"status": "true"}),
+        (200, {"status": None, "message": "token invalid"}),
+        (200, {"status": 0}),
+        (500, b""),
+        (500, {"status": True}),
+        (500, {"message": "Server Error"}),
+        (502, b"<html>Bad gateway</html>"),
+        (503, b"<html>Unavailable</html>"),
+        (504, b""),
+    ],
+)
+async def test_what_is_neither_yes_nor_no(server: Server, gateway: Gateway, status: int, answer: Any) -> None:
+    server.status, server.answer = status, answer
+    assert type(await failure(gateway)) is MaybeAccepted
+    assert len(server.requests) == 1
+
+
+UNFIT = [
+    "token invalid",
+    "Token expired",
+    "Your device is not connected",
+    "device not connected or not found",
+    "Device disconnected, please scan the QR code",
+    "your quota has run out",
+    "Your package has expired",
+    "Invalid token, please try again",
+    "perangkat tidak terhubung",
+]
+LATER = ["Too many requests for this device", "Server maintenance", "Please try again later"]
+NO = ["phone number is not registered", "Number not valid", "message is required", "image url not valid", ""]
+
+
+@pytest.mark.parametrize("field", ["message", "msg"])
+@pytest.mark.parametrize("status", [200, 400, 500])
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        *((words, DeviceUnfit) for words in UNFIT),
+        *((words, NotAccepted) for words in LATER),
+        *((words, Refused) for words in NO),
+    ],
+)
+async def test_a_no_is_one_whatever_the_status(
+    server: Server, gateway: Gateway, field: str, status: int, words: str, kind: type[GatewayError]
+) -> None:
+    server.status, server.answer = status, {"status": False, field: words}
+    error = await failure(gateway)
+    assert type(error) is kind
+    assert words in str(error)
+    if kind is DeviceUnfit:
+        assert f"see at {server.url}" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [(401, DeviceUnfit), (403, DeviceUnfit), (429, NotAccepted), (503, NotAccepted)],
+)
+async def test_a_no_without_words(
+    server: Server, gateway: Gateway, status: int, kind: type[GatewayError]
+) -> None:
+    server.status, server.answer, server.headers = status, {"status": False}, {"Retry-After": "9"}
+    error = await failure(gateway)
+    assert type(error) is kind
+    assert str(status) in str(error)
+    if type(error) is NotAccepted:
+        assert error.retry_after == 9
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(400, Refused), (401, DeviceUnfit), (404, DeviceUnfit), (429, NotAccepted)]
+)
+async def test_a_status_that_speaks_alone(
+    server: Server, gateway: Gateway, status: int, kind: type[GatewayError]
+) -> None:
+    server.status, server.answer = status, b"<html></html>"
+    assert type(await failure(gateway)) is kind
+
+
+# Credentials
+
+
+@pytest.mark.parametrize("status", [200, 401, 500])
+@pytest.mark.parametrize(
+    "words",
+    [f"bad {CREDENTIAL}\n{CREDENTIAL}", "x" * 490 + CREDENTIAL, f"?token={CREDENTIAL.replace('/', '%2F')}"],
+)
+async def test_the_credential_is_in_no_error(
+    server: Server, gateway: Gateway, status: int, words: str
+) -> None:
+    for verdict in (False, True, None):
+        for field in ("message", "msg", "reason"):
+            server.status, server.answer = status, {"status": verdict, field: words}
+            if (status, verdict) != (200, True):
+                await failure(gateway)
+
+
+async def test_no_credential_is_kept(gateway: Gateway) -> None:
+    await gateway.send(message(), timeout=5)
+    assert CREDENTIAL not in f"{gateway!r} {vars(gateway)!r}"
+
+
+async def test_a_new_credential_is_used_at_once(server: Server, platform: Platform, tmp_path: Path) -> None:
+    server.answer = platform.yes
+    file = tmp_path / "credential"
+    async with opened(platform, server.url, **{f"{platform.option}_file": str(file)}) as gateway:
+        assert type(await failure(gateway)) is DeviceUnfit
+        for credential in ("first", "second"):
+            file.write_text(f"{credential}\n")
+            await gateway.send(message(), timeout=5)
+    given = [form.get("device_id") or headers["Authorization"] for _, _, headers, _, form in server.requests]
+    assert given == ["first", "second"]
+
+
+@pytest.mark.parametrize("credential", ["", "  ", "two\nlines", "two words", "tökén"])
+async def test_without_a_usable_credential_nothing_is_sent(
+    server: Server, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, credential: str
+) -> None:
+    monkeypatch.setenv("PLATFORM_CREDENTIAL", credential)
+    error = await failure(gateway)
+    assert type(error) is DeviceUnfit
+    assert not credential.strip() or credential not in str(error)
+    assert server.requests == []
+
+
+def test_options_that_cannot_be_used(platform: Platform) -> None:
+    needed = {f"{platform.option}_env": "PLATFORM_CREDENTIAL"}
+    for given, said in (
+        ({}, f"{platform.option}_env=VARIABLE"),
+        ({**needed, "url": "wablas.com"}, "url.*http"),
+        ({**needed, f"{platform.option}_file": "/run/x"}, "one of the two"),
+        ({platform.option: CREDENTIAL}, "credentials are not stored"),
+        ({**needed, "colour": "red"}, "colour.*url"),
+    ):
+        with pytest.raises(InvalidInput, match=said) as caught:
+            validate_options(platform.name, given)
+        assert CREDENTIAL not in str(caught.value)
