@@ -48,8 +48,8 @@ class Concurrency(TypedDict):
     max_concurrent_workflow_tasks: int
 
 
-GRACE = timedelta(seconds=30)
-"""For running activities at shutdown: longer than the longest of them may take."""
+GRACE = timedelta(seconds=160)
+"""For running activities at shutdown: longer than the longest of them may take, which depends on the gateways in use."""
 
 CONCURRENCY: Concurrency = {
     "max_concurrent_activities": 400,

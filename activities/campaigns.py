@@ -1,8 +1,7 @@
 """The activities of a campaign: plan, freeze, feed, watch, close, finish."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
 
@@ -11,7 +10,7 @@ from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from activities.sending import Clock, database_clock
+from activities.sending import Clock, database_clock, heartbeats
 from messaging import campaign_feed, campaigns
 from messaging.campaign_audience import SHARD_SIZE, freeze_audience
 from messaging.database import Pool
@@ -34,9 +33,6 @@ LOOK_EVERY = 0.1
 """Seconds."""
 
 WOKEN_AT_ONCE = 16
-
-BEAT = 2.0
-"""Seconds between two heartbeats of an activity that may take minutes."""
 
 Seen = TypeVar("Seen")
 
@@ -69,7 +65,7 @@ class CampaignActivities:
     @activity.defn
     async def freeze_audience(self, campaign_id: int) -> Frozen:
         """Gives every lead of the target its row in the ledger; again, it changes nothing."""
-        async with _heartbeat(), self._pool.acquire() as connection:
+        async with heartbeats(), self._pool.acquire() as connection:
             return await freeze_audience(
                 connection, campaign_id, now=await self._clock(), shard_size=self._shard_size
             )
@@ -94,7 +90,7 @@ class CampaignActivities:
     @activity.defn
     async def close_campaign(self, campaign: CampaignPlan) -> None:
         """Closes what a cancelled campaign has not sent, and wakes the workflows that wait with it, so that they end."""
-        async with _heartbeat():
+        async with heartbeats():
             await self._close(campaign)
 
     async def _close(self, campaign: CampaignPlan) -> None:
@@ -132,22 +128,6 @@ class CampaignActivities:
                 return seen
             # Looking takes at most a tenth of the database's time, however large the campaign.
             await asyncio.sleep(max(LOOK_EVERY, 9 * (loop.time() - began)))
-
-
-@asynccontextmanager
-async def _heartbeat() -> AsyncIterator[None]:
-    """Tells Temporal that the worker lives while something takes as long as it takes."""
-
-    async def beat() -> None:
-        while True:
-            activity.heartbeat()
-            await asyncio.sleep(BEAT)
-
-    beating = asyncio.create_task(beat())
-    try:
-        yield
-    finally:
-        beating.cancel()
 
 
 async def _wake(client: Client, workflow_id: str, gate: asyncio.Semaphore) -> None:

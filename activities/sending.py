@@ -4,10 +4,13 @@ import asyncio
 import os
 import random
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 from uuid import UUID, uuid4
+
+from temporalio import activity
 
 from messaging.dispatch import Attempt
 from messaging.models import Deferred
@@ -26,6 +29,9 @@ AT_THE_GATEWAY = 50
 ROOM_WAIT = 1.0
 """Seconds for which an activity waits for its turn there."""
 
+BEAT = 2.0
+"""Seconds between two heartbeats."""
+
 WORKER = f"{socket.gethostname()}:{os.getpid()}"
 """Names the process in the ledger's claims."""
 
@@ -42,6 +48,28 @@ def new_attempt(message_id: UUID) -> Attempt:
     return Attempt(message_id, f"{WORKER}/{uuid4().hex}")
 
 
+@asynccontextmanager
+async def heartbeats() -> AsyncIterator[None]:
+    """Tells Temporal that the worker lives while an activity takes as long as it takes; nothing of a short one.
+
+    The task of its workflow does that for a local activity.
+    """
+    if not activity.in_activity() or activity.info().is_local:
+        yield
+        return
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(BEAT)
+            activity.heartbeat()
+
+    beating = asyncio.create_task(beat())
+    try:
+        yield
+    finally:
+        beating.cancel()
+
+
 class Sending:
     """How long a worker's sending activities wait, and how many of them are at each device's gateway. One for a worker."""
 
@@ -53,11 +81,16 @@ class Sending:
 
     async def send(self, device_id: str, once: Callable[[], Awaitable[Outcome]]) -> Outcome | Deferred:
         """Sends by ``once``; a slot that is near is waited for, and then it is sent once more."""
-        outcome = await self._in_turn(device_id, once)
-        if isinstance(outcome, Deferred) and outcome.wait is not None and outcome.wait <= self._short_wait:
-            await asyncio.sleep(max(outcome.wait.total_seconds(), 0))
+        async with heartbeats():
             outcome = await self._in_turn(device_id, once)
-        return outcome
+            if (
+                isinstance(outcome, Deferred)
+                and outcome.wait is not None
+                and outcome.wait <= self._short_wait
+            ):
+                await asyncio.sleep(max(outcome.wait.total_seconds(), 0))
+                outcome = await self._in_turn(device_id, once)
+            return outcome
 
     async def _in_turn(self, device_id: str, once: Callable[[], Awaitable[Outcome]]) -> Outcome | Deferred:
         places = self._taken.setdefault(device_id, asyncio.Semaphore(self._places))

@@ -29,7 +29,7 @@ from messaging.gateways.base import (
     Refused,
     WrongContent,
 )
-from messaging.ledger import CALL_GRACE, CALL_TIMEOUT, CLAIM_LIFETIME, Claim, ContactPosition, Ledger
+from messaging.ledger import CALL_GRACE, Claim, ContactPosition, Ledger, claim_lifetime
 from messaging.models import Deferred, Held, MessageStatus, Settled
 from messaging.outgoing import compose, wording
 from messaging.templates import TemplateProblem
@@ -80,13 +80,13 @@ class Attempt:
         if self.age > CALL_GRACE:
             raise NotAccepted("the worker was too slow to send it", concerns="message")
 
-    def time_left(self) -> float:
+    def time_left(self, answers_within: float) -> float:
         """Seconds that the gateway may take: all parts together must be through while the claim lives."""
-        return min(CALL_TIMEOUT, CALL_GRACE + CALL_TIMEOUT - self.age).total_seconds()
+        return min(answers_within, (CALL_GRACE - self.age).total_seconds() + answers_within)
 
-    def refuse_if_no_time_left(self) -> None:
+    def refuse_if_no_time_left(self, answers_within: float) -> None:
         """As before the first part, so before another one. Raises NotAccepted."""
-        if self.time_left() < SHORTEST_CALL:
+        if self.time_left(answers_within) < SHORTEST_CALL:
             raise NotAccepted(
                 "the gateway was too slow for the second part, which follows", concerns="message"
             )
@@ -142,17 +142,18 @@ class Dispatcher:
                 return accepted
         course.parts = await compose(claim, attempt.message_id, gateway.capabilities, self._gateways.images)
         attempt.refuse_if_late()
+        within = gateway.capabilities.answers_within
         *first, last = course.parts
         if first and claim.parts_sent == 0:
             if not await self._has_arrived(gateway, claim, first[0]):
-                await gateway.send(first[0], timeout=attempt.time_left())
+                await gateway.send(first[0], timeout=attempt.time_left(within))
             # It must not go out again, and the second not too late.
             if not await _insist(
                 lambda: self._ledger.note_parts(attempt.message_id, attempt.token, 1, now=course.now)
             ):
                 raise _LostClaim
-            attempt.refuse_if_no_time_left()
-        return await gateway.send(last, timeout=attempt.time_left())
+            attempt.refuse_if_no_time_left(within)
+        return await gateway.send(last, timeout=attempt.time_left(within))
 
     async def _has_arrived(self, gateway: Gateway, claim: Claim, part: OutgoingMessage) -> bool:
         """Whether a dead attempt has sent this part, where the gateway can be asked; where it honours keys, all the
@@ -192,7 +193,8 @@ class Dispatcher:
                 raise _LostClaim
             return Deferred(until=course.now + wait, reason=reason)
         # A look-up proves nothing before the gateway has had the time that it may take.
-        return Deferred(until=claim.now + CLAIM_LIFETIME, reason=reason)
+        lifetime = claim_lifetime(gateway.capabilities.answers_within)
+        return Deferred(until=claim.now + lifetime, reason=reason)
 
     async def _try_later(self, course: "_Course", error: NotAccepted) -> Settled | Deferred | Held:
         attempt, claim, reason = course.attempt, course.claim, str(error)

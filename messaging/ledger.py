@@ -13,12 +13,13 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from messaging.calendar import Timeline
 from messaging.contents import TemplateFile
 from messaging.database import Pool
+from messaging.gateways import slow_gateways
+from messaging.gateways.base import Capabilities
 from messaging.models import Deferred, Held, Lead, MessageStatus
 from messaging.sending_hours import SendingHours
 
 __all__ = [
     "CALL_GRACE",
-    "CALL_TIMEOUT",
     "CLAIM_LIFETIME",
     "Claim",
     "ContactPosition",
@@ -27,16 +28,25 @@ __all__ = [
     "Replan",
     "SettledAlready",
     "StepAnswer",
+    "claim_lifetime",
 ]
 
 CALL_GRACE = timedelta(seconds=3)
 """How long after its claim an attempt may begin its call to the gateway; then it gives the claim back."""
 
-CALL_TIMEOUT = timedelta(seconds=10)
-"""How long an attempt waits for the gateway's answer."""
+CLAIM_MARGIN = timedelta(seconds=2)
 
-CLAIM_LIFETIME = CALL_GRACE + CALL_TIMEOUT + timedelta(seconds=2)
-"""How long after its claim an attempt may still be at the gateway; later, another one takes the message over."""
+
+def claim_lifetime(answers_within: float) -> timedelta:
+    """How long after its claim an attempt may still be at a gateway whose answer may take so many seconds.
+
+    Later, another one takes the message over.
+    """
+    return CALL_GRACE + timedelta(seconds=answers_within) + CLAIM_MARGIN
+
+
+CLAIM_LIFETIME = claim_lifetime(Capabilities().answers_within)
+"""The same for most gateways."""
 
 FAULTS_IN_A_ROW = 3
 """Failures of a device's own, one after the other, that park it."""
@@ -137,6 +147,9 @@ class Ledger:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+        self._lifetimes = {
+            name: claim_lifetime(seconds).total_seconds() for name, seconds in slow_gateways().items()
+        }
 
     async def claim_step(
         self,
@@ -153,13 +166,14 @@ class Ledger:
         ``now``: the moment to go by; None for the database's clock.
         """
         answer = await self._pool.fetchval(
-            "select claim_step_message($1, $2, $3, $4, $5, $6, $7, $8)",
+            "select claim_step_message($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             enrollment_id,
             step_id,
             revision,
             message_id,
             token,
             CLAIM_LIFETIME,
+            self._lifetimes,
             CALL_GRACE,
             now,
         )
@@ -168,10 +182,11 @@ class Ledger:
     async def claim_stored(self, message_id: UUID, token: str, *, now: datetime | None = None) -> StepAnswer:
         """Claims a message that has its row: a campaign's, or one that is sent again."""
         answer = await self._pool.fetchval(
-            "select claim_stored_message($1, $2, $3, $4, $5)",
+            "select claim_stored_message($1, $2, $3, $4, $5, $6)",
             message_id,
             token,
             CLAIM_LIFETIME,
+            self._lifetimes,
             CALL_GRACE,
             now,
         )

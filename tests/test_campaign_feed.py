@@ -626,6 +626,6 @@ async def test_a_resume_sees_every_message_that_was_held(scenario: Scenario) -> 
 async def held(connection: Connection, message: UUID) -> dict[str, str]:
     """The claim's answer, in a transaction that stays open."""
     answer: dict[str, str] = await connection.fetchval(
-        "select claim_stored_message($1, 'racing', interval '15s', interval '3s', null)", message
+        "select claim_stored_message($1, 'racing', interval '15s', '{}', interval '3s', null)", message
     )
     return answer

@@ -129,6 +129,39 @@ async def test_a_message_in_doubt_that_is_held_is_woken_with_the_others_and_is_n
     assert len(await contact.scenario.accepted()) == 1
 
 
+class Slow(SimulatedGateway):
+    capabilities: ClassVar[Capabilities] = Capabilities(images=Images.UNSEEN, answers_within=40)
+
+
+async def test_a_gateway_that_is_known_to_be_slow_is_waited_for(
+    contact: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its claims live longer, so that nobody takes over what is being answered."""
+    monkeypatch.setitem(KINDS, "simulated", Slow)
+    await contact.claim()
+    later = Contact(contact.scenario, contact.gateways, now=contact.now + timedelta(seconds=30))
+    later.enrolled, later.due = contact.enrolled, contact.due
+    early = await later.send()
+    assert isinstance(early, Deferred)
+    assert (early.until - later.now, early.reason) == (
+        timedelta(seconds=15),
+        "an earlier attempt may still be sending it",
+    )
+    seen: list[float] = []
+    original = SimulatedGateway.send
+
+    async def noted(self: SimulatedGateway, message: Any, *, timeout: float) -> Any:
+        seen.append(timeout)
+        return await original(self, message, timeout=timeout)
+
+    monkeypatch.setattr(SimulatedGateway, "send", noted)
+    other = Contact(contact.scenario, contact.gateways)
+    await other.enroll(phone(30))
+    assert isinstance(await other.send(), Settled)
+    assert len(seen) == 1
+    assert 39 < seen[0] <= 40
+
+
 class NoImages(SimulatedGateway):
     capabilities: ClassVar[Capabilities] = Capabilities(idempotency=True, images=Images.NONE)
 

@@ -11,7 +11,7 @@ from temporalio.workflow import ParentClosePolicy
 from workflows.campaign_display import CampaignDisplay
 from workflows.campaign_shard import CampaignShardWorkflow, Feeding
 from workflows.control import wait
-from workflows.delivery import QUICK, RETRY
+from workflows.delivery import DEAD_AFTER, QUICK, RETRY
 
 with workflow.unsafe.imports_passed_through():
     from activities.campaigns import CampaignActivities
@@ -24,9 +24,6 @@ __all__ = ["CampaignResult", "CampaignWorkflow"]
 
 FREEZE = timedelta(minutes=15)
 """Start to close: one statement, whatever the size; about a minute for a million leads."""
-
-DEAD_AFTER = timedelta(seconds=20)
-"""Without a heartbeat: its worker is gone, and another one takes over."""
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=30)

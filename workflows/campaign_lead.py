@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 
-from workflows.delivery import RETRY, SEND_TIMEOUT
+from workflows.delivery import DEAD_AFTER, RETRY, SEND_TIMEOUT
 from workflows.single import Single, SingleResult
 
 with workflow.unsafe.imports_passed_through():
@@ -48,6 +48,7 @@ class CampaignLeadWorkflow:
             MessageActivities.send_lead,
             self._ref,
             start_to_close_timeout=SEND_TIMEOUT,
+            heartbeat_timeout=DEAD_AFTER,
             retry_policy=RETRY,
         )
 

@@ -12,12 +12,15 @@ from workflows.control import HELD_RECHECK, Control, wait
 with workflow.unsafe.imports_passed_through():
     from messaging.models import Deferred, Held
 
-__all__ = ["QUICK", "RETRY", "SEND_TIMEOUT", "deliver"]
+__all__ = ["DEAD_AFTER", "QUICK", "RETRY", "SEND_TIMEOUT", "deliver"]
 
 Done = TypeVar("Done")
 
-SEND_TIMEOUT = timedelta(seconds=20)
-"""Start to close. Longer than a short wait for a slot, the grace before the call and the gateway's own timeout."""
+SEND_TIMEOUT = timedelta(seconds=150)
+"""Start to close. Longer than a short wait for a slot, the grace before the call and the slowest gateway's answer."""
+
+DEAD_AFTER = timedelta(seconds=20)
+"""Without a heartbeat: the activity's worker is gone, and another attempt may begin."""
 
 QUICK = timedelta(seconds=20)
 """Start to close of an activity that only asks the database."""

@@ -2,7 +2,7 @@
 
 from temporalio import workflow
 
-from workflows.delivery import RETRY, SEND_TIMEOUT
+from workflows.delivery import DEAD_AFTER, RETRY, SEND_TIMEOUT
 from workflows.single import Single, SingleResult
 
 with workflow.unsafe.imports_passed_through():
@@ -29,6 +29,7 @@ class ResendWorkflow:
                 MessageActivities.send_again,
                 ref,
                 start_to_close_timeout=SEND_TIMEOUT,
+                heartbeat_timeout=DEAD_AFTER,
                 retry_policy=RETRY,
                 summary=ref.what,
             )

@@ -9,7 +9,7 @@ from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
 from temporalio.workflow import ParentClosePolicy
 
 from workflows.control import Control, wait
-from workflows.delivery import QUICK, RETRY, SEND_TIMEOUT, deliver
+from workflows.delivery import DEAD_AFTER, QUICK, RETRY, SEND_TIMEOUT, deliver
 from workflows.display import Display
 
 with workflow.unsafe.imports_passed_through():
@@ -136,6 +136,7 @@ class SequenceContactWorkflow:
                 SequenceActivities.send_step,
                 self._ref(enrolled, due),
                 start_to_close_timeout=SEND_TIMEOUT,
+                heartbeat_timeout=DEAD_AFTER,
                 retry_policy=RETRY,
                 summary=due.step,
             )

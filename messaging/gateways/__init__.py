@@ -13,7 +13,7 @@ from messaging.gateways.simulated import SimulatedGateway
 from messaging.gateways.wablas import WablasGateway
 from messaging.gateways.whacenter import WhacenterGateway
 
-__all__ = ["NAMES", "Gateways", "capabilities_of", "open_gateway", "validate_options"]
+__all__ = ["NAMES", "Gateways", "capabilities_of", "open_gateway", "slow_gateways", "validate_options"]
 
 
 class _Kind(Protocol):
@@ -46,6 +46,16 @@ def validate_options(name: str, options: Mapping[str, Any]) -> None:
 def capabilities_of(name: str) -> Capabilities:
     """What that gateway can do. Raises InvalidInput where there is none of that name."""
     return _kind(name).capabilities
+
+
+def slow_gateways() -> dict[str, float]:
+    """The gateways whose answer may take longer than most, and how many seconds."""
+    usual = Capabilities().answers_within
+    return {
+        name: kind.capabilities.answers_within
+        for name, kind in KINDS.items()
+        if kind.capabilities.answers_within > usual
+    }
 
 
 def open_gateway(name: str, options: Mapping[str, Any]) -> Gateway:

@@ -66,6 +66,8 @@ class Capabilities(Value):
     images: Images = Images.NONE
     link_preview: bool = False
     """It shows a preview of the first link of a text."""
+    answers_within: float = 10.0
+    """Seconds that its answer may take; later, nobody waits for it any more."""
     text_limit: int = 4096
     """Characters of a text."""
     caption_limit: int = 1024

@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from messaging.gateways.base import Accepted, Capabilities, Images, OutgoingMessage
 from messaging.gateways.options import Address, Options, header_secret, read_options
-from messaging.gateways.platform import NO_ID, PlatformGateway
+from messaging.gateways.platform import NO_ID, SLOW_ANSWER, PlatformGateway
 
 __all__ = ["WablasGateway", "WablasOptions"]
 
@@ -27,7 +27,7 @@ class WablasGateway(PlatformGateway):
     Wablas says yes when a message is in its queue, also while the device is disconnected.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(images=Images.LINK)
+    capabilities: ClassVar[Capabilities] = Capabilities(images=Images.LINK, answers_within=SLOW_ANSWER)
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Raises InvalidInput where the options cannot be used."""

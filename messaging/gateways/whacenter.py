@@ -7,7 +7,7 @@ import aiohttp
 
 from messaging.gateways.base import Accepted, Capabilities, Images, OutgoingMessage
 from messaging.gateways.options import Address, Options, header_secret, read_options
-from messaging.gateways.platform import NO_ID, PlatformGateway
+from messaging.gateways.platform import NO_ID, SLOW_ANSWER, PlatformGateway
 
 __all__ = ["WhacenterGateway", "WhacenterOptions"]
 
@@ -29,7 +29,7 @@ class WhacenterGateway(PlatformGateway):
     one is a yes all the same.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(images=Images.LINK)
+    capabilities: ClassVar[Capabilities] = Capabilities(images=Images.LINK, answers_within=SLOW_ANSWER)
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Raises InvalidInput where the options cannot be used."""

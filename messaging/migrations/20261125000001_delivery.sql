@@ -47,12 +47,16 @@ language sql stable as $$
 $$;
 
 -- Claims a message that has its row. To claim_message's answer it adds, with a claim, what is to be sent.
+-- p_longer: the lifetime in seconds, by gateway, where it is another than p_lifetime.
 create function claim_stored_message(
-    p_message uuid, p_token text, p_lifetime interval, p_grace interval, p_now timestamptz
+    p_message uuid, p_token text, p_lifetime interval, p_longer jsonb, p_grace interval, p_now timestamptz
 ) returns jsonb
 language plpgsql as $$
 declare
-    answer jsonb := claim_message(p_message, p_token, p_lifetime, p_grace, p_now);
+    seconds float8 := (select (p_longer ->> d.gateway)::float8 from broadcast_messages m
+                         join devices d on d.id = m.device_id where m.id = p_message);
+    answer  jsonb  := claim_message(p_message, p_token, coalesce(make_interval(secs => seconds), p_lifetime),
+                                    p_grace, p_now);
 begin
     if answer ->> 'outcome' in ('claimed', 'taken_over') then
         answer := answer || message_contents(p_message);
@@ -65,7 +69,7 @@ end $$;
 -- To what claim_message answers, it adds where the contact stands, and with a claim, what is to be sent.
 create function claim_step_message(
     p_enrollment bigint, p_step bigint, p_revision integer, p_message uuid,
-    p_token text, p_lifetime interval, p_grace interval, p_now timestamptz
+    p_token text, p_lifetime interval, p_longer jsonb, p_grace interval, p_now timestamptz
 ) returns jsonb
 language plpgsql as $$
 declare
@@ -97,7 +101,7 @@ begin
                                       'reason', 'another device has a message of this step for this phone');
         end if;
     end if;
-    answer := claim_stored_message(p_message, p_token, p_lifetime, p_grace, p_now);
+    answer := claim_stored_message(p_message, p_token, p_lifetime, p_longer, p_grace, p_now);
     return answer || jsonb_build_object(
         'enrollment', jsonb_build_object('sequence_id', c.sequence_id, 'plan_revision', present,
                                          'timeline', c.timeline, 'next_step_id', c.next_step_id,
