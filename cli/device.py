@@ -3,7 +3,7 @@
 from typing import Annotated
 
 import typer
-from rich.console import RenderableType
+from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -106,16 +106,16 @@ def _listing(listed: list[Device]) -> RenderableType:
         return Text("There is no device yet: add one with 'device add ID --gateway NAME'.")
     table = Table("device", "status", "gateway", "options", "delay", "a day", "hours", box=None)
     for one in listed:
-        status = f"{one.status}: {one.status_reason}" if one.status_reason else one.status
         hours = f"{one.opens_at:%H:%M}-{one.closes_at:%H:%M}" if one.opens_at and one.closes_at else ALWAYS
         table.add_row(
             *(
                 one.id,
-                status,
+                one.status,
                 one.gateway,
                 ", ".join(one.option_names),
                 f"{one.min_delay:g}-{one.max_delay:g} s",
             ),
             *(f"{one.daily_limit:,}" if one.daily_limit else "no limit", f"{hours} {one.time_zone}"),
         )
-    return table
+    why = [f"! device {one.id} is {one.status}: {one.status_reason}" for one in listed if one.status_reason]
+    return Group(table, *(Text(line) for line in why))

@@ -5,7 +5,6 @@ from uuid import UUID
 
 import typer
 from rich.console import RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from cli.console import Json, fail, run, show
@@ -66,10 +65,11 @@ def _resolved(done: Resolution) -> RenderableType:
 def _messages(found: list[MessageReport]) -> RenderableType:
     if not found:
         return Text("None.")
-    table = Table("phone", "message", "status", "due (UTC)", "device", "ID", "reason", box=None)
+    lines = []
     for one in found:
-        table.add_row(
-            *(one.phone, one.what, one.status, f"{one.due_at:%d %b %H:%M:%S}", one.device, str(one.id)),
-            Text(one.reason or ""),
+        lines.append(
+            f"{one.phone}  {one.what}  {one.status}  due {one.due_at:%d %b %H:%M:%S} UTC  by {one.device}"
         )
-    return table
+        # The ID is there to be copied, so nothing is cut off to make columns.
+        lines.append(f"    {one.id}" + (f"  {one.reason}" if one.reason else ""))
+    return Text("\n".join(lines))
