@@ -52,12 +52,13 @@ GRACE = timedelta(seconds=160)
 """For running activities at shutdown: longer than the longest of them may take, which depends on the gateways in use."""
 
 CONCURRENCY: Concurrency = {
-    "max_concurrent_activities": 400,
-    "max_concurrent_local_activities": 400,
-    "max_concurrent_workflow_tasks": 450,
+    "max_concurrent_activities": 1000,
+    "max_concurrent_local_activities": 1000,
+    "max_concurrent_workflow_tasks": 1100,
 }
-"""Most of them wait for an answer of the network; a gateway that hangs holds up to fifty (see Sending). A local activity
-holds the task of its workflow as long as it runs: some are left for those that have none."""
+"""Most of them wait for an answer of the network. A device whose gateway hangs holds up to fifty (see Sending): it takes
+twenty such devices to take up a worker. A local activity holds the task of its workflow as long as it runs, so there are
+more of those."""
 
 
 WORKFLOWS: list[type] = [

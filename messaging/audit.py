@@ -111,13 +111,23 @@ async def lost_steps(pool: Pool) -> list[str]:
         " cross join lateral jsonb_array_elements_text(c.timeline -> 'done') as done(key)"
         " where not exists (select from broadcast_messages m join sequence_steps t on t.id = m.sequence_stepid"
         "   where m.sequence_contact_id = c.id and t.key = done.key"
-        "   and m.status in ('sent', 'failed', 'suppressed', 'cancelled', 'unconfirmed'))"
+        # One that is sent again has a workflow of its own, which another check looks for.
+        "   and (m.resends > 0 or m.status in ('sent', 'failed', 'suppressed', 'cancelled', 'unconfirmed')))"
         " and not exists (select from broadcast_messages m join sequence_steps t on t.id = m.sequence_stepid"
         "   where m.recipient_phone = c.phone and t.sequence_id = c.sequence_id and t.key = done.key"
         "   and m.sequence_contact_id <> c.id)"
         " order by c.id"
     )
     return [f"{row['phone']} is past step {row['key']} of {row['sequence']}" for row in rows]
+
+
+async def resends_under_way(pool: Pool) -> list[str]:
+    """Messages of sequences that an operator has sent again, and that are not settled."""
+    rows = await pool.fetch(
+        "select id from broadcast_messages where status in ('pending', 'queued', 'processing') and resends > 0"
+        " and campaign_id is null order by id"
+    )
+    return [str(row["id"]) for row in rows]
 
 
 async def lost_leads(pool: Pool) -> list[str]:

@@ -175,7 +175,8 @@ async def retry_failed(connection: Connection, campaign: str) -> int:
             raise Conflict(f"campaign {campaign!r} is {_state(row)}: there is nothing to send again")
         done = await connection.execute(
             "update broadcast_messages set status = 'pending', attempts = 0, retried = retried + 1, slot_at = null,"
-            " reason = null, updated_at = $2 where campaign_id = $1 and status = 'failed'",
+            " earlier_gateway_ids = array_remove(earlier_gateway_ids || gateway_message_id, null),"
+            " gateway_message_id = null, reason = null, updated_at = $2 where campaign_id = $1 and status = 'failed'",
             row["id"],
             row["now"],
         )

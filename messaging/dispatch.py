@@ -30,7 +30,7 @@ from messaging.gateways.base import (
     WrongContent,
 )
 from messaging.ledger import CALL_GRACE, Claim, ContactPosition, Ledger, claim_lifetime
-from messaging.models import Deferred, Held, MessageStatus, Settled
+from messaging.models import Deferred, MessageStatus, Settled
 from messaging.outgoing import compose, wording
 from messaging.templates import TemplateProblem
 
@@ -103,7 +103,7 @@ class Dispatcher:
         self._ledger = ledger
         self._gateways = gateways
 
-    async def carry_out(self, attempt: Attempt, claim: Claim, after: After) -> Settled | Deferred | Held:
+    async def carry_out(self, attempt: Attempt, claim: Claim, after: After) -> Settled | Deferred:
         """Sends the claimed message, or finds out what an earlier attempt did, and records the outcome.
 
         Raises database errors.
@@ -114,7 +114,7 @@ class Dispatcher:
             # Whoever has it now knows better; ask again.
             return Deferred(until=claim.now, reason="another attempt took the message over")
 
-    async def _carry_out(self, course: "_Course") -> Settled | Deferred | Held:
+    async def _carry_out(self, course: "_Course") -> Settled | Deferred:
         claim = course.claim
         try:
             gateway = await self._gateways.of(claim.gateway, claim.options)
@@ -174,7 +174,10 @@ class Dispatcher:
         if recovery is Recovery.NONE:
             raise MaybeAccepted("a worker stopped in the middle of sending it")
         if claim.must_not_send:
-            raise MaybeAccepted("the contact opted out or ended while it was being sent")
+            why = "the contact opted out or ended while it was being sent"
+            if course.may_have_arrived:
+                raise MaybeAccepted(why)
+            raise NotAccepted(why, concerns="message")  # the next claim closes it
         return None
 
     async def _in_doubt(
@@ -196,7 +199,7 @@ class Dispatcher:
         lifetime = claim_lifetime(gateway.capabilities.answers_within)
         return Deferred(until=claim.now + lifetime, reason=reason)
 
-    async def _try_later(self, course: "_Course", error: NotAccepted) -> Settled | Deferred | Held:
+    async def _try_later(self, course: "_Course", error: NotAccepted) -> Settled | Deferred:
         attempt, claim, reason = course.attempt, course.claim, str(error)
         doubt = course.may_have_arrived
         if claim.attempts >= MAX_ATTEMPTS:
@@ -221,13 +224,15 @@ class Dispatcher:
 
         if not await _insist(give_back):
             raise _LostClaim
+        # What is on hold now, the next claim finds, and waits for its end; or that nobody wants the message any more.
         if isinstance(error, WrongContent):
-            return Held(reason=await self._ledger.hold_contents(attempt.message_id, reason))
+            await self._ledger.hold_contents(attempt.message_id, claim.now, reason)
+            return Deferred(until=now, reason=reason)
         if isinstance(error, DeviceUnfit):
             waits_until = await self._ledger.device_fault(claim.device, claim.now, reason, now=now)
             if waits_until is None:
                 logger.error("device %s is parked: %s", claim.device, reason)
-                return Held(reason=f"device {claim.device} is paused: {reason}")
+                return Deferred(until=now, reason=reason)
             until = max(until, waits_until)
         return Deferred(until=until, reason=reason)
 

@@ -121,6 +121,7 @@ class Enrollments:
                 "update broadcast_messages m set status = 'cancelled', slot_at = null, updated_at = $2,"
                 " reason = 'the step was removed from the sequence'"
                 " from sequence_steps s where m.sequence_contact_id = $1 and m.status in ('pending', 'queued')"
+                " and m.resends = 0"
                 " and s.id = m.sequence_stepid and s.removed_at is not null",
                 enrollment_id,
                 contact.now,
@@ -196,7 +197,9 @@ class Enrollments:
                 await connection.execute(
                     "update broadcast_messages set status = $3, reason = $2, slot_at = null,"
                     " updated_at = clock_timestamp()"
-                    " where sequence_contact_id = $1 and status in ('pending', 'queued')",
+                    # What an operator has sent again goes out all the same, unless the contact wants nothing more.
+                    " where sequence_contact_id = $1 and status in ('pending', 'queued')"
+                    " and (resends = 0 or $3 = 'suppressed')",
                     end.enrollment_id,
                     end.reason or end.status,
                     "suppressed" if end.status == "opted_out" else "cancelled",

@@ -251,10 +251,12 @@ class Ledger:
         )
         return until
 
-    async def hold_contents(self, message_id: UUID, reason: str) -> str:
-        """Pauses the campaign or sequence of a message whose contents the gateway takes for nobody; why it waits."""
-        hold: str = await self._pool.fetchval("select hold_contents($1, $2)", message_id, reason)
-        return hold
+    async def hold_contents(self, message_id: UUID, claimed_at: datetime, reason: str) -> None:
+        """Pauses the campaign or sequence of a message whose contents the gateway takes for nobody.
+
+        Not if it was edited or resumed since the claim.
+        """
+        await self._pool.execute("select hold_contents($1, $2, $3)", message_id, claimed_at, reason)
 
     async def doubt(self, message_id: UUID, token: str, reason: str) -> bool:
         """Leaves a message that may have been sent to the next attempt, which resends under the same key."""

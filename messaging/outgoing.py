@@ -43,7 +43,9 @@ async def compose(
             f"the text has {len(text):,} characters, the gateway {claim.gateway} takes {capabilities.text_limit:,}:"
             " shorten it"
         )
-    if whole.image_url is None or whole.template is not None or len(text) <= capabilities.caption_limit:
+    # An image that has gone out alone is followed by its text, however short that has become since.
+    fits = len(text) <= capabilities.caption_limit and claim.parts_sent == 0
+    if whole.image_url is None or whole.template is not None or fits:
         return (whole,)
     return (
         whole.model_copy(update={"text": "", "message_id": uuid5(message_id, "image")}),

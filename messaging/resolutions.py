@@ -32,7 +32,7 @@ class Doubtful(Value):
 
 
 _MESSAGE = """
-    select m.*, s.name as sequence, t.key as step, k.name as campaign, k.status as campaign_status,
+    select m.*, s.name as sequence, t.key as step, k.name as campaign,
            d.gateway, d.gateway_options
       from broadcast_messages m join devices d on d.id = m.device_id
       left join sequence_steps t on t.id = m.sequence_stepid left join sequences s on s.id = t.sequence_id
@@ -42,8 +42,12 @@ _MESSAGE = """
 
 
 async def find_unconfirmed(connection: Connection, message_id: UUID) -> Doubtful:
-    """The message. Raises NotFound, and Conflict for one that is not in doubt."""
+    """The message. Raises NotFound, and Conflict for one that is not in doubt, or is being sent again."""
     row = await _unconfirmed(connection, message_id)
+    if row["status"] != "unconfirmed":
+        raise Conflict(
+            f"message {message_id} is being sent again already: 'contact {row['recipient_phone']}' shows how far"
+        )
     return Doubtful(
         phone=row["recipient_phone"],
         what=_what(row),
@@ -73,7 +77,8 @@ async def resolve_as_sent(
     async with connection.transaction():
         row = await _unconfirmed(connection, message_id, "sent")
         await connection.execute(
-            "update broadcast_messages set status = 'sent', sent_at = coalesce(claimed_at, updated_at), reason = null,"
+            "update broadcast_messages set status = 'sent', sent_at ="
+            " case when isfinite(claimed_at) then claimed_at else updated_at end, reason = null,"
             " slot_at = null, gateway_message_id = coalesce($2, gateway_message_id), updated_at = clock_timestamp()"
             " where id = $1 and status <> 'sent'",
             message_id,
@@ -89,17 +94,24 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
     """
     async with connection.transaction():
         row = await _unconfirmed(connection, message_id)
-        if row["campaign_status"] == "cancelled":
+        # Locked, as its end and its cancellation lock it: they see the message that waits again, or we see them.
+        status = await connection.fetchval(
+            "select status from campaigns where id = $1 for no key update", row["campaign_id"]
+        )
+        if status == "cancelled":
             raise Conflict(f"campaign {row['campaign']!r} was cancelled: nothing of it is sent any more")
         if row["status"] == "unconfirmed":
             await connection.execute(
-                "update broadcast_messages set status = 'pending', attempts = 0, resends = resends + 1, parts_sent = 0,"
-                " slot_at = null, reason = null, updated_at = clock_timestamp() where id = $1",
+                "update broadcast_messages set status = 'pending', attempts = 0, resends = resends + 1,"
+                " earlier_gateway_ids = array_remove(earlier_gateway_ids || gateway_message_id, null),"
+                " gateway_message_id = null, slot_at = null, reason = null, updated_at = clock_timestamp()"
+                " where id = $1",
                 message_id,
             )
+        if status == "finished":
             await connection.execute(
                 "update campaigns set status = 'running', ended_at = null, updated_at = clock_timestamp()"
-                " where id = $1 and status = 'finished'",
+                " where id = $1",
                 row["campaign_id"],
             )
     again = None

@@ -10,6 +10,7 @@ from messaging.audit import Totals
 from messaging.identity import campaign_workflow_id
 from messaging.models import Value
 from naming.contacts import CONTACT_WORKFLOW
+from naming.messages import resend_workflow_id
 from operations.connection import Connection
 
 __all__ = ["AuditReport", "Check", "audit"]
@@ -48,6 +49,8 @@ async def audit(connection: Connection) -> AuditReport:
     orphans, strays, running = await _compare(connection)
     under_way = await ledger.active_campaigns(pool)
     stranded = await _stranded(connection, sorted(under_way))
+    again = await ledger.resends_under_way(pool)
+    dropped = await _dropped(connection, again)
     counted = await ledger.totals(pool)
     lost = await ledger.lost_steps(pool)
     checks = [
@@ -83,6 +86,11 @@ async def audit(connection: Connection) -> AuditReport:
             "every campaign under way has its workflow",
             f"{len(under_way):,} campaigns under way",
             [f"{name}: no workflow runs; 'campaign resume {name}' starts it" for name in stranded],
+        ),
+        _check(
+            "every message that is sent again has its workflow",
+            f"{len(again):,} sent again at present",
+            [f"{one}: no workflow runs; 'message resolve {one} --resend' starts it" for one in dropped],
         ),
         _check(
             "the totals add up",
@@ -131,6 +139,13 @@ async def _stranded(connection: Connection, campaigns: list[str]) -> list[str]:
     found = [name for name in campaigns if not (await _state(connection, campaign_workflow_id(name)))[0]]
     still = await ledger.active_campaigns(await connection.pool())  # some have ended while we looked
     return [name for name in found if name in still]
+
+
+async def _dropped(connection: Connection, again: list[str]) -> list[str]:
+    """The messages that are sent again and whose workflow does not run."""
+    found = [one for one in again if not (await _state(connection, resend_workflow_id(one)))[0]]
+    still = await ledger.resends_under_way(await connection.pool())  # some have ended while we looked
+    return [one for one in found if one in still]
 
 
 async def _state(connection: Connection, workflow_id: str) -> tuple[bool, bool]:

@@ -4,6 +4,7 @@ from typing import Literal
 from uuid import UUID
 
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
+from temporalio.service import RPCError
 
 from messaging import resolutions
 from messaging.errors import Conflict, Unavailable
@@ -68,14 +69,22 @@ async def _look_up(connection: Connection, message_id: UUID) -> Resolution:
 
 
 async def _start(connection: Connection, ref: MessageRef) -> None:
-    await connection.temporal.start_workflow(
-        ResendWorkflow.run,
-        ref,
-        id=resend_workflow_id(ref.message_id),
-        task_queue=connection.settings.task_queue,
-        # The ledger's row tells whether anything is to be done; a second run finds out, and ends.
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        search_attributes=resend_attributes(ref),
-        static_summary=f"{ref.what} · {ref.phone}, again",
-    )
+    try:
+        await connection.temporal.start_workflow(
+            ResendWorkflow.run,
+            ref,
+            id=resend_workflow_id(ref.message_id),
+            task_queue=connection.settings.task_queue,
+            # The ledger's row tells whether anything is to be done; a second run finds out, and ends.
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            # One that is about to end, because the message was in doubt once more, looks again.
+            start_signal="wake",
+            search_attributes=resend_attributes(ref),
+            static_summary=f"{ref.what} · {ref.phone}, again",
+        )
+    except RPCError as error:
+        raise Unavailable(
+            f"message {ref.message_id} is due again, but Temporal could not start its workflow ({error.message}):"
+            " give the command again"
+        ) from error

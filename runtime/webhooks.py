@@ -16,6 +16,7 @@ from messaging.database import Pool
 from messaging.errors import InvalidInput, Unavailable
 from messaging.gateways import Gateways
 from messaging.gateways.base import DeviceUnfit, Gateway, Unauthentic
+from messaging.identity import validate_name
 from messaging.receipts import record_receipts
 
 __all__ = ["webhooks"]
@@ -45,24 +46,26 @@ async def webhooks(pool: Pool, gateways: Gateways, *, host: str, port: int) -> A
 
 
 def _application(pool: Pool, gateways: Gateways) -> web.Application:
-    async def gateway_of(request: web.Request) -> Gateway:
-        device = await pool.fetchrow(
-            "select gateway, gateway_options from devices where id = $1", request.match_info["device"]
-        )
+    async def gateway_of(request: web.Request) -> tuple[str, Gateway]:
+        try:
+            name = validate_name(request.match_info["device"])
+        except InvalidInput:
+            raise web.HTTPNotFound(text="no such device") from None
+        device = await pool.fetchrow("select gateway, gateway_options from devices where id = $1", name)
         if device is None:
             raise web.HTTPNotFound(text="no such device")
-        return await gateways.of(device["gateway"], device["gateway_options"])
+        return device["gateway"], await gateways.of(device["gateway"], device["gateway_options"])
 
     async def challenge(request: web.Request) -> web.Response:
-        gateway = await gateway_of(request)
+        _, gateway = await gateway_of(request)
         return web.Response(text=gateway.challenge(dict(request.query)))
 
     async def receive(request: web.Request) -> web.Response:
-        gateway = await gateway_of(request)
+        kind, gateway = await gateway_of(request)
         headers = {name.lower(): value for name, value in request.headers.items()}
         receipts = gateway.receipts(headers, await request.read())
         async with pool.acquire() as connection:
-            news = await record_receipts(connection, receipts)
+            news = await record_receipts(connection, kind, receipts)
         return web.json_response({"receipts": len(receipts), "news": news})
 
     application = web.Application(client_max_size=LARGEST, middlewares=[_answer_errors])

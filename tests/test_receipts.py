@@ -42,7 +42,7 @@ async def in_state(contact: Contact, status: str, **columns: object) -> UUID:
 
 async def tell(contact: Contact, *receipts: Receipt) -> int:
     async with contact.scenario.pool.acquire() as connection:
-        return await record_receipts(connection, receipts)
+        return await record_receipts(connection, "simulated", receipts)
 
 
 @pytest.mark.parametrize("told", ["sent", "delivered", "read"])
@@ -136,6 +136,7 @@ async def test_a_webhook_settles_an_unconfirmed_message_and_believes_nobody_else
     async with pool.acquire() as connection:
         await add_device(connection, DeviceSettings(id="meta", gateway="cloud-api", options=options))
     message_id = await in_state(contact, "unconfirmed")
+    await pool.execute("update broadcast_messages set device_id = 'meta'")
     content = body(message_id)
     gateways = Gateways()
     async with webhooks(pool, gateways, host="127.0.0.1", port=0) as url, aiohttp.ClientSession() as http:

@@ -86,7 +86,11 @@ class CampaignWorkflow:
             )
             self._display.plan(plan)
             if plan.over:
-                return await self._over(plan)
+                result = await self._over(plan)
+                # It may have been opened again while we looked how it ended.
+                if not (self._changed and workflow.patched("opened-again")):
+                    return result
+                continue
             if plan.frozen:
                 await self._send(plan)
             elif plan.status != "scheduled":

@@ -36,9 +36,18 @@ class Single:
             settled = await deliver(send, self._control, self._show)
             if settled is None and workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(self._ref)
-        if settled.status is MessageStatus.UNCONFIRMED and workflow.patched("lists-unconfirmed"):
-            workflow.upsert_search_attributes([attributes.UNCONFIRMED.value_set(1)])
+            if settled is not None and settled.status is MessageStatus.UNCONFIRMED:
+                settled = self._in_doubt(settled)
         return SingleResult(status=settled.status, reason=settled.reason)
+
+    def _in_doubt(self, settled: Settled) -> Settled | None:
+        """Lists the workflow; None where somebody has had the message sent again in the meantime."""
+        if not workflow.patched("lists-unconfirmed"):
+            return settled
+        if self._control.woken:
+            return None
+        workflow.upsert_search_attributes([attributes.UNCONFIRMED.value_set(1)])
+        return settled
 
     def wake(self) -> None:
         """A hold has ended, or nobody wants the message any more: look again."""

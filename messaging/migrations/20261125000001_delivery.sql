@@ -14,7 +14,8 @@ alter table campaigns add column template jsonb;
 
 alter table broadcast_messages
     add column parts_sent integer not null default 0,              -- of a message that goes out in parts
-    add column resends    integer not null default 0;              -- how often an operator had it sent again
+    add column resends    integer not null default 0,              -- how often an operator had it sent again
+    add column earlier_gateway_ids text[] not null default '{}';   -- the gateway's IDs of it before it was sent again
 
 -- What holds a message up until somebody resumes it: the words for people, 'cancelled' where nobody wants it any more,
 -- null where nothing does. What an operator has sent again goes out although its enrollment is over.
@@ -84,7 +85,13 @@ begin
     if (known is null or known in ('pending', 'queued')) and present <> p_revision then
         return jsonb_build_object('outcome', 'replanned');
     end if;
+    if exists (select from broadcast_messages where id = p_message and resends > 0) then
+        -- The contact is past it, whatever becomes of it now.
+        return jsonb_build_object('outcome', 'settled', 'status', 'unconfirmed', 'reason', 'an operator has it sent again');
+    end if;
     if known is null then
+        -- Before the step, which the insert holds: an edit takes the two in this order.
+        perform from sequences where id = c.sequence_id for key share;
         insert into broadcast_messages
                (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id, due_at)
         values (p_message, p_step, c.id, c.lead_id, c.phone, c.device_id, c.next_due_at)
@@ -218,8 +225,9 @@ begin
     return moment;
 end $$;
 
--- Holds the campaign or sequence of a message: what is wrong would be wrong for everybody. Answers its words.
-create function hold_contents(p_message uuid, p_reason text) returns text
+-- Holds the campaign or sequence of a message: what is wrong would be wrong for everybody. Not where it was edited or
+-- resumed since the claim: that may have mended it.
+create function hold_contents(p_message uuid, p_claimed timestamptz, p_reason text) returns void
 language plpgsql as $$
 declare
     m broadcast_messages;
@@ -227,31 +235,44 @@ begin
     select * into strict m from broadcast_messages where id = p_message;
     if m.campaign_id is not null then
         update campaigns set status = 'paused', reason = p_reason, updated_at = clock_timestamp()
-         where id = m.campaign_id and status = 'running';
+         where id = m.campaign_id and status = 'running' and updated_at <= p_claimed;
     else
         update sequences s set status = 'paused', status_reason = p_reason, updated_at = clock_timestamp()
           from sequence_contacts c
-         where c.id = m.sequence_contact_id and s.id = c.sequence_id and s.status = 'active';
+         where c.id = m.sequence_contact_id and s.id = c.sequence_id and s.status = 'active'
+           and s.updated_at <= p_claimed;
     end if;
-    return coalesce(hold_of(m), p_reason);
 end $$;
 
--- Writes a gateway's receipt of a message, named by its own ID or else by the gateway's; whether that was news.
-create function record_receipt(p_message uuid, p_gateway_id text, p_status text, p_at timestamptz, p_reason text)
-returns boolean
+-- Writes a gateway's receipt of a message, named by its own ID or else by the gateway's; whether that was news. A message
+-- that was sent again has had several IDs at the gateway, and what an earlier one met says nothing of the present one,
+-- unless it was delivered.
+create function record_receipt(
+    p_gateway text, p_message uuid, p_gateway_id text, p_status text, p_at timestamptz, p_reason text
+) returns boolean
 language plpgsql as $$
 declare
-    m broadcast_messages;
+    m       broadcast_messages;
+    again   boolean;
+    earlier boolean;  -- of another attempt than the one that counts
+    same    boolean;  -- of the very attempt
 begin
-    select * into m from broadcast_messages where id = p_message for no key update;
+    select b.* into m from broadcast_messages b join devices d on d.id = b.device_id
+     where b.id = p_message and d.gateway = p_gateway for no key update of b;
     if not found then
-        select * into m from broadcast_messages where gateway_message_id = p_gateway_id
-         order by created_at desc limit 1 for no key update;
+        select b.* into m from broadcast_messages b join devices d on d.id = b.device_id
+         where b.gateway_message_id = p_gateway_id and d.gateway = p_gateway
+         order by b.created_at desc limit 1 for no key update of b;
     end if;
     if m.id is null then
         return false;
-    elsif p_status = 'failed' then
-        if m.status not in ('sent', 'unconfirmed', 'processing') or m.delivered_at is not null then
+    end if;
+    again := m.retried + m.resends > 0;
+    same := coalesce(m.gateway_message_id = p_gateway_id, false);
+    earlier := coalesce(p_gateway_id = any (m.earlier_gateway_ids) or m.gateway_message_id <> p_gateway_id, false);
+    if p_status = 'failed' then
+        if m.status not in ('sent', 'unconfirmed', 'processing') or m.delivered_at is not null
+           or earlier or (again and not same) then
             return false;
         end if;
         update broadcast_messages
@@ -259,8 +280,9 @@ begin
                gateway_message_id = coalesce(gateway_message_id, p_gateway_id), updated_at = clock_timestamp()
          where id = m.id;
         return true;
-    elsif m.status = 'sent' and (p_status = 'sent' or m.read_at is not null
-                                 or (p_status = 'delivered' and m.delivered_at is not null)) then
+    elsif p_status = 'sent' and (m.status = 'sent' or earlier or (m.status = 'failed' and same)) then
+        return false;
+    elsif m.status = 'sent' and (m.read_at is not null or (p_status = 'delivered' and m.delivered_at is not null)) then
         return false;
     end if;
     update broadcast_messages
@@ -290,7 +312,7 @@ language sql stable as $$
         (select 'device ' || id || ' is paused' || coalesce(': ' || status_reason, '')
            from devices where id = m.device_id and status <> 'active'))
 $$;
-alter table broadcast_messages drop column parts_sent, drop column resends;
+alter table broadcast_messages drop column parts_sent, drop column resends, drop column earlier_gateway_ids;
 alter table campaigns drop column template;
 alter table sequence_steps drop column template;
 alter table sequences drop column status_reason;
