@@ -7,7 +7,7 @@
 # PYTHON names the interpreter to make .venv with (3.11 or newer), where the first python3 found is not the right one.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos check format setup lock clean
+.PHONY: help demo test chaos bench check format setup lock clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?=
@@ -28,6 +28,10 @@ test:  ## Run all tests, against real servers started for them. ARGS='tests/test
 chaos:  ## Kill and disturb everything by a seeded plan, then account for every message. ARGS='--seed N --plan FILE'
 	@scripts/setup embedded
 	@exec .venv/bin/python -m chaos $(ARGS)
+
+bench:  ## Measure this machine, each figure beside what it is measured against. ARGS='--leads N --rounds N'
+	@scripts/setup embedded
+	@exec .venv/bin/python -m benchmarks $(ARGS)
 
 check:  ## Formatting, lint, types, and the one-way imports
 	@scripts/setup dev

@@ -7,34 +7,22 @@ import argparse
 import asyncio
 import json
 import sys
-import tempfile
 import time
 from collections import Counter
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from benchmarks.campaign import DEVICES, add_devices, draft_campaign
+from benchmarks.people import MOST
 from benchmarks.stage import Stage, stage
-from messaging.devices import DeviceSettings
 from operations import audit as audits
-from operations import campaigns, devices
+from operations import campaigns
 
 __all__ = ["Sample", "main"]
 
-CAMPAIGN = """campaign: size
-target: {niche: SIZE}
-text: "Hi {{ name }}, half price today."
-"""
-MOST_LEADS = 79_900
-"""So many numbers are fictional ones."""
-
-INSERT = """
-insert into leads (phone, name, niches, device_id)
-select '+1' || (201 + n / 100) || '555' || lpad((100 + n % 100)::text, 4, '0'), 'Lead ' || n, '{SIZE}',
-       'size-' || n % $2 from generate_series(0, $1 - 1) n
-"""
+NAME = "SIZE"
 
 
 @dataclass(frozen=True)
@@ -52,20 +40,11 @@ class Sample:
 async def run(leads: int, count: int, every: float) -> dict[str, Any]:
     """The campaign, from the start command to its end; answers the samples and what was found afterwards."""
     async with stage() as here:
-        for number in range(count):
-            await devices.add(
-                here.connection,
-                DeviceSettings(id=f"size-{number}", gateway="simulated", min_delay=0, max_delay=0),
-            )
-        pool = await here.connection.pool()
-        await pool.execute(INSERT, leads, count)
-        with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "size.yaml"
-            file.write_text(CAMPAIGN)
-            await campaigns.apply(here.connection, [file])
+        await add_devices(here, count)
+        await draft_campaign(here, NAME, leads, count)
         await here.start_worker()
         began = time.monotonic()
-        await campaigns.start(here.connection, "size")
+        await campaigns.start(here.connection, NAME)
         samples = await _watch(here, began, every)
         seconds = time.monotonic() - began
         found = await _examine(here, leads)
@@ -150,12 +129,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--leads", type=int, default=50_000, help=f"at most {MOST_LEADS:,}")
-    parser.add_argument("--devices", type=int, default=5)
+    parser.add_argument("--leads", type=int, default=50_000, help=f"at most {MOST:,}")
+    parser.add_argument("--devices", type=int, default=DEVICES)
     parser.add_argument("--every", type=float, default=20.0, help="seconds between two samples")
     arguments = parser.parse_args()
-    if not 0 < arguments.leads <= MOST_LEADS or arguments.devices < 1 or arguments.every <= 0:
-        parser.error(f"--leads is from 1 to {MOST_LEADS:,}; --devices and --every are positive")
+    if not 0 < arguments.leads <= MOST or arguments.devices < 1 or arguments.every <= 0:
+        parser.error(f"--leads is from 1 to {MOST:,}; --devices and --every are positive")
     result = asyncio.run(run(arguments.leads, arguments.devices, arguments.every))
     print(json.dumps(result, indent=1))  # noqa: T201 - a program's own output
     whole = result["doubled"] == result["missing"] == result["strangers"] == 0 and result["audit_kept"]

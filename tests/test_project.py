@@ -23,6 +23,7 @@ LOCKS = {
     "simulator": ["simulator"],
     "embedded": ["simulator", "embedded"],
     "dev": ["simulator", "embedded", "dev"],
+    "peer": ["simulator", "embedded", "peer"],
 }
 """Each lock file, with the extras that it holds besides the dependencies."""
 
@@ -123,7 +124,8 @@ def test_a_lock_file_pins_what_the_project_asks_for(name: str, extras: list[str]
 
 
 def test_the_lock_files_agree() -> None:
-    for smaller, larger in itertools.pairwise(LOCKS):
+    pairs = [*itertools.pairwise(["run", "simulator", "embedded", "dev"]), ("embedded", "peer")]
+    for smaller, larger in pairs:
         theirs = _pins(larger)
         differing = [name for name, pin in _pins(smaller).items() if theirs[name].specifier != pin.specifier]
         assert differing == [], f"{smaller}.lock and {larger}.lock"
@@ -183,7 +185,7 @@ class Checkout:
         (root / "scripts").mkdir(parents=True)
         (root / "requirements").mkdir()
         shutil.copy(ROOT / "scripts" / "setup", root / "scripts" / "setup")
-        for name in ("embedded", "dev"):
+        for name in ("embedded", "dev", "peer"):
             (root / "requirements" / f"{name}.lock").touch()
 
     def start(self, name: str = "dev", python: str = sys.executable) -> subprocess.Popen[str]:
@@ -222,6 +224,14 @@ def test_set_up_is_done_once_and_again_when_something_changed(tmp_path: Path) ->
     assert "adding" in output
     assert checkout.done("dev")
     assert checkout.done("embedded")
+
+    # So is the peer, which is beside dev and neither has the other in it.
+    assert not checkout.done("peer")
+    code, output = checkout.setup("peer")
+    assert code == 0
+    assert "adding" in output
+    assert checkout.done("peer")
+    assert checkout.done("dev")
 
     lock = checkout.root / "requirements" / "dev.lock"
     lock.write_text("# pinned anew\n")

@@ -1,0 +1,208 @@
+"""What the ledger's rules cost: messages a second through claim and settle, against two bare statements for each.
+
+The database is the embedded one with its real durability, and each statement is a transaction of its own, as a worker has it. The bare
+table has the ledger's columns and a primary key, and nothing else: what any send that is recorded before and after has to pay.
+
+.venv/bin/python -m benchmarks.ledger --messages 4000 --rounds 5
+"""
+
+import argparse
+import asyncio
+import itertools
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks.people import MOST, add_leads
+from benchmarks.stage import Stage, stage
+from messaging.database import Pool
+from messaging.devices import DeviceSettings
+from messaging.ledger import Claim, Ledger
+from messaging.models import MessageStatus
+from operations import devices
+from runtime.database import open_pool
+
+__all__ = ["LedgerRate", "ledger_rates", "main"]
+
+POOL = 20
+"""A worker's connections."""
+
+AT_ONCE = 50
+"""Messages on their way at a time."""
+
+SEVERAL = 5
+
+WARM_UP = 500
+"""Messages before the first round, which are not measured."""
+
+BARE = "bench_bare"
+INDEXED = "bench_indexed"
+
+_numbers = itertools.count()
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True)
+class LedgerRate:
+    """One figure: messages a second, the median of all rounds. ``ratio`` to what it was measured ``against``."""
+
+    name: str
+    per_second: float
+    against: str
+    ratio: float | None
+    rounds: tuple[float, ...]
+
+
+async def ledger_rates(here: Stage, messages: int, rounds: int) -> list[LedgerRate]:
+    """So many messages each way and round, turn by turn. The rows that are claimed are made before the clock runs."""
+    await _prepare(here, messages)
+    pool = await open_pool(_url(here), size=POOL)
+    async with pool:
+        ways: dict[str, Callable[[int], Awaitable[float]]] = {
+            "bare insert and update": lambda count: _bare(pool, BARE, count),
+            "the same with the ledger's indexes": lambda count: _bare(pool, INDEXED, count),
+            "claim and settle, one device": lambda count: _claimed(pool, 1, count),
+            f"claim and settle, {SEVERAL} devices": lambda count: _claimed(pool, SEVERAL, count),
+        }
+        for way in ways.values():
+            await way(min(WARM_UP, messages))
+        found: dict[str, list[float]] = {name: [] for name in ways}
+        for number in range(rounds):
+            # Forwards and backwards in turn: whoever comes first has no advantage.
+            for name in list(ways)[:: 1 if number % 2 == 0 else -1]:
+                found[name].append(await ways[name](messages))
+    first, *_ = ways
+    floor = statistics.median(found[first])
+    return [
+        LedgerRate(
+            name,
+            statistics.median(rates),
+            "" if name == first else f"{first}, {floor:,.0f}/s",
+            None if name == first else statistics.median(rates) / floor,
+            tuple(rates),
+        )
+        for name, rates in found.items()
+    ]
+
+
+def _url(here: Stage) -> str:
+    url = here.connection.addresses.database_url
+    assert url is not None
+    return url
+
+
+async def _prepare(here: Stage, messages: int) -> None:
+    """Devices without a delay, people, and the two bare tables."""
+    for number in range(SEVERAL):
+        settings = DeviceSettings(id=f"ledger-{number}", gateway="simulated", min_delay=0, max_delay=0)
+        await devices.add(here.connection, settings)
+    await add_leads(here, messages, niche="LEDGER")
+    pool = await here.connection.pool()
+    await pool.execute(f"create table {BARE} (like broadcast_messages including defaults, primary key (id))")
+    await pool.execute(f"create table {INDEXED} (like broadcast_messages including all)")
+
+
+async def _claimed(pool: Pool, count: int, messages: int) -> float:
+    """Through the ledger, as a worker sends: messages a second."""
+    name = f"LEDGER-{next(_numbers)}"
+    campaign = await pool.fetchval(
+        "insert into campaigns (name, text, status, shards, frozen_at) values ($1, 'Hi', 'running', 1, now()) returning id",
+        name,
+    )
+    rows = await pool.fetch(
+        "insert into broadcast_messages (id, campaign_id, lead_id, recipient_phone, device_id, due_at, campaign_shard,"
+        " campaign_position) select gen_random_uuid(), $1, l.id, l.phone, 'ledger-' || l.id % $2, now(), 0, l.id"
+        " from (select * from leads where niches @> '{LEDGER}' order by id limit $3) l returning id",
+        campaign,
+        count,
+        messages,
+    )
+    ledger = Ledger(pool)
+
+    async def send(message_id: UUID) -> None:
+        token = str(uuid4())
+        claim = await ledger.claim_stored(message_id, token)
+        assert isinstance(claim, Claim)
+        settled = await ledger.settle(
+            message_id,
+            token,
+            MessageStatus.SENT,
+            claim.now,
+            gateway_message_id=f"wamid.{message_id}",
+            content="Hi, half price today.",
+        )
+        assert settled
+
+    return await _rate(send, [row["id"] for row in rows])
+
+
+async def _bare(pool: Pool, table: str, messages: int) -> float:
+    """An insert before and an update after, by primary key: messages a second."""
+    campaign = next(_numbers)
+    leads = await pool.fetch(
+        "select id, phone from leads where niches @> '{LEDGER}' order by id limit $1", messages
+    )
+    insert = (
+        f"insert into {table} (id, campaign_id, lead_id, recipient_phone, device_id, due_at, campaign_shard,"  # noqa: S608
+        " campaign_position, status, processing_worker_id, claimed_at, attempts)"
+        " values ($1, $2, $3, $4, 'ledger-0', $5, 0, $6, 'processing', $7, $5, 1)"
+    )
+    update = (
+        f"update {table} set status = 'sent', sent_at = $2, gateway_message_id = $3, content = $4, updated_at = $2"  # noqa: S608
+        " where id = $1"
+    )
+
+    async def send(lead: tuple[int, str]) -> None:
+        message_id, now = uuid4(), datetime.now(UTC)
+        await pool.execute(insert, message_id, campaign, *lead, now, lead[0], str(message_id))
+        await pool.execute(update, message_id, now, f"wamid.{message_id}", "Hi, half price today.")
+
+    return await _rate(send, [(lead["id"], lead["phone"]) for lead in leads])
+
+
+async def _rate(send: Callable[[Item], Awaitable[None]], items: Sequence[Item]) -> float:
+    async def take(left: Iterable[Item]) -> None:
+        for item in left:
+            await send(item)
+
+    left = iter(items)
+    began = time.monotonic()
+    await asyncio.gather(*(take(left) for _ in range(AT_ONCE)))
+    return len(items) / (time.monotonic() - began)
+
+
+async def _run(messages: int, rounds: int) -> list[LedgerRate]:
+    async with stage() as here:
+        # ``add_leads`` gives its leads to this one.
+        await devices.add(here.connection, DeviceSettings(id="bench-0", gateway="simulated"))
+        return await ledger_rates(here, messages, rounds)
+
+
+def main() -> None:
+    """Runs it, and prints a table."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--messages", type=int, default=4000, help=f"each way and round; at most {MOST:,}")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    if not 0 < arguments.messages <= MOST or arguments.rounds < 1:
+        parser.error(f"--messages is from 1 to {MOST:,}, --rounds from 1 on")
+    table = Table("what", "messages/s", "slowest", "fastest", "against", "ratio", box=None)
+    for rate in asyncio.run(_run(arguments.messages, arguments.rounds)):
+        ratio = "" if rate.ratio is None else f"{rate.ratio:.2f}"
+        numbers = (f"{one:,.0f}" for one in (rate.per_second, min(rate.rounds), max(rate.rounds)))
+        table.add_row(rate.name, *numbers, rate.against, ratio)
+    Console(highlight=False).print(table)
+
+
+if __name__ == "__main__":
+    main()
