@@ -36,7 +36,7 @@ with fed as (
       from campaigns c cross join lateral jsonb_object_keys(c.audience) as a (device_id)
       join devices d on d.id = a.device_id
      where c.id = $1
-), taken as (
+), taken as materialized (
     select fed.*, (select count(*) from broadcast_messages m
                     where m.campaign_id = $1 and m.campaign_shard = $2 and m.device_id = fed.device_id
                       and m.campaign_position <= fed.fed_to and m.status in ('pending', 'queued', 'processing')) as taken

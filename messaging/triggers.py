@@ -6,7 +6,24 @@ from messaging.models import EnrollmentRequest, Lead, SweepCursor
 __all__ = ["PAGE", "due_enrollments"]
 
 PAGE = 200
-"""Contacts in a page: small enough that a worker that dies repeats little."""
+"""Leads in a page: small enough that a worker that dies repeats little."""
+
+# First so many leads, then what is to be done for them: a page costs the same, however many leads bear a trigger.
+_PAGE = """
+with page as materialized (
+    select l.id, l.phone, l.name, l.triggers, l.device_id from leads l
+     where l.triggers <> '{}' and l.id > $1 and ($2::text is null or l.triggers @> array[$2])
+     order by l.id limit $3
+)
+select p.id as lead_id, p.phone, p.name, due.name as sequence
+  from page p left join lateral (
+    select s.id, s.name from sequences s
+     where s.trigger = any (p.triggers) and s.status = 'active' and ($2::text is null or s.trigger = $2)
+       and not exists (select from sequence_contacts c where c.sequence_id = s.id and c.phone = p.phone)
+       and not exists (select from suppressions o where o.phone = p.phone)
+       and (coalesce(p.device_id, s.device_id) is not null or (select count(*) = 1 from devices))) due on true
+ order by p.id, due.id
+"""
 
 
 async def due_enrollments(
@@ -17,27 +34,13 @@ async def due_enrollments(
     A lead counts for an active sequence whose trigger it bears (the whole word, never a part of one), if it has not
     been through the sequence, has not opted out, and has a device to be written to from.
     """
-    rows = await pool.fetch(
-        "select l.id as lead_id, s.id as sequence_id, s.name as sequence, l.phone, l.name"
-        " from sequences s join leads l on l.triggers @> array[s.trigger]"
-        " where s.status = 'active' and s.trigger is not null and ($3::text is null or s.trigger = $3)"
-        " and (l.id, s.id) > ($1, $2)"
-        " and not exists (select from sequence_contacts c where c.sequence_id = s.id and c.phone = l.phone)"
-        " and not exists (select from suppressions o where o.phone = l.phone)"
-        " and (coalesce(l.device_id, s.device_id) is not null or (select count(*) = 1 from devices))"
-        " order by l.id, s.id limit $4",
-        cursor.lead_id,
-        cursor.sequence_id,
-        cursor.trigger,
-        size,
-    )
+    rows = await pool.fetch(_PAGE, cursor.lead_id, cursor.trigger, size)
     requests = [
         EnrollmentRequest(sequence=row["sequence"], lead=Lead(phone=row["phone"], name=row["name"]))
         for row in rows
+        if row["sequence"] is not None
     ]
-    if len(rows) < size:
+    leads = list(dict.fromkeys(row["lead_id"] for row in rows))
+    if len(leads) < size:
         return requests, None
-    last = rows[-1]
-    return requests, SweepCursor(
-        lead_id=last["lead_id"], sequence_id=last["sequence_id"], trigger=cursor.trigger
-    )
+    return requests, SweepCursor(lead_id=leads[-1], trigger=cursor.trigger)

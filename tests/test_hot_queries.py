@@ -1,0 +1,650 @@
+"""The queries that run for every message, page or look stay small when the ledger holds a million messages.
+
+Each is run by the code that owns it, and caught on its way to the server. Then it is prepared and explained eight times
+with the same arguments, as asyncpg's cache would have it: the last ones may follow a generic plan. What is counted does not
+depend on the machine: rows read, and buffers touched. What a function does inside counts with it, its plans too.
+
+No query named here scans one of the three big tables, but for the reports of operators, of which that is said.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, cast
+from uuid import UUID
+
+import asyncpg
+import pytest
+from asyncpg.connection import LoggedQuery
+
+from messaging import campaign_feed, reports
+from messaging.calendar import Timeline
+from messaging.campaigns import finish_campaign, list_campaigns
+from messaging.database import Connection, Pool
+from messaging.enrollments import Enrollments
+from messaging.gateways.base import Receipt
+from messaging.ledger import ContactPosition, Ledger
+from messaging.models import EnrollmentRequest, FeedRequest, Lead, MessageStatus, SweepCursor
+from messaging.receipts import record_receipts
+from messaging.triggers import due_enrollments
+from operations.signals import HELD, LAG
+from runtime.embedded.postgres import Postgres
+
+pytestmark = [pytest.mark.xdist_group("hot-queries"), pytest.mark.timeout(400)]
+
+BIG = ("broadcast_messages", "leads", "sequence_contacts")
+
+TIMES = 8
+"""PostgreSQL thinks of a generic plan from the sixth on."""
+
+NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
+
+# ------------------------------------------------------------------------------------------------------------ a big ledger
+
+# There are 80,000 fictional numbers. The others bear one digit more, and belong to nobody either: none is that long.
+_PEOPLE = """
+create function fictional(n bigint) returns text language sql immutable as $$
+    select '+1' || 200 + n / 100 % 800 || '55501' || lpad((n % 100)::text, 2, '0') || case when n >= 80000 then (n / 80000)::text else '' end
+$$;
+insert into devices (id, gateway, min_delay, max_delay)
+select 'hot-' || n, 'simulated', case when n = 4 then 5 else 0 end, case when n = 4 then 15 else 0 end from generate_series(0, 4) n;
+insert into leads (phone, name, niches, triggers, device_id)
+select fictional(n), 'Lead ' || n, array['NICHE' || n % 8], case when n % 100 = 0 then array['SPRING'] else '{}' end, 'hot-' || n / 10 % 5
+  from generate_series(0, 199999) n;
+insert into suppressions (phone) select fictional(n * 37) from generate_series(0, 1999) n;
+insert into sequences (name, trigger, device_id) select 'S' || n, case when n = 0 then 'SPRING' end, 'hot-0' from generate_series(0, 4) n;
+insert into sequence_steps (sequence_id, key, position, day, text)
+select s.id, 'step-' || p, p, p, 'Hi' from sequences s, generate_series(1, 3) p;
+insert into sequence_contacts (sequence_id, lead_id, phone, device_id, status, workflow_id, run_id, timeline, plan_revision,
+                               next_step_id, next_due_at, enrolled_at, ended_at)
+select s.id, l.id, l.phone, l.device_id, case when active then 'active' else 'completed' end, 'sequence:' || s.name || ':' || l.phone, 'run',
+       jsonb_build_object('zone', 'UTC', 'enrolled_at', '2026-11-01T08:00:00Z', 'done', '["step-1", "step-2"]'::jsonb), 1,
+       case when active then t.id end, case when active then timestamptz '2026-11-25 12:00Z' end,
+       timestamptz '2026-11-01 08:00Z', case when not active then timestamptz '2026-11-03 08:00Z' end
+  from leads l
+ cross join lateral (select l.id % 10 = 5 as active) a
+  join sequences s on s.name = 'S' || l.id % 4 + 1
+  join sequence_steps t on t.sequence_id = s.id and t.position = 3;
+insert into campaigns (name, text, status, shards, audience, started_at, frozen_at, ended_at)
+select 'C' || n, 'Half price', case when n = 8 then 'running' else 'finished' end, 10,
+       jsonb_object_agg('hot-' || d, case when n = 8 then 20000 else 10000 end),
+       now(), now(), case when n < 8 then now() end
+  from generate_series(1, 8) n, generate_series(0, 4) d group by n order by n;
+"""
+
+# 580,000 of sequences: three steps for 180,000 contacts that are through, two for 20,000 that are on their way.
+_STEPS = """
+insert into broadcast_messages (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id, due_at, attempts,
+                                status, processing_worker_id, claimed_at, content, gateway_message_id, reason, sent_at, slot_at)
+select gen_random_uuid(), t.id, c.id, c.lead_id, c.phone, c.device_id, timestamptz '2026-11-25 12:00Z', 1,
+       s.status, 'worker', now(), 'Hi', case when s.status = 'sent' then 'wamid.s' || c.id || '.' || t.position end,
+       s.reason, case when s.status = 'sent' then now() end, case when s.status = 'queued' then timestamptz '2100-01-01Z' end
+  from sequence_contacts c join sequence_steps t on t.sequence_id = c.sequence_id
+ cross join lateral (select (c.id * 7919 + t.position * 104729) % 1000 as dice) d
+ cross join lateral (select
+       case when t.position = 3 and c.id % 200 = 5 then 'queued' when t.position = 3 and c.id % 2000 = 15 then 'processing'
+            when dice < 970 then 'sent' when dice < 985 then 'failed' when dice < 995 then 'suppressed'
+            when dice < 998 then 'cancelled' else 'unconfirmed' end as status,
+       case when t.position = 3 and c.id % 200 = 5 then 'waits for its slot' when dice >= 970 then 'reason ' || dice % 7 end as reason) s
+ where c.status = 'completed' or t.position < 3 or c.id % 200 = 5 or c.id % 2000 = 15
+"""
+
+# 450,000 of campaigns. The last one runs: of its 100,000 leads, 50,000 are not settled, of which 1,000 are under way.
+_CAMPAIGNS = """
+insert into broadcast_messages (id, campaign_id, lead_id, recipient_phone, device_id, due_at, attempts, campaign_shard, campaign_position,
+                                status, processing_worker_id, claimed_at, content, gateway_message_id, reason, sent_at, slot_at)
+select gen_random_uuid(), k.id, l.id, l.phone, l.device_id, timestamptz '2026-11-25 11:00Z', 1, n % 10, n,
+       s.status, 'worker', now(), 'Half price', case when s.status = 'sent' then 'wamid.c' || k.id || '.' || n end,
+       s.reason, case when s.status = 'sent' then now() end, case when s.status = 'queued' then timestamptz '2100-01-01Z' end
+  from campaigns k
+ cross join lateral generate_series(0, case when k.name = 'C8' then 99999 else 49999 end) n
+  join leads l on l.id = (n + k.id * 20000) % 200000 + 1
+ cross join lateral (select (n * 7919 + k.id * 104729) % 1000 as dice) d
+ cross join lateral (select
+       case when k.name = 'C8' and n >= 51000 then 'pending' when k.name = 'C8' and n >= 50100 then 'queued'
+            when k.name = 'C8' and n >= 50000 then 'processing'
+            when dice < 970 then 'sent' when dice < 985 then 'failed' when dice < 995 then 'suppressed'
+            when dice < 998 then 'cancelled' else 'unconfirmed' end as status,
+       case when k.name = 'C8' and n >= 50000 then case when n between 50100 and 50999 then 'waits for its slot' end
+            when dice >= 970 then 'reason ' || dice % 7 end as reason) s
+"""
+
+_INDEXES = """
+select c.relname as name, pg_get_indexdef(i.indexrelid) as definition, k.conname as constraint,
+       case k.contype when 'p' then 'primary key' else 'unique' end as kind
+  from pg_index i join pg_class c on c.oid = i.indexrelid left join pg_constraint k on k.conindid = i.indexrelid
+ where i.indrelid = 'broadcast_messages'::regclass order by c.relname
+"""
+
+
+async def _fill(url: str) -> None:
+    """A million messages. Their indexes are made afterwards, which takes a third of the time, and are the migrations'."""
+    connection = await asyncpg.connect(url)
+    try:
+        # Foreign keys are not looked at: five for each of the rows.
+        await connection.execute("set session_replication_role = replica; set maintenance_work_mem = '256MB'")
+        # What runs by itself would change plans and counts in the middle.
+        for table in BIG:
+            await connection.execute(f"alter table {table} set (autovacuum_enabled = false)")
+        await connection.execute(_PEOPLE)
+        await connection.execute("analyze leads, sequence_contacts, sequences, sequence_steps, campaigns")
+        indexes = await connection.fetch(_INDEXES)
+        for index in indexes:
+            await connection.execute(
+                f"alter table broadcast_messages drop constraint {index['constraint']}"
+                if index["constraint"]
+                else f"drop index {index['name']}"
+            )
+        await connection.execute(_STEPS)
+        await connection.execute(_CAMPAIGNS)
+        for index in indexes:
+            await connection.execute(index["definition"])
+            if index["constraint"]:
+                await connection.execute(
+                    f"alter table broadcast_messages add constraint {index['constraint']}"
+                    f" {index['kind']} using index {index['name']}"
+                )
+        await connection.execute("vacuum (analyze) broadcast_messages")
+        await connection.execute("vacuum (analyze) leads")
+        await connection.execute("vacuum (analyze) sequence_contacts")
+    finally:
+        await connection.close()
+
+
+@dataclass(frozen=True)
+class Big:
+    """The database, and rows of it to ask for."""
+
+    url: str
+    campaign: int
+    over: int
+    pending: UUID
+    paced: UUID
+    sending: UUID
+    sent: UUID
+    gateway_id: str
+    contact: int
+    contact_step: int
+    contact_waits: int
+    contact_waits_message: UUID
+    step_sending: UUID
+    done: int
+    phone: str
+
+
+_SAMPLES = """
+select (select id from campaigns where name = 'C8') as campaign,
+       (select id from campaigns where name = 'C3') as over,
+       (select m.id from broadcast_messages m where campaign_position = 70000 and device_id <> 'hot-4') as pending,
+       (select m.id from broadcast_messages m where campaign_position = 70040 and device_id = 'hot-4') as paced,
+       (select m.id from broadcast_messages m where campaign_position = 50050) as sending,
+       (select m.id from broadcast_messages m where gateway_message_id = 'wamid.c3.20000') as sent,
+       'wamid.c3.30000' as gateway_id,
+       (select id from sequence_contacts where id % 200 = 25 and device_id = 'hot-2' limit 1) as contact,
+       (select next_step_id from sequence_contacts where id % 200 = 25 and device_id = 'hot-2' limit 1) as contact_step,
+       w.sequence_contact_id as contact_waits, w.id as contact_waits_message,
+       (select id from broadcast_messages where status = 'processing' and sequence_contact_id is not null limit 1) as step_sending,
+       (select id from sequence_contacts where status = 'completed' limit 1) as done,
+       (select phone from leads where id = 123457) as phone
+  from (select * from broadcast_messages where status = 'queued' and sequence_contact_id is not null limit 1) w
+"""
+
+
+@pytest.fixture(scope="module")
+def big(postgres: Postgres) -> Iterator[Big]:
+    """The big ledger, made once."""
+
+    async def make() -> Big:
+        server = await asyncpg.connect(postgres.url("postgres"))
+        try:
+            await server.execute("create database hot template template_drumbeat strategy file_copy")
+        finally:
+            await server.close()
+        url = postgres.url("hot")
+        await _fill(url)
+        connection = await asyncpg.connect(url)
+        try:
+            samples = await connection.fetchrow(_SAMPLES)
+            assert samples is not None
+            assert await connection.fetchval("select count(*) from broadcast_messages") >= 1_000_000
+            return Big(url=url, **samples)
+        finally:
+            await connection.close()
+
+    async def drop() -> None:
+        server = await asyncpg.connect(postgres.url("postgres"))
+        try:
+            await server.execute("drop database if exists hot with (force)")
+        finally:
+            await server.close()
+
+    with asyncio.Runner() as runner:
+        try:
+            yield runner.run(make())
+        finally:
+            runner.run(drop())
+
+
+# ----------------------------------------------------------------------------------------------------- what a query takes
+
+
+@dataclass
+class Taken:
+    """What some statements took, the worst of eight times of each. ``scanned``: big tables that were read as a whole."""
+
+    rows: int = 0
+    buffers: int = 0
+    scanned: set[str] = field(default_factory=set)
+    plans: list[str] = field(default_factory=list)
+
+    def beyond(self, limit: "Limit") -> list[str]:
+        """What is more than it may be."""
+        found = [f"{table} is scanned" for table in sorted(self.scanned) if not limit.scans]
+        if self.rows > limit.rows:
+            found.append(f"{self.rows:,} rows of big tables are read, and {limit.rows:,} are allowed")
+        if self.buffers > limit.buffers:
+            found.append(f"{self.buffers:,} buffers are touched, and {limit.buffers:,} are allowed")
+        return found
+
+
+@dataclass(frozen=True)
+class Limit:
+    """What a case may take. ``scans``: also a pass over a big table. ``before``: SQL that comes first, and is undone."""
+
+    rows: int
+    buffers: int
+    scans: bool = False
+    before: str = ""
+
+
+class OneConnection:
+    """The part of a pool that the domain uses, on one connection, whose transaction stays open."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.fetch = connection.fetch
+        self.fetchrow = connection.fetchrow
+        self.fetchval = connection.fetchval
+        self.execute = connection.execute
+        self._connection = connection
+
+    @asynccontextmanager
+    async def acquire(self) -> AsyncIterator[Connection]:
+        """The connection."""
+        yield self._connection
+
+
+Case = Callable[[Pool, Big], Awaitable[Any]]
+
+
+@asynccontextmanager
+async def opened(url: str) -> AsyncIterator[Connection]:
+    """A connection in a transaction that is undone."""
+    connection = await asyncpg.connect(url)
+    try:
+        await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+        transaction = connection.transaction()
+        await transaction.start()
+        try:
+            yield connection
+        finally:
+            await transaction.rollback()
+    finally:
+        await connection.close()
+
+
+async def taken_by(connection: Connection, case: Case, big: Big, times: int = TIMES) -> Taken:
+    """Runs the case, undoes it, and explains each of its statements."""
+    caught: list[LoggedQuery] = []
+    attempt = connection.transaction()
+    await attempt.start()
+    with connection.query_logger(caught.append):
+        await case(cast("Pool", OneConnection(connection)), big)
+    await attempt.rollback()
+    taken = Taken()
+    for query, arguments in {
+        (one.query, repr(one.args)): (one.query, one.args)
+        for one in caught
+        if one.query.split(maxsplit=1)[0].lower() in ("select", "with", "insert", "update", "delete")
+    }.values():
+        await _explain(connection, query, arguments, times, taken)
+    assert taken.plans, "no statement was caught"
+    return taken
+
+
+async def _explain(
+    connection: Connection, query: str, arguments: Sequence[Any], times: int, taken: Taken
+) -> None:
+    types = [one.name for one in (await connection.prepare(query)).get_parameters()]
+    literals = [
+        await connection.fetchval(f"select quote_nullable($1::{kind}::text)", argument)
+        for kind, argument in zip(types, arguments, strict=True)
+    ]
+    await connection.execute(f"prepare hot as {query}")
+    call = f"execute hot({', '.join(literals)})" if literals else "execute hot"
+    rows = buffers = 0
+    for number in range(times):
+        before = await _read(connection)
+        attempt = connection.transaction()
+        await attempt.start()
+        answer = json.loads(
+            await connection.fetchval(f"explain (analyze, buffers, timing off, format json) {call}")
+        )
+        await attempt.rollback()
+        after = await _read(connection)
+        plan = answer[0]["Plan"]
+        taken.scanned |= {table for table in BIG if after[table][0] > before[table][0]}
+        taken.scanned |= {
+            node["Relation Name"]
+            for node in _nodes(plan)
+            if node["Node Type"] == "Seq Scan" and node["Relation Name"] in BIG
+        }
+        by_plan = sum(_rows_read(node) for node in _nodes(plan))
+        by_count = sum(after[table][1] - before[table][1] for table in BIG)
+        rows = max(rows, by_plan, by_count)
+        # In the first of several, a new session's reading of the catalogue is counted with it.
+        if number or times == 1:
+            buffers = max(buffers, plan["Shared Hit Blocks"] + plan["Shared Read Blocks"])
+    await connection.execute("deallocate hot")
+    taken.rows += rows
+    taken.buffers += buffers
+    taken.plans.append(f"{rows:,} rows, {buffers:,} buffers: {query}\n{json.dumps(plan, indent=1)}")
+
+
+async def _read(connection: Connection) -> dict[str, tuple[int, int]]:
+    """Of each big table: scans in this transaction, and rows read, also inside of functions."""
+    rows = await connection.fetch(
+        "select relname, seq_scan, coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0) as rows"
+        " from pg_stat_xact_user_tables where relname = any($1)",
+        BIG,
+    )
+    return {row["relname"]: (row["seq_scan"], row["rows"]) for row in rows}
+
+
+def _nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from _nodes(child)
+
+
+def _rows_read(node: dict[str, Any]) -> int:
+    if node.get("Relation Name") not in BIG or "Scan" not in node["Node Type"]:
+        return 0
+    kinds = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck")
+    each = sum(float(node.get(kind, 0)) for kind in kinds)
+    return round(each * float(node["Actual Loops"]))
+
+
+# --------------------------------------------------------------------------------------------------------------- the cases
+
+
+async def _claim(pool: Pool, big: Big) -> None:
+    await Ledger(pool).claim_stored(big.pending, "token")
+
+
+async def _claim_paced(pool: Pool, big: Big) -> None:
+    await Ledger(pool).claim_stored(big.paced, "token")
+
+
+async def _claim_new_step(pool: Pool, big: Big) -> None:
+    await Ledger(pool).claim_step(
+        enrollment_id=big.contact,
+        step_id=big.contact_step,
+        revision=1,
+        message_id=UUID(int=1),
+        token="token",
+    )
+
+
+async def _claim_step_again(pool: Pool, big: Big) -> None:
+    await Ledger(pool).claim_step(
+        enrollment_id=big.contact_waits,
+        step_id=0,
+        revision=1,
+        message_id=big.contact_waits_message,
+        token="token",
+    )
+
+
+async def _settle(pool: Pool, big: Big) -> None:
+    await Ledger(pool).settle(
+        big.sending, "worker", MessageStatus.SENT, NOW, gateway_message_id="wamid.new", content="Half price"
+    )
+
+
+async def _settle_step(pool: Pool, big: Big) -> None:
+    position = ContactPosition(
+        timeline=Timeline(zone="UTC", enrolled_at=NOW, done=("step-1", "step-2", "step-3")),
+        next_step_id=None,
+        next_due_at=None,
+        plan_revision=1,
+    )
+    await Ledger(pool).settle(
+        big.step_sending, "worker", MessageStatus.SENT, NOW, gateway_message_id="wamid.new", contact=position
+    )
+
+
+async def _give_back(pool: Pool, big: Big) -> None:
+    await Ledger(pool).release(big.sending, "worker", "the gateway is down")
+
+
+async def _doubt(pool: Pool, big: Big) -> None:
+    await Ledger(pool).doubt(big.sending, "worker", "no answer")
+
+
+async def _note_parts(pool: Pool, big: Big) -> None:
+    await Ledger(pool).note_parts(big.sending, "worker", 1, now=NOW)
+
+
+def _receipt(message: Callable[[Big], UUID | None], gateway_id: Callable[[Big], str]) -> Case:
+    async def case(pool: Pool, big: Big) -> None:
+        async with pool.acquire() as connection:
+            receipt = Receipt(
+                message_id=message(big), gateway_message_id=gateway_id(big), status="delivered", at=NOW
+            )
+            await record_receipts(connection, "simulated", [receipt])
+
+    return case
+
+
+def _feed(position: int | None, shards: int = 10, *, over: bool = False) -> Case:
+    async def case(pool: Pool, big: Big) -> None:
+        positions = {} if position is None else {f"hot-{number}": position for number in range(5)}
+        request = FeedRequest(
+            campaign_id=big.over if over else big.campaign,
+            campaign="C3" if over else "C8",
+            shard=3,
+            shards=shards,
+            positions=positions,
+        )
+        page = await campaign_feed.feed_page(pool, request, now=NOW)
+        assert page.settled == over
+
+    return case
+
+
+async def _is_settled(pool: Pool, big: Big) -> None:
+    assert not await campaign_feed.is_settled(pool, big.campaign)
+
+
+async def _is_settled_at_the_end(pool: Pool, big: Big) -> None:
+    assert await campaign_feed.is_settled(pool, big.over)
+
+
+async def _progress(pool: Pool, big: Big) -> None:
+    assert (await campaign_feed.progress(pool, big.campaign, now=None)).unsettled == 50_000
+
+
+async def _finish_campaign(pool: Pool, big: Big) -> None:
+    async with pool.acquire() as connection:
+        assert not await finish_campaign(connection, big.campaign)
+
+
+async def _under_way(pool: Pool, big: Big) -> None:
+    assert len(await campaign_feed.phones_under_way(pool, big.campaign)) == 900
+
+
+async def _close_page(pool: Pool, big: Big) -> None:
+    assert await campaign_feed.close_page(pool, big.campaign) == campaign_feed.CLOSED_TOGETHER
+
+
+async def _close_page_of_others(pool: Pool, big: Big) -> None:
+    assert await campaign_feed.close_page(pool, big.campaign) == 0
+
+
+def _held(sequence: str | None, device: str | None, campaign: str | None) -> Case:
+    async def case(pool: Pool, big: Big) -> None:
+        await pool.fetch(HELD, sequence, device, campaign, LAG)
+
+    return case
+
+
+def _messages(*statuses: MessageStatus) -> Case:
+    async def case(pool: Pool, big: Big) -> None:
+        assert len(await reports.list_messages(pool, statuses, 100)) == 100
+
+    return case
+
+
+async def _status(pool: Pool, big: Big) -> None:
+    assert (await reports.status_report(pool)).leads == 200_000
+
+
+async def _campaigns(pool: Pool, big: Big) -> None:
+    async with pool.acquire() as connection:
+        await list_campaigns(connection, "C8")
+
+
+async def _contact(pool: Pool, big: Big) -> None:
+    assert (await reports.contact_report(pool, big.phone)).messages
+
+
+def _sweep(after: int, trigger: str | None, *, least: int = 150) -> Case:
+    """A page of 200 leads, of whom so many are to be enrolled."""
+
+    async def case(pool: Pool, big: Big) -> None:
+        requests, _ = await due_enrollments(pool, SweepCursor(lead_id=after, trigger=trigger))
+        assert least <= len(requests) <= 200
+
+    return case
+
+
+async def _enroll(pool: Pool, big: Big) -> None:
+    request = EnrollmentRequest(sequence="S0", lead=Lead(phone=big.phone, name="Lead"))
+    enrolled = await Enrollments(pool).enroll(request, workflow_id="w", run_id="new", now=NOW)
+    assert not enrolled.duplicate
+
+
+async def _plan(pool: Pool, big: Big) -> None:
+    assert await Enrollments(pool).plan(big.contact, now=NOW) is not None
+
+
+CASES: dict[str, tuple[Case, Limit]] = {
+    # For every message. What an update costs is for the most part its entries in the indexes: four buffers each.
+    "claim": (_claim, Limit(rows=20, buffers=200)),
+    "claim on a paced device": (_claim_paced, Limit(rows=20, buffers=200)),
+    "claim of a step, its row to be made": (_claim_new_step, Limit(rows=30, buffers=400)),
+    "claim of a step that waits": (_claim_step_again, Limit(rows=20, buffers=250)),
+    "settle": (_settle, Limit(rows=5, buffers=100)),
+    "settle of a step": (_settle_step, Limit(rows=5, buffers=150)),
+    "release": (_give_back, Limit(rows=5, buffers=120)),
+    "doubt": (_doubt, Limit(rows=5, buffers=100)),
+    "parts": (_note_parts, Limit(rows=5, buffers=100)),
+    "receipt by our ID": (
+        _receipt(lambda big: big.sent, lambda _: "wamid.c3.20000"),
+        Limit(rows=5, buffers=100),
+    ),
+    "receipt by the gateway's ID": (
+        _receipt(lambda _: None, lambda big: big.gateway_id),
+        Limit(rows=5, buffers=100),
+    ),
+    "receipt of a stranger": (_receipt(lambda _: None, lambda _: "wamid.no"), Limit(rows=0, buffers=20)),
+    # For every contact.
+    "enroll": (_enroll, Limit(rows=20, buffers=200)),
+    "plan": (_plan, Limit(rows=20, buffers=150)),
+    # For every page. A feeder reads 50 messages of each device with their leads, and counts what is under way: five
+    # windows of 20 where ten shards share a device, of 200 where there is one.
+    "feed, the first page": (_feed(None), Limit(rows=600, buffers=1_500)),
+    "feed, in the middle": (_feed(51_000), Limit(rows=800, buffers=1_000)),
+    "feed, full windows": (_feed(57_500, shards=1), Limit(rows=2_000, buffers=3_000)),
+    "feed, at its end": (_feed(99_999, over=True), Limit(rows=10, buffers=60)),
+    "page to close": (
+        _close_page,
+        # Once for each message, which is written.
+        Limit(
+            rows=20_000, buffers=400_000, before="update campaigns set status = 'cancelled' where name = 'C8'"
+        ),
+    ),
+    "page to close of a campaign that goes on": (_close_page_of_others, Limit(rows=5, buffers=20)),
+    # The sweep: once a minute. It may read all leads, and does not look into the ledger.
+    "sweep, nobody due": (
+        _sweep(0, None, least=0),
+        Limit(
+            rows=210_000,
+            buffers=15_000,
+            before="update leads set triggers = '{}' where triggers <> '{}'; analyze leads",
+        ),
+    ),
+    "sweep, the first page": (_sweep(0, None), Limit(rows=2_000, buffers=3_000)),
+    "sweep, a later page": (_sweep(100_000, "SPRING"), Limit(rows=10_000, buffers=15_000)),
+    "sweep, everybody due": (
+        _sweep(0, None),
+        Limit(rows=2_000, buffers=5_000, before="update leads set triggers = '{SPRING}'; analyze leads"),
+    ),
+    # Polled while a campaign runs. How far it is, is one pass over its own rows: 100,000 here.
+    "is settled": (_is_settled, Limit(rows=2, buffers=20)),
+    "is settled, at its end": (_is_settled_at_the_end, Limit(rows=2, buffers=20)),
+    "progress": (_progress, Limit(rows=100_010, buffers=5_000)),
+    # Its plan reads the index of what is not settled, which is empty where a campaign is to be finished.
+    "finish": (_finish_campaign, Limit(rows=5, buffers=500)),
+    # Somebody's command, which may read what is not settled (51,200 here), or what failed (15,000).
+    "phones under way": (_under_way, Limit(rows=52_000, buffers=5_000)),
+    "held by a campaign": (_held(None, None, "C8"), Limit(rows=52_000, buffers=5_000)),
+    "held by a device": (_held(None, "hot-2", None), Limit(rows=52_000, buffers=5_000)),
+    "held by a sequence": (_held("S2", None, None), Limit(rows=60_000, buffers=6_000)),
+    "failed": (_messages(MessageStatus.FAILED), Limit(rows=20_000, buffers=20_000)),
+    "unconfirmed": (_messages(MessageStatus.UNCONFIRMED), Limit(rows=3_000, buffers=4_000)),
+    "failed or unconfirmed": (
+        _messages(MessageStatus.FAILED, MessageStatus.UNCONFIRMED),
+        Limit(rows=20_000, buffers=20_000),
+    ),
+    "contact": (_contact, Limit(rows=30, buffers=60)),
+    "campaign": (_campaigns, Limit(rows=100_010, buffers=5_000)),
+    # Totals of everything are one pass over everything, and another one over the rows of each campaign. An index on the
+    # status would spare that, and cost three more entries for every message.
+    "status": (_status, Limit(rows=2_200_000, buffers=90_000, scans=True)),
+}
+
+# A line goes when its query is mended: the test fails then.
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_it_stays_small(big: Big, name: str) -> None:
+    case, limit = CASES[name]
+    async with opened(big.url) as connection:
+        if limit.before:
+            await connection.execute(limit.before)
+        taken = await taken_by(connection, case, big)
+    assert not taken.beyond(limit), "\n".join([*taken.beyond(limit), *taken.plans])
+
+
+@pytest.mark.parametrize(
+    ("taken_away", "name"),
+    [
+        ("drop index broadcast_messages_feed", "feed, in the middle"),
+        ("drop index broadcast_messages_feed", "is settled, at its end"),
+        ("drop index broadcast_messages_failed", "failed"),
+        ("alter table leads drop constraint leads_phone_unique", "contact"),
+        # Inside of functions.
+        ("drop index broadcast_messages_gateway_id", "receipt by the gateway's ID"),
+        ("alter table broadcast_messages drop constraint broadcast_messages_pkey", "claim"),
+    ],
+)
+async def test_without_its_index_it_does_not(big: Big, taken_away: str, name: str) -> None:
+    case, limit = CASES[name]
+    async with opened(big.url) as connection:
+        await connection.execute(taken_away)
+        taken = await taken_by(connection, case, big, times=2)
+    assert taken.beyond(limit)
