@@ -144,9 +144,6 @@ class Bench:
                     Figure(
                         f"{late.contacts:,} contacts due {label}, lateness",
                         f"median {late.median:.2f} s, 99th percentile {late.p99:.2f} s",
-                        f"at the engine's rate the last of them is sent after {late.contacts / by_service:.0f} s"
-                        if not spread
-                        else "",
                         details=asdict(late),
                     )
                 )

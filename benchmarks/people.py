@@ -1,33 +1,45 @@
 """People for benchmarks: fictional numbers, no two alike."""
 
 import itertools
+from functools import cache
+
+import phonenumbers
 
 from benchmarks.stage import Stage
 
-__all__ = ["MOST", "add_leads", "phone", "some_phones"]
+__all__ = ["MOST", "add_leads", "some_phones"]
 
 MOST = 79_900
 """So many numbers of the form +1 NPA 555-01xx are there."""
 
-_taken = itertools.count()
+_leads = itertools.count()
+_services = itertools.count(1)
 
 
-def phone(index: int) -> str:
-    """A fictional number."""
-    assert 0 <= index < MOST
-    return f"+1{201 + index // 100}555{100 + index % 100:04d}"
+@cache
+def _area_codes() -> list[int]:
+    """Those that are none, before those that are: what is stored directly does not ask, what a service enrolls does."""
+    codes = range(201, 1000)
+    return sorted(
+        codes, key=lambda code: phonenumbers.is_valid_number(phonenumbers.parse(f"+1{code}5550100"))
+    )
+
+
+def _phone(index: int) -> str:
+    assert 0 <= index < MOST, "there are no more fictional numbers"
+    return f"+1{_area_codes()[index // 100]}555{100 + index % 100:04d}"
 
 
 def some_phones(count: int) -> list[str]:
-    """Numbers that nobody had before in this process."""
-    return [phone(next(_taken)) for _ in range(count)]
+    """Numbers that nobody had before in this process, and that a service may enroll."""
+    return [_phone(MOST - next(_services)) for _ in range(count)]
 
 
 async def add_leads(
     here: Stage, count: int, *, niche: str = "", trigger: str = "", devices: int = 1
 ) -> list[str]:
     """So many new leads, spread over the devices ``bench-0`` and so on; their phones."""
-    phones = some_phones(count)
+    phones = [_phone(next(_leads)) for _ in range(count)]
     pool = await here.connection.pool()
     await pool.execute(
         "insert into leads (phone, name, niches, triggers, device_id)"
