@@ -6,8 +6,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import uuid4
 
-import aiohttp
-
 from activities.sending import Sending
 from activities.sequences import SequenceActivities
 from messaging.gateways import Gateways
@@ -16,7 +14,7 @@ from messaging.ledger import Claim, Ledger
 from messaging.models import Due, Enrolled, SendOutcome, StepRef
 from tests.scenario import Scenario, phone
 
-__all__ = ["NOON", "SEQUENCE", "Contact", "enrolled_contact", "honour"]
+__all__ = ["NOON", "SEQUENCE", "Contact", "enrolled_contact"]
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -102,15 +100,3 @@ async def enrolled_contact(scenario: Scenario) -> AsyncIterator[Contact]:
     finally:
         await scenario.faults()
         await gateways.close()
-
-
-async def honour(contact: Contact, *, keys: bool, look_up: bool) -> None:
-    """What the gateway is to offer to this test's device."""
-    async with (
-        aiohttp.ClientSession() as session,
-        session.put(
-            f"{contact.scenario.simulator_url}/v1/settings",
-            json={"device": contact.scenario.device, "idempotency": keys, "lookup": look_up},
-        ) as answer,
-    ):
-        assert answer.status == 200

@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-import aiohttp
 from temporalio.client import WorkflowHandle, WorkflowHistory
 
 from messaging.models import SweepCursor
@@ -113,11 +112,11 @@ async def sweep(skipper: Skipping) -> "WorkflowHandle[object, object]":
 
 async def in_doubt(skipper: Skipping) -> "WorkflowHandle[object, object]":
     """The gateway did not say whether it took the first message."""
-    await offer(skipper.scenario, keys=False)
+    await skipper.scenario.offer(keys=False, look_up=False)
     await skipper.scenario.faults({"kind": "drop", "count": 1})
     handle = await skipper.enroll("warm", phone(5))
     await handle.result()
-    await offer(skipper.scenario, keys=True)
+    await skipper.scenario.offer(keys=True, look_up=True)
     return handle  # type: ignore[return-value]
 
 
@@ -125,14 +124,6 @@ STORIES: tuple[Story, ...] = (
     *(completed_into_the_next, duplicate, steered, held_and_stopped, sweep, deferred),
     in_doubt,
 )
-
-
-async def offer(scenario: Scenario, *, keys: bool) -> None:
-    """Whether the gateway honours keys, or knows no way to find out about a message."""
-    url = f"{scenario.simulator_url}/v1/settings"
-    settings = {"device": scenario.device, "idempotency": keys, "lookup": keys}
-    async with aiohttp.ClientSession() as session, session.put(url, json=settings) as answer:
-        answer.raise_for_status()
 
 
 CAMPAIGN = """
@@ -190,7 +181,7 @@ async def campaign_stories(live: Live) -> AsyncIterator[tuple[str, WorkflowHisto
     yield "campaign_cancelled", await history("campaign:stopped")
 
     await scenario.add_device(min_delay=0, max_delay=0)
-    await offer(scenario, keys=False)
+    await scenario.offer(keys=False, look_up=False)
     await scenario.faults({"kind": "drop"})
     await begin("doubtful", 1, 40, after=1)
     await ended("doubtful")
@@ -199,7 +190,7 @@ async def campaign_stories(live: Live) -> AsyncIterator[tuple[str, WorkflowHisto
     await enrollment.enroll(connection, "warm", phone(41), device=scenario.device)
     again = await doubtful(scenario, phone(41))
     await scenario.faults()
-    await offer(scenario, keys=True)
+    await scenario.offer(keys=True, look_up=True)
     await messages.resolve(connection, again, "resend")
     await connection.temporal.get_workflow_handle(f"message:{again}").result()
     yield "sent_again", await history(f"message:{again}")

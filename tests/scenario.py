@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import aiohttp
+
 from messaging.campaign_edits import apply_campaigns
 from messaging.campaign_files import read_campaign
 from messaging.database import Pool
@@ -88,6 +90,15 @@ class Scenario:
         return await Enrollments(self.pool).enroll(
             request, workflow_id=f"sequence:{sequence}:{number}", run_id=run, now=now
         )
+
+    async def offer(self, *, keys: bool, look_up: bool) -> None:
+        """What the gateway is to offer to this scenario's device: keys that it honours, look-ups that it answers."""
+        settings = {"device": self.device, "idempotency": keys, "lookup": look_up}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.put(f"{self.simulator_url}/v1/settings", json=settings) as answer,
+        ):
+            assert answer.status == 200
 
     async def faults(self, *faults: dict[str, Any]) -> None:
         """Faults of this scenario's device; those of before are gone."""

@@ -8,7 +8,6 @@ import signal
 from collections import Counter
 from datetime import datetime
 
-import aiohttp
 import pytest
 
 from operations import enrollment
@@ -43,14 +42,7 @@ async def test_workers_killed_at_random_moments(live: Live, keys: bool) -> None:
     """Exactly once where the gateway honours keys; else at most once, and what is missing is listed."""
     await live.scenario.add_device()
     await live.scenario.apply(SEQUENCE)
-    async with (
-        aiohttp.ClientSession() as session,
-        session.put(
-            f"{live.scenario.simulator_url}/v1/settings",
-            json={"device": live.scenario.device, "idempotency": keys, "lookup": False},
-        ) as answer,
-    ):
-        assert answer.status == 200
+    await live.scenario.offer(keys=keys, look_up=False)
     # A gateway that takes its time is caught with messages in its hands.
     await live.scenario.faults(
         {"kind": "latency", "seconds": 0.2, "to_seconds": 1.5},

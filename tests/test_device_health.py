@@ -16,7 +16,7 @@ from messaging.ledger import FAULT_WAIT, FAULTS_IN_A_ROW, Ledger
 from messaging.models import Deferred, Held, MessageStatus, Settled
 from messaging.reports import status_report
 from operations import signals
-from tests.contact import Contact, honour
+from tests.contact import Contact
 from tests.scenario import phone
 
 
@@ -219,7 +219,7 @@ async def test_killed_between_two_parts(
 ) -> None:
     """Neither part twice, and both where the gateway has a way to tell."""
     contact = in_two_parts
-    await honour(contact, keys=keys, look_up=look_up)
+    await contact.scenario.offer(keys=keys, look_up=look_up)
     sent = SimulatedGateway.send
     died = asyncio.CancelledError()
 
@@ -273,7 +273,7 @@ async def test_the_second_part_waits_for_a_gateway_that_is_busy(in_two_parts: Co
 )
 async def test_refused_after_an_attempt_in_doubt(contact: Contact, keys: bool, status: MessageStatus) -> None:
     """Under the same key, the refusal says nothing of what the first attempt did; a look-up before it does."""
-    await honour(contact, keys=keys, look_up=not keys)
+    await contact.scenario.offer(keys=keys, look_up=not keys)
     await contact.scenario.faults({"kind": "drop", "after_accepting": keys, "count": 1})
     outcome = await contact.send()
     assert isinstance(outcome, Deferred)

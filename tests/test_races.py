@@ -34,11 +34,11 @@ from operations import campaigns as operated
 from operations import messages
 from operations.audit import audit as held_against_temporal
 from runtime.webhooks import webhooks
-from tests.contact import NOON, Contact, honour
+from tests.contact import NOON, Contact
 from tests.live import Live, until
 from tests.scenario import phone
 from tests.test_campaign_workflow import ready
-from tests.test_resolve import SEQUENCE, offers, settled_as, unconfirmed
+from tests.test_resolve import SEQUENCE, settled_as, unconfirmed
 from worker import make_worker
 
 
@@ -51,7 +51,7 @@ def activities(contact: Contact) -> MessageActivities:
 
 async def in_doubt(contact: Contact) -> UUID:
     """The contact's first message, of which nobody knows; and nothing arrived."""
-    await honour(contact, keys=False, look_up=False)
+    await contact.scenario.offer(keys=False, look_up=False)
     await contact.scenario.faults({"kind": "drop"})
     outcome = await contact.send()
     assert isinstance(outcome, Settled)
@@ -148,7 +148,7 @@ async def test_a_part_that_was_accepted_is_not_sent_again(
 ) -> None:
     monkeypatch.setitem(KINDS, "simulated", TwoParts)
     await contact.scenario.pool.execute("update sequence_steps set image_url = 'https://example.com/a.jpg'")
-    await honour(contact, keys=False, look_up=False)
+    await contact.scenario.offer(keys=False, look_up=False)
     sends = 0
     original = SimulatedGateway.send
 
@@ -173,7 +173,7 @@ async def test_a_part_that_was_accepted_is_not_sent_again(
 
 async def test_a_receipt_of_an_earlier_sending_does_not_have_it_sent_a_third_time(contact: Contact) -> None:
     ref = await campaign_message(contact)
-    await honour(contact, keys=False, look_up=False)
+    await contact.scenario.offer(keys=False, look_up=False)
     sending = activities(contact)
     await sending.send_lead(ref)
     first = (await row_of(contact, ref.message_id))["gateway_message_id"]
@@ -292,7 +292,7 @@ async def test_an_edit_and_a_claim_of_a_held_sequence_do_not_block_each_other(co
 async def test_one_that_is_in_doubt_again_counts_as_sent_at_a_moment(contact: Contact) -> None:
     message = await in_doubt(contact)
     await resend(contact, message)
-    await honour(contact, keys=True, look_up=False)
+    await contact.scenario.offer(keys=True, look_up=False)
     await contact.scenario.faults({"kind": "drop"})
     await sent_again(contact, message)
     async with contact.scenario.pool.acquire() as connection:
@@ -302,7 +302,7 @@ async def test_one_that_is_in_doubt_again_counts_as_sent_at_a_moment(contact: Co
 
 async def test_opted_out_while_in_doubt_and_not_known_to_the_gateway(contact: Contact) -> None:
     """The look-up proves that nothing was sent: then it is suppressed, and not in doubt."""
-    await honour(contact, keys=False, look_up=True)
+    await contact.scenario.offer(keys=False, look_up=True)
     await contact.claim()
     await contact.scenario.pool.execute("insert into suppressions (phone) values ($1)", contact.phone)
     for _ in range(2):
@@ -335,7 +335,7 @@ async def test_sent_again_while_its_workflow_is_about_to_end(
 ) -> None:
     await live.scenario.add_device()
     await live.scenario.apply(SEQUENCE)
-    await offers(live, keys=False, look_up=False)
+    await live.scenario.offer(keys=False, look_up=False)
     await live.scenario.faults({"kind": "drop"})
     gateways = Gateways(live.scenario.simulator_url)
     original = MessageActivities._send_once
@@ -370,7 +370,7 @@ async def test_a_campaign_that_is_opened_again_while_its_workflow_looks_how_it_e
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await ready(live, 3)
-    await offers(live, keys=False, look_up=False)
+    await live.scenario.offer(keys=False, look_up=False)
     await live.scenario.faults({"kind": "drop", "phone": phone(2)})
     gateways = Gateways(live.scenario.simulator_url)
     original = campaign_feed.progress

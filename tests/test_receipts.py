@@ -18,7 +18,7 @@ from messaging.gateways.base import Receipt
 from messaging.receipts import record_receipts
 from messaging.resolutions import resolve_as_sent, send_again
 from runtime.webhooks import webhooks
-from tests.contact import NOON, Contact, honour
+from tests.contact import NOON, Contact
 
 SECRET = "app-secret"
 Told = Literal["sent", "delivered", "read", "failed"]
@@ -166,7 +166,7 @@ async def test_a_webhook_settles_an_unconfirmed_message_and_believes_nobody_else
 
 
 async def test_an_operator_says_that_it_arrived(contact: Contact) -> None:
-    await honour(contact, keys=False, look_up=False)
+    await contact.scenario.offer(keys=False, look_up=False)
     message_id = await in_state(contact, "unconfirmed")
     async with contact.scenario.pool.acquire() as connection:
         for _ in range(2):

@@ -3,8 +3,6 @@
 import json
 from typing import Any
 
-import aiohttp
-
 from operations import campaigns
 from operations.audit import audit
 from tests.live import Live, until
@@ -16,13 +14,6 @@ sequence: story
 steps:
   - {id: a, day: 1, text: "One"}
 """
-
-
-async def offers(live: Live, *, keys: bool, look_up: bool) -> None:
-    url = f"{live.scenario.simulator_url}/v1/settings"
-    settings = {"device": live.scenario.device, "idempotency": keys, "lookup": look_up}
-    async with aiohttp.ClientSession() as session, session.put(url, json=settings) as answer:
-        assert answer.status == 200
 
 
 async def unconfirmed(live: Live) -> list[dict[str, Any]]:
@@ -39,7 +30,7 @@ async def settled_as(live: Live, status: str, count: int) -> None:
 async def test_unconfirmed_messages_are_found_resolved_and_sent_again_only_on_demand(live: Live) -> None:
     await live.scenario.add_device()
     await live.scenario.apply(SEQUENCE)
-    await offers(live, keys=False, look_up=False)
+    await live.scenario.offer(keys=False, look_up=False)
     await live.scenario.faults({"kind": "drop"})  # it never arrives, and the gateway does not say so
     await live.start_worker()
     for index in range(2):
@@ -81,7 +72,7 @@ async def test_unconfirmed_messages_are_found_resolved_and_sent_again_only_on_de
 
 async def test_a_campaigns_unconfirmed_message_goes_out_again_and_the_campaign_ends_anew(live: Live) -> None:
     await ready(live, 5)
-    await offers(live, keys=False, look_up=False)
+    await live.scenario.offer(keys=False, look_up=False)
     await live.scenario.faults({"kind": "drop", "phone": phone(2)})
     await live.start_worker()
     await campaigns.start(live.connection, "sale")
@@ -101,7 +92,7 @@ async def test_a_campaigns_unconfirmed_message_goes_out_again_and_the_campaign_e
 
 async def test_a_gateway_that_can_be_asked_is_asked(live: Live) -> None:
     await ready(live, 2)
-    await offers(live, keys=False, look_up=False)
+    await live.scenario.offer(keys=False, look_up=False)
     # One arrives and one does not; the gateway says nothing of either.
     await live.scenario.faults(
         {"kind": "drop", "phone": phone(0), "after_accepting": True}, {"kind": "drop", "phone": phone(1)}
@@ -110,7 +101,7 @@ async def test_a_gateway_that_can_be_asked_is_asked(live: Live) -> None:
     await campaigns.start(live.connection, "sale")
     await finished(live)
     await live.scenario.faults()
-    await offers(live, keys=False, look_up=True)
+    await live.scenario.offer(keys=False, look_up=True)
     answers = {}
     for row in await unconfirmed(live):
         code, out, error = await live.run("starter.py", "message", "resolve", str(row["id"]), "--json")

@@ -17,7 +17,7 @@ from messaging.models import (
     Replanned,
     Settled,
 )
-from tests.contact import NOON, SEQUENCE, Contact, honour
+from tests.contact import NOON, SEQUENCE, Contact
 from tests.scenario import phone
 
 
@@ -51,7 +51,7 @@ async def test_killed_before_the_claim_leaves_nothing_behind(contact: Contact) -
 
 @pytest.mark.parametrize("keys", [True, False])
 async def test_killed_after_the_claim(contact: Contact, keys: bool) -> None:
-    await honour(contact, keys=keys, look_up=False)
+    await contact.scenario.offer(keys=keys, look_up=False)
     await contact.claim()
     early = await contact.send()
     assert isinstance(early, Deferred), "the other attempt may be alive"
@@ -76,7 +76,7 @@ async def test_killed_after_the_claim(contact: Contact, keys: bool) -> None:
 async def test_killed_after_the_gateway_accepted(
     contact: Contact, keys: bool, look_up: bool, status: MessageStatus
 ) -> None:
-    await honour(contact, keys=keys, look_up=look_up)
+    await contact.scenario.offer(keys=keys, look_up=look_up)
     claim = await contact.claim()
     ref = contact.ref()
     gateway = await contact.gateways.of(claim.gateway, claim.options)
@@ -132,7 +132,7 @@ async def test_a_message_in_doubt_stays_in_doubt_while_the_gateway_is_away(conta
     outcome = await contact.send()
     assert isinstance(outcome, Deferred)
     assert (await contact.message())["status"] == "processing"
-    await honour(contact, keys=False, look_up=False)
+    await contact.scenario.offer(keys=False, look_up=False)
     contact.now = outcome.until + CLAIM_LIFETIME
     outcome = await contact.send()
     assert isinstance(outcome, Settled)
@@ -183,7 +183,7 @@ async def test_an_attempt_that_was_suspended_does_not_send(
 async def test_faults_of_the_gateway(
     contact: Contact, fault: dict[str, object], keys: bool, status: MessageStatus, copies: int
 ) -> None:
-    await honour(contact, keys=keys, look_up=False)
+    await contact.scenario.offer(keys=keys, look_up=False)
     await contact.scenario.faults(fault)
     outcome = await contact.send()
     deadline = asyncio.get_running_loop().time() + 20
@@ -202,7 +202,7 @@ async def test_faults_of_the_gateway(
 
 
 async def test_look_up_answers_for_a_lost_answer(contact: Contact) -> None:
-    await honour(contact, keys=False, look_up=True)
+    await contact.scenario.offer(keys=False, look_up=True)
     await contact.scenario.faults({"kind": "drop", "after_accepting": True, "count": 1})
     outcome = await contact.send()
     assert isinstance(outcome, Deferred)
