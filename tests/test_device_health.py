@@ -248,6 +248,7 @@ async def test_killed_between_two_parts(
 
 async def test_the_second_part_waits_for_a_gateway_that_is_busy(in_two_parts: Contact) -> None:
     contact = in_two_parts
+    await contact.scenario.offer(keys=False, look_up=False)  # only the ledger knows of the first part
     sends = 0
     original = SimulatedGateway.send
 
