@@ -115,6 +115,7 @@ def make_worker(
             triggers.enroll_page,
             campaigns.plan_campaign,
             campaigns.freeze_audience,
+            campaigns.feed,
             campaigns.feed_page,
             campaigns.watch_campaign,
             campaigns.close_campaign,

@@ -1,7 +1,7 @@
 """The activities of a campaign: plan, freeze, feed, watch, close, finish."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import timedelta
 from typing import TypeVar
 
@@ -19,10 +19,13 @@ from messaging.identity import campaign_lead_workflow_id
 from messaging.models import (
     CampaignPlan,
     CampaignProgress,
+    Fed,
     FeedPage,
     FeedRequest,
     Frozen,
+    LeadRef,
 )
+from naming.campaigns import start_lead
 
 __all__ = ["LONG_POLL", "CampaignActivities"]
 
@@ -32,7 +35,11 @@ LONG_POLL = timedelta(seconds=5)
 LOOK_EVERY = 0.1
 """Seconds."""
 
-WOKEN_AT_ONCE = 16
+FEED_FOR = 10.0
+"""Seconds after which a feeder reports where it is, however much there is to begin."""
+
+AT_ONCE = 16
+"""Calls to Temporal that are on the wire at a time."""
 
 Seen = TypeVar("Seen")
 
@@ -80,6 +87,23 @@ class CampaignActivities:
         return await self._look_for(look, lambda page: bool(page.leads) or page.settled)
 
     @activity.defn
+    async def feed(self, request: FeedRequest) -> Fed:
+        """Begins what there is room for, page after page, until nothing is left to begin for now or ten seconds are over.
+
+        Repeating it is harmless: what is on its way is not started again, and what is settled is not found.
+        """
+        loop = asyncio.get_running_loop()
+        until, begun = loop.time() + FEED_FOR, 0
+        async with heartbeats():
+            while True:
+                page = await self.feed_page(request)
+                await _begin(page.leads)
+                begun += len(page.leads)
+                if not page.leads or loop.time() >= until or activity.is_worker_shutdown():
+                    return Fed(begun=begun, **page.model_dump(exclude={"leads"}))
+                request = request.model_copy(update={"positions": page.positions})
+
+    @activity.defn
     async def watch_campaign(self, campaign_id: int) -> CampaignProgress:
         """How far a campaign is; waits a little in case it is about to end."""
         await self._look_for(
@@ -95,7 +119,7 @@ class CampaignActivities:
 
     async def _close(self, campaign: CampaignPlan) -> None:
         client = activity.client()
-        gate = asyncio.Semaphore(WOKEN_AT_ONCE)
+        gate = asyncio.Semaphore(AT_ONCE)
         # First those that were begun: the claim closes their rows, so that doing this again finds whom it has missed.
         phones = await campaign_feed.phones_under_way(self._pool, campaign.campaign_id)
         await asyncio.gather(
@@ -128,6 +152,19 @@ class CampaignActivities:
                 return seen
             # Looking takes at most a tenth of the database's time, however large the campaign.
             await asyncio.sleep(max(LOOK_EVERY, 9 * (loop.time() - began)))
+
+
+async def _begin(leads: Sequence[LeadRef]) -> None:
+    client, task_queue = activity.client(), activity.info().task_queue
+    gate = asyncio.Semaphore(AT_ONCE)
+
+    async def start(lead: LeadRef) -> None:
+        async with gate:
+            await start_lead(client, lead, task_queue=task_queue)
+
+    async with asyncio.TaskGroup() as group:
+        for lead in leads:
+            group.create_task(start(lead))
 
 
 async def _wake(client: Client, workflow_id: str, gate: asyncio.Semaphore) -> None:

@@ -21,8 +21,10 @@ __all__ = [
     "Enrolling",
     "EnrollmentEnd",
     "EnrollmentRequest",
+    "Fed",
     "FeedPage",
     "FeedRequest",
+    "FeedState",
     "Finished",
     "Frozen",
     "Held",
@@ -289,11 +291,10 @@ class FeedRequest(Value):
     positions: dict[str, int] = Field(default_factory=dict)
 
 
-class FeedPage(Value):
-    """What to begin next, and the positions after it."""
+class FeedState(Value):
+    """How a shard stands. ``positions``: for each device that of the last message that was begun."""
 
     status: CampaignStatus
-    leads: tuple[LeadRef, ...]
     positions: dict[str, int]
     settled: bool
     """Nothing is to come of any message of the shard any more."""
@@ -301,6 +302,18 @@ class FeedPage(Value):
     """Everything was begun, as far as the positions tell."""
     next_due_at: datetime | None
     """When the next message is due, where nothing but the clock is waited for."""
+
+
+class FeedPage(FeedState):
+    """What to begin next; the positions are those after it."""
+
+    leads: tuple[LeadRef, ...]
+
+
+class Fed(FeedState):
+    """What a feeder has done: so many messages were begun."""
+
+    begun: int
 
 
 LeadOutcome = Annotated[Settled | Deferred | Held, Field(discriminator="kind")]

@@ -1,16 +1,20 @@
-"""The workflows of a campaign: how Temporal knows them."""
+"""The workflows of a campaign: how Temporal knows them, and the one way to start a lead's."""
 
+from contextlib import suppress
 from typing import NamedTuple
 
-from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.client import Client
+from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from messaging.identity import campaign_lead_workflow_id, campaign_workflow_id
 from messaging.models import LeadRef
 from naming import attributes
 
-__all__ = ["CAMPAIGN_WORKFLOW", "CampaignIdentity", "campaign_identity", "lead_identity"]
+__all__ = ["CAMPAIGN_WORKFLOW", "CampaignIdentity", "campaign_identity", "lead_identity", "start_lead"]
 
 CAMPAIGN_WORKFLOW = "CampaignWorkflow"
+LEAD_WORKFLOW = "CampaignLeadWorkflow"
 
 
 class CampaignIdentity(NamedTuple):
@@ -43,3 +47,24 @@ def lead_identity(lead: LeadRef) -> CampaignIdentity:
         ),
         summary=f"{lead.name or lead.phone} · {lead.campaign}",
     )
+
+
+async def start_lead(client: Client, lead: LeadRef, *, task_queue: str) -> None:
+    """Starts a lead's workflow, unless it is on its way.
+
+    Where ``client`` is a worker's own, the first task comes with the server's answer (an eager start): neither a queue
+    nor another transaction lies between.
+    """
+    identity = lead_identity(lead)
+    with suppress(WorkflowAlreadyStartedError):
+        await client.start_workflow(
+            LEAD_WORKFLOW,
+            lead,
+            id=identity.workflow_id,
+            task_queue=task_queue,
+            # The ledger knows what was sent: a lead whose message failed is started again by retry-failed.
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+            search_attributes=identity.search_attributes,
+            static_summary=identity.summary,
+            request_eager_start=True,
+        )

@@ -61,6 +61,7 @@ async def start_contact(client: Client, request: EnrollmentRequest, *, task_queu
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
             search_attributes=identity.search_attributes,
             static_summary=identity.summary,
+            request_eager_start=True,  # from a worker's own client, the sweep's; others start as ever
         )
     except WorkflowAlreadyStartedError:
         return Started(identity.workflow_id, new=False, run_id=None)

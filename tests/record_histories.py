@@ -156,8 +156,8 @@ async def campaign_stories(live: Live) -> AsyncIterator[tuple[str, WorkflowHisto
         await until(over, 120)
         await connection.temporal.get_workflow_handle(f"campaign:{name}").result()
 
-    async def history(workflow_id: str, run_id: str | None = None) -> WorkflowHistory:
-        return await connection.temporal.get_workflow_handle(workflow_id, run_id=run_id).fetch_history()
+    async def history(workflow_id: str) -> WorkflowHistory:
+        return await connection.temporal.get_workflow_handle(workflow_id).fetch_history()
 
     # One that waits for its time and is paced, paused and resumed; its leads wait for slots and holds.
     await scenario.add_device(min_delay=1.2, max_delay=1.3)
@@ -194,16 +194,6 @@ async def campaign_stories(live: Live) -> AsyncIterator[tuple[str, WorkflowHisto
     await messages.resolve(connection, again, "resend")
     await connection.temporal.get_workflow_handle(f"message:{again}").result()
     yield "sent_again", await history(f"message:{again}")
-
-    await begin("large", 210, 100, after=1)
-    await ended("large")
-    first = [
-        one
-        async for one in connection.temporal.list_workflows(
-            "WorkflowId = 'campaign:large:shard-0' and ExecutionStatus = 'ContinuedAsNew'"
-        )
-    ]
-    yield "campaign_shard_continued_as_new", await history(first[0].id, first[0].run_id)
 
 
 async def doubtful(scenario: Scenario, number: str) -> UUID:

@@ -11,6 +11,7 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 
 from messaging.campaigns import CampaignSummary
 from messaging.errors import Conflict
+from naming import attributes
 from operations import campaigns, devices, enrollment
 from operations.audit import audit
 from tests.live import Live, until
@@ -88,11 +89,10 @@ async def test_every_lead_gets_it_once_however_often_it_is_started(live: Live) -
     await exactly_once(live, 60)
     handle = live.connection.temporal.get_workflow_handle("campaign:sale", result_type=CampaignResult)
     assert (await handle.result()).counts == {"sent": 60}
-    child = await live.connection.temporal.get_workflow_handle(f"campaign:sale:{phone(7)}").describe()
-    assert (
-        child.raw_description.workflow_execution_info.parent_execution.workflow_id == "campaign:sale:shard-0"
-    )
-    assert len(child.typed_search_attributes.search_attributes) >= 3
+    listed = "DrumbeatCampaign = 'sale' and WorkflowType = 'CampaignLeadWorkflow'"
+    leads = {one.id: one async for one in live.connection.temporal.list_workflows(listed)}
+    assert set(leads) == {f"campaign:sale:{phone(index)}" for index in range(60)}
+    assert leads[f"campaign:sale:{phone(7)}"].typed_search_attributes[attributes.PHONE] == phone(7)
     await kept(live)
 
 

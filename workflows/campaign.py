@@ -163,7 +163,8 @@ class CampaignWorkflow:
                 Feeding(
                     request=FeedRequest(
                         campaign_id=plan.campaign_id, campaign=plan.campaign, shard=shard, shards=plan.shards
-                    )
+                    ),
+                    eager=True,
                 ),
                 id=campaign_shard_workflow_id(plan.campaign, shard),
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,

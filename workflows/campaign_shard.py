@@ -1,4 +1,4 @@
-"""The feeder of a campaign: starts one workflow per lead, and never more of a device's than its window holds."""
+"""The feeder of a campaign: has one workflow started per lead, and never more of a device's than its window holds."""
 
 import asyncio
 from contextlib import suppress
@@ -11,17 +11,20 @@ from temporalio.workflow import ParentClosePolicy
 
 from workflows.campaign_lead import CampaignLeadWorkflow
 from workflows.control import wait
-from workflows.delivery import QUICK, RETRY
+from workflows.delivery import DEAD_AFTER, QUICK, RETRY
 
 with workflow.unsafe.imports_passed_through():
     from activities.campaigns import CampaignActivities
-    from messaging.models import FeedPage, FeedRequest, LeadRef, Value
+    from messaging.models import Fed, FeedRequest, LeadRef, Value
     from naming.campaigns import lead_identity
 
 __all__ = ["CampaignShardWorkflow", "Feeding"]
 
-STARTS_A_RUN = 200
-"""Children of one run. The server holds at most 2,000 that are open, and a short history is a cheap one."""
+FEED = timedelta(minutes=2)
+"""Start to close: ten seconds of starting, however slow the servers are just then."""
+
+CHILDREN_A_RUN = 200
+"""Of a run that starts children itself. The server holds at most 2,000 that are open."""
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=30)
@@ -41,6 +44,8 @@ class Feeding(Value):
 
     request: FeedRequest
     doubt_after: timedelta = DOUBT_AFTER
+    eager: bool = False
+    """Whether an activity starts the leads' workflows; runs that began before there was one start them as children."""
 
 
 @workflow.defn
@@ -51,52 +56,67 @@ class CampaignShardWorkflow:
     def __init__(self, feeding: Feeding) -> None:
         self._request = feeding.request
         self._doubt_after = feeding.doubt_after
+        self._eager = feeding.eager
         self._changed = False
         self._pause = FIRST_PAUSE
         self._moved_at = workflow.now()
-        self._started = 0
+        self._children = 0
 
     @workflow.run
     async def run(self, feeding: Feeding) -> None:  # noqa: ARG002 - taken by __init__
-        """Page after page: begin what there is room for, or wait for room."""
+        """Again and again: begin what there is room for, or wait for room."""
         while True:
             if self._changed:
                 self._changed = False
                 self._begin_anew()
-            page = await workflow.execute_activity_method(
-                CampaignActivities.feed_page,
-                self._request,
-                start_to_close_timeout=QUICK,
-                retry_policy=RETRY,
-                summary="who is next",
-            )
-            if page.settled and not self._changed:
+            fed = await (self._feed() if self._eager else self._feed_children())
+            if fed.settled and not self._changed:
                 return
-            await self._begin(page.leads)
-            self._go_to(page.positions)
-            if not page.leads:
-                await self._wait(page)
-            if self._started >= STARTS_A_RUN or workflow.info().is_continue_as_new_suggested():
+            self._go_to(fed.positions)
+            if fed.begun:
+                self._pause = FIRST_PAUSE
+                self._moved_at = workflow.now()
+            else:
+                await self._wait(fed)
+            if self._children >= CHILDREN_A_RUN or workflow.info().is_continue_as_new_suggested():
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 if self._changed:
                     self._begin_anew()
-                workflow.continue_as_new(Feeding(request=self._request, doubt_after=self._doubt_after))
+                workflow.continue_as_new(
+                    Feeding(request=self._request, doubt_after=self._doubt_after, eager=True)
+                )
 
-    async def _begin(self, leads: tuple[LeadRef, ...]) -> None:
-        if leads:
-            await asyncio.gather(*(self._start(lead) for lead in leads))
-            self._pause = FIRST_PAUSE
-            self._moved_at = workflow.now()
-            self._started += len(leads)
+    async def _feed(self) -> Fed:
+        # By an activity, since a workflow starts nothing but children, and each of those would take three events of this
+        # one's history, and its lock: see docs/performance.md.
+        return await workflow.execute_activity_method(
+            CampaignActivities.feed,
+            self._request,
+            start_to_close_timeout=FEED,
+            heartbeat_timeout=DEAD_AFTER,
+            retry_policy=RETRY,
+            summary="begin who is next",
+        )
 
-    async def _start(self, lead: LeadRef) -> None:
+    async def _feed_children(self) -> Fed:
+        page = await workflow.execute_activity_method(
+            CampaignActivities.feed_page,
+            self._request,
+            start_to_close_timeout=QUICK,
+            retry_policy=RETRY,
+            summary="who is next",
+        )
+        await asyncio.gather(*(self._start_child(lead) for lead in page.leads))
+        self._children += len(page.leads)
+        return Fed(begun=len(page.leads), **page.model_dump(exclude={"leads"}))
+
+    async def _start_child(self, lead: LeadRef) -> None:
         identity = lead_identity(lead)
         with suppress(WorkflowAlreadyStartedError):  # it is on its way
             await workflow.start_child_workflow(
                 CampaignLeadWorkflow.run,
                 lead,
                 id=identity.workflow_id,
-                # The ledger knows what was sent: a lead whose message failed is started again by retry-failed.
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 # It goes on by itself when this run ends.
                 parent_close_policy=ParentClosePolicy.ABANDON,
@@ -104,10 +124,10 @@ class CampaignShardWorkflow:
                 static_summary=identity.summary,
             )
 
-    async def _wait(self, page: FeedPage) -> None:
+    async def _wait(self, fed: Fed) -> None:
         """Nothing to begin now: the windows are full, everything was begun, or the campaign is on hold."""
         now = workflow.now()
-        if page.status == "paused":
+        if fed.status == "paused":
             await wait(now + IDLE, lambda: self._changed, "the campaign is paused")
             self._moved_at = workflow.now()
             return
@@ -117,11 +137,11 @@ class CampaignShardWorkflow:
             self._begin_anew()
             return
         until = now + self._pause
-        if page.exhausted or page.next_due_at is None:
-            why = "all are on their way" if page.exhausted else "until a device has room"
+        if fed.exhausted or fed.next_due_at is None:
+            why = "all are on their way" if fed.exhausted else "until a device has room"
         else:
-            until = max(until, page.next_due_at)
-            why = f"the next is due at {page.next_due_at:%Y-%m-%d %H:%M} UTC"
+            until = max(until, fed.next_due_at)
+            why = f"the next is due at {fed.next_due_at:%Y-%m-%d %H:%M} UTC"
             self._moved_at = until
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         await wait(until, lambda: self._changed, why)
