@@ -29,7 +29,7 @@ chaos:  ## Kill and disturb everything by a seeded plan, then account for every 
 	@scripts/setup embedded
 	@exec .venv/bin/python -m chaos $(ARGS)
 
-bench:  ## Measure this machine, each figure beside what it is measured against. ARGS='--leads N --rounds N'
+bench:  ## Measure this machine, each figure beside what it is measured against. ARGS='--leads N --rounds N --asleep N…'
 	@scripts/setup embedded
 	@exec .venv/bin/python -m benchmarks $(ARGS)
 

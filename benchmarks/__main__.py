@@ -21,6 +21,7 @@ from rich.table import Table
 
 from benchmarks import contacts
 from benchmarks.campaign import Run, add_devices, campaign_run, draft_campaign, floor_run
+from benchmarks.contacts import Asleep
 from benchmarks.ledger import ledger_rates
 from benchmarks.peer import MISSING, PeerResult, peer_rate
 from benchmarks.stage import Stage, stage
@@ -52,6 +53,8 @@ class Bench:
     leads: int
     rounds: int
     contacts: int
+    asleep: Sequence[int]
+    """How many sleep when it is looked what they cost, rising."""
     figures: list[Figure] = field(default_factory=list)
     tell: Callable[[str], None] = lambda _: None
 
@@ -108,29 +111,17 @@ class Bench:
         empty = await contacts.sizes(self.here)
         await self.here.start_worker()
         try:
-            by_trigger = await contacts.enroll_by_trigger(self.here, "SWEEP", self.contacts)
+            enrolled = 0
+            for count in self.asleep:
+                more = count - enrolled
+                by_trigger = await contacts.enroll_by_trigger(self.here, f"SWEEP{count}", more)
+                enrolled = count
+                self.note(Figure(f"enrollment of {more:,} by trigger", f"{by_trigger:.1f} contacts/s"))
+                self._slept(await contacts.asleep(self.here, count, 20, empty))
             by_service = await contacts.enroll_by_service(self.here, "SERVICE", self.contacts)
-            self.note(Figure(f"enrollment of {self.contacts:,} by trigger", f"{by_trigger:.1f} contacts/s"))
             self.note(Figure(f"enrollment of {self.contacts:,} by a service", f"{by_service:.1f} contacts/s"))
-            slept = await contacts.asleep(self.here, 2 * self.contacts, 20, empty)
-            cpu = ", ".join(f"{process} {percent:.1f}" for process, percent in slept.cpu_percent.items())
-            self.note(
-                Figure(
-                    f"{slept.contacts:,} contacts asleep, CPU in % of a core",
-                    f"{sum(slept.cpu_percent.values()):.1f}",
-                    cpu,
-                    details=asdict(slept),
-                )
-            )
-            self.note(
-                Figure(
-                    "bytes for each contact asleep",
-                    f"{slept.temporal_bytes:,.0f} in Temporal, {slept.postgres_bytes:,.0f} in PostgreSQL",
-                    f"worker {slept.worker_mb:.0f} MB, Temporal {slept.temporal_mb:.0f} MB of memory",
-                )
-            )
             polled = {
-                count: await contacts.polling_ms(self.here, count) for count in (slept.contacts, 1_000_000)
+                count: await contacts.polling_ms(self.here, count) for count in (*self.asleep, 1_000_000)
             }
             self.note(
                 Figure(
@@ -149,6 +140,24 @@ class Bench:
                 )
         finally:
             await self.here.stop_workers()
+
+    def _slept(self, slept: Asleep) -> None:
+        cpu = ", ".join(f"{process} {percent:.1f}" for process, percent in slept.cpu_percent.items())
+        self.note(
+            Figure(
+                f"{slept.contacts:,} contacts asleep, CPU in % of a core",
+                f"{sum(slept.cpu_percent.values()):.1f}",
+                cpu,
+                details=asdict(slept),
+            )
+        )
+        self.note(
+            Figure(
+                "bytes for each of them",
+                f"{slept.temporal_bytes:,.0f} in Temporal, {slept.postgres_bytes:,.0f} in PostgreSQL",
+                f"worker {slept.worker_mb:.0f} MB, Temporal {slept.temporal_mb:.0f} MB of memory",
+            )
+        )
 
     async def ledger(self) -> None:
         """Claim and settle against a bare insert and update."""
@@ -186,11 +195,13 @@ def _median(runs: Sequence[Run]) -> float:
     return statistics.median(run.per_second for run in runs)
 
 
-async def run(leads: int, rounds: int, people: int, tell: Callable[[str], None]) -> list[Figure]:
+async def run(
+    leads: int, rounds: int, people: int, asleep: Sequence[int], tell: Callable[[str], None]
+) -> list[Figure]:
     """Everything, on servers started for it."""
     async with stage() as here:
         await add_devices(here)
-        bench = Bench(here, leads, rounds, people, tell=tell)
+        bench = Bench(here, leads, rounds, people, asleep, tell=tell)
         await bench.campaigns(1)
         await bench.campaigns(2)
         await bench.peer()
@@ -205,8 +216,9 @@ def main() -> None:
     parser.add_argument("--leads", type=int, default=2000, help="of a campaign")
     parser.add_argument("--rounds", type=int, default=3, help="of everything that alternates")
     parser.add_argument("--contacts", type=int, default=1000, help="of a sequence")
+    parser.add_argument("--asleep", type=int, nargs="+", default=[1000, 10_000], help="contacts at a time")
     arguments = parser.parse_args()
-    if min(arguments.leads, arguments.rounds, arguments.contacts) < 1:
+    if min(arguments.leads, arguments.rounds, arguments.contacts, *arguments.asleep) < 1:
         parser.error("give numbers from 1 on")
     console = Console(highlight=False)
     figures = asyncio.run(
@@ -214,6 +226,7 @@ def main() -> None:
             arguments.leads,
             arguments.rounds,
             arguments.contacts,
+            sorted(set(arguments.asleep)),
             lambda line: console.print(line, style="dim"),
         )
     )

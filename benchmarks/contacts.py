@@ -1,10 +1,12 @@
 """Contacts of sequences: how fast they are enrolled, what they cost while they sleep, and how late they wake."""
 
 import asyncio
+import sqlite3
 import statistics
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -88,13 +90,14 @@ async def asleep(here: Stage, contacts: int, seconds: float, empty: tuple[int, i
 
 
 async def sizes(here: Stage) -> tuple[int, int]:
-    """Bytes of Temporal's database and of Drumbeat's."""
-    files = (here.home / "temporal").glob("temporal.db*")
+    """Bytes of Temporal's database and of Drumbeat's, without their logs: those have a size of their own."""
     pool = await here.connection.pool()
     await pool.execute("checkpoint")
-    return sum(file.stat().st_size for file in files), await pool.fetchval(
-        "select pg_database_size(current_database())"
-    )
+    with closing(sqlite3.connect(here.home / "temporal" / "temporal.db")) as database:
+        (temporal,) = database.execute(
+            "select page_count * page_size from pragma_page_count, pragma_page_size"
+        ).fetchone()
+    return temporal, await pool.fetchval("select pg_database_size(current_database())")
 
 
 async def polling_ms(here: Stage, contacts: int) -> float:
