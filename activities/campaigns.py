@@ -1,14 +1,12 @@
 """The activities of a campaign: plan, freeze, feed, watch, close, finish."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import TypeVar
 
 from temporalio import activity
-from temporalio.client import Client
 from temporalio.exceptions import ApplicationError
-from temporalio.service import RPCError, RPCStatusCode
 
 from activities.sending import Clock, database_clock, heartbeats
 from messaging import campaign_feed, campaigns
@@ -23,8 +21,8 @@ from messaging.models import (
     FeedPage,
     FeedRequest,
     Frozen,
-    LeadRef,
 )
+from naming.calls import each, signal_each
 from naming.campaigns import start_lead
 
 __all__ = ["LONG_POLL", "CampaignActivities"]
@@ -37,9 +35,6 @@ LOOK_EVERY = 0.1
 
 FEED_FOR = 10.0
 """Seconds after which a feeder reports where it is, however much there is to begin."""
-
-AT_ONCE = 16
-"""Calls to Temporal that are on the wire at a time."""
 
 Seen = TypeVar("Seen")
 
@@ -90,18 +85,31 @@ class CampaignActivities:
     async def feed(self, request: FeedRequest) -> Fed:
         """Begins what there is room for, page after page, until nothing is left to begin for now or ten seconds are over.
 
-        Repeating it is harmless: what is on its way is not started again, and what is settled is not found.
+        Repeating it is harmless: what is on its way is not started again, and what is settled is not found. An error is
+        raised by the first page only; after that, the pages that were begun are the answer.
         """
         loop = asyncio.get_running_loop()
-        until, begun = loop.time() + FEED_FOR, 0
+        until, begun, fed = loop.time() + FEED_FOR, 0, None
         async with heartbeats():
             while True:
-                page = await self.feed_page(request)
-                await _begin(page.leads)
+                try:
+                    page = await self._begin_page(request)
+                except Exception:
+                    if fed is None:
+                        raise
+                    activity.logger.warning("the rest is begun later", exc_info=True)
+                    return fed
                 begun += len(page.leads)
+                fed = Fed(begun=begun, **page.model_dump(exclude={"leads"}))
                 if not page.leads or loop.time() >= until or activity.is_worker_shutdown():
-                    return Fed(begun=begun, **page.model_dump(exclude={"leads"}))
+                    return fed
                 request = request.model_copy(update={"positions": page.positions})
+
+    async def _begin_page(self, request: FeedRequest) -> FeedPage:
+        client, task_queue = activity.client(), activity.info().task_queue
+        page = await self.feed_page(request)
+        await each(page.leads, lambda lead: start_lead(client, lead, task_queue=task_queue))
+        return page
 
     @activity.defn
     async def watch_campaign(self, campaign_id: int) -> CampaignProgress:
@@ -118,13 +126,10 @@ class CampaignActivities:
             await self._close(campaign)
 
     async def _close(self, campaign: CampaignPlan) -> None:
-        client = activity.client()
-        gate = asyncio.Semaphore(AT_ONCE)
         # First those that were begun: the claim closes their rows, so that doing this again finds whom it has missed.
         phones = await campaign_feed.phones_under_way(self._pool, campaign.campaign_id)
-        await asyncio.gather(
-            *(_wake(client, campaign_lead_workflow_id(campaign.campaign, phone), gate) for phone in phones)
-        )
+        begun = (campaign_lead_workflow_id(campaign.campaign, phone) for phone in phones)
+        await signal_each(activity.client(), begun, "wake")
         while await campaign_feed.close_page(self._pool, campaign.campaign_id):
             pass
 
@@ -152,25 +157,3 @@ class CampaignActivities:
                 return seen
             # Looking takes at most a tenth of the database's time, however large the campaign.
             await asyncio.sleep(max(LOOK_EVERY, 9 * (loop.time() - began)))
-
-
-async def _begin(leads: Sequence[LeadRef]) -> None:
-    client, task_queue = activity.client(), activity.info().task_queue
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def start(lead: LeadRef) -> None:
-        async with gate:
-            await start_lead(client, lead, task_queue=task_queue)
-
-    async with asyncio.TaskGroup() as group:
-        for lead in leads:
-            group.create_task(start(lead))
-
-
-async def _wake(client: Client, workflow_id: str, gate: asyncio.Semaphore) -> None:
-    async with gate:
-        try:
-            await client.get_workflow_handle(workflow_id).signal("wake")
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:  # it has ended since
-                raise

@@ -10,8 +10,9 @@ import os
 import platform
 import statistics
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import contacts
-from benchmarks.campaign import Run, add_devices, campaign_run, draft_campaign, floor_run
+from benchmarks.campaign import FLOORS, Run, add_devices, campaign_run, draft_campaign, floor_run
 from benchmarks.contacts import Asleep
 from benchmarks.ledger import ledger_rates
 from benchmarks.peer import MISSING, PeerResult, peer_rate
+from benchmarks.people import MOST
 from benchmarks.stage import Stage, stage
 
 __all__ = ["Figure", "main"]
@@ -32,6 +34,9 @@ RESULTS = Path("bench-results.json")
 
 TARGET = 80.0
 """Messages a second: the default throughput of one number of the WhatsApp Cloud API."""
+
+
+FLOOR_NAMES = {"FloorParent": "bare parent and children", "FloorFeeder": "bare eager starts"}
 
 
 @dataclass
@@ -44,6 +49,11 @@ class Figure:
     ratio: float | None = None
     details: dict[str, Any] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        """In one line."""
+        ratio = "" if self.ratio is None else f", ratio {self.ratio:.2f}"
+        return f"{self.what}: {self.value}" + (f" (against {self.against}{ratio})" if self.against else "")
+
 
 @dataclass
 class Bench:
@@ -55,40 +65,39 @@ class Bench:
     contacts: int
     asleep: Sequence[int]
     """How many sleep when it is looked what they cost, rising."""
-    figures: list[Figure] = field(default_factory=list)
-    tell: Callable[[str], None] = lambda _: None
-
-    def note(self, figure: Figure) -> None:
-        """Keeps a figure, and tells it: the whole takes minutes."""
-        self.figures.append(figure)
-        self.tell(
-            f"{figure.what}: {figure.value}"
-            + (
-                f" (against {figure.against}" + (f", ratio {figure.ratio:.2f})" if figure.ratio else ")")
-                if figure.against
-                else ""
-            )
-        )
+    note: Callable[[Figure], None]
+    """Called with each figure as it is found: the whole takes minutes."""
 
     async def campaigns(self, workers: int) -> None:
-        """The floor and the campaign, turn by turn."""
-        floors: list[Run] = []
+        """Both floors and the campaign, turn by turn."""
+        runs: dict[str, list[Run]] = {floor: [] for floor in FLOORS}
         ours: list[Run] = []
-        for number in range(self.rounds):
-            name = f"w{workers}r{number}"
-            floors.append(await floor_run(self.here, f"f{name}", self.leads, workers))
+
+        async def ours_once(name: str) -> None:
             ours.append(await campaign_run(self.here, f"c{name}".upper(), self.leads, workers))
-        floor, rate = _median(floors), _median(ours)
+
+        async def floor_once(name: str, floor: str) -> None:
+            runs[floor].append(await floor_run(self.here, floor, f"{floor}-{name}", self.leads, workers))
+
+        turns: list[Callable[[str], Awaitable[None]]] = [
+            ours_once,
+            *(partial(floor_once, floor=floor) for floor in FLOORS),
+        ]
+        for number in range(self.rounds):
+            for turn in range(len(turns)):  # nobody is always the first
+                await turns[(number + turn) % len(turns)](f"w{workers}r{number}")
+        rate = _median(ours)
         processes = f"{workers} worker process" + ("es" if workers > 1 else "")
-        self.note(
-            Figure(
-                f"campaign, {self.leads:,} leads, {processes}",
-                f"{rate:.1f} messages/s",
-                f"bare parent and children, {floor:.1f}/s",
-                rate / floor,
-                {"floor": [asdict(run) for run in floors], "campaign": [asdict(run) for run in ours]},
+        for floor, those in runs.items():
+            self.note(
+                Figure(
+                    f"campaign, {self.leads:,} leads, {processes}",
+                    f"{_rates(ours)} messages/s",
+                    f"{FLOOR_NAMES[floor]}, {_rates(those)}/s",
+                    rate / _median(those),
+                    {"floor": [asdict(run) for run in those], "campaign": [asdict(run) for run in ours]},
+                )
             )
-        )
         if workers == 1:
             self.note(
                 Figure(
@@ -98,10 +107,13 @@ class Bench:
                     rate / TARGET,
                 )
             )
-            for label, runs in (("the floor", floors), ("a message", ours)):
+            for label, taken in (
+                *((FLOOR_NAMES[floor], those) for floor, those in runs.items()),
+                ("a message", ours),
+            ):
                 spent = {
-                    process: statistics.median(run.cpu_ms.get(process, 0.0) for run in runs)
-                    for process in runs[0].cpu_ms
+                    process: statistics.median(run.cpu_ms.get(process, 0.0) for run in taken)
+                    for process in taken[0].cpu_ms
                 }
                 words = ", ".join(f"{process} {ms:.1f}" for process, ms in spent.items())
                 self.note(Figure(f"CPU of {label}, ms", f"{sum(spent.values()):.1f}", words))
@@ -167,7 +179,7 @@ class Bench:
     async def peer(self) -> None:
         """The same campaign on DBOS, where it is installed; ours between its rounds."""
         if find_spec("dbos") is None:
-            self.tell(f"{MISSING}; the peer is left out")
+            self.note(Figure("DBOS", "not measured", MISSING))
             return
         ours: list[float] = []
         theirs: dict[bool, list[PeerResult]] = {True: [], False: []}
@@ -195,19 +207,23 @@ def _median(runs: Sequence[Run]) -> float:
     return statistics.median(run.per_second for run in runs)
 
 
+def _rates(runs: Sequence[Run]) -> str:
+    rates = [run.per_second for run in runs]
+    return f"{_median(runs):.1f} ({min(rates):.1f} to {max(rates):.1f})"
+
+
 async def run(
-    leads: int, rounds: int, people: int, asleep: Sequence[int], tell: Callable[[str], None]
-) -> list[Figure]:
+    leads: int, rounds: int, people: int, asleep: Sequence[int], note: Callable[[Figure], None]
+) -> None:
     """Everything, on servers started for it."""
     async with stage() as here:
         await add_devices(here)
-        bench = Bench(here, leads, rounds, people, asleep, tell=tell)
+        bench = Bench(here, leads, rounds, people, asleep, note)
         await bench.campaigns(1)
         await bench.campaigns(2)
         await bench.peer()
         await bench.ledger()
         await bench.people()
-        return bench.figures
 
 
 def main() -> None:
@@ -220,24 +236,33 @@ def main() -> None:
     arguments = parser.parse_args()
     if min(arguments.leads, arguments.rounds, arguments.contacts, *arguments.asleep) < 1:
         parser.error("give numbers from 1 on")
-    console = Console(highlight=False)
-    figures = asyncio.run(
-        run(
-            arguments.leads,
-            arguments.rounds,
-            arguments.contacts,
-            sorted(set(arguments.asleep)),
-            lambda line: console.print(line, style="dim"),
+    # An audience, the ledger's rows; who sleeps; who is enrolled by a service, and who wakes.
+    people = 5 * arguments.leads + max(arguments.asleep) + 3 * arguments.contacts
+    if people > MOST:
+        parser.error(
+            f"this takes {people:,} people, and there are {MOST:,} fictional numbers: give smaller ones"
         )
-    )
+    console = Console(highlight=False)
+    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
+    figures: list[Figure] = []
+
+    def note(figure: Figure) -> None:
+        figures.append(figure)
+        console.print(str(figure), style="dim")
+        found = {
+            "machine": machine,
+            "arguments": vars(arguments),
+            "figures": [asdict(one) for one in figures],
+        }
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+
+    asleep = sorted(set(arguments.asleep))
+    asyncio.run(run(arguments.leads, arguments.rounds, arguments.contacts, asleep, note))
     table = Table("what", "measured", "against", "ratio", box=None)
     for figure in figures:
         ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
         table.add_row(figure.what, figure.value, figure.against, ratio)
     console.print(table)
-    machine = {"cores": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
-    results = {"machine": machine, "arguments": vars(arguments), "figures": [asdict(one) for one in figures]}
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
     console.print(f"Written to {RESULTS}")
     sys.stdout.flush()
 

@@ -7,19 +7,22 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.floor import QUEUE, FloorParent
+from benchmarks.floor import QUEUE
 from benchmarks.people import add_leads
 from benchmarks.processes import usage
 from benchmarks.stage import ROOT, Stage
 from messaging.devices import DeviceSettings
 from operations import campaigns, devices
 
-__all__ = ["DEVICES", "Run", "add_devices", "campaign_run", "draft_campaign", "floor_run"]
+__all__ = ["DEVICES", "FLOORS", "Run", "add_devices", "campaign_run", "draft_campaign", "floor_run"]
 
 DEVICES = 5
 
+FLOORS = {"FloorParent": "FloorChild", "FloorFeeder": "FloorLead"}
+"""The workflows that start, and those that are started: see benchmarks/floor.py."""
+
 FILE = """campaign: {name}
-target: {{niche: {name}}}
+target: {{niche: {niche}}}
 text: "Hi {{{{ name }}}}, half price today."
 """
 
@@ -40,11 +43,14 @@ async def add_devices(here: Stage, count: int = DEVICES) -> None:
 
 
 async def draft_campaign(here: Stage, name: str, leads: int, devices_used: int = DEVICES) -> None:
-    """A campaign of that name, and leads of its own."""
-    await add_leads(here, leads, niche=name, devices=devices_used)
+    """A campaign of that name, to the same people as every other of so many leads: there are not that many numbers."""
+    niche = f"AUDIENCE-{leads}"
+    pool = await here.connection.pool()
+    if not await pool.fetchval("select exists (select from leads where $1 = any(niches))", niche):
+        await add_leads(here, leads, niche=niche, devices=devices_used)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "campaign.yaml"
-        file.write_text(FILE.format(name=name))
+        file.write_text(FILE.format(name=name, niche=niche))
         await campaigns.apply(here.connection, [file])
 
 
@@ -72,17 +78,22 @@ async def campaign_run(here: Stage, name: str, leads: int, workers: int = 1) -> 
     return Run(leads / seconds, {process: 1000 * cpu / leads for process, cpu in spent.items()})
 
 
-async def floor_run(here: Stage, name: str, leads: int, workers: int = 1) -> Run:
-    """The bare parent and its children, from the start to the end of the last child."""
+async def floor_run(here: Stage, floor: str, name: str, leads: int, workers: int = 1) -> Run:
+    """Bare workflows, from the start of the first to the end of the last. ``floor``: one of FLOORS."""
     temporal = here.connection.temporal
     bare = [await _bare_worker(here) for _ in range(workers)]
     try:
         before, began = here.usage(), time.monotonic()
         workers_before = usage({str(worker.pid): worker.pid for worker in bare})
-        await temporal.execute_workflow(
-            FloorParent.run, args=[name, 0, leads], id=f"floor-{name}", task_queue=QUEUE
-        )
-        query = f"WorkflowType = 'FloorChild' and ExecutionStatus = 'Completed' and WorkflowId STARTS_WITH '{name}:'"
+        # As many as there are workers, since those that start leads eagerly keep one busy each.
+        shares = [(leads * share // workers, leads * (share + 1) // workers) for share in range(workers)]
+        async with asyncio.TaskGroup() as group:
+            for first, last in shares:
+                of_share = temporal.execute_workflow(
+                    floor, args=[name, first, last], id=f"floor-{name}-{first}", task_queue=QUEUE
+                )
+                group.create_task(of_share)
+        query = f"WorkflowType = '{FLOORS[floor]}' and ExecutionStatus = 'Completed' and WorkflowId STARTS_WITH '{name}:'"
         while (await temporal.count_workflows(query)).count < leads:
             await asyncio.sleep(0.1)
         seconds = time.monotonic() - began

@@ -1,28 +1,38 @@
-"""The engine's floor: a bare parent that starts one child for each lead, with one activity that does nothing.
+"""What Temporal costs by itself, in two ways: bare workflows that do nothing, one for each lead.
 
-``python -m benchmarks.floor HOME`` is its worker, with the settings of Drumbeat's own.
+- ``FloorParent`` starts them as its children, each with one activity that does nothing: how one would write it at first.
+- ``FloorFeeder`` has them started eagerly by an activity, each with one local activity that does nothing: how Drumbeat
+  does it, without ledger, gateway, pace, and search attributes.
+
+``python -m benchmarks.floor HOME`` is their worker, with the settings of Drumbeat's own.
 """
 
 import asyncio
 import sys
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
 from temporalio import activity, workflow
 from temporalio.client import Client
+from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.workflow import ParentClosePolicy
 
+from naming.calls import each
 from runtime.embedded.state import read_running
 from runtime.temporal import connect
 from worker import CONCURRENCY
 
-__all__ = ["QUEUE", "FloorChild", "FloorParent", "empty"]
+__all__ = ["QUEUE", "FloorChild", "FloorFeeder", "FloorLead", "FloorParent"]
 
 QUEUE = "floor"
 A_RUN = 200
-"""Children of one run of the parent, as in a campaign's feeder."""
+"""Children of one run of the parent."""
 AT_ONCE = 50
+"""Starts that the parent asks for in one task."""
+LEAD_TIMEOUT = timedelta(seconds=20)
+FEED_TIMEOUT = timedelta(minutes=30)
 
 
 @activity.defn
@@ -33,17 +43,17 @@ async def empty(index: int) -> int:
 
 @workflow.defn
 class FloorChild:
-    """One lead."""
+    """One lead, as a child."""
 
     @workflow.run
     async def run(self, index: int) -> int:
         """The activity that does nothing."""
-        return await workflow.execute_activity(empty, index, start_to_close_timeout=timedelta(seconds=20))
+        return await workflow.execute_activity(empty, index, start_to_close_timeout=LEAD_TIMEOUT)
 
 
 @workflow.defn
 class FloorParent:
-    """All of them: fifty starts at a time, so that the parent is not what is waited for."""
+    """All of them."""
 
     @workflow.run
     async def run(self, name: str, first: int, last: int) -> None:
@@ -65,6 +75,40 @@ class FloorParent:
             workflow.continue_as_new(args=[name, end, last])
 
 
+@workflow.defn
+class FloorLead:
+    """One lead, started eagerly."""
+
+    @workflow.run
+    async def run(self, index: int) -> int:
+        """The activity that does nothing, in the task itself."""
+        return await workflow.execute_local_activity(empty, index, start_to_close_timeout=LEAD_TIMEOUT)
+
+
+@activity.defn
+async def feed(name: str, first: int, last: int) -> None:
+    """Starts the workflows from ``first`` to before ``last``, as many at a time as Drumbeat does."""
+    client = activity.client()
+
+    async def start(index: int) -> None:
+        with suppress(WorkflowAlreadyStartedError):
+            await client.start_workflow(
+                FloorLead.run, index, id=f"{name}:{index}", task_queue=QUEUE, request_eager_start=True
+            )
+
+    await each(range(first, last), start)
+
+
+@workflow.defn
+class FloorFeeder:
+    """All of them."""
+
+    @workflow.run
+    async def run(self, name: str, first: int, last: int) -> None:
+        """Has the workflows from ``first`` to before ``last`` started."""
+        await workflow.execute_activity(feed, args=[name, first, last], start_to_close_timeout=FEED_TIMEOUT)
+
+
 async def work(home: Path) -> None:
     """Works until it is ended."""
     running = read_running(home)
@@ -73,8 +117,8 @@ async def work(home: Path) -> None:
     async with Worker(
         client,
         task_queue=QUEUE,
-        workflows=[FloorParent, FloorChild],
-        activities=[empty],
+        workflows=[FloorParent, FloorChild, FloorFeeder, FloorLead],
+        activities=[empty, feed],
         workflow_runner=UnsandboxedWorkflowRunner(),
         **CONCURRENCY,
     ):

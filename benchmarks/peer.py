@@ -1,7 +1,8 @@
 """The peer: the same campaign on DBOS Transact, which keeps durable workflows in PostgreSQL and has no server of its own.
 
 A workflow for each lead claims the message, hands it to the same simulated gateway and settles it, by the same ledger
-and the same dispatcher as Drumbeat's own activity. DBOS keeps its state on the same PostgreSQL, just as durably.
+and the same dispatcher as Drumbeat's own activity. DBOS keeps its state on the same PostgreSQL, and as durably as the
+embedded Temporal keeps its own: it survives a kill of any process, and need not survive a power cut. The ledger does.
 
 ``python -m benchmarks.peer HOME CAMPAIGN_ID`` sends what is pending of a campaign whose audience is frozen.
 
@@ -164,6 +165,7 @@ class _Peer:
         self._dbos = DBOS
         url = sqlalchemy.make_url(running.database_url)
         url = url.set(drivername="postgresql+psycopg", database=DATABASE)
+        url = url.update_query_dict({"options": "-c synchronous_commit=off"})
         DBOS(
             config={
                 "name": APPLICATION,

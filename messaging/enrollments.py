@@ -45,12 +45,14 @@ class Plans:
         self._size = size
         self._known: OrderedDict[tuple[int, int], Plan] = OrderedDict()
 
-    async def of(self, sequence_id: int, revision: int) -> Plan:
-        """The plan of that revision, or of a later one where it was edited again in the meantime."""
+    async def of(self, sequence_id: int, revision: int, connection: Connection | None = None) -> Plan:
+        """The plan of that revision, or of a later one where it was edited again in the meantime.
+
+        ``connection``: the one that the caller has in use; to wait for another while holding it could be for ever.
+        """
         key = (sequence_id, revision)
         if key not in self._known:
-            async with self._pool.acquire() as connection:
-                plan = await load_plan(connection, sequence_id)
+            plan = await load_plan(connection or self._pool, sequence_id)
             self._known[(sequence_id, plan.revision)] = plan
             while len(self._known) > self._size:
                 self._known.popitem(last=False)
@@ -84,9 +86,10 @@ class Enrollments:
                     f"there is no sequence {request.sequence!r}: create it with 'sequence apply FILE.yaml'"
                 )
             lead_id = await upsert_lead(connection, request.lead)
+            due = None
             existing = await self._row(connection, sequence["id"], request.lead.phone)
             if existing is None:
-                existing = await self._insert(connection, sequence, lead_id, workflow_id, run_id)
+                existing, due = await self._insert(connection, sequence, lead_id, workflow_id, run_id)
             if sequence["trigger"]:
                 await connection.execute(
                     "update leads set triggers = array_remove(triggers, $2), updated_at = $3"
@@ -96,8 +99,9 @@ class Enrollments:
                     sequence["now"],
                 )
         duplicate = existing["run_id"] != run_id
-        due = None
-        if not duplicate and existing["status"] == "active":
+        if due is not None and due.revision != await self._revision(sequence["id"]):
+            due = None  # edited meanwhile, by somebody who could not see this contact yet, and told only the others
+        if due is None and not duplicate and existing["status"] == "active":
             due = await self.plan(existing["id"], now=now)
         return Enrolled(
             duplicate=duplicate,
@@ -127,7 +131,7 @@ class Enrollments:
                 contact.now,
             )
             await self._store(connection, enrollment_id, _position(contact.plan, contact.timeline, scheduled))
-        return _due(contact.plan, contact.timeline, scheduled)
+        return _due(contact.plan, contact.timeline, scheduled, contact.now)
 
     async def move_past(
         self, enrollment_id: int, step_id: int, done_at: datetime | None, *, now: datetime | None
@@ -240,6 +244,12 @@ class Enrollments:
         """The plan of a sequence at a revision (or a later one)."""
         return await self._plans.of(sequence_id, revision)
 
+    async def _revision(self, sequence_id: int) -> int | None:
+        revision: int | None = await self._pool.fetchval(
+            "select revision from sequences where id = $1", sequence_id
+        )
+        return revision
+
     @staticmethod
     async def _row(connection: Connection, sequence_id: int, phone: str) -> Record | None:
         return await connection.fetchrow(
@@ -251,7 +261,8 @@ class Enrollments:
 
     async def _insert(
         self, connection: Connection, sequence: Record, lead_id: int, workflow_id: str, run_id: str
-    ) -> Record:
+    ) -> tuple[Record, Due | None]:
+        """The contact's row, and what comes first where the row is a new one."""
         lead = await connection.fetchrow(
             "select phone, time_zone, coalesce(device_id, $2,"
             " (select min(id) from devices having count(*) = 1)) as device_id,"
@@ -265,14 +276,15 @@ class Enrollments:
                 f"{lead['phone']} has no device to be written to from: import the lead with '--device',"
                 f" or give the sequence {sequence['name']!r} a 'device'"
             )
-        plan = await load_plan(connection, sequence["id"])
+        plan = await self._plans.of(sequence["id"], sequence["revision"], connection)
         timeline = begin(plan, lead["time_zone"], sequence["now"])
-        position = _position(plan, timeline, next_due(plan, timeline, sequence["now"]))
-        await connection.execute(
+        scheduled = None if lead["opted_out"] else next_due(plan, timeline, sequence["now"])
+        position = _position(plan, timeline, scheduled)
+        row = await connection.fetchrow(
             "insert into sequence_contacts (sequence_id, lead_id, phone, device_id, workflow_id, run_id,"
             " timeline, plan_revision, next_step_id, next_due_at, enrolled_at, status, ended_at, reason)"
             " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-            " on conflict (sequence_id, phone) do nothing",
+            " on conflict (sequence_id, phone) do nothing returning id, run_id, status, device_id",
             sequence["id"],
             lead_id,
             lead["phone"],
@@ -281,7 +293,8 @@ class Enrollments:
             run_id,
             position.timeline.model_dump(mode="json"),
             position.plan_revision,
-            *((None, None) if lead["opted_out"] else (position.next_step_id, position.next_due_at)),
+            position.next_step_id,
+            position.next_due_at,
             sequence["now"],
             *(
                 ("opted_out", sequence["now"], "the recipient had opted out")
@@ -289,10 +302,11 @@ class Enrollments:
                 else ("active", None, None)
             ),
         )
-        # What stands there now is ours, or that of a run that was faster.
+        if row is not None:
+            return row, _due(plan, timeline, scheduled, sequence["now"])
         row = await self._row(connection, sequence["id"], lead["phone"])
-        assert row is not None
-        return row
+        assert row is not None, "another run was faster"
+        return row, None
 
     @staticmethod
     async def _store(connection: Connection, enrollment_id: int, position: ContactPosition) -> None:
@@ -327,7 +341,7 @@ class Enrollments:
         if row["follow_up"] is None:
             return Finished(follow_up=None)
         lead = Lead(phone=row["phone"], name=row["name"])
-        return Finished(follow_up=EnrollmentRequest(sequence=row["follow_up"], lead=lead))
+        return Finished(follow_up=EnrollmentRequest(sequence=row["follow_up"], lead=lead, local=True))
 
 
 def after_settling(
@@ -348,7 +362,9 @@ def _position(plan: Plan, timeline: Timeline, scheduled: Scheduled | None) -> Co
     )
 
 
-def _due(plan: Plan, timeline: Timeline, scheduled: Scheduled | None) -> Due | None:
+def _due(
+    plan: Plan, timeline: Timeline, scheduled: Scheduled | None, now: datetime | None = None
+) -> Due | None:
     if scheduled is None:
         return None
     return Due(
@@ -357,4 +373,5 @@ def _due(plan: Plan, timeline: Timeline, scheduled: Scheduled | None) -> Due | N
         due_at=scheduled.due_at,
         when=describe(timeline, scheduled),
         revision=plan.revision,
+        at_once=now is not None and scheduled.due_at <= now,
     )

@@ -93,6 +93,8 @@ class EnrollmentRequest(Value):
     lead: Lead
     paused: str | None = None
     """The reason, where the contact begins paused (or goes on paused in a new run)."""
+    local: bool = False
+    """Whether short questions to the database are local activities: workflows from before there were any replay without."""
 
 
 class Enrolling(Value):
@@ -112,6 +114,8 @@ class Due(Value):
     """The due moment as a person says it, e.g. ``day 3, 10:00 Asia/Kuala_Lumpur``."""
     revision: int
     """The revision of the sequence that this follows from."""
+    at_once: bool = False
+    """Whether it was due when this was answered: in a task, a workflow's clock stands still behind the database's."""
 
 
 class Enrolled(Value):

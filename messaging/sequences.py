@@ -4,7 +4,7 @@ from datetime import datetime, time, timedelta
 from typing import Literal
 
 from messaging.calendar import Plan, PlanStep
-from messaging.database import Connection
+from messaging.database import Connection, Pool
 from messaging.errors import NotFound
 from messaging.models import Value
 from messaging.suggestions import did_you_mean
@@ -112,7 +112,7 @@ async def find_sequence(connection: Connection, name: str) -> SequenceRow | None
     return SequenceRow.model_validate(dict(row)) if row else None
 
 
-async def load_plan(connection: Connection, sequence_id: int) -> Plan:
+async def load_plan(connection: Connection | Pool, sequence_id: int) -> Plan:
     """When the steps of a sequence come, as of its present revision. Raises NotFound."""
     # One statement sees one moment: revision and steps belong together.
     rows = await connection.fetch(

@@ -55,7 +55,7 @@ async def start_contact(client: Client, request: EnrollmentRequest, *, task_queu
     try:
         handle = await client.start_workflow(
             CONTACT_WORKFLOW,
-            request,
+            request.model_copy(update={"local": True}),
             id=identity.workflow_id,
             task_queue=task_queue,
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,

@@ -1,7 +1,5 @@
 """The proof that no promise is broken: ledger, enrollments and Temporal, held against each other."""
 
-import asyncio
-
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -9,6 +7,7 @@ from messaging import audit as ledger
 from messaging.audit import Totals
 from messaging.identity import campaign_workflow_id
 from messaging.models import Value
+from naming.calls import each
 from naming.contacts import CONTACT_WORKFLOW
 from naming.messages import resend_workflow_id
 from operations.connection import Connection
@@ -16,7 +15,6 @@ from operations.connection import Connection
 __all__ = ["AuditReport", "Check", "audit"]
 
 EXAMPLES = 5
-AT_ONCE = 16
 
 
 class Check(Value):
@@ -117,13 +115,11 @@ async def _compare(connection: Connection) -> tuple[list[str], list[str], int]:
     listed = {execution.id async for execution in connection.temporal.list_workflows(query, page_size=1000)}
     pool = await connection.pool()
     active = set(await ledger.active_contacts(pool))
-    gate = asyncio.Semaphore(AT_ONCE)
 
     async def look(workflow_id: str) -> tuple[str, bool, bool]:
-        async with gate:
-            return workflow_id, *await _state(connection, workflow_id)
+        return workflow_id, *await _state(connection, workflow_id)
 
-    doubtful = await asyncio.gather(*(look(workflow_id) for workflow_id in sorted(listed ^ active)))
+    doubtful = await each(sorted(listed ^ active), look)
     still_active = set(await ledger.active_contacts(pool))
     orphans = [name for name, runs, _ in doubtful if not runs and name in still_active]
     strays = [name for name, runs, moving in doubtful if runs and not moving and name not in still_active]

@@ -19,15 +19,13 @@ from messaging.errors import Unavailable
 from messaging.identity import campaign_shard_workflow_id, campaign_workflow_id
 from messaging.models import CampaignPlan, Value
 from naming.attributes import CAMPAIGN, DEVICE, SEQUENCE, STATE
+from naming.calls import signal_each
 from operations.connection import Connection
 
 __all__ = ["HELD", "LAG", "ONE_BY_ONE", "Told", "campaign_changed", "plan_changed", "wake_held"]
 
 ONE_BY_ONE = 500
 """Up to so many are signalled one by one: a second or two."""
-
-AT_ONCE = 16
-"""Signals on the wire at a time."""
 
 BATCH_PATIENCE = 30.0
 """Seconds to wait for another batch operation to end; a namespace has one at a time by default."""
@@ -103,8 +101,8 @@ async def campaign_changed(connection: Connection, plan: CampaignPlan) -> None:
     Raises RPCError.
     """
     shards = [campaign_shard_workflow_id(plan.campaign, shard) for shard in range(plan.shards)]
-    await _signal_each(connection.temporal, shards, "changed")
-    await _signal_each(connection.temporal, [campaign_workflow_id(plan.campaign)], "changed")
+    await signal_each(connection.temporal, shards, "changed")
+    await signal_each(connection.temporal, [campaign_workflow_id(plan.campaign)], "changed")
 
 
 async def _tell(
@@ -113,10 +111,10 @@ async def _tell(
     count = len(workflows)
     try:
         if count <= ONE_BY_ONE:
-            await _signal_each(connection.temporal, [workflow_id for workflow_id, _ in workflows], signal)
+            await signal_each(connection.temporal, [workflow_id for workflow_id, _ in workflows], signal)
             return Told(contacts=count)
         batch = await _start_batch(connection.temporal, signal, query, reason)
-        await _signal_each(
+        await signal_each(
             connection.temporal, [workflow_id for workflow_id, recent in workflows if recent], signal
         )
     except RPCError as error:
@@ -124,21 +122,6 @@ async def _tell(
             f"{reason}, but Temporal could not tell its running workflows ({error.message}): give the command again"
         ) from error
     return Told(contacts=count, batch=batch)
-
-
-async def _signal_each(client: Client, workflow_ids: Sequence[str], signal: str) -> None:
-    gate = asyncio.Semaphore(AT_ONCE)
-
-    async def tell(workflow_id: str) -> None:
-        async with gate:
-            try:
-                await client.get_workflow_handle(workflow_id).signal(signal)
-            except RPCError as error:
-                # It ended since.
-                if error.status is not RPCStatusCode.NOT_FOUND:
-                    raise
-
-    await asyncio.gather(*(tell(workflow_id) for workflow_id in workflow_ids))
 
 
 async def _start_batch(client: Client, signal: str, query: str, reason: str) -> str:

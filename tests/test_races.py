@@ -19,8 +19,11 @@ from messaging.gateways import KINDS, Gateways
 from messaging.gateways.base import Capabilities, Images, Receipt, WrongContent
 from messaging.gateways.simulated import SimulatedGateway
 from messaging.models import (
+    Enrolled,
     EnrollmentEnd,
+    EnrollmentRequest,
     Held,
+    Lead,
     LeadOutcome,
     LeadRef,
     MessageRef,
@@ -287,6 +290,36 @@ async def test_an_edit_and_a_claim_of_a_held_sequence_do_not_block_each_other(co
         except asyncpg.DeadlockDetectedError:
             pytest.fail("they block each other")
     assert isinstance(await claim, Held)
+
+
+async def test_an_edit_that_could_not_see_the_contact_yet_is_followed_all_the_same(contact: Contact) -> None:
+    scenario = contact.scenario
+    later = 'sequence: later\nsteps:\n  - {{id: a, after: {hours}h, text: "Later"}}\n'
+    await scenario.apply(later.format(hours=24))
+    enrollments = Enrollments(scenario.pool)
+
+    async def enroll(number: str) -> Enrolled:
+        request = EnrollmentRequest(sequence="later", lead=Lead(phone=number, device_id=scenario.device))
+        return await enrollments.enroll(request, workflow_id=number, run_id="run", now=contact.now)
+
+    await enroll(phone(7))  # so that the plan is known
+    async with scenario.pool.acquire() as other, other.transaction():
+        await other.execute("select from leads for update")
+
+        async def waits() -> bool:
+            return bool(await scenario.pool.fetchval("select count(*) from pg_locks where not granted"))
+
+        # It knows the sequence already, and waits for its lead.
+        enrolling = asyncio.create_task(enroll(contact.phone))
+        await until(waits)
+        await scenario.apply(later.format(hours=1))
+    enrolled = await enrolling
+    assert enrolled.next is not None
+    assert enrolled.next.due_at == contact.now + timedelta(hours=1)
+    row = await scenario.pool.fetchrow(
+        "select next_due_at, plan_revision from sequence_contacts where id = $1", enrolled.enrollment_id
+    )
+    assert tuple(row or ()) == (enrolled.next.due_at, enrolled.next.revision)
 
 
 async def test_one_that_is_in_doubt_again_counts_as_sent_at_a_moment(contact: Contact) -> None:

@@ -7,11 +7,11 @@ from datetime import UTC, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from temporalio.client import WorkflowFailureError, WorkflowUpdateFailedError
-from temporalio.exceptions import ActivityError
+from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 
 from tests.scenario import Scenario, phone
 from tests.temporal_time import Skipping, skipping
+from workflows.sequence import ContactResult, SequenceContactWorkflow
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -258,6 +258,55 @@ async def test_a_sequence_that_does_not_exist_fails_with_one_line(skipper: Skipp
     handle = await skipper.enroll("nowhere", phone(1))
     with pytest.raises(WorkflowFailureError) as failure:
         await handle.result()
-    activity_error = failure.value.cause
-    assert isinstance(activity_error, ActivityError)
-    assert "there is no sequence 'nowhere'" in str(activity_error.cause)
+    assert "there is no sequence 'nowhere'" in str(failure.value.cause)
+    assert await by_the_server(handle) == [], "a refusal is an answer"
+
+
+async def test_what_fails_in_the_task_is_repeated_by_the_server_where_operators_see_it(
+    skipper: Skipping,
+) -> None:
+    await skipper.scenario.apply(TWO_DAYS)
+    await skipper.scenario.pool.execute("alter table sequence_contacts rename to gone")
+    handle = await skipper.enroll("two-days", phone(1))
+
+    async def pending() -> bool:
+        pending = (await handle.describe()).raw_description.pending_activities
+        return any('"sequence_contacts" does not exist' in one.last_failure.message for one in pending)
+
+    await until(pending)
+    await skipper.scenario.pool.execute("alter table gone rename to sequence_contacts")
+    assert (await handle.result()).outcome == "completed"
+    assert await by_the_server(handle) == ["enroll", "send_step", "send_step", "finish"]
+    assert await texts(skipper) == ["First", "Second"]
+
+
+async def test_a_skip_that_is_asked_for_again_while_it_waits_skips_one_step(skipper: Skipping) -> None:
+    await skipper.scenario.apply(MONTH)
+    handle = await skipper.enroll("month", phone(1))
+    await skipper.sleep(timedelta(days=2))
+    step = (await handle.query("progress", result_type=dict))["step"]
+    await skipper.scenario.pool.execute("alter table sequence_contacts rename to gone")
+    await handle.execute_update("skip", step)
+
+    async def pending() -> bool:
+        return bool((await handle.describe()).raw_description.pending_activities)
+
+    await until(pending)
+    with pytest.raises(WorkflowUpdateFailedError) as refused:
+        await handle.execute_update("skip", step)
+    assert "is being skipped already" in str(refused.value.cause)
+    await skipper.scenario.pool.execute("alter table gone rename to sequence_contacts")
+    await handle.result()
+    statuses = [(m["status"], m["reason"]) for m in await skipper.scenario.messages()]
+    assert statuses.count(("cancelled", "skipped by an operator")) == 1
+    assert len(await texts(skipper)) == 29
+
+
+async def by_the_server(handle: WorkflowHandle[SequenceContactWorkflow, ContactResult]) -> list[str]:
+    """The activities that were the server's, in their order."""
+    history = await handle.fetch_history()
+    return [
+        event.activity_task_scheduled_event_attributes.activity_type.name
+        for event in history.events
+        if event.HasField("activity_task_scheduled_event_attributes")
+    ]

@@ -11,6 +11,7 @@ from temporalio.workflow import ParentClosePolicy
 from workflows.control import Control, wait
 from workflows.delivery import DEAD_AFTER, QUICK, RETRY, SEND_TIMEOUT, deliver
 from workflows.display import Display
+from workflows.local_first import local_first
 
 with workflow.unsafe.imports_passed_through():
     from activities.sequences import SequenceActivities
@@ -76,11 +77,10 @@ class SequenceContactWorkflow:
     @workflow.run
     async def run(self, request: EnrollmentRequest) -> ContactResult:
         """Enroll, deliver step after step, complete, enter the next sequence."""
-        self._enrolled = await workflow.execute_activity_method(
+        self._enrolled = await local_first(
             SequenceActivities.enroll,
             Enrolling(request=request, run_id=workflow.info().first_execution_run_id),
-            start_to_close_timeout=QUICK,
-            retry_policy=RETRY,
+            local=request.local,
             summary=request.lead.name or request.lead.phone,
         )
         if self._enrolled.duplicate:
@@ -94,34 +94,37 @@ class SequenceContactWorkflow:
             await self._advance(self._enrolled, self._due)
             if workflow.info().is_continue_as_new_suggested():
                 await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new(request.model_copy(update={"paused": self._control.paused}))
+                workflow.continue_as_new(
+                    request.model_copy(update={"paused": self._control.paused, "local": True})
+                )
         return await self._finish(self._enrolled)
 
     async def _advance(self, enrolled: Enrolled, due: Due) -> None:
         """Brings the contact one thing further: an operator's wish, the wait for the step, or its delivery."""
         control = self._control
         if control.skip:
-            control.skip = False
-            self._due = await workflow.execute_activity_method(
+            # The wish stands until it is fulfilled: asked for again meanwhile, it must not skip the next step too.
+            control.skip = self._request.local  # runs from before took it back first
+            self._due = await local_first(
                 SequenceActivities.skip_step,
                 self._ref(enrolled, due),
-                start_to_close_timeout=QUICK,
-                retry_policy=RETRY,
+                local=self._request.local,
                 summary=f"skip {due.step}",
             )
+            if self._request.local:
+                control.skip = False
         elif control.paused is not None:
             self._show("paused", control.paused)
             await wait(None, lambda: control.urgent_while_paused, control.paused)
         elif control.replan:
             control.replan = False
-            self._due = await workflow.execute_activity_method(
+            self._due = await local_first(
                 SequenceActivities.plan_step,
                 enrolled.enrollment_id,
-                start_to_close_timeout=QUICK,
-                retry_policy=RETRY,
+                local=self._request.local,
                 summary="the sequence was edited",
             )
-        elif due.due_at > workflow.now():
+        elif due.due_at > workflow.now() and not due.at_once:
             control.woken = False
             self._show("scheduled", due.when)
             await wait(due.due_at, lambda: control.urgent, f"{due.step}: {due.when}")
@@ -155,13 +158,15 @@ class SequenceContactWorkflow:
                 self._control.stop = outcome.reason or "opted out"
 
     async def _finish(self, enrolled: Enrolled) -> ContactResult:
-        control = self._control
+        reason = self._control.stop
         ending: Ending = "completed"
-        if control.stop is not None:
-            ending = "opted_out" if control.opted_out else "stopped"
+        if reason is not None:
+            ending = "opted_out" if self._control.opted_out else "stopped"
+        # By the server, since it must be asked for the same however often: a task that is repeated can have heard of
+        # a stop in the meantime, and would end as stopped what the ledger has as completed.
         finished = await workflow.execute_activity_method(
             SequenceActivities.finish,
-            EnrollmentEnd(enrollment_id=enrolled.enrollment_id, status=ending, reason=control.stop),
+            EnrollmentEnd(enrollment_id=enrolled.enrollment_id, status=ending, reason=reason),
             start_to_close_timeout=QUICK,
             retry_policy=RETRY,
             summary=ending,
@@ -169,9 +174,9 @@ class SequenceContactWorkflow:
         if finished.follow_up is not None:
             await self._enter(finished.follow_up)
         self._due = None
-        self._show(ending, control.stop or "")
+        self._show(ending, reason or "")
         await workflow.wait_condition(workflow.all_handlers_finished)
-        return ContactResult(outcome=ending, settled=self._settled, reason=control.stop)
+        return ContactResult(outcome=ending, settled=self._settled, reason=reason)
 
     async def _enter(self, request: EnrollmentRequest) -> None:
         """Starts the contact in the sequence that follows this one. Having been there before is no error."""

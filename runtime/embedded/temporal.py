@@ -13,9 +13,9 @@ from runtime.embedded.program import Program, accepts
 
 __all__ = ["Temporal"]
 
-PRAGMAS = {"journal_mode": "WAL", "synchronous": "NORMAL", "wal_autocheckpoint": "10000"}
-"""Two to three times as fast as SQLite's defaults; what was committed survives a kill of the process. The log is written
-into the database every 40 MB instead of every 4: a workflow touches the same pages again and again."""
+PRAGMAS = {"journal_mode": "WAL", "synchronous": "NORMAL"}
+"""Two to three times as fast as SQLite's defaults. What was committed survives a kill of the process; a power cut may take
+the last moments with it."""
 
 DYNAMIC_CONFIG = {
     # Batch operations wake everybody who waits on a device, a sequence or a campaign. As delivered they signal 50

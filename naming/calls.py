@@ -1,0 +1,52 @@
+"""Many calls to Temporal, a few at a time."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import TypeVar
+
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+__all__ = ["AT_ONCE", "each", "signal_each"]
+
+Item = TypeVar("Item")
+Answer = TypeVar("Answer")
+
+AT_ONCE = 16
+"""Calls that one caller has on the wire at a time."""
+
+
+async def each(items: Iterable[Item], call: Callable[[Item], Awaitable[Answer]]) -> list[Answer]:
+    """What ``call`` answers to each item, in their order.
+
+    After an error nothing more is begun; what is on the wire is waited for, and the error raised. (To drop a start on its
+    way would drop the workflow's first task that comes with its answer.)
+    """
+    remaining = enumerate(items)
+    answers: dict[int, Answer] = {}
+    errors: list[Exception] = []
+
+    async def work() -> None:
+        while not errors and (item := next(remaining, None)) is not None:
+            try:
+                answers[item[0]] = await call(item[1])
+            except Exception as error:  # noqa: BLE001 - raised below
+                errors.append(error)
+
+    await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+    if errors:
+        raise errors[0]
+    return [answers[index] for index in sorted(answers)]
+
+
+async def signal_each(client: Client, workflow_ids: Iterable[str], signal: str) -> None:
+    """Signals each workflow; one that has ended since is passed over. Raises RPCError."""
+
+    async def tell(workflow_id: str) -> None:
+        try:
+            await client.get_workflow_handle(workflow_id).signal(signal)
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:
+                raise
+
+    await each(workflow_ids, tell)

@@ -1,0 +1,41 @@
+"""Many calls at a time, and what an error does to the others."""
+
+import asyncio
+
+import pytest
+
+from naming.calls import AT_ONCE, each
+
+
+async def test_answers_in_order_and_never_more_at_a_time() -> None:
+    open_now, most = 0, 0
+
+    async def call(item: int) -> int:
+        nonlocal open_now, most
+        open_now += 1
+        most = max(most, open_now)
+        await asyncio.sleep(0.001 * (item % 3))
+        open_now -= 1
+        return -item
+
+    assert await each(range(100), call) == [-item for item in range(100)]
+    assert most == AT_ONCE
+    assert await each([], call) == []
+
+
+async def test_an_error_comes_as_it_is_after_what_was_on_the_wire_and_before_anything_else() -> None:
+    begun: list[int] = []
+    ended: list[int] = []
+
+    async def call(item: int) -> None:
+        begun.append(item)
+        await asyncio.sleep(0)
+        if item == 3:
+            raise ConnectionError("refused")
+        await asyncio.sleep(0.01)
+        ended.append(item)
+
+    with pytest.raises(ConnectionError, match="refused"):
+        await each(range(100), call)
+    assert begun == list(range(AT_ONCE))
+    assert ended == [item for item in range(AT_ONCE) if item != 3]
