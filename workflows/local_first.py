@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError, is_cancelled_exception
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 from workflows.delivery import QUICK, RETRY
 
@@ -50,7 +50,8 @@ async def local_first(
             # A local activity's own error comes as it is, others inside an ActivityError.
             cause = error.cause if isinstance(error, ActivityError) else error
             refused = isinstance(cause, ApplicationError) and cause.non_retryable
-            if refused or is_cancelled_exception(error):
+            # A local activity is also cancelled when its time is up or its worker ends: that is no wish of anybody's.
+            if refused or workflow.cancellation_reason() is not None:
                 raise
     return await workflow.execute_activity_method(
         method, argument, start_to_close_timeout=QUICK, retry_policy=RETRY, summary=summary
