@@ -5,23 +5,18 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import aiohttp
-import asyncpg
 from temporalio.service import RPCError
 
+from messaging.database import GONE
 from messaging.errors import Unavailable
 
 __all__ = ["TRANSIENT", "NeverHappened", "insist", "until"]
 
-TRANSIENT = (
+TRANSIENT: tuple[type[Exception], ...] = (
+    *GONE,
     Unavailable,
-    OSError,
     TimeoutError,
     aiohttp.ClientError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.InterfaceError,
     RPCError,
 )
 """What is raised while a server is down or has just gone."""

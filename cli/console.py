@@ -76,7 +76,7 @@ def run_plain(work: Callable[[], Awaitable[Result]]) -> Result:
         fail(str(error))
     except RPCError as error:
         fail(f"Temporal refused or cannot be reached: {error.message.strip() or error.status.name}")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
         fail(f"PostgreSQL: {_one_line(error)}")
     except BrokenPipeError:
         leave(1)

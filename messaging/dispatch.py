@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import asyncpg
-
+from messaging.database import GONE
 from messaging.errors import InvalidInput
 from messaging.gateways import Gateways
 from messaging.gateways.base import (
@@ -302,12 +301,7 @@ async def _insist(write: Callable[[], Awaitable[bool]]) -> bool:
     while True:
         try:
             return await write()
-        except (
-            OSError,
-            asyncpg.PostgresConnectionError,
-            asyncpg.InterfaceError,
-            asyncpg.CannotConnectNowError,
-        ):
+        except GONE:
             if _age_now() > deadline:
                 raise
             logger.warning("the outcome of a message could not be written yet; trying again")

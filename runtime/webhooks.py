@@ -12,7 +12,7 @@ import asyncpg
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from messaging.database import Pool
+from messaging.database import GONE, Pool
 from messaging.errors import InvalidInput, Unavailable
 from messaging.gateways import Gateways
 from messaging.gateways.base import DeviceUnfit, Gateway, Unauthentic
@@ -74,6 +74,10 @@ def _application(pool: Pool, gateways: Gateways) -> web.Application:
     return application
 
 
+NOT_NOW: tuple[type[Exception], ...] = (*GONE, asyncpg.PostgresError)
+"""What the database may be unable to do at this moment; the gateway is asked to come again."""
+
+
 @web.middleware
 async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """A gateway comes again after a 5xx, and not after a 4xx."""
@@ -85,6 +89,6 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
     except (DeviceUnfit, InvalidInput) as error:
         logger.error("webhooks of %s cannot be read: %s", request.path, error)  # noqa: TRY400 - the line says it all
         raise web.HTTPServiceUnavailable(text="not now") from None
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+    except NOT_NOW as error:
         logger.warning("a receipt could not be written: %s", error)
         raise web.HTTPServiceUnavailable(text="not now") from None

@@ -2,7 +2,9 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
+import asyncpg
 import pytest
 
 from messaging import dispatch
@@ -37,6 +39,34 @@ async def test_sent_once_however_often_it_is_asked(contact: Contact) -> None:
         "Hi Aisha",
         message["message_id"],
     )
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        asyncpg.AdminShutdownError("terminating connection due to administrator command"),
+        asyncpg.CrashShutdownError("terminating connection because of crash of another server process"),
+        asyncpg.InternalClientError("cannot switch to state 15; another operation (2) is in progress"),
+        ConnectionRefusedError("the server is not back yet"),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+async def test_what_the_gateway_said_is_not_forgotten_where_postgresql_goes_away(
+    contact: Contact, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await contact.scenario.offer(keys=False, look_up=False)
+    settle, errors = Ledger.settle, [error]
+
+    async def interrupted(self: Ledger, *arguments: Any, **named: Any) -> bool:
+        if errors:
+            raise errors.pop()
+        return await settle(self, *arguments, **named)
+
+    monkeypatch.setattr(Ledger, "settle", interrupted)
+    outcome = await contact.send()
+    assert isinstance(outcome, Settled)
+    assert outcome.status is MessageStatus.SENT
+    assert not errors
 
 
 async def test_many_attempts_at_once_send_once(contact: Contact) -> None:
