@@ -27,11 +27,13 @@ test:  ## Run all tests, against real servers started for them. ARGS='tests/test
 
 chaos:  ## Kill and disturb everything by a seeded plan, then account for every message. ARGS='--seed N --plan FILE'
 	@scripts/setup embedded
-	@exec .venv/bin/python -m chaos $(ARGS)
+	@mkdir -p .tmp
+	@TMPDIR='$(CURDIR)/.tmp' exec .venv/bin/python -m chaos $(ARGS)
 
 bench:  ## Measure this machine, each figure beside what it is measured against. ARGS='--leads N --rounds N --asleep N…'
 	@scripts/setup embedded
-	@exec .venv/bin/python -m benchmarks $(ARGS)
+	@mkdir -p .tmp
+	@TMPDIR='$(CURDIR)/.tmp' exec .venv/bin/python -m benchmarks $(ARGS)
 
 check:  ## Formatting, lint, types, and the one-way imports
 	@scripts/setup dev

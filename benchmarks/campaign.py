@@ -1,17 +1,17 @@
 """A campaign's messages a second, against the engine's floor on the same servers with the same worker settings."""
 
 import asyncio
-import sys
 import tempfile
 import time
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.floor import QUEUE
 from benchmarks.people import add_leads
-from benchmarks.processes import usage
-from benchmarks.stage import ROOT, Stage
+from benchmarks.stage import Stage, Stuck
 from messaging.devices import DeviceSettings
+from messaging.identity import campaign_workflow_id
 from operations import campaigns, devices
 
 __all__ = ["DEVICES", "FLOORS", "Run", "add_devices", "campaign_run", "draft_campaign", "floor_run"]
@@ -55,62 +55,74 @@ async def draft_campaign(here: Stage, name: str, leads: int, devices_used: int =
 
 
 async def campaign_run(here: Stage, name: str, leads: int, workers: int = 1) -> Run:
-    """A campaign from the start command to its end, by so many worker processes."""
+    """A campaign from the start command until the last lead's workflow is completed, by so many worker processes."""
     await draft_campaign(here, name, leads)
     pool = await here.connection.pool()
-    for _ in range(workers):
-        await here.start_worker()
-    try:
-        before, began = here.usage(), time.monotonic()
+
+    async def ended() -> bool:
+        return bool(await pool.fetchval("select ended_at is not null from campaigns where name = $1", name))
+
+    async def completed() -> bool:
+        # The ledger knows the end of the last message before Temporal does, and the floors have to wait for Temporal.
+        return await _completed(here, "CampaignLeadWorkflow", f"{campaign_workflow_id(name)}:") == leads
+
+    async def work() -> None:
         await campaigns.start(here.connection, name)
-        while not await pool.fetchval("select ended_at is not null from campaigns where name = $1", name):
-            await asyncio.sleep(0.1)
+        await here.until(f"campaign {name} ends", ended)
+        await here.until(f"all workflows of {name} complete", completed)
+
+    run = await _measured(here, leads, workers, work)
+    sent = await pool.fetchval(
+        "select count(*) from broadcast_messages m join campaigns c on c.id = m.campaign_id"
+        " where c.name = $1 and m.status = 'sent'",
+        name,
+    )
+    if sent != leads:
+        raise Stuck(f"{sent} of {leads} were sent")
+    return run
+
+
+async def floor_run(here: Stage, floor: str, name: str, leads: int, workers: int = 1) -> Run:
+    """Bare workflows, from the start of the first until the last is completed. ``floor``: one of FLOORS."""
+    temporal = here.connection.temporal
+    # Each worker has a queue and a share of its own, since those that start leads eagerly keep one worker busy.
+    queues = [f"{QUEUE}-{number}" for number in range(workers)]
+
+    async def completed() -> bool:
+        return await _completed(here, FLOORS[floor], f"{name}:") == leads
+
+    async def work() -> None:
+        async with asyncio.TaskGroup() as group:
+            for number, queue in enumerate(queues):
+                shares = [name, leads * number // workers, leads * (number + 1) // workers]
+                group.create_task(
+                    temporal.execute_workflow(
+                        floor, args=shares, id=f"floor-{name}-{number}", task_queue=queue
+                    )
+                )
+        await here.until(f"all workflows of {name} complete", completed)
+
+    return await _measured(here, leads, workers, work, queues)
+
+
+async def _measured(
+    here: Stage, leads: int, workers: int, work: Callable[[], Awaitable[None]], bare: Sequence[str] = ()
+) -> Run:
+    """One round, by workers that are up and running before the clock starts; ``bare``: queues of the floor's own."""
+    try:
+        for number in range(workers):
+            await here.start_worker(
+                *(("-m", "benchmarks.floor", str(here.home), bare[number]) if bare else ())
+            )
+        before, began = here.usage(), time.monotonic()
+        await work()
         seconds = time.monotonic() - began
         spent = here.usage().since(before)
-        sent = await pool.fetchval(
-            "select count(*) from broadcast_messages m join campaigns c on c.id = m.campaign_id"
-            " where c.name = $1 and m.status = 'sent'",
-            name,
-        )
-        assert sent == leads, f"{sent} of {leads} were sent"
     finally:
         await here.stop_workers()
     return Run(leads / seconds, {process: 1000 * cpu / leads for process, cpu in spent.items()})
 
 
-async def floor_run(here: Stage, floor: str, name: str, leads: int, workers: int = 1) -> Run:
-    """Bare workflows, from the start of the first to the end of the last. ``floor``: one of FLOORS."""
-    temporal = here.connection.temporal
-    bare = [await _bare_worker(here) for _ in range(workers)]
-    try:
-        before, began = here.usage(), time.monotonic()
-        workers_before = usage({str(worker.pid): worker.pid for worker in bare})
-        # As many as there are workers, since those that start leads eagerly keep one busy each.
-        shares = [(leads * share // workers, leads * (share + 1) // workers) for share in range(workers)]
-        async with asyncio.TaskGroup() as group:
-            for first, last in shares:
-                of_share = temporal.execute_workflow(
-                    floor, args=[name, first, last], id=f"floor-{name}-{first}", task_queue=QUEUE
-                )
-                group.create_task(of_share)
-        query = f"WorkflowType = '{FLOORS[floor]}' and ExecutionStatus = 'Completed' and WorkflowId STARTS_WITH '{name}:'"
-        while (await temporal.count_workflows(query)).count < leads:
-            await asyncio.sleep(0.1)
-        seconds = time.monotonic() - began
-        spent = here.usage().since(before)
-        workers_spent = usage({str(worker.pid): worker.pid for worker in bare}).since(workers_before)
-        spent["worker"] = sum(workers_spent.values())
-    finally:
-        for worker in bare:
-            worker.kill()
-            await worker.wait()
-    return Run(leads / seconds, {process: 1000 * cpu / leads for process, cpu in spent.items()})
-
-
-async def _bare_worker(here: Stage) -> asyncio.subprocess.Process:
-    worker = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "benchmarks.floor", str(here.home)), cwd=ROOT, stdout=asyncio.subprocess.PIPE
-    )
-    assert worker.stdout is not None
-    assert b"working" in await worker.stdout.readline()
-    return worker
+async def _completed(here: Stage, workflow_type: str, prefix: str) -> int:
+    query = f"WorkflowType = '{workflow_type}' and ExecutionStatus = 'Completed' and WorkflowId STARTS_WITH '{prefix}'"
+    return (await here.connection.temporal.count_workflows(query)).count

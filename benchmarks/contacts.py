@@ -1,58 +1,93 @@
-"""Contacts of sequences: how fast they are enrolled, what they cost while they sleep, and how late they wake."""
+"""Contacts of sequences: how fast they are enrolled, what they cost while they sleep, and how late they wake.
+
+Beside them ``FloorContact`` of benchmarks/floor.py: bare workflows that a service starts, that sleep, and that end.
+"""
 
 import asyncio
+import itertools
 import sqlite3
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from benchmarks.campaign import DEVICES
+from benchmarks.floor import QUEUE, FloorContact
 from benchmarks.people import add_leads, some_phones
 from benchmarks.stage import Stage
+from naming.calls import each
 from operations import enrollment, sequences
 
-__all__ = ["Asleep", "Lateness", "asleep", "enroll_by_service", "enroll_by_trigger", "polling_ms", "wake"]
+__all__ = [
+    "Asleep",
+    "Lateness",
+    "asleep",
+    "enroll_by_service",
+    "enroll_by_trigger",
+    "polling_ms",
+    "sizes",
+    "start_bare",
+    "wake",
+    "wake_bare",
+]
 
 AT_ONCE = 50
 """Calls of one service on their way at a time."""
 
-SLEEPERS = 'sequence: {name}\ntrigger: {name}\nsteps:\n  - {{id: a, after: 30d, text: "Good morning"}}\n'
-DUE = 'sequence: {name}\ntimezone: UTC\nsteps:\n  - {{id: a, day: 1, at: "{at:%H:%M:%S}", text: "Good morning"}}\n'
-AFTER = 'sequence: {name}\nsteps:\n  - {{id: a, after: {seconds}s, text: "Good morning"}}\n'
+LATER = timedelta(days=30)
+"""Until the step of who is to sleep."""
+
+SLEEPERS = """sequence: {name}
+trigger: {name}
+steps:
+  - {{id: a, after: 30d, text: "Good morning"}}
+"""
+DUE = """sequence: {name}
+timezone: UTC
+steps:
+  - {{id: a, day: 1, at: "{at:%H:%M:%S}", text: "Good morning"}}
+"""
+
+_numbers = itertools.count()
 
 
 async def enroll_by_trigger(here: Stage, name: str, count: int) -> float:
-    """Contacts a second, from the sweep's start until the last one is enrolled and sleeps."""
-    await _apply(here, SLEEPERS.format(name=name))
+    """Contacts a second, from the command until the last one is enrolled and sleeps. The sweep should be paused."""
+    await _apply(here, {name: SLEEPERS.format(name=name)})
     await add_leads(here, count, trigger=name)
     began = time.monotonic()
     await enrollment.enroll_by_trigger(here.connection, name)
-    await _enrolled(here, name, count)
+    await _enrolled(here, [name], count)
     return count / (time.monotonic() - began)
 
 
-async def enroll_by_service(
-    here: Stage, name: str, count: int, source: str = SLEEPERS, every: float = 0
-) -> float:
-    """Contacts a second through ``starter.enroll``; ``every``: seconds between two, where they are to be spread."""
-    await _apply(here, source.format(name=name))
-    gate = asyncio.Semaphore(AT_ONCE)
+async def enroll_by_service(here: Stage, name: str, count: int) -> float:
+    """Contacts a second through ``starter.enroll``, by one service, until the last one is enrolled and sleeps."""
+    await _apply(here, {name: SLEEPERS.format(name=name)})
+    return await _enroll(here, [name], count)
 
-    async def one(number: str) -> None:
-        async with gate:
-            await enrollment.enroll(here.connection, name, number, name="Aisha", device="bench-0")
+
+async def start_bare(here: Stage, count: int, due: Callable[[int], datetime] | None = None) -> float:
+    """Bare workflows a second, started as a service enrolls, until the last one sleeps. ``due``: by number."""
+    temporal, run = here.connection.temporal, next(_numbers)
+    later = datetime.now(UTC) + LATER
+
+    async def start(index: int) -> None:
+        handle = await temporal.start_workflow(
+            FloorContact.run,
+            due(index) if due else later,
+            id=f"bare-{run}:{index}",
+            task_queue=f"{QUEUE}-0",
+        )
+        if index >= count - AT_ONCE:
+            await handle.query(FloorContact.asleep)
 
     began = time.monotonic()
-    async with asyncio.TaskGroup() as group:
-        for index, number in enumerate(some_phones(count)):
-            if every:
-                await asyncio.sleep(max(0, began + index * every - time.monotonic()))
-            group.create_task(one(number))
-    await _enrolled(here, name, count)
+    await each(range(count), start, at_once=AT_ONCE)
     return count / (time.monotonic() - began)
 
 
@@ -67,8 +102,6 @@ class Asleep:
     postgres_bytes: float
     worker_mb: float
     temporal_mb: float
-    polling_ms: float
-    """What the polling design would pay each minute for these: one indexed query that finds nobody."""
 
 
 async def asleep(here: Stage, contacts: int, seconds: float, empty: tuple[int, int]) -> Asleep:
@@ -81,11 +114,10 @@ async def asleep(here: Stage, contacts: int, seconds: float, empty: tuple[int, i
     return Asleep(
         contacts=contacts,
         cpu_percent={name: 100 * cpu / passed for name, cpu in after.since(before).items()},
-        temporal_bytes=(temporal - empty[0]) / contacts,
-        postgres_bytes=(postgres - empty[1]) / contacts,
+        temporal_bytes=(temporal - empty[0]) / max(contacts, 1),
+        postgres_bytes=(postgres - empty[1]) / max(contacts, 1),
         worker_mb=after.memory["worker"] / 1e6,
         temporal_mb=after.memory["temporal"] / 1e6,
-        polling_ms=await polling_ms(here, contacts),
     )
 
 
@@ -105,10 +137,12 @@ async def polling_ms(here: Stage, contacts: int) -> float:
     pool = await here.connection.pool()
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
-            "create temporary table polled on commit drop as select n as id, 'active' as status,"
-            " now() + interval '30 days' + n * interval '1 second' as next_due_at from generate_series(1, $1::integer) n".replace(
-                "$1::integer", str(contacts)
-            )
+            "create temporary table polled (id integer, status text, next_due_at timestamptz) on commit drop"
+        )
+        await connection.execute(
+            "insert into polled select n, 'active', now() + interval '30 days' + n * interval '1 second'"
+            " from generate_series(1, $1::integer) n",
+            contacts,
         )
         await connection.execute("create index on polled (next_due_at) where status = 'active'")
         await connection.execute("analyze polled")
@@ -124,48 +158,112 @@ async def polling_ms(here: Stage, contacts: int) -> float:
 
 @dataclass(frozen=True)
 class Lateness:
-    """Seconds from the moment a step was due to the gateway's acceptance."""
+    """Seconds from the moment a step was due until the gateway accepted it; of a bare workflow, until its end."""
 
     contacts: int
     median: float
     p99: float
 
+    @classmethod
+    def of(cls, late: Sequence[float]) -> "Lateness":
+        """The two figures of many."""
+        return cls(
+            len(late), statistics.median(late), sorted(late)[min(len(late) - 1, round(0.99 * len(late)))]
+        )
 
-async def wake(here: Stage, name: str, count: int, spread: float = 0) -> Lateness:
-    """So many contacts that are due at one moment, or spread over so many seconds."""
-    if spread:
-        await enroll_by_service(here, name, count, AFTER.replace("{seconds}", "30"), every=spread / count)
-    else:
-        at = datetime.now(UTC) + timedelta(seconds=20 + count / 20)
-        at = at.replace(microsecond=0) + timedelta(seconds=1)
-        await enroll_by_service(here, name, count, DUE.replace("{at:%H:%M:%S}", f"{at:%H:%M:%S}"))
+    def __str__(self) -> str:
+        """In words."""
+        return f"median {self.median:.2f} s, 99th percentile {self.p99:.2f} s"
+
+
+async def wake(here: Stage, name: str, count: int, moments: int, per_second: float) -> Lateness:
+    """So many contacts, due at so many moments a second apart.
+
+    ``per_second``: how fast a service enrolls on this machine, since all must sleep before the first moment.
+    """
+    first = _first_moment(count, per_second)
+    names = [f"{name}-{moment}" for moment in range(moments)]
+    await _apply(
+        here,
+        {of: DUE.format(name=of, at=first + timedelta(seconds=moment)) for moment, of in enumerate(names)},
+    )
+    await _enroll(here, names, count)
     pool = await here.connection.pool()
     query = (
         "select extract(epoch from m.sent_at - m.due_at)::float8 as late from broadcast_messages m"
         " join sequence_contacts c on c.id = m.sequence_contact_id join sequences s on s.id = c.sequence_id"
-        " where s.name = $1 and m.status = 'sent'"
+        " where s.name = any($1) and m.status = 'sent' and m.due_at >= $2"
     )
-    deadline = time.monotonic() + 60 + spread + count / 5
-    while len(rows := await pool.fetch(query, name)) < count:
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"{len(rows)} of {count} were sent")
-        await asyncio.sleep(0.5)
-    late = sorted(row["late"] for row in rows)
-    return Lateness(count, statistics.median(late), late[min(count - 1, round(0.99 * count))])
+    late: list[float] = []
+
+    async def sent() -> bool:
+        late[:] = [row["late"] for row in await pool.fetch(query, names, first)]
+        return len(late) >= count
+
+    await here.until(f"{count} contacts of {name} are sent to", sent, _patience(first, moments, count))
+    return Lateness.of(late)
 
 
-async def _apply(here: Stage, source: str) -> None:
+async def wake_bare(here: Stage, count: int, moments: int, per_second: float) -> Lateness:
+    """The same with bare workflows."""
+    first = _first_moment(count, per_second)
+    await start_bare(here, count, lambda index: first + timedelta(seconds=index % moments))
+    query = f"WorkflowType = 'FloorContact' and ExecutionStatus = 'Completed' and CloseTime >= '{first.isoformat()}'"
+
+    async def ended() -> bool:
+        return (await here.connection.temporal.count_workflows(query)).count >= count
+
+    await here.until(f"{count} bare workflows end", ended, _patience(first, moments, count))
+    late = []
+    async for execution in here.connection.temporal.list_workflows(query):
+        index = int(execution.id.rpartition(":")[2])
+        assert execution.close_time is not None
+        late.append((execution.close_time - first).total_seconds() - index % moments)
+    return Lateness.of(late)
+
+
+def _first_moment(count: int, per_second: float) -> datetime:
+    seconds = 5 + 1.5 * count / per_second
+    return datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=round(seconds) + 1)
+
+
+def _patience(first: datetime, moments: int, count: int) -> float:
+    """Seconds from now on in which all should be over, also on a slow machine."""
+    return max(0.0, (first - datetime.now(UTC)).total_seconds()) + moments + 120 + count / 2
+
+
+async def _enroll(here: Stage, names: Sequence[str], count: int) -> float:
+    """So many contacts, in these sequences in turn: contacts a second."""
+    phones = some_phones(count)
+
+    async def one(index: int) -> None:
+        await enrollment.enroll(
+            here.connection,
+            names[index % len(names)],
+            phones[index],
+            name="Aisha",
+            device=f"bench-{index % DEVICES}",
+        )
+
+    began = time.monotonic()
+    await each(range(count), one, at_once=AT_ONCE)
+    await _enrolled(here, names, count)
+    return count / (time.monotonic() - began)
+
+
+async def _apply(here: Stage, files: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "sequence.yaml"
-        file.write_text(source)
-        files: Sequence[Path] = [file]
-        await sequences.apply(here.connection, files)
+        paths = [Path(folder) / f"{name}.yaml" for name in files]
+        for path, source in zip(paths, files.values(), strict=True):
+            path.write_text(source)
+        await sequences.apply(here.connection, paths)
 
 
-async def _enrolled(here: Stage, name: str, count: int) -> None:
+async def _enrolled(here: Stage, names: Sequence[str], count: int) -> None:
     pool = await here.connection.pool()
-    query = (
-        "select count(*) from sequence_contacts c join sequences s on s.id = c.sequence_id where s.name = $1"
-    )
-    while await pool.fetchval(query, name) < count:
-        await asyncio.sleep(0.05)
+    query = "select count(*) from sequence_contacts c join sequences s on s.id = c.sequence_id where s.name = any($1)"
+
+    async def all_are() -> bool:
+        return bool(await pool.fetchval(query, list(names)) >= count)
+
+    await here.until(f"{count} contacts are enrolled", all_are)

@@ -1,16 +1,17 @@
-"""What Temporal costs by itself, in two ways: bare workflows that do nothing, one for each lead.
+"""What Temporal costs by itself: bare workflows that do nothing, one for each lead or contact.
 
 - ``FloorParent`` starts them as its children, each with one activity that does nothing: how one would write it at first.
 - ``FloorFeeder`` has them started eagerly by an activity, each with one local activity that does nothing: how Drumbeat
   does it, without ledger, gateway, pace, and search attributes.
+- ``FloorContact`` is started by a service, sleeps until its moment, and ends.
 
-``python -m benchmarks.floor HOME`` is their worker, with the settings of Drumbeat's own.
+``python -m benchmarks.floor HOME QUEUE`` is their worker, with the settings of Drumbeat's own.
 """
 
 import asyncio
 import sys
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from temporalio import activity, workflow
@@ -24,7 +25,7 @@ from runtime.embedded.state import read_running
 from runtime.temporal import connect
 from worker import CONCURRENCY
 
-__all__ = ["QUEUE", "FloorChild", "FloorFeeder", "FloorLead", "FloorParent"]
+__all__ = ["QUEUE", "FloorChild", "FloorContact", "FloorFeeder", "FloorLead", "FloorParent"]
 
 QUEUE = "floor"
 A_RUN = 200
@@ -88,12 +89,12 @@ class FloorLead:
 @activity.defn
 async def feed(name: str, first: int, last: int) -> None:
     """Starts the workflows from ``first`` to before ``last``, as many at a time as Drumbeat does."""
-    client = activity.client()
+    client, queue = activity.client(), activity.info().task_queue
 
     async def start(index: int) -> None:
         with suppress(WorkflowAlreadyStartedError):
             await client.start_workflow(
-                FloorLead.run, index, id=f"{name}:{index}", task_queue=QUEUE, request_eager_start=True
+                FloorLead.run, index, id=f"{name}:{index}", task_queue=queue, request_eager_start=True
             )
 
     await each(range(first, last), start)
@@ -109,23 +110,39 @@ class FloorFeeder:
         await workflow.execute_activity(feed, args=[name, first, last], start_to_close_timeout=FEED_TIMEOUT)
 
 
-async def work(home: Path) -> None:
+@workflow.defn
+class FloorContact:
+    """One contact that sleeps until its step is due, as a sequence's does."""
+
+    @workflow.run
+    async def run(self, due: datetime) -> int:
+        """Sleeps; then the activity that does nothing."""
+        await workflow.sleep(due - workflow.now())
+        return await workflow.execute_activity(empty, 0, start_to_close_timeout=LEAD_TIMEOUT)
+
+    @workflow.query
+    def asleep(self) -> bool:
+        """Whether it has begun, which who asks waits for."""
+        return True
+
+
+async def work(home: Path, queue: str) -> None:
     """Works until it is ended."""
     running = read_running(home)
     assert running is not None, "the servers run"
     client: Client = await connect(running.temporal_address, "default", embedded=True)
     async with Worker(
         client,
-        task_queue=QUEUE,
-        workflows=[FloorParent, FloorChild, FloorFeeder, FloorLead],
+        task_queue=queue,
+        workflows=[FloorParent, FloorChild, FloorFeeder, FloorLead, FloorContact],
         activities=[empty, feed],
         workflow_runner=UnsandboxedWorkflowRunner(),
         **CONCURRENCY,
     ):
-        sys.stdout.write("working on task queue floor\n")
+        sys.stdout.write(f"working on task queue {queue}\n")
         sys.stdout.flush()
         await asyncio.Event().wait()
 
 
 if __name__ == "__main__":
-    asyncio.run(work(Path(sys.argv[1])))
+    asyncio.run(work(Path(sys.argv[1]), sys.argv[2]))

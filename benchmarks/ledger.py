@@ -11,7 +11,7 @@ import asyncio
 import itertools
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -26,6 +26,7 @@ from messaging.database import Pool
 from messaging.devices import DeviceSettings
 from messaging.ledger import Claim, Ledger
 from messaging.models import MessageStatus
+from naming.calls import each
 from operations import devices
 from runtime.database import open_pool
 
@@ -37,7 +38,9 @@ POOL = 20
 AT_ONCE = 50
 """Messages on their way at a time."""
 
-SEVERAL = 5
+DEVICES = 5
+NEVER_REACHED = 1_000_000
+"""Messages a day."""
 
 WARM_UP = 500
 """Messages before the first round, which are not measured."""
@@ -69,8 +72,10 @@ async def ledger_rates(here: Stage, messages: int, rounds: int) -> list[LedgerRa
         ways: dict[str, Callable[[int], Awaitable[float]]] = {
             "bare insert and update": lambda count: _bare(pool, BARE, count),
             "the same with the ledger's indexes": lambda count: _bare(pool, INDEXED, count),
-            "claim and settle, one device": lambda count: _claimed(pool, 1, count),
-            f"claim and settle, {SEVERAL} devices": lambda count: _claimed(pool, SEVERAL, count),
+            "claim and settle": lambda count: _claimed(pool, "ledger", count),
+            "claim and settle, devices with a limit of the day": lambda count: _claimed(
+                pool, "limited", count
+            ),
         }
         for way in ways.values():
             await way(min(WARM_UP, messages))
@@ -100,18 +105,24 @@ def _url(here: Stage) -> str:
 
 
 async def _prepare(here: Stage, messages: int) -> None:
-    """Devices without a delay, people, and the two bare tables."""
-    for number in range(SEVERAL):
-        settings = DeviceSettings(id=f"ledger-{number}", gateway="simulated", min_delay=0, max_delay=0)
-        await devices.add(here.connection, settings)
+    """Devices without a delay, people, and the two bare tables.
+
+    A limit, like a delay, has each claim lock the device and count on it; a delay would also make it wait.
+    """
+    for number in range(DEVICES):
+        for kind, limit in (("ledger", 0), ("limited", NEVER_REACHED)):
+            settings = DeviceSettings(
+                id=f"{kind}-{number}", gateway="simulated", min_delay=0, max_delay=0, daily_limit=limit
+            )
+            await devices.add(here.connection, settings)
     await add_leads(here, messages, niche="LEDGER")
     pool = await here.connection.pool()
     await pool.execute(f"create table {BARE} (like broadcast_messages including defaults, primary key (id))")
     await pool.execute(f"create table {INDEXED} (like broadcast_messages including all)")
 
 
-async def _claimed(pool: Pool, count: int, messages: int) -> float:
-    """Through the ledger, as a worker sends: messages a second."""
+async def _claimed(pool: Pool, kind: str, messages: int) -> float:
+    """Through the ledger, as a worker sends, from devices of that kind: messages a second."""
     name = f"LEDGER-{next(_numbers)}"
     campaign = await pool.fetchval(
         "insert into campaigns (name, text, status, shards, frozen_at) values ($1, 'Hi', 'running', 1, now()) returning id",
@@ -119,11 +130,12 @@ async def _claimed(pool: Pool, count: int, messages: int) -> float:
     )
     rows = await pool.fetch(
         "insert into broadcast_messages (id, campaign_id, lead_id, recipient_phone, device_id, due_at, campaign_shard,"
-        " campaign_position) select gen_random_uuid(), $1, l.id, l.phone, 'ledger-' || l.id % $2, now(), 0, l.id"
+        " campaign_position) select gen_random_uuid(), $1, l.id, l.phone, $2 || '-' || l.id % $4, now(), 0, l.id"
         " from (select * from leads where niches @> '{LEDGER}' order by id limit $3) l returning id",
         campaign,
-        count,
+        kind,
         messages,
+        DEVICES,
     )
     ledger = Ledger(pool)
 
@@ -169,13 +181,8 @@ async def _bare(pool: Pool, table: str, messages: int) -> float:
 
 
 async def _rate(send: Callable[[Item], Awaitable[None]], items: Sequence[Item]) -> float:
-    async def take(left: Iterable[Item]) -> None:
-        for item in left:
-            await send(item)
-
-    left = iter(items)
     began = time.monotonic()
-    await asyncio.gather(*(take(left) for _ in range(AT_ONCE)))
+    await each(items, send, at_once=AT_ONCE)
     return len(items) / (time.monotonic() - began)
 
 

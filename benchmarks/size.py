@@ -78,7 +78,7 @@ async def _watch(here: Stage, began: float, every: float) -> list[Sample]:
             temporal_mb=round(now.memory["temporal"] / 1e6, 1),
             cpu_ms_per_message=round(1000 * sum(now.since(before).values()) / max(moved, 1), 2),
         )
-        rate = moved / (sample.seconds - (samples[-1].seconds if samples else 0.0))
+        rate = moved / max(sample.seconds - (samples[-1].seconds if samples else 0.0), 0.1)
         print(  # noqa: T201 - a program's own output
             f"{sample.seconds:8.1f} s {sample.settled:8,} settled {rate:6.1f}/s  worker {sample.worker_mb:6.1f} MB "
             f" Temporal {sample.temporal_mb:7.1f} MB  {sample.cpu_ms_per_message:6.2f} ms CPU a message",

@@ -1,11 +1,12 @@
 """Embedded servers of a benchmark's own, and worker processes beside them."""
 
 import asyncio
+import itertools
 import os
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,12 +19,16 @@ from runtime.embedded.state import read_state
 from runtime.settings import Ports, Settings
 from runtime.temporal import configured_address
 
-__all__ = ["Stage", "stage"]
+__all__ = ["Stage", "Stuck", "stage"]
 
 ROOT = Path(__file__).parent.parent
 
-START_WITHIN = 30.0
+START_WITHIN = 120.0
 """Seconds for a worker to poll."""
+
+
+class Stuck(Exception):
+    """What a benchmark waits for does not come."""
 
 
 @dataclass
@@ -33,24 +38,21 @@ class Stage:
     connection: Connection
     home: Path
     workers: list[asyncio.subprocess.Process] = field(default_factory=list)
+    _logs: Iterator[int] = field(default_factory=itertools.count)
 
-    async def start_worker(self) -> asyncio.subprocess.Process:
-        """A worker process that has begun to work."""
-        log = self.home / "logs" / f"worker-{len(self.workers)}.log"
-        process = await self.spawn_worker(log)
-        deadline = asyncio.get_running_loop().time() + START_WITHIN
-        while not self.works(log):
-            if process.returncode is not None or asyncio.get_running_loop().time() > deadline:
-                raise RuntimeError(f"the worker does not start: see {log}")
-            await asyncio.sleep(0.1)
-        return process
+    async def start_worker(self, *command: str) -> None:
+        """A worker process that has begun to work: ``worker.py``, or another of which this is the command."""
+        # A log of its own, since an older one says that its worker had begun.
+        log = self.home / "logs" / f"worker-{next(self._logs)}.log"
+        await self.spawn_worker(log, *command)
+        await self.until(f"worker begins ({log.name})", lambda: self.works(log), START_WITHIN)
 
-    async def spawn_worker(self, log: Path) -> asyncio.subprocess.Process:
+    async def spawn_worker(self, log: Path, *command: str) -> asyncio.subprocess.Process:
         """A worker process, which need not be ready yet. It does not outlive us, also where we are killed."""
         with log.open("ab") as file:
             process = await asyncio.create_subprocess_exec(
                 *dying_with_parent(signal.SIGKILL),
-                *(sys.executable, "worker.py"),
+                *(sys.executable, *(command or ("worker.py",))),
                 cwd=ROOT,
                 env=_environment(self.home),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -63,6 +65,26 @@ class Stage:
     def works(self, log: Path) -> bool:
         """Whether a worker that writes this log has begun to work."""
         return log.exists() and b"working on task queue" in log.read_bytes()
+
+    async def until(
+        self, what: str, done: Callable[[], bool | Awaitable[bool]], within: float = 1800.0
+    ) -> None:
+        """Waits for it. Raises Stuck when that takes too many seconds, or a worker has ended meanwhile."""
+        deadline = asyncio.get_running_loop().time() + within
+        while True:
+            answer = done()
+            if answer if isinstance(answer, bool) else await answer:
+                return
+            ended = [worker.returncode for worker in self.workers if worker.returncode is not None]
+            if ended or asyncio.get_running_loop().time() > deadline:
+                why = f"a worker ended with code {ended[0]}" if ended else f"not within {within:.0f} s"
+                raise Stuck(f"{what}: {why}{self._last_lines()}")
+            await asyncio.sleep(0.1)
+
+    def _last_lines(self) -> str:
+        """Of the newest worker's log, which is gone when anybody reads this."""
+        logs = sorted((self.home / "logs").glob("worker-*.log"), key=lambda log: log.stat().st_mtime)
+        return "" if not logs else "\n" + "\n".join(logs[-1].read_text(errors="replace").splitlines()[-10:])
 
     async def stop_workers(self) -> None:
         """SIGTERM, and the end of each."""
@@ -92,13 +114,23 @@ async def stage() -> AsyncIterator[Stage]:
         raise InvalidInput("this runs on servers of its own: unset TEMPORAL_ADDRESS and TEMPORAL_PROFILE")
     with tempfile.TemporaryDirectory(prefix="drumbeat-bench-", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
-        async with connect(Settings(home=home, database_url=None, ports=Ports())) as connection:
+        async with connect(_settings(home)) as connection:
             await connection.pool()
             here = Stage(connection, home)
             try:
                 yield here
             finally:
                 await here.stop_workers()
+
+
+def _settings(home: Path) -> Settings:
+    """As the workers have them, whatever the environment says."""
+    ours = {
+        name: field.get_default()
+        for name, field in Settings.model_fields.items()
+        if name not in ("home", "ports")
+    }
+    return Settings(home=home, ports=Ports(), **ours)
 
 
 def _environment(home: Path) -> dict[str, str]:

@@ -16,8 +16,10 @@ AT_ONCE = 16
 """Calls that one caller has on the wire at a time."""
 
 
-async def each(items: Iterable[Item], call: Callable[[Item], Awaitable[Answer]]) -> list[Answer]:
-    """What ``call`` answers to each item, in their order.
+async def each(
+    items: Iterable[Item], call: Callable[[Item], Awaitable[Answer]], *, at_once: int = AT_ONCE
+) -> list[Answer]:
+    """What ``call`` answers to each item, in their order; so many calls are on the wire at a time.
 
     After an error nothing more is begun; what is on the wire is waited for, and the error raised. (To drop a start on its
     way would drop the workflow's first task that comes with its answer.)
@@ -33,7 +35,7 @@ async def each(items: Iterable[Item], call: Callable[[Item], Awaitable[Answer]])
             except Exception as error:  # noqa: BLE001 - raised below
                 errors.append(error)
 
-    await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+    await asyncio.gather(*(work() for _ in range(at_once)))
     if errors:
         raise errors[0]
     return [answers[index] for index in sorted(answers)]

@@ -1,0 +1,51 @@
+"""How fast the machine itself is, so that figures of two machines, or of two hours of a shared one, can be told apart."""
+
+import os
+import statistics
+import tempfile
+import time
+from dataclasses import dataclass
+
+__all__ = ["Machine", "look_at_machine"]
+
+ADDITIONS = 1_000_000
+WRITES = 50
+A_PAGE = b"\0" * 8192
+"""What PostgreSQL writes at least for a commit."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """One look at it."""
+
+    additions_per_second: float
+    """Of a Python loop, on one core."""
+    sync_ms: float
+    """To write a page and have it synced to the disk that temporary files are on, as each commit of the ledger is."""
+
+    def __str__(self) -> str:
+        """In words."""
+        return f"{self.additions_per_second / 1e6:.1f} million additions/s in Python, {self.sync_ms:.2f} ms for a synced write"
+
+
+def look_at_machine() -> Machine:
+    """Takes about a second; medians."""
+    return Machine(statistics.median(_additions() for _ in range(5)), statistics.median(_syncs()))
+
+
+def _additions() -> float:
+    began, total = time.perf_counter(), 0
+    for number in range(ADDITIONS):
+        total += number
+    return ADDITIONS / (time.perf_counter() - began)
+
+
+def _syncs() -> list[float]:
+    times = []
+    with tempfile.TemporaryFile() as file:
+        for _ in range(WRITES):
+            began = time.perf_counter()
+            os.write(file.fileno(), A_PAGE)
+            os.fdatasync(file.fileno())
+            times.append(1000 * (time.perf_counter() - began))
+    return times
