@@ -13,6 +13,7 @@ How DBOS is set up was chosen by measuring: 800 leads on two cores, medians of s
 - Its calls to the database block, and run in threads: four. As many as it likes, which is its default, keep each other
   from running: 181. Two to eight are about as fast as four.
 - Connections are not tried out before each use (``pool_pre_ping``), which is a round trip less. With that: 208.
+- So many leads at a time as it likes: at most 50, 100 or 200 made no difference, and nothing was ever put off.
 """
 
 import argparse

@@ -1,0 +1,40 @@
+"""What benchmarks and the chaos suite start their workers with."""
+
+import asyncio
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from benchmarks.stage import Stage, Stuck
+from operations.connection import Connection
+
+TAKES_ITS_TIME = (
+    "import sys, time; time.sleep(0.7); print('working on task queue x', flush=True); time.sleep(60)"
+)
+
+
+@pytest.fixture
+def here(tmp_path: Path) -> Stage:
+    (tmp_path / "logs").mkdir()
+    return Stage(cast("Connection", None), tmp_path)  # its workers are no workers, and need no servers
+
+
+async def test_each_worker_has_begun_before_the_clock_starts(here: Stage) -> None:
+    """Also the second one, of which the first one's log must not be taken for its own."""
+    clock = asyncio.get_running_loop().time
+    for _ in range(2):
+        began = clock()
+        await here.start_worker("-c", TAKES_ITS_TIME)
+        assert clock() - began >= 0.7
+        await here.stop_workers()
+
+
+async def test_who_waits_is_told_why_a_worker_ended(here: Stage) -> None:
+    with pytest.raises(Stuck, match=r"worker begins .*: a worker ended with code 3\n.*no such table: leads"):
+        await here.start_worker("-c", "import sys; print('no such table: leads', flush=True); sys.exit(3)")
+
+
+async def test_nobody_waits_for_ever(here: Stage) -> None:
+    with pytest.raises(Stuck, match="it ends: not within 0 s"):
+        await here.until("it ends", lambda: False, within=0.2)
