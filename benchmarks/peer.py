@@ -23,12 +23,12 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from uuid import UUID, uuid4
 
+from benchmarks.campaign import Run
 from benchmarks.processes import usage
 from benchmarks.stage import ROOT, Stage, Stuck
 from messaging.campaign_audience import freeze_audience
@@ -43,7 +43,7 @@ from runtime.database import open_pool
 from runtime.embedded.processes import dying_with_parent
 from runtime.embedded.state import Running, read_running
 
-__all__ = ["MISSING", "PeerResult", "peer_rate"]
+__all__ = ["MISSING", "peer_rate"]
 
 MISSING = "DBOS is not installed: run scripts/setup peer"
 
@@ -70,15 +70,7 @@ SERVERS = ("postgres", "simulator")
 """Those that the peer uses. Temporal is up as well, and has nothing to do."""
 
 
-@dataclass(frozen=True)
-class PeerResult:
-    """How fast, and seconds of CPU for each message by process."""
-
-    per_second: float
-    cpu: dict[str, float]
-
-
-async def peer_rate(here: Stage, campaign: str, *, step: bool = True) -> PeerResult:
+async def peer_rate(here: Stage, campaign: str, *, step: bool = True) -> Run:
     """Sends a drafted campaign on DBOS, in a process of its own. Raises Stuck, and Unavailable where DBOS is not installed.
 
     Neither the start of the process nor the freezing of the audience counts. ``step``: whether the sending is a step,
@@ -123,8 +115,8 @@ async def peer_rate(here: Stage, campaign: str, *, step: bool = True) -> PeerRes
             await peer.wait()
     await _check(pool, plan.campaign_id, frozen.leads, told["messages"])
     leads = frozen.leads
-    cpu = {"peer": taken / leads, **{name: spent[name] / leads for name in SERVERS}}
-    return PeerResult(leads / told["seconds"], cpu)
+    cpu = {"peer": taken, **{name: spent[name] for name in SERVERS}}
+    return Run(leads / told["seconds"], {name: 1000 * seconds / leads for name, seconds in cpu.items()})
 
 
 async def _check(pool: Pool, campaign_id: int, leads: int, told: int) -> None:

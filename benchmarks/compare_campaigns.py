@@ -1,0 +1,93 @@
+"""Campaigns against the engine's floors and against the peer, turn by turn."""
+
+import statistics
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import asdict
+from functools import partial
+from importlib.util import find_spec
+
+from benchmarks.campaign import FLOORS, Run, campaign_run, draft_campaign, floor_run
+from benchmarks.figures import Figure, Figures, medians, parts, spread
+from benchmarks.peer import MISSING, peer_rate
+from benchmarks.stage import Stage
+
+__all__ = ["compare_campaigns"]
+
+TARGET = 80.0
+"""Messages a second: the default throughput of one number of the WhatsApp Cloud API."""
+
+OURS = "campaign"
+FLOOR_NAMES = {"FloorParent": "bare parent and children", "FloorFeeder": "bare eager starts"}
+PEERS = {"DBOS, a step for each lead": True, "DBOS, no steps": False}
+
+
+async def compare_campaigns(here: Stage, figures: Figures, leads: int, rounds: int, workers: int) -> None:
+    """By so many worker processes; with one, the peer takes its turns as well, where it is installed."""
+    turns: dict[str, Callable[[str], Awaitable[Run]]] = {
+        OURS: lambda name: campaign_run(here, f"C{name}", leads, workers)
+    }
+    for floor in FLOORS:
+        turns[FLOOR_NAMES[floor]] = partial(_floor_once, here, floor, leads=leads, workers=workers)
+    if workers == 1 and find_spec("dbos") is not None:
+        for peer, step in PEERS.items():
+            turns[peer] = partial(_peer_once, here, leads=leads, step=step)
+    runs: dict[str, list[Run]] = {name: [] for name in turns}
+    for number in range(rounds):
+        for turn in range(len(turns)):  # nobody is always the first
+            name = list(turns)[(number + turn) % len(turns)]
+            run = await turns[name](f"W{workers}R{number}")
+            runs[name].append(run)
+            figures.tell(f"round {number + 1} of {rounds}, {leads:,} leads: {name}, {run.per_second:.1f}/s")
+    _note(figures, f"{leads:,} leads, {workers} worker process" + ("es" if workers > 1 else ""), runs)
+    if workers == 1:
+        rate = _rate(runs[OURS])
+        figures.note(
+            Figure("one number of the Cloud API", f"{rate:.1f} messages/s", f"{TARGET:.0f}/s", rate / TARGET)
+        )
+        if not runs.keys() & PEERS.keys():
+            figures.note(Figure("DBOS", "not measured", MISSING))
+
+
+async def _floor_once(here: Stage, floor: str, name: str, *, leads: int, workers: int) -> Run:
+    return await floor_run(here, floor, f"{floor}-{name}", leads, workers)
+
+
+async def _peer_once(here: Stage, name: str, *, leads: int, step: bool) -> Run:
+    campaign = f"PEER{name}{step}".upper()
+    await draft_campaign(here, campaign, leads)
+    return await peer_rate(here, campaign, step=step)
+
+
+def _note(figures: Figures, which: str, runs: dict[str, list[Run]]) -> None:
+    """Ours against each of the others: the rate, and the CPU."""
+    ours = runs[OURS]
+    spent = medians([run.cpu_ms for run in ours])
+    for name, others in runs.items():
+        if name == OURS:
+            continue
+        figures.note(
+            Figure(
+                f"campaign, {which}",
+                f"{_spread(ours)} messages/s",
+                f"{name}, {_spread(others)}/s",
+                _rate(ours) / _rate(others),
+                {"campaign": [asdict(run) for run in ours], "against": [asdict(run) for run in others]},
+            )
+        )
+        bare = medians([run.cpu_ms for run in others])
+        figures.note(
+            Figure(
+                "its CPU for each message",
+                parts(spent, "ms"),
+                parts(bare, "ms"),
+                sum(spent.values()) / sum(bare.values()),
+            )
+        )
+
+
+def _rate(runs: Sequence[Run]) -> float:
+    return statistics.median(run.per_second for run in runs)
+
+
+def _spread(runs: Sequence[Run]) -> str:
+    return spread([run.per_second for run in runs])
