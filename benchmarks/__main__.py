@@ -24,12 +24,12 @@ RESULTS = Path("bench-results.json")
 
 
 async def run(figures: Figures, arguments: argparse.Namespace) -> None:
-    """Everything, on servers started for it. Raises Stuck and DrumbeatError."""
+    """Everything, on servers started for it. Raises Stuck, and whatever the servers say."""
     figures.note(Figure("the machine, at the beginning", str(look_at_machine())))
     async with stage() as here:
         await add_devices(here)
         for workers in (1, 2):
-            # The rate of two is to be compared with that of one: half as many do.
+            # Half as many, to save time: of two workers only the ratios are to be read.
             leads = -(-arguments.leads // workers)
             await compare_campaigns(here, figures, leads, arguments.rounds, workers)
         for rate in await ledger_rates(here, 4 * arguments.leads, arguments.rounds):
@@ -63,13 +63,20 @@ def main() -> None:
             f" are {MOST:,}, of which a service may enroll {most_enrolled():,}: give smaller ones"
         )
     figures = Figures(RESULTS, vars(arguments))
-    figures.tell("it takes some twenty minutes on two quick cores; '--help' says how to measure less")
-    problem = ""
+    figures.tell(
+        "as delivered it takes some twenty minutes on two quick cores; '--help' says how to measure less"
+    )
+    problem = "it was ended by hand"
     try:
         asyncio.run(run(figures, arguments))
+        problem = ""
     except (Stuck, DrumbeatError) as error:
         problem = str(error)
-    figures.close(problem)
+    except Exception as error:
+        problem = repr(error)
+        raise
+    finally:
+        figures.close(problem)
     sys.exit(1 if problem else 0)
 
 

@@ -92,14 +92,16 @@ async def floor_run(here: Stage, floor: str, name: str, leads: int, workers: int
         return await _completed(here, FLOORS[floor], f"{name}:") == leads
 
     async def work() -> None:
-        async with asyncio.TaskGroup() as group:
-            for number, queue in enumerate(queues):
-                shares = [name, leads * number // workers, leads * (number + 1) // workers]
-                group.create_task(
-                    temporal.execute_workflow(
-                        floor, args=shares, id=f"floor-{name}-{number}", task_queue=queue
-                    )
-                )
+        starters = [
+            temporal.execute_workflow(
+                floor,
+                args=[name, leads * number // workers, leads * (number + 1) // workers],
+                id=f"floor-{name}-{number}",
+                task_queue=queue,
+            )
+            for number, queue in enumerate(queues)
+        ]
+        await here.watched(f"the workflows of {name} are started", asyncio.gather(*starters))
         await here.until(f"all workflows of {name} complete", completed)
 
     return await _measured(here, leads, workers, work, queues)

@@ -76,6 +76,8 @@ async def _sleepers(here: Stage, figures: Figures, counts: Sequence[int], empty:
 
 
 async def _look(here: Stage, count: int, empty: tuple[int, int]) -> Asleep:
+    # What autovacuum would do at some time within the minute.
+    await (await here.connection.pool()).execute("vacuum (analyze)")
     await asyncio.sleep(SETTLE)
     return await contacts.asleep(here, count, A_SWEEP, empty)
 
@@ -93,8 +95,14 @@ async def _service(here: Stage, figures: Figures, share: int, rounds: int) -> fl
     ours: list[float] = []
     bare: list[float] = []
     for number in range(rounds):
-        ours.append(await contacts.enroll_by_service(here, f"SERVICE{number}", share))
-        bare.append(await contacts.start_bare(here, share))
+        for turn in (0, 1):  # nobody is always the first
+            if (number + turn) % 2:
+                bare.append(await contacts.start_bare(here, share))
+            else:
+                ours.append(await contacts.enroll_by_service(here, f"SERVICE{number}", share))
+        figures.tell(
+            f"round {number + 1} of {rounds}, {share:,} enrolled by a service: {ours[-1]:.1f}/s, bare {bare[-1]:.1f}/s"
+        )
     figures.note(
         Figure(
             f"enrollment of {share:,} by a service",

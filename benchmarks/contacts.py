@@ -18,7 +18,7 @@ from pathlib import Path
 from benchmarks.campaign import DEVICES
 from benchmarks.floor import QUEUE, FloorContact
 from benchmarks.people import add_leads, some_phones
-from benchmarks.stage import Stage
+from benchmarks.stage import Stage, Stuck
 from naming.calls import each
 from operations import enrollment, sequences
 
@@ -41,6 +41,9 @@ AT_ONCE = 50
 LATER = timedelta(days=30)
 """Until the step of who is to sleep."""
 
+LOOK = 1.0
+"""Seconds between two looks whether all have woken, which are work beside theirs."""
+
 SLEEPERS = """sequence: {name}
 trigger: {name}
 steps:
@@ -56,11 +59,11 @@ _numbers = itertools.count()
 
 
 async def enroll_by_trigger(here: Stage, name: str, count: int) -> float:
-    """Contacts a second, from the command until the last one is enrolled and sleeps. The sweep should be paused."""
+    """Contacts a second, from the command until the last one is in the ledger. The sweep should be paused."""
     await _apply(here, {name: SLEEPERS.format(name=name)})
     await add_leads(here, count, trigger=name)
     began = time.monotonic()
-    await enrollment.enroll_by_trigger(here.connection, name)
+    await here.watched("the sweep's workflow", enrollment.enroll_by_trigger(here.connection, name))
     await _enrolled(here, [name], count)
     return count / (time.monotonic() - began)
 
@@ -83,7 +86,7 @@ async def start_bare(here: Stage, count: int, due: Callable[[int], datetime] | N
             id=f"bare-{run}:{index}",
             task_queue=f"{QUEUE}-0",
         )
-        if index >= count - AT_ONCE:
+        if index == count - 1:
             await handle.query(FloorContact.asleep)
 
     began = time.monotonic()
@@ -158,7 +161,7 @@ async def polling_ms(here: Stage, contacts: int) -> float:
 
 @dataclass(frozen=True)
 class Lateness:
-    """Seconds from the moment a step was due until the gateway accepted it; of a bare workflow, until its end."""
+    """Seconds from the moment a step was due until the gateway accepted it; of a bare workflow, until its activity ran."""
 
     contacts: int
     median: float
@@ -188,43 +191,48 @@ async def wake(here: Stage, name: str, count: int, moments: int, per_second: flo
         {of: DUE.format(name=of, at=first + timedelta(seconds=moment)) for moment, of in enumerate(names)},
     )
     await _enroll(here, names, count)
+    _in_time(first)
     pool = await here.connection.pool()
     query = (
         "select extract(epoch from m.sent_at - m.due_at)::float8 as late from broadcast_messages m"
         " join sequence_contacts c on c.id = m.sequence_contact_id join sequences s on s.id = c.sequence_id"
         " where s.name = any($1) and m.status = 'sent' and m.due_at >= $2"
     )
-    late: list[float] = []
 
     async def sent() -> bool:
-        late[:] = [row["late"] for row in await pool.fetch(query, names, first)]
-        return len(late) >= count
+        return bool(await pool.fetchval(f"select count(*) from ({query}) t", names, first) >= count)  # noqa: S608
 
-    await here.until(f"{count} contacts of {name} are sent to", sent, _patience(first, moments, count))
-    return Lateness.of(late)
+    await here.until(f"{count} contacts of {name} are sent to", sent, _patience(first, moments, count), LOOK)
+    return Lateness.of([row["late"] for row in await pool.fetch(query, names, first)])
 
 
 async def wake_bare(here: Stage, count: int, moments: int, per_second: float) -> Lateness:
     """The same with bare workflows."""
     first = _first_moment(count, per_second)
     await start_bare(here, count, lambda index: first + timedelta(seconds=index % moments))
+    _in_time(first)
+    temporal = here.connection.temporal
     query = f"WorkflowType = 'FloorContact' and ExecutionStatus = 'Completed' and CloseTime >= '{first.isoformat()}'"
 
     async def ended() -> bool:
-        return (await here.connection.temporal.count_workflows(query)).count >= count
+        return (await temporal.count_workflows(query)).count >= count
 
-    await here.until(f"{count} bare workflows end", ended, _patience(first, moments, count))
-    late = []
-    async for execution in here.connection.temporal.list_workflows(query):
-        index = int(execution.id.rpartition(":")[2])
-        assert execution.close_time is not None
-        late.append((execution.close_time - first).total_seconds() - index % moments)
-    return Lateness.of(late)
+    await here.until(f"{count} bare workflows end", ended, _patience(first, moments, count), LOOK)
+    ids = [execution.id async for execution in temporal.list_workflows(query)]
+    return Lateness.of(
+        await each(ids, lambda of: temporal.get_workflow_handle_for(FloorContact.run, of).result())
+    )
 
 
 def _first_moment(count: int, per_second: float) -> datetime:
-    seconds = 5 + 1.5 * count / per_second
+    seconds = 10 + 1.5 * count / per_second
     return datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=round(seconds) + 1)
+
+
+def _in_time(first: datetime) -> None:
+    """Who is enrolled after the moment is due tomorrow."""
+    if datetime.now(UTC) >= first:
+        raise Stuck("to enroll those who were to wake took longer than it had before")
 
 
 def _patience(first: datetime, moments: int, count: int) -> float:
@@ -248,6 +256,7 @@ async def _enroll(here: Stage, names: Sequence[str], count: int) -> float:
     began = time.monotonic()
     await each(range(count), one, at_once=AT_ONCE)
     await _enrolled(here, names, count)
+    await enrollment.progress(here.connection, names[(count - 1) % len(names)], phones[-1])
     return count / (time.monotonic() - began)
 
 

@@ -11,7 +11,7 @@
 import asyncio
 import sys
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from temporalio import activity, workflow
@@ -110,15 +110,21 @@ class FloorFeeder:
         await workflow.execute_activity(feed, args=[name, first, last], start_to_close_timeout=FEED_TIMEOUT)
 
 
+@activity.defn
+async def lateness(due: datetime) -> float:
+    """Does nothing but look at the clock."""
+    return (datetime.now(UTC) - due).total_seconds()
+
+
 @workflow.defn
 class FloorContact:
     """One contact that sleeps until its step is due, as a sequence's does."""
 
     @workflow.run
-    async def run(self, due: datetime) -> int:
-        """Sleeps; then the activity that does nothing."""
-        await workflow.sleep(due - workflow.now())
-        return await workflow.execute_activity(empty, 0, start_to_close_timeout=LEAD_TIMEOUT)
+    async def run(self, due: datetime) -> float:
+        """Sleeps; then asks an activity how many seconds after the moment it is run."""
+        await workflow.sleep(max(timedelta(0), due - workflow.now()))
+        return await workflow.execute_activity(lateness, due, start_to_close_timeout=LEAD_TIMEOUT)
 
     @workflow.query
     def asleep(self) -> bool:
@@ -135,7 +141,7 @@ async def work(home: Path, queue: str) -> None:
         client,
         task_queue=queue,
         workflows=[FloorParent, FloorChild, FloorFeeder, FloorLead, FloorContact],
-        activities=[empty, feed],
+        activities=[empty, feed, lateness],
         workflow_runner=UnsandboxedWorkflowRunner(),
         **CONCURRENCY,
     ):

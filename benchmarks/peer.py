@@ -101,12 +101,12 @@ async def peer_rate(here: Stage, campaign: str, *, step: bool = True) -> Run:
             peer.stdin.write(b"go\n")
             if not (line := await peer.stdout.readline()):
                 raise Stuck("the peer ended before it was through")
-        told = json.loads(line)
-        # It waits for us to look: a process that has ended has no CPU time.
-        spent = here.usage().since(servers)
-        taken = usage({"peer": peer.pid}).since(own)["peer"]
-        peer.stdin.close()
-        await peer.wait()
+            told = json.loads(line)
+            # It waits for us to look: a process that has ended has no CPU time.
+            spent = here.usage().since(servers)
+            taken = usage({"peer": peer.pid}).since(own)["peer"]
+            peer.stdin.close()
+            await peer.wait()
     except TimeoutError:
         raise Stuck(f"the peer is not through within {WITHIN:.0f} s") from None
     finally:

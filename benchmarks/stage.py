@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from benchmarks.processes import Usage, usage
 from messaging.errors import InvalidInput
@@ -22,6 +23,8 @@ from runtime.temporal import configured_address
 __all__ = ["Stage", "Stuck", "stage"]
 
 ROOT = Path(__file__).parent.parent
+
+Answer = TypeVar("Answer")
 
 START_WITHIN = 120.0
 """Seconds for a worker to poll."""
@@ -66,10 +69,23 @@ class Stage:
         """Whether a worker that writes this log has begun to work."""
         return log.exists() and b"working on task queue" in log.read_bytes()
 
+    async def watched(self, what: str, work: Awaitable[Answer]) -> Answer:
+        """What comes of it. Raises Stuck when that takes too long, or a worker has ended meanwhile."""
+        task = asyncio.ensure_future(work)
+        try:
+            await self.until(what, task.done)
+            return await task
+        finally:
+            task.cancel()
+
     async def until(
-        self, what: str, done: Callable[[], bool | Awaitable[bool]], within: float = 1800.0
+        self,
+        what: str,
+        done: Callable[[], bool | Awaitable[bool]],
+        within: float = 1800.0,
+        every: float = 0.1,
     ) -> None:
-        """Waits for it. Raises Stuck when that takes too many seconds, or a worker has ended meanwhile."""
+        """Waits for it, and looks every so many seconds. Raises Stuck when it takes too long, or a worker has ended."""
         deadline = asyncio.get_running_loop().time() + within
         while True:
             answer = done()
@@ -79,7 +95,7 @@ class Stage:
             if ended or asyncio.get_running_loop().time() > deadline:
                 why = f"a worker ended with code {ended[0]}" if ended else f"not within {within:.0f} s"
                 raise Stuck(f"{what}: {why}{self._last_lines()}")
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(every)
 
     def _last_lines(self) -> str:
         """Of the newest worker's log, which is gone when anybody reads this."""
@@ -125,12 +141,7 @@ async def stage() -> AsyncIterator[Stage]:
 
 def _settings(home: Path) -> Settings:
     """As the workers have them, whatever the environment says."""
-    ours = {
-        name: field.get_default()
-        for name, field in Settings.model_fields.items()
-        if name not in ("home", "ports")
-    }
-    return Settings(home=home, ports=Ports(), **ours)
+    return Settings.model_construct(home=home, ports=Ports.model_construct())
 
 
 def _environment(home: Path) -> dict[str, str]:

@@ -114,6 +114,8 @@ async def test_a_lead_of_a_campaign(live: Live) -> None:
     await campaigns.start(live.connection, "sale")
     await finished(live)
     for index in range(20):
+        # The ledger knows the end of the last message before Temporal does.
+        await live.connection.temporal.get_workflow_handle(f"campaign:sale:{phone(index)}").result()
         lead = await history(live, f"campaign:sale:{phone(index)}")
         assert len(lead.events) == LEAD_EVENTS
         assert size(lead) == LEAD_BYTES
