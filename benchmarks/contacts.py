@@ -220,7 +220,7 @@ async def wake_bare(here: Stage, count: int, moments: int, per_second: float) ->
     await here.until(f"{count} bare workflows end", ended, _patience(first, moments, count), LOOK)
     ids = [execution.id async for execution in temporal.list_workflows(query)]
     return Lateness.of(
-        await each(ids, lambda of: temporal.get_workflow_handle_for(FloorContact.run, of).result())
+        await each(ids, lambda of: temporal.get_workflow_handle(of, result_type=float).result())
     )
 
 
