@@ -75,8 +75,9 @@ async def test_data_survives_a_kill_of_everything_and_what_that_leaves_behind(ho
         running = read_running(home)
         assert running is not None
         await write_data(running)
-        user.kill()
+        # The user last: without one the servers would leave politely, and take their record with them.
         await kill_all(home)
+        user.kill()
         # The number of the dead PostgreSQL now belongs to somebody else, and a record was cut off in the middle.
         pid_file = home / "postgres" / "data" / "postmaster.pid"
         number, rest = pid_file.read_text().split("\n", 1)
