@@ -63,9 +63,7 @@ def main() -> None:
             f" are {MOST:,}, of which a service may enroll {most_enrolled():,}: give smaller ones"
         )
     figures = Figures(RESULTS, vars(arguments))
-    figures.tell(
-        "as delivered it takes some twenty minutes on two quick cores; '--help' says how to measure less"
-    )
+    figures.tell("as delivered it takes twenty to fifty minutes; '--help' says how to measure less")
     problem = "it was ended by hand"
     try:
         asyncio.run(run(figures, arguments))
