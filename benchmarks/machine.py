@@ -26,7 +26,7 @@ class Machine:
     each_of_all: float
     """The same on each core while all of them are busy: two cores may be one, or another's."""
     sync_ms: float
-    """To write a page and have it synced to the disk that temporary files are on, as each commit of the ledger is."""
+    """To write a page and have it synced, in place, on the disk that temporary files are on."""
 
     def __str__(self) -> str:
         """In words."""
