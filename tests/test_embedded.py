@@ -19,6 +19,7 @@ from naming import attributes
 from runtime.embedded.lease import leased
 from runtime.embedded.locks import is_held
 from runtime.embedded.state import SUPERVISOR, Running, read_running, read_state
+from runtime.embedded.workflow_index import WHOLE
 from runtime.settings import Ports
 from runtime.temporal import ensure_search_attributes
 from tests.embedded_set import (
@@ -349,15 +350,55 @@ async def test_search_attributes_are_registered_once_and_used_at_once(home: Path
     async with using(home) as running:
         client = await temporal_of(running)
         await asyncio.gather(*(ensure_search_attributes(client, attributes.ALL) for _ in range(3)))
-        await client.start_workflow(
-            "Nobodys",
-            id="found",
-            task_queue="nobodys",
-            search_attributes=TypedSearchAttributes([SearchAttributePair(attributes.PHONE, "+12015550123")]),
-        )
+        await start_found(running)
         async with asyncio.timeout(WITHIN):
             while (await client.count_workflows(f"{attributes.PHONE.name} = '+12015550123'")).count != 1:
                 await asyncio.sleep(0.05)
         other = SearchAttributeKey.for_int(attributes.PHONE.name)
         with pytest.raises(Unavailable, match="DrumbeatPhone of namespace default is not of type Int"):
             await ensure_search_attributes(client, [other])
+
+
+async def start_found(running: Running) -> None:
+    """A workflow with a phone, that nobody works on."""
+    client = await temporal_of(running)
+    await client.start_workflow(
+        "Nobodys",
+        id="found",
+        task_queue="nobodys",
+        search_attributes=TypedSearchAttributes([SearchAttributePair(attributes.PHONE, "+12015550123")]),
+    )
+
+
+FROM_BEFORE = "create index by_task_queue on executions_visibility (namespace_id, task_queue)"
+
+
+@pytest.mark.parametrize(
+    "asked", ["DrumbeatPhone = '+12015550123'", "TaskQueue = 'nobodys'", "DrumbeatDevice IS NULL"]
+)
+async def test_the_index_of_workflows_is_small_and_finds_them_all(home: Path, asked: str) -> None:
+    """Also that of a database from before, by what has an index, by what has none, and by what is not there."""
+    database = home / "temporal" / "temporal.db"
+    async with using(home) as running:
+        made = indexes_of_workflows(database)
+        assert {name for name, sql in made.items() if "is not null" not in sql} == WHOLE
+        assert len(made) > 2 * len(WHOLE)
+        await start_found(running)
+    with closing(sqlite3.connect(database)) as connection:
+        connection.execute(FROM_BEFORE)
+    async with using(home) as running:
+        assert indexes_of_workflows(database) == made
+        client = await temporal_of(running)
+        async with asyncio.timeout(WITHIN):
+            while (await client.count_workflows(f"{asked} and WorkflowType = 'Nobodys'")).count != 1:
+                await asyncio.sleep(0.05)
+
+
+def indexes_of_workflows(database: Path) -> dict[str, str]:
+    with closing(sqlite3.connect(database)) as connection:
+        return dict(
+            connection.execute(
+                "select name, sql from sqlite_master"
+                " where type = 'index' and tbl_name = 'executions_visibility' and sql is not null"
+            )
+        )

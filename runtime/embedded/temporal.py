@@ -1,5 +1,6 @@
 """Temporal's development server with its Web UI, and a database file that outlives it."""
 
+import asyncio
 import os
 import sqlite3
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 from messaging.errors import Unavailable
 from naming import attributes
 from runtime.embedded.program import Program, accepts
+from runtime.embedded.workflow_index import make_smaller
 
 __all__ = ["Temporal"]
 
@@ -54,12 +56,16 @@ class Temporal(Program):
     async def launch(self, inherit: Sequence[int] = ()) -> None:
         """Starts the server, with a new database in place of one that a first start left unfinished."""
         self._forget_unfinished()
+        if self._complete.exists():
+            await asyncio.to_thread(make_smaller, self._database)
         await super().launch(inherit)
 
     async def ready(self) -> None:
         """Waits until it answers, and notes that its database is complete. Raises Unavailable."""
         await super().ready()
-        self._complete.touch()
+        if not self._complete.exists():
+            await asyncio.to_thread(make_smaller, self._database)
+            self._complete.touch()
 
     def _forget_unfinished(self) -> None:
         """Removes a database whose creation was cut off: the server takes it for complete, and never starts again.
