@@ -30,7 +30,7 @@ chaos:  ## Kill and disturb everything by a seeded plan, then account for every 
 	@mkdir -p .tmp
 	@TMPDIR='$(CURDIR)/.tmp' exec .venv/bin/python -m chaos $(ARGS)
 
-bench:  ## Measure this machine, each figure beside what it is measured against. ARGS='--leads N --rounds N --asleep N…'
+bench:  ## Measure this machine, each figure beside what it is measured against. ARGS='--full --leads N --rounds N'
 	@scripts/setup embedded
 	@mkdir -p .tmp
 	@TMPDIR='$(CURDIR)/.tmp' exec .venv/bin/python -m benchmarks $(ARGS)

@@ -3,10 +3,10 @@
 import asyncio
 import statistics
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, field
 
 from benchmarks import contacts
-from benchmarks.contacts import Asleep
+from benchmarks.contacts import Asleep, Lateness, middle
 from benchmarks.figures import Figure, Figures, parts, spread
 from benchmarks.floor import QUEUE
 from benchmarks.stage import Stage
@@ -14,56 +14,125 @@ from operations.schedule import SWEEP
 
 __all__ = ["compare_contacts"]
 
-SETTLE = 10.0
+SETTLE = 5.0
 """Seconds from an enrollment until it is looked what sleeping costs."""
-A_SWEEP = 60.0
-"""Seconds for which it is looked: one sweep falls into them."""
+A_LOOK = 20.0
+"""Seconds for which it is looked, with one sweep in them: three times as often as sweeps come by the minute."""
+A_MINUTE = 60
+"""Moments a second apart, over which contacts wake."""
+
+BARE = "bare workflows that sleep"
 
 
 async def compare_contacts(
     here: Stage, figures: Figures, count: int, rounds: int, asleep: Sequence[int]
 ) -> None:
     """``count``: who is enrolled by a service, and who wakes; ``asleep``: how many sleep, rising."""
-    empty = await contacts.sizes(here)
+    sweep = here.connection.temporal.get_schedule_handle(SWEEP)
     await here.start_worker()
     try:
-        await _sleepers(here, figures, asleep, empty)
+        # It is asked for where it is measured; the one that comes by the minute would help it meanwhile.
+        await sweep.pause(note="a benchmark measures it")
+        nobody = await _look(here, 0)
+        bare = await _start_bare_worker(here)
+        enrolled = await _enrollment(here, figures, -(-asleep[0] // rounds), rounds)
+        await here.stop_worker(bare)
+        await _sleepers(here, figures, asleep, enrolled, nobody)
         await _polling(here, figures, asleep)
-        await here.start_worker("-m", "benchmarks.floor", str(here.home), f"{QUEUE}-0")
+        await _start_bare_worker(here)
         slowest = await _service(here, figures, -(-count // rounds), rounds)
-        await _wake(here, figures, count, slowest)
+        await _wake(here, figures, count, rounds, slowest)
     finally:
         await here.stop_workers()
 
 
-async def _sleepers(here: Stage, figures: Figures, counts: Sequence[int], empty: tuple[int, int]) -> None:
-    """Enrolled by the sweep's workflow, which is asked for; the one that comes by the minute would help it meanwhile."""
-    sweep = here.connection.temporal.get_schedule_handle(SWEEP)
-    nobody = await _look(here, 0, empty)
-    enrolled = 0
+async def _start_bare_worker(here: Stage) -> asyncio.subprocess.Process:
+    return await here.start_worker("-m", "benchmarks.floor", str(here.home), f"{QUEUE}-0")
+
+
+async def _enrollment(here: Stage, figures: Figures, share: int, rounds: int) -> int:
+    """Enrollment by trigger, in turn with bare workflows that an activity starts as well. How many are enrolled then."""
+    ours, bare = _Enrolled(), _Enrolled()
+    for number in range(rounds):
+        for turn in (0, 1):  # nobody is always the first
+            before = await contacts.sizes(here)
+            if (number + turn) % 2:
+                rate = await contacts.feed_bare(here, f"SWEEP{number}", share)
+                bare.add(rate, share, before, await contacts.sizes(here))
+                await contacts.end_bare(here, f"SWEEP{number}", share)
+            else:
+                rate = await contacts.enroll_by_trigger(here, f"SWEEP{number}", share)
+                ours.add(rate, share, before, await contacts.sizes(here))
+        figures.tell(
+            f"round {number + 1} of {rounds}, {share:,} enrolled by trigger: {ours.rates[-1]:.1f}/s, bare {bare.rates[-1]:.1f}/s"
+        )
+    figures.note(_against_bare(f"enrollment of {share:,} by trigger", ours.rates, bare.rates))
+    figures.note(
+        Figure(
+            "their bytes in Temporal, each",
+            spread(ours.temporal_bytes, 0),
+            f"{BARE}, {spread(bare.temporal_bytes, 0)}",
+            statistics.median(ours.temporal_bytes) / statistics.median(bare.temporal_bytes),
+            {"enrollment": asdict(ours), "bare": asdict(bare)},
+        )
+    )
+    return share * rounds
+
+
+@dataclass
+class _Enrolled:
+    """Rounds: contacts a second, and bytes for each of them."""
+
+    rates: list[float] = field(default_factory=list)
+    temporal_bytes: list[float] = field(default_factory=list)
+    postgres_bytes: list[float] = field(default_factory=list)
+
+    def add(self, rate: float, count: int, before: tuple[int, int], after: tuple[int, int]) -> None:
+        """One more round, of so many, between these sizes of the databases."""
+        self.rates.append(rate)
+        self.temporal_bytes.append((after[0] - before[0]) / count)
+        self.postgres_bytes.append((after[1] - before[1]) / count)
+
+
+def _against_bare(what: str, ours: Sequence[float], bare: Sequence[float]) -> Figure:
+    return Figure(
+        what,
+        f"{spread(ours)} contacts/s",
+        f"{BARE}, {spread(bare)}/s",
+        statistics.median(ours) / statistics.median(bare),
+        {"enrollment": list(ours), "bare": list(bare)},
+    )
+
+
+async def _sleepers(
+    here: Stage, figures: Figures, counts: Sequence[int], enrolled: int, nobody: Asleep
+) -> None:
+    """Enrolls what is missing of each number, and looks what they cost."""
+    before = sum(nobody.cpu_percent.values())
     for count in counts:
-        more, enrolled = count - enrolled, count
-        figures.tell(f"{more:,} contacts are enrolled")
-        await sweep.pause(note="a benchmark measures it")
-        per_second = await contacts.enroll_by_trigger(here, f"SWEEP{count}", more)
-        await sweep.unpause()
-        name = f"enrollment of {more:,} by trigger"
-        figures.note(Figure(name, f"{per_second:.1f} contacts/s", details={"per_second": per_second}))
-        slept = await _look(here, count, empty)
-        before = sum(nobody.cpu_percent.values())
+        if (more := count - enrolled) > 0:
+            figures.tell(f"{more:,} contacts are enrolled")
+            grown, sizes = _Enrolled(), await contacts.sizes(here)
+            rate = await contacts.enroll_by_trigger(here, f"SWEEP-{count}", more)
+            grown.add(rate, more, sizes, await contacts.sizes(here))
+            enrolled = count
+            figures.note(
+                Figure(
+                    f"{more:,} more by trigger",
+                    f"{rate:.1f} contacts/s; each {grown.temporal_bytes[0]:,.0f} bytes in Temporal,"
+                    f" {grown.postgres_bytes[0]:,.0f} in PostgreSQL",
+                    "those before",
+                    details=asdict(grown),
+                )
+            )
+        slept = await _look(here, enrolled)
         figures.note(
             Figure(
-                f"{count:,} contacts asleep, CPU",
+                f"{enrolled:,} contacts asleep, CPU",
                 parts(slept.cpu_percent, "% of a core"),
                 f"nobody enrolled, {parts(nobody.cpu_percent, '%')}",
                 sum(slept.cpu_percent.values()) / before if before else None,
                 {"asleep": asdict(slept), "nobody": asdict(nobody)},
-            )
-        )
-        figures.note(
-            Figure(
-                "their bytes, each",
-                f"{slept.temporal_bytes:,.0f} in Temporal, {slept.postgres_bytes:,.0f} in PostgreSQL",
             )
         )
         figures.note(
@@ -75,11 +144,12 @@ async def _sleepers(here: Stage, figures: Figures, counts: Sequence[int], empty:
         )
 
 
-async def _look(here: Stage, count: int, empty: tuple[int, int]) -> Asleep:
+async def _look(here: Stage, count: int) -> Asleep:
     # What autovacuum would do at some time within the minute.
     await (await here.connection.pool()).execute("vacuum (analyze)")
     await asyncio.sleep(SETTLE)
-    return await contacts.asleep(here, count, A_SWEEP, empty)
+    await here.connection.temporal.get_schedule_handle(SWEEP).trigger()
+    return await contacts.asleep(here, count, A_LOOK)
 
 
 async def _polling(here: Stage, figures: Figures, counts: Sequence[int]) -> None:
@@ -103,29 +173,37 @@ async def _service(here: Stage, figures: Figures, share: int, rounds: int) -> fl
         figures.tell(
             f"round {number + 1} of {rounds}, {share:,} enrolled by a service: {ours[-1]:.1f}/s, bare {bare[-1]:.1f}/s"
         )
-    figures.note(
-        Figure(
-            f"enrollment of {share:,} by a service",
-            f"{spread(ours)} contacts/s",
-            f"bare workflows that sleep, {spread(bare)}/s",
-            statistics.median(ours) / statistics.median(bare),
-            {"enrollment": ours, "bare": bare},
-        )
-    )
+    figures.note(_against_bare(f"enrollment of {share:,} by a service", ours, bare))
     return min(ours)
 
 
-async def _wake(here: Stage, figures: Figures, count: int, per_second: float) -> None:
-    for label, moments in (("at one moment", 1), ("over a minute", 60)):
-        figures.tell(f"{count:,} contacts, and as many bare workflows, wake {label}")
-        late = await contacts.wake(here, f"WAKE{moments}", count, moments, per_second)
-        bare = await contacts.wake_bare(here, count, moments, per_second)
-        figures.note(
-            Figure(
-                f"{count:,} contacts due {label}, lateness",
-                str(late),
-                f"bare workflows, {bare}",
-                late.median / bare.median if bare.median > 0 else None,
-                {"contacts": asdict(late), "bare": asdict(bare)},
-            )
+async def _wake(here: Stage, figures: Figures, count: int, rounds: int, per_second: float) -> None:
+    ours: list[Lateness] = []
+    bare: list[Lateness] = []
+    for number in range(rounds):
+        for turn in (0, 1):  # nobody is always the first
+            if (number + turn) % 2:
+                bare.append(await contacts.wake_bare(here, count, 1, per_second))
+            else:
+                ours.append(await contacts.wake(here, f"WAKE{number}", count, 1, per_second))
+        figures.tell(
+            f"round {number + 1} of {rounds}, {count:,} due at one moment: {ours[-1]}; bare {bare[-1]}"
         )
+    figures.note(_late(f"{count:,} contacts due at one moment, lateness", ours, bare))
+    figures.tell(f"{count:,} contacts, and as many bare workflows beside them, wake over a minute")
+    # Side by side, as the minute has room for both; so they are enrolled by half the speed each.
+    async with asyncio.TaskGroup() as both:
+        one = both.create_task(contacts.wake(here, "WAKES", count, A_MINUTE, per_second / 2))
+        other = both.create_task(contacts.wake_bare(here, count, A_MINUTE, per_second / 2))
+    figures.note(_late(f"{count:,} contacts due over a minute, lateness", [one.result()], [other.result()]))
+
+
+def _late(what: str, ours: Sequence[Lateness], bare: Sequence[Lateness]) -> Figure:
+    one, other = middle(ours), middle(bare)
+    return Figure(
+        what,
+        str(one),
+        f"bare workflows, {other}",
+        one.median / other.median if other.median > 0 else None,
+        {"contacts": [asdict(late) for late in ours], "bare": [asdict(late) for late in bare]},
+    )

@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from benchmarks.campaign import DEVICES
-from benchmarks.floor import QUEUE, FloorContact
+from benchmarks.floor import QUEUE, FloorContact, FloorFeeder
 from benchmarks.people import add_leads, some_phones
 from benchmarks.stage import Stage, Stuck
 from naming.calls import each
@@ -26,8 +26,11 @@ __all__ = [
     "Asleep",
     "Lateness",
     "asleep",
+    "end_bare",
     "enroll_by_service",
     "enroll_by_trigger",
+    "feed_bare",
+    "middle",
     "polling_ms",
     "sizes",
     "start_bare",
@@ -94,43 +97,59 @@ async def start_bare(here: Stage, count: int, due: Callable[[int], datetime] | N
     return count / (time.monotonic() - began)
 
 
+async def feed_bare(here: Stage, name: str, count: int) -> float:
+    """Bare workflows a second, started eagerly by an activity as the sweep enrolls, until the last one sleeps."""
+    temporal, queue = here.connection.temporal, f"{QUEUE}-0"
+    began = time.monotonic()
+    feeding = temporal.execute_workflow(
+        FloorFeeder.run,
+        args=[name, 0, count, datetime.now(UTC) + LATER],
+        id=f"floor-{name}",
+        task_queue=queue,
+    )
+    await here.watched(f"the workflows of {name} are started", feeding)
+    await temporal.get_workflow_handle(f"{name}:{count - 1}").query(FloorContact.asleep)
+    return count / (time.monotonic() - began)
+
+
+async def end_bare(here: Stage, name: str, count: int) -> None:
+    """They are not to sleep beside those that are looked at."""
+    temporal = here.connection.temporal
+    await each(range(count), lambda index: temporal.get_workflow_handle(f"{name}:{index}").terminate())
+
+
 @dataclass(frozen=True)
 class Asleep:
     """What so many sleeping contacts cost while nothing is due. CPU in percent of one core."""
 
     contacts: int
     cpu_percent: dict[str, float]
-    temporal_bytes: float
-    """Of its database, for each contact."""
-    postgres_bytes: float
     worker_mb: float
     temporal_mb: float
 
 
-async def asleep(here: Stage, contacts: int, seconds: float, empty: tuple[int, int]) -> Asleep:
-    """Looks for so many seconds. ``empty``: the sizes of both databases before the first contact, see ``sizes``."""
+async def asleep(here: Stage, contacts: int, seconds: float) -> Asleep:
+    """Looks for so many seconds."""
     before, began = here.usage(), time.monotonic()
     await asyncio.sleep(seconds)
     passed = time.monotonic() - began
     after = here.usage()
-    temporal, postgres = await sizes(here)
     return Asleep(
         contacts=contacts,
         cpu_percent={name: 100 * cpu / passed for name, cpu in after.since(before).items()},
-        temporal_bytes=(temporal - empty[0]) / max(contacts, 1),
-        postgres_bytes=(postgres - empty[1]) / max(contacts, 1),
         worker_mb=after.memory["worker"] / 1e6,
         temporal_mb=after.memory["temporal"] / 1e6,
     )
 
 
 async def sizes(here: Stage) -> tuple[int, int]:
-    """Bytes of Temporal's database and of Drumbeat's, without their logs: those have a size of their own."""
+    """Bytes in use of Temporal's database and of Drumbeat's, without their logs: those have a size of their own."""
     pool = await here.connection.pool()
     await pool.execute("checkpoint")
     with closing(sqlite3.connect(here.home / "temporal" / "temporal.db")) as database:
         (temporal,) = database.execute(
-            "select page_count * page_size from pragma_page_count, pragma_page_size"
+            "select (page_count - freelist_count) * page_size"
+            " from pragma_page_count, pragma_freelist_count, pragma_page_size"
         ).fetchone()
     return temporal, await pool.fetchval("select pg_database_size(current_database())")
 
@@ -179,6 +198,15 @@ class Lateness:
         return f"median {self.median:.2f} s, 99th percentile {self.p99:.2f} s"
 
 
+def middle(rounds: Sequence[Lateness]) -> Lateness:
+    """The median round, by either figure."""
+    return Lateness(
+        rounds[0].contacts,
+        statistics.median(late.median for late in rounds),
+        statistics.median(late.p99 for late in rounds),
+    )
+
+
 async def wake(here: Stage, name: str, count: int, moments: int, per_second: float) -> Lateness:
     """So many contacts, due at so many moments a second apart.
 
@@ -225,7 +253,7 @@ async def wake_bare(here: Stage, count: int, moments: int, per_second: float) ->
 
 
 def _first_moment(count: int, per_second: float) -> datetime:
-    seconds = 10 + 1.5 * count / per_second
+    seconds = 3 + 1.5 * count / per_second
     return datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=round(seconds) + 1)
 
 

@@ -3,7 +3,7 @@
 - ``FloorParent`` starts them as its children, each with one activity that does nothing: how one would write it at first.
 - ``FloorFeeder`` has them started eagerly by an activity, each with one local activity that does nothing: how Drumbeat
   does it, without ledger, gateway, pace, and search attributes.
-- ``FloorContact`` is started by a service, sleeps until its moment, and ends.
+- ``FloorContact`` is started by a service, or by such an activity, sleeps until its moment, and ends.
 
 ``python -m benchmarks.floor HOME QUEUE`` is their worker, with the settings of Drumbeat's own.
 """
@@ -87,14 +87,15 @@ class FloorLead:
 
 
 @activity.defn
-async def feed(name: str, first: int, last: int) -> None:
-    """Starts the workflows from ``first`` to before ``last``, as many at a time as Drumbeat does."""
+async def feed(name: str, first: int, last: int, due: datetime | None) -> None:
+    """Starts the workflows from ``first`` to before ``last``, as many at a time as Drumbeat does; with ``due``: contacts."""
     client, queue = activity.client(), activity.info().task_queue
 
     async def start(index: int) -> None:
+        workflow_type, of = ("FloorContact", due) if due else ("FloorLead", index)
         with suppress(WorkflowAlreadyStartedError):
             await client.start_workflow(
-                FloorLead.run, index, id=f"{name}:{index}", task_queue=queue, request_eager_start=True
+                workflow_type, of, id=f"{name}:{index}", task_queue=queue, request_eager_start=True
             )
 
     await each(range(first, last), start)
@@ -105,9 +106,11 @@ class FloorFeeder:
     """All of them."""
 
     @workflow.run
-    async def run(self, name: str, first: int, last: int) -> None:
-        """Has the workflows from ``first`` to before ``last`` started."""
-        await workflow.execute_activity(feed, args=[name, first, last], start_to_close_timeout=FEED_TIMEOUT)
+    async def run(self, name: str, first: int, last: int, due: datetime | None = None) -> None:
+        """Has the workflows from ``first`` to before ``last`` started; contacts that sleep until ``due``, if given."""
+        await workflow.execute_activity(
+            feed, args=[name, first, last, due], start_to_close_timeout=FEED_TIMEOUT
+        )
 
 
 @activity.defn

@@ -43,12 +43,13 @@ class Stage:
     workers: list[asyncio.subprocess.Process] = field(default_factory=list)
     _logs: Iterator[int] = field(default_factory=itertools.count)
 
-    async def start_worker(self, *command: str) -> None:
+    async def start_worker(self, *command: str) -> asyncio.subprocess.Process:
         """A worker process that has begun to work: ``worker.py``, or another of which this is the command."""
         # A log of its own, since an older one says that its worker had begun.
         log = self.home / "logs" / f"worker-{next(self._logs)}.log"
-        await self.spawn_worker(log, *command)
+        process = await self.spawn_worker(log, *command)
         await self.until(f"worker begins ({log.name})", lambda: self.works(log), START_WITHIN)
+        return process
 
     async def spawn_worker(self, log: Path, *command: str) -> asyncio.subprocess.Process:
         """A worker process, which need not be ready yet. It does not outlive us, also where we are killed."""
@@ -110,6 +111,12 @@ class Stage:
         for process in self.workers:
             await process.wait()
         self.workers.clear()
+
+    async def stop_worker(self, process: asyncio.subprocess.Process) -> None:
+        """That one alone."""
+        self.workers.remove(process)
+        process.send_signal(signal.SIGTERM)
+        await process.wait()
 
     def usage(self) -> Usage:
         """What each server, and all workers together, have used so far."""
