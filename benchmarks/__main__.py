@@ -69,7 +69,9 @@ def main(asked: Sequence[str] | None = None) -> None:
             f" are {MOST:,}, of which a service may enroll {most_enrolled():,}: give smaller ones"
         )
     figures = Figures(RESULTS, vars(arguments))
-    figures.tell("this takes some thirteen minutes on two cores, and '--full' an hour; '--help' says how to measure less")
+    figures.tell(
+        "this takes some thirteen minutes on two cores, and '--full' an hour; '--help' says how to measure less"
+    )
     problem = "it was ended by hand"
     try:
         asyncio.run(run(figures, arguments))
