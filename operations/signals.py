@@ -40,7 +40,8 @@ _STALE = """
 """
 
 # Tried before, and without a moment to come at which it is looked at again. One in 'processing' with a reason is in doubt,
-# and waits for the next attempt. (offset 0: what waits is few, so it is sought first, and not contact by contact.)
+# and waits for the next attempt. (offset 0: what waits is few, so it is sought first, and not contact by contact;
+# then the contact of each, and not all contacts, whatever the statistics say.)
 HELD = """
     select distinct h.workflow_id, h.recent from (
         select case when k.id is not null then 'campaign:' || k.name || ':' || m.recipient_phone
@@ -49,7 +50,7 @@ HELD = """
           from (select * from broadcast_messages
                  where status in ('pending', 'queued', 'processing') and reason is not null
                    and (slot_at is null or slot_at <= clock_timestamp()) offset 0) m
-          left join sequence_contacts c on c.id = m.sequence_contact_id
+          left join lateral (select * from sequence_contacts where id = m.sequence_contact_id offset 0) c on true
           left join sequences s on s.id = c.sequence_id
           left join campaigns k on k.id = m.campaign_id
          where (c.id is null or c.status = 'active' or m.resends > 0)
