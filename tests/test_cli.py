@@ -273,15 +273,21 @@ async def test_a_demo_that_is_interrupted_leaves_nothing_running(
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        # Where the tests run in a shell's background they ignore Ctrl-C, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert process.stdout is not None
     async with asyncio.timeout(60):
         while b"Enrolled" not in await process.stdout.readline():
             pass
     process.send_signal(number)
-    async with asyncio.timeout(60):
-        rest = await process.stdout.read()
-        await process.wait()
+    try:
+        async with asyncio.timeout(60):
+            rest = await process.stdout.read()
+            await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()  # what it started ends with it
     assert b"Traceback" not in rest
     assert running_with(str(home)) == []
 
