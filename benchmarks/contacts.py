@@ -1,10 +1,9 @@
-"""Contacts of sequences: how fast they are enrolled, what they cost while they sleep, and how late they wake.
+"""Contacts of sequences: how fast they are enrolled, and what they cost while they sleep.
 
 Beside them ``FloorContact`` of benchmarks/floor.py: bare workflows that a service starts, that sleep, and that end.
 """
 
 import asyncio
-import itertools
 import sqlite3
 import statistics
 import tempfile
@@ -18,24 +17,22 @@ from pathlib import Path
 from benchmarks.campaign import DEVICES
 from benchmarks.floor import QUEUE, FloorContact, FloorFeeder
 from benchmarks.people import add_leads, some_phones
-from benchmarks.stage import Stage, Stuck
+from benchmarks.stage import Stage
 from naming.calls import each
 from operations import enrollment, sequences
 
 __all__ = [
     "Asleep",
-    "Lateness",
+    "apply",
     "asleep",
     "end_bare",
+    "enroll_all",
     "enroll_by_service",
     "enroll_by_trigger",
     "feed_bare",
-    "middle",
     "polling_ms",
     "sizes",
     "start_bare",
-    "wake",
-    "wake_bare",
 ]
 
 AT_ONCE = 50
@@ -44,26 +41,16 @@ AT_ONCE = 50
 LATER = timedelta(days=30)
 """Until the step of who is to sleep."""
 
-LOOK = 1.0
-"""Seconds between two looks whether all have woken, which are work beside theirs."""
-
 SLEEPERS = """sequence: {name}
 trigger: {name}
 steps:
   - {{id: a, after: 30d, text: "Good morning"}}
 """
-DUE = """sequence: {name}
-timezone: UTC
-steps:
-  - {{id: a, day: 1, at: "{at:%H:%M:%S}", text: "Good morning"}}
-"""
-
-_numbers = itertools.count()
 
 
 async def enroll_by_trigger(here: Stage, name: str, count: int) -> float:
     """Contacts a second, from the command until the last one is in the ledger. The sweep should be paused."""
-    await _apply(here, {name: SLEEPERS.format(name=name)})
+    await apply(here, {name: SLEEPERS.format(name=name)})
     await add_leads(here, count, trigger=name)
     began = time.monotonic()
     await here.watched("the sweep's workflow", enrollment.enroll_by_trigger(here.connection, name))
@@ -73,23 +60,25 @@ async def enroll_by_trigger(here: Stage, name: str, count: int) -> float:
 
 async def enroll_by_service(here: Stage, name: str, count: int) -> float:
     """Contacts a second through ``starter.enroll``, by one service, until the last one is enrolled and sleeps."""
-    await _apply(here, {name: SLEEPERS.format(name=name)})
-    return await _enroll(here, [name], count)
+    await apply(here, {name: SLEEPERS.format(name=name)})
+    return await enroll_all(here, [name], count)
 
 
-async def start_bare(here: Stage, count: int, due: Callable[[int], datetime] | None = None) -> float:
+async def start_bare(
+    here: Stage, name: str, count: int, due: Callable[[int], datetime] | None = None
+) -> float:
     """Bare workflows a second, started as a service enrolls, until the last one sleeps. ``due``: by number."""
-    temporal, run = here.connection.temporal, next(_numbers)
+    temporal = here.connection.temporal
     later = datetime.now(UTC) + LATER
 
     async def start(index: int) -> None:
         handle = await temporal.start_workflow(
             FloorContact.run,
             due(index) if due else later,
-            id=f"bare-{run}:{index}",
+            id=f"{name}:{index}",
             task_queue=f"{QUEUE}-0",
         )
-        if index == count - 1:
+        if index >= count - AT_ONCE:
             await handle.query(FloorContact.asleep)
 
     began = time.monotonic()
@@ -178,97 +167,7 @@ async def polling_ms(here: Stage, contacts: int) -> float:
     return statistics.median(times)
 
 
-@dataclass(frozen=True)
-class Lateness:
-    """Seconds from the moment a step was due until the gateway accepted it; of a bare workflow, until its activity ran."""
-
-    contacts: int
-    median: float
-    p99: float
-
-    @classmethod
-    def of(cls, late: Sequence[float]) -> "Lateness":
-        """The two figures of many."""
-        return cls(
-            len(late), statistics.median(late), sorted(late)[min(len(late) - 1, round(0.99 * len(late)))]
-        )
-
-    def __str__(self) -> str:
-        """In words."""
-        return f"median {self.median:.2f} s, 99th percentile {self.p99:.2f} s"
-
-
-def middle(rounds: Sequence[Lateness]) -> Lateness:
-    """The median round, by either figure."""
-    return Lateness(
-        rounds[0].contacts,
-        statistics.median(late.median for late in rounds),
-        statistics.median(late.p99 for late in rounds),
-    )
-
-
-async def wake(here: Stage, name: str, count: int, moments: int, per_second: float) -> Lateness:
-    """So many contacts, due at so many moments a second apart.
-
-    ``per_second``: how fast a service enrolls on this machine, since all must sleep before the first moment.
-    """
-    first = _first_moment(count, per_second)
-    names = [f"{name}-{moment}" for moment in range(moments)]
-    await _apply(
-        here,
-        {of: DUE.format(name=of, at=first + timedelta(seconds=moment)) for moment, of in enumerate(names)},
-    )
-    await _enroll(here, names, count)
-    _in_time(first)
-    pool = await here.connection.pool()
-    query = (
-        "select extract(epoch from m.sent_at - m.due_at)::float8 as late from broadcast_messages m"
-        " join sequence_contacts c on c.id = m.sequence_contact_id join sequences s on s.id = c.sequence_id"
-        " where s.name = any($1) and m.status = 'sent' and m.due_at >= $2"
-    )
-
-    async def sent() -> bool:
-        return bool(await pool.fetchval(f"select count(*) from ({query}) t", names, first) >= count)  # noqa: S608
-
-    await here.until(f"{count} contacts of {name} are sent to", sent, _patience(first, moments, count), LOOK)
-    return Lateness.of([row["late"] for row in await pool.fetch(query, names, first)])
-
-
-async def wake_bare(here: Stage, count: int, moments: int, per_second: float) -> Lateness:
-    """The same with bare workflows."""
-    first = _first_moment(count, per_second)
-    await start_bare(here, count, lambda index: first + timedelta(seconds=index % moments))
-    _in_time(first)
-    temporal = here.connection.temporal
-    query = f"WorkflowType = 'FloorContact' and ExecutionStatus = 'Completed' and CloseTime >= '{first.isoformat()}'"
-
-    async def ended() -> bool:
-        return (await temporal.count_workflows(query)).count >= count
-
-    await here.until(f"{count} bare workflows end", ended, _patience(first, moments, count), LOOK)
-    ids = [execution.id async for execution in temporal.list_workflows(query)]
-    return Lateness.of(
-        await each(ids, lambda of: temporal.get_workflow_handle(of, result_type=float).result())
-    )
-
-
-def _first_moment(count: int, per_second: float) -> datetime:
-    seconds = 3 + 1.5 * count / per_second
-    return datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=round(seconds) + 1)
-
-
-def _in_time(first: datetime) -> None:
-    """Who is enrolled after the moment is due tomorrow."""
-    if datetime.now(UTC) >= first:
-        raise Stuck("to enroll those who were to wake took longer than it had before")
-
-
-def _patience(first: datetime, moments: int, count: int) -> float:
-    """Seconds from now on in which all should be over, also on a slow machine."""
-    return max(0.0, (first - datetime.now(UTC)).total_seconds()) + moments + 120 + count / 2
-
-
-async def _enroll(here: Stage, names: Sequence[str], count: int) -> float:
+async def enroll_all(here: Stage, names: Sequence[str], count: int) -> float:
     """So many contacts, in these sequences in turn: contacts a second."""
     phones = some_phones(count)
 
@@ -288,7 +187,7 @@ async def _enroll(here: Stage, names: Sequence[str], count: int) -> float:
     return count / (time.monotonic() - began)
 
 
-async def _apply(here: Stage, files: dict[str, str]) -> None:
+async def apply(here: Stage, files: dict[str, str]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{name}.yaml" for name in files]
         for path, source in zip(paths, files.values(), strict=True):
@@ -303,4 +202,4 @@ async def _enrolled(here: Stage, names: Sequence[str], count: int) -> None:
     async def all_are() -> bool:
         return bool(await pool.fetchval(query, list(names)) >= count)
 
-    await here.until(f"{count} contacts are enrolled", all_are)
+    await here.until(f"{count} contacts are enrolled", all_are, every=0.02)

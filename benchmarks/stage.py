@@ -28,6 +28,8 @@ Answer = TypeVar("Answer")
 
 START_WITHIN = 120.0
 """Seconds for a worker to poll."""
+STOP_WITHIN = 60.0
+"""Seconds for a worker to end by itself."""
 
 
 class Stuck(Exception):
@@ -109,14 +111,15 @@ class Stage:
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)
         for process in self.workers:
-            await process.wait()
+            await _ended(process)
         self.workers.clear()
 
     async def stop_worker(self, process: asyncio.subprocess.Process) -> None:
         """That one alone."""
         self.workers.remove(process)
-        process.send_signal(signal.SIGTERM)
-        await process.wait()
+        if process.returncode is None:
+            process.send_signal(signal.SIGTERM)
+        await _ended(process)
 
     def usage(self) -> Usage:
         """What each server, and all workers together, have used so far."""
@@ -128,6 +131,15 @@ class Stage:
             {**taken.cpu, "worker": sum(one.cpu.get("worker", 0.0) for one in workers)},
             {**taken.memory, "worker": sum(one.memory.get("worker", 0) for one in workers)},
         )
+
+
+async def _ended(process: asyncio.subprocess.Process) -> None:
+    """Its end, by force if it takes too long: nothing is lost by that."""
+    try:
+        await asyncio.wait_for(process.wait(), STOP_WITHIN)
+    except TimeoutError:
+        process.kill()
+        await process.wait()
 
 
 @asynccontextmanager

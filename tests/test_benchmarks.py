@@ -1,16 +1,28 @@
-"""The whole benchmark, with a handful of everything."""
+"""The whole benchmark, with a handful of everything, and what becomes of one that does not get through."""
 
+import asyncio
 import json
+import os
+import signal
+import sys
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import NoReturn, cast
 
 import pytest
 
-from benchmarks import compare_contacts
-from benchmarks.__main__ import main
+from benchmarks import compare_contacts, waking
+from benchmarks.__main__ import ENDED, main
+from benchmarks.stage import ROOT, Stage, Stuck
+from benchmarks.waking import enrolled_in_time
+from tests.embedded_set import left
+
+FOREIGN = ("DATABASE_URL", "TEMPORAL_ADDRESS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE")
+"""Servers that it does not use."""
 
 
 def test_every_figure_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("DATABASE_URL", "TEMPORAL_ADDRESS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"):
+    for name in FOREIGN:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(compare_contacts, "SETTLE", 0.1)
@@ -19,28 +31,110 @@ def test_every_figure_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     with pytest.raises(SystemExit) as ended:
         main(["--leads", "8", "--rounds", "1", "--contacts", "4", "--asleep", "4", "8"])
     assert ended.value.code == 0
-    found = {
-        figure["what"]: figure for figure in json.loads(Path("bench-results.json").read_text())["figures"]
-    }
+    results = json.loads(Path("bench-results.json").read_text())
+    assert results["problem"] == ""
+    assert results["packages"]["temporalio"]
+    found = {figure["what"]: figure for figure in results["figures"]}
     for what in (
         "campaign, 8 leads, 1 worker process",
-        "campaign, 2 leads, 2 worker processes",
+        "campaign, 4 leads, 2 worker processes",
         "claim and settle",
         "enrollment of 4 by trigger",
         "their bytes in Temporal, each",
         "8 contacts asleep, CPU",
         "enrollment of 4 by a service",
+        "4 more by trigger, bytes in Temporal, each",
         "4 contacts due at one moment, lateness",
-        "4 contacts due over a minute, lateness",
     ):
         assert found[what]["ratio"] > 0, what
-    assert "4 more by trigger" in found
+    assert "bare workflows" in found["4 contacts due over a minute, lateness"]["against"]
 
 
 @pytest.mark.parametrize(
-    ("asked", "told"), [("--leads 0", "give numbers from 1 on"), ("--full --leads 9999", "give smaller ones")]
+    ("asked", "told"),
+    [
+        ("--leads 0", "give numbers from 1 on"),
+        ("--full --leads 9999", "give smaller ones"),
+        ("--asleep 2 --rounds 3", "at least one contact a round"),
+        ("--ful", "unrecognized arguments"),
+    ],
 )
 def test_what_cannot_be_measured_is_said(asked: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="2"):
         main(asked.split())
     assert told in capsys.readouterr().err
+
+
+async def test_who_is_to_wake_is_enrolled_anew_when_it_became_too_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(waking, "AHEAD", 0.0)
+    attempts: list[str] = []
+
+    async def enroll(attempt: str, first: datetime) -> None:
+        attempts.append(attempt)
+        if len(attempts) == 1:
+            await asyncio.sleep(max(0.0, (first - datetime.now(UTC)).total_seconds()) + 0.01)
+
+    # Two seconds for the first attempt, four for the other.
+    attempt, first = await enrolled_in_time("WAKE", 4, 0, 3.0, enroll)
+    assert attempts == ["WAKE-1", "WAKE-2"]
+    assert attempt == "WAKE-2"
+    assert first > datetime.now(UTC)
+
+
+async def test_who_is_never_in_time_is_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(waking, "AHEAD", -60.0)
+
+    async def enroll(attempt: str, first: datetime) -> None:
+        pass
+
+    with pytest.raises(Stuck, match="the 7 of WAKE who were to wake"):
+        await enrolled_in_time("WAKE", 7, 1, 7.0, enroll)
+
+
+async def test_what_is_wrong_with_one_of_two_is_said_in_its_own_words(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def stuck(*_: object) -> NoReturn:
+        raise Stuck("3 contacts are sent to: not within 9 s")
+
+    async def goes_on(*_: object) -> None:
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(compare_contacts, "wake", stuck)
+    monkeypatch.setattr(compare_contacts, "wake_bare", goes_on)
+    with pytest.raises(Stuck, match="3 contacts are sent to"):
+        await compare_contacts.wake_together(cast("Stage", None), 3, 1.0)
+
+
+async def test_ctrl_c_keeps_what_was_found_and_leaves_nothing_running(tmp_path: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in FOREIGN}
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "benchmarks", "--leads", "5000"),
+        cwd=tmp_path,
+        env={**environment, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        # Where the tests run in a shell's background they ignore Ctrl-C, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    assert process.stdout is not None
+    try:
+        async with asyncio.timeout(90):
+            while b"the machine, at the beginning" not in await process.stdout.readline():
+                pass
+            while not list(tmp_path.glob("*/*/logs/worker-0.log")):
+                await asyncio.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            rest = (await process.stdout.read()).decode()
+            assert await process.wait() == 130
+    finally:
+        if process.returncode is None:
+            process.kill()  # what it started ends with it
+    assert "Traceback" not in rest
+    results = json.loads((tmp_path / "bench-results.json").read_text())
+    assert results["problem"] == ENDED
+    assert [figure["what"] for figure in results["figures"]] == ["the machine, at the beginning"]
+    assert left(tmp_path) == {}

@@ -17,6 +17,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.testing import CliRunner
 
 from cli.app import app
+from tests.embedded_set import left
 from tests.live import ROOT, Live, until
 
 PATIENT = 15.0
@@ -289,17 +290,4 @@ async def test_a_demo_that_is_interrupted_leaves_nothing_running(
         if process.returncode is None:
             process.kill()  # what it started ends with it
     assert b"Traceback" not in rest
-    assert running_with(str(home)) == []
-
-
-def running_with(home: str) -> list[str]:
-    """Command lines of processes that name the directory."""
-    found = []
-    for entry in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            command = entry.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if home in command:
-            found.append(command)
-    return found
+    assert left(home) == {}

@@ -82,11 +82,16 @@ def writer(database: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("writer")
-def test_who_writes_is_not_disturbed(database: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_who_writes_is_not_disturbed(
+    database: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(workflow_index, "WAIT", 0.05)
     before = indexes(database)
     make_smaller(database)
     assert indexes(database) == before
+    assert caplog.messages == [
+        "the local Temporal's index of workflows stays as large as it is, which costs speed: database is locked"
+    ]
 
 
 def test_what_is_no_such_database_stays_as_it_is(tmp_path: Path) -> None:
