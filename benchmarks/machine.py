@@ -1,6 +1,7 @@
 """How fast the machine itself is, so that figures of two machines, or of two hours of a shared one, can be told apart."""
 
 import os
+import signal
 import statistics
 import tempfile
 import time
@@ -40,7 +41,13 @@ def look_at_machine() -> Machine:
     """Takes some seconds; medians."""
     # Not forked: there are threads in this process.
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as cores:
-        together = statistics.median(cores.map(_additions, range(ROUNDS * (os.cpu_count() or 1))))
+        # What is started meanwhile does not hear Ctrl-C, which is for us: it would answer with tracebacks.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            rates = cores.map(_additions, range(ROUNDS * (os.cpu_count() or 1)))
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        together = statistics.median(rates)
     return Machine(
         statistics.median(_additions(number) for number in range(ROUNDS)),
         together,

@@ -90,6 +90,7 @@ async def peer_rate(here: Stage, campaign: str, *, step: bool = True) -> Run:
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is for us, who end it
     )
     assert peer.stdin is not None
     assert peer.stdout is not None

@@ -28,6 +28,8 @@ Answer = TypeVar("Answer")
 
 START_WITHIN = 120.0
 """Seconds for a worker to poll."""
+LONG = 1800.0
+"""Seconds in which anything else should be through."""
 STOP_WITHIN = 60.0
 """Seconds for a worker to end by itself."""
 
@@ -72,11 +74,11 @@ class Stage:
         """Whether a worker that writes this log has begun to work."""
         return log.exists() and b"working on task queue" in log.read_bytes()
 
-    async def watched(self, what: str, work: Awaitable[Answer]) -> Answer:
+    async def watched(self, what: str, work: Awaitable[Answer], within: float = LONG) -> Answer:
         """What comes of it. Raises Stuck when that takes too long, or a worker has ended meanwhile."""
         task = asyncio.ensure_future(work)
         try:
-            await self.until(what, task.done)
+            await self.until(what, task.done, within)
             return await task
         finally:
             task.cancel()
@@ -85,7 +87,7 @@ class Stage:
         self,
         what: str,
         done: Callable[[], bool | Awaitable[bool]],
-        within: float = 1800.0,
+        within: float = LONG,
         every: float = 0.1,
     ) -> None:
         """Waits for it, and looks every so many seconds. Raises Stuck when it takes too long, or a worker has ended."""

@@ -1,15 +1,20 @@
 """How late contacts wake, beside bare workflows that sleep until the same moment."""
 
+import asyncio
 import statistics
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 from benchmarks.contacts import apply, enroll_all, start_bare
 from benchmarks.stage import Stage, Stuck
 from naming.calls import each
 
-__all__ = ["Lateness", "enrolled_in_time", "middle", "wake", "wake_bare"]
+__all__ = ["Lateness", "both", "enrolled_in_time", "middle", "wake", "wake_bare", "wake_together"]
+
+One = TypeVar("One")
+Other = TypeVar("Other")
 
 AHEAD = 4.0
 """Seconds at least from the beginning of an enrollment until who is to wake is due."""
@@ -60,88 +65,128 @@ async def wake(here: Stage, name: str, count: int, moments: int, per_second: flo
     """
 
     async def enroll(attempt: str, first: datetime) -> None:
-        files = {
-            f"{attempt}-{moment}": DUE.format(
-                name=f"{attempt}-{moment}", at=first + timedelta(seconds=moment)
-            )
-            for moment in range(moments)
-        }
-        await apply(here, files)
-        await enroll_all(here, list(files), count)
+        await _enroll(here, attempt, count, moments, first)
 
-    attempt, first = await enrolled_in_time(name, count, moments, per_second, enroll)
-    names = [f"{attempt}-{moment}" for moment in range(moments)]
-    pool = await here.connection.pool()
-    query = (
-        "select extract(epoch from m.sent_at - m.due_at)::float8 as late from broadcast_messages m"
-        " join sequence_contacts c on c.id = m.sequence_contact_id join sequences s on s.id = c.sequence_id"
-        " where s.name = any($1) and m.status = 'sent' and m.due_at >= $2"
-    )
-
-    async def sent() -> bool:
-        return bool(await pool.fetchval(f"select count(*) from ({query}) t", names, first) >= count)  # noqa: S608
-
-    active = (
-        "select count(*) from sequence_contacts c join sequences s on s.id = c.sequence_id"
-        " where s.name = any($1) and c.status = 'active'"
-    )
-
-    async def over() -> bool:
-        return bool(await pool.fetchval(active, names) == 0)
-
-    await here.until(
-        f"{count} contacts of {attempt} are sent to", sent, _patience(first, moments, count), LOOK
-    )
-    # Who comes next in turn is not to pay for their last activity.
-    await here.until(f"{count} contacts of {attempt} complete", over, _patience(first, 0, count), LOOK)
-    return Lateness.of([row["late"] for row in await pool.fetch(query, names, first)])
+    attempt, first = await enrolled_in_time(name, count / per_second, moments, enroll)
+    return await _awake(here, attempt, count, moments, first)
 
 
 async def wake_bare(here: Stage, name: str, count: int, moments: int, per_second: float) -> Lateness:
     """The same with bare workflows."""
 
     async def start(attempt: str, first: datetime) -> None:
-        await start_bare(here, attempt, count, lambda index: first + timedelta(seconds=index % moments))
+        await _start_bare(here, attempt, count, moments, first)
 
-    attempt, first = await enrolled_in_time(name, count, moments, per_second, start)
-    temporal = here.connection.temporal
-    query = (
-        "WorkflowType = 'FloorContact' and ExecutionStatus = 'Completed'"
-        f" and WorkflowId STARTS_WITH '{attempt}:'"
+    attempt, first = await enrolled_in_time(name, count / per_second, moments, start)
+    return await _bare_awake(here, attempt, count, moments, first)
+
+
+async def wake_together(
+    here: Stage, name: str, count: int, moments: int, per_second: float
+) -> tuple[Lateness, Lateness]:
+    """So many contacts and as many bare workflows, side by side, due at the same moments."""
+
+    async def start(attempt: str, first: datetime) -> None:
+        await both(
+            _enroll(here, attempt, count, moments, first), _start_bare(here, attempt, count, moments, first)
+        )
+
+    # Each is enrolled by half the speed.
+    attempt, first = await enrolled_in_time(name, 2 * count / per_second, moments, start)
+    return await both(
+        _awake(here, attempt, count, moments, first), _bare_awake(here, attempt, count, moments, first)
     )
+
+
+async def both(one: Coroutine[Any, Any, One], other: Coroutine[Any, Any, Other]) -> tuple[One, Other]:
+    """What comes of the two, at the same time. Raises what the first raises that fails; the other is cancelled then."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            first, second = group.create_task(one), group.create_task(other)
+    except ExceptionGroup as problems:
+        raise problems.exceptions[0] from None
+    return first.result(), second.result()
+
+
+async def enrolled_in_time(
+    name: str, seconds: float, moments: int, enroll: Callable[[str, datetime], Awaitable[None]]
+) -> tuple[str, datetime]:
+    """Has all enrolled before the first moment, on which they are due; others, in more time, if it became too late.
+
+    ``seconds``: how long it usually takes. Answers the name of those who are in time, and their moment. Who is enrolled
+    after the moment is due tomorrow, and who was in time when others were not has woken before the next attempt's
+    moment. Raises Stuck.
+    """
+    over = datetime.now(UTC)
+    for attempt, longer in enumerate((1.5, 6.0)):
+        before = AHEAD + moments / 5 + longer * seconds
+        first = max(over, datetime.now(UTC)).replace(microsecond=0) + timedelta(seconds=round(before))
+        await enroll(f"{name}-{attempt}", first)
+        if datetime.now(UTC) < first:
+            return f"{name}-{attempt}", first
+        over = first + timedelta(seconds=moments)
+    raise Stuck(
+        f"those of {name} who were to wake were not enrolled in time, though they had six times as long as usual"
+    )
+
+
+async def _enroll(here: Stage, name: str, count: int, moments: int, first: datetime) -> None:
+    names = _names(name, moments)
+    times = (first + timedelta(seconds=moment) for moment in range(moments))
+    await apply(here, {of: DUE.format(name=of, at=at) for of, at in zip(names, times, strict=True)})
+    await enroll_all(here, names, count)
+
+
+def _names(name: str, moments: int) -> list[str]:
+    """Of the sequences, one for each moment."""
+    return [f"{name}-{moment}" for moment in range(moments)]
+
+
+async def _awake(here: Stage, name: str, count: int, moments: int, first: datetime) -> Lateness:
+    """Waits until all have been sent to."""
+    names = _names(name, moments)
+    pool = await here.connection.pool()
+    query = (
+        "select extract(epoch from m.sent_at - m.due_at)::float8 as late from broadcast_messages m"
+        " join sequence_contacts c on c.id = m.sequence_contact_id join sequences s on s.id = c.sequence_id"
+        " where s.name = any($1) and m.status = 'sent' and m.due_at >= $2"
+    )
+    active = (
+        "select count(*) from sequence_contacts c join sequences s on s.id = c.sequence_id"
+        " where s.name = any($1) and c.status = 'active'"
+    )
+
+    async def sent() -> bool:
+        return bool(await pool.fetchval(f"select count(*) from ({query}) t", names, first) >= count)  # noqa: S608
+
+    async def over() -> bool:
+        return bool(await pool.fetchval(active, names) == 0)
+
+    within = _patience(first, moments, count)
+    await here.until(f"{count} contacts of {name} are sent to", sent, within, LOOK)
+    # Who comes next in turn is not to pay for their last activity.
+    await here.until(f"{count} contacts of {name} complete", over, within, LOOK)
+    return Lateness.of([row["late"] for row in await pool.fetch(query, names, first)])
+
+
+async def _start_bare(here: Stage, name: str, count: int, moments: int, first: datetime) -> None:
+    await start_bare(here, name, count, lambda index: first + timedelta(seconds=index % moments))
+
+
+async def _bare_awake(here: Stage, name: str, count: int, moments: int, first: datetime) -> Lateness:
+    """Waits until all have ended."""
+    temporal = here.connection.temporal
+    query = f"WorkflowType = 'FloorContact' and ExecutionStatus = 'Completed' and WorkflowId STARTS_WITH '{name}:'"
 
     async def ended() -> bool:
         return (await temporal.count_workflows(query)).count >= count
 
-    await here.until(
-        f"{count} bare workflows of {attempt} end", ended, _patience(first, moments, count), LOOK
-    )
+    within = _patience(first, moments, count)
+    await here.until(f"{count} bare workflows of {name} end", ended, within, LOOK)
     ids = [execution.id async for execution in temporal.list_workflows(query)]
     return Lateness.of(
         await each(ids, lambda of: temporal.get_workflow_handle(of, result_type=float).result())
     )
-
-
-async def enrolled_in_time(
-    name: str,
-    count: int,
-    moments: int,
-    per_second: float,
-    enroll: Callable[[str, datetime], Awaitable[None]],
-) -> tuple[str, datetime]:
-    """Has so many enrolled before the first moment, on which they are due; others, and more slowly, if it became too late.
-
-    Who is enrolled after the moment is due tomorrow. Answers the name of those who are in time, and their moment.
-    Raises Stuck.
-    """
-    for slower in (1, 2, 4, 8):
-        seconds = AHEAD + moments / 5 + slower * 1.5 * count / per_second
-        first = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=round(seconds))
-        attempt = f"{name}-{slower}"
-        await enroll(attempt, first)
-        if datetime.now(UTC) < first:
-            return attempt, first
-    raise Stuck(f"to enroll the {count} of {name} who were to wake took eight times as long as before")
 
 
 def _patience(first: datetime, moments: int, count: int) -> float:

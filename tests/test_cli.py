@@ -279,8 +279,8 @@ async def test_a_demo_that_is_interrupted_leaves_nothing_running(
     )
     assert process.stdout is not None
     async with asyncio.timeout(60):
-        while b"Enrolled" not in await process.stdout.readline():
-            pass
+        while b"Enrolled" not in (line := await process.stdout.readline()):
+            assert line, "it ended by itself"
     process.send_signal(number)
     try:
         async with asyncio.timeout(60):
