@@ -139,8 +139,8 @@ async def _sleepers(
         figures.note(
             Figure(
                 f"{enrolled:,} contacts asleep, CPU",
-                f"{_cpu(slept)} % of a core",
-                f"nobody enrolled, {_cpu(nobody)} %",
+                _cpu(slept, "% of a core"),
+                f"nobody enrolled, {_cpu(nobody, '%')}",
                 details={
                     "asleep": [asdict(look) for look in slept],
                     "nobody": [asdict(look) for look in nobody],
@@ -168,11 +168,11 @@ async def _look(here: Stage, count: int, times: int) -> list[Asleep]:
     return looks[1:]
 
 
-def _cpu(looks: Sequence[Asleep]) -> str:
+def _cpu(looks: Sequence[Asleep], unit: str) -> str:
     """The whole, and its parts."""
     processes = medians([look.cpu_percent for look in looks])
     named = ", ".join(f"{name} {percent:.1f}" for name, percent in processes.items())
-    return f"{spread([sum(look.cpu_percent.values()) for look in looks])}: {named}"
+    return f"{spread([sum(look.cpu_percent.values()) for look in looks])} {unit} ({named})"
 
 
 async def _polling(here: Stage, figures: Figures, counts: Sequence[int]) -> None:
