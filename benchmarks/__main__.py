@@ -63,12 +63,14 @@ def main(asked: Sequence[str] | None = None) -> None:
         help="as many contacts as the documentation shows: --contacts 1000 --asleep 1000 10000 50000",
     )
     parser.add_argument("--leads", type=int, default=2000, help="of a campaign; half of them by two workers")
-    parser.add_argument("--rounds", type=int, default=3, help="of everything that alternates, from 2 on")
+    parser.add_argument(
+        "--rounds", type=int, default=3, help="of everything that takes turns, which one round does not"
+    )
     parser.add_argument(
         "--contacts", type=int, default=300, help="enrolled by a service, and woken, each round"
     )
     parser.add_argument(
-        "--asleep", type=int, nargs="+", default=[1000, 2000], help="contacts, one number after the other"
+        "--asleep", type=int, nargs="+", default=[1000, 2000], help="so many contacts, then more"
     )
     if "--full" in (sys.argv[1:] if asked is None else asked):
         parser.set_defaults(**FULL)
