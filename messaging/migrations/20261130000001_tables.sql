@@ -18,6 +18,9 @@ create table devices (
     in_flight_until  timestamptz not null default '-infinity',  -- while later than now, an attempt may be at the gateway
     limit_day        date,                                  -- the local day that limit_used counts
     limit_used       integer     not null default 0,
+    blocked_until    timestamptz not null default '-infinity',  -- the gateway asked to wait
+    faults           integer     not null default 0,            -- failures in a row that were the device's own
+    fault_at         timestamptz not null default '-infinity',  -- the last of them
     created_at       timestamptz not null default now(),
     constraint devices_status check (status in ('active', 'paused')),
     constraint devices_delays check (min_delay >= 0 and max_delay >= min_delay),
@@ -43,6 +46,8 @@ create table leads (
 );
 create index leads_triggers on leads using gin (triggers);
 create index leads_niches on leads using gin (niches);
+-- The sweep pages through the leads that bear a trigger.
+create index leads_triggered on leads (id) where triggers <> '{}';
 
 create table sequences (
     id             bigint generated always as identity primary key,
@@ -53,6 +58,7 @@ create table sequences (
     skip_weekends  boolean     not null default false,
     device_id      text references devices (id),        -- for leads that own no device
     status         text        not null default 'active',
+    status_reason  text,                                -- why it is paused
     revision       integer     not null default 1,      -- counts edits; a contact's plan names the one it was made with
     created_at     timestamptz not null default now(),
     updated_at     timestamptz not null default now(),
@@ -70,6 +76,7 @@ create table sequence_steps (
     after         interval,                             -- or: so long after the previous step
     text          text        not null default '',
     image_url     text,
+    template      jsonb,                                -- messaging.contents.TemplateFile
     removed_at    timestamptz,                          -- kept for the messages it carried
     constraint sequence_steps_key_unique unique (sequence_id, key),
     constraint sequence_steps_when check ((day is null) <> (after is null) and (at_time is null or day is not null)),
@@ -111,14 +118,25 @@ create table campaigns (
     device_ids     text[],
     text           text        not null default '',
     image_url      text,
+    template       jsonb,                               -- messaging.contents.TemplateFile
     scheduled_at   timestamp,                           -- wall time in time_zone
     time_zone      text        not null default 'UTC',  -- IANA name, or 'recipient'
     min_delay      double precision,
     max_delay      double precision,
+    start_now      boolean     not null default false,  -- an operator's word, over scheduled_at
     status         text        not null default 'draft',
+    reason         text,                                -- why it is paused, or ended without sending
+    frozen_at      timestamptz,                         -- it has started: its audience stands in the ledger
+    shards         integer,                             -- workflows that feed it, side by side
+    audience       jsonb       not null default '{}',   -- leads by device, as frozen
+    opted_out      integer     not null default 0,      -- leads of the target that were left out
+    without_device integer     not null default 0,
     created_at     timestamptz not null default now(),
+    updated_at     timestamptz not null default now(),
     started_at     timestamptz,
     ended_at       timestamptz,
+    constraint campaigns_frozen check (frozen_at is null or shards is not null),
+    constraint campaigns_ended check (status <> 'finished' or ended_at is not null),
     constraint campaigns_status check (status in ('draft', 'scheduled', 'running', 'paused', 'cancelled', 'finished')),
     constraint campaigns_target check (target_status in ('prospect', 'customer', 'all')),
     constraint campaigns_content check (text <> '' or image_url is not null)
@@ -136,12 +154,18 @@ create table broadcast_messages (
     status                text        not null default 'pending',
     due_at                timestamptz not null,
     slot_at               timestamptz,                  -- the moment reserved on the device
+    campaign_shard        integer,                      -- the feeding workflow, from 0
+    campaign_position     integer,                      -- the order of feeding: by due_at, then as the leads came
     attempts              integer     not null default 0,
     processing_worker_id  text,                         -- the token of the attempt that holds the claim
     claimed_at            timestamptz,
     content               text,                         -- the text as rendered and sent
     image_url             text,
+    parts_sent            integer     not null default 0,   -- of a message that goes out in parts
+    retried               integer     not null default 0,   -- how often it was sent again after it had failed
+    resends               integer     not null default 0,   -- how often an operator had it sent again
     gateway_message_id    text,
+    earlier_gateway_ids   text[]      not null default '{}', -- the gateway's IDs of it before it was sent again
     reason                text,                         -- why it failed, waits, or was never sent
     sent_at               timestamptz,
     delivered_at          timestamptz,
@@ -152,6 +176,8 @@ create table broadcast_messages (
     constraint unique_campaign_message unique (campaign_id, recipient_phone, device_id),
     constraint broadcast_messages_of_one check ((sequence_stepid is null) <> (campaign_id is null)),
     constraint broadcast_messages_enrollment check ((sequence_stepid is null) = (sequence_contact_id is null)),
+    constraint broadcast_messages_fed check
+        ((campaign_id is null) = (campaign_shard is null) and (campaign_id is null) = (campaign_position is null)),
     constraint broadcast_messages_status check (status in
         ('pending', 'queued', 'processing', 'sent', 'failed', 'unconfirmed', 'suppressed', 'cancelled')),
     constraint broadcast_messages_claim check (status <> 'processing' or (processing_worker_id is not null and claimed_at is not null)),
@@ -166,6 +192,16 @@ create index broadcast_messages_phone on broadcast_messages (recipient_phone);
 create index broadcast_messages_contact on broadcast_messages (sequence_contact_id);
 create index broadcast_messages_open on broadcast_messages (status, device_id)
     where status in ('pending', 'queued', 'processing', 'unconfirmed');
+
+-- The messages that need somebody: 'messages' lists them, 'status' counts the failed ones by reason. Without it each of
+-- these reads the whole ledger. On the way of a message that is sent, no row enters this index; and it names no column that
+-- an update of a message did not have to look at before (updated_at would: a receipt would have to touch every index).
+create index broadcast_messages_failed on broadcast_messages (status) where status in ('failed', 'unconfirmed');
+-- A gateway's receipts name its own ID of a message.
+create index broadcast_messages_gateway_id on broadcast_messages (gateway_message_id) where gateway_message_id is not null;
+-- What a campaign still has to settle, in the order in which it is fed: rows leave this index as they are settled.
+create index broadcast_messages_feed on broadcast_messages (campaign_id, campaign_shard, device_id, campaign_position)
+    where campaign_id is not null and status in ('pending', 'queued', 'processing');
 
 -- Who wants to hear nothing more, from any sequence, campaign or device.
 create table suppressions (
