@@ -89,9 +89,8 @@ def resume(device: Name, as_json: Json = False) -> None:
 
 def _added(added: AddedDevice) -> RenderableType:
     words = {"created": "added", "changed": "changed", "unchanged": "nothing changed"}
-    return Text(
-        "\n".join([f"{added.device}: {words[added.result]}", *(f"  {change}" for change in added.changes)])
-    )
+    lines = [*added.warnings, f"{added.device}: {words[added.result]}"]
+    return Text("\n".join([*lines, *(f"  {change}" for change in added.changes)]))
 
 
 def _status(change: DeviceStatusChange) -> RenderableType:

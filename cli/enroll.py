@@ -5,9 +5,10 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from cli.console import Json, run, show
+from cli.console import Json, run, show, tell
 from messaging.identity import parse_phone
 from messaging.models import SweepTotals
+from messaging.time_zones import time_zone_warning
 from operations import enrollment
 from operations.connection import Connection
 from operations.enrollment import Enrollment, OptOut
@@ -56,7 +57,10 @@ def enroll(
             time_zone=time_zone,
         )
 
-    show(run(work), as_json, _enrolled)
+    enrolled = run(work)
+    if warning := time_zone_warning((time_zone or "").strip()):
+        tell(f"warning: time-zone: {warning}")
+    show(enrolled, as_json, _enrolled)
 
 
 def opt_out(

@@ -11,6 +11,7 @@ from messaging.file_checks import (
     check_devices,
     check_repeats,
     check_templates,
+    check_zone,
     devices_with_window,
     free_text_warning,
 )
@@ -53,6 +54,7 @@ async def warnings_for(
         return []
     return [
         *_check_passed(draft.document, campaign, row, now),
+        *check_zone(draft.document, campaign.timezone),
         *await _check_audience(connection, draft.document, campaign, row["id"]),
         *await check_blanks(connection, draft.texts),
         *await _check_window(connection, draft.document, campaign),

@@ -22,12 +22,12 @@ from messaging.file_fields import (
     Name,
     as_field,
     check_contents,
-    check_time_zone,
     drop_empty,
     parse_niche,
     parse_time,
 )
 from messaging.suggestions import did_you_mean
+from messaging.time_zones import check_time_zone
 from messaging.yaml_files import Document, read_yaml
 
 __all__ = ["CampaignDraft", "CampaignFile", "TargetFile", "read_campaign"]

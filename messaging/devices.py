@@ -8,11 +8,12 @@ from pydantic import Field
 
 from messaging.database import Connection
 from messaging.errors import InvalidInput, NotFound
-from messaging.file_fields import LONGEST_DELAY, check_time_zone, parse_time
+from messaging.file_fields import LONGEST_DELAY, parse_time
 from messaging.gateways import NAMES, validate_options
 from messaging.identity import validate_name
 from messaging.models import Value
 from messaging.suggestions import did_you_mean
+from messaging.time_zones import check_time_zone, time_zone_warning
 
 __all__ = [
     "ALWAYS",
@@ -77,6 +78,8 @@ class AddedDevice(Value):
     device: str
     result: Literal["created", "changed", "unchanged"]
     changes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    """What may not be meant, each one line."""
 
 
 _COLUMNS = (
@@ -138,10 +141,12 @@ async def add_device(connection: Connection, settings: DeviceSettings) -> AddedD
                 *(after.id, after.gateway, after.options, after.min_delay, after.max_delay),
                 *(after.daily_limit, after.opens_at, after.closes_at, after.time_zone),
             )
-    if new:
-        return AddedDevice(device=settings.id, result="created")
+    warning = time_zone_warning(after.time_zone)
     return AddedDevice(
-        device=settings.id, result="changed" if changes else "unchanged", changes=tuple(changes)
+        device=settings.id,
+        result="created" if new else "changed" if changes else "unchanged",
+        changes=() if new else tuple(changes),
+        warnings=(f"warning: time-zone: {warning}",) if warning else (),
     )
 
 

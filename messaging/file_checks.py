@@ -7,13 +7,15 @@ from messaging.file_fields import FileText
 from messaging.gateways import NAMES, capabilities_of
 from messaging.suggestions import did_you_mean
 from messaging.templates import LEAD_VARIABLES, problems, unguarded_variables_of
-from messaging.yaml_files import Problem
+from messaging.time_zones import time_zone_warning
+from messaging.yaml_files import Document, Problem
 
 __all__ = [
     "check_blanks",
     "check_devices",
     "check_repeats",
     "check_templates",
+    "check_zone",
     "devices_with_window",
     "free_text_warning",
 ]
@@ -94,6 +96,12 @@ async def check_blanks(connection: Connection, texts: Sequence[FileText]) -> lis
                 )
                 found.append(document.problem(path, message))
     return found
+
+
+def check_zone(document: Document, zone: str) -> list[Problem]:
+    """A warning where the file's ``timezone`` is not the offset that its name makes one think of."""
+    warning = time_zone_warning(zone)
+    return [document.problem(("timezone",), f"warning: {warning}")] if warning else []
 
 
 async def _leads_without(connection: Connection, variable: str) -> tuple[int, int]:

@@ -3,18 +3,16 @@
 import re
 from collections.abc import Mapping
 from datetime import time
-from functools import cache
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
-from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
 from messaging.errors import InvalidInput
 from messaging.identity import normalise_words, validate_name
-from messaging.suggestions import did_you_mean
 from messaging.templates import MAX_CAPTION, MAX_TEXT
+from messaging.time_zones import check_time_zone
 from messaging.yaml_files import Document, FieldPath
 
 __all__ = [
@@ -27,7 +25,6 @@ __all__ = [
     "Trigger",
     "as_field",
     "check_contents",
-    "check_time_zone",
     "drop_empty",
     "parse_niche",
     "parse_time",
@@ -73,29 +70,6 @@ def parse_time(value: object) -> time:
         raise InvalidInput(f'{value!r} is not a time of day, write HH:MM, e.g. "10:00"')
     hour, minute, second = (int(part or 0) for part in match.groups())
     return time(hour, minute, second)
-
-
-@cache
-def _zones() -> frozenset[str]:
-    # These two are what a machine makes of itself, no place on earth.
-    return frozenset(available_timezones() - {"localtime", "Factory"})
-
-
-def check_time_zone(name: str) -> str:
-    """The name itself. Raises InvalidInput for one that is not in the IANA database."""
-    if name not in _zones():
-        raise InvalidInput(f"{name!r} is not an IANA time zone, {_zone_hint(name)}")
-    return name
-
-
-def _zone_hint(name: str) -> str:
-    """What was meant, where that is sure enough: an offset or an abbreviation is near to the wrong ones."""
-    folded = name.strip().replace(" ", "_").casefold()
-    for zone in sorted(_zones()):
-        if folded in (zone.casefold(), zone.casefold().rpartition("/")[2]):
-            return f"did you mean {zone!r}?"
-    near = did_you_mean(name, sorted(_zones()), nearness=0.85) if "/" in name else ""
-    return near if near.startswith("did") else "give one such as Asia/Kuala_Lumpur"
 
 
 def parse_trigger(word: str) -> str:

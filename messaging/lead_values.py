@@ -10,8 +10,8 @@ from functools import lru_cache
 
 from messaging.errors import InvalidInput
 from messaging.identity import normalise_words
-from messaging.local_time import load_zone
 from messaging.models import Lead, TargetStatus
+from messaging.time_zones import check_time_zone
 
 __all__ = [
     "FIELD_NAMES",
@@ -103,6 +103,6 @@ def clean_lead(lead: Lead) -> Lead:
         triggers=normalise_words(lead.triggers),
         target_status=lead.target_status,
         device_id=lead.device_id or None,
-        time_zone=load_zone(time_zone).key if time_zone else None,
+        time_zone=check_time_zone(time_zone) if time_zone else None,
         attributes={name: value for name, value in zip(names, values, strict=True) if value},
     )

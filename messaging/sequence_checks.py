@@ -9,6 +9,7 @@ from messaging.file_checks import (
     check_devices,
     check_repeats,
     check_templates,
+    check_zone,
     devices_with_window,
     free_text_warning,
 )
@@ -75,6 +76,7 @@ async def warnings_for(connection: Connection, drafts: Sequence[SequenceDraft]) 
     return [
         [
             *_check_chain(draft, triggers),
+            *(check_zone(draft.document, draft.sequence.timezone) if draft.sequence else ()),
             *await check_blanks(connection, draft.texts),
             *_check_window(draft, window),
         ]

@@ -574,3 +574,13 @@ async def test_the_examples_can_be_applied(pool: Pool, file: str) -> None:
     assert applied.result == "created"
     assert all("time zone of their own" in warning for warning in applied.warnings)
     assert "STOP" in (await stored(pool))[0]["text"]  # type: ignore[operator]
+
+
+async def test_a_zone_with_its_sign_reversed_is_warned_of(pool: Pool) -> None:
+    (applied,) = await apply(pool, draft_of("target: {status: all}", "timezone: Etc/GMT-8", TEXT))
+    (line,) = (line for line in applied.warnings if "sign" in line)
+    assert line == (
+        "launch.yaml:3: timezone: warning: Etc/GMT-8 is UTC+8, the sign of these names is reversed:"
+        " for UTC+8 write Asia/Singapore, Asia/Kuala_Lumpur or Asia/Manila,"
+        " for UTC-8 write America/Los_Angeles or America/Tijuana"
+    )

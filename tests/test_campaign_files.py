@@ -163,7 +163,7 @@ ZONE = "timezone: UTC"
         ),
         (
             of("timezone: UTC+8"),
-            "launch.yaml:3: timezone: 'UTC+8' is not an IANA time zone, give one such as Asia/Kuala_Lumpur",
+            "launch.yaml:3: timezone: 'UTC+8' is not an IANA time zone, write a place, e.g. Asia/Singapore, Asia/Kuala_Lumpur or Asia/Manila",
         ),
         (
             of("timezone: Recipients"),

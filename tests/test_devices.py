@@ -70,6 +70,17 @@ async def test_a_device_with_everything(pool: Pool) -> None:
     assert "8055" not in device.model_dump_json() + repr(device), "options may be credentials"
 
 
+async def test_a_zone_with_its_sign_reversed_is_warned_of(pool: Pool) -> None:
+    added = await add(
+        pool, DeviceSettings(id="main", gateway="simulated", options=URL, time_zone="Etc/GMT+8")
+    )
+    assert (added.result, (await only_device(pool)).time_zone) == ("created", "Etc/GMT+8")
+    (warning,) = added.warnings
+    assert warning.startswith("warning: time-zone: Etc/GMT+8 is UTC-8, the sign of these names is reversed: ")
+    settings = DeviceSettings(id="main", gateway="simulated", time_zone="Asia/Singapore")
+    assert (await add(pool, settings)).warnings == ()
+
+
 async def test_the_same_again_changes_nothing(pool: Pool) -> None:
     settings = DeviceSettings(
         id="main", gateway="simulated", options=URL, hours=(time(9), time(18)), min_delay=1

@@ -167,7 +167,7 @@ NOT_A_DURATION = 'is not a duration, write e.g. "48h", "30m", "1h30m" or "2d"'
         ),
         (
             "sequence: x\ntimezone: UTC+8\nsteps: [{id: a, day: 1, text: x}]\n",
-            "cold.yaml:2: timezone: 'UTC+8' is not an IANA time zone, give one such as Asia/Kuala_Lumpur",
+            "cold.yaml:2: timezone: 'UTC+8' is not an IANA time zone, write a place, e.g. Asia/Singapore, Asia/Kuala_Lumpur or Asia/Manila",
         ),
         (
             'sequence: x\nsteps: [{id: a, day: 1, at: "10:00", text: x}]\n',

@@ -441,3 +441,11 @@ async def test_the_examples_can_be_applied(pool: Pool, folder: str) -> None:
     assert chain.items() >= {"COLDVITAC": "WARMVITAC", "WARMVITAC": "HOTVITAC", "HOTVITAC": None}.items()
     first = await pool.fetch("select text from sequence_steps where position = 0")
     assert all("STOP" in row["text"] for row in first)
+
+
+async def test_a_zone_with_its_sign_reversed_is_warned_of(pool: Pool) -> None:
+    (applied,) = await apply(pool, draft_of(A, head="timezone: Etc/GMT-8"))
+    (warning,) = applied.warnings
+    assert warning.startswith(
+        "cold.yaml:2: timezone: warning: Etc/GMT-8 is UTC+8, the sign of these names is reversed"
+    )
