@@ -21,10 +21,17 @@ __all__ = ["Connection", "connect"]
 class Connection:
     """Made by :func:`connect`. Safe to share between tasks."""
 
-    def __init__(self, settings: Settings, addresses: Addresses, temporal: Client) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        addresses: Addresses,
+        temporal: Client,
+        tell: Callable[[str], None] = lambda _: None,
+    ) -> None:
         self.settings = settings
         self.addresses = addresses
         self.temporal = temporal
+        self._tell = tell
         self._pool: Pool | None = None
         self._opening = asyncio.Lock()
 
@@ -38,7 +45,7 @@ class Connection:
                 url = self.addresses.database_url
                 if url is None:
                     raise Unavailable("this needs PostgreSQL: set DATABASE_URL")
-                await migrate(url, patience=self.settings.patience)
+                await migrate(url, patience=self.settings.patience, tell=self._tell)
                 self._pool = await open_pool(url, size=self.settings.pool_size)
             return self._pool
 
@@ -69,7 +76,7 @@ async def connect(
         )
         if addresses.embedded:
             await ensure_search_attributes(temporal, attributes.ALL)
-        connection = Connection(settings, addresses, temporal)
+        connection = Connection(settings, addresses, temporal, tell)
         try:
             yield connection
         finally:

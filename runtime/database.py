@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -13,29 +15,103 @@ import asyncpg
 from messaging.database import Connection, Pool
 from messaging.errors import Unavailable
 
-__all__ = ["migrate", "open_pool"]
+__all__ = ["MIGRATIONS", "migrate", "open_pool"]
 
 MIGRATIONS = Path(__file__).parent.parent / "messaging" / "migrations"
 
 PATIENCE = 20
 """Seconds for which a server that is still starting is tried."""
 
+LOCK = 0x6472756D6265  # "drumbe"
+"""The advisory lock of whoever brings a database's schema up to date. It goes with the session that holds it."""
 
-async def migrate(database_url: str, *, patience: int = PATIENCE) -> None:
-    """Brings the schema up to date. Processes that do so at once wait for each other (an advisory lock).
+LOOK = 0.1
+"""Seconds between two looks whether it is free. To wait for it in a statement would hold a snapshot, and an index that is
+built concurrently waits for all snapshots: the two would wait for each other."""
 
-    A server that does not answer is tried for ``patience`` seconds, at least 1. Raises Unavailable, with dbmate's own
-    last line, when the database cannot be reached or a migration fails.
+MIGRATOR = "drumbeat-migrations"
+"""The name by which PostgreSQL shows the sessions of dbmate."""
+
+NOT_YET = (
+    OSError,
+    TimeoutError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.ConnectionDoesNotExistError,
+)
+"""What a server says that is about to answer."""
+
+
+async def migrate(
+    database_url: str,
+    *,
+    patience: int = PATIENCE,
+    migrations: Path = MIGRATIONS,
+    tell: Callable[[str], None] = lambda _: None,
+) -> None:
+    """Brings the schema up to date. Of processes that do so at once, the first does it and the others wait until it has.
+
+    A server that does not answer is tried for ``patience`` seconds, at least 1; ``tell`` is told of a wait for another
+    process. Raises Unavailable, with dbmate's own last line where a migration fails.
     """
+    connection = await _answering(database_url, patience)
+    try:
+        if not await _pending(connection, migrations):
+            return
+        await _have_to_ourselves(connection, tell)
+        if await _pending(connection, migrations):
+            await _run_dbmate(database_url, migrations)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise Unavailable(f"the database schema could not be brought up to date: {error}") from error
+    finally:
+        # The lock goes with the session, also where the process is killed.
+        with suppress(OSError, TimeoutError):
+            await connection.close(timeout=5)
+
+
+async def _answering(database_url: str, patience: int) -> Connection:
+    """A connection of our own. Raises Unavailable."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + patience
+    while True:
+        try:
+            return await asyncpg.connect(database_url, timeout=max(1.0, deadline - clock()))
+        except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
+            if not isinstance(error, NOT_YET) or clock() >= deadline:
+                raise _unreachable(error) from error
+            await asyncio.sleep(LOOK)
+
+
+async def _pending(connection: Connection, migrations: Path) -> bool:
+    """Whether a migration is still to be applied. That a database has later ones does not matter."""
+    if await connection.fetchval("select to_regclass('schema_migrations')") is None:
+        return True
+    applied = {row[0] for row in await connection.fetch("select version from schema_migrations")}
+    return any(file.name.partition("_")[0] not in applied for file in migrations.glob("*.sql"))
+
+
+async def _have_to_ourselves(connection: Connection, tell: Callable[[str], None]) -> None:
+    """Waits until nobody else is at the schema. The sessions of a dbmate whose process died without it end first."""
+    told = False
+    while not await connection.fetchval("select pg_try_advisory_lock($1)", LOCK) or await connection.fetchval(
+        "select exists (select from pg_stat_activity where datname = current_database() and application_name = $1)",
+        MIGRATOR,
+    ):
+        if not told:
+            tell("waiting for another process, which brings the database schema up to date")
+            told = True
+        await asyncio.sleep(LOOK)
+
+
+async def _run_dbmate(database_url: str, migrations: Path) -> None:
     dbmate = shutil.which("dbmate", path=str(Path(sys.executable).parent)) or shutil.which("dbmate")
     if dbmate is None:
         raise Unavailable("dbmate is not installed: run 'make setup', or install requirements/run.lock")
     process = await asyncio.create_subprocess_exec(
         dbmate,
-        *("--env", "DATABASE_URL", "--migrations-dir", str(MIGRATIONS), "--no-dump-schema"),
-        *("--migration-lock", "--wait", "--wait-timeout", f"{patience}s", "migrate"),
+        *("--env", "DATABASE_URL", "--migrations-dir", str(migrations), "--no-dump-schema", "migrate"),
         # Not as an argument: those can be read by everybody on the machine, and a URL may contain a password.
-        env={**os.environ, "DATABASE_URL": _with_sslmode(database_url)},
+        env={**os.environ, "DATABASE_URL": _for_dbmate(database_url)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -50,13 +126,14 @@ async def migrate(database_url: str, *, patience: int = PATIENCE) -> None:
         raise Unavailable(f"the database schema could not be brought up to date: {lines[-1]}")
 
 
-def _with_sslmode(url: str) -> str:
+def _for_dbmate(url: str) -> str:
     """dbmate insists on TLS unless told otherwise; asyncpg prefers it but does without. Make both alike."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     query.setdefault(
         "sslmode", "disable" if parts.hostname in {"localhost", "127.0.0.1", "::1"} else "prefer"
     )
+    query["application_name"] = MIGRATOR
     return urlunsplit(parts._replace(query=urlencode(query)))
 
 
@@ -70,7 +147,12 @@ async def open_pool(database_url: str, *, size: int = 10) -> Pool:
             database_url, min_size=1, max_size=size, init=_prepare, reset=_leave, timeout=20
         )
     except (OSError, asyncpg.PostgresError, TimeoutError) as error:
-        raise Unavailable(f"PostgreSQL cannot be reached: {error}; check DATABASE_URL") from error
+        raise _unreachable(error) from error
+
+
+def _unreachable(error: Exception) -> Unavailable:
+    why = str(error) or type(error).__name__  # a timeout has no words
+    return Unavailable(f"PostgreSQL cannot be reached: {why}; check DATABASE_URL")
 
 
 async def _prepare(connection: Connection) -> None:
