@@ -31,6 +31,7 @@ from runtime.webhooks import webhooks
 from workflows.campaign import CampaignWorkflow
 from workflows.campaign_lead import CampaignLeadWorkflow
 from workflows.campaign_shard import CampaignShardWorkflow
+from workflows.inputs import CheckingRunner
 from workflows.resend import ResendWorkflow
 from workflows.sequence import SequenceContactWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow
@@ -124,7 +125,7 @@ def make_worker(
             messages.send_lead,
             messages.send_again,
         ],
-        workflow_runner=runner or UnsandboxedWorkflowRunner(),
+        workflow_runner=CheckingRunner(runner or UnsandboxedWorkflowRunner()),
         graceful_shutdown_timeout=GRACE,
         **CONCURRENCY,
     )

@@ -6,13 +6,12 @@ from datetime import timedelta
 from typing import TypeVar
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
+from activities.refusals import refused_for_good
 from activities.sending import Clock, database_clock, heartbeats
 from messaging import campaign_feed, campaigns
 from messaging.campaign_audience import SHARD_SIZE, freeze_audience
 from messaging.database import Pool
-from messaging.errors import NotFound
 from messaging.identity import campaign_lead_workflow_id
 from messaging.models import (
     CampaignPlan,
@@ -58,11 +57,9 @@ class CampaignActivities:
     @activity.defn
     async def plan_campaign(self, campaign: str) -> CampaignPlan:
         """Where a campaign stands by its row, and when it is to start."""
-        async with self._pool.acquire() as connection:
-            try:
+        with refused_for_good(f"the campaign {campaign!r}"):
+            async with self._pool.acquire() as connection:
                 return await campaigns.plan_campaign(connection, campaign, now=await self._clock())
-            except NotFound as error:
-                raise ApplicationError(str(error), type="NotFound", non_retryable=True) from error
 
     @activity.defn
     async def freeze_audience(self, campaign_id: int) -> Frozen:
@@ -77,7 +74,8 @@ class CampaignActivities:
         """What a shard's feeder is to begin next; waits a little until there is something."""
 
         async def look() -> FeedPage:
-            return await campaign_feed.feed_page(self._pool, request, now=await self._clock())
+            with refused_for_good("this feeding"):
+                return await campaign_feed.feed_page(self._pool, request, now=await self._clock())
 
         return await self._look_for(look, lambda page: bool(page.leads) or page.settled)
 

@@ -4,6 +4,7 @@ from uuid import UUID
 
 from temporalio import activity
 
+from activities.refusals import refused_for_good
 from activities.sending import Clock, Sending, database_clock, new_attempt
 from messaging.database import Pool
 from messaging.dispatch import Dispatcher
@@ -41,7 +42,8 @@ class MessageActivities:
 
     async def _send_once(self, message_id: UUID) -> Settled | Deferred | Held:
         attempt = new_attempt(message_id)
-        answer = await self._ledger.claim_stored(message_id, attempt.token, now=await self._clock())
+        with refused_for_good(f"message {message_id}"):
+            answer = await self._ledger.claim_stored(message_id, attempt.token, now=await self._clock())
         match answer:
             case SettledAlready():
                 return Settled(message_id=message_id, status=answer.status, reason=answer.reason)

@@ -3,13 +3,12 @@
 from datetime import datetime
 
 from temporalio import activity
-from temporalio.exceptions import ApplicationError
 
+from activities.refusals import refused_for_good
 from activities.sending import Clock, Sending, database_clock, new_attempt
 from messaging.database import Pool
 from messaging.dispatch import Attempt, Dispatcher
 from messaging.enrollments import Enrollments, after_settling
-from messaging.errors import DrumbeatError
 from messaging.gateways import Gateways
 from messaging.identity import sequence_message_id
 from messaging.ledger import Claim, ContactPosition, Ledger, Replan, SettledAlready
@@ -51,15 +50,13 @@ class SequenceActivities:
         """Stores the lead and the enrollment; a repeated attempt gets the same answer, another run a duplicate's."""
         workflow_id = activity.info().workflow_id
         assert workflow_id is not None, "only workflows enroll"
-        try:
+        with refused_for_good("this enrollment"):
             return await self._enrollments.enroll(
                 enrolling.request,
                 workflow_id=workflow_id,
                 run_id=enrolling.run_id,
                 now=await self._clock(),
             )
-        except DrumbeatError as error:
-            raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from error
 
     @activity.defn
     async def send_step(self, ref: StepRef) -> SendOutcome:

@@ -2,6 +2,7 @@
 
 from temporalio import activity
 
+from activities.refusals import refused_for_good
 from messaging.database import Pool
 from messaging.models import EnrollmentRequest, SweepCursor, SweepPage
 from messaging.triggers import due_enrollments
@@ -20,7 +21,8 @@ class TriggerActivities:
     @activity.defn
     async def enroll_page(self, cursor: SweepCursor) -> SweepPage:
         """Starts the workflow of every contact of the page after ``cursor``."""
-        requests, following = await due_enrollments(self._pool, cursor)
+        with refused_for_good("this page of leads"):
+            requests, following = await due_enrollments(self._pool, cursor)
         client, task_queue = activity.client(), activity.info().task_queue
 
         async def start(request: EnrollmentRequest) -> bool:

@@ -1,0 +1,149 @@
+"""What workflows are given from outside, looked at before they are: anybody may start or signal one with anything.
+
+A workflow's own code never sees an input that it cannot read, and by default its first task would be repeated for ever.
+Here such a workflow fails once, with a sentence, and a signal that cannot be read is passed over. A plain exception of
+workflow code still makes its task repeat: that is a fault of ours, which newer code mends. Updates and queries with
+wrong arguments are refused by Temporal's library.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from temporalio.api.common.v1 import Payload
+from temporalio.bridge.proto.workflow_activation import WorkflowActivation, WorkflowActivationJob
+from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import SerializationContext
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
+from temporalio.workflow import Info
+
+__all__ = ["CheckingRunner"]
+
+logger = logging.getLogger("drumbeat")
+
+SHOWN = 3
+"""Problems of one input that are named."""
+
+
+class CheckingRunner(WorkflowRunner):
+    """Runs workflows by another runner, and keeps from them what they cannot read."""
+
+    def __init__(self, runner: WorkflowRunner) -> None:
+        self._runner = runner
+
+    def prepare_workflow(self, defn: Any) -> None:
+        """As the other runner has it."""
+        self._runner.prepare_workflow(defn)
+
+    def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
+        """One run of a workflow, whose input and signals are looked at."""
+        return _Checked(self._runner.create_instance(det), det)
+
+    def set_worker_level_failure_exception_types(self, types: Sequence[type[BaseException]]) -> None:
+        """As the other runner has it."""
+        self._runner.set_worker_level_failure_exception_types(types)
+
+
+class _Checked(WorkflowInstance):
+    def __init__(self, instance: WorkflowInstance, details: WorkflowInstanceDetails) -> None:
+        self._instance = instance
+        self._defn = details.defn
+        self._failed = False
+
+    def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
+        """Fails the workflow where its input cannot be read; otherwise leaves out the signals that cannot, and goes on."""
+        for job in act.jobs:
+            if job.HasField("initialize_workflow"):
+                problem = _problem(job.initialize_workflow.arguments, self._defn.arg_types or [])
+                if problem is not None:
+                    self._failed = True
+                    return _failure(f"{self._defn.name} cannot be run: {problem}")
+        if self._failed:  # nothing is left to be done but to forget it
+            return _nothing()
+        readable = [job for job in act.jobs if not job.HasField("signal_workflow") or self._can_read(job)]
+        if len(readable) < len(act.jobs):
+            if not readable:
+                return _nothing()
+            rest = WorkflowActivation()
+            rest.CopyFrom(act)
+            del rest.jobs[:]
+            rest.jobs.extend(readable)
+            act = rest
+        return self._instance.activate(act)
+
+    def _can_read(self, job: WorkflowActivationJob) -> bool:
+        signal = job.signal_workflow
+        known = self._defn.signals.get(signal.signal_name)
+        if known is None:
+            return True  # Temporal's library keeps it for a handler that there is none of
+        wanted = known.arg_types or []
+        if not wanted and all(payload.metadata.get("encoding") == b"binary/null" for payload in signal.input):
+            del signal.input[:]  # some languages cannot send nothing
+        problem = _problem(signal.input, wanted)
+        if problem is not None:
+            info = self._instance.get_info()
+            logger.warning(
+                "the signal %s to %s is passed over: %s", signal.signal_name, info.workflow_id, problem
+            )
+        return problem is None
+
+    def get_serialization_context(self, command_info: Any) -> SerializationContext | None:
+        """As the other runner has it."""
+        return self._instance.get_serialization_context(command_info)
+
+    def get_external_store_context(self, command_info: Any) -> Any:
+        """As the other runner has it."""
+        return self._instance.get_external_store_context(command_info)
+
+    def get_info(self) -> Info:
+        """As the other runner has it."""
+        return self._instance.get_info()
+
+    def get_thread_id(self) -> int | None:
+        """As the other runner has it."""
+        return self._instance.get_thread_id()
+
+
+def _problem(payloads: Sequence[Payload], types: Sequence[type]) -> str | None:
+    """Why these cannot be read as values of these types, in one line; None where they can."""
+    if len(payloads) != len(types):
+        return f"it takes {_arguments(len(types))}, and was given {len(payloads) or 'none'}"
+    try:
+        values = _CONVERTER.from_payloads(payloads, list(types))
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        named = [
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" if problem["loc"] else problem["msg"]
+            for problem in problems[:SHOWN]
+        ]
+        more = f"; and {len(problems) - SHOWN} more" if len(problems) > SHOWN else ""
+        wanted = ", ".join(getattr(kind, "__name__", str(kind)) for kind in types)
+        return f"its input does not fit {wanted}: {'; '.join(named)}{more}"
+    except Exception as error:  # noqa: BLE001 - whatever it is, the payload is not what we write
+        return f"its input cannot be read: {' '.join(str(error).split()) or type(error).__name__}"
+    # Temporal has a form of its own for nothing at all, which comes through whatever the type.
+    return "its input is null" if any(value is None for value in values) else None
+
+
+def _arguments(number: int) -> str:
+    return "no argument" if number == 0 else "one argument" if number == 1 else f"{number} arguments"
+
+
+_CONVERTER = pydantic_data_converter.payload_converter
+
+
+def _nothing() -> WorkflowActivationCompletion:
+    completion = WorkflowActivationCompletion()
+    completion.successful.SetInParent()
+    return completion
+
+
+def _failure(message: str) -> WorkflowActivationCompletion:
+    completion = _nothing()
+    error = ApplicationError(message, type="InvalidInput", non_retryable=True)
+    failure = completion.successful.commands.add().fail_workflow_execution.failure
+    pydantic_data_converter.failure_converter.to_failure(error, _CONVERTER, failure)
+    return completion
