@@ -95,7 +95,7 @@ async def stuck(pool: Pool) -> list[str]:
         "   or m.updated_at < clock_timestamp() - interval '15 minutes'"
         "   or (c.status <> 'active' and m.resends = 0))"
         # One in doubt waits, like all others, for a hold to end.
-        " and coalesce(hold_of(m), 'cancelled') = 'cancelled'"
+        " and (hold_of(m) is null or (unwanted(m)).status is not null)"
         " order by m.updated_at limit 100"
     )
     return [

@@ -311,13 +311,7 @@ class Enrollments:
     @staticmethod
     async def _store(connection: Connection, enrollment_id: int, position: ContactPosition) -> None:
         await connection.execute(
-            "update sequence_contacts set timeline = $2, next_step_id = $3, next_due_at = $4,"
-            " plan_revision = $5 where id = $1 and status = 'active'",
-            enrollment_id,
-            position.timeline.model_dump(mode="json"),
-            position.next_step_id,
-            position.next_due_at,
-            position.plan_revision,
+            "select move_contact($1, $2)", enrollment_id, position.model_dump(mode="json")
         )
 
     @staticmethod

@@ -62,18 +62,37 @@ language sql stable as $$
      where c.id = p_campaign and (c.device_ids is null or d.id = any (c.device_ids))
 $$;
 
--- What holds a message up until somebody resumes it: the words for people, 'cancelled' where nobody wants it any more,
--- null where nothing does. What an operator has sent again goes out although its enrollment is over.
+-- Why nobody wants a message any more, and the status with which it ends; nulls where it is wanted. What an operator has
+-- sent again goes out although its contact is past it, but not to somebody who opted out.
+create function unwanted(m broadcast_messages, out status text, out reason text)
+language plpgsql stable as $$
+begin
+    if exists (select from suppressions s where s.phone = m.recipient_phone) then
+        status := 'suppressed';
+        reason := 'the recipient opted out';
+    elsif m.campaign_id is not null then
+        select 'cancelled', 'the campaign was cancelled' into status, reason
+          from campaigns c where c.id = m.campaign_id and c.status = 'cancelled';
+    elsif m.resends = 0 then
+        select 'cancelled', case when c.status <> 'active' then 'the enrollment had ended'
+                                 when t.removed_at is not null then 'the step was removed from the sequence'
+                                 else 'the contact has moved past the step' end
+          into status, reason
+          from sequence_contacts c, sequence_steps t
+         where c.id = m.sequence_contact_id and t.id = m.sequence_stepid
+           and (c.status <> 'active' or t.removed_at is not null or c.timeline -> 'done' ? t.key);
+    end if;
+end $$;
+
+-- What holds a message up until somebody resumes it, in words for people; null where nothing does.
 create function hold_of(m broadcast_messages) returns text
 language sql stable as $$
     select coalesce(
-        (select case status when 'paused' then 'campaign ' || name || ' is paused' || coalesce(': ' || reason, '')
-                            when 'cancelled' then 'cancelled' end
-           from campaigns where id = m.campaign_id),
-        (select case when c.status <> 'active' and m.resends = 0 then 'cancelled'
-                     when s.status = 'paused' then 'sequence ' || s.name || ' is paused' || coalesce(': ' || s.status_reason, '')
-                end
-           from sequence_contacts c join sequences s on s.id = c.sequence_id where c.id = m.sequence_contact_id),
+        (select 'campaign ' || name || ' is paused' || coalesce(': ' || reason, '')
+           from campaigns where id = m.campaign_id and status = 'paused'),
+        (select 'sequence ' || s.name || ' is paused' || coalesce(': ' || s.status_reason, '')
+           from sequence_contacts c join sequences s on s.id = c.sequence_id
+          where c.id = m.sequence_contact_id and s.status = 'paused'),
         (select 'device ' || id || ' is paused' || coalesce(': ' || status_reason, '')
            from devices where id = m.device_id and status <> 'active'))
 $$;
@@ -102,13 +121,112 @@ begin
     return jsonb_build_object('outcome', 'settled', 'status', p_status, 'reason', p_reason);
 end $$;
 
+-- Leaves a message to whoever ends its hold: he waits for the locks taken here, and then finds it among those to be
+-- woken. Or we have waited for him, and look again.
+create function hold_message(m broadcast_messages, p_moment timestamptz) returns jsonb
+language plpgsql as $$
+declare
+    hold text;
+begin
+    perform from devices where id = m.device_id for share;
+    perform from campaigns where id = m.campaign_id for share;
+    perform from sequences s join sequence_contacts c on c.sequence_id = s.id
+      where c.id = m.sequence_contact_id for share of s;
+    hold := hold_of(m);
+    if hold is null then
+        return jsonb_build_object('outcome', 'deferred', 'until', p_moment, 'now', p_moment, 'reason', 'was resumed');
+    end if;
+    update broadcast_messages set reason = hold, updated_at = p_moment
+     where id = m.id and reason is distinct from hold;
+    return jsonb_build_object('outcome', 'held', 'reason', hold);
+end $$;
+
+-- From when on a device may send at all, and what it waits for until then.
+create function earliest_send(d devices, p_moment timestamptz, out free_at timestamptz, out why text)
+language plpgsql stable as $$
+begin
+    free_at := p_moment;
+    why := 'waits for its slot';
+    if d.blocked_until > free_at then
+        free_at := d.blocked_until;
+        why := 'the gateway asked device ' || d.id || ' to wait';
+    end if;
+    if d.daily_limit is not null and d.limit_used >= d.daily_limit
+       and d.limit_day >= (free_at at time zone d.time_zone)::date then
+        free_at := (d.limit_day + 1)::timestamp at time zone d.time_zone;
+        why := 'device ' || d.id || ' has sent its ' || d.daily_limit || ' of the day';
+    end if;
+    if next_opening(free_at, d.opens_at, d.closes_at, d.time_zone) > free_at then
+        free_at := next_opening(free_at, d.opens_at, d.closes_at, d.time_zone);
+        why := 'device ' || d.id || ' sends from ' || to_char(d.opens_at, 'HH24:MI') || ' to '
+               || to_char(d.closes_at, 'HH24:MI') || ' ' || d.time_zone;
+    end if;
+end $$;
+
+-- Takes the device's turn for a message that goes out now.
+create function take_turn(d devices, p_moment timestamptz, p_stride interval, p_grace interval) returns void
+language sql as $$
+    update devices
+       set next_slot_at = greatest(next_slot_at, p_moment + p_stride),
+           last_send_at = p_moment,
+           in_flight_until = p_moment + p_grace,
+           limit_used = case when limit_day = (p_moment at time zone time_zone)::date then limit_used + 1 else 1 end,
+           limit_day = (p_moment at time zone time_zone)::date
+     where id = d.id
+$$;
+
+-- Gives a message to the attempt p_token.
+create function hand_over(
+    m broadcast_messages, d devices, p_token text, p_must_not_send boolean, p_moment timestamptz
+) returns jsonb
+language plpgsql as $$
+begin
+    update broadcast_messages
+       set status = 'processing', processing_worker_id = p_token, claimed_at = p_moment,
+           attempts = attempts + 1, reason = null, updated_at = p_moment
+     where id = m.id;
+    return jsonb_build_object('outcome', case when m.status = 'processing' then 'taken_over' else 'claimed' end,
+                              'device', d.id, 'gateway', d.gateway, 'options', d.gateway_options,
+                              'attempts', m.attempts + 1, 'now', p_moment, 'due_at', m.due_at,
+                              'must_not_send', p_must_not_send,
+                              'hours', jsonb_build_object('opens_at', d.opens_at, 'closes_at', d.closes_at,
+                                                          'time_zone', d.time_zone));
+end $$;
+
+-- Gives a message that comes too early its place on the device: from p_ready_at on, or where it has one already.
+create function reserve_slot(
+    m broadcast_messages, d devices, p_earliest timestamptz, p_ready_at timestamptz, p_pace interval, p_stride interval,
+    p_why text, p_moment timestamptz
+) returns jsonb
+language plpgsql as $$
+declare
+    my_slot timestamptz;
+begin
+    if m.slot_at > p_moment and m.slot_at >= p_earliest then
+        my_slot := m.slot_at;  -- woken before its slot
+    else
+        -- A slot missed by little moves a little. One missed by much (an outage, a pause) is no right to send:
+        -- it goes to the end of the queue, so that a thousand late messages come one by one.
+        my_slot := case when d.next_slot_at <= p_moment
+                          or m.slot_at > p_moment - p_pace - interval '2 seconds' then p_ready_at
+                        else greatest(p_ready_at, d.next_slot_at) end;
+        my_slot := next_opening(my_slot, d.opens_at, d.closes_at, d.time_zone);
+        update devices set next_slot_at = greatest(next_slot_at, my_slot + p_stride) where id = d.id;
+        update broadcast_messages
+           set status = case when m.status = 'processing' then m.status else 'queued' end, slot_at = my_slot,
+               reason = p_why, updated_at = p_moment
+         where id = m.id;
+    end if;
+    return jsonb_build_object('outcome', 'deferred', 'until', my_slot, 'now', p_moment, 'reason', p_why);
+end $$;
+
 -- Gives the message p_message to the attempt p_token, or says why not. Answers an object whose "outcome" is
 --   settled    it has a final status already (status, reason, sent_at)
 --   held       until somebody resumes what is paused (reason)
 --   deferred   until a moment (until, now, reason); a slot on the device is reserved, the message queued
 --   claimed    go ahead (device, gateway, options, hours, attempts, now, due_at)
 --   taken_over as claimed, but an earlier attempt may have reached the gateway with it (must_not_send: and nobody
---              may want it any more)
+--              wants it any more, so that it is only to be found out what became of it; that waits for no slot)
 -- p_lifetime: how long after its claim an attempt may still be at the gateway.
 -- p_grace: how long after its claim an attempt may begin its call to the gateway.
 -- p_now: the moment, null for the database's own clock.
@@ -117,38 +235,28 @@ create function claim_message(
 ) returns jsonb
 language plpgsql as $$
 declare
-    m         broadcast_messages;
-    d         devices;
-    moment    timestamptz;
-    doubt     boolean;             -- an earlier attempt may have reached the gateway
-    opted_out boolean;
-    k         record;              -- the campaign's own pace, if it is a campaign's: the slower of the two holds
+    m           broadcast_messages;
+    d           devices;
+    k           record;            -- the campaign's own pace, if it is a campaign's: the slower of the two holds
+    ending      record;            -- why nobody wants it any more
+    earliest    record;            -- from when on the device may send at all
+    moment      timestamptz;
     least_delay double precision;  -- seconds
     most_delay  double precision;
-    paced     boolean;
-    hold      text;
-    earliest  timestamptz;
-    why       text := 'waits for its slot';
-    ready_at  timestamptz;
-    my_slot   timestamptz;
-    pace      interval;
-    stride    interval;
-    my_turn   boolean;
+    paced       boolean;
+    doubt       boolean;           -- an earlier attempt may have reached the gateway
+    pace        interval;
+    stride      interval;
+    ready_at    timestamptz;
 begin
     select * into strict m from broadcast_messages where id = p_message for no key update;
     moment := coalesce(p_now, clock_timestamp());
-    if m.status in ('sent', 'failed', 'unconfirmed', 'suppressed', 'cancelled') then
-        return jsonb_build_object('outcome', 'settled', 'status', m.status, 'reason', m.reason, 'sent_at', m.sent_at);
-    end if;
-
     doubt := m.status = 'processing';
-    if doubt and m.claimed_at + p_lifetime > moment then
+    if m.status not in ('pending', 'queued', 'processing') then
+        return jsonb_build_object('outcome', 'settled', 'status', m.status, 'reason', m.reason, 'sent_at', m.sent_at);
+    elsif doubt and m.claimed_at + p_lifetime > moment then
         return jsonb_build_object('outcome', 'deferred', 'until', m.claimed_at + p_lifetime, 'now', moment,
                                   'reason', 'an earlier attempt may still be sending it');
-    end if;
-    opted_out := exists (select from suppressions where phone = m.recipient_phone);
-    if opted_out and not doubt then
-        return close_message(p_message, 'suppressed', 'the recipient opted out');
     end if;
 
     select * into strict d from devices where id = m.device_id;
@@ -162,94 +270,32 @@ begin
         moment := coalesce(p_now, clock_timestamp());  -- waiting for the lock took its time
     end if;
 
-    hold := hold_of(m);
-    if hold is not null and hold <> 'cancelled' and not opted_out then
-        -- Whoever ends the hold waits for these locks, and then finds us among those to be woken; or we have waited for
-        -- him, and look again.
-        perform from devices where id = m.device_id for share;
-        perform from campaigns where id = m.campaign_id for share;
-        perform from sequences s join sequence_contacts c on c.sequence_id = s.id
-          where c.id = m.sequence_contact_id for share of s;
-        hold := hold_of(m);
-        if hold is null then
-            return jsonb_build_object('outcome', 'deferred', 'until', moment, 'now', moment, 'reason', 'was resumed');
-        elsif hold <> 'cancelled' then
-            update broadcast_messages set reason = hold, updated_at = moment
-             where id = p_message and reason is distinct from hold;
-            return jsonb_build_object('outcome', 'held', 'reason', hold);
-        end if;
-    end if;
-    if hold = 'cancelled' and not doubt then
-        return close_message(p_message, 'cancelled', 'the enrollment or campaign had ended');
-    end if;
-
-    -- From when on the device may send at all.
-    earliest := moment;
-    if d.blocked_until > earliest then
-        earliest := d.blocked_until;
-        why := 'the gateway asked device ' || d.id || ' to wait';
-    end if;
-    if d.daily_limit is not null and d.limit_used >= d.daily_limit
-       and d.limit_day >= (earliest at time zone d.time_zone)::date then
-        earliest := (d.limit_day + 1)::timestamp at time zone d.time_zone;
-        why := 'device ' || d.id || ' has sent its ' || d.daily_limit || ' of the day';
-    end if;
-    if next_opening(earliest, d.opens_at, d.closes_at, d.time_zone) > earliest then
-        earliest := next_opening(earliest, d.opens_at, d.closes_at, d.time_zone);
-        why := 'device ' || d.id || ' sends from ' || to_char(d.opens_at, 'HH24:MI') || ' to '
-               || to_char(d.closes_at, 'HH24:MI') || ' ' || d.time_zone;
+    ending := unwanted(m);
+    if ending.status is not null and doubt then
+        return hand_over(m, d, p_token, true, moment);
+    elsif ending.status is not null then
+        return close_message(p_message, ending.status, ending.reason);
+    elsif hold_of(m) is not null then
+        return hold_message(m, moment);
     end if;
 
     -- The pace is kept against what was really sent, not against what was planned. While an attempt may be on its way
     -- to the gateway, its arrival is unknown: wait for its settling, or for the last moment at which it may arrive.
+    earliest := earliest_send(d, moment);
     pace := make_interval(secs => least_delay);
-    ready_at := greatest(earliest, d.last_send_at + pace,
+    ready_at := greatest(earliest.free_at, d.last_send_at + pace,
                          case when least_delay > 0 and d.in_flight_until > moment - pace
                               then d.in_flight_until + pace end);
     -- At least a tenth of a second over the minimum: the small delays of sends must not add up to missed slots.
     stride := make_interval(secs => greatest(least_delay + random() * (most_delay - least_delay),
                                              case when least_delay > 0 then least_delay + 0.1 else 0 end));
-    my_turn := d.next_slot_at <= moment or coalesce(m.slot_at <= moment, false);
-
-    if my_turn and ready_at <= moment then
-        if paced then
-            update devices
-               set next_slot_at = greatest(next_slot_at, moment + stride),
-                   last_send_at = moment,
-                   in_flight_until = moment + p_grace,
-                   limit_used = case when limit_day = (moment at time zone time_zone)::date
-                                     then limit_used + 1 else 1 end,
-                   limit_day = (moment at time zone time_zone)::date
-             where id = d.id;
-        end if;
-        update broadcast_messages
-           set status = 'processing', processing_worker_id = p_token, claimed_at = moment,
-               attempts = attempts + 1, reason = null, updated_at = moment
-         where id = p_message;
-        return jsonb_build_object('outcome', case when doubt then 'taken_over' else 'claimed' end,
-                                  'device', d.id, 'gateway', d.gateway, 'options', d.gateway_options,
-                                  'attempts', m.attempts + 1, 'now', moment, 'due_at', m.due_at,
-                                  'must_not_send', opted_out or hold is not null,
-                                  'hours', jsonb_build_object('opens_at', d.opens_at, 'closes_at', d.closes_at,
-                                                              'time_zone', d.time_zone));
+    if ready_at > moment or (d.next_slot_at > moment and (m.slot_at is null or m.slot_at > moment)) then
+        return reserve_slot(m, d, earliest.free_at, ready_at, pace, stride, earliest.why, moment);
     end if;
-
-    if m.slot_at > moment and m.slot_at >= earliest then
-        my_slot := m.slot_at;  -- woken before its slot
-    else
-        -- A slot missed by little moves a little. One missed by much (an outage, a pause) is no right to send:
-        -- it goes to the end of the queue, so that a thousand late messages come one by one.
-        my_slot := case when d.next_slot_at <= moment
-                          or m.slot_at > moment - pace - interval '2 seconds' then ready_at
-                        else greatest(ready_at, d.next_slot_at) end;
-        my_slot := next_opening(my_slot, d.opens_at, d.closes_at, d.time_zone);
-        update devices set next_slot_at = greatest(next_slot_at, my_slot + stride) where id = d.id;
-        update broadcast_messages
-           set status = case when doubt then status else 'queued' end, slot_at = my_slot, reason = why,
-               updated_at = moment
-         where id = p_message;
+    if paced then
+        perform take_turn(d, moment, stride, p_grace);
     end if;
-    return jsonb_build_object('outcome', 'deferred', 'until', my_slot, 'now', moment, 'reason', why);
+    return hand_over(m, d, p_token, false, moment);
 end $$;
 
 -- Claims a message that has its row. To claim_message's answer it adds, with a claim, what is to be sent.
@@ -320,9 +366,21 @@ begin
                                          'next_due_at', c.next_due_at));
 end $$;
 
+-- Notes where a contact stands {timeline, next_step_id, next_due_at, plan_revision}. One that has left its sequence has no
+-- next step any more, whatever an attempt that was under way meanwhile has found.
+create function move_contact(p_contact bigint, p_to jsonb) returns void
+language sql as $$
+    update sequence_contacts
+       set timeline = p_to -> 'timeline',
+           next_step_id = case when status = 'active' then (p_to ->> 'next_step_id')::bigint end,
+           next_due_at = case when status = 'active' then (p_to ->> 'next_due_at')::timestamptz end,
+           plan_revision = (p_to ->> 'plan_revision')::integer
+     where id = p_contact
+$$;
+
 -- Records what came of an attempt, if the row still bears its token; false if it does not. A message that was sent ends
 -- the device's failures in a row.
--- p_contact: where the enrollment stands after it {timeline, next_step_id, next_due_at, plan_revision}, or null.
+-- p_contact: where the contact stands after it, as move_contact takes it, or null.
 create function settle_attempt(
     p_message uuid, p_token text, p_status text, p_at timestamptz, p_gateway_message_id text, p_reason text,
     p_content text, p_image_url text, p_contact jsonb
@@ -349,12 +407,7 @@ begin
      where id = m.device_id
        and (min_delay > 0 or in_flight_until > '-infinity' or (faults > 0 and p_status = 'sent'));
     if p_contact is not null then
-        update sequence_contacts
-           set timeline = p_contact -> 'timeline',
-               next_step_id = (p_contact ->> 'next_step_id')::bigint,
-               next_due_at = (p_contact ->> 'next_due_at')::timestamptz,
-               plan_revision = (p_contact ->> 'plan_revision')::integer
-         where id = m.sequence_contact_id;
+        perform move_contact(m.sequence_contact_id, p_contact);
     end if;
     return true;
 end $$;
@@ -515,5 +568,7 @@ end $$;
 
 -- migrate:down
 
-drop function record_receipt, hold_contents, device_fault, note_parts, doubt_message, release_attempt, settle_attempt, claim_step_message, claim_stored_message, claim_message, close_message,
-    message_contents, hold_of, campaign_audience, campaign_message_id, lead_as_json, next_opening;
+drop function record_receipt, hold_contents, device_fault, note_parts, doubt_message, release_attempt, settle_attempt,
+    move_contact, claim_step_message, claim_stored_message, claim_message, reserve_slot, hand_over, take_turn, earliest_send,
+    hold_message, close_message, message_contents, hold_of, unwanted, campaign_audience, campaign_message_id, lead_as_json,
+    next_opening;
