@@ -26,6 +26,7 @@ from messaging.gateways.images import parse_networks
 from naming import attributes
 from operations.connection import Connection, connect
 from operations.schedule import ensure_sweep
+from runtime.listener import raise_descriptor_limit
 from runtime.temporal import ensure_search_attributes
 from runtime.webhooks import webhooks
 from workflows.campaign import CampaignWorkflow
@@ -141,10 +142,9 @@ async def work(connection: Connection, stop: asyncio.Event) -> None:
         worker = make_worker(connection.temporal, pool, gateways, task_queue=settings.task_queue)
         await ensure_sweep(connection)
         if settings.webhooks_port is not None:
-            address = await stack.enter_async_context(
+            await stack.enter_async_context(
                 webhooks(pool, gateways, host=settings.webhooks_host, port=settings.webhooks_port)
             )
-            logger.info("webhooks of gateways: %s/DEVICE", address)
         async with worker:
             logger.info("working on task queue %s", settings.task_queue)
             await stop.wait()
@@ -156,6 +156,7 @@ async def main() -> None:
     stop = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    raise_descriptor_limit()
     async with connect(tell=logger.info) as connection:
         addresses = connection.addresses
         if addresses.ui_url:

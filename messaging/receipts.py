@@ -1,11 +1,26 @@
 """What gateways tell afterwards: a message was delivered, was read, went wrong late, or did go out when nobody knew."""
 
+import logging
 from collections.abc import Iterable
+
+import asyncpg
 
 from messaging.database import Connection
 from messaging.gateways.base import Receipt
+from messaging.say_once import SayOnce
 
 __all__ = ["record_receipts"]
+
+logger = logging.getLogger(__name__)
+logger.addFilter(SayOnce())
+
+REFUSED: tuple[type[asyncpg.PostgresError], ...] = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    asyncpg.PLPGSQLError,
+)
+"""What the database says of a receipt that it will never take, while it takes others. All else concerns the moment."""
 
 
 async def record_receipts(connection: Connection, gateway: str, receipts: Iterable[Receipt]) -> int:
@@ -14,16 +29,24 @@ async def record_receipts(connection: Connection, gateway: str, receipts: Iterab
     A receipt that bears our ID proves that the message went out, whatever the ledger says by now: it settles an
     unconfirmed one, and keeps one that waits from going out once more. Of a message that was sent again, what is told of
     an earlier sending does not count, unless that was delivered.
+
+    A receipt that the database refuses is passed over, with a line in the log. Raises the database's other errors; what
+    was written until then stays, and what is told twice is no news. Not to be called in a transaction.
     """
     news = 0
     for receipt in receipts:
-        news += await connection.fetchval(
-            "select record_receipt($1, $2, $3, $4, $5, $6)",
-            gateway,
-            receipt.message_id,
-            receipt.gateway_message_id,
-            receipt.status,
-            receipt.at,
-            receipt.reason,
-        )
+        try:
+            news += await connection.fetchval(
+                "select record_receipt($1, $2, $3, $4, $5, $6)",
+                gateway,
+                receipt.message_id,
+                receipt.gateway_message_id,
+                receipt.status,
+                receipt.at,
+                receipt.reason,
+            )
+        except REFUSED as error:
+            logger.warning(
+                "a receipt of the gateway %s is passed over, the database refuses it: %s", gateway, error
+            )
     return news

@@ -4,6 +4,7 @@ Listens on loopback unless told otherwise: a proxy with TLS stands before it. Wh
 the gateway makes with a secret of the device; a request without a good one changes nothing.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -13,65 +14,105 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from messaging.database import GONE, Pool
-from messaging.errors import InvalidInput, Unavailable
+from messaging.errors import InvalidInput
 from messaging.gateways import Gateways
 from messaging.gateways.base import DeviceUnfit, Gateway, Unauthentic
 from messaging.identity import validate_name
 from messaging.receipts import record_receipts
+from messaging.say_once import SayOnce
+from runtime.listener import Listener
 
 __all__ = ["webhooks"]
 
 logger = logging.getLogger(__name__)
+logger.addFilter(SayOnce())
 
-LARGEST = 1_000_000
-"""Bytes of a request."""
+LARGEST = 4 * 1024 * 1024
+"""Bytes of a request. Meta's have 3 MB at most (Cloud API, Webhooks: "payloads … can be up to 3MB")."""
+AT_ONCE = 4
+"""Requests that are looked into at the same time: each takes a connection to the database, which sending needs too."""
+HANDLED_WITHIN = 60.0
+"""Seconds from a complete request to its answer."""
 
 
 @asynccontextmanager
-async def webhooks(pool: Pool, gateways: Gateways, *, host: str, port: int) -> AsyncIterator[str]:
-    """Listens for the length of the block; yields the address. Raises Unavailable where the port cannot be had."""
-    runner = web.AppRunner(_application(pool, gateways), access_log=None)
+async def webhooks(pool: Pool, gateways: Gateways, *, host: str, port: int) -> AsyncIterator[Listener]:
+    """Listens for the length of the block, or waits for the port. Raises Unavailable where it can never be had."""
+    listener = Listener("webhooks of gateways", "DRUMBEAT_WEBHOOKS_PORT", host=host, port=port)
+    application = _Reception(pool, gateways, listener).application()
+    runner = web.AppRunner(application, access_log=None, logger=logger, auto_decompress=False)
     await runner.setup()
     try:
-        try:
-            await web.TCPSite(runner, host, port).start()
-        except OSError as error:
-            raise Unavailable(
-                f"webhooks cannot be received on {host}:{port}: {error.strerror}; set DRUMBEAT_WEBHOOKS_PORT to another port"
-            ) from error
-        listening = runner.addresses[0][1]
-        yield f"http://{host}:{listening}/webhooks"
+        assert runner.server is not None
+        async with listener.serving(runner.server):
+            yield listener
     finally:
         await runner.cleanup()
 
 
-def _application(pool: Pool, gateways: Gateways) -> web.Application:
-    async def gateway_of(request: web.Request) -> tuple[str, Gateway]:
+class _Reception:
+    """What is done with requests."""
+
+    def __init__(self, pool: Pool, gateways: Gateways, listener: Listener) -> None:
+        self._pool, self._gateways, self._listener = pool, gateways, listener
+        self._turns = asyncio.Semaphore(AT_ONCE)
+
+    def application(self) -> web.Application:
+        """The paths."""
+        application = web.Application(middlewares=[_answer])
+        application.router.add_get("/webhooks/{device}", self._challenge)
+        application.router.add_post("/webhooks/{device}", self._receive)
+        return application
+
+    async def _challenge(self, request: web.Request) -> web.Response:
+        self._listener.complete(request.transport)
+        async with asyncio.timeout(HANDLED_WITHIN), self._turns:
+            _, gateway = await self._gateway_of(request)
+            return web.Response(text=gateway.challenge(dict(request.query)))
+
+    async def _receive(self, request: web.Request) -> web.Response:
+        body = await self._body(request)
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        async with asyncio.timeout(HANDLED_WITHIN), self._turns:
+            kind, gateway = await self._gateway_of(request)
+            # In a thread, since a large body takes a while, and what is sent meanwhile must not wait for it.
+            receipts = await asyncio.to_thread(gateway.receipts, headers, body)
+            async with self._pool.acquire() as connection:
+                news = await record_receipts(connection, kind, receipts)
+        return web.json_response({"receipts": len(receipts), "news": news})
+
+    async def _gateway_of(self, request: web.Request) -> tuple[str, Gateway]:
         try:
             name = validate_name(request.match_info["device"])
         except InvalidInput:
             raise web.HTTPNotFound(text="no such device") from None
-        device = await pool.fetchrow("select gateway, gateway_options from devices where id = $1", name)
+        device = await self._pool.fetchrow("select gateway, gateway_options from devices where id = $1", name)
         if device is None:
             raise web.HTTPNotFound(text="no such device")
-        return device["gateway"], await gateways.of(device["gateway"], device["gateway_options"])
+        return device["gateway"], await self._gateways.of(device["gateway"], device["gateway_options"])
 
-    async def challenge(request: web.Request) -> web.Response:
-        _, gateway = await gateway_of(request)
-        return web.Response(text=gateway.challenge(dict(request.query)))
-
-    async def receive(request: web.Request) -> web.Response:
-        kind, gateway = await gateway_of(request)
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        receipts = gateway.receipts(headers, await request.read())
-        async with pool.acquire() as connection:
-            news = await record_receipts(connection, kind, receipts)
-        return web.json_response({"receipts": len(receipts), "news": news})
-
-    application = web.Application(client_max_size=LARGEST, middlewares=[_answer_errors])
-    application.router.add_get("/webhooks/{device}", challenge)
-    application.router.add_post("/webhooks/{device}", receive)
-    return application
+    async def _body(self, request: web.Request) -> bytes:
+        """The whole body. Raises what is to be answered where it is too long, or compressed."""
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            logger.warning("a compressed request for %s is not taken", request.path)
+            raise web.HTTPUnsupportedMediaType(text="send it uncompressed")
+        body = bytearray()
+        too_long = (request.content_length or 0) > LARGEST
+        try:
+            while not too_long and (chunk := await request.content.readany()):
+                body += chunk
+                too_long = len(body) > LARGEST
+                self._listener.holds(request.transport, len(body))
+        except (ConnectionError, web.RequestPayloadError):
+            raise web.HTTPBadRequest(text="the request broke off") from None
+        if too_long:
+            logger.warning(
+                "a request for %s has more than %d bytes, and is not taken; no gateway sends that much",
+                *(request.path, LARGEST),
+            )
+            raise web.HTTPRequestEntityTooLarge(LARGEST, len(body))
+        self._listener.complete(request.transport)
+        return bytes(body)
 
 
 NOT_NOW: tuple[type[Exception], ...] = (*GONE, asyncpg.PostgresError)
@@ -79,6 +120,17 @@ NOT_NOW: tuple[type[Exception], ...] = (*GONE, asyncpg.PostgresError)
 
 
 @web.middleware
+async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """One request for each connection: an idle one would only take room, and might be closed under the next request."""
+    try:
+        answer = await _answer_errors(request, handler)
+    except web.HTTPException as refusal:
+        refusal.force_close()
+        raise
+    answer.force_close()
+    return answer
+
+
 async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
     """A gateway comes again after a 5xx, and not after a 4xx."""
     try:
@@ -90,5 +142,5 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
         logger.error("webhooks of %s cannot be read: %s", request.path, error)  # noqa: TRY400 - the line says it all
         raise web.HTTPServiceUnavailable(text="not now") from None
     except NOT_NOW as error:
-        logger.warning("a receipt could not be written: %s", error)
+        logger.warning("a receipt could not be written: %s", str(error) or type(error).__name__)
         raise web.HTTPServiceUnavailable(text="not now") from None

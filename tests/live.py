@@ -74,11 +74,15 @@ class Live:
         assert process.returncode is not None
         return process.returncode, out.decode(), error.decode()
 
-    async def start_worker(self) -> asyncio.subprocess.Process:
-        """A worker process; it may not be ready yet, and nobody need care."""
+    async def start_worker(self, *prefix: str, **environment: str) -> asyncio.subprocess.Process:
+        """A worker process; it may not be ready yet, and nobody need care. ``prefix``: what starts it."""
         with self.log.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "worker.py"), cwd=ROOT, env=self.environment, stdout=log, stderr=log
+                *(*prefix, sys.executable, "worker.py"),
+                cwd=ROOT,
+                env={**self.environment, **environment},
+                stdout=log,
+                stderr=log,
             )
         self.workers.append(process)
         return process

@@ -354,9 +354,10 @@ async def test_the_audit_knows_of_what_is_sent_again(contact: Contact) -> None:
 async def test_webhooks_of_names_that_no_device_can_have(contact: Contact) -> None:
     gateways = Gateways()
     async with (
-        webhooks(contact.scenario.pool, gateways, host="127.0.0.1", port=0) as url,
+        webhooks(contact.scenario.pool, gateways, host="127.0.0.1", port=0) as listener,
         aiohttp.ClientSession() as http,
     ):
+        url = f"http://127.0.0.1:{listener.port}/webhooks"
         for name in ("%00", "a%0Ab", "%FF", "x" * 200):
             async with http.post(URL(f"{url}/{name}", encoded=True), data=b"{}") as answer:
                 assert answer.status == 404

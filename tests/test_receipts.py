@@ -1,26 +1,17 @@
-"""What gateways tell afterwards, from the webhook's request to the ledger; and what operators resolve by hand."""
+"""What gateways tell afterwards, as the ledger takes it; and what operators resolve by hand."""
 
-import hashlib
-import hmac
-import io
-import json
-from datetime import UTC, datetime, timedelta
-from typing import Any, Literal
+from datetime import timedelta
+from typing import Literal
 from uuid import UUID, uuid4
 
-import aiohttp
 import pytest
 
-from messaging.devices import DeviceSettings, add_device
 from messaging.errors import Conflict, NotFound
-from messaging.gateways import Gateways
 from messaging.gateways.base import Receipt
 from messaging.receipts import record_receipts
 from messaging.resolutions import resolve_as_sent, send_again
-from runtime.webhooks import webhooks
 from tests.contact import NOON, Contact
 
-SECRET = "app-secret"
 Told = Literal["sent", "delivered", "read", "failed"]
 
 
@@ -101,68 +92,6 @@ async def test_receipts_of_others_are_passed_over(contact: Contact) -> None:
     ]
     assert await tell(contact, *strangers) == 0
     assert (await contact.message())["status"] == "unconfirmed"
-
-
-def body(message_id: UUID, status: str = "delivered") -> bytes:
-    told = {
-        "id": "wamid.1",
-        "status": status,
-        "timestamp": "1772452860",
-        "recipient_id": "12015550101",
-        "biz_opaque_callback_data": str(message_id),
-    }
-    value = {"messaging_product": "whatsapp", "metadata": {"phone_number_id": "1"}, "statuses": [told]}
-    entry = [{"id": "1", "changes": [{"field": "messages", "value": value}]}]
-    return json.dumps({"object": "whatsapp_business_account", "entry": entry}).encode()
-
-
-def signed(content: bytes, secret: str = SECRET) -> dict[str, str]:
-    digest = hmac.new(secret.encode(), content, hashlib.sha256).hexdigest()
-    return {"X-Hub-Signature-256": f"sha256={digest}"}
-
-
-async def test_a_webhook_settles_an_unconfirmed_message_and_believes_nobody_else(
-    contact: Contact, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("CLOUD_SECRET", SECRET)
-    monkeypatch.setenv("CLOUD_VERIFY", "verify-me")
-    options = {
-        "phone_number_id": "1",
-        "token_env": "CLOUD_TOKEN",
-        "app_secret_env": "CLOUD_SECRET",
-        "verify_token_env": "CLOUD_VERIFY",
-    }
-    pool = contact.scenario.pool
-    async with pool.acquire() as connection:
-        await add_device(connection, DeviceSettings(id="meta", gateway="cloud-api", options=options))
-    message_id = await in_state(contact, "unconfirmed")
-    await pool.execute("update broadcast_messages set device_id = 'meta'")
-    content = body(message_id)
-    gateways = Gateways()
-    async with webhooks(pool, gateways, host="127.0.0.1", port=0) as url, aiohttp.ClientSession() as http:
-
-        async def post(device: str, data: bytes | io.BytesIO, headers: dict[str, str]) -> tuple[int, Any]:
-            async with http.post(f"{url}/{device}", data=data, headers=headers) as answer:
-                return answer.status, await answer.text()
-
-        assert (await post("meta", content, {}))[0] == 401
-        assert (await post("meta", content, signed(content, "another")))[0] == 401
-        assert (await post("meta", body(uuid4()), signed(content)))[0] == 401
-        assert (await post(contact.scenario.device, content, signed(content)))[0] == 401
-        assert (await post("nobody", content, signed(content)))[0] == 404
-        assert (await contact.message())["status"] == "unconfirmed"
-        status, said = await post("meta", content, signed(content))
-        assert (status, json.loads(said)) == (200, {"receipts": 1, "news": 1})
-        row = await contact.message()
-        assert (row["status"], row["delivered_at"]) == ("sent", datetime.fromtimestamp(1772452860, UTC))
-        assert (await post("meta", b"not json", signed(b"not json")))[0] == 200
-        assert (await post("meta", io.BytesIO(b"x" * 2_000_000), {}))[0] == 413
-        query = {"hub.mode": "subscribe", "hub.verify_token": "verify-me", "hub.challenge": "12345"}
-        async with http.get(f"{url}/meta", params=query) as answer:
-            assert (answer.status, await answer.text()) == (200, "12345")
-        async with http.get(f"{url}/meta", params={**query, "hub.verify_token": "no"}) as answer:
-            assert answer.status == 401
-    await gateways.close()
 
 
 async def test_an_operator_says_that_it_arrived(contact: Contact) -> None:

@@ -13,8 +13,10 @@ Errors are told apart by one question: *could the gateway have accepted the mess
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
-from typing import ClassVar, Literal, Protocol
+from typing import Annotated, ClassVar, Literal, Protocol
 from uuid import UUID
+
+from pydantic import AfterValidator, Field
 
 from messaging.models import Value
 
@@ -128,14 +130,30 @@ class Recovery(Enum):
     """There is no way: the message is unconfirmed, until a receipt or an operator says more."""
 
 
+def _of_our_time(at: datetime) -> datetime:
+    # WhatsApp is of 2009. Also what a zone moves out of the calendar, or a mistaken unit into another age, is outside.
+    if at.tzinfo is None or not 2009 <= at.year < 2100:
+        raise ValueError("no moment at which a message can have been sent")
+    return at
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("NUL, which the database does not take")
+    return text
+
+
 class Receipt(Value):
-    """What a gateway tells afterwards of one message, known by our ID or by the gateway's own."""
+    """What a gateway tells afterwards of one message, known by our ID or by the gateway's own.
+
+    Raises ValidationError for what the ledger could not take.
+    """
 
     status: Literal["sent", "delivered", "read", "failed"]
-    at: datetime
+    at: Annotated[datetime, AfterValidator(_of_our_time)]
     message_id: UUID | None = None
-    gateway_message_id: str | None = None
-    reason: str | None = None
+    gateway_message_id: Annotated[str, Field(max_length=1000), AfterValidator(_storable)] | None = None
+    reason: Annotated[str, AfterValidator(_storable)] | None = None
     """Why it failed."""
 
 

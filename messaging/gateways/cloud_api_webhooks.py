@@ -1,6 +1,5 @@
 """What the WhatsApp Cloud API tells by webhook: its question for the address, and what became of messages."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from uuid import UUID
 from messaging.gateways.base import Receipt, Unauthentic
 from messaging.gateways.cloud_api_errors import told_by
 from messaging.gateways.signatures import check_signature, same
+from messaging.gateways.webhook_bodies import pass_over, read_json, receipt
 
 __all__ = ["answer_to_challenge", "receipts_of"]
 
@@ -20,6 +20,8 @@ _STATUSES: Mapping[str, Literal["sent", "delivered", "read", "failed"]] = {
     "failed": "failed",
 }
 """Others ("played", and those of calls) say nothing about a message's delivery."""
+
+_META, _OURS = "the WhatsApp Cloud API", "biz_opaque_callback_data"
 
 
 def answer_to_challenge(query: Mapping[str, str], verify_token: str) -> str:
@@ -33,40 +35,55 @@ def answer_to_challenge(query: Mapping[str, str], verify_token: str) -> str:
 
 
 def receipts_of(headers: Mapping[str, str], body: bytes, app_secret: str) -> tuple[Receipt, ...]:
-    """The receipts of a webhook's request; what is malformed or of another kind is left out.
+    """The receipts of a webhook's request; what is of another kind is left out, and so is what is malformed, with a line
+    in the log.
 
     The sending number is not compared: an app has one webhook for all its numbers, and a receipt is known by its
     message. Raises Unauthentic where the signature is missing or wrong.
     """
     check_signature(headers, body, app_secret, "app_secret")
-    try:
-        content = json.loads(body)
-    except (ValueError, RecursionError):
-        return ()
-    return tuple(receipt for status in _statuses(content) if (receipt := _receipt(status)) is not None)
+    return tuple(found for status in _statuses(read_json(body)) if (found := _receipt(status)) is not None)
 
 
-def _statuses(content: Any) -> Iterator[Mapping[str, Any]]:
+def _statuses(content: Any) -> Iterator[Any]:
     for entry in _objects(content, "entry"):
         for change in _objects(entry, "changes"):
-            yield from _objects(change.get("value"), "statuses")
+            yield from _list(change.get("value"), "statuses")
 
 
 def _objects(parent: Any, name: str) -> Iterator[Mapping[str, Any]]:
+    yield from (child for child in _list(parent, name) if isinstance(child, Mapping))
+
+
+def _list(parent: Any, name: str) -> list[Any]:
     children = parent.get(name) if isinstance(parent, Mapping) else None
-    if isinstance(children, list):
-        yield from (child for child in children if isinstance(child, Mapping))
+    return children if isinstance(children, list) else []
 
 
-def _receipt(status: Mapping[str, Any]) -> Receipt | None:
-    name, at = status.get("status"), _moment(status.get("timestamp"))
-    known = _STATUSES.get(name) if isinstance(name, str) else None
-    identifier, ours = status.get("id"), _uuid(status.get("biz_opaque_callback_data"))
-    theirs = identifier if isinstance(identifier, str) and identifier else None
-    if known is None or at is None or (theirs is None and ours is None):
+def _receipt(status: Any) -> Receipt | None:
+    name = status.get("status") if isinstance(status, Mapping) else None
+    if not isinstance(name, str):
+        pass_over(_META, "it has no status", status)
         return None
-    reason = _reason(status) if known == "failed" else None
-    return Receipt(status=known, at=at, message_id=ours, gateway_message_id=theirs, reason=reason)
+    known = _STATUSES.get(name)
+    if known is None:
+        return None
+    at, identifier, ours = _moment(status.get("timestamp")), status.get("id"), status.get(_OURS)
+    message_id, theirs = _uuid(ours), identifier if isinstance(identifier, str) and identifier else None
+    if at is None:
+        pass_over(_META, "its timestamp is none", status)
+        return None
+    if theirs is None and message_id is None:
+        pass_over(_META, "it names no message", status)
+        return None
+    return receipt(
+        _META,
+        status=known,
+        at=at,
+        message_id=message_id,
+        gateway_message_id=theirs,
+        reason=_reason(status) if known == "failed" else None,
+    )
 
 
 def _reason(status: Mapping[str, Any]) -> str | None:

@@ -1,6 +1,5 @@
 """What GOWA's answers and webhooks mean: src/pkg/error of its sources, and its docs/webhook-payload.md."""
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -17,6 +16,7 @@ from messaging.gateways.base import (
 from messaging.gateways.http import Answer, one_line
 from messaging.gateways.options import redacted
 from messaging.gateways.signatures import check_signature
+from messaging.gateways.webhook_bodies import pass_over, read_json, receipt
 
 __all__ = ["message_id_of", "receipts_of", "refusal_of"]
 
@@ -59,7 +59,8 @@ _REFUSALS: tuple[tuple[re.Pattern[str], type[GatewayError], str], ...] = tuple(
         ),
     )
 )
-_STATUSES: Mapping[Any, Literal["delivered", "read"]] = {"delivered": "delivered", "read": "read"}
+_STATUSES: Mapping[str, Literal["delivered", "read"]] = {"delivered": "delivered", "read": "read"}
+_NAME = "GOWA"
 
 
 def message_id_of(answer: Answer) -> str | None:
@@ -88,16 +89,35 @@ def refusal_of(
 
 
 def receipts_of(headers: Mapping[str, str], body: bytes, key: str) -> tuple[Receipt, ...]:
-    """The receipts of a webhook's request; none where it is of another kind. Raises Unauthentic."""
+    """The receipts of a webhook's request; none where it is of another kind, nor, with a line in the log, where it is
+    malformed. Raises Unauthentic."""
     check_signature(headers, body, key, "webhook_secret")
-    try:
-        event = json.loads(body)
-        if event["event"] != "message.ack":
-            return ()
-        status, at = _STATUSES[event["payload"]["receipt_type"]], datetime.fromisoformat(event["timestamp"])
-        identifiers = [one for one in event["payload"]["ids"] if isinstance(one, str) and one]
-    except (ValueError, TypeError, KeyError, RecursionError):
-        return ()  # of another kind, or malformed
-    if at.tzinfo is None:
+    event = read_json(body)
+    if not isinstance(event, Mapping) or event.get("event") != "message.ack":
         return ()
-    return tuple(Receipt(status=status, at=at, gateway_message_id=identifier) for identifier in identifiers)
+    payload = event.get("payload")
+    kind = payload.get("receipt_type") if isinstance(payload, Mapping) else None
+    identifiers = payload.get("ids") if isinstance(payload, Mapping) else None
+    at = _moment(event.get("timestamp"))
+    if not isinstance(kind, str) or not isinstance(identifiers, list) or at is None:
+        pass_over(_NAME, "receipt_type, ids or timestamp is missing, or none", event)
+        return ()
+    status = _STATUSES.get(kind)
+    if status is None:
+        return ()
+    found = []
+    for identifier in identifiers:
+        if not isinstance(identifier, str) or not identifier:
+            pass_over(_NAME, "one of its ids is none", event)
+            continue
+        one = receipt(_NAME, status=status, at=at, gateway_message_id=identifier)
+        if one is not None:
+            found.append(one)
+    return tuple(found)
+
+
+def _moment(timestamp: Any) -> datetime | None:
+    try:
+        return datetime.fromisoformat(timestamp)
+    except (TypeError, ValueError):
+        return None

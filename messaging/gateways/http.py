@@ -136,7 +136,8 @@ async def _note_sent(session: aiohttp.ClientSession, context: SimpleNamespace, p
 
 
 def one_line(text: str) -> str:
-    """A gateway's words, fit for a list of errors."""
+    """A gateway's words, fit for a list of errors and for the database, which takes neither NUL nor half a character."""
+    text = text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
     return " ".join(text.split())[:LONGEST_WORDS]
 
 

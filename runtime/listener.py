@@ -1,0 +1,212 @@
+"""A port that strangers can reach, and that leaves the process what it needs for its own work.
+
+Connections that say nothing, or say it slowly, are bounded in number, time and memory, so that descriptors are left for
+what is sent. Where another process has the port, this one waits for it and takes over.
+"""
+
+import asyncio
+import errno
+import logging
+import resource
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from messaging.errors import Unavailable
+from messaging.say_once import SayOnce
+
+__all__ = ["Listener", "raise_descriptor_limit"]
+
+logger = logging.getLogger(__name__)
+logger.addFilter(SayOnce())
+
+MOST = 128
+"""Connections at a time, or an eighth of the descriptors that the process may have, if that is less."""
+REQUEST_WITHIN = 30.0
+"""Seconds from the connection to the end of its request."""
+MEMORY = 64 * 1024 * 1024
+"""Bytes of requests that are not complete, all together."""
+BACKLOG = 512
+LOOK_EVERY = 1.0
+"""Seconds between two attempts to take a port over."""
+PAUSE = 1.0
+"""Seconds after the system could not accept a connection."""
+ENOUGH = 65_536
+"""Descriptors; more than that helps nobody."""
+
+
+def raise_descriptor_limit() -> None:
+    """Lets this process open as many files and connections as it is permitted to: the usual limit is far below that."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def _most() -> int:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return MOST if soft == resource.RLIM_INFINITY else max(4, min(MOST, soft // 8))
+
+
+class Listener:
+    """The port and its connections."""
+
+    def __init__(self, what: str, setting: str, *, host: str, port: int) -> None:
+        """For people: ``what`` comes in here, and which ``setting`` names the port."""
+        self.port: int | None = None
+        """Where connections are accepted; None as long as another process has the port."""
+        self._what, self._setting, self._host, self._wanted = what, setting, host, port
+        self._most = _most()
+        self._sockets: list[socket.socket] = []
+        self._open: set[asyncio.BaseTransport] = set()
+        self._owing: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
+        """Whose request is not complete, with the end of its time; who has been here longest comes first."""
+        self._held: dict[asyncio.BaseTransport, int] = {}
+        self._left = asyncio.Event()
+
+    @asynccontextmanager
+    async def serving(self, protocol: Callable[[], asyncio.Protocol]) -> AsyncIterator[None]:
+        """Takes connections on for the length of the block, each with a ``protocol`` of its own.
+
+        Where another process has the port, waits in the background until it is free. Raises Unavailable where it can
+        never be had.
+        """
+        await self._bind()
+        if self.port is None:
+            logger.warning(
+                "port %d of %s is in use, by another worker or program: %s are not received by this worker until it is"
+                " free; if it is no worker that has it, set %s to another port",
+                *(self._wanted, self._host, self._what, self._setting),
+            )
+        task = asyncio.create_task(self._serve(protocol))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+            for listening in self._sockets:
+                listening.close()
+
+    async def _serve(self, protocol: Callable[[], asyncio.Protocol]) -> None:
+        while self.port is None:
+            await asyncio.sleep(LOOK_EVERY)
+            try:
+                await self._bind()
+            except Unavailable as error:
+                logger.warning("%s", error)
+        async with asyncio.TaskGroup() as group:
+            for listening in self._sockets:
+                group.create_task(self._accept(protocol, listening))
+
+    async def _bind(self) -> None:
+        """Listens on each address of the host, unless another process does. Raises Unavailable."""
+        sockets: list[socket.socket] = []
+        try:
+            found = await asyncio.get_running_loop().getaddrinfo(
+                self._host or None, self._wanted, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )
+            for family, address in dict.fromkeys((family, address[:2]) for family, _, _, _, address in found):
+                sockets.append(socket.create_server(address, family=family, backlog=BACKLOG))
+                sockets[-1].setblocking(False)
+        except OSError as error:
+            for listening in sockets:
+                listening.close()
+            if error.errno == errno.EADDRINUSE:
+                return
+            raise Unavailable(
+                f"{self._what} cannot be received on port {self._wanted} of {self._host}: {error.strerror or error}; set"
+                f" {self._setting} to another port"
+            ) from error
+        self._sockets, self.port = sockets, sockets[0].getsockname()[1]
+        logger.info("%s are received on port %d of %s", self._what, self.port, self._host)
+
+    def holds(self, transport: asyncio.BaseTransport | None, size: int) -> None:
+        """Notes the bytes that are kept of an incomplete request; who has been here longest makes room."""
+        if transport in self._owing:
+            self._held[transport] = size
+        while sum(self._held.values()) > MEMORY and self._close_longest():
+            pass
+
+    def complete(self, transport: asyncio.BaseTransport | None) -> None:
+        """The request is complete: nobody else's connection takes its place any more."""
+        if transport is not None:
+            self._forget(transport)
+
+    def entered(self, transport: asyncio.BaseTransport) -> None:
+        """A connection begins."""
+        self._open.add(transport)
+        self._owing[transport] = asyncio.get_running_loop().call_later(REQUEST_WITHIN, self._close, transport)
+
+    def left(self, transport: asyncio.BaseTransport) -> None:
+        """A connection has ended."""
+        self._forget(transport)
+        self._open.discard(transport)
+        self._left.set()
+
+    async def _accept(self, protocol: Callable[[], asyncio.Protocol], listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(listening)
+            except OSError as error:  # no descriptors, or a client that has gone already
+                logger.warning(
+                    "a connection for %s could not be accepted: %s", self._what, error.strerror or error
+                )
+                await asyncio.sleep(PAUSE)
+                continue
+            try:
+                while len(self._open) >= self._most:
+                    self._left.clear()
+                    if self._close_longest():
+                        logger.warning(
+                            "more than %d connections for %s: those that have not sent their request are closed",
+                            self._most,
+                            self._what,
+                        )
+                    await self._left.wait()
+                await loop.connect_accepted_socket(lambda: _Connection(protocol(), self), connection)
+            except BaseException as error:
+                connection.close()
+                if not isinstance(error, OSError):
+                    raise
+
+    def _close_longest(self) -> bool:
+        """Closes the connection that has kept us waiting for its request longest, if there is one."""
+        longest = next(iter(self._owing), None)
+        if longest is None:
+            return False
+        self._close(longest)
+        return True
+
+    def _close(self, transport: asyncio.BaseTransport) -> None:
+        self._forget(transport)
+        assert isinstance(transport, asyncio.WriteTransport)
+        transport.abort()
+
+    def _forget(self, transport: asyncio.BaseTransport) -> None:
+        timer = self._owing.pop(transport, None)
+        if timer is not None:
+            timer.cancel()
+        self._held.pop(transport, None)
+
+
+class _Connection(asyncio.Protocol):
+    """One connection: what its protocol does, and the listener knows when it begins and ends."""
+
+    def __init__(self, inner: asyncio.Protocol, listener: Listener) -> None:
+        self._inner, self._listener = inner, listener
+        self._transport: asyncio.BaseTransport | None = None
+        self.data_received = inner.data_received  # type: ignore[method-assign]
+        self.eof_received = inner.eof_received  # type: ignore[method-assign]
+        self.pause_writing = inner.pause_writing  # type: ignore[method-assign]
+        self.resume_writing = inner.resume_writing  # type: ignore[method-assign]
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._listener.entered(transport)
+        self._inner.connection_made(transport)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        assert self._transport is not None
+        self._listener.left(self._transport)
+        self._inner.connection_lost(error)
