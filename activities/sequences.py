@@ -6,6 +6,7 @@ from temporalio import activity
 
 from activities.refusals import refused_for_good
 from activities.sending import Clock, Sending, database_clock, new_attempt
+from messaging.calendar import rezone
 from messaging.database import Pool
 from messaging.dispatch import Attempt, Dispatcher
 from messaging.enrollments import Enrollments, after_settling
@@ -25,6 +26,7 @@ from messaging.models import (
     Settled,
     StepRef,
 )
+from naming.calls import signal_each
 
 __all__ = ["SequenceActivities"]
 
@@ -51,12 +53,18 @@ class SequenceActivities:
         workflow_id = activity.info().workflow_id
         assert workflow_id is not None, "only workflows enroll"
         with refused_for_good("this enrollment"):
-            return await self._enrollments.enroll(
+            enrolled = await self._enrollments.enroll(
                 enrolling.request,
                 workflow_id=workflow_id,
                 run_id=enrolling.run_id,
                 now=await self._clock(),
             )
+        lead = enrolling.request.lead
+        if lead.time_zone is not None:
+            # Where that corrects the person's zone, the other sequences that the person is in go by it too.
+            asleep = await self._enrollments.of_another_zone(lead.phone)
+            await signal_each(activity.client(), asleep, "plan_changed")
+        return enrolled
 
     @activity.defn
     async def send_step(self, ref: StepRef) -> SendOutcome:
@@ -105,14 +113,13 @@ class SequenceActivities:
         position = claim.enrollment
         assert position is not None
         plan = await self._enrollments.plan_of(position.sequence_id, position.plan_revision)
+        timeline = rezone(position.timeline, position.zone)
         planned_at = position.next_due_at or claim.due_at
         next_due: Due | None = None
 
         def after(done_at: datetime) -> ContactPosition | None:
             nonlocal next_due
-            contact, next_due = after_settling(
-                plan, position.timeline, claim.step, planned_at, done_at, claim.hours
-            )
+            contact, next_due = after_settling(plan, timeline, claim.step, planned_at, done_at, claim.hours)
             return contact
 
         outcome = await self._dispatcher.carry_out(attempt, claim, after)

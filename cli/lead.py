@@ -14,7 +14,7 @@ from rich.text import Text
 from cli.console import Json, run, show
 from operations import leads
 from operations.connection import Connection
-from operations.leads import ExportSummary, ImportProgress, ImportSummary, StoredLead
+from operations.leads import ExportSummary, ImportProgress, LeadsImported, StoredLead
 
 __all__ = ["app"]
 
@@ -46,7 +46,7 @@ def import_(
     Rows that cannot be used are put aside with the reason, in a file that can be corrected and imported.
     """
 
-    async def work(connection: Connection) -> ImportSummary:
+    async def work(connection: Connection) -> LeadsImported:
         with _bar(f"Importing {file.name}") as bar:
 
             def tell(step: ImportProgress) -> None:
@@ -124,7 +124,7 @@ def _exported(summary: ExportSummary) -> Text:
     return Text(f"{summary.file}: {summary.leads} leads")
 
 
-def _imported(summary: ImportSummary) -> Text:
+def _imported(summary: LeadsImported) -> Text:
     counts = {
         "new leads": summary.imported,
         "updated": summary.updated,
@@ -138,6 +138,8 @@ def _imported(summary: ImportSummary) -> Text:
         lines.append(f"rejected rows with the reasons: {summary.rejects_file}; correct it and import it")
     if summary.kept_device:
         lines.append(f"{summary.kept_device} leads belong to another device already, and still do")
+    if summary.contacts_told:
+        lines.append(f"{summary.contacts_told:,} contacts under way plan anew: their time zone was corrected")
     return Text("\n".join(lines))
 
 

@@ -30,6 +30,9 @@ sent: the two differ only while a contact runs late. Local means: in the contact
     edits               The next step follows from the present plan and from what the contact has had. A step
                         moved into the past is due in the past, which means now, and the rule for late
                         steps keeps the gaps from there on. The time of the first send stays.
+    corrected zones     A contact follows the zone that is known now, and what has happened stays as it was: the
+                        moment at which day 1 was planned is read on the new zone's clocks, and its date there is
+                        day 1. Days with ``at`` come at that time of the new zone; all others keep their moments.
 """
 
 from datetime import date, datetime, time, timedelta
@@ -43,7 +46,7 @@ from messaging.local_time import as_utc, load_zone, moment_of, wall_of
 from messaging.models import Value
 from messaging.sending_hours import SendingHours
 
-__all__ = ["Plan", "PlanStep", "Scheduled", "Timeline", "advance", "begin", "describe", "next_due"]
+__all__ = ["Plan", "PlanStep", "Scheduled", "Timeline", "advance", "begin", "describe", "next_due", "rezone"]
 
 _DAY = timedelta(days=1)
 _SATURDAY = 5
@@ -179,6 +182,28 @@ def advance(
             "done": (*timeline.done, step_key),
         }
     )
+
+
+def rezone(timeline: Timeline, zone: str) -> Timeline:
+    """The calendar of a contact whose zone is ``zone``, whatever it was taken for before.
+
+    Raises InvalidInput for an unknown zone.
+    """
+    if zone == timeline.zone:
+        return timeline
+    old, new = load_zone(timeline.zone), load_zone(zone)
+
+    def moved(day: date, clock: time) -> datetime:
+        return wall_of(moment_of(datetime.combine(day, clock), old), new)
+
+    anchors: dict[str, object] = {}
+    if timeline.day_one is not None and timeline.first_planned_time is not None:
+        planned = moved(timeline.day_one, timeline.first_planned_time)
+        anchors |= {"day_one": planned.date(), "first_planned_time": planned.time()}
+    if timeline.first_send_day_one is not None and timeline.day_one_time is not None:
+        sent = moved(timeline.first_send_day_one, timeline.day_one_time)
+        anchors |= {"first_send_day_one": sent.date(), "day_one_time": sent.time()}
+    return timeline.model_copy(update={"zone": zone, **anchors})
 
 
 def describe(timeline: Timeline, scheduled: Scheduled) -> str:

@@ -8,7 +8,7 @@ from collections import OrderedDict
 from datetime import datetime
 from typing import NamedTuple
 
-from messaging.calendar import Plan, Scheduled, Timeline, advance, begin, describe, next_due
+from messaging.calendar import Plan, Scheduled, Timeline, advance, begin, describe, next_due, rezone
 from messaging.database import Connection, Pool, Record
 from messaging.errors import Conflict, NotFound
 from messaging.identity import sequence_message_id
@@ -213,11 +213,12 @@ class Enrollments:
             return await self._follow_up(connection, end.enrollment_id)
 
     async def load(self, enrollment_id: int, *, now: datetime | None) -> Contact:
-        """The enrollment as stored, with the present plan of its sequence."""
+        """The enrollment as stored, with the present plan of its sequence, and in the zone that is known now."""
         row = await self._pool.fetchrow(
             "select c.*, s.revision, t.key as step, d.opens_at, d.closes_at, d.time_zone,"
-            " coalesce($2, clock_timestamp()) as now"
+            " coalesce(l.time_zone, s.time_zone) as zone, coalesce($2, clock_timestamp()) as now"
             " from sequence_contacts c join sequences s on s.id = c.sequence_id join devices d on d.id = c.device_id"
+            " join leads l on l.id = c.lead_id"
             " left join sequence_steps t on t.id = c.next_step_id where c.id = $1",
             enrollment_id,
             now,
@@ -230,7 +231,7 @@ class Enrollments:
             device_id=row["device_id"],
             status=row["status"],
             plan=await self._plans.of(row["sequence_id"], row["revision"]),
-            timeline=Timeline.model_validate(row["timeline"]),
+            timeline=rezone(Timeline.model_validate(row["timeline"]), row["zone"]),
             step_id=row["next_step_id"],
             step=row["step"],
             hours=SendingHours(
@@ -239,6 +240,16 @@ class Enrollments:
             due_at=row["next_due_at"],
             now=row["now"],
         )
+
+    async def of_another_zone(self, phone: str) -> list[str]:
+        """The workflows of the person's contacts whose plan was made for another time zone than is known now."""
+        rows = await self._pool.fetch(
+            "select c.workflow_id from sequence_contacts c join sequences s on s.id = c.sequence_id"
+            " join leads l on l.id = c.lead_id where c.phone = $1 and c.status = 'active'"
+            " and c.timeline ->> 'zone' <> coalesce(l.time_zone, s.time_zone)",
+            phone,
+        )
+        return [row["workflow_id"] for row in rows]
 
     async def plan_of(self, sequence_id: int, revision: int) -> Plan:
         """The plan of a sequence at a revision (or a later one)."""

@@ -67,6 +67,8 @@ class Position(_Answer):
     timeline: Timeline
     next_step_id: int | None
     next_due_at: datetime | None
+    zone: str
+    """The contact's zone, as it is known now; the timeline's may be an earlier one."""
 
 
 class Claim(_Answer):
@@ -104,7 +106,7 @@ class SettledAlready(_Answer):
 
 
 class Replan(_Answer):
-    """The sequence was edited since the step was planned."""
+    """The sequence was edited, or the contact's zone corrected, since the step was planned."""
 
     outcome: Literal["replanned"]
 

@@ -166,7 +166,7 @@ class Held(Value):
 
 
 class Replanned(Value):
-    """The sequence was edited since this step was planned; ``next`` is what is due now."""
+    """The sequence was edited, or the zone corrected, since this step was planned; ``next`` is what is due now."""
 
     kind: Literal["replanned"] = "replanned"
     next: Due | None

@@ -3,12 +3,12 @@
 from pathlib import Path
 
 from messaging.devices import DeviceSettings
-from messaging.lead_import import ImportSummary
 from messaging.models import SweepTotals, Value
 from operations import campaigns, devices, leads, sequences
 from operations.campaigns import CampaignChange
 from operations.connection import Connection
 from operations.enrollment import enroll_by_trigger
+from operations.leads import LeadsImported
 
 __all__ = ["DEVICE", "EXAMPLES", "Progress", "enroll_all", "look", "set_the_stage", "start_campaign"]
 
@@ -38,7 +38,7 @@ class Progress(Value):
 
 async def set_the_stage(
     connection: Connection, file: Path, default_region: str
-) -> tuple[ImportSummary, list[str]]:
+) -> tuple[LeadsImported, list[str]]:
     """A device on the simulated gateway, the leads, and the sequences; answers the summary and the triggers."""
     await devices.add(connection, DeviceSettings(id=DEVICE, gateway="simulated", min_delay=0, max_delay=0))
     summary = await leads.import_leads(

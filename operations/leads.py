@@ -10,17 +10,24 @@ from messaging.identity import parse_phone
 from messaging.lead_export import ExportSummary, export_file
 from messaging.lead_import import ImportProgress, ImportSummary, import_file
 from messaging.leads import StoredLead
+from operations import signals
 from operations.connection import Connection
 
 __all__ = [
     "ExportSummary",
     "ImportProgress",
-    "ImportSummary",
+    "LeadsImported",
     "StoredLead",
     "export_leads",
     "import_leads",
     "show_lead",
 ]
+
+
+class LeadsImported(ImportSummary):
+    """What came of an import, and how many contacts under way plan anew, as their time zone was corrected."""
+
+    contacts_told: int = 0
 
 
 async def import_leads(
@@ -31,13 +38,13 @@ async def import_leads(
     default_region: str | None = None,
     rejects: Path | None = None,
     progress: Callable[[ImportProgress], None] = lambda _: None,
-) -> ImportSummary:
+) -> LeadsImported:
     """Imports a CSV file of leads, all of it or nothing; the same file again changes nothing.
 
-    See :func:`messaging.lead_import.import_file`. Raises NotFound for an unknown device and InvalidInput for a file
-    that cannot be used.
+    A corrected time zone reaches the contacts that are under way. See :func:`messaging.lead_import.import_file`. Raises
+    NotFound for an unknown device, InvalidInput for a file that cannot be used, and Unavailable.
     """
-    return await import_file(
+    summary = await import_file(
         await connection.pool(),
         path,
         device=device,
@@ -45,6 +52,8 @@ async def import_leads(
         rejects=rejects,
         progress=progress,
     )
+    told = await signals.zones_corrected(connection)
+    return LeadsImported(**summary.model_dump(), contacts_told=told.contacts)
 
 
 async def export_leads(

@@ -8,6 +8,7 @@ last minute are told one by one all the same. Telling somebody twice is harmless
 import asyncio
 from collections.abc import Sequence
 from datetime import timedelta
+from itertools import groupby
 from uuid import uuid4
 
 from temporalio.api.batch.v1 import BatchOperationSignal
@@ -22,7 +23,16 @@ from naming.attributes import CAMPAIGN, DEVICE, SEQUENCE, STATE
 from naming.calls import signal_each
 from operations.connection import Connection
 
-__all__ = ["HELD", "LAG", "ONE_BY_ONE", "Told", "campaign_changed", "plan_changed", "wake_held"]
+__all__ = [
+    "HELD",
+    "LAG",
+    "ONE_BY_ONE",
+    "Told",
+    "campaign_changed",
+    "plan_changed",
+    "wake_held",
+    "zones_corrected",
+]
 
 ONE_BY_ONE = 500
 """Up to so many are signalled one by one: a second or two."""
@@ -37,6 +47,14 @@ _STALE = """
     select c.workflow_id, c.enrolled_at > clock_timestamp() - $2::interval as recent
       from sequence_contacts c join sequences s on s.id = c.sequence_id
      where s.name = $1 and c.status = 'active' and c.plan_revision < s.revision
+"""
+
+# Whose plan was made for another zone than is known now, over all sequences.
+_ANOTHER_ZONE = """
+    select s.name as sequence, c.workflow_id, c.enrolled_at > clock_timestamp() - $1::interval as recent
+      from sequence_contacts c join sequences s on s.id = c.sequence_id join leads l on l.id = c.lead_id
+     where c.status = 'active' and c.timeline ->> 'zone' <> coalesce(l.time_zone, s.time_zone)
+     order by s.name
 """
 
 # Tried before, and without a moment to come at which it is looked at again. One in 'processing' with a reason is in doubt,
@@ -72,6 +90,16 @@ async def plan_changed(connection: Connection, sequence: str) -> Told:
     query = f'DrumbeatSequence = "{sequence}" and ExecutionStatus = "Running"'
     reason = f"sequence {sequence} was edited"
     return await _tell(connection, [tuple(row) for row in rows], "plan_changed", query, reason)
+
+
+async def zones_corrected(connection: Connection) -> Told:
+    """Has every contact whose time zone was corrected since its plan was made plan anew. Raises Unavailable."""
+    rows = await (await connection.pool()).fetch(_ANOTHER_ZONE, LAG)
+    for sequence, contacts in groupby(rows, key=lambda row: row["sequence"]):
+        query = f'DrumbeatSequence = "{sequence}" and ExecutionStatus = "Running"'
+        asleep = [(row["workflow_id"], row["recent"]) for row in contacts]
+        await _tell(connection, asleep, "plan_changed", query, "time zones were corrected")
+    return Told(contacts=len(rows))
 
 
 async def wake_held(

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import ValidationError
 
-from messaging.calendar import Plan, PlanStep, Scheduled, Timeline, advance, begin, describe, next_due
+from messaging.calendar import Plan, PlanStep, Scheduled, Timeline, advance, begin, describe, next_due, rezone
 from messaging.database import Pool
 from messaging.errors import InvalidInput
 from messaging.sending_hours import SendingHours
@@ -489,6 +489,40 @@ def test_describe(specs: tuple[str, ...], done: int, expected: str) -> None:
     for _ in range(done):
         timeline = send(cold, timeline)
     assert describe(timeline, due(cold, timeline)) == expected
+
+
+@pytest.mark.parametrize(
+    ("specs", "to", "done", "expected"),
+    [
+        # Enrolled in Kuala Lumpur on the 2nd at 08:00, which is 09:00 in Tokyo and 19:00 on the 1st in New York.
+        (("1", "2 10:00"), "Asia/Tokyo", 1, "2026-03-03 10:00"),
+        (("1", "2 10:00"), NEW_YORK, 1, "2026-03-02 10:00"),
+        (("1 10:00", "3 09:30"), "Asia/Tokyo", 0, "2026-03-02 10:00"),
+        (("1 10:00", "3 09:30"), NEW_YORK, 0, "2026-03-02 10:00"),  # ten o'clock of the 1st had passed there
+        (("1 10:00", "3 09:30"), NEW_YORK, 1, "2026-03-03 09:30"),  # day 1 came on the 1st at 21:00 there
+        # What goes by the moments of other messages keeps its moment.
+        (("1", "2"), "Asia/Tokyo", 1, "2026-03-03 09:00"),
+        (("1", "2"), NEW_YORK, 1, "2026-03-02 19:00"),
+        (("1", "+48h"), NEW_YORK, 1, "2026-03-03 19:00"),
+        (("1 23:30", "2 10:00"), "Asia/Tokyo", 1, "2026-03-04 10:00"),  # day 1 came on the 3rd at 00:30 there
+    ],
+)
+def test_a_corrected_zone_is_followed(specs: tuple[str, ...], to: str, done: int, expected: str) -> None:
+    a_plan = plan(*specs, zone=KL)
+    timeline = begin(a_plan, None, local(KL, "2026-03-02 08:00"))
+    for _ in range(done):
+        timeline = send(a_plan, timeline)
+    corrected = rezone(timeline, to)
+    assert shown(to, due(a_plan, corrected).due_at) == expected
+    assert corrected.done == timeline.done
+    assert rezone(timeline, KL) is timeline
+
+
+def test_delays_outlive_a_corrected_zone() -> None:
+    a_plan = plan("1 10:00", "2 10:00", "4 10:00", zone=KL)
+    timeline = send(a_plan, begin(a_plan, None, local(KL, "2026-03-02 08:00")), timedelta(days=3))
+    timeline = send(a_plan, rezone(timeline, "Asia/Tokyo"))
+    assert shown("Asia/Tokyo", due(a_plan, timeline).due_at) == "2026-03-08 10:00"
 
 
 def test_values_survive_json() -> None:

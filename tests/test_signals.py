@@ -16,7 +16,7 @@ from messaging.database import Pool
 from messaging.sequence_edits import apply_sequences
 from messaging.sequence_files import read_sequence
 from naming import attributes
-from operations import devices, sequences, signals
+from operations import devices, leads, sequences, signals
 from operations.connection import Connection
 from runtime.servers import Addresses
 from runtime.settings import load_settings
@@ -183,6 +183,29 @@ async def test_an_edit_reaches_the_contacts_of_the_sequence_alone(
     await pool.execute("update sequence_contacts set plan_revision = 2")
     (applied,) = await sequences.apply(connection, [file])
     assert applied.contacts_told == 0
+
+
+async def test_an_import_that_corrects_zones_reaches_whose_plan_has_another(
+    pool: Pool, client: Client, connection: Connection, tmp_path: Path
+) -> None:
+    await prepare(pool)
+    asleep = await contact(pool, client, "+12015550101", state="scheduled")
+    right = await contact(pool, client, "+12015550102", state="scheduled")
+    other = await contact(pool, client, "+12015550101", sequence="other")
+    for zone, one in (("UTC", asleep), ("Asia/Tokyo", right), ("UTC", other)):
+        await pool.execute(
+            "update sequence_contacts set timeline = jsonb_build_object('zone', $1::text) where workflow_id = $2",
+            zone,
+            one,
+        )
+    file = tmp_path / "leads.csv"
+    file.write_text("phone,time_zone\n+12015550101,Asia/Tokyo\n+12015550102,Asia/Tokyo\n")
+    assert (await leads.import_leads(connection, file)).contacts_told == 2
+    assert [await heard(client, one) for one in (asleep, right, other)] == [
+        ["plan_changed"],
+        [],
+        ["plan_changed"],
+    ]
 
 
 async def test_resuming_wakes_whom_it_held(pool: Pool, client: Client, connection: Connection) -> None:

@@ -317,7 +317,7 @@ begin
 end $$;
 
 -- Creates the ledger's row for one step of one enrollment if there is none, and claims it. Beside claim_message's answers:
---   replanned  the sequence was edited since p_revision
+--   replanned  the sequence was edited since p_revision, or the contact's zone is another one than it was planned with
 -- To what claim_message answers, it adds where the contact stands, and with a claim, what is to be sent.
 create function claim_step_message(
     p_enrollment bigint, p_step bigint, p_revision integer, p_message uuid,
@@ -327,13 +327,15 @@ language plpgsql as $$
 declare
     c       sequence_contacts;
     present integer;
+    zone    text;
     known   text;
     answer  jsonb;
 begin
     select * into strict c from sequence_contacts where id = p_enrollment;
-    select revision into strict present from sequences where id = c.sequence_id;
+    select s.revision, coalesce(l.time_zone, s.time_zone) into strict present, zone
+      from sequences s, leads l where s.id = c.sequence_id and l.id = c.lead_id;
     select status into known from broadcast_messages where id = p_message;
-    if (known is null or known in ('pending', 'queued')) and present <> p_revision then
+    if (known is null or known in ('pending', 'queued')) and (present <> p_revision or zone <> c.timeline ->> 'zone') then
         return jsonb_build_object('outcome', 'replanned');
     end if;
     if exists (select from broadcast_messages where id = p_message and resends > 0) then
@@ -363,7 +365,7 @@ begin
     return answer || jsonb_build_object(
         'enrollment', jsonb_build_object('sequence_id', c.sequence_id, 'plan_revision', present,
                                          'timeline', c.timeline, 'next_step_id', c.next_step_id,
-                                         'next_due_at', c.next_due_at));
+                                         'next_due_at', c.next_due_at, 'zone', zone));
 end $$;
 
 -- Notes where a contact stands {timeline, next_step_id, next_due_at, plan_revision}. One that has left its sequence has no
