@@ -9,7 +9,9 @@ from enum import StrEnum
 from typing import Annotated, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from messaging.whatsapp_numbers import canonical_phone
 
 __all__ = [
     "CampaignPlan",
@@ -73,10 +75,11 @@ class MessageStatus(StrEnum):
 class Lead(Value):
     """A person, as a service or a file knows them. Unset fields leave what is stored as it is.
 
-    ``phone`` is E.164: build it with :func:`messaging.identity.parse_phone`.
+    ``phone`` is E.164: build it with :func:`messaging.identity.parse_phone`. Of two spellings of one WhatsApp account
+    it becomes the one that is kept.
     """
 
-    phone: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{1,14}$")]
+    phone: Annotated[str, Field(pattern=r"^\+[1-9][0-9]{1,14}$"), AfterValidator(canonical_phone)]
     name: str = ""
     niches: tuple[str, ...] = ()
     triggers: tuple[str, ...] = ()

@@ -16,6 +16,7 @@ from messaging.identity import normalise_words, parse_phone, sequence_workflow_i
 from messaging.lead_values import clean_lead
 from messaging.models import EnrollmentRequest, Lead, SweepCursor, SweepTotals, Value
 from messaging.sequences import find_sequence, no_such_sequence
+from messaging.whatsapp_numbers import canonical_phone
 from naming.contacts import start_contact
 from operations.connection import Connection
 from workflows.sequence import ContactProgress, SequenceContactWorkflow
@@ -166,7 +167,8 @@ async def skip_step(connection: Connection, sequence: str, phone: str, step: str
 
 
 async def opt_out(connection: Connection, phone: str, reason: str = "opted out") -> OptOut:
-    """The person gets nothing more, from any sequence, campaign or device. ``phone`` is E.164."""
+    """The person gets nothing more, from any sequence, campaign or device. ``phone`` is E.164, in either of its spellings."""
+    phone = canonical_phone(phone)
     pool = await connection.pool()
     changed = await pool.fetchval(
         "insert into suppressions (phone, reason) values ($1, $2) on conflict do nothing returning true",
@@ -187,6 +189,7 @@ async def opt_out(connection: Connection, phone: str, reason: str = "opted out")
 
 async def withdraw_opt_out(connection: Connection, phone: str) -> OptOut:
     """The person may be written to again. What was stopped stays stopped."""
+    phone = canonical_phone(phone)
     changed = await (await connection.pool()).fetchval(
         "delete from suppressions where phone = $1 returning true", phone
     )

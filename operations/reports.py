@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from messaging import reports
 from messaging.models import MessageStatus
 from messaging.reports import ContactReport, MessageReport, StatusReport
+from messaging.whatsapp_numbers import canonical_phone
 from operations.connection import Connection
 
 __all__ = ["contact", "messages", "status"]
@@ -16,8 +17,8 @@ async def status(connection: Connection) -> StatusReport:
 
 
 async def contact(connection: Connection, phone: str) -> ContactReport:
-    """Everything about the person with this E.164 phone. Raises NotFound."""
-    return await reports.contact_report(await connection.pool(), phone)
+    """Everything about the person with this E.164 phone, in either of its spellings. Raises NotFound."""
+    return await reports.contact_report(await connection.pool(), canonical_phone(phone))
 
 
 async def messages(

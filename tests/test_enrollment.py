@@ -10,7 +10,7 @@ from temporalio.common import WorkflowIDReusePolicy
 
 from messaging.errors import Conflict, NotFound
 from messaging.models import EnrollmentRequest, Lead
-from operations import devices, enrollment, sequences
+from operations import devices, enrollment, reports, sequences
 from operations.schedule import SWEEP, ensure_sweep
 from tests.live import Live, until
 from tests.scenario import phone
@@ -211,6 +211,23 @@ async def test_opting_out_ends_what_runs(live: Live) -> None:
     await live.all_over(1)
     assert not (await enrollment.opt_out(live.connection, phone(1))).changed
     assert await live.scenario.pool.fetchval("select status from sequence_contacts") == "opted_out"
+
+
+async def test_two_spellings_of_one_account_are_one_contact_and_one_opt_out(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(LONG)
+    await live.start_worker()
+    connection, device = live.connection, live.scenario.device
+    first = await enrollment.enroll(connection, "long", "+54 11 5555-0131", device=device)
+    again = await enrollment.enroll(connection, "long", "+54 9 11 5555-0131", device=device)
+    assert (first.phone, first.result, again.result) == ("+5491155550131", "enrolled", "already_enrolled")
+    await sent(live, 1)
+    assert (await reports.contact(connection, "+541155550131")).phone == "+5491155550131"
+    done = await enrollment.opt_out(connection, "+541155550131")
+    assert (done.phone, done.changed, done.told) == ("+5491155550131", True, 1)
+    await live.all_over(1)
+    assert await live.scenario.pool.fetchval("select status from sequence_contacts") == "opted_out"
+    assert (await enrollment.withdraw_opt_out(connection, "+541155550131")).changed
 
 
 async def test_one_sequence_leads_into_the_next_and_a_cycle_ends(live: Live) -> None:
