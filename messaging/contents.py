@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field
 from messaging.errors import InvalidInput
 from messaging.file_fields import FileModel, FileText, as_field
 from messaging.gateways.base import RenderedTemplate
+from messaging.template_syntax import MAX_SOURCE
 from messaging.templates import TemplateProblem, render
 from messaging.yaml_files import Document, FieldPath
 
@@ -19,6 +20,8 @@ _LANGUAGE = re.compile(r"[a-z]{2,3}(_[A-Za-z]{2,4})?")
 
 MAX_PARAMETER = 1024
 """Characters; WhatsApp Cloud API, components of a template: a body has at most 1,024, whatever is put into it."""
+
+_MAX_PARAMETERS = 100
 
 
 def _name(name: str) -> str:
@@ -33,12 +36,21 @@ def _language(language: str) -> str:
     return language
 
 
+def _parameters(parameters: list[str]) -> list[str]:
+    # They are rendered together, and may take as long as one text.
+    if sum(map(len, parameters)) > MAX_SOURCE or len(parameters) > _MAX_PARAMETERS:
+        raise InvalidInput(
+            f"has more than {_MAX_PARAMETERS} items, or more than {MAX_SOURCE:,} characters in all of them"
+        )
+    return parameters
+
+
 class TemplateFile(FileModel):
     """An approved template, and what is put into the places of its body, in order: Liquid, like a text."""
 
     name: Annotated[str, AfterValidator(as_field(_name))]
     language: Annotated[str, AfterValidator(as_field(_language))]
-    parameters: list[str] = Field(default_factory=list)
+    parameters: Annotated[list[str], AfterValidator(as_field(_parameters))] = Field(default_factory=list)
 
 
 def template_texts(document: Document, fields: Mapping[str, Any], where: FieldPath = ()) -> list[FileText]:

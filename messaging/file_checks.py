@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from messaging.database import Connection
 from messaging.file_fields import FileText
 from messaging.gateways import NAMES, capabilities_of
+from messaging.placeholders import placeholders
 from messaging.suggestions import did_you_mean
 from messaging.templates import LEAD_VARIABLES, problems, unguarded_variables_of
 from messaging.time_zones import time_zone_warning
@@ -72,19 +73,29 @@ def free_text_warning(devices: Sequence[str]) -> str:
 async def check_templates(connection: Connection, texts: Sequence[FileText]) -> list[Problem]:
     """What stands in the way of sending these texts: broken templates, variables that no stored lead has."""
     known = set(LEAD_VARIABLES)
-    if any(problems(text, known) for _, _, text in texts):
+    if any(problems(text, known) or placeholders(text) for _, _, text in texts):
         rows = await connection.fetch("select distinct jsonb_object_keys(attributes) as name from leads")
         known |= {row["name"] for row in rows}
     return [
-        document.problem(path, message) for document, path, text in texts for message in problems(text, known)
+        document.problem(path, message)
+        for document, path, text in texts
+        if not document.has_problem(path)  # one that is too long needs no other reason
+        for message in problems(text, known)
     ]
 
 
 async def check_blanks(connection: Connection, texts: Sequence[FileText]) -> list[Problem]:
-    """Warnings of variables that some stored leads lack, where the text has no ``default`` for them."""
+    """Warnings of what may not be filled in: variables that some leads lack, and what only looks like a variable."""
     found = []
     lacking: dict[str, tuple[int, int]] = {}
     for document, path, text in texts:
+        found += [
+            document.problem(
+                path, f"warning: {place.written} goes out as it stands, a variable is written {{{{ name }}}}"
+            )
+            for place in placeholders(text)
+            if not place.plain
+        ]
         for variable in sorted(unguarded_variables_of(text)):
             if variable not in lacking:
                 lacking[variable] = await _leads_without(connection, variable)

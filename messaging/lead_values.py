@@ -31,6 +31,10 @@ FIELD_NAMES = frozenset(
 """Names that an attribute cannot have: columns and template variables of that name are Drumbeat's own."""
 
 _MAX_ATTRIBUTE_NAME = 64
+
+_MAX_VALUE = 32_767
+"""Characters; Microsoft, "Excel specifications and limits": "Total number of characters that a cell can contain"."""
+
 _NO_WORD = re.compile(r"\W+")
 # All control characters but tab and line breaks, and halves of characters; PostgreSQL stores neither NUL nor those.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -39,9 +43,12 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 def clean_text(text: str, what: str) -> str:
     """A value as it is stored: without white space around it, and otherwise as it was written, whatever it looks like.
 
-    Raises InvalidInput for control characters other than tab and line breaks; ``what`` names the value in the error.
+    Raises InvalidInput for control characters other than tab and line breaks, and for what is longer than a spreadsheet's
+    cell can be; ``what`` names the value in the error.
     """
     text = text.strip()
+    if len(text) > _MAX_VALUE:
+        raise InvalidInput(f"{what} has {len(text):,} characters, at most {_MAX_VALUE:,}")
     if not text.isprintable() and (found := _CONTROL.search(text)):
         raise InvalidInput(f"{what} contains the control character U+{ord(found[0]):04X}: delete it")
     return text

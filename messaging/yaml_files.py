@@ -69,6 +69,10 @@ class Document:
         """Adds a problem at that field."""
         self.problems.append(self.problem(path, message))
 
+    def has_problem(self, path: FieldPath) -> bool:
+        """Whether a problem is noted at that very field."""
+        return any(problem.field == _written(path) for problem in self.problems)
+
     def note_invalid(self, errors: list[ErrorDetails], fields_of: Mapping[str, Iterable[str]]) -> None:
         """Adds what pydantic found, in words. ``fields_of``: the fields of each group by its name; '' is the file."""
         for error in errors:

@@ -329,7 +329,7 @@ async def test_all_files_or_none_with_every_problem(pool: Pool) -> None:
     bad = draft_of("target: {devices: [mian]}", "text: '{{'", "titel: x", name="bad", file="bad.yaml")
     assert await refused(pool, good, late, bad) == [
         "bad.yaml:2: target.devices[0]: there is no device 'mian', did you mean 'main'?",
-        "bad.yaml:3: text: the template does not work: expected '}}', found end of file",
+        "bad.yaml:3: text: the template does not work: expected '}}' after '{{', and it is not there",
         "bad.yaml:4: titel: is no field here, did you mean 'title'?",
         (
             "launch.yaml:3: text: the campaign has started on 2026-11-27 02:00 UTC and its text cannot change any more:"

@@ -154,9 +154,10 @@ def test_a_short_row_lacks_values_and_a_long_one_is_refused(file: Path) -> None:
     ("row", "reason"),
     [
         ("2015550123,,,lead,", "target status 'lead' is neither 'prospect' nor 'customer'"),
-        ("2015550123,,,,Mars/Base", "time zone 'Mars/Base' is unknown"),
+        ("2015550123,,,,Mars/Base", "'Mars/Base' is not an IANA time zone"),
         ("2015550123,a\x07b,,,", r"the name contains the control character U\+0007: delete it"),
         ("2015550123,a\x00b,,,", r"the name contains the control character U\+0000"),
+        (f"2015550123,{'x' * 32_768},,,", "the name has 32,768 characters, at most 32,767"),
         (f"2015550123,a,{'x' * 65},,", "too long: a word has at most 64 characters"),
     ],
 )

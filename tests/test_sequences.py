@@ -279,7 +279,7 @@ async def test_known_variables_are_those_of_stored_leads(pool: Pool) -> None:
             " known are name, phone, niche, trigger, target_status, device"
         ),
         "cold.yaml:3: steps[0].text: unknown variable 'nmae', did you mean 'name'?",
-        "cold.yaml:4: steps[1].text: the template does not work: expected '}}', found end of file",
+        "cold.yaml:4: steps[1].text: the template does not work: expected '}}' after '{{', and it is not there",
     ]
     await pool.execute(
         "insert into leads (phone, attributes) values ($1, $2)", PHONE, {"city": "Ipoh", "first_name": "Aina"}
@@ -449,3 +449,26 @@ async def test_a_zone_with_its_sign_reversed_is_warned_of(pool: Pool) -> None:
     assert warning.startswith(
         "cold.yaml:2: timezone: warning: Etc/GMT-8 is UTC+8, the sign of these names is reversed"
     )
+
+
+async def test_what_looks_like_a_variable_is_refused_or_warned_of(pool: Pool) -> None:
+    await pool.execute(
+        "insert into leads (phone, attributes) values ('+12015550101', '{\"city\": \"Ipoh\"}')"
+    )
+    assert await refused(pool, draft_of("id: a, day: 1, text: 'Hi [City], {city}, [sic]'")) == [
+        "cold.yaml:3: steps[0].text: [City] would go out as it stands, write {{ city }}",
+        "cold.yaml:3: steps[0].text: {city} would go out as it stands, write {{ city }}",
+    ]
+    (applied,) = await apply(pool, draft_of("id: a, day: 1, text: 'Hi {first name} [sic]'"))
+    assert applied.warnings == (
+        (
+            "cold.yaml:3: steps[0].text: warning: {first name} goes out as it stands,"
+            " a variable is written {{ name }}"
+        ),
+    )
+
+
+async def test_a_text_that_is_too_long_has_one_line(pool: Pool) -> None:
+    assert await refused(pool, draft_of(f"id: a, day: 1, text: '{'{{' * 5000}'")) == [
+        "cold.yaml:3: steps[0].text: has 10,000 characters, WhatsApp takes 4,096"
+    ]

@@ -56,6 +56,10 @@ STEPS = "sequence: story\nsteps:\n  - id: a\n    day: 1\n    text: Hi\n"
             "sale.yaml:4: template.parameters[0]: the template does not work: ",
         ),
         (
+            f"template: {{name: a, language: en, parameters: [{'x, ' * 101}]}}\n",
+            "sale.yaml:4: template.parameters: has more than 100 items, or more than 4,096 characters in all of them",
+        ),
+        (
             'template: {name: a, language: en, parameters: ["{{ nmae }}"]}\n',
             "sale.yaml:4: template.parameters[0]: ",
         ),
