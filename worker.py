@@ -17,6 +17,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.campaigns import LONG_POLL, CampaignActivities
 from activities.messages import MessageActivities
+from activities.recovery import RecoveryActivities
 from activities.sending import SHORT_WAIT, Clock, Sending, database_clock
 from activities.sequences import SequenceActivities
 from activities.triggers import TriggerActivities
@@ -25,7 +26,7 @@ from messaging.gateways import Gateways
 from messaging.gateways.images import parse_networks
 from naming import attributes
 from operations.connection import Connection, connect
-from operations.schedule import ensure_sweep
+from operations.schedule import ensure_schedules
 from runtime.listener import raise_descriptor_limit
 from runtime.temporal import ensure_search_attributes
 from runtime.webhooks import webhooks
@@ -33,6 +34,7 @@ from workflows.campaign import CampaignWorkflow
 from workflows.campaign_lead import CampaignLeadWorkflow
 from workflows.campaign_shard import CampaignShardWorkflow
 from workflows.inputs import CheckingRunner
+from workflows.recovery import RecoveryWorkflow
 from workflows.resend import ResendWorkflow
 from workflows.sequence import SequenceContactWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow
@@ -70,6 +72,7 @@ WORKFLOWS: list[type] = [
     CampaignShardWorkflow,
     CampaignLeadWorkflow,
     ResendWorkflow,
+    RecoveryWorkflow,
 ]
 
 
@@ -104,6 +107,7 @@ def make_worker(
     messages = MessageActivities(pool, gateways, sending, clock)
     campaigns = CampaignActivities(pool, clock, long_poll=LONG_POLL if real_time else zero)
     triggers = TriggerActivities(pool)
+    recovery = RecoveryActivities(pool, clock)
     return Worker(
         client,
         task_queue=task_queue,
@@ -125,6 +129,7 @@ def make_worker(
             campaigns.finish_campaign,
             messages.send_lead,
             messages.send_again,
+            recovery.recover_messages,
         ],
         workflow_runner=CheckingRunner(runner or UnsandboxedWorkflowRunner()),
         graceful_shutdown_timeout=GRACE,
@@ -140,7 +145,7 @@ async def work(connection: Connection, stop: asyncio.Event) -> None:
     async with AsyncExitStack() as stack:
         stack.push_async_callback(gateways.close)
         worker = make_worker(connection.temporal, pool, gateways, task_queue=settings.task_queue)
-        await ensure_sweep(connection)
+        await ensure_schedules(connection)
         if settings.webhooks_port is not None:
             await stack.enter_async_context(
                 webhooks(pool, gateways, host=settings.webhooks_host, port=settings.webhooks_port)

@@ -1,8 +1,9 @@
 """The ledger's side of the audit: queries that find what must not be, and the totals that have to add up."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from messaging.database import Pool
+from messaging.ledger import CLAIM_LIFETIME, longer_lifetimes
 from messaging.models import Value
 
 __all__ = [
@@ -85,21 +86,26 @@ async def broken_constraints(pool: Pool) -> list[str]:
     return [f"{name} is missing or not valid" for name in missing]
 
 
+PATIENCE = timedelta(minutes=5)
+"""A message with nobody at it is found within a minute or two."""
+
+
 async def stuck(pool: Pool) -> list[str]:
-    """Messages in ``processing`` that no attempt can be working on any more, nor about to take over."""
+    """Messages in ``processing`` that nobody has been at for some minutes, and nobody has found."""
     rows = await pool.fetch(
-        "select m.id, m.recipient_phone, m.claimed_at, m.processing_worker_id from broadcast_messages m"
-        " left join sequence_contacts c on c.id = m.sequence_contact_id"
-        " where m.status = 'processing' and ("
-        "   (isfinite(m.claimed_at) and m.claimed_at < clock_timestamp() - interval '5 minutes')"
-        "   or m.updated_at < clock_timestamp() - interval '15 minutes'"
-        "   or (c.status <> 'active' and m.resends = 0))"
-        # One in doubt waits, like all others, for a hold to end.
-        " and (hold_of(m) is null or (unwanted(m)).status is not null)"
-        " order by m.updated_at limit 100"
+        "select m.id, m.recipient_phone, m.processing_worker_id from broadcast_messages m"
+        " where m.status = 'processing' and is_abandoned(m, $1, $2, clock_timestamp() - $3::interval)"
+        # One that is looked into again and again, while its gateway cannot be reached, is not forgotten.
+        " and (isfinite(m.claimed_at) or m.updated_at < clock_timestamp() - interval '10 minutes' - $3::interval)"
+        " order by m.updated_at limit 100",
+        CLAIM_LIFETIME,
+        longer_lifetimes(),
+        PATIENCE,
     )
     return [
-        f"message {row['id']} to {row['recipient_phone']}, by {row['processing_worker_id']}" for row in rows
+        f"message {row['id']} to {row['recipient_phone']}, by {row['processing_worker_id']}: is a worker running?"
+        f" It finds out by itself; 'message resolve {row['id']}' does it by hand"
+        for row in rows
     ]
 
 

@@ -165,18 +165,19 @@ class Dispatcher:
         """What the gateway knows of a message in doubt; None means: send it again, under the same key."""
         claim = course.claim
         recovery = await gateway.recovery(claim.device)
-        if recovery is Recovery.LOOK_UP:
+        # One that must not go out is not sent again under its key either, and looked up where that can be done.
+        ask = claim.must_not_send and recovery is Recovery.RESEND and gateway.capabilities.look_up
+        if recovery is Recovery.LOOK_UP or ask:
             accepted = await gateway.look_up(claim.device, course.attempt.message_id)
             if accepted is not None:
                 return accepted
             course.may_have_arrived = False
         if recovery is Recovery.NONE:
             raise MaybeAccepted("a worker stopped in the middle of sending it")
+        if claim.must_not_send and course.may_have_arrived:
+            raise MaybeAccepted("nobody wanted it any more while it was being sent")
         if claim.must_not_send:
-            why = "the contact opted out or ended while it was being sent"
-            if course.may_have_arrived:
-                raise MaybeAccepted(why)
-            raise NotAccepted(why, concerns="message")  # the next claim closes it
+            raise NotAccepted("it had not arrived, and nobody wants it any more", concerns="message")
         return None
 
     async def _in_doubt(

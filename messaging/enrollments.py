@@ -33,6 +33,8 @@ class Contact(NamedTuple):
     step_id: int | None
     step: str | None
     due_at: datetime | None
+    in_doubt: bool
+    """Whether an attempt at that step may have reached the gateway, and nobody knows yet."""
     hours: SendingHours
     now: datetime
 
@@ -114,12 +116,13 @@ class Enrollments:
     async def plan(self, enrollment_id: int, *, now: datetime | None) -> Due | None:
         """Plans anew what comes next, by the sequence as it is now, and stores it.
 
-        Messages that wait for a slot of a step which is no longer part of the sequence are cancelled.
+        Messages that wait for a slot of a step which is no longer part of the sequence are cancelled. One that may have
+        reached the gateway is settled by whoever finds it (messaging.recovery).
         """
         contact = await self.load(enrollment_id, now=now)
         if contact.status != "active":
             return None
-        scheduled = next_due(contact.plan, contact.timeline, contact.now)
+        scheduled = _begun(contact) or next_due(contact.plan, contact.timeline, contact.now)
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(
                 "update broadcast_messages m set status = 'cancelled', slot_at = null, updated_at = $2,"
@@ -216,7 +219,9 @@ class Enrollments:
         """The enrollment as stored, with the present plan of its sequence, and in the zone that is known now."""
         row = await self._pool.fetchrow(
             "select c.*, s.revision, t.key as step, d.opens_at, d.closes_at, d.time_zone,"
-            " coalesce(l.time_zone, s.time_zone) as zone, coalesce($2, clock_timestamp()) as now"
+            " coalesce(l.time_zone, s.time_zone) as zone, coalesce($2, clock_timestamp()) as now,"
+            " exists (select from broadcast_messages m where m.sequence_contact_id = c.id"
+            "   and m.sequence_stepid = c.next_step_id and m.status = 'processing') as in_doubt"
             " from sequence_contacts c join sequences s on s.id = c.sequence_id join devices d on d.id = c.device_id"
             " join leads l on l.id = c.lead_id"
             " left join sequence_steps t on t.id = c.next_step_id where c.id = $1",
@@ -238,6 +243,7 @@ class Enrollments:
                 opens_at=row["opens_at"], closes_at=row["closes_at"], time_zone=row["time_zone"]
             ),
             due_at=row["next_due_at"],
+            in_doubt=row["in_doubt"],
             now=row["now"],
         )
 
@@ -356,6 +362,17 @@ def after_settling(
     moved = advance(plan, timeline, step, planned_at, done_at, hours)
     scheduled = next_due(plan, moved, done_at)
     return _position(plan, moved, scheduled), _due(plan, moved, scheduled)
+
+
+def _begun(contact: Contact) -> Scheduled | None:
+    """The step that an attempt has begun with, where nobody knows yet what came of it: an edit does not overtake it.
+
+    A step that was removed is not waited for.
+    """
+    step = next((step for step in contact.plan.steps if step.id == contact.step_id), None)
+    if not contact.in_doubt or step is None or contact.due_at is None:
+        return None
+    return Scheduled(step=step, due_at=contact.due_at)
 
 
 def _position(plan: Plan, timeline: Timeline, scheduled: Scheduled | None) -> ContactPosition:

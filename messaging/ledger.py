@@ -29,6 +29,7 @@ __all__ = [
     "SettledAlready",
     "StepAnswer",
     "claim_lifetime",
+    "longer_lifetimes",
 ]
 
 CALL_GRACE = timedelta(seconds=3)
@@ -47,6 +48,12 @@ def claim_lifetime(answers_within: float) -> timedelta:
 
 CLAIM_LIFETIME = claim_lifetime(Capabilities().answers_within)
 """The same for most gateways."""
+
+
+def longer_lifetimes() -> dict[str, float]:
+    """The same in seconds, by gateway, for those whose answer may take longer."""
+    return {name: claim_lifetime(seconds).total_seconds() for name, seconds in slow_gateways().items()}
+
 
 FAULTS_IN_A_ROW = 3
 """Failures of a device's own, one after the other, that park it."""
@@ -149,9 +156,7 @@ class Ledger:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        self._lifetimes = {
-            name: claim_lifetime(seconds).total_seconds() for name, seconds in slow_gateways().items()
-        }
+        self._lifetimes = longer_lifetimes()
 
     async def claim_step(
         self,

@@ -278,13 +278,14 @@ class LeadRef(Value):
 
 
 class MessageRef(Value):
-    """One message that is sent again, for the workflow that brings it on its way."""
+    """One message that has a workflow of its own: it is sent again, or nobody else finds out what became of it."""
 
     message_id: UUID
     phone: str
     what: str
-    """Sequence and step, as a person says it."""
-    sequence: str
+    """Sequence and step, or campaign, as a person says it."""
+    sequence: str = ""
+    campaign: str = ""
     device_id: str
 
 

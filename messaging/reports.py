@@ -7,6 +7,7 @@ from uuid import UUID
 from messaging.campaigns import list_campaigns
 from messaging.database import Pool
 from messaging.errors import NotFound
+from messaging.ledger import CLAIM_LIFETIME, longer_lifetimes
 from messaging.models import MessageStatus, Value
 
 __all__ = [
@@ -109,14 +110,21 @@ _MESSAGES = (
 )
 
 
+_IN_DOUBT = "m.status = 'processing' and is_abandoned(m, $2, $3, clock_timestamp())"
+
+
 async def list_messages(pool: Pool, statuses: Sequence[MessageStatus], limit: int) -> list[MessageReport]:
-    """The latest ``limit`` messages of the ledger in one of these states, the newest first."""
-    rows = await pool.fetch(
-        f"{_MESSAGES} where m.status = any($1) order by m.updated_at desc, m.id limit $2",
-        [status.value for status in statuses],
-        limit,
-    )
-    return [MessageReport.model_validate(dict(row)) for row in rows]
+    """The latest ``limit`` messages of the ledger in one of these states, the newest first.
+
+    With ``unconfirmed`` come those that are in doubt just as well, and that a worker finds out about by itself.
+    """
+    query = f"{_MESSAGES} where %s order by m.updated_at desc, m.id limit $1"
+    rows = await pool.fetch(query % "m.status = any($2)", limit, [status.value for status in statuses])
+    found = [MessageReport.model_validate(dict(row)) for row in rows]
+    if MessageStatus.UNCONFIRMED in statuses and MessageStatus.PROCESSING not in statuses:
+        doubtful = await pool.fetch(query % _IN_DOUBT, limit, CLAIM_LIFETIME, longer_lifetimes())
+        found = [MessageReport.model_validate(dict(row)) for row in doubtful] + found
+    return found[:limit]
 
 
 async def status_report(pool: Pool) -> StatusReport:
@@ -155,6 +163,17 @@ async def status_report(pool: Pool) -> StatusReport:
         attention.append(
             f"{counts['unconfirmed']:,} messages are unconfirmed: the gateway may have sent them, and did not say;"
             " 'messages --status unconfirmed' lists them, 'message resolve ID' resolves one"
+        )
+    in_doubt = await pool.fetchval(
+        f"select count(*) from (select from broadcast_messages m where {_IN_DOUBT} limit $1) n",  # noqa: S608
+        10_000,
+        CLAIM_LIFETIME,
+        longer_lifetimes(),
+    )
+    if in_doubt:
+        attention.append(
+            f"{in_doubt:,} messages are in doubt, as the attempt to send them ended without a word: a worker finds out"
+            " what became of them by itself, 'message resolve ID' does it by hand; 'messages' lists them"
         )
     attention += [
         f"{row['count']:,} messages failed: {row['reason']}"

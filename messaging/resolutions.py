@@ -1,10 +1,15 @@
-"""What becomes of unconfirmed messages: an operator says that one arrived, or has it sent again."""
+"""What becomes of messages in doubt: an operator says that one arrived, or has it sent again.
 
+In doubt is what is ``unconfirmed``, and what was claimed by an attempt that is over without a word.
+"""
+
+import math
 from typing import Any, Literal
 from uuid import UUID
 
 from messaging.database import Connection, Record
 from messaging.errors import Conflict, NotFound
+from messaging.ledger import CLAIM_LIFETIME, longer_lifetimes
 from messaging.models import MessageRef, Value
 
 __all__ = ["Doubtful", "Resolution", "find_unconfirmed", "resolve_as_sent", "send_again"]
@@ -22,7 +27,7 @@ class Resolution(Value):
 
 
 class Doubtful(Value):
-    """An unconfirmed message, and the device whose gateway may know of it."""
+    """A message in doubt, and the device whose gateway may know of it."""
 
     phone: str
     what: str
@@ -33,7 +38,9 @@ class Doubtful(Value):
 
 _MESSAGE = """
     select m.*, s.name as sequence, t.key as step, k.name as campaign,
-           d.gateway, d.gateway_options
+           d.gateway, d.gateway_options, coalesce((unwanted(m)).status = 'suppressed', false) as opted_out,
+           case when isfinite(m.claimed_at)
+                then extract(epoch from m.claimed_at + claim_life(m, $2, $3) - clock_timestamp())::float8 end as claimed_for
       from broadcast_messages m join devices d on d.id = m.device_id
       left join sequence_steps t on t.id = m.sequence_stepid left join sequences s on s.id = t.sequence_id
       left join campaigns k on k.id = m.campaign_id
@@ -43,8 +50,8 @@ _MESSAGE = """
 
 async def find_unconfirmed(connection: Connection, message_id: UUID) -> Doubtful:
     """The message. Raises NotFound, and Conflict for one that is not in doubt, or is being sent again."""
-    row = await _unconfirmed(connection, message_id)
-    if row["status"] != "unconfirmed":
+    row = await _in_doubt(connection, message_id)
+    if row["status"] in ("pending", "queued"):
         raise Conflict(
             f"message {message_id} is being sent again already: 'contact {row['recipient_phone']}' shows how far"
         )
@@ -57,15 +64,19 @@ async def find_unconfirmed(connection: Connection, message_id: UUID) -> Doubtful
     )
 
 
-async def _unconfirmed(connection: Connection, message_id: UUID, *also: str) -> Record:
+async def _in_doubt(connection: Connection, message_id: UUID, *also: str) -> Record:
     """The message's row, locked until the transaction ends; ``also``: other states that it may be in."""
-    row = await connection.fetchrow(_MESSAGE, message_id)
+    row = await connection.fetchrow(_MESSAGE, message_id, CLAIM_LIFETIME, longer_lifetimes())
     if row is None:
         raise NotFound(f"there is no message {message_id}: 'messages' lists those that are unconfirmed")
     if row["status"] in also:
         return row
-    waits = row["resends"] > 0 and row["status"] in ("pending", "queued", "processing")
-    if row["status"] != "unconfirmed" and not waits:
+    if row["status"] == "processing" and (row["claimed_for"] or 0) > 0:
+        raise Conflict(
+            f"message {message_id} is being sent just now: ask again in {math.ceil(row['claimed_for'])} seconds"
+        )
+    waits = row["resends"] > 0 and row["status"] in ("pending", "queued")
+    if row["status"] not in ("unconfirmed", "processing") and not waits:
         raise Conflict(f"message {message_id} is {row['status']}, and only an unconfirmed one is resolved")
     return row
 
@@ -75,7 +86,7 @@ async def resolve_as_sent(
 ) -> Resolution:
     """Notes that the message did arrive. Raises NotFound and Conflict."""
     async with connection.transaction():
-        row = await _unconfirmed(connection, message_id, "sent")
+        row = await _in_doubt(connection, message_id, "sent")
         await connection.execute(
             "update broadcast_messages set status = 'sent', sent_at ="
             " case when isfinite(claimed_at) then claimed_at else updated_at end, reason = null,"
@@ -93,14 +104,16 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
     Asking twice is harmless, until it was sent.
     """
     async with connection.transaction():
-        row = await _unconfirmed(connection, message_id)
+        row = await _in_doubt(connection, message_id)
+        if row["opted_out"]:
+            raise Conflict(f"{row['recipient_phone']} has opted out: nothing is sent to them")
         # Locked, as its end and its cancellation lock it: they see the message that waits again, or we see them.
         status = await connection.fetchval(
             "select status from campaigns where id = $1 for no key update", row["campaign_id"]
         )
         if status == "cancelled":
             raise Conflict(f"campaign {row['campaign']!r} was cancelled: nothing of it is sent any more")
-        if row["status"] == "unconfirmed":
+        if row["status"] in ("unconfirmed", "processing"):
             await connection.execute(
                 "update broadcast_messages set status = 'pending', attempts = 0, resends = resends + 1,"
                 " earlier_gateway_ids = array_remove(earlier_gateway_ids || gateway_message_id, null),"

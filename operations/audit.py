@@ -71,7 +71,7 @@ async def audit(connection: Connection) -> AuditReport:
         _check("every active enrollment has its workflow", f"{running:,} workflows run", orphans),
         _check(
             "no message is stuck in processing",
-            "none claimed for over five minutes",
+            "none that nobody has been at for five minutes",
             await ledger.stuck(pool),
         ),
         _check("no step was lost", f"{counted.should:,} messages should be", lost),

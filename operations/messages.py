@@ -3,19 +3,17 @@
 from typing import Literal
 from uuid import UUID
 
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError
 
 from messaging import resolutions
 from messaging.errors import Conflict, Unavailable
 from messaging.gateways import Gateways
-from messaging.gateways.base import NotAccepted, Recovery
+from messaging.gateways.base import MaybeAccepted, NotAccepted, Recovery
 from messaging.models import MessageRef
 from messaging.resolutions import Resolution
-from naming.messages import resend_attributes, resend_workflow_id
+from naming.messages import start_resend
 from operations import campaigns
 from operations.connection import Connection
-from workflows.resend import ResendWorkflow
 
 __all__ = ["Way", "resolve"]
 
@@ -48,18 +46,24 @@ async def _look_up(connection: Connection, message_id: UUID) -> Resolution:
     async with pool.acquire() as database:
         doubtful = await resolutions.find_unconfirmed(database, message_id)
     gateways = Gateways(connection.addresses.simulator_url)
+    accepted = None
     try:
         gateway = await gateways.of(doubtful.gateway, doubtful.options)
-        if await gateway.recovery(doubtful.device_id) is Recovery.NONE or not gateway.capabilities.look_up:
-            raise Conflict(
-                f"the gateway {doubtful.gateway} cannot be asked about message {message_id}: find out at the recipient's,"
-                " then say --sent or --resend"
-            )
-        accepted = await gateway.look_up(doubtful.device_id, message_id)
+        recovery = await gateway.recovery(doubtful.device_id)
+        answers = recovery is not Recovery.NONE and gateway.capabilities.look_up
+        if answers:
+            accepted = await gateway.look_up(doubtful.device_id, message_id)
+    except MaybeAccepted:
+        answers = False
     except NotAccepted as error:
         raise Unavailable(str(error)) from error
     finally:
         await gateways.close()
+    if not answers:
+        raise Conflict(
+            f"the gateway {doubtful.gateway} cannot be asked about message {message_id}: find out at the recipient's,"
+            " then say --sent or --resend"
+        )
     async with pool.acquire() as database:
         if accepted is not None:
             return await resolutions.resolve_as_sent(database, message_id, accepted.gateway_message_id)
@@ -70,19 +74,7 @@ async def _look_up(connection: Connection, message_id: UUID) -> Resolution:
 
 async def _start(connection: Connection, ref: MessageRef) -> None:
     try:
-        await connection.temporal.start_workflow(
-            ResendWorkflow.run,
-            ref,
-            id=resend_workflow_id(ref.message_id),
-            task_queue=connection.settings.task_queue,
-            # The ledger's row tells whether anything is to be done; a second run finds out, and ends.
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            # One that is about to end, because the message was in doubt once more, looks again.
-            start_signal="wake",
-            search_attributes=resend_attributes(ref),
-            static_summary=f"{ref.what} · {ref.phone}, again",
-        )
+        await start_resend(connection.temporal, ref, task_queue=connection.settings.task_queue)
     except RPCError as error:
         raise Unavailable(
             f"message {ref.message_id} is due again, but Temporal could not start its workflow ({error.message}):"

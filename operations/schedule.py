@@ -1,4 +1,4 @@
-"""The Temporal Schedule that starts the trigger sweep every minute."""
+"""The Temporal Schedules: the trigger sweep, and the recovery of messages with nobody at them, each every minute."""
 
 from datetime import timedelta
 
@@ -16,35 +16,54 @@ from temporalio.client import (
 
 from messaging.models import SweepCursor
 from operations.connection import Connection
+from workflows.recovery import RecoveryWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow
 
-__all__ = ["SWEEP", "ensure_sweep"]
+__all__ = ["RECOVERY", "SWEEP", "ensure_schedules"]
 
 SWEEP = "trigger-sweep"
+RECOVERY = "message-recovery"
 EVERY = timedelta(minutes=1)
 CATCH_UP = timedelta(seconds=30)
-"""After an outage the next sweep finds everything; those that were missed need not be made up for."""
+"""After an outage the next run finds everything; those that were missed need not be made up for."""
 
 
-async def ensure_sweep(connection: Connection) -> None:
-    """Creates the schedule, or brings it up to date; whether an operator has paused it stays as it is."""
-    schedule = Schedule(
-        action=ScheduleActionStartWorkflow(
+async def ensure_schedules(connection: Connection) -> None:
+    """Creates the schedules, or brings them up to date; whether an operator has paused one stays as it is."""
+    task_queue = connection.settings.task_queue
+    await _ensure(
+        connection,
+        ScheduleActionStartWorkflow(
             TriggerEnrollmentWorkflow.run,
             SweepCursor(),
             id=SWEEP,
-            task_queue=connection.settings.task_queue,
+            task_queue=task_queue,
             static_summary="enroll leads by their triggers",
         ),
+    )
+    await _ensure(
+        connection,
+        ScheduleActionStartWorkflow(
+            RecoveryWorkflow.run,
+            id=RECOVERY,
+            task_queue=task_queue,
+            static_summary="settle messages that nobody is at",
+        ),
+    )
+
+
+async def _ensure(connection: Connection, action: ScheduleActionStartWorkflow) -> None:
+    schedule = Schedule(
+        action=action,
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=EVERY)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCH_UP),
     )
     try:
-        await connection.temporal.create_schedule(SWEEP, schedule)
+        await connection.temporal.create_schedule(action.id, schedule)
     except ScheduleAlreadyRunningError:
 
         def renew(current: ScheduleUpdateInput) -> ScheduleUpdate:
             schedule.state = current.description.schedule.state
             return ScheduleUpdate(schedule)
 
-        await connection.temporal.get_schedule_handle(SWEEP).update(renew)
+        await connection.temporal.get_schedule_handle(action.id).update(renew)

@@ -11,7 +11,7 @@ from temporalio.common import WorkflowIDReusePolicy
 from messaging.errors import Conflict, NotFound
 from messaging.models import EnrollmentRequest, Lead
 from operations import devices, enrollment, reports, sequences
-from operations.schedule import SWEEP, ensure_sweep
+from operations.schedule import SWEEP, ensure_schedules
 from tests.live import Live, until
 from tests.scenario import phone
 from workflows.sequence import SequenceContactWorkflow
@@ -110,8 +110,8 @@ async def test_the_sweep_enrolls_by_the_whole_word_and_consumes_it(live: Live) -
         ],
     )
     await live.start_worker()
-    await ensure_sweep(live.connection)
-    await ensure_sweep(live.connection)
+    await ensure_schedules(live.connection)
+    await ensure_schedules(live.connection)
     await live.connection.temporal.get_schedule_handle(SWEEP).trigger()
     await live.all_over(1)
     rows = await live.scenario.pool.fetch("select phone, triggers from leads order by phone")

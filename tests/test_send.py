@@ -264,6 +264,7 @@ async def test_opted_out_is_suppressed_and_never_sent(contact: Contact) -> None:
 
 
 async def test_opted_out_while_in_doubt_is_not_sent_again(contact: Contact) -> None:
+    await contact.scenario.offer(keys=True, look_up=False)
     await contact.claim()
     await contact.scenario.pool.execute("insert into suppressions (phone) values ($1)", contact.phone)
     contact.now += CLAIM_LIFETIME + timedelta(seconds=1)

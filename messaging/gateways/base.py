@@ -217,9 +217,9 @@ class Gateway(Protocol):
         ...
 
     async def look_up(self, device_id: str, message_id: UUID) -> Accepted | None:
-        """The gateway's own record of a message, or None. Only where ``recovery`` is LOOK_UP.
+        """The gateway's own record of a message, or None. Where ``recovery`` is LOOK_UP, or ``capabilities`` say so.
 
-        Raises NotAccepted when the gateway cannot be asked.
+        Raises NotAccepted when the gateway cannot be asked now, and MaybeAccepted where it answers no look-ups.
         """
         ...
 

@@ -11,6 +11,7 @@ from messaging.gateways.base import (
     DeviceUnfit,
     GatewayError,
     Images,
+    MaybeAccepted,
     NotAccepted,
     OutgoingMessage,
     Recovery,
@@ -24,6 +25,9 @@ __all__ = ["SimulatedGateway"]
 
 ASK_TIMEOUT = 10.0
 """Seconds for a question: capabilities, look-up."""
+
+ABOUT_A_MESSAGE = ("unknown_message", "lookup_unsupported")
+"""Its error codes that are an answer to a question."""
 
 NOT_THE_GATEWAY = ("unknown_path", "wrong_method")
 """Its error codes for what is no endpoint of its: not about the message, but about our address for it."""
@@ -80,6 +84,8 @@ class SimulatedGateway(HttpGateway):
         content = await self._ask("/v1/messages", {"device": device_id, "key": str(message_id)})
         if _code(content) == "unknown_message":
             return None
+        if _code(content) == "lookup_unsupported":
+            raise MaybeAccepted(f"{self._client.name} answers no look-ups")
         accepted = _accepted(content)
         if accepted is None:
             raise NotAccepted(f"{self._client.name} answered a look-up with something that is none")
@@ -89,7 +95,7 @@ class SimulatedGateway(HttpGateway):
         """A question's answer. Nothing is sent by it, so whatever goes wrong is NotAccepted."""
         answer = await self._client.ask(path, query, timeout=ASK_TIMEOUT)
         content = answer.content
-        if isinstance(content, dict) and (answer.status == 200 or _code(content) == "unknown_message"):
+        if isinstance(content, dict) and (answer.status == 200 or _code(content) in ABOUT_A_MESSAGE):
             return content
         raise NotAccepted(
             f"{self._client.name} could not be asked: it answered {_words(answer)}",

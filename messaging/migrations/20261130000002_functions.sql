@@ -298,18 +298,44 @@ begin
     return hand_over(m, d, p_token, false, moment);
 end $$;
 
+-- How long after its claim an attempt may still be at the gateway with a message: p_longer has it in seconds, by gateway,
+-- where it is another than p_lifetime.
+create function claim_life(m broadcast_messages, p_lifetime interval, p_longer jsonb) returns interval
+language sql stable as $$
+    select coalesce(make_interval(secs => (p_longer ->> d.gateway)::float8), p_lifetime)
+      from devices d where d.id = m.device_id
+$$;
+
+-- Whether a message was claimed, and no attempt is at it any more, nor about to take it over. Of one that is wanted,
+-- somebody else's patience comes first: the workflow whose attempt died, a slot that it waits for, a hold. Of one that
+-- nobody wants any more, the workflow has gone on.
+create function is_abandoned(m broadcast_messages, p_lifetime interval, p_longer jsonb, p_now timestamptz) returns boolean
+language plpgsql stable as $$
+declare
+    over timestamptz := m.claimed_at + claim_life(m, p_lifetime, p_longer);
+begin
+    if m.status <> 'processing' or over + interval '5 seconds' > p_now then
+        return false;
+    elsif (unwanted(m)).status is not null then
+        return true;
+    end if;
+    return case when isfinite(over) then over + interval '2 minutes' else m.updated_at + interval '10 minutes' end < p_now
+       and (m.slot_at is null or m.slot_at + interval '2 minutes' < p_now)
+       and hold_of(m) is null;
+end $$;
+
 -- Claims a message that has its row. To claim_message's answer it adds, with a claim, what is to be sent.
--- p_longer: the lifetime in seconds, by gateway, where it is another than p_lifetime.
+-- p_lifetime, p_longer: as claim_life takes them.
 create function claim_stored_message(
     p_message uuid, p_token text, p_lifetime interval, p_longer jsonb, p_grace interval, p_now timestamptz
 ) returns jsonb
 language plpgsql as $$
 declare
-    seconds float8 := (select (p_longer ->> d.gateway)::float8 from broadcast_messages m
-                         join devices d on d.id = m.device_id where m.id = p_message);
-    answer  jsonb  := claim_message(p_message, p_token, coalesce(make_interval(secs => seconds), p_lifetime),
-                                    p_grace, p_now);
+    m      broadcast_messages;
+    answer jsonb;
 begin
+    select * into strict m from broadcast_messages where id = p_message;
+    answer := claim_message(p_message, p_token, claim_life(m, p_lifetime, p_longer), p_grace, p_now);
     if answer ->> 'outcome' in ('claimed', 'taken_over') then
         answer := answer || message_contents(p_message);
     end if;
@@ -571,6 +597,6 @@ end $$;
 -- migrate:down
 
 drop function record_receipt, hold_contents, device_fault, note_parts, doubt_message, release_attempt, settle_attempt,
-    move_contact, claim_step_message, claim_stored_message, claim_message, reserve_slot, hand_over, take_turn, earliest_send,
+    move_contact, claim_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, hand_over, take_turn, earliest_send,
     hold_message, close_message, message_contents, hold_of, unwanted, campaign_audience, campaign_message_id, lead_as_json,
     next_opening;

@@ -1,0 +1,32 @@
+"""The activity that has messages settled which nobody is at any more."""
+
+from temporalio import activity
+
+from activities.sending import Clock, database_clock
+from messaging.database import Pool
+from messaging.models import MessageRef
+from messaging.recovery import abandoned
+from naming.calls import each
+from naming.messages import start_resend
+
+__all__ = ["RecoveryActivities"]
+
+
+class RecoveryActivities:
+    """Reads PostgreSQL and starts workflows. Repeating it is harmless: the workflow IDs are the same."""
+
+    def __init__(self, pool: Pool, clock: Clock = database_clock) -> None:
+        self._pool = pool
+        self._clock = clock
+
+    @activity.defn
+    async def recover_messages(self) -> int:
+        """Starts a workflow for each message that was claimed and has nobody at it; answers how many they are."""
+        found = await abandoned(self._pool, now=await self._clock())
+        client, task_queue = activity.client(), activity.info().task_queue
+
+        async def start(ref: MessageRef) -> None:
+            await start_resend(client, ref, task_queue=task_queue, wake=False)
+
+        await each(found, start)
+        return len(found)

@@ -1,0 +1,44 @@
+"""Messages that were claimed and that nobody is at any more, and why that can be.
+
+An attempt dies with a message, or the gateway's answer is lost; and before another attempt takes the message over, its
+contact opts out, is stopped or moves on, its campaign is cancelled, or its workflow is ended by hand. No workflow comes
+for it then. A Temporal Schedule has such messages found, and gives each a workflow of its own, which settles it like any
+other doubt: looked up where the gateway can be asked, and never sent where nobody wants it any more.
+"""
+
+from datetime import datetime
+
+from messaging.database import Pool
+from messaging.ledger import CLAIM_LIFETIME, longer_lifetimes
+from messaging.models import MessageRef
+
+__all__ = ["ABANDONED_TOGETHER", "abandoned"]
+
+ABANDONED_TOGETHER = 200
+"""So many are found at a time; the next minute finds the rest."""
+
+
+async def abandoned(pool: Pool, *, now: datetime | None) -> list[MessageRef]:
+    """The messages in ``processing`` with nobody at them, the oldest first."""
+    rows = await pool.fetch(
+        "select m.id, m.recipient_phone, m.device_id, s.name as sequence, t.key as step, k.name as campaign"
+        " from broadcast_messages m left join sequence_steps t on t.id = m.sequence_stepid"
+        " left join sequences s on s.id = t.sequence_id left join campaigns k on k.id = m.campaign_id"
+        " where m.status = 'processing' and is_abandoned(m, $1, $2, coalesce($3, clock_timestamp()))"
+        " order by m.updated_at limit $4",
+        CLAIM_LIFETIME,
+        longer_lifetimes(),
+        now,
+        ABANDONED_TOGETHER,
+    )
+    return [
+        MessageRef(
+            message_id=row["id"],
+            phone=row["recipient_phone"],
+            what=f"campaign {row['campaign']}" if row["campaign"] else f"{row['sequence']} / {row['step']}",
+            sequence=row["sequence"] or "",
+            campaign=row["campaign"] or "",
+            device_id=row["device_id"],
+        )
+        for row in rows
+    ]

@@ -1,0 +1,26 @@
+"""The sweep for messages that were claimed and that nobody is at any more. Started by a Temporal Schedule."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+
+from workflows.delivery import RETRY
+
+with workflow.unsafe.imports_passed_through():
+    from activities.recovery import RecoveryActivities
+
+__all__ = ["RecoveryWorkflow"]
+
+RECOVERY_TIMEOUT = timedelta(seconds=50)
+
+
+@workflow.defn
+class RecoveryWorkflow:
+    """Finds them and starts a workflow for each; one activity."""
+
+    @workflow.run
+    async def run(self) -> int:
+        """Returns how many there were."""
+        return await workflow.execute_activity_method(
+            RecoveryActivities.recover_messages, start_to_close_timeout=RECOVERY_TIMEOUT, retry_policy=RETRY
+        )
