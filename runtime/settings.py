@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from messaging.errors import InvalidInput
 from messaging.gateways.images import parse_networks
+from messaging.gateways.secret_files import SETTING, parse_directories
 
 __all__ = ["CHECKOUT", "Ports", "Settings", "load_settings"]
 
@@ -50,6 +51,8 @@ class Settings(BaseSettings):
     webhooks_host: str = Field("127.0.0.1", validation_alias="DRUMBEAT_WEBHOOKS_HOST")
     image_networks: str = Field("", validation_alias="DRUMBEAT_IMAGE_NETWORKS")
     """Networks, e.g. ``10.1.2.0/24``, that images may come from although they are private; with commas between."""
+    secrets_dirs: str = Field("", validation_alias=SETTING)
+    """Directories, with colons between, outside of which no file is used as a credential. Read where files are."""
     ports: Ports = Field(default_factory=Ports)
 
     @field_validator("database_url")
@@ -78,6 +81,12 @@ class Settings(BaseSettings):
     def _networks(cls, networks: str) -> str:
         parse_networks(networks)
         return networks
+
+    @field_validator("secrets_dirs")
+    @classmethod
+    def _directories(cls, directories: str) -> str:
+        parse_directories(directories)
+        return directories
 
     @field_validator("home")
     @classmethod

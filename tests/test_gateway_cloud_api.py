@@ -417,6 +417,7 @@ async def test_a_new_token_is_used_at_once(meta: Meta, tmp_path: Path) -> None:
         assert type(error) is DeviceUnfit
         for token in ("first", "second"):
             file.write_text(f"{token}\n")
+            file.chmod(0o600)
             await gateway.send(message(), timeout=5)
     assert [request[2]["Authorization"] for request in meta.requests] == ["Bearer first", "Bearer second"]
 

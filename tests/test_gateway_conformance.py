@@ -5,6 +5,8 @@ this machine, see ``tests/wire.py``.
 """
 
 import asyncio
+import gzip
+import json
 import time
 import traceback
 from collections.abc import AsyncIterator, Mapping
@@ -41,6 +43,7 @@ TO_WRITE = (
     " GatewayCase (tests/gateways/case.py); docs/gateways.md, 'Adding a gateway', shows one"
 )
 LOCAL = "http://127.0.0.1:1"
+PACKED = Reply(200, gzip.compress(b" " * 50_000_000), {"Content-Encoding": "gzip"})
 HTML = b"<html>It works!</html>"
 
 
@@ -200,6 +203,8 @@ async def test_a_reset_before_the_request_is_no_refusal(case: GatewayCase) -> No
         Reply(200, b""),
         Reply(200, b"\xff\xfe\xfd"),
         Reply(200, b"[" * 100_000),
+        Reply(200, b'{"a": "' + b" " * 300_000),
+        PACKED,
         Reply(200, {}),
         Reply(200, []),
         Reply(200, None),
@@ -295,6 +300,23 @@ async def test_a_status_that_speaks_alone(
     error = await answered(case, Reply(status, body))
     assert type(error) is case.statuses.get(status, usual)
     assert str(status) in str(error)
+
+
+@pytest.mark.parametrize("status", [400, 401, 500])
+async def test_a_status_speaks_though_the_body_never_ends(case: GatewayCase, status: int) -> None:
+    bare = await answered(case, Reply(status, b""))
+    endless = await answered(case, Reply(status, b" " * 300_000))
+    assert (type(endless), str(status) in str(endless)) == (type(bare), True)
+
+
+async def test_a_packed_yes_is_understood(case: GatewayCase) -> None:
+    yes = case.accepted
+    body = yes.body if isinstance(yes.body, bytes) else json.dumps(yes.body).encode()
+    packed = Reply(yes.status, gzip.compress(body), {**yes.headers, "Content-Encoding": "gzip"})
+    async with wire(packed) as server, opened(case, server.url) as gateway:
+        answer = await gateway.send(text_message(), timeout=5)
+        assert answer == Accepted(gateway_message_id=case.gateway_message_id)
+        assert server.requests[0].headers["accept-encoding"] == "identity"
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -292,6 +292,7 @@ async def test_a_new_password_is_used_at_once(gowa: Gowa, tmp_path: Path) -> Non
         assert gowa.requests == []
         for password in ("first", "second"):
             file.write_text(f"{password}\n")
+            file.chmod(0o600)
             await gateway.send(message(), timeout=5)
     given = [b64encode(f"admin:{password}".encode()).decode() for password in ("first", "second")]
     assert [headers["Authorization"] for _, _, headers, _ in gowa.requests] == [

@@ -327,6 +327,7 @@ async def test_a_new_credential_is_used_at_once(server: Server, platform: Platfo
         assert type(await failure(gateway)) is DeviceUnfit
         for credential in ("first", "second"):
             file.write_text(f"{credential}\n")
+            file.chmod(0o600)
             await gateway.send(message(), timeout=5)
     given = [form.get("device_id") or headers["Authorization"] for _, _, headers, _, form in server.requests]
     assert given == ["first", "second"]

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -27,6 +28,12 @@ KEEP_ALIVE = 4.0
 """Seconds for which an idle connection is kept. Many servers close theirs after five; a request that meets the close
 would leave its message in doubt."""
 
+LARGEST_ANSWER = 256 * 1024
+"""Bytes of an answer, also when unpacked; gateways' own have some hundred."""
+
+BETWEEN_BYTES = 5.0
+"""Seconds until an answer that has begun must go on."""
+
 LONGEST_RETRY_AFTER = 86_400.0
 """Seconds; a gateway that asks for more is asked again after a day."""
 
@@ -34,7 +41,8 @@ LONGEST_WORDS = 500
 
 
 class Answer(Value):
-    """A complete answer. ``content``: its JSON, None where it is none. ``retry_after``: seconds, where it says."""
+    """An answer. ``content``: its JSON, None where it is none, or where a no did not come whole: then its status speaks.
+    ``retry_after``: seconds, where it says."""
 
     status: int
     content: Any
@@ -66,6 +74,9 @@ class HttpClient:
         trace.on_request_headers_sent.append(_note_sent)
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEP_ALIVE),
+            # Who packs answers all the same is unpacked within bounds.
+            headers={"Accept-Encoding": "identity"},
+            auto_decompress=False,
             trace_configs=[trace],
             cookie_jar=aiohttp.DummyCookieJar(),
         )
@@ -110,7 +121,14 @@ class HttpClient:
                 trace_request_ctx=progress,
                 **request,
             ) as answer:
-                content = _json(await answer.read())
+                content, problem = None, ""
+                try:
+                    content = _json(await _read(answer))
+                except (aiohttp.ClientError, OSError, _Endless) as error:
+                    problem = str(error) if isinstance(error, _Endless) else _why(error)
+                    answer.close()
+                if problem and 200 <= answer.status < 300:
+                    raise _NoAnswer(f"it answered {answer.status}, but {problem}", sent=True)
                 return Answer(status=answer.status, content=content, retry_after=_retry_after(answer))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             raise _NoAnswer(_why(error), sent=progress.sent) from error
@@ -133,6 +151,37 @@ async def _notice_closed_connections() -> None:
 async def _note_sent(session: aiohttp.ClientSession, context: SimpleNamespace, parameters: object) -> None:
     del session, parameters
     context.trace_request_ctx.sent = True
+
+
+class _Endless(Exception):
+    """An answer that cannot be read to its end."""
+
+
+async def _read(answer: aiohttp.ClientResponse) -> bytes:
+    """The body, unpacked. Raises _Endless where it is too long or too slow, and what breaks off."""
+    too_long = f"its answer has more than {LARGEST_ANSWER // 1024} KB"
+    raw = bytearray()
+    while True:
+        try:
+            async with asyncio.timeout(BETWEEN_BYTES):
+                chunk = await answer.content.readany()
+        except TimeoutError:
+            raise _Endless("the rest of its answer did not come in time") from None
+        if not chunk:
+            break
+        raw += chunk
+        if len(raw) > LARGEST_ANSWER:
+            raise _Endless(too_long)
+    if answer.headers.get("Content-Encoding", "").lower() not in {"gzip", "deflate"}:
+        return bytes(raw)
+    unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, by its header
+    try:
+        unpacked = unpacking.decompress(raw, LARGEST_ANSWER + 1)
+    except zlib.error:
+        raise _Endless("its answer cannot be unpacked") from None
+    if len(unpacked) > LARGEST_ANSWER:
+        raise _Endless(too_long)
+    return unpacked
 
 
 def one_line(text: str) -> str:

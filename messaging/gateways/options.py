@@ -8,7 +8,6 @@ import os
 import re
 from collections.abc import Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeVar
 from urllib.parse import quote, urlsplit
 
@@ -16,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from messaging.errors import InvalidInput
 from messaging.gateways.base import DeviceUnfit
+from messaging.gateways.secret_files import UnusableFile, read_secret_file
 
 __all__ = ["Address", "Options", "header_secret", "read_options", "redacted", "secret", "secrets_of"]
 
@@ -100,10 +100,9 @@ def secret(options: Options, name: str) -> str | None:
         return value
     if path:
         try:
-            value = Path(path).read_text(encoding="utf-8").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            why = error.strerror if isinstance(error, OSError) else "it is not text"
-            raise DeviceUnfit(f"the file {path} with the device's {name} cannot be read: {why}") from None
+            value = read_secret_file(path)
+        except UnusableFile as unusable:
+            raise DeviceUnfit(f"the file {path} with the device's {name} {unusable}") from None
         if not value:
             raise DeviceUnfit(f"the file {path} is empty, and is to hold the device's {name}")
         return value
