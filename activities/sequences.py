@@ -21,6 +21,7 @@ from messaging.models import (
     EnrollmentEnd,
     Finished,
     Held,
+    MessageStatus,
     Replanned,
     SendOutcome,
     Settled,
@@ -132,6 +133,10 @@ class SequenceActivities:
             status=answer.status,
             reason=answer.reason,
             next=await self._enrollments.move_past(
-                ref.enrollment_id, ref.step_id, answer.sent_at, now=await self._clock()
+                ref.enrollment_id,
+                ref.step_id,
+                answer.sent_at,
+                expired=answer.status is MessageStatus.EXPIRED,
+                now=await self._clock(),
             ),
         )

@@ -12,7 +12,7 @@ from messaging.models import Value
 
 __all__ = ["Check", "reconcile"]
 
-SETTLED_UNSENT = ("failed", "suppressed", "cancelled")
+SETTLED_UNSENT = ("failed", "suppressed", "cancelled", "expired")
 SETTLED = ("sent", "unconfirmed", *SETTLED_UNSENT)
 
 

@@ -57,6 +57,7 @@ def _resolved(done: Resolution) -> RenderableType:
     words = {
         "sent": "counts as sent now",
         "sending again": "is sent again",
+        "expired": "is not sent again, for its time is over: it counts as expired now",
         "still unconfirmed": "the gateway does not know it: if it did not arrive, say --resend",
     }
     return Text(f"{done.what} to {done.phone}: {words[done.result]}")

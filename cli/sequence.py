@@ -103,10 +103,11 @@ def _details(one: SequenceDetails) -> RenderableType:
         ),
         f"contacts: {_contacts(one.contacts)}",
     ]
-    table = Table("step", "when", "sent", "waiting", "next due", "text", box=None)
+    table = Table("step", "when", "sent", "expired", "waiting", "next due", "text", box=None)
     for step in one.steps:
         table.add_row(
-            *(step.key, _when(step), f"{step.sent:,}", f"{step.waiting:,}", _moment(step.next_due_at)),
+            *(step.key, _when(step), f"{step.sent:,}", f"{step.expired:,}" if step.expired else ""),
+            *(f"{step.waiting:,}", _moment(step.next_due_at)),
             Text(
                 ("[image] " if step.image_url else "") + " ".join(step.text.split()),
                 overflow="ellipsis",
@@ -122,9 +123,10 @@ def _contacts(counts: ContactCounts) -> str:
 
 
 def _when(step: StepDetails) -> str:
+    when = f"day {step.day}{f' {step.at:%H:%M}' if step.at else ''}"
     if step.after is not None:
-        return f"after {format_duration(step.after)}"
-    return f"day {step.day}{f' {step.at:%H:%M}' if step.at else ''}"
+        when = f"after {format_duration(step.after)}"
+    return when + (f", for {format_duration(step.expires_after)}" if step.expires_after else "")
 
 
 def _moment(moment: datetime | None) -> str:

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from messaging.database import Pool
 from messaging.ledger import CLAIM_LIFETIME, longer_lifetimes
-from messaging.models import Value
+from messaging.models import MessageStatus, Value
 
 __all__ = [
     "Totals",
@@ -38,6 +38,7 @@ class Totals(Value):
     failed: int
     suppressed: int
     cancelled: int
+    expired: int
     unconfirmed: int
     waiting: int
     """In the ledger without an outcome yet, or the next step of an active contact."""
@@ -45,9 +46,8 @@ class Totals(Value):
     @property
     def adds_up(self) -> bool:
         """Whether nothing is missing and nothing is too much."""
-        return self.should == (
-            self.sent + self.failed + self.suppressed + self.cancelled + self.unconfirmed + self.waiting
-        )
+        found: int = sum(self.model_dump(exclude={"should"}).values())
+        return self.should == found
 
 
 async def sent_twice(pool: Pool, kind: str) -> list[str]:
@@ -118,7 +118,7 @@ async def lost_steps(pool: Pool) -> list[str]:
         " where not exists (select from broadcast_messages m join sequence_steps t on t.id = m.sequence_stepid"
         "   where m.sequence_contact_id = c.id and t.key = done.key"
         # One that is sent again has a workflow of its own, which another check looks for.
-        "   and (m.resends > 0 or m.status in ('sent', 'failed', 'suppressed', 'cancelled', 'unconfirmed')))"
+        "   and (m.resends > 0 or m.status not in ('pending', 'queued', 'processing')))"
         " and not exists (select from broadcast_messages m join sequence_steps t on t.id = m.sequence_stepid"
         "   where m.recipient_phone = c.phone and t.sequence_id = c.sequence_id and t.key = done.key"
         "   and m.sequence_contact_id <> c.id)"
@@ -180,11 +180,8 @@ async def totals(pool: Pool) -> Totals:
     counts: dict[str, int] = row["counts"]
     return Totals(
         should=int(row["should"]),
-        waiting=row["to_come"] + sum(counts.get(status, 0) for status in ("pending", "queued", "processing")),
-        **{
-            status: counts.get(status, 0)
-            for status in ("sent", "failed", "suppressed", "cancelled", "unconfirmed")
-        },
+        waiting=row["to_come"] + sum(counts.get(status, 0) for status in MessageStatus if not status.settled),
+        **{status.value: counts.get(status, 0) for status in MessageStatus if status.settled},
     )
 
 

@@ -19,6 +19,8 @@ sent: the two differ only while a contact runs late. Local means: in the contact
                         hours are one day, less is none), so that local times stay. If the next step would
                         then come sooner than half the planned gap after the actual send, it comes the whole
                         planned gap after it, at whatever local time. Lateness adds up from step to step.
+    expired             A step that was over before it could go out leaves the calendar as it was: the next one
+                        comes as if it had gone out when it was due.
     closed hours        Waiting from the planned moment for the device's sending hours is no delay: they close
                         every day, and a step at such an hour would move all the others day after day.
     skip_weekends       What falls on a local Saturday or Sunday comes on Monday at the same local time. The wait

@@ -39,6 +39,7 @@ class CampaignCounts(Value):
     unconfirmed: int = 0
     suppressed: int = 0
     cancelled: int = 0
+    expired: int = 0
 
     @property
     def unsettled(self) -> int:

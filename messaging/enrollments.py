@@ -137,9 +137,18 @@ class Enrollments:
         return _due(contact.plan, contact.timeline, scheduled, contact.now)
 
     async def move_past(
-        self, enrollment_id: int, step_id: int, done_at: datetime | None, *, now: datetime | None
+        self,
+        enrollment_id: int,
+        step_id: int,
+        done_at: datetime | None,
+        *,
+        expired: bool = False,
+        now: datetime | None,
     ) -> Due | None:
-        """What comes after a step that was settled at ``done_at`` (None: now), whoever settled it."""
+        """What comes after a step that was settled at ``done_at`` (None: now), whoever settled it.
+
+        One that has ``expired`` leaves the calendar as it was: as if it had gone out when it was due.
+        """
         contact = await self.load(enrollment_id, now=now)
         current = contact.step_id == step_id and contact.status == "active"
         if current and contact.step is not None and contact.due_at is not None:
@@ -148,7 +157,7 @@ class Enrollments:
                 contact.timeline,
                 contact.step,
                 contact.due_at,
-                done_at or contact.now,
+                done_at or (contact.due_at if expired else contact.now),
                 contact.hours,
             )
             async with self._pool.acquire() as connection:

@@ -128,6 +128,7 @@ class _DeferredAnswer(_Answer):
 class _HeldAnswer(_Answer):
     outcome: Literal["held"]
     reason: str
+    until: datetime | None = None
 
 
 StepAnswer = Claim | SettledAlready | Replan | Deferred | Held
@@ -279,6 +280,6 @@ def _typed(raw: object) -> StepAnswer:
         case _DeferredAnswer():
             return Deferred(until=answer.until, reason=answer.reason, wait=answer.until - answer.now)
         case _HeldAnswer():
-            return Held(reason=answer.reason)
+            return Held(reason=answer.reason, until=answer.until)
         case _:
             return answer

@@ -70,6 +70,12 @@ class MessageStatus(StrEnum):
     UNCONFIRMED = "unconfirmed"
     SUPPRESSED = "suppressed"
     CANCELLED = "cancelled"
+    EXPIRED = "expired"
+
+    @property
+    def settled(self) -> bool:
+        """Whether nothing more comes of it by itself."""
+        return self not in (MessageStatus.PENDING, MessageStatus.QUEUED, MessageStatus.PROCESSING)
 
 
 class Lead(Value):
@@ -166,6 +172,8 @@ class Held(Value):
 
     kind: Literal["held"] = "held"
     reason: str
+    until: datetime | None = None
+    """When it is over, held or not; None: never."""
 
 
 class Replanned(Value):

@@ -21,7 +21,7 @@ class Resolution(Value):
     message_id: UUID
     phone: str
     what: str
-    result: Literal["sent", "sending again", "still unconfirmed"]
+    result: Literal["sent", "sending again", "still unconfirmed", "expired"]
     campaign: str | None = None
     again: MessageRef | None = None
 
@@ -101,7 +101,7 @@ async def resolve_as_sent(
 async def send_again(connection: Connection, message_id: UUID) -> Resolution:
     """Makes the message due again: somebody found out that it did not arrive. Raises NotFound and Conflict.
 
-    Asking twice is harmless, until it was sent.
+    Asking twice is harmless, until it was sent. One whose time is over is settled as ``expired`` instead.
     """
     async with connection.transaction():
         row = await _in_doubt(connection, message_id)
@@ -113,6 +113,16 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
         )
         if status == "cancelled":
             raise Conflict(f"campaign {row['campaign']!r} was cancelled: nothing of it is sent any more")
+        over = await connection.fetchval(
+            "update broadcast_messages m set status = 'expired', slot_at = null, reason = expiry_of(m),"
+            " updated_at = clock_timestamp()"
+            " where id = $1 and status in ('unconfirmed', 'processing') and expires_at <= clock_timestamp() returning true",
+            message_id,
+        )
+        if over:
+            return Resolution(
+                message_id=message_id, phone=row["recipient_phone"], what=_what(row), result="expired"
+            )
         if row["status"] in ("unconfirmed", "processing"):
             await connection.execute(
                 "update broadcast_messages set status = 'pending', attempts = 0, resends = resends + 1,"

@@ -1,7 +1,7 @@
 """The file of a sequence: what stands in it, and every reason why it cannot be used as it is.
 
 Fields: ``sequence``, ``trigger``, ``next_trigger``, ``timezone`` (IANA), ``skip_weekends``, ``device`` and ``steps``,
-of which each has an ``id``, a ``day`` (perhaps with ``at``) or ``after``, and a ``text``, an ``image`` or both; the
+of which each has an ``id``, a ``day`` (perhaps with ``at``) or ``after``, perhaps ``expires_after``, and a ``text``, an ``image`` or both; the
 text is the image's caption then. Beside them a ``template``, for gateways that want one. Lengths are those of the text as it stands in the file: values that are put in can
 make it longer, which is measured again for each message.
 """
@@ -42,6 +42,13 @@ def _after(value: object) -> timedelta:
     return parse_duration(value)
 
 
+def _expires_after(value: object) -> timedelta:
+    duration = _after(value)
+    if not duration:
+        raise InvalidInput(f'{value!r} would be over at once, write how late it may go out, e.g. "6h"')
+    return duration
+
+
 def _day(value: int) -> int:
     if not 1 <= value <= _LAST_DAY:
         raise InvalidInput(f"{value} is not a day of a sequence, the first is 1 and the last {_LAST_DAY}")
@@ -55,6 +62,7 @@ class StepFile(FileModel):
     day: Annotated[int, AfterValidator(as_field(_day))] | None = None
     at: Annotated[time, BeforeValidator(as_field(parse_time))] | None = None
     after: Annotated[timedelta, BeforeValidator(as_field(_after))] | None = None
+    expires_after: Annotated[timedelta, BeforeValidator(as_field(_expires_after))] | None = None
     text: str = ""
     image: Image | None = None
     template: TemplateFile | None = None

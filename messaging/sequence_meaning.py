@@ -31,6 +31,7 @@ class StoredStep(Value):
     day: int | None
     at: time | None
     after: timedelta | None
+    expires_after: timedelta | None = None
     text: str
     image_url: str | None
     template: dict[str, Any] | None = None

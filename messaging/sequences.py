@@ -68,6 +68,7 @@ class StepDetails(Value):
     day: int | None
     at: time | None
     after: timedelta | None
+    expires_after: timedelta | None
     text: str
     image_url: str | None
     waiting: int
@@ -75,6 +76,8 @@ class StepDetails(Value):
     next_due_at: datetime | None
     sent: int
     """Messages of this step that were sent."""
+    expired: int
+    """Messages of this step that were over before they could be sent."""
 
 
 class SequenceDetails(SequenceRow):
@@ -150,10 +153,11 @@ async def describe_sequence(connection: Connection, name: str) -> SequenceDetail
     if row is None:
         raise await no_such_sequence(connection, name)
     steps = await connection.fetch(
-        "select t.id, t.key, t.day, t.at_time as at, t.after, t.text, t.image_url,"
-        " coalesce(c.waiting, 0) as waiting, c.next_due_at,"
-        " (select count(*) from broadcast_messages m where m.sequence_stepid = t.id and m.status = 'sent') as sent"
-        " from sequence_steps t left join"
+        "select t.id, t.key, t.day, t.at_time as at, t.after, t.expires_after, t.text, t.image_url,"
+        " coalesce(c.waiting, 0) as waiting, c.next_due_at, m.sent, m.expired"
+        " from sequence_steps t cross join lateral"
+        " (select count(*) filter (where status = 'sent') as sent, count(*) filter (where status = 'expired') as expired"
+        "   from broadcast_messages where sequence_stepid = t.id) m left join"
         " (select next_step_id, count(*) as waiting, min(next_due_at) as next_due_at from sequence_contacts"
         "   where sequence_id = $1 and status = 'active' group by next_step_id) c on c.next_step_id = t.id"
         " where t.sequence_id = $1 and t.removed_at is null order by t.position",

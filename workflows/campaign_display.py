@@ -12,7 +12,17 @@ with workflow.unsafe.imports_passed_through():
 
 __all__ = ["CampaignDisplay"]
 
-ORDER = ("sent", "failed", "unconfirmed", "suppressed", "cancelled", "processing", "queued", "pending")
+ORDER = (
+    "sent",
+    "failed",
+    "unconfirmed",
+    "suppressed",
+    "cancelled",
+    "expired",
+    "processing",
+    "queued",
+    "pending",
+)
 
 
 class CampaignDisplay:

@@ -1,7 +1,7 @@
 """The one place that waits for a device's slot and calls the send activity."""
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TypeVar
 
 from temporalio import workflow
@@ -24,6 +24,9 @@ DEAD_AFTER = timedelta(seconds=20)
 
 QUICK = timedelta(seconds=20)
 """Start to close of an activity that only asks the database."""
+
+BREATH = timedelta(seconds=5)
+"""Between two looks at a message that is held and about to be over, at least."""
 
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
 """For ever: what fails here is a worker or a server, and both come back. Refusals are results, not errors."""
@@ -49,9 +52,18 @@ async def deliver(
             await wait(outcome.until, lambda: control.urgent, outcome.reason)
         elif isinstance(outcome, Held):
             show("held", outcome.reason)
-            await wait(workflow.now() + HELD_RECHECK, lambda: control.urgent, outcome.reason)
+            await wait(_look_again(outcome), lambda: control.urgent, outcome.reason)
         else:
             return outcome
         asked = control.stop is not None or control.skip or control.replan or control.paused is not None
         if asked or workflow.info().is_continue_as_new_suggested():
             return None
+
+
+def _look_again(held: Held) -> datetime:
+    """When a message that is held is looked at though nobody has lifted the hold."""
+    recheck = workflow.now() + HELD_RECHECK
+    if held.until is None:
+        return recheck
+    # The database's clock tells whether it is over, and ours may be ahead of it.
+    return min(recheck, max(held.until, workflow.now() + BREATH))

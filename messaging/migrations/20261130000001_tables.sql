@@ -74,6 +74,7 @@ create table sequence_steps (
     day           integer,                              -- day N, counted from 1
     at_time       time,                                 -- local; null: the time of day of the first send
     after         interval,                             -- or: so long after the previous step
+    expires_after interval,                             -- it goes out within this time after it is due, or not at all
     text          text        not null default '',
     image_url     text,
     template      jsonb,                                -- messaging.contents.TemplateFile
@@ -81,6 +82,7 @@ create table sequence_steps (
     constraint sequence_steps_key_unique unique (sequence_id, key),
     constraint sequence_steps_when check ((day is null) <> (after is null) and (at_time is null or day is not null)),
     constraint sequence_steps_day check (day >= 1),
+    constraint sequence_steps_expiry check (expires_after > interval '0'),
     constraint sequence_steps_content check (text <> '' or image_url is not null)
 );
 create unique index sequence_steps_position on sequence_steps (sequence_id, position) where removed_at is null;
@@ -153,6 +155,7 @@ create table broadcast_messages (
     device_id             text        not null references devices (id),
     status                text        not null default 'pending',
     due_at                timestamptz not null,
+    expires_at            timestamptz,                  -- from then on it is not sent any more; null: it may be at any time
     slot_at               timestamptz,                  -- the moment reserved on the device
     campaign_shard        integer,                      -- the feeding workflow, from 0
     campaign_position     integer,                      -- the order of feeding: by due_at, then as the leads came
@@ -179,7 +182,7 @@ create table broadcast_messages (
     constraint broadcast_messages_fed check
         ((campaign_id is null) = (campaign_shard is null) and (campaign_id is null) = (campaign_position is null)),
     constraint broadcast_messages_status check (status in
-        ('pending', 'queued', 'processing', 'sent', 'failed', 'unconfirmed', 'suppressed', 'cancelled')),
+        ('pending', 'queued', 'processing', 'sent', 'failed', 'unconfirmed', 'suppressed', 'cancelled', 'expired')),
     constraint broadcast_messages_claim check (status <> 'processing' or (processing_worker_id is not null and claimed_at is not null)),
     constraint broadcast_messages_sent check ((status = 'sent') = (sent_at is not null))
 );

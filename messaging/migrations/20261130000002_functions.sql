@@ -84,6 +84,24 @@ begin
     end if;
 end $$;
 
+-- That a message was over before it could be sent, in words for people.
+create function expiry_of(m broadcast_messages) returns text
+language sql immutable as $$
+    select 'it was to go out before ' || to_char(m.expires_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
+$$;
+
+-- Why a message is not sent any more at that moment, and the status with which it ends; nulls where it is. Nobody wants
+-- it, or it is over.
+create function ending_of(m broadcast_messages, p_moment timestamptz, out status text, out reason text)
+language plpgsql stable as $$
+begin
+    select u.status, u.reason into status, reason from unwanted(m) u;
+    if status is null and m.expires_at <= p_moment then
+        status := 'expired';
+        reason := expiry_of(m);
+    end if;
+end $$;
+
 -- What holds a message up until somebody resumes it, in words for people; null where nothing does.
 create function hold_of(m broadcast_messages) returns text
 language sql stable as $$
@@ -138,7 +156,8 @@ begin
     end if;
     update broadcast_messages set reason = hold, updated_at = p_moment
      where id = m.id and reason is distinct from hold;
-    return jsonb_build_object('outcome', 'held', 'reason', hold);
+    return jsonb_build_object('outcome', 'held', 'reason', hold,
+                              'until', case when m.expires_at > p_moment then m.expires_at end);
 end $$;
 
 -- From when on a device may send at all, and what it waits for until then.
@@ -193,24 +212,29 @@ begin
                                                           'time_zone', d.time_zone));
 end $$;
 
--- Gives a message that comes too early its place on the device: from p_ready_at on, or where it has one already.
+-- Gives a message that comes too early its place on the device: from p_ready_at on, or where it has one already. One that
+-- would be over by then ends at once, and takes no place.
 create function reserve_slot(
     m broadcast_messages, d devices, p_earliest timestamptz, p_ready_at timestamptz, p_pace interval, p_stride interval,
     p_why text, p_moment timestamptz
 ) returns jsonb
 language plpgsql as $$
 declare
-    my_slot timestamptz;
+    my_slot timestamptz := m.slot_at;
+    new     boolean     := not coalesce(m.slot_at > p_moment and m.slot_at >= p_earliest, false);  -- else: woken before its slot
 begin
-    if m.slot_at > p_moment and m.slot_at >= p_earliest then
-        my_slot := m.slot_at;  -- woken before its slot
-    else
+    if new then
         -- A slot missed by little moves a little. One missed by much (an outage, a pause) is no right to send:
         -- it goes to the end of the queue, so that a thousand late messages come one by one.
         my_slot := case when d.next_slot_at <= p_moment
                           or m.slot_at > p_moment - p_pace - interval '2 seconds' then p_ready_at
                         else greatest(p_ready_at, d.next_slot_at) end;
         my_slot := next_opening(my_slot, d.opens_at, d.closes_at, d.time_zone);
+    end if;
+    if m.expires_at <= my_slot and m.status <> 'processing' then
+        return close_message(m.id, 'expired', expiry_of(m) || ', and its turn would come at '
+                                              || to_char(my_slot at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC');
+    elsif new then
         update devices set next_slot_at = greatest(next_slot_at, my_slot + p_stride) where id = d.id;
         update broadcast_messages
            set status = case when m.status = 'processing' then m.status else 'queued' end, slot_at = my_slot,
@@ -222,7 +246,7 @@ end $$;
 
 -- Gives the message p_message to the attempt p_token, or says why not. Answers an object whose "outcome" is
 --   settled    it has a final status already (status, reason, sent_at)
---   held       until somebody resumes what is paused (reason)
+--   held       until somebody resumes what is paused (reason), or until it is over (until; null: never)
 --   deferred   until a moment (until, now, reason); a slot on the device is reserved, the message queued
 --   claimed    go ahead (device, gateway, options, hours, attempts, now, due_at)
 --   taken_over as claimed, but an earlier attempt may have reached the gateway with it (must_not_send: and nobody
@@ -238,7 +262,7 @@ declare
     m           broadcast_messages;
     d           devices;
     k           record;            -- the campaign's own pace, if it is a campaign's: the slower of the two holds
-    ending      record;            -- why nobody wants it any more
+    ending      record;            -- why it is not sent any more
     earliest    record;            -- from when on the device may send at all
     moment      timestamptz;
     least_delay double precision;  -- seconds
@@ -270,7 +294,7 @@ begin
         moment := coalesce(p_now, clock_timestamp());  -- waiting for the lock took its time
     end if;
 
-    ending := unwanted(m);
+    ending := ending_of(m, moment);
     if ending.status is not null and doubt then
         return hand_over(m, d, p_token, true, moment);
     elsif ending.status is not null then
@@ -372,8 +396,9 @@ begin
         -- Before the step, which the insert holds: an edit takes the two in this order.
         perform from sequences where id = c.sequence_id for key share;
         insert into broadcast_messages
-               (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id, due_at)
-        values (p_message, p_step, c.id, c.lead_id, c.phone, c.device_id, c.next_due_at)
+               (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id, due_at, expires_at)
+        values (p_message, p_step, c.id, c.lead_id, c.phone, c.device_id, c.next_due_at,
+                c.next_due_at + (select expires_after from sequence_steps where id = p_step))
         on conflict do nothing;
         -- The insert may have waited for an edit of the sequence, which locks its steps.
         select revision into strict present from sequences where id = c.sequence_id;
@@ -386,6 +411,13 @@ begin
             return jsonb_build_object('outcome', 'settled', 'status', 'cancelled',
                                       'reason', 'another device has a message of this step for this phone');
         end if;
+    elsif known in ('pending', 'queued') and c.next_step_id = p_step then
+        -- It was planned anew while it waited.
+        update broadcast_messages m
+           set due_at = c.next_due_at, expires_at = c.next_due_at + t.expires_after
+          from sequence_steps t
+         where m.id = p_message and t.id = p_step
+           and (m.due_at, m.expires_at) is distinct from (c.next_due_at, c.next_due_at + t.expires_after);
     end if;
     answer := claim_stored_message(p_message, p_token, p_lifetime, p_longer, p_grace, p_now);
     return answer || jsonb_build_object(
@@ -597,6 +629,6 @@ end $$;
 -- migrate:down
 
 drop function record_receipt, hold_contents, device_fault, note_parts, doubt_message, release_attempt, settle_attempt,
-    move_contact, claim_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, hand_over, take_turn, earliest_send,
-    hold_message, close_message, message_contents, hold_of, unwanted, campaign_audience, campaign_message_id, lead_as_json,
-    next_opening;
+    move_contact, claim_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, hand_over,
+    take_turn, earliest_send, hold_message, close_message, message_contents, hold_of, ending_of, expiry_of, unwanted,
+    campaign_audience, campaign_message_id, lead_as_json, next_opening;
