@@ -20,6 +20,7 @@ from messaging.file_fields import (
     FileText,
     Image,
     Name,
+    Title,
     as_field,
     check_contents,
     drop_empty,
@@ -102,7 +103,7 @@ class CampaignFile(FileModel):
     """A campaign as its file has it. ``scheduled_at`` is what clocks show in ``timezone``; delays are seconds."""
 
     campaign: Name
-    title: str = ""
+    title: Title = ""
     target: TargetFile
     scheduled_at: Annotated[datetime, BeforeValidator(as_field(_local))] | None = None
     timezone: Annotated[str, AfterValidator(as_field(_zone))] = "UTC"

@@ -22,6 +22,7 @@ __all__ = [
     "Image",
     "Name",
     "TimeZone",
+    "Title",
     "Trigger",
     "as_field",
     "check_contents",
@@ -34,6 +35,8 @@ __all__ = [
 LONGEST_DELAY = 86_400.0
 """Seconds between two sends of a device, at most."""
 
+_MAX_URL = 2048
+_MAX_TITLE = 200
 _TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
 
 
@@ -93,12 +96,21 @@ def _image(url: str) -> str:
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"[\s{}]", url):
         raise InvalidInput(f"{url!r} is not the address of an image, write one that begins with https://")
+    if len(url) > _MAX_URL:
+        raise InvalidInput(f"has {len(url):,} characters, at most {_MAX_URL:,}")
     return url
+
+
+def _title(title: str) -> str:
+    if len(title) > _MAX_TITLE:
+        raise InvalidInput(f"has {len(title):,} characters, at most {_MAX_TITLE}")
+    return title
 
 
 Name = Annotated[str, AfterValidator(as_field(validate_name))]
 Trigger = Annotated[str, AfterValidator(as_field(parse_trigger))]
 TimeZone = Annotated[str, AfterValidator(as_field(check_time_zone))]
+Title = Annotated[str, AfterValidator(as_field(_title))]
 Image = Annotated[str, AfterValidator(as_field(_image))]
 
 

@@ -35,6 +35,9 @@ __all__ = ["SequenceDraft", "SequenceFile", "StepFile", "read_sequence"]
 _LAST_DAY = 3650
 _DAY = timedelta(days=1)
 
+_MAX_STEPS = 500
+"""More than a message a day for a year."""
+
 
 def _after(value: object) -> timedelta:
     if not isinstance(value, str):
@@ -119,6 +122,9 @@ def read_sequence(source: str, file: str) -> SequenceDraft:
         )
     if not document.data.get("steps", ()) and document.data.get("steps", []) in (None, []):
         document.note(("steps",), "there is no step, a sequence needs at least one")
+    if len(_steps(document)) > _MAX_STEPS:
+        document.note(("steps",), f"there are {len(_steps(document)):,} steps, at most {_MAX_STEPS}")
+        return SequenceDraft(document, None)
     _check_ids(document)
     _check_when(document)
     _check_order(document)

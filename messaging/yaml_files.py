@@ -3,6 +3,9 @@
 YAML 1.2, and of it what a settings file needs. Only true, false, null and decimal whole numbers are other than text:
 ``at: 10:00``, a number in base 60 to YAML 1.1, is the text ``10:00``, and ``no`` is a word. A field given twice, which
 most readers let win silently, is a problem.
+
+Files are small, and so is what comes of them: how long one may be, how many values it may hold (those that aliases repeat
+counted each time) and how deep they may lie is bounded, and noticed while reading. Reading is Python's own work, so Ctrl-C ends it.
 """
 
 import re
@@ -11,19 +14,73 @@ from typing import Any, NamedTuple, TypeAlias
 
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.scanner import Scanner, ScannerError
 
 from messaging.errors import InvalidInput
 from messaging.suggestions import did_you_mean
 
-__all__ = ["Document", "FieldPath", "FileProblems", "Problem", "read_yaml"]
+__all__ = ["MAX_FILE", "Document", "FieldPath", "FileProblems", "Problem", "read_yaml"]
+
+MAX_FILE = 300_000
+"""Characters of a file: five hundred steps of some lines each."""
+
+_MAX_VALUES = 12_000
+"""Names of fields, values, lists and groups of a file, as often as aliases repeat them."""
+
+_MAX_DEPTH = 20
+
+_MAX_DIGITS = 15
+"""Of a whole number; more digits are a text, which no field takes for a number."""
+
+_MAX_MESSAGE = 400
+"""Characters of the words for a problem, which may quote what the file has."""
+
+_MAX_PROBLEMS = 50
+"""Of a file, that are told; who has made more has made the same one many times."""
 
 FieldPath: TypeAlias = tuple[str | int, ...]
 """Where a field stands: ``("steps", 2, "at")`` is ``steps[2].at``."""
 
 _WHOLE_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _TAG = "tag:yaml.org,2002:"
+_TOO_MUCH = f"holds more than {_MAX_VALUES:,} values, which no sequence and no campaign needs"
+# PostgreSQL stores neither NUL nor halves of characters, and nobody can read the others.
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+class _Scanner(Scanner):
+    def fetch_tag(self) -> None:
+        """A tag says of which type a value is, which only the fields do here. Long ones take seconds to read."""
+        raise ScannerError(
+            None,
+            None,
+            "tags (!name) are not supported, put a text that begins with ! in quotes",
+            self.reader.get_mark(),
+        )
+
+
+class _Composer(Composer):
+    values = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Counts what is made."""
+        self.values += 1
+        if self.values > _MAX_VALUES:
+            raise ComposerError(None, None, _TOO_MUCH, self.parser.peek_event().start_mark)
+        return super().compose_node(parent, index)
+
+
+class _TooMuch(Exception):
+    """Aliases make more of a file than it holds."""
+
+
+def _yaml() -> YAML:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Scanner, yaml.Composer, yaml.max_depth = _Scanner, _Composer, _MAX_DEPTH
+    return yaml
 
 
 class Problem(NamedTuple):
@@ -43,7 +100,10 @@ class FileProblems(InvalidInput):
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = tuple(sorted(problems))
-        super().__init__("\n".join(str(problem) for problem in self.problems))
+        lines = [str(problem) for problem in self.problems[:_MAX_PROBLEMS]]
+        if len(self.problems) > _MAX_PROBLEMS:
+            lines.append(f"{self.problems[0].file}: and {len(self.problems) - _MAX_PROBLEMS:,} more problems")
+        super().__init__("\n".join(lines))
 
 
 class Document:
@@ -54,6 +114,7 @@ class Document:
         self.data: dict[str, Any] = {}
         self.problems: list[Problem] = []
         self._lines: dict[FieldPath, int] = {}
+        self._values = 0
 
     def line_of(self, path: FieldPath) -> int:
         """The line of a field, counted from 1; of what contains it where the field itself is missing."""
@@ -63,7 +124,7 @@ class Document:
 
     def problem(self, path: FieldPath, message: str) -> Problem:
         """A problem at that field."""
-        return Problem(self.file, self.line_of(path), _written(path), " ".join(message.split()))
+        return Problem(self.file, self.line_of(path), _written(path), _one_line(message))
 
     def note(self, path: FieldPath, message: str) -> None:
         """Adds a problem at that field."""
@@ -75,7 +136,7 @@ class Document:
 
     def note_invalid(self, errors: list[ErrorDetails], fields_of: Mapping[str, Iterable[str]]) -> None:
         """Adds what pydantic found, in words. ``fields_of``: the fields of each group by its name; '' is the file."""
-        for error in errors:
+        for error in errors[: 2 * _MAX_PROBLEMS]:
             path = tuple(part for part in error["loc"])
             group = next((part for part in reversed(path[:-1]) if isinstance(part, str)), "")
             known = list(fields_of.get(group, ()))
@@ -83,33 +144,48 @@ class Document:
 
     def read(self, source: str) -> None:
         """Reads the text of the file."""
+        if len(source) > MAX_FILE:
+            self.note((), f"has {len(source):,} characters, at most {MAX_FILE:,}")
+            return
+        if found := _CONTROL.search(source):
+            line = source.count("\n", 0, found.start()) + 1
+            message = f"holds the character U+{ord(found[0]):04X}, which is no text: delete it"
+            self.problems.append(Problem(self.file, line, "", message))
+            return
         try:
-            root = YAML(typ="rt", pure=True).compose(source)
+            root = _yaml().compose(source)
         except YAMLError as error:
             self._not_yaml(error)
             return
-        except RecursionError:
-            self.note((), "is not YAML: it is nested too deeply")
+        except (ValueError, OverflowError, RecursionError) as error:  # of numbers in directives and escapes
+            self.note((), f"is not YAML: {error}")
             return
         if not isinstance(root, MappingNode):
             self.note((), "holds no fields, write them as 'name: value' lines")
             return
-        self.data = self._mapping(root, (), ())
+        try:
+            self.data = self._mapping(root, (), ())
+        except _TooMuch:
+            self.note((), f"{_TOO_MUCH}: aliases (*name) repeat too much")
 
     def _not_yaml(self, error: YAMLError) -> None:
-        message = f"is not YAML: {error}"
+        what = str(error)
         line = 1
         if isinstance(error, MarkedYAMLError):
-            message = f"is not YAML: {' '.join(filter(None, (error.context, error.problem)))}"
-            if (
-                error.problem == "mapping values are not allowed here"
-            ):  # the colon of a template's default filter
-                message += ", put a text with ': ' in it in quotes, or on lines of its own after '|-'"
+            what = " ".join(filter(None, (error.context, error.problem)))
             mark = error.problem_mark or error.context_mark
             line = mark.line + 1 if mark else 1
-        self.problems.append(Problem(self.file, line, "", " ".join(message.split())))
+        hint = next((hint for said, hint in _HINTS.items() if said in what), "")
+        if "maximum depth" in what:
+            what = f"it is nested more than {_MAX_DEPTH} deep"
+        what += f", {hint}" if hint else ""
+        message = what if what == _TOO_MUCH else f"is not YAML: {what}"
+        self.problems.append(Problem(self.file, line, "", _one_line(message)))
 
     def _value(self, node: Node, path: FieldPath, within: tuple[Node, ...]) -> Any:
+        self._values += 1
+        if self._values > _MAX_VALUES:
+            raise _TooMuch
         if any(node is outer for outer in within):
             self.note(path, "an alias (*name) stands inside of what it repeats")
             return None
@@ -150,15 +226,35 @@ class Document:
     def _scalar(self, node: ScalarNode, path: FieldPath) -> str | int | bool | None:
         text = str(node.value)
         kind = str(node.tag).removeprefix(_TAG)
-        if kind.startswith(("!", "tag:", "python/")):
-            self.note(path, f"the tag {kind!r} is not supported here")
         if node.style is not None:
-            return text
+            return self._escaped(text, path)
         if kind == "null":
             return None
         if kind == "bool" and text.lower() in {"true", "false"}:
             return text.lower() == "true"
-        return int(text) if kind == "int" and _WHOLE_NUMBER.fullmatch(text) else text
+        whole = kind == "int" and len(text) <= _MAX_DIGITS and _WHOLE_NUMBER.fullmatch(text)
+        return int(text) if whole else text
+
+    def _escaped(self, text: str, path: FieldPath) -> str:
+        r"""A text in quotes may hold anything, by escapes: ``\0``, and JSON's two halves of a character."""
+        if (found := _CONTROL.search(text)) is None:
+            return text
+        whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        if (found := _CONTROL.search(whole)) or "\ufffd" in whole:
+            which = f"U+{ord(found[0]):04X}" if found else "half a character"
+            self.note(path, f"holds {which}, which is no text: delete it")
+        return whole
+
+
+_HINTS = {
+    # the colon of a template's default filter
+    "mapping values are not allowed here": "put a text with ': ' in it in quotes, or on lines of its own after '|-'",
+    "undefined alias": "put a text that begins with * in quotes",
+    "'\\t' that cannot start any token": "indent with blanks instead of tabs",
+    "cannot start any token": "put a text that begins so in quotes",
+    "maximum depth": "which no sequence and no campaign needs",
+}
+"""How to mend it, by what YAML's reader says."""
 
 
 def read_yaml(source: str, file: str) -> Document:
@@ -168,10 +264,20 @@ def read_yaml(source: str, file: str) -> Document:
     return document
 
 
+def _one_line(message: str) -> str:
+    line = " ".join(message.split())
+    if len(line) <= _MAX_MESSAGE:
+        return line
+    return (
+        f"{line[: _MAX_MESSAGE // 3]} … {line[-_MAX_MESSAGE // 2 :]}"  # the value, and what is wrong with it
+    )
+
+
 def _written(path: FieldPath) -> str:
     text = ""
     for part in path:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+        name = part if isinstance(part, int) else part if len(part) <= 60 else part[:59] + "…"
+        text += f"[{name}]" if isinstance(name, int) else f".{name}" if text else name
     return text
 
 

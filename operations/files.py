@@ -1,14 +1,21 @@
 """Files that an operator names, as text."""
 
+import errno
+import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from messaging.yaml_files import Document
+from messaging.yaml_files import MAX_FILE, Document
 
 __all__ = ["read_draft"]
 
 Draft = TypeVar("Draft")
+
+_MAX_BYTES = 4 * MAX_FILE
+
+_UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 
 
 def read_draft(
@@ -17,9 +24,27 @@ def read_draft(
     """Reads one file; where that cannot be done, the reason is a problem noted in a document like all others."""
     document = Document(str(file))
     try:
-        return read(file.read_text(encoding="utf-8-sig"), str(file))
+        content = _content(file)
+        if content.startswith(_UTF_16):
+            document.note((), "is UTF-16, save it as UTF-8")
+        elif len(content) > _MAX_BYTES:
+            document.note((), f"has more than {_MAX_BYTES:,} bytes")
+        else:
+            return read(content.decode("utf-8-sig"), str(file))
     except OSError as error:
         document.note((), f"cannot be read: {error.strerror}")
-    except UnicodeDecodeError as error:
-        document.note((), f"is not UTF-8 in its byte {error.start:,}, save it as UTF-8")
+    except ValueError as error:
+        where = f" in its byte {error.start:,}" if isinstance(error, UnicodeDecodeError) else ""
+        document.note((), f"is not UTF-8{where}, save it as UTF-8" if where else f"cannot be read: {error}")
     return unreadable(document)
+
+
+def _content(file: Path) -> bytes:
+    """What the file holds, or as much of it as shows that it is too long. Waits for nobody: a pipe is refused."""
+    with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
+        mode = os.fstat(opened.fileno()).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "it is no file but a pipe or a device")
+        return opened.read(_MAX_BYTES + 1)

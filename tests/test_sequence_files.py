@@ -204,7 +204,7 @@ NOT_A_DURATION = 'is not a duration, write e.g. "48h", "30m", "1h30m" or "2d"'
         ),
         (
             "sequence: !!python/object:os.system x\nsteps: [{id: a, day: 1, text: x}]\n",
-            "cold.yaml:1: sequence: the tag 'python/object:os.system' is not supported here",
+            "cold.yaml:1: is not YAML: tags (!name) are not supported, put a text that begins with ! in quotes",
         ),
         (
             f"{HEAD}steps: &s\n  - *s\n",
