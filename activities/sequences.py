@@ -16,9 +16,9 @@ from messaging.ledger import Claim, ContactPosition, Ledger, Replan, SettledAlre
 from messaging.models import (
     Deferred,
     Due,
-    Enrolled,
     Enrolling,
     EnrollmentEnd,
+    EnrollOutcome,
     Finished,
     Held,
     MessageStatus,
@@ -49,8 +49,11 @@ class SequenceActivities:
         self._clock = clock
 
     @activity.defn
-    async def enroll(self, enrolling: Enrolling) -> Enrolled:
-        """Stores the lead and the enrollment; a repeated attempt gets the same answer, another run a duplicate's."""
+    async def enroll(self, enrolling: Enrolling) -> EnrollOutcome:
+        """Stores the lead and the enrollment; a repeated attempt gets the same answer, another run a duplicate's.
+
+        Of somebody who has opted out nothing is stored.
+        """
         workflow_id = activity.info().workflow_id
         assert workflow_id is not None, "only workflows enroll"
         with refused_for_good("this enrollment"):

@@ -22,11 +22,17 @@ class TriggerActivities:
     async def enroll_page(self, cursor: SweepCursor) -> SweepPage:
         """Starts the workflow of every contact of the page after ``cursor``."""
         with refused_for_good("this page of leads"):
-            requests, following = await due_enrollments(self._pool, cursor)
+            due = await due_enrollments(self._pool, cursor)
         client, task_queue = activity.client(), activity.info().task_queue
 
         async def start(request: EnrollmentRequest) -> bool:
             return (await start_contact(client, request, task_queue=task_queue)).new
 
-        new = await each(requests, start)
-        return SweepPage(enrolled=sum(new), already_enrolled=len(new) - sum(new), next=following)
+        new = await each(due.requests, start)
+        return SweepPage(
+            enrolled=sum(new),
+            already_enrolled=len(new) - sum(new),
+            opted_out=due.opted_out,
+            without_device=due.without_device,
+            next=due.next,
+        )

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from cli.console import Json, run, show, tell
+from cli.console import Json, fail, run, show, tell
 from messaging.identity import parse_phone
 from messaging.models import SweepTotals
 from messaging.time_zones import time_zone_warning
@@ -35,6 +35,8 @@ def enroll(
 ) -> None:
     """Enroll one person, or all leads with a trigger. Doing it twice is harmless.
 
+    Somebody who has opted out is not enrolled (exit code 1), and nothing is used up: after 'opt-out PHONE --undo' it can be done.
+
     Examples: enroll cold-vitac +12015550123 --name Aisha    enroll --trigger COLDVITAC
     """
     if trigger is not None:
@@ -46,21 +48,27 @@ def enroll(
         raise typer.BadParameter("give SEQUENCE and PHONE, or --trigger")
 
     async def work(connection: Connection) -> Enrollment:
-        await enrollment.check_enrollable(connection, sequence, device)
-        return await enrollment.enroll(
+        number = parse_phone(phone, default_region)
+        known = await enrollment.look_up(connection, sequence, number, device)
+        return known or await enrollment.enroll(
             connection,
             sequence,
-            phone,
-            default_region=default_region,
+            number,
             name=name,
             device=device,
             time_zone=time_zone,
         )
 
-    enrolled = run(work)
+    done = run(work)
     if warning := time_zone_warning((time_zone or "").strip()):
         tell(f"warning: time-zone: {warning}")
-    show(enrolled, as_json, _enrolled)
+    if done.result != "opted_out" or as_json:
+        show(done, as_json, _enrolled)
+    if done.result == "opted_out":
+        fail(
+            f"{done.phone} has opted out, and was not enrolled in {sequence}:"
+            f" after 'opt-out {done.phone} --undo' it can be done"
+        )
 
 
 def opt_out(
@@ -85,12 +93,34 @@ def opt_out(
 
 
 def _enrolled(done: Enrollment) -> Text:
-    words = "enrolled" if done.result == "enrolled" else "is or was enrolled already"
-    return Text(f"{done.phone} {words} in {done.sequence}")
+    why = f" ({done.reason})" if done.reason else ""
+    once = "and nobody goes through a sequence twice"
+    match done.result, done.status:
+        case "enrolled", _:
+            words = f"enrolled in {done.sequence}"
+        case "handed_over", _:
+            words = (
+                f"handed to Temporal for {done.sequence}, and kept there; no worker has taken it yet:"
+                " it is enrolled as soon as one runs"
+            )
+        case _, "completed":
+            words = f"has completed {done.sequence} before, {once}"
+        case _, "stopped":
+            words = f"was in {done.sequence} before and was stopped{why}, {once}"
+        case _, "opted_out":
+            words = f"was in {done.sequence} before and opted out, {once}"
+        case _:
+            words = f"is enrolled in {done.sequence} already"
+    return Text(f"{done.phone} {words}")
 
 
 def _swept(totals: SweepTotals) -> Text:
-    return Text(f"{totals.enrolled:,} enrolled, {totals.already_enrolled:,} were already")
+    left_out = {"opted out": totals.opted_out, "without a device": totals.without_device}
+    left = ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count)
+    return Text(
+        f"{totals.enrolled:,} enrolled, {totals.already_enrolled:,} were already"
+        + (f"; left out: {left}" if left else "")
+    )
 
 
 def _opted_out(done: OptOut) -> Text:

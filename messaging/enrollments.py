@@ -14,7 +14,16 @@ from messaging.errors import Conflict, NotFound
 from messaging.identity import sequence_message_id
 from messaging.leads import upsert_lead
 from messaging.ledger import ContactPosition
-from messaging.models import Due, Enrolled, EnrollmentEnd, EnrollmentRequest, Finished, Lead
+from messaging.models import (
+    Due,
+    Enrolled,
+    EnrollmentEnd,
+    EnrollmentRequest,
+    EnrollOutcome,
+    Finished,
+    Lead,
+    NotEnrolled,
+)
 from messaging.sending_hours import SendingHours
 from messaging.sequences import load_plan
 
@@ -71,10 +80,11 @@ class Enrollments:
 
     async def enroll(
         self, request: EnrollmentRequest, *, workflow_id: str, run_id: str, now: datetime | None
-    ) -> Enrolled:
+    ) -> EnrollOutcome:
         """Stores the lead, records the enrollment and consumes the sequence's trigger, all or nothing.
 
-        Raises NotFound where there is no such sequence and Conflict where no device can be told.
+        Nothing of somebody who has opted out, but of the run whose enrollment stands from before. Raises NotFound where
+        there is no such sequence and Conflict where no device can be told.
         """
         async with self._pool.acquire() as connection, connection.transaction():
             sequence = await connection.fetchrow(
@@ -87,9 +97,13 @@ class Enrollments:
                 raise NotFound(
                     f"there is no sequence {request.sequence!r}: create it with 'sequence apply FILE.yaml'"
                 )
-            lead_id = await upsert_lead(connection, request.lead)
             due = None
             existing = await self._row(connection, sequence["id"], request.lead.phone)
+            if (existing is None or existing["run_id"] != run_id) and await connection.fetchval(
+                "select exists (select from suppressions where phone = $1)", request.lead.phone
+            ):
+                return NotEnrolled(reason="the recipient has opted out")
+            lead_id = await upsert_lead(connection, request.lead)
             if existing is None:
                 existing, due = await self._insert(connection, sequence, lead_id, workflow_id, run_id)
             if sequence["trigger"]:
@@ -109,7 +123,8 @@ class Enrollments:
             duplicate=duplicate,
             enrollment_id=existing["id"],
             device_id=existing["device_id"],
-            opted_out=existing["status"] == "opted_out",
+            status=existing["status"],
+            reason=existing["reason"],
             next=due,
         )
 
@@ -279,7 +294,7 @@ class Enrollments:
     @staticmethod
     async def _row(connection: Connection, sequence_id: int, phone: str) -> Record | None:
         return await connection.fetchrow(
-            "select id, run_id, status, device_id from sequence_contacts"
+            "select id, run_id, status, reason, device_id from sequence_contacts"
             " where sequence_id = $1 and phone = $2",
             sequence_id,
             phone,
@@ -291,8 +306,7 @@ class Enrollments:
         """The contact's row, and what comes first where the row is a new one."""
         lead = await connection.fetchrow(
             "select phone, time_zone, coalesce(device_id, $2,"
-            " (select min(id) from devices having count(*) = 1)) as device_id,"
-            " exists (select from suppressions where phone = leads.phone) as opted_out from leads where id = $1",
+            " (select min(id) from devices having count(*) = 1)) as device_id from leads where id = $1",
             lead_id,
             sequence["device_id"],
         )
@@ -304,13 +318,13 @@ class Enrollments:
             )
         plan = await self._plans.of(sequence["id"], sequence["revision"], connection)
         timeline = begin(plan, lead["time_zone"], sequence["now"])
-        scheduled = None if lead["opted_out"] else next_due(plan, timeline, sequence["now"])
+        scheduled = next_due(plan, timeline, sequence["now"])
         position = _position(plan, timeline, scheduled)
         row = await connection.fetchrow(
             "insert into sequence_contacts (sequence_id, lead_id, phone, device_id, workflow_id, run_id,"
-            " timeline, plan_revision, next_step_id, next_due_at, enrolled_at, status, ended_at, reason)"
-            " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)"
-            " on conflict (sequence_id, phone) do nothing returning id, run_id, status, device_id",
+            " timeline, plan_revision, next_step_id, next_due_at, enrolled_at)"
+            " values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+            " on conflict (sequence_id, phone) do nothing returning id, run_id, status, reason, device_id",
             sequence["id"],
             lead_id,
             lead["phone"],
@@ -322,11 +336,6 @@ class Enrollments:
             position.next_step_id,
             position.next_due_at,
             sequence["now"],
-            *(
-                ("opted_out", sequence["now"], "the recipient had opted out")
-                if lead["opted_out"]
-                else ("active", None, None)
-            ),
         )
         if row is not None:
             return row, _due(plan, timeline, scheduled, sequence["now"])

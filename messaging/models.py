@@ -19,10 +19,12 @@ __all__ = [
     "CampaignStatus",
     "Deferred",
     "Due",
+    "EnrollOutcome",
     "Enrolled",
     "Enrolling",
     "EnrollmentEnd",
     "EnrollmentRequest",
+    "EnrollmentStatus",
     "Fed",
     "FeedPage",
     "FeedRequest",
@@ -35,6 +37,7 @@ __all__ = [
     "LeadRef",
     "MessageRef",
     "MessageStatus",
+    "NotEnrolled",
     "Replanned",
     "SendOutcome",
     "Settled",
@@ -95,6 +98,9 @@ class Lead(Value):
     attributes: dict[str, str] = Field(default_factory=dict)
 
 
+EnrollmentStatus = Literal["active", "completed", "stopped", "opted_out"]
+
+
 class EnrollmentRequest(Value):
     """The input of SequenceContactWorkflow: who enters which sequence."""
 
@@ -128,13 +134,26 @@ class Due(Value):
 
 
 class Enrolled(Value):
-    """What came of an enrollment. ``duplicate``: another run of the workflow owns this contact."""
+    """The enrollment stands in the ledger. ``duplicate``: another run of the workflow owns it."""
 
+    kind: Literal["enrolled"] = "enrolled"
     duplicate: bool
     enrollment_id: int
     device_id: str
-    opted_out: bool
+    status: EnrollmentStatus
+    reason: str | None = None
+    """Why it has ended, if it has."""
     next: Due | None
+
+
+class NotEnrolled(Value):
+    """Nothing was stored, and nothing used up: the person has opted out, and may be enrolled once that is taken back."""
+
+    kind: Literal["not_enrolled"] = "not_enrolled"
+    reason: str
+
+
+EnrollOutcome = Annotated[Enrolled | NotEnrolled, Field(discriminator="kind")]
 
 
 class StepRef(Value):
@@ -216,6 +235,16 @@ class SweepTotals(Value):
 
     enrolled: int = 0
     already_enrolled: int = 0
+    opted_out: int = 0
+    """Leads that bear the trigger, and were left out because they have opted out."""
+    without_device: int = 0
+    """Leads that bear the trigger, and were left out because nobody knows which device writes to them."""
+
+    def plus(self, other: "SweepTotals") -> "SweepTotals":
+        """Both together."""
+        return SweepTotals(
+            **{name: getattr(self, name) + getattr(other, name) for name in SweepTotals.model_fields}
+        )
 
 
 class SweepPage(SweepTotals):

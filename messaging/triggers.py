@@ -1,9 +1,11 @@
 """Which leads are to be enrolled because of a trigger they bear."""
 
+from typing import NamedTuple
+
 from messaging.database import Pool
 from messaging.models import EnrollmentRequest, Lead, SweepCursor
 
-__all__ = ["PAGE", "due_enrollments"]
+__all__ = ["PAGE", "DueEnrollments", "due_enrollments"]
 
 PAGE = 200
 """Leads in a page: small enough that a worker that dies repeats little."""
@@ -15,32 +17,44 @@ with page as materialized (
      where l.triggers <> '{}' and l.id > $1 and ($2::text is null or l.triggers @> array[$2])
      order by l.id limit $3
 )
-select p.id as lead_id, p.phone, p.name, due.name as sequence
+select p.id as lead_id, p.phone, p.name, due.name as sequence, due.opted_out, due.without_device
   from page p left join lateral (
-    select s.id, s.name from sequences s
+    select s.id, s.name, exists (select from suppressions o where o.phone = p.phone) as opted_out,
+           coalesce(p.device_id, s.device_id) is null and (select count(*) <> 1 from devices) as without_device
+      from sequences s
      where s.trigger = any (p.triggers) and s.status = 'active' and ($2::text is null or s.trigger = $2)
-       and not exists (select from sequence_contacts c where c.sequence_id = s.id and c.phone = p.phone)
-       and not exists (select from suppressions o where o.phone = p.phone)
-       and (coalesce(p.device_id, s.device_id) is not null or (select count(*) = 1 from devices))) due on true
+       and not exists (select from sequence_contacts c where c.sequence_id = s.id and c.phone = p.phone)) due on true
  order by p.id, due.id
 """
 
 
-async def due_enrollments(
-    pool: Pool, cursor: SweepCursor, *, size: int = PAGE
-) -> tuple[list[EnrollmentRequest], SweepCursor | None]:
-    """One page of contacts to enroll, in a stable order, and the cursor of the next page.
+class DueEnrollments(NamedTuple):
+    """One page of contacts to enroll, in a stable order; how many were left out; the next page's cursor, if any."""
+
+    requests: list[EnrollmentRequest]
+    opted_out: int
+    without_device: int
+    next: SweepCursor | None
+
+
+async def due_enrollments(pool: Pool, cursor: SweepCursor, *, size: int = PAGE) -> DueEnrollments:
+    """The page after ``cursor``.
 
     A lead counts for an active sequence whose trigger it bears (the whole word, never a part of one), if it has not
-    been through the sequence, has not opted out, and has a device to be written to from.
+    been through the sequence. One that has opted out, or has no device to be written to from, is left out, and keeps
+    its trigger.
     """
     rows = await pool.fetch(_PAGE, cursor.lead_id, cursor.trigger, size)
     requests = [
         EnrollmentRequest(sequence=row["sequence"], lead=Lead(phone=row["phone"], name=row["name"]))
         for row in rows
-        if row["sequence"] is not None
+        if row["sequence"] is not None and not row["opted_out"] and not row["without_device"]
     ]
     leads = list(dict.fromkeys(row["lead_id"] for row in rows))
-    if len(leads) < size:
-        return requests, None
-    return requests, SweepCursor(lead_id=leads[-1], trigger=cursor.trigger)
+    following = None if len(leads) < size else SweepCursor(lead_id=leads[-1], trigger=cursor.trigger)
+    return DueEnrollments(
+        requests,
+        opted_out=sum(bool(row["opted_out"]) for row in rows),
+        without_device=sum(bool(row["without_device"]) and not row["opted_out"] for row in rows),
+        next=following,
+    )

@@ -1,8 +1,8 @@
 """The workflow of one contact in one sequence: its identity, and the one way to start it from outside."""
 
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
-from temporalio.client import Client
+from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
@@ -10,9 +10,19 @@ from messaging.identity import sequence_workflow_id
 from messaging.models import EnrollmentRequest
 from naming import attributes
 
-__all__ = ["CONTACT_WORKFLOW", "ContactIdentity", "Started", "contact_identity", "start_contact"]
+__all__ = [
+    "CONTACT_WORKFLOW",
+    "NOT_ENROLLED",
+    "ContactIdentity",
+    "Started",
+    "contact_identity",
+    "start_contact",
+]
 
 CONTACT_WORKFLOW = "SequenceContactWorkflow"
+
+NOT_ENROLLED: Final = "not_enrolled"
+"""The outcome of a run whose person had opted out: it stored nothing, and another may follow."""
 
 
 class ContactIdentity(NamedTuple):
@@ -49,20 +59,43 @@ def contact_identity(request: EnrollmentRequest) -> ContactIdentity:
 async def start_contact(client: Client, request: EnrollmentRequest, *, task_queue: str) -> Started:
     """Starts the workflow, unless it runs or has run: then that is the answer, not an error.
 
-    A run that failed before it enrolled anybody (there was no such sequence, no device) may be followed by another.
+    A run that enrolled nobody may be followed by another: one that failed (there was no such sequence, no device), and
+    one whose person had opted out. Whatever Temporal knows, the ledger's unique row is what admits nobody twice.
     """
-    identity = contact_identity(request)
+    policy = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
     try:
-        handle = await client.start_workflow(
-            CONTACT_WORKFLOW,
-            request.model_copy(update={"local": True}),
-            id=identity.workflow_id,
-            task_queue=task_queue,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-            search_attributes=identity.search_attributes,
-            static_summary=identity.summary,
-            request_eager_start=True,  # from a worker's own client, the sweep's; others start as ever
-        )
+        return await _start(client, request, task_queue, policy)
     except WorkflowAlreadyStartedError:
-        return Started(identity.workflow_id, new=False, run_id=None)
+        workflow_id = contact_identity(request).workflow_id
+        if not await _enrolled_nobody(client, workflow_id):
+            return Started(workflow_id, new=False, run_id=None)
+    try:
+        return await _start(client, request, task_queue, WorkflowIDReusePolicy.ALLOW_DUPLICATE)
+    except WorkflowAlreadyStartedError:  # somebody else was faster
+        return Started(workflow_id, new=False, run_id=None)
+
+
+async def _start(
+    client: Client, request: EnrollmentRequest, task_queue: str, policy: WorkflowIDReusePolicy
+) -> Started:
+    identity = contact_identity(request)
+    handle = await client.start_workflow(
+        CONTACT_WORKFLOW,
+        request.model_copy(update={"local": True}),
+        id=identity.workflow_id,
+        task_queue=task_queue,
+        id_reuse_policy=policy,
+        search_attributes=identity.search_attributes,
+        static_summary=identity.summary,
+        request_eager_start=True,  # from a worker's own client, the sweep's; others start as ever
+    )
     return Started(identity.workflow_id, new=True, run_id=handle.result_run_id)
+
+
+async def _enrolled_nobody(client: Client, workflow_id: str) -> bool:
+    """Whether the workflow has ended well without an enrollment: the person had opted out."""
+    run = await client.get_workflow_handle(workflow_id).describe()
+    if run.status is not WorkflowExecutionStatus.COMPLETED:
+        return False
+    handle = client.get_workflow_handle(workflow_id, run_id=run.run_id, result_type=dict[str, Any])
+    return bool((await handle.result(follow_runs=False)).get("outcome") == NOT_ENROLLED)

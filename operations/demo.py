@@ -61,11 +61,10 @@ async def start_campaign(connection: Connection) -> CampaignChange:
 
 async def enroll_all(connection: Connection, triggers: list[str]) -> SweepTotals:
     """Enrolls everybody who bears one of the triggers."""
-    totals = [await enroll_by_trigger(connection, trigger) for trigger in triggers]
-    return SweepTotals(
-        enrolled=sum(one.enrolled for one in totals),
-        already_enrolled=sum(one.already_enrolled for one in totals),
-    )
+    totals = SweepTotals()
+    for trigger in triggers:
+        totals = totals.plus(await enroll_by_trigger(connection, trigger))
+    return totals
 
 
 async def look(connection: Connection) -> Progress:

@@ -3,19 +3,20 @@
 To enroll, only Temporal is needed: the request carries the lead's data, and the workflow's first activity stores it.
 """
 
-from typing import Any, Literal
+import asyncio
+from typing import Any, Literal, get_args
 from uuid import uuid4
 
-from temporalio.client import WorkflowUpdateFailedError
+from temporalio.client import WorkflowQueryFailedError, WorkflowUpdateFailedError
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from messaging.contacts import find_standing
 from messaging.errors import Conflict, NotFound
 from messaging.identity import normalise_words, parse_phone, sequence_workflow_id, validate_name
 from messaging.lead_values import clean_lead
-from messaging.models import EnrollmentRequest, Lead, SweepCursor, SweepTotals, Value
-from messaging.sequences import find_sequence, no_such_sequence
+from messaging.models import EnrollmentRequest, EnrollmentStatus, Lead, SweepCursor, SweepTotals, Value
 from messaging.whatsapp_numbers import canonical_phone
 from naming.contacts import start_contact
 from operations.connection import Connection
@@ -26,9 +27,9 @@ __all__ = [
     "Enrollment",
     "OptOut",
     "Steered",
-    "check_enrollable",
     "enroll",
     "enroll_by_trigger",
+    "look_up",
     "opt_out",
     "pause_contact",
     "progress",
@@ -38,13 +39,35 @@ __all__ = [
     "withdraw_opt_out",
 ]
 
+PATIENCE = 5.0
+"""Seconds for which a worker's answer is waited for."""
+
+ASK_EVERY = 0.05
+"""Seconds."""
+
+ENDS = set(get_args(EnrollmentStatus)) - {"active"}
+
+
+EnrollmentResult = Literal["enrolled", "already_enrolled", "opted_out", "handed_over"]
+
 
 class Enrollment(Value):
-    """What came of an enrollment. ``already_enrolled`` is a success: the contact is, or was, in the sequence."""
+    """What came of an enrollment.
+
+    ``enrolled``: the ledger has it. ``already_enrolled``, which is a success too: it had it before. ``opted_out``: the
+    person wants nothing, and nothing was used up. ``handed_over``: Temporal has it and keeps it, and no worker has
+    answered yet.
+    """
 
     sequence: str
     phone: str
-    result: Literal["enrolled", "already_enrolled"]
+    result: EnrollmentResult
+    status: EnrollmentStatus | None = None
+    """That of the enrollment, where there is one."""
+    reason: str | None = None
+    """Why it has ended, if it has; or why there is none."""
+    device: str | None = None
+    """The device that writes to the contact."""
     workflow_id: str
 
 
@@ -75,10 +98,13 @@ async def enroll(
     device: str | None = None,
     time_zone: str | None = None,
     attributes: dict[str, str] | None = None,
+    patience: float = PATIENCE,
 ) -> Enrollment:
     """Enrolls one person, in whatever format the phone is written. Doing it again, or at once elsewhere, is harmless.
 
-    What is given of the person is stored; what is not given stays as it was. Raises InvalidPhone and InvalidInput.
+    What is given of a person who is new to the sequence is stored; what is not given stays as it was. A worker's answer
+    is waited for ``patience`` seconds at most. Raises InvalidPhone and InvalidInput; and Conflict where the worker
+    refuses, since there is no such sequence or no device.
     """
     lead = Lead(
         phone=parse_phone(phone, default_region),
@@ -89,27 +115,52 @@ async def enroll(
     )
     request = EnrollmentRequest(sequence=validate_name(sequence, "sequence"), lead=clean_lead(lead))
     started = await start_contact(connection.temporal, request, task_queue=connection.settings.task_queue)
-    return Enrollment(
-        sequence=sequence,
-        phone=lead.phone,
-        result="enrolled" if started.new else "already_enrolled",
-        workflow_id=started.workflow_id,
+    told = await _ask(connection, started.workflow_id, patience)
+    done = Enrollment(
+        sequence=sequence, phone=lead.phone, result="handed_over", workflow_id=started.workflow_id
+    )
+    if told is None or told.state == "enrolling":
+        return done
+    if told.state == "refused":
+        raise Conflict(told.why)
+    if told.state == "not enrolled":
+        return done.model_copy(update={"result": "opted_out", "reason": told.why})
+    over = told.state in ENDS
+    return done.model_copy(
+        update={
+            "result": "enrolled" if started.new and not told.duplicate else "already_enrolled",
+            "status": told.state if over else "active",
+            "reason": told.why or None if over else None,
+            "device": told.device,
+        }
     )
 
 
-async def check_enrollable(connection: Connection, sequence: str, device: str | None) -> None:
-    """Looks into the database whether there is such a sequence and device, for whoever can reach it.
+async def look_up(
+    connection: Connection, sequence: str, phone: str, device: str | None = None
+) -> Enrollment | None:
+    """What the database says of an enrollment that is about to be asked for; None where nothing speaks against it.
 
-    A service that cannot enrolls all the same: its mistake is the workflow's failure then. Raises NotFound.
+    For whoever can reach it, before ``enroll``; a service that cannot gets the same from the workflow. ``phone`` is
+    E.164. Raises NotFound where there is no such sequence or device.
     """
-    pool = await connection.pool()
-    async with pool.acquire() as database:
-        if await find_sequence(database, sequence) is None:
-            raise await no_such_sequence(database, sequence)
+    async with (await connection.pool()).acquire() as database:
+        standing = await find_standing(database, sequence, phone)
         if device is not None and not await database.fetchval(
             "select exists (select from devices where id = $1)", device
         ):
             raise NotFound(f"there is no device {device!r}: add it with 'device add {device} --gateway NAME'")
+    if not standing.opted_out and standing.status is None:
+        return None
+    return Enrollment(
+        sequence=sequence,
+        phone=phone,
+        result="opted_out" if standing.opted_out else "already_enrolled",
+        status=standing.status,
+        reason=standing.reason,
+        device=standing.device,
+        workflow_id=sequence_workflow_id(sequence, phone),
+    )
 
 
 async def enroll_by_trigger(connection: Connection, trigger: str) -> SweepTotals:
@@ -212,7 +263,28 @@ async def _update(
     return Steered(sequence=sequence, phone=phone, result=done)
 
 
+async def _ask(connection: Connection, workflow_id: str, patience: float) -> ContactProgress | None:
+    """What a workflow says of itself once its enrollment is decided; None where no worker has answered in time."""
+    handle = connection.temporal.get_workflow_handle(workflow_id)
+    clock = asyncio.get_running_loop().time
+    until = clock() + patience
+    told: ContactProgress | None = None
+    while clock() < until:
+        # Asked during its first task, a workflow needs a second one to go on, so it gets a moment for it.
+        await asyncio.sleep(min(ASK_EVERY, until - clock()))
+        try:
+            async with asyncio.timeout(until - clock()):
+                told = await handle.query(SequenceContactWorkflow.progress)
+        except TimeoutError:
+            break
+        except (RPCError, WorkflowQueryFailedError):
+            pass  # it is not ready to be asked before its first task is done
+        if told is not None and told.state != "enrolling":
+            break
+    return told
+
+
 def _not_found(error: RPCError, sequence: str, phone: str) -> Exception:
     if error.status is RPCStatusCode.NOT_FOUND:
-        return NotFound(f"{phone} is not in the sequence {sequence!r} at present: see 'contact show {phone}'")
+        return NotFound(f"{phone} is not in the sequence {sequence!r} at present: see 'contact {phone}'")
     return error

@@ -87,9 +87,11 @@ class Scenario:
     ) -> Enrolled:
         """Enrolls without a workflow."""
         request = EnrollmentRequest(sequence=sequence, lead=Lead(phone=number, device_id=self.device, **lead))
-        return await Enrollments(self.pool).enroll(
+        outcome = await Enrollments(self.pool).enroll(
             request, workflow_id=f"sequence:{sequence}:{number}", run_id=run, now=now
         )
+        assert isinstance(outcome, Enrolled), outcome
+        return outcome
 
     async def offer(self, *, keys: bool, look_up: bool) -> None:
         """What the gateway is to offer to this scenario's device: keys that it honours, look-ups that it answers."""

@@ -230,6 +230,124 @@ async def test_two_spellings_of_one_account_are_one_contact_and_one_opt_out(live
     assert (await enrollment.withdraw_opt_out(connection, "+541155550131")).changed
 
 
+ONE = """
+import asyncio, os, sys
+import starter
+
+async def main():
+    async with starter.connect() as drumbeat:
+        done = await starter.enroll(drumbeat, "short", sys.argv[1], name="Aisha", device=sys.argv[2])
+    print(done.result, done.status, done.device)
+
+asyncio.run(main())
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+async def test_who_has_opted_out_is_said_to_have_and_can_be_enrolled_after_undo(live: Live) -> None:
+    """By the command line, by a service that reaches Temporal only, and by the sweep: nothing is used up."""
+    pool, device = live.scenario.pool, live.scenario.device
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT)
+    await live.start_worker()
+    people = [phone(1), phone(2), phone(3)]
+    await pool.executemany(
+        "insert into leads (phone, triggers, device_id) values ($1, $2, $3)",
+        [(number, ["COLDVITAC"], device) for number in people],
+    )
+    for number in people:
+        await enrollment.opt_out(live.connection, number)
+
+    code, out, error = await live.run("starter.py", "enroll", "short", phone(1), "--json")
+    assert (code, json.loads(out)["result"]) == (1, "opted_out")
+    assert f"{phone(1)} has opted out, and was not enrolled in short" in error
+    code, out, error = await live.run("starter.py", "enroll", "short", phone(1))
+    assert (code, out, error.count("\n")) == (1, "", 1)
+    service = ("-c", ONE, phone(2), device)
+    for _ in range(2):
+        code, out, error = await live.run(*service, DATABASE_URL="")
+        assert (code, out) == (0, "opted_out None None\n"), error
+    totals = await enrollment.enroll_by_trigger(live.connection, "COLDVITAC")
+    assert (totals.enrolled, totals.already_enrolled, totals.opted_out) == (0, 0, 3)
+    assert await pool.fetchval("select count(*) from sequence_contacts") == 0
+    assert await pool.fetchval("select count(*) from leads where triggers = '{COLDVITAC}'") == 3
+    failed = "WorkflowType = 'SequenceContactWorkflow' and ExecutionStatus = 'Failed'"
+    assert (await live.connection.temporal.count_workflows(failed)).count == 0
+
+    for number in people:
+        await enrollment.withdraw_opt_out(live.connection, number)
+    code, out, _ = await live.run("starter.py", "enroll", "short", phone(1))
+    assert (code, out) == (0, f"{phone(1)} enrolled in short\n")
+    code, out, error = await live.run(*service, DATABASE_URL="")
+    assert (code, out) == (0, f"enrolled active {device}\n"), error
+    totals = await enrollment.enroll_by_trigger(live.connection, "COLDVITAC")
+    assert totals.enrolled == 1
+    await live.all_over(3)
+    assert sorted(await texts(live)) == ["One"] * 3 + ["Two"] * 3
+    assert await pool.fetchval("select count(*) from leads where triggers <> '{}'") == 0
+
+
+async def test_many_services_enroll_somebody_whose_opt_out_was_taken_back_once(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT)
+    await live.start_worker()
+    device = live.scenario.device
+    await enrollment.opt_out(live.connection, phone(1))
+    refused = await enrollment.enroll(live.connection, "short", phone(1), device=device)
+    assert refused.result == "opted_out"
+    await enrollment.withdraw_opt_out(live.connection, phone(1))
+    done = await asyncio.gather(
+        *(enrollment.enroll(live.connection, "short", phone(1), device=device) for _ in range(20))
+    )
+    assert sorted({one.result for one in done}) == ["already_enrolled", "enrolled"]
+    assert sum(one.result == "enrolled" for one in done) == 1
+    await live.all_over(1)
+    assert await texts(live) == ["One", "Two"]
+
+
+async def test_enrolled_again_it_is_said_what_became_of_the_first_time(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT)
+    await live.scenario.apply(LONG)
+    await live.start_worker()
+    connection, device = live.connection, live.scenario.device
+    for sequence in ("short", "long"):
+        await enrollment.enroll(connection, sequence, phone(1), device=device)
+    again = await enrollment.enroll(connection, "long", phone(1))
+    assert (again.result, again.status) == ("already_enrolled", "active")
+    await enrollment.stop_contact(connection, "long", phone(1), "asked by phone")
+    await live.all_over(2)
+    for sequence, status, says in (
+        ("short", "completed", f"{phone(1)} has completed short before, and nobody goes"),
+        (
+            "long",
+            "stopped",
+            f"{phone(1)} was in long before and was stopped (asked by phone), and nobody goes",
+        ),
+    ):
+        again = await enrollment.enroll(connection, sequence, phone(1))
+        assert (again.result, again.status) == ("already_enrolled", status)
+        code, out, _ = await live.run("starter.py", "enroll", sequence, phone(1))
+        assert code == 0
+        assert out.startswith(says)
+
+
+async def test_without_a_worker_it_is_said_within_five_seconds_and_nothing_is_lost(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT)
+    began = asyncio.get_running_loop().time()
+    done = await enrollment.enroll(live.connection, "short", phone(1), device=live.scenario.device)
+    assert done.result == "handed_over"
+    assert asyncio.get_running_loop().time() - began < 6
+    code, out, _ = await live.run("starter.py", "enroll", "short", phone(1))
+    assert code == 0
+    assert "no worker has taken it yet" in out
+    await live.start_worker()
+    await live.all_over(1)
+    assert await texts(live) == ["One", "Two"]
+
+
 async def test_one_sequence_leads_into_the_next_and_a_cycle_ends(live: Live) -> None:
     await live.scenario.add_device()
     for name, trigger, following in (
@@ -257,8 +375,9 @@ async def test_one_sequence_leads_into_the_next_and_a_cycle_ends(live: Live) -> 
 async def test_a_failed_enrollment_may_be_repeated_once_its_cause_is_gone(live: Live) -> None:
     await live.scenario.add_device()
     await live.start_worker()
-    first = await enrollment.enroll(live.connection, "short", phone(1), device=live.scenario.device)
-    handle = live.connection.temporal.get_workflow_handle(first.workflow_id)
+    with pytest.raises(Conflict, match="there is no sequence 'short'"):
+        await enrollment.enroll(live.connection, "short", phone(1), device=live.scenario.device)
+    handle = live.connection.temporal.get_workflow_handle(f"sequence:short:{phone(1)}")
 
     async def failed() -> bool:
         return (await handle.describe()).status is WorkflowExecutionStatus.FAILED

@@ -18,7 +18,9 @@ from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.client import WorkflowHistory
 
-from operations import campaigns, enrollment
+from messaging.models import EnrollmentRequest, Lead
+from naming.contacts import start_contact
+from operations import campaigns
 from tests.live import Live
 from tests.scenario import phone
 from tests.test_campaign_workflow import finished, ready
@@ -29,7 +31,7 @@ LEAD_EVENTS, LEAD_BYTES = 6, 1_443
 FEEDER_EVENTS = 30
 """Of one that is through within some seconds: they do not grow with the leads."""
 
-FIRST_STEP_EVENTS, FIRST_STEP_BYTES = 18, 3_183
+FIRST_STEP_EVENTS, FIRST_STEP_BYTES = 18, 3_215
 """Started; enroll's marker; send and finish, each an activity of three events; three tasks, each of three; completed."""
 
 STEP_EVENTS, STEP_BYTES = 11, 1_407
@@ -132,7 +134,13 @@ async def test_a_contact_and_each_further_step(live: Live) -> None:
     await live.start_worker()
     for steps in (1, 2, 3):
         for index in range(CONTACTS):
-            await enrollment.enroll(live.connection, f"of-{steps}", phone(index), device=live.scenario.device)
+            lead = Lead(phone=phone(index), device_id=live.scenario.device)
+            # As the sweep does it. Who waits for a worker's answer asks by a query, which costs a task more at times.
+            await start_contact(
+                live.connection.temporal,
+                EnrollmentRequest(sequence=f"of-{steps}", lead=lead),
+                task_queue=live.connection.settings.task_queue,
+            )
     await live.all_over(3 * CONTACTS)
     for steps in (1, 2, 3):
         for index in range(CONTACTS):

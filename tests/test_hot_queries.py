@@ -30,7 +30,15 @@ from messaging.enrollments import Enrollments
 from messaging.gateways.base import Receipt
 from messaging.leads import upsert_lead
 from messaging.ledger import ContactPosition, Ledger
-from messaging.models import EnrollmentEnd, EnrollmentRequest, FeedRequest, Lead, MessageStatus, SweepCursor
+from messaging.models import (
+    Enrolled,
+    EnrollmentEnd,
+    EnrollmentRequest,
+    FeedRequest,
+    Lead,
+    MessageStatus,
+    SweepCursor,
+)
 from messaging.receipts import record_receipts
 from messaging.triggers import due_enrollments
 from operations.connection import Connection as Operations
@@ -533,8 +541,8 @@ def _sweep(after: int, trigger: str | None, *, least: int = 150) -> Case:
     """A page of 200 leads, of whom so many are to be enrolled."""
 
     async def case(pool: Pool, big: Big) -> None:
-        requests, _ = await due_enrollments(pool, SweepCursor(lead_id=after, trigger=trigger))
-        assert least <= len(requests) <= 200
+        due = await due_enrollments(pool, SweepCursor(lead_id=after, trigger=trigger))
+        assert least <= len(due.requests) <= 200
 
     return case
 
@@ -542,6 +550,7 @@ def _sweep(after: int, trigger: str | None, *, least: int = 150) -> Case:
 async def _enroll(pool: Pool, big: Big) -> None:
     request = EnrollmentRequest(sequence="S0", lead=Lead(phone=big.phone, name="Lead"))
     enrolled = await Enrollments(pool).enroll(request, workflow_id="w", run_id="new", now=NOW)
+    assert isinstance(enrolled, Enrolled)
     assert not enrolled.duplicate
 
 

@@ -300,7 +300,9 @@ async def test_an_edit_that_could_not_see_the_contact_yet_is_followed_all_the_sa
 
     async def enroll(number: str) -> Enrolled:
         request = EnrollmentRequest(sequence="later", lead=Lead(phone=number, device_id=scenario.device))
-        return await enrollments.enroll(request, workflow_id=number, run_id="run", now=contact.now)
+        enrolled = await enrollments.enroll(request, workflow_id=number, run_id="run", now=contact.now)
+        assert isinstance(enrolled, Enrolled)
+        return enrolled
 
     await enroll(phone(7))  # so that the plan is known
     async with scenario.pool.acquire() as other, other.transaction():

@@ -151,9 +151,11 @@ async def test_who_had_opted_out_before_is_not_written_to(skipper: Skipping) -> 
     await skipper.scenario.apply(TWO_DAYS.replace("trigger: TWO", "trigger: TWO\nnext_trigger: MONTH"))
     await skipper.scenario.apply(MONTH)
     await skipper.scenario.pool.execute("insert into suppressions (phone) values ($1)", phone(1))
-    assert (await (await skipper.enroll("two-days", phone(1))).result()).outcome == "opted_out"
+    handle = await skipper.enroll("two-days", phone(1), triggers=("TWO",))
+    assert (await handle.result()).outcome == "not_enrolled"
     assert await texts(skipper) == []
-    assert await skipper.scenario.pool.fetchval("select count(*) from sequence_contacts") == 1
+    assert await skipper.scenario.pool.fetchval("select count(*) from sequence_contacts") == 0
+    assert (await handle.query(SequenceContactWorkflow.progress)).state == "not enrolled"
 
 
 EDITS = {

@@ -33,9 +33,9 @@ class Display:
         lead = self._request.lead
         lines = [
             f"**{plain(lead.name) or 'No name'}** · {lead.phone} · sequence **{self._request.sequence}**",
-            f"Device: {device}",
+            *([f"Device: {device}"] if device else []),
             f"State: **{state}**" + (f" ({plain(why)})" if why else ""),
-            f"Next step: **{due.step}**, {due.when}" if due else "No step is left.",
+            *([f"Next step: **{due.step}**, {due.when}"] if due else ["No step is left."] if device else []),
         ]
         workflow.set_current_details("\n\n".join(lines))
         lasts = state == "scheduled" and due is not None and due.due_at - workflow.now() >= WORTH_LISTING

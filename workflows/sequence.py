@@ -5,7 +5,7 @@ from typing import Literal
 
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError, WorkflowAlreadyStartedError
 from temporalio.workflow import ParentClosePolicy
 
 from workflows.control import Control, wait
@@ -22,15 +22,17 @@ with workflow.unsafe.imports_passed_through():
         Enrolling,
         EnrollmentEnd,
         EnrollmentRequest,
+        EnrollOutcome,
         Held,
         MessageStatus,
+        NotEnrolled,
         Replanned,
         Settled,
         StepRef,
         Value,
     )
     from naming import attributes
-    from naming.contacts import contact_identity
+    from naming.contacts import NOT_ENROLLED, contact_identity
 
 __all__ = ["ContactProgress", "ContactResult", "SequenceContactWorkflow"]
 
@@ -38,9 +40,13 @@ Ending = Literal["completed", "stopped", "opted_out"]
 
 
 class ContactResult(Value):
-    """How a contact left the sequence. ``duplicate``: another run had it before; this one sent nothing."""
+    """How a contact left the sequence.
 
-    outcome: Literal["completed", "stopped", "opted_out", "duplicate"]
+    ``duplicate``: another run had it before; this one sent nothing. ``not_enrolled``: the person had opted out, and
+    nothing was stored; another run may follow.
+    """
+
+    outcome: Literal["completed", "stopped", "opted_out", "duplicate", "not_enrolled"]
     settled: int
     """Messages that this run brought to an end, sent or not."""
     reason: str | None = None
@@ -52,8 +58,14 @@ class ContactProgress(Value):
     sequence: str
     phone: str
     name: str
+    device: str
+    """The device that writes to the contact; empty where there is no enrollment."""
     state: str
+    """``enrolling`` until the ledger has the enrollment, ``not enrolled`` or ``refused`` where it never will; then what
+    the contact does, and in the end how it left: ``completed``, ``stopped``, ``opted_out``."""
     why: str
+    duplicate: bool
+    """Whether another run had the contact before; ``state`` is that of its enrollment then."""
     step: str | None
     due_at: datetime | None
     when: str | None
@@ -77,17 +89,17 @@ class SequenceContactWorkflow:
     @workflow.run
     async def run(self, request: EnrollmentRequest) -> ContactResult:
         """Enroll, deliver step after step, complete, enter the next sequence."""
-        self._enrolled = await local_first(
-            SequenceActivities.enroll,
-            Enrolling(request=request, run_id=workflow.info().first_execution_run_id),
-            local=request.local,
-            summary=request.lead.name or request.lead.phone,
-        )
-        if self._enrolled.duplicate:
+        outcome = await self._enroll(request)
+        if isinstance(outcome, NotEnrolled):
+            self._show("not enrolled", outcome.reason)
+            return ContactResult(outcome=NOT_ENROLLED, settled=0, reason=outcome.reason)
+        self._enrolled = outcome
+        if outcome.duplicate:
+            self._show(outcome.status, outcome.reason or "")
             return ContactResult(
                 outcome="duplicate", settled=0, reason="this phone went through the sequence before"
             )
-        if self._enrolled.opted_out:
+        if outcome.status == "opted_out":
             self.opt_out()
         self._due = self._enrolled.next
         while self._due is not None and self._control.stop is None:
@@ -98,6 +110,20 @@ class SequenceContactWorkflow:
                     request.model_copy(update={"paused": self._control.paused, "local": True})
                 )
         return await self._finish(self._enrolled)
+
+    async def _enroll(self, request: EnrollmentRequest) -> EnrollOutcome:
+        try:
+            return await local_first(
+                SequenceActivities.enroll,
+                Enrolling(request=request, run_id=workflow.info().first_execution_run_id),
+                local=request.local,
+                summary=request.lead.name or request.lead.phone,
+            )
+        except FailureError as error:
+            # A local activity's own error comes as it is, others inside an ActivityError.
+            cause = error.cause if isinstance(error, ActivityError) else error
+            self._show("refused", cause.message if isinstance(cause, FailureError) else str(error))
+            raise
 
     async def _advance(self, enrolled: Enrolled, due: Due) -> None:
         """Brings the contact one thing further: an operator's wish, the wait for the step, or its delivery."""
@@ -265,6 +291,8 @@ class SequenceContactWorkflow:
             sequence=self._request.sequence,
             phone=self._request.lead.phone,
             name=self._request.lead.name,
+            device=self._enrolled.device_id if self._enrolled else "",
+            duplicate=self._enrolled is not None and self._enrolled.duplicate,
             state=self._display.state,
             why=self._display.why,
             step=self._due.step if self._due else None,

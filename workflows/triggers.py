@@ -32,11 +32,11 @@ class TriggerEnrollmentWorkflow:
                 retry_policy=RETRY,
                 summary=f"leads after {cursor.lead_id}",
             )
-            totals = SweepTotals(
-                enrolled=totals.enrolled + page.enrolled,
-                already_enrolled=totals.already_enrolled + page.already_enrolled,
+            totals = totals.plus(page)
+            workflow.set_current_details(
+                f"Enrolled: {totals.enrolled}. Before: {totals.already_enrolled}."
+                f" Left out: {totals.opted_out} opted out, {totals.without_device} without a device."
             )
-            workflow.set_current_details(f"Enrolled: {totals.enrolled}. Before: {totals.already_enrolled}.")
             cursor = page.next
             if cursor is not None and workflow.info().is_continue_as_new_suggested():
                 # The next minute's sweep begins again, and what is enrolled by now is not found a second time.

@@ -1,0 +1,32 @@
+"""One contact of one sequence, as services and operators ask for it: by the sequence's name and the phone."""
+
+from typing import NamedTuple
+
+from messaging.database import Connection
+from messaging.models import EnrollmentStatus
+from messaging.sequences import find_sequence, no_such_sequence
+
+__all__ = ["Standing", "find_standing"]
+
+
+class Standing(NamedTuple):
+    """What the ledger knows of a phone and a sequence. ``status`` is None where there is no enrollment."""
+
+    opted_out: bool
+    status: EnrollmentStatus | None
+    reason: str | None
+    device: str | None
+
+
+async def find_standing(connection: Connection, sequence: str, phone: str) -> Standing:
+    """Whether the phone (E.164) is or was in the sequence, and whether it may be written to at all. Raises NotFound."""
+    if await find_sequence(connection, sequence) is None:
+        raise await no_such_sequence(connection, sequence)
+    row = await connection.fetchrow(
+        "select exists (select from suppressions where phone = $2) as opted_out, c.status, c.reason, c.device_id"
+        " from sequences s left join sequence_contacts c on c.sequence_id = s.id and c.phone = $2 where s.name = $1",
+        sequence,
+        phone,
+    )
+    assert row is not None
+    return Standing(row["opted_out"], row["status"], row["reason"], row["device_id"])
