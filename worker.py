@@ -24,6 +24,7 @@ from activities.triggers import TriggerActivities
 from messaging.database import Pool
 from messaging.gateways import Gateways
 from messaging.gateways.images import parse_networks
+from messaging.outcomes import Outcomes
 from naming import attributes
 from operations.connection import Connection, connect
 from operations.schedule import ensure_schedules
@@ -54,6 +55,9 @@ class Concurrency(TypedDict):
 
 GRACE = timedelta(seconds=160)
 """For running activities at shutdown: longer than the longest of them may take, which depends on the gateways in use."""
+
+LAST_WORDS = 10.0
+"""Seconds for which, after that, outcomes are still tried to be written whose activities have ended."""
 
 CONCURRENCY: Concurrency = {
     "max_concurrent_activities": 1000,
@@ -96,15 +100,16 @@ def make_worker(
     clock: Clock = database_clock,
     real_time: bool = True,
     runner: WorkflowRunner | None = None,
+    outcomes: Outcomes | None = None,
 ) -> Worker:
     """A worker with all workflows and activities. ``real_time``: whether ``clock`` goes as fast as the world's.
 
-    ``runner``: what workflow code runs in; the plain one if None.
+    ``runner``: what workflow code runs in; the plain one if None. ``outcomes``: writes what became of messages.
     """
-    zero = timedelta(0)
+    zero, outcomes = timedelta(0), outcomes or Outcomes()
     sending = Sending(SHORT_WAIT if real_time else zero)
-    sequences = SequenceActivities(pool, gateways, sending, clock)
-    messages = MessageActivities(pool, gateways, sending, clock)
+    sequences = SequenceActivities(pool, gateways, sending, clock, outcomes)
+    messages = MessageActivities(pool, gateways, sending, clock, outcomes)
     campaigns = CampaignActivities(pool, clock, long_poll=LONG_POLL if real_time else zero)
     triggers = TriggerActivities(pool)
     recovery = RecoveryActivities(pool, clock)
@@ -144,7 +149,11 @@ async def work(connection: Connection, stop: asyncio.Event) -> None:
     gateways = Gateways(connection.addresses.simulator_url, parse_networks(settings.image_networks))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(gateways.close)
-        worker = make_worker(connection.temporal, pool, gateways, task_queue=settings.task_queue)
+        outcomes = Outcomes()
+        stack.push_async_callback(outcomes.finish, LAST_WORDS)
+        worker = make_worker(
+            connection.temporal, pool, gateways, task_queue=settings.task_queue, outcomes=outcomes
+        )
         await ensure_schedules(connection)
         if settings.webhooks_port is not None:
             await stack.enter_async_context(

@@ -11,6 +11,7 @@ from messaging.dispatch import Dispatcher
 from messaging.gateways import Gateways
 from messaging.ledger import Claim, Ledger, SettledAlready
 from messaging.models import Deferred, Held, LeadOutcome, LeadRef, MessageRef, Settled
+from messaging.outcomes import Outcomes
 
 __all__ = ["MessageActivities"]
 
@@ -24,9 +25,10 @@ class MessageActivities:
         gateways: Gateways,
         sending: Sending,
         clock: Clock = database_clock,
+        outcomes: Outcomes | None = None,
     ) -> None:
         self._ledger = Ledger(pool)
-        self._dispatcher = Dispatcher(self._ledger, gateways)
+        self._dispatcher = Dispatcher(self._ledger, gateways, outcomes)
         self._sending = sending
         self._clock = clock
 
@@ -43,7 +45,8 @@ class MessageActivities:
     async def _send_once(self, message_id: UUID) -> Settled | Deferred | Held:
         attempt = new_attempt(message_id)
         with refused_for_good(f"message {message_id}"):
-            answer = await self._ledger.claim_stored(message_id, attempt.token, now=await self._clock())
+            claim = self._ledger.claim_stored(message_id, attempt.token, now=await self._clock())
+        answer = await self._dispatcher.ask(attempt, claim)
         match answer:
             case SettledAlready():
                 return Settled(message_id=message_id, status=answer.status, reason=answer.reason)

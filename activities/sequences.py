@@ -27,6 +27,7 @@ from messaging.models import (
     Settled,
     StepRef,
 )
+from messaging.outcomes import Outcomes
 from naming.calls import signal_each
 
 __all__ = ["SequenceActivities"]
@@ -41,10 +42,11 @@ class SequenceActivities:
         gateways: Gateways,
         sending: Sending,
         clock: Clock = database_clock,
+        outcomes: Outcomes | None = None,
     ) -> None:
         self._enrollments = Enrollments(pool)
         self._ledger = Ledger(pool)
-        self._dispatcher = Dispatcher(self._ledger, gateways)
+        self._dispatcher = Dispatcher(self._ledger, gateways, outcomes)
         self._sending = sending
         self._clock = clock
 
@@ -93,7 +95,7 @@ class SequenceActivities:
     async def _send_once(self, ref: StepRef) -> SendOutcome:
         message_id = sequence_message_id(ref.step_id, ref.phone, ref.device_id)
         attempt = new_attempt(message_id)
-        answer = await self._ledger.claim_step(
+        claim = self._ledger.claim_step(
             enrollment_id=ref.enrollment_id,
             step_id=ref.step_id,
             revision=ref.revision,
@@ -101,6 +103,7 @@ class SequenceActivities:
             token=attempt.token,
             now=await self._clock(),
         )
+        answer = await self._dispatcher.ask(attempt, claim)
         match answer:
             case Deferred() | Held():
                 return answer
@@ -116,7 +119,12 @@ class SequenceActivities:
     async def _send_claimed(self, attempt: Attempt, claim: Claim) -> SendOutcome:
         position = claim.enrollment
         assert position is not None
-        plan = await self._enrollments.plan_of(position.sequence_id, position.plan_revision)
+        try:
+            plan = await self._enrollments.plan_of(position.sequence_id, position.plan_revision)
+        except Exception as error:
+            if claim.outcome == "claimed":
+                self._dispatcher.give_back(attempt, f"its sequence could not be read: {error}")
+            raise
         timeline = rezone(position.timeline, position.zone)
         planned_at = position.next_due_at or claim.due_at
         next_due: Due | None = None

@@ -10,6 +10,7 @@ from datetime import datetime
 from messaging.campaign_times import has_passed, start_of, when
 from messaging.database import Connection, Record
 from messaging.errors import Conflict, NotFound
+from messaging.ledger import ANEW
 from messaging.models import CampaignPlan, CampaignStatus, Value
 from messaging.suggestions import did_you_mean
 
@@ -175,9 +176,10 @@ async def retry_failed(connection: Connection, campaign: str) -> int:
         if row["status"] == "cancelled" or row["frozen_at"] is None:
             raise Conflict(f"campaign {campaign!r} is {_state(row)}: there is nothing to send again")
         done = await connection.execute(
-            "update broadcast_messages set status = 'pending', attempts = 0, retried = retried + 1, slot_at = null,"
+            "update broadcast_messages set status = 'pending', attempts = 0, retried = retried + 1, slot_at = null,"  # noqa: S608
             " earlier_gateway_ids = array_remove(earlier_gateway_ids || gateway_message_id, null),"
-            " gateway_message_id = null, reason = null, updated_at = $2 where campaign_id = $1 and status = 'failed'",
+            f" gateway_message_id = null, reason = null, {ANEW}, updated_at = $2"
+            " where campaign_id = $1 and status = 'failed'",
             row["id"],
             row["now"],
         )

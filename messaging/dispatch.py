@@ -5,7 +5,6 @@ answer. Where the gateway honours an idempotency key it sends again under the sa
 it asks, and otherwise the message becomes ``unconfirmed``; it is never sent again blindly.
 """
 
-import asyncio
 import logging
 import random
 import time
@@ -14,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from messaging.database import GONE
+from messaging.database import Verdict, verdict_of
 from messaging.errors import InvalidInput
 from messaging.gateways import Gateways
 from messaging.gateways.base import (
@@ -28,9 +27,11 @@ from messaging.gateways.base import (
     Refused,
     WrongContent,
 )
-from messaging.ledger import CALL_GRACE, Claim, ContactPosition, Ledger, claim_lifetime
+from messaging.ledger import CALL_GRACE, Claim, ContactPosition, Ledger, Outcome, StepAnswer, claim_lifetime
 from messaging.models import Deferred, MessageStatus, Settled
+from messaging.outcomes import Outcomes
 from messaging.outgoing import compose, wording
+from messaging.storable import LONGEST_REASON, storable
 from messaging.templates import TemplateProblem
 
 __all__ = ["MAX_ATTEMPTS", "Attempt", "Dispatcher"]
@@ -43,8 +44,9 @@ MAX_ATTEMPTS = 1000
 SHORTEST_CALL = 2.0
 """Seconds; with less than that left of a claim, no part of a message is begun."""
 
-SETTLE_FOR = 5.0
-"""Seconds for which an outcome is tried to be written before the attempt fails and another one takes over."""
+LONGEST_WAIT = timedelta(minutes=15)
+"""A gateway may ask to wait for longer; it is asked again after this. A number that is barred for a day does not say so by
+Retry-After, and one slip of a proxy must not cost a day."""
 
 _age_clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -98,20 +100,37 @@ After = Callable[[datetime], ContactPosition | None]
 class Dispatcher:
     """Carries claims out. Safe to share between tasks."""
 
-    def __init__(self, ledger: Ledger, gateways: Gateways) -> None:
+    def __init__(self, ledger: Ledger, gateways: Gateways, outcomes: Outcomes | None = None) -> None:
         self._ledger = ledger
         self._gateways = gateways
+        self._outcomes = outcomes or Outcomes()
 
     async def carry_out(self, attempt: Attempt, claim: Claim, after: After) -> Settled | Deferred:
         """Sends the claimed message, or finds out what an earlier attempt did, and records the outcome.
 
-        Raises database errors.
+        The outcome is written for as long as the process lives, also where this call is cancelled.
         """
         try:
             return await self._carry_out(_Course(attempt, claim, after))
         except _LostClaim:
             # Whoever has it now knows better; ask again.
             return Deferred(until=claim.now, reason="another attempt took the message over")
+
+    async def ask(self, attempt: Attempt, claim: Awaitable[StepAnswer]) -> StepAnswer:
+        """The answer to a claim. Where it got lost on the way here, the message may be claimed: it is given back.
+
+        Raises database errors.
+        """
+        try:
+            return await claim
+        except Exception:
+            self.give_back(attempt, "the database went away at its claim")
+            raise
+
+    def give_back(self, attempt: Attempt, reason: str) -> None:
+        """Gives back, soon, a claim with which the gateway was not called: if the attempt holds one."""
+        text = storable(reason, LONGEST_REASON)
+        self._outcomes.begin(lambda: self._ledger.release(attempt.message_id, attempt.token, text))
 
     async def _carry_out(self, course: "_Course") -> Settled | Deferred:
         claim = course.claim
@@ -122,14 +141,23 @@ class Dispatcher:
         try:
             accepted = await self._send(gateway, course)
         except (TemplateProblem, Refused) as error:
-            if not course.may_have_arrived:
-                return await self._settle(course, MessageStatus.FAILED, reason=str(error))
-            reason = f"an earlier attempt may have sent it, and another one cannot: {error}"
-            return await self._settle(course, MessageStatus.UNCONFIRMED, reason=reason)
+            if course.may_have_arrived:
+                reason = f"an earlier attempt may have sent it, and another one cannot: {error}"
+                return await self._settle(course, MessageStatus.UNCONFIRMED, reason=reason)
+            return await self._settle(course, MessageStatus.FAILED, reason=str(error))
         except NotAccepted as error:
             return await self._try_later(course, error)
         except MaybeAccepted as error:
             return await self._in_doubt(gateway, course, error)
+        except _LostClaim:
+            raise
+        except Exception as error:
+            # A fault of ours. What became of the message is known all the same, as far as it can be.
+            logger.exception("the send of message %s failed", course.attempt.message_id)
+            why = f"an unexpected error, which the worker's log has in full: {type(error).__name__}: {error}"
+            if course.called:
+                return await self._in_doubt(gateway, course, MaybeAccepted(why))
+            return await self._try_later(course, NotAccepted(why, concerns="message"))
         return await self._settle(course, MessageStatus.SENT, gateway_message_id=accepted.gateway_message_id)
 
     async def _send(self, gateway: Gateway, course: "_Course") -> Accepted:
@@ -145,13 +173,15 @@ class Dispatcher:
         *first, last = course.parts
         if first and claim.parts_sent == 0:
             if not await self._has_arrived(gateway, claim, first[0]):
+                course.called = True
                 await gateway.send(first[0], timeout=attempt.time_left(within))
             # It must not go out again, and the second not too late.
-            if not await _insist(
+            if not await self._outcomes.write(
                 lambda: self._ledger.note_parts(attempt.message_id, attempt.token, 1, now=course.now)
             ):
                 raise _LostClaim
             attempt.refuse_if_no_time_left(within)
+        course.called = True
         return await gateway.send(last, timeout=attempt.time_left(within))
 
     async def _has_arrived(self, gateway: Gateway, claim: Claim, part: OutgoingMessage) -> bool:
@@ -183,7 +213,7 @@ class Dispatcher:
     async def _in_doubt(
         self, gateway: Gateway, course: "_Course", error: MaybeAccepted
     ) -> Settled | Deferred:
-        attempt, claim, reason = course.attempt, course.claim, str(error)
+        claim, reason = course.claim, _words(error)
         try:
             recovery = await gateway.recovery(claim.device)
         except NotAccepted:
@@ -191,16 +221,26 @@ class Dispatcher:
         if recovery is Recovery.NONE or claim.must_not_send or claim.attempts >= MAX_ATTEMPTS:
             return await self._settle(course, MessageStatus.UNCONFIRMED, reason=reason)
         if recovery is Recovery.RESEND:
-            wait = _back_off(claim.attempts)
-            if not await _insist(lambda: self._ledger.doubt(attempt.message_id, attempt.token, reason)):
-                raise _LostClaim
-            return Deferred(until=course.now + wait, reason=reason)
-        # A look-up proves nothing before the gateway has had the time that it may take.
-        lifetime = claim_lifetime(gateway.capabilities.answers_within)
-        return Deferred(until=claim.now + lifetime, reason=reason)
+            until = course.now + _back_off(claim.attempts)
+        else:
+            # A look-up proves nothing before the gateway has had the time that it may take.
+            until = claim.now + claim_lifetime(gateway.capabilities.answers_within)
+        at_once = recovery is Recovery.RESEND
+        if not await self._doubt(course, reason, at_once=at_once):
+            # A receipt was faster than the answer: it has settled the message, and knows nothing of its contents.
+            return await self._settle(course, MessageStatus.UNCONFIRMED, reason=reason)
+        return Deferred(until=until, reason=reason)
+
+    async def _doubt(self, course: "_Course", reason: str, *, at_once: bool) -> bool:
+        attempt = course.attempt
+        return await self._outcomes.write(
+            lambda: self._ledger.doubt(
+                attempt.message_id, attempt.token, reason, at_once=at_once, **course.contents
+            )
+        )
 
     async def _try_later(self, course: "_Course", error: NotAccepted) -> Settled | Deferred:
-        attempt, claim, reason = course.attempt, course.claim, str(error)
+        attempt, claim, reason = course.attempt, course.claim, _words(error)
         doubt = course.may_have_arrived
         if claim.attempts >= MAX_ATTEMPTS:
             status = MessageStatus.UNCONFIRMED if doubt else MessageStatus.FAILED
@@ -211,25 +251,29 @@ class Dispatcher:
         until = now + _back_off(claim.attempts)
         asked = None
         if error.retry_after is not None:
-            asked = now + timedelta(seconds=error.retry_after)
+            asked = now + min(timedelta(seconds=error.retry_after), LONGEST_WAIT)
             until = max(until, asked)
         device_waits_until = asked if error.concerns == "device" else None
 
-        async def give_back() -> bool:
-            if doubt:
-                return await self._ledger.doubt(attempt.message_id, attempt.token, reason)
-            return await self._ledger.release(
+        if doubt:
+            if not await self._doubt(course, reason, at_once=True):
+                return await self._settle(course, MessageStatus.UNCONFIRMED, reason=reason)
+        elif not await self._outcomes.write(
+            lambda: self._ledger.release(
                 attempt.message_id, attempt.token, reason, device_waits_until=device_waits_until
             )
-
-        if not await _insist(give_back):
+        ):
             raise _LostClaim
         # What is on hold now, the next claim finds, and waits for its end; or that nobody wants the message any more.
         if isinstance(error, WrongContent):
-            await self._ledger.hold_contents(attempt.message_id, claim.now, reason)
+            await self._outcomes.write(
+                lambda: self._ledger.hold_contents(attempt.message_id, claim.now, reason)
+            )
             return Deferred(until=now, reason=reason)
         if isinstance(error, DeviceUnfit):
-            waits_until = await self._ledger.device_fault(claim.device, claim.now, reason, now=now)
+            waits_until = await self._outcomes.write(
+                lambda: self._ledger.device_fault(claim.device, claim.now, reason, now=now)
+            )
             if waits_until is None:
                 logger.error("device %s is parked: %s", claim.device, reason)
                 return Deferred(until=now, reason=reason)
@@ -245,9 +289,43 @@ class Dispatcher:
         gateway_message_id: str | None = None,
     ) -> Settled:
         attempt, at = course.attempt, course.now
-        contact = course.after(at)
-        parts = course.parts
-        settled = await _insist(
+        reason = storable(reason, LONGEST_REASON) if reason is not None else None
+        contact, wrong = None, None
+        try:
+            contact = course.after(at)
+        except Exception as error:  # noqa: BLE001 - first what became of the message is written
+            wrong = error
+        try:
+            outcome = await self._outcomes.write(
+                lambda: self._ledger.settle(
+                    attempt.message_id,
+                    attempt.token,
+                    status,
+                    at,
+                    gateway_message_id=gateway_message_id,
+                    reason=reason,
+                    contact=contact,
+                    **course.contents,
+                )
+            )
+        except Exception as error:
+            if verdict_of(error) is not Verdict.WRONG:
+                raise
+            logger.exception("the outcome of message %s could not be written in full", attempt.message_id)
+            outcome = await self._settle_plainly(course, status, at, gateway_message_id)
+        if wrong is not None:
+            raise wrong
+        if outcome is None:
+            raise _LostClaim
+        return Settled(message_id=attempt.message_id, status=outcome.status, reason=outcome.reason)
+
+    async def _settle_plainly(
+        self, course: "_Course", status: MessageStatus, at: datetime, gateway_message_id: str | None
+    ) -> Outcome | None:
+        """What can be written whatever is wrong with the words. Whoever asks again moves the contact on."""
+        attempt = course.attempt
+        reason = None if status is MessageStatus.SENT else "its reason could not be stored; the log has it"
+        return await self._outcomes.write(
             lambda: self._ledger.settle(
                 attempt.message_id,
                 attempt.token,
@@ -255,14 +333,8 @@ class Dispatcher:
                 at,
                 gateway_message_id=gateway_message_id,
                 reason=reason,
-                content=wording(parts) if parts else None,
-                image_url=parts[0].image_url if parts else None,
-                contact=contact,
             )
         )
-        if not settled:
-            raise _LostClaim
-        return Settled(message_id=attempt.message_id, status=status, reason=reason)
 
 
 @dataclass
@@ -274,11 +346,20 @@ class _Course:
     after: After
     parts: tuple[OutgoingMessage, ...] = ()
     """What is sent, as far as it is known."""
+    called: bool = False
+    """Whether the gateway was called by this attempt."""
     may_have_arrived: bool = field(init=False)
     """Whether an earlier attempt may have sent it, for all that is known."""
 
     def __post_init__(self) -> None:
         self.may_have_arrived = self.claim.outcome == "taken_over"
+
+    @property
+    def contents(self) -> dict[str, str | None]:
+        """What is sent, as the ledger keeps it."""
+        if not self.parts:
+            return {"content": None, "image_url": None}
+        return {"content": wording(self.parts), "image_url": self.parts[0].image_url}
 
     @property
     def now(self) -> datetime:
@@ -292,18 +373,6 @@ def _back_off(attempts: int) -> timedelta:
     return timedelta(seconds=seconds * random.uniform(0.8, 1.2))  # noqa: S311 - spread, not secrecy
 
 
-async def _insist(write: Callable[[], Awaitable[bool]]) -> bool:
-    """Writes an outcome, through a short outage of the database: what the gateway said must not be forgotten.
-
-    A repeated write that had gone through finds nothing to do and answers False, as if the claim were lost; the
-    next attempt then finds the message settled.
-    """
-    deadline = _age_now() + SETTLE_FOR
-    while True:
-        try:
-            return await write()
-        except GONE:
-            if _age_now() > deadline:
-                raise
-            logger.warning("the outcome of a message could not be written yet; trying again")
-            await asyncio.sleep(0.2)
+def _words(error: Exception) -> str:
+    """What is wrong, as it may be stored and travel."""
+    return storable(str(error), LONGEST_REASON)

@@ -19,11 +19,13 @@ from messaging.models import Deferred, Held, Lead, MessageStatus
 from messaging.sending_hours import SendingHours
 
 __all__ = [
+    "ANEW",
     "CALL_GRACE",
     "CLAIM_LIFETIME",
     "Claim",
     "ContactPosition",
     "Ledger",
+    "Outcome",
     "Position",
     "Replan",
     "SettledAlready",
@@ -60,6 +62,10 @@ FAULTS_IN_A_ROW = 3
 
 FAULT_WAIT = timedelta(seconds=5)
 """How long a device waits after the first of them; three times as long after the second."""
+
+
+ANEW = "processing_worker_id = null, answered_at = null, accepted_at = null, place_day = null"
+"""What an update sets, beside status and IDs, so that a message is sent anew: no attempt of before speaks for it."""
 
 
 class _Answer(BaseModel):
@@ -152,6 +158,13 @@ class ContactPosition(BaseModel):
     plan_revision: int
 
 
+class Outcome(_Answer):
+    """Where a message stands after its attempt was settled."""
+
+    status: MessageStatus
+    reason: str | None = None
+
+
 class Ledger:
     """Claims, settles and gives back messages. Safe to share between tasks."""
 
@@ -212,9 +225,12 @@ class Ledger:
         content: str | None = None,
         image_url: str | None = None,
         contact: ContactPosition | None = None,
-    ) -> bool:
-        """Records what came of the attempt; False if it does not hold the message any more."""
-        settled: bool = await self._pool.fetchval(
+    ) -> Outcome | None:
+        """Records what came of the attempt. None: another one holds the message, or it waits to be sent anew.
+
+        The outcome may be another than ``status``: a receipt that came before this answer knows more.
+        """
+        settled: dict[str, Any] | None = await self._pool.fetchval(
             "select settle_attempt($1, $2, $3, $4, $5, $6, $7, $8, $9)",
             message_id,
             token,
@@ -226,7 +242,7 @@ class Ledger:
             image_url,
             contact.model_dump(mode="json") if contact else None,
         )
-        return settled
+        return Outcome.model_validate(settled) if settled is not None else None
 
     async def release(
         self, message_id: UUID, token: str, reason: str, *, device_waits_until: datetime | None = None
@@ -266,10 +282,28 @@ class Ledger:
         """
         await self._pool.execute("select hold_contents($1, $2, $3)", message_id, claimed_at, reason)
 
-    async def doubt(self, message_id: UUID, token: str, reason: str) -> bool:
-        """Leaves a message that may have been sent to the next attempt, which resends under the same key."""
+    async def doubt(
+        self,
+        message_id: UUID,
+        token: str,
+        reason: str,
+        *,
+        content: str | None = None,
+        image_url: str | None = None,
+        at_once: bool = True,
+    ) -> bool:
+        """Leaves a message that may have been sent to the next attempt; False if it is not held any more.
+
+        ``at_once``: the next one need not wait until this claim has run out, as it resends under the same key.
+        """
         doubted: bool = await self._pool.fetchval(
-            "select doubt_message($1, $2, $3)", message_id, token, reason
+            "select doubt_message($1, $2, $3, $4, $5, $6)",
+            message_id,
+            token,
+            reason,
+            content,
+            image_url,
+            at_once,
         )
         return doubted
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from messaging.database import Connection, Record
 from messaging.errors import Conflict, NotFound
-from messaging.ledger import CLAIM_LIFETIME, longer_lifetimes
+from messaging.ledger import ANEW, CLAIM_LIFETIME, longer_lifetimes
 from messaging.models import MessageRef, Value
 
 __all__ = ["Doubtful", "Resolution", "find_unconfirmed", "resolve_as_sent", "send_again"]
@@ -95,6 +95,7 @@ async def resolve_as_sent(
             message_id,
             gateway_message_id,
         )
+        await connection.execute("select apply_early_receipts($1)", message_id)
     return Resolution(message_id=message_id, phone=row["recipient_phone"], what=_what(row), result="sent")
 
 
@@ -125,9 +126,9 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
             )
         if row["status"] in ("unconfirmed", "processing"):
             await connection.execute(
-                "update broadcast_messages set status = 'pending', attempts = 0, resends = resends + 1,"
+                "update broadcast_messages set status = 'pending', attempts = 0, resends = resends + 1,"  # noqa: S608
                 " earlier_gateway_ids = array_remove(earlier_gateway_ids || gateway_message_id, null),"
-                " gateway_message_id = null, slot_at = null, reason = null, updated_at = clock_timestamp()"
+                f" gateway_message_id = null, slot_at = null, reason = null, {ANEW}, updated_at = clock_timestamp()"
                 " where id = $1",
                 message_id,
             )

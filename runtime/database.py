@@ -14,6 +14,7 @@ import asyncpg
 
 from messaging.database import Connection, Pool
 from messaging.errors import Unavailable
+from messaging.storable import storable, storable_json
 
 __all__ = ["MIGRATIONS", "migrate", "open_pool"]
 
@@ -140,6 +141,8 @@ def _for_dbmate(url: str) -> str:
 async def open_pool(database_url: str, *, size: int = 10) -> Pool:
     """A pool of at most ``size`` connections, on which jsonb columns are Python values.
 
+    What PostgreSQL cannot store of a text is replaced (:mod:`messaging.storable`), so that no text fails a statement.
+
     Raises Unavailable when the database cannot be reached.
     """
     try:
@@ -156,7 +159,15 @@ def _unreachable(error: Exception) -> Unavailable:
 
 
 async def _prepare(connection: Connection) -> None:
-    await connection.set_type_codec("jsonb", encoder=json.dumps, decoder=json.loads, schema="pg_catalog")
+    await connection.set_type_codec("jsonb", encoder=storable_json, decoder=json.loads, schema="pg_catalog")
+    # Binary, as COPY needs it.
+    await connection.set_type_codec(
+        "text", encoder=_encode_text, decoder=bytes.decode, schema="pg_catalog", format="binary"
+    )
+
+
+def _encode_text(text: str) -> bytes:
+    return storable(text).encode()
 
 
 async def _leave(connection: Connection) -> None:

@@ -187,3 +187,61 @@ async def test_many_at_once_from_an_idle_device(crowd: Crowd) -> None:
     assert sum(isinstance(answer, Settled) for answer in answers) == 1
     slots = sorted(answer.until for answer in answers if isinstance(answer, Deferred))
     assert min(gaps(slots)) >= 5
+
+
+async def test_only_what_was_or_may_have_been_accepted_uses_a_place_of_the_day(crowd: Crowd) -> None:
+    await crowd.scenario.add_device(daily_limit=3)
+    for index in range(3):
+        await crowd.enroll(phone(index))
+    pool = crowd.scenario.pool
+    options = await pool.fetchval("select gateway_options from devices")
+    await pool.execute("update devices set gateway_options = $1", {"url": "http://127.0.0.1:9"})
+    for _ in range(2):
+        for index in range(3):  # connections refused
+            crowd.now = max(crowd.now, crowd.again[phone(index)])
+            await crowd.send(phone(index))
+    assert await pool.fetchval("select limit_used from devices") == 0
+    await pool.execute("update devices set gateway_options = $1", options)
+    for fault in ({"kind": "rate_limit", "retry_after": 1}, {"kind": "refuse"}):
+        await crowd.scenario.faults({**fault, "phone": phone(0), "count": 1})
+        crowd.now = max(crowd.again.values()) + timedelta(minutes=1)
+        await crowd.send(phone(0))
+        assert await pool.fetchval("select limit_used from devices") == 0, fault
+    crowd.now += timedelta(minutes=1)
+    # Accepted, and the answer got lost: one message and one place, in however many attempts.
+    await crowd.scenario.faults({"kind": "drop", "after_accepting": True, "phone": phone(1), "count": 2})
+    for _ in range(3):
+        crowd.now = max(crowd.now, crowd.again[phone(1)])
+        await crowd.send(phone(1))
+        assert await pool.fetchval("select limit_used from devices") == 1
+    await crowd.run()
+    assert await pool.fetchval("select limit_used from devices") == 2
+    assert len(await crowd.scenario.accepted()) == 2
+
+
+async def test_a_place_of_yesterday_is_not_given_back_today(crowd: Crowd) -> None:
+    await crowd.scenario.add_device(daily_limit=5)
+    await crowd.enroll(phone(0))
+    await crowd.enroll(phone(1))
+    crowd.now = datetime(2026, 3, 2, 23, 59, 59, tzinfo=UTC)
+    await crowd.scenario.faults({"kind": "drop", "phone": phone(0), "count": 1})
+    await crowd.send(phone(0))
+    crowd.now += timedelta(seconds=30)
+    await crowd.send(phone(1))
+    pool = crowd.scenario.pool
+    assert await pool.fetchval("select limit_day || ': ' || limit_used from devices") == "2026-03-03: 1"
+    await crowd.scenario.faults({"kind": "refuse", "phone": phone(0)})
+    crowd.now += timedelta(minutes=1)
+    await crowd.send(phone(0))
+    assert await pool.fetchval("select limit_used from devices") == 2, (
+        "in doubt it may have come a second time"
+    )
+
+
+async def test_one_in_doubt_is_found_out_about_although_the_day_is_full(crowd: Crowd) -> None:
+    await crowd.scenario.add_device(daily_limit=1)
+    await crowd.enroll(phone(0))
+    await crowd.scenario.faults({"kind": "drop", "after_accepting": True, "count": 1})
+    crowd.now = (await crowd.send(phone(0))).until  # type: ignore[union-attr]
+    assert isinstance(await crowd.send(phone(0)), Settled)
+    assert len(await crowd.scenario.accepted()) == 1

@@ -57,7 +57,7 @@ async def test_what_the_gateway_said_is_not_forgotten_where_postgresql_goes_away
     await contact.scenario.offer(keys=False, look_up=False)
     settle, errors = Ledger.settle, [error]
 
-    async def interrupted(self: Ledger, *arguments: Any, **named: Any) -> bool:
+    async def interrupted(self: Ledger, *arguments: Any, **named: Any) -> Any:
         if errors:
             raise errors.pop()
         return await settle(self, *arguments, **named)

@@ -13,12 +13,13 @@ Errors are told apart by one question: *could the gateway have accepted the mess
 from collections.abc import Mapping
 from datetime import datetime
 from enum import Enum
-from typing import Annotated, ClassVar, Literal, Protocol
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 from uuid import UUID
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, BeforeValidator
 
 from messaging.models import Value
+from messaging.storable import LONGEST_REASON, storable, storable_id
 
 __all__ = [
     "Accepted",
@@ -113,10 +114,22 @@ class OutgoingMessage(Value):
     template: RenderedTemplate | None = None
 
 
-class Accepted(Value):
-    """The gateway took the message and will deliver it."""
+def _identifier(value: Any) -> Any:
+    return storable_id(value) if isinstance(value, str) else value
 
-    gateway_message_id: str
+
+def _reason(value: Any) -> Any:
+    return storable(value, LONGEST_REASON) if isinstance(value, str) else value
+
+
+GatewayId = Annotated[str, BeforeValidator(_identifier)]
+"""A gateway's own ID of a message, as it is stored: the same from an answer and from a receipt."""
+
+
+class Accepted(Value):
+    """The gateway took the message and will deliver it. ``gateway_message_id``: None where it does not say."""
+
+    gateway_message_id: GatewayId | None
 
 
 class Recovery(Enum):
@@ -137,12 +150,6 @@ def _of_our_time(at: datetime) -> datetime:
     return at
 
 
-def _storable(text: str) -> str:
-    if "\0" in text:
-        raise ValueError("NUL, which the database does not take")
-    return text
-
-
 class Receipt(Value):
     """What a gateway tells afterwards of one message, known by our ID or by the gateway's own.
 
@@ -152,8 +159,8 @@ class Receipt(Value):
     status: Literal["sent", "delivered", "read", "failed"]
     at: Annotated[datetime, AfterValidator(_of_our_time)]
     message_id: UUID | None = None
-    gateway_message_id: Annotated[str, Field(max_length=1000), AfterValidator(_storable)] | None = None
-    reason: Annotated[str, AfterValidator(_storable)] | None = None
+    gateway_message_id: GatewayId | None = None
+    reason: Annotated[str | None, BeforeValidator(_reason)] = None
     """Why it failed."""
 
 

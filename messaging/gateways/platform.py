@@ -9,10 +9,7 @@ from messaging.gateways.http import Answer, one_line
 from messaging.gateways.http_gateway import BUSY, BUSY_FOR, UNFIT, HttpGateway
 from messaging.gateways.options import redacted
 
-__all__ = ["NO_ID", "SLOW_ANSWER", "PlatformGateway"]
-
-NO_ID = "unknown"
-"""The message ID of a yes that comes without one. The platforms are never asked by ID, so nothing is lost."""
+__all__ = ["SLOW_ANSWER", "PlatformGateway"]
 
 SLOW_ANSWER = 120.0
 """Seconds: platforms that are busy answer so late, and have sent the message."""

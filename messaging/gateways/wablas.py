@@ -5,7 +5,7 @@ from typing import Any, ClassVar
 
 from messaging.gateways.base import Accepted, Capabilities, Images, OutgoingMessage
 from messaging.gateways.options import Address, Options, header_secret, read_options
-from messaging.gateways.platform import NO_ID, SLOW_ANSWER, PlatformGateway
+from messaging.gateways.platform import SLOW_ANSWER, PlatformGateway
 
 __all__ = ["WablasGateway", "WablasOptions"]
 
@@ -54,7 +54,7 @@ class WablasGateway(PlatformGateway):
         )
         mend = f"see at {self._options.url} that the device is connected and its package paid, and that the token is its"
         data = self.yes(answer, hide=token, mend=mend)
-        return Accepted(gateway_message_id=_message_id(data) or NO_ID)
+        return Accepted(gateway_message_id=_message_id(data))
 
 
 def _message_id(data: Any) -> str | None:

@@ -7,7 +7,7 @@ import aiohttp
 
 from messaging.gateways.base import Accepted, Capabilities, Images, OutgoingMessage
 from messaging.gateways.options import Address, Options, header_secret, read_options
-from messaging.gateways.platform import NO_ID, SLOW_ANSWER, PlatformGateway
+from messaging.gateways.platform import SLOW_ANSWER, PlatformGateway
 
 __all__ = ["WhacenterGateway", "WhacenterOptions"]
 
@@ -53,7 +53,7 @@ class WhacenterGateway(PlatformGateway):
         answer = await self._client.request("POST", "/api/send", timeout=timeout, data=form)
         mend = f"see at {self._options.url} that the device is connected and paid for, and that the device_id is its"
         data = self.yes(answer, hide=device_id, mend=mend)
-        return Accepted(gateway_message_id=_message_id(data) or NO_ID)
+        return Accepted(gateway_message_id=_message_id(data))
 
 
 def _message_id(data: Any) -> str | None:

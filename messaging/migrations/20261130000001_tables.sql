@@ -18,9 +18,12 @@ create table devices (
     in_flight_until  timestamptz not null default '-infinity',  -- while later than now, an attempt may be at the gateway
     limit_day        date,                                  -- the local day that limit_used counts
     limit_used       integer     not null default 0,
-    blocked_until    timestamptz not null default '-infinity',  -- the gateway asked to wait
+    blocked_until    timestamptz not null default '-infinity',  -- waits: the gateway asked for it, or after a failure of its own
+    blocked_reason   text,                                      -- why
     faults           integer     not null default 0,            -- failures in a row that were the device's own
     fault_at         timestamptz not null default '-infinity',  -- the last of them
+    refusal          text,                                      -- what the gateway's last answers said alike, and nobody knows what it means
+    refusals         integer     not null default 0,            -- so many of them in a row
     created_at       timestamptz not null default now(),
     constraint devices_status check (status in ('active', 'paused')),
     constraint devices_delays check (min_delay >= 0 and max_delay >= min_delay),
@@ -162,6 +165,8 @@ create table broadcast_messages (
     attempts              integer     not null default 0,
     processing_worker_id  text,                         -- the token of the attempt that holds the claim
     claimed_at            timestamptz,
+    answered_at           timestamptz,                  -- when that attempt said what came of it; null as long as it may still
+    place_day             date,                         -- the device's day of whose limit it takes a place
     content               text,                         -- the text as rendered and sent
     image_url             text,
     parts_sent            integer     not null default 0,   -- of a message that goes out in parts
@@ -170,8 +175,9 @@ create table broadcast_messages (
     gateway_message_id    text,
     earlier_gateway_ids   text[]      not null default '{}', -- the gateway's IDs of it before it was sent again
     reason                text,                         -- why it failed, waits, or was never sent
-    sent_at               timestamptz,
-    delivered_at          timestamptz,
+    accepted_at           timestamptz,                  -- when the gateway took it: by its answer, or else by the earliest receipt
+    sent_at               timestamptz,                  -- the same while it counts as sent
+    delivered_at          timestamptz,                  -- the earliest that is told of it: whoever read it had it
     read_at               timestamptz,
     created_at            timestamptz not null default now(),
     updated_at            timestamptz not null default now(),
@@ -206,6 +212,18 @@ create index broadcast_messages_gateway_id on broadcast_messages (gateway_messag
 create index broadcast_messages_feed on broadcast_messages (campaign_id, campaign_shard, device_id, campaign_position)
     where campaign_id is not null and status in ('pending', 'queued', 'processing');
 
+-- Receipts that came before the answer that teaches the gateway's ID of the message: kept for a while, until it is known.
+create table early_receipts (
+    id                  bigint generated always as identity primary key,
+    gateway             text        not null,
+    gateway_message_id  text        not null,
+    status              text        not null,
+    told_at             timestamptz not null,
+    reason              text,
+    received_at         timestamptz not null default clock_timestamp()
+);
+create index early_receipts_of on early_receipts (gateway, gateway_message_id);
+
 -- Who wants to hear nothing more, from any sequence, campaign or device.
 create table suppressions (
     phone       text primary key,
@@ -215,4 +233,4 @@ create table suppressions (
 
 -- migrate:down
 
-drop table suppressions, broadcast_messages, campaigns, sequence_contacts, sequence_steps, sequences, leads, devices;
+drop table suppressions, early_receipts, broadcast_messages, campaigns, sequence_contacts, sequence_steps, sequences, leads, devices;

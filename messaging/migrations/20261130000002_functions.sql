@@ -161,16 +161,20 @@ begin
 end $$;
 
 -- From when on a device may send at all, and what it waits for until then.
-create function earliest_send(d devices, p_moment timestamptz, out free_at timestamptz, out why text)
+-- p_place: the day of which the message has a place already; it needs no other one.
+create function earliest_send(
+    d devices, p_place date, p_moment timestamptz, out free_at timestamptz, out why text
+)
 language plpgsql stable as $$
 begin
     free_at := p_moment;
     why := 'waits for its slot';
     if d.blocked_until > free_at then
         free_at := d.blocked_until;
-        why := 'the gateway asked device ' || d.id || ' to wait';
+        why := case when d.faults > 0 then 'device ' || d.id || ' waits after a failure'
+                    else 'the gateway asked device ' || d.id || ' to wait' end || coalesce(': ' || d.blocked_reason, '');
     end if;
-    if d.daily_limit is not null and d.limit_used >= d.daily_limit
+    if d.daily_limit is not null and d.limit_used >= d.daily_limit and p_place is distinct from d.limit_day
        and d.limit_day >= (free_at at time zone d.time_zone)::date then
         free_at := (d.limit_day + 1)::timestamp at time zone d.time_zone;
         why := 'device ' || d.id || ' has sent its ' || d.daily_limit || ' of the day';
@@ -182,27 +186,30 @@ begin
     end if;
 end $$;
 
--- Takes the device's turn for a message that goes out now.
-create function take_turn(d devices, p_moment timestamptz, p_stride interval, p_grace interval) returns void
+-- Takes the device's turn for a message that goes out now, and a place of the day's limit if it has none (p_place).
+create function take_turn(
+    d devices, p_place date, p_moment timestamptz, p_stride interval, p_grace interval
+) returns void
 language sql as $$
     update devices
        set next_slot_at = greatest(next_slot_at, p_moment + p_stride),
            last_send_at = p_moment,
            in_flight_until = p_moment + p_grace,
-           limit_used = case when limit_day = (p_moment at time zone time_zone)::date then limit_used + 1 else 1 end,
+           limit_used = case when limit_day is distinct from (p_moment at time zone time_zone)::date then 1
+                             when limit_day = p_place then limit_used else limit_used + 1 end,
            limit_day = (p_moment at time zone time_zone)::date
      where id = d.id
 $$;
 
--- Gives a message to the attempt p_token.
+-- Gives a message to the attempt p_token. p_place: the day of whose limit it has taken a place, null for none.
 create function hand_over(
-    m broadcast_messages, d devices, p_token text, p_must_not_send boolean, p_moment timestamptz
+    m broadcast_messages, d devices, p_token text, p_must_not_send boolean, p_place date, p_moment timestamptz
 ) returns jsonb
 language plpgsql as $$
 begin
     update broadcast_messages
-       set status = 'processing', processing_worker_id = p_token, claimed_at = p_moment,
-           attempts = attempts + 1, reason = null, updated_at = p_moment
+       set status = 'processing', processing_worker_id = p_token, claimed_at = p_moment, answered_at = null,
+           place_day = coalesce(p_place, place_day), attempts = attempts + 1, reason = null, updated_at = p_moment
      where id = m.id;
     return jsonb_build_object('outcome', case when m.status = 'processing' then 'taken_over' else 'claimed' end,
                               'device', d.id, 'gateway', d.gateway, 'options', d.gateway_options,
@@ -296,7 +303,7 @@ begin
 
     ending := ending_of(m, moment);
     if ending.status is not null and doubt then
-        return hand_over(m, d, p_token, true, moment);
+        return hand_over(m, d, p_token, true, null, moment);
     elsif ending.status is not null then
         return close_message(p_message, ending.status, ending.reason);
     elsif hold_of(m) is not null then
@@ -305,7 +312,7 @@ begin
 
     -- The pace is kept against what was really sent, not against what was planned. While an attempt may be on its way
     -- to the gateway, its arrival is unknown: wait for its settling, or for the last moment at which it may arrive.
-    earliest := earliest_send(d, moment);
+    earliest := earliest_send(d, m.place_day, moment);
     pace := make_interval(secs => least_delay);
     ready_at := greatest(earliest.free_at, d.last_send_at + pace,
                          case when least_delay > 0 and d.in_flight_until > moment - pace
@@ -317,9 +324,9 @@ begin
         return reserve_slot(m, d, earliest.free_at, ready_at, pace, stride, earliest.why, moment);
     end if;
     if paced then
-        perform take_turn(d, moment, stride, p_grace);
+        perform take_turn(d, m.place_day, moment, stride, p_grace);
     end if;
-    return hand_over(m, d, p_token, false, moment);
+    return hand_over(m, d, p_token, false, case when paced then (moment at time zone d.time_zone)::date end, moment);
 end $$;
 
 -- How long after its claim an attempt may still be at the gateway with a message: p_longer has it in seconds, by gateway,
@@ -438,68 +445,117 @@ language sql as $$
      where id = p_contact
 $$;
 
--- Records what came of an attempt, if the row still bears its token; false if it does not. A message that was sent ends
--- the device's failures in a row.
+-- Records what came of an attempt. Answers the message's status and its reason; null where the attempt is not asked any
+-- more: another one holds the message, or it waits to be sent anew.
+-- What a receipt told before this answer stands: it knows more. A yes is never lost: of an attempt that does not hold the
+-- message any more it counts as a receipt does.
 -- p_contact: where the contact stands after it, as move_contact takes it, or null.
 create function settle_attempt(
     p_message uuid, p_token text, p_status text, p_at timestamptz, p_gateway_message_id text, p_reason text,
     p_content text, p_image_url text, p_contact jsonb
-) returns boolean
+) returns jsonb
 language plpgsql as $$
 declare
-    m broadcast_messages;
+    m      broadcast_messages;
+    was    text;
+    freed  boolean;  -- it surely did not go out: it gives its place of the day back
 begin
-    update broadcast_messages
-       set status = p_status,
-           sent_at = case when p_status = 'sent' then p_at end,
-           gateway_message_id = p_gateway_message_id, reason = p_reason,
-           content = p_content, image_url = p_image_url, updated_at = p_at
-     where id = p_message and status = 'processing' and processing_worker_id = p_token
-    returning * into m;
-    if not found then
-        return false;
+    select * into strict m from broadcast_messages where id = p_message for no key update;
+    if m.processing_worker_id is distinct from p_token then
+        if p_status = 'sent' then
+            perform record_receipt((select gateway from devices where id = m.device_id), p_message, p_gateway_message_id,
+                                   'sent', p_at, null);
+            update broadcast_messages set content = p_content, image_url = p_image_url
+             where id = p_message and status = 'sent' and content is null;
+        end if;
+        return null;
+    elsif m.answered_at is not null then
+        -- Said before, and the word that it was written got lost.
+        return case when m.status in ('sent', 'failed', 'unconfirmed')
+                    then jsonb_build_object('status', m.status, 'reason', m.reason) end;
+    elsif m.status not in ('processing', 'unconfirmed', 'sent', 'failed') and p_status <> 'sent' then
+        return null;
     end if;
+    was := m.status;
+    freed := p_status = 'failed' and was in ('processing', 'unconfirmed');
+    update broadcast_messages
+       set status = case when was in ('sent', 'failed') then was else p_status end,
+           reason = case when was in ('sent', 'failed') then reason else p_reason end,
+           answered_at = p_at,
+           accepted_at = case when p_status = 'sent' then p_at else accepted_at end,
+           sent_at = case when was = 'failed' then null when p_status = 'sent' then p_at else sent_at end,
+           earlier_gateway_ids = case when gateway_message_id <> p_gateway_message_id
+                                      then earlier_gateway_ids || gateway_message_id else earlier_gateway_ids end,
+           gateway_message_id = coalesce(p_gateway_message_id, gateway_message_id),
+           content = coalesce(p_content, content), image_url = coalesce(p_image_url, image_url),
+           place_day = case when freed then null else place_day end,
+           slot_at = case when was in ('pending', 'queued') then null else slot_at end,
+           updated_at = p_at
+     where id = p_message;
     -- An attempt that was suspended may settle while a later one of the device is on its way: that one counts then.
     update devices
        set in_flight_until = case when last_send_at <= m.claimed_at then '-infinity' else in_flight_until end,
            last_send_at = greatest(last_send_at, p_at),
-           faults = case when p_status = 'sent' then 0 else faults end
+           limit_used = limit_used - case when freed and limit_day = m.place_day then 1 else 0 end,
+           faults = case when p_status = 'sent' then 0 else faults end,
+           refusals = case when p_status = 'sent' then 0 else refusals end
      where id = m.device_id
-       and (min_delay > 0 or in_flight_until > '-infinity' or (faults > 0 and p_status = 'sent'));
+       and (min_delay > 0 or in_flight_until > '-infinity' or (faults + refusals > 0 and p_status = 'sent')
+            or (freed and limit_day = m.place_day));
     if p_contact is not null then
-        perform move_contact(m.sequence_contact_id, p_contact);
+        -- Not once more, where somebody has found the message settled by a receipt, and has moved the contact on.
+        perform move_contact(c.id, p_contact) from sequence_contacts c, sequence_steps t
+          where c.id = m.sequence_contact_id and t.id = m.sequence_stepid and not c.timeline -> 'done' ? t.key;
     end if;
-    return true;
+    if p_gateway_message_id is not null then
+        -- Who brings a receipt with this ID waits, and then finds the message; or we find what he has left.
+        perform pg_advisory_xact_lock(receipt_lock(d.gateway, p_gateway_message_id)) from devices d where d.id = m.device_id;
+        perform apply_early_receipts(p_message);
+    end if;
+    return (select jsonb_build_object('status', status, 'reason', reason) from broadcast_messages where id = p_message);
+exception when unique_violation then
+    return null;  -- the same step went to this phone through another device in the meantime
 end $$;
 
--- Gives a claim back after an attempt that surely did not send. p_wait: the gateway asked the device to wait until then.
+-- Gives a claim back after an attempt that surely did not send, and its place of the day with it. p_wait: the gateway asked
+-- the device to wait until then.
 create function release_attempt(p_message uuid, p_token text, p_reason text, p_wait timestamptz) returns boolean
 language plpgsql as $$
 declare
-    m broadcast_messages;
+    m    broadcast_messages;
+    held date;
 begin
+    select place_day into held from broadcast_messages where id = p_message for no key update;
     update broadcast_messages
-       set status = 'queued', slot_at = null, reason = p_reason, updated_at = clock_timestamp()
-     where id = p_message and status = 'processing' and processing_worker_id = p_token
+       set status = 'queued', slot_at = null, reason = p_reason,
+           place_day = case when parts_sent > 0 then place_day end,
+           answered_at = clock_timestamp(), updated_at = clock_timestamp()
+     where id = p_message and status = 'processing' and processing_worker_id = p_token and answered_at is null
     returning * into m;
     if not found then
         return false;
     end if;
     update devices
        set in_flight_until = case when last_send_at <= m.claimed_at then '-infinity' else in_flight_until end,
+           limit_used = limit_used - case when m.place_day is null and limit_day = held then 1 else 0 end,
+           blocked_reason = case when p_wait > blocked_until then p_reason else blocked_reason end,
            blocked_until = greatest(blocked_until, coalesce(p_wait, '-infinity'))
      where id = m.device_id;
     return true;
 end $$;
 
--- An attempt that may have reached the gateway ends without knowing: the message stays in 'processing', and the next
--- attempt takes it over at once. Only where the gateway honours an idempotency key.
-create function doubt_message(p_message uuid, p_token text, p_reason text) returns boolean
+-- An attempt that may have reached the gateway ends without knowing: the message stays in 'processing'. The next attempt
+-- takes it over at once (p_at_once), which is for gateways that honour an idempotency key; or when the claim has run out.
+create function doubt_message(
+    p_message uuid, p_token text, p_reason text, p_content text, p_image_url text, p_at_once boolean
+) returns boolean
 language plpgsql as $$
 begin
     update broadcast_messages
-       set claimed_at = '-infinity', reason = p_reason, updated_at = clock_timestamp()
-     where id = p_message and status = 'processing' and processing_worker_id = p_token;
+       set claimed_at = case when p_at_once then '-infinity' else claimed_at end, reason = p_reason,
+           content = coalesce(p_content, content), image_url = coalesce(p_image_url, image_url),
+           answered_at = clock_timestamp(), updated_at = clock_timestamp()
+     where id = p_message and status = 'processing' and processing_worker_id = p_token and answered_at is null;
     return found;
 end $$;
 
@@ -573,18 +629,60 @@ begin
     end if;
 end $$;
 
--- Writes a gateway's receipt of a message, named by its own ID or else by the gateway's; whether that was news. A message
--- that was sent again has had several IDs at the gateway, and what an earlier one met says nothing of the present one,
--- unless it was delivered.
+-- What who brings a receipt and who learns the gateway's ID of a message lock, so that they do not miss each other.
+create function receipt_lock(p_gateway text, p_gateway_id text) returns bigint
+language sql immutable as $$
+    select hashtextextended(p_gateway || ' ' || p_gateway_id, 0)
+$$;
+
+-- Keeps a receipt whose message is not known yet: for an hour, and no more than 20,000 of them, since a gateway may tell of
+-- messages that are not ours. What is over leaves with those that come.
+create function keep_receipt(
+    p_gateway text, p_gateway_id text, p_status text, p_at timestamptz, p_reason text
+) returns void
+language plpgsql as $$
+declare
+    latest bigint;
+begin
+    insert into early_receipts (gateway, gateway_message_id, status, told_at, reason)
+    values (p_gateway, p_gateway_id, p_status, p_at, p_reason) returning id into latest;
+    delete from early_receipts
+     where id in (select id from early_receipts
+                   where id <= latest - 20000 or received_at < clock_timestamp() - interval '1 hour'
+                   order by id limit 10 for update skip locked);
+end $$;
+
+-- Records what was told of a message before its gateway's ID was known.
+create function apply_early_receipts(p_message uuid) returns void
+language plpgsql as $$
+declare
+    r early_receipts;
+begin
+    for r in with told as (
+        delete from early_receipts e using broadcast_messages m, devices d
+         where m.id = p_message and d.id = m.device_id
+           and e.gateway = d.gateway and e.gateway_message_id = m.gateway_message_id
+        returning e.*
+    ) select * from told order by id loop
+        perform record_receipt(r.gateway, p_message, r.gateway_message_id, r.status, r.told_at, r.reason);
+    end loop;
+end $$;
+
+-- Writes a gateway's receipt of a message, named by its own ID or else by the gateway's; whether that was news. In whatever
+-- order receipts and the answer come, and however often, the end is the same: read and delivered outrank failed, and failed
+-- outranks sent (the table in docs/design.md). A message that was sent again has had several IDs at the gateway, and what an
+-- earlier one met says nothing of the present one, unless it was delivered.
 create function record_receipt(
     p_gateway text, p_message uuid, p_gateway_id text, p_status text, p_at timestamptz, p_reason text
 ) returns boolean
 language plpgsql as $$
 declare
     m       broadcast_messages;
-    again   boolean;
-    earlier boolean;  -- of another attempt than the one that counts
-    same    boolean;  -- of the very attempt
+    earlier boolean;  -- of another sending than the one that counts
+    present boolean;  -- surely of the one that counts
+    moment  timestamptz;
+    got     timestamptz;
+    seen    timestamptz;
 begin
     select b.* into m from broadcast_messages b join devices d on d.id = b.device_id
      where b.id = p_message and d.gateway = p_gateway for no key update of b;
@@ -593,34 +691,60 @@ begin
          where b.gateway_message_id = p_gateway_id and d.gateway = p_gateway
          order by b.created_at desc limit 1 for no key update of b;
     end if;
+    if m.id is null and p_message is null and p_gateway_id is not null then
+        perform pg_advisory_xact_lock(receipt_lock(p_gateway, p_gateway_id));
+        select b.* into m from broadcast_messages b join devices d on d.id = b.device_id
+         where b.gateway_message_id = p_gateway_id and d.gateway = p_gateway
+         order by b.created_at desc limit 1 for no key update of b;
+        if not found then
+            perform keep_receipt(p_gateway, p_gateway_id, p_status, p_at, p_reason);
+        end if;
+    end if;
     if m.id is null then
         return false;
     end if;
-    again := m.retried + m.resends > 0;
-    same := coalesce(m.gateway_message_id = p_gateway_id, false);
     earlier := coalesce(p_gateway_id = any (m.earlier_gateway_ids) or m.gateway_message_id <> p_gateway_id, false);
+    -- A new ID is that of the present sending where those of all earlier ones are known.
+    present := case when p_gateway_id is null then m.retried + m.resends = 0
+                    when m.gateway_message_id is not null then m.gateway_message_id = p_gateway_id
+                    else not earlier and cardinality(m.earlier_gateway_ids) >= m.retried + m.resends end;
     if p_status = 'failed' then
-        if m.status not in ('sent', 'unconfirmed', 'processing') or m.delivered_at is not null
-           or earlier or (again and not same) then
+        if m.status = 'processing' and not present and not earlier and p_gateway_id is not null then
+            perform keep_receipt(p_gateway, p_gateway_id, p_status, p_at, p_reason);  -- the answer will tell
+            return false;
+        elsif m.status not in ('sent', 'unconfirmed', 'processing', 'failed') or m.delivered_at is not null or not present then
             return false;
         end if;
         update broadcast_messages
-           set status = 'failed', sent_at = null, reason = coalesce(p_reason, 'the gateway could not deliver it'),
+           set status = 'failed', sent_at = null, reason = case when status = 'failed' then reason
+                                                                else coalesce(p_reason, 'the gateway could not deliver it') end,
                gateway_message_id = coalesce(gateway_message_id, p_gateway_id), updated_at = clock_timestamp()
-         where id = m.id;
-        return true;
-    elsif p_status = 'sent' and (m.status = 'sent' or earlier or (m.status = 'failed' and same)) then
+         where id = m.id and (status <> 'failed' or gateway_message_id is null);
+        return m.status <> 'failed';
+    elsif p_status = 'sent' and earlier then
         return false;
-    elsif m.status = 'sent' and (m.read_at is not null or (p_status = 'delivered' and m.delivered_at is not null)) then
+    end if;
+    -- The answer's own word of when it was accepted is the best one.
+    moment := case when m.accepted_at = m.answered_at then m.accepted_at
+                   else least(coalesce(m.accepted_at, m.sent_at), p_at) end;
+    if p_status = 'sent' and m.status = 'failed' and m.gateway_message_id = p_gateway_id then
+        update broadcast_messages set accepted_at = moment where id = m.id and accepted_at is distinct from moment;
+        return false;
+    end if;
+    got := case when p_status = 'sent' then m.delivered_at else least(m.delivered_at, p_at) end;
+    seen := case when p_status = 'read' then least(m.read_at, p_at) else m.read_at end;
+    if m.status = 'sent' and (moment, got, seen) is not distinct from (m.sent_at, m.delivered_at, m.read_at)
+       and (m.gateway_message_id is not null or p_gateway_id is null) then
         return false;
     end if;
     update broadcast_messages
-       set status = 'sent', sent_at = coalesce(sent_at, p_at), slot_at = null, reason = null,
-           gateway_message_id = coalesce(gateway_message_id, p_gateway_id),
-           delivered_at = case when p_status in ('delivered', 'read') then coalesce(delivered_at, p_at) else delivered_at end,
-           read_at = case when p_status = 'read' then p_at else read_at end,
+       set status = 'sent', accepted_at = moment, sent_at = moment, delivered_at = got, read_at = seen,
+           slot_at = null, reason = null, gateway_message_id = coalesce(gateway_message_id, p_gateway_id),
            updated_at = clock_timestamp()
      where id = m.id;
+    if m.gateway_message_id is null and p_gateway_id is not null then
+        perform apply_early_receipts(m.id);
+    end if;
     return true;
 exception when unique_violation then
     return false;  -- the same step went to this phone through another device in the meantime
@@ -628,6 +752,7 @@ end $$;
 
 -- migrate:down
 
+drop function apply_early_receipts, keep_receipt, receipt_lock;
 drop function record_receipt, hold_contents, device_fault, note_parts, doubt_message, release_attempt, settle_attempt,
     move_contact, claim_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, hand_over,
     take_turn, earliest_send, hold_message, close_message, message_contents, hold_of, ending_of, expiry_of, unwanted,
