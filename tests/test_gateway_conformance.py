@@ -43,7 +43,7 @@ TO_WRITE = (
     " GatewayCase (tests/gateways/case.py); docs/gateways.md, 'Adding a gateway', shows one"
 )
 LOCAL = "http://127.0.0.1:1"
-PACKED = Reply(200, gzip.compress(b" " * 50_000_000), {"Content-Encoding": "gzip"})
+PACKED = Reply(200, gzip.compress(b" " * 50_000_000, mtime=0), {"Content-Encoding": "gzip"})
 HTML = b"<html>It works!</html>"
 
 
@@ -312,7 +312,7 @@ async def test_a_status_speaks_though_the_body_never_ends(case: GatewayCase, sta
 async def test_a_packed_yes_is_understood(case: GatewayCase) -> None:
     yes = case.accepted
     body = yes.body if isinstance(yes.body, bytes) else json.dumps(yes.body).encode()
-    packed = Reply(yes.status, gzip.compress(body), {**yes.headers, "Content-Encoding": "gzip"})
+    packed = Reply(yes.status, gzip.compress(body, mtime=0), {**yes.headers, "Content-Encoding": "gzip"})
     async with wire(packed) as server, opened(case, server.url) as gateway:
         answer = await gateway.send(text_message(), timeout=5)
         assert answer == Accepted(gateway_message_id=case.gateway_message_id)
