@@ -17,6 +17,14 @@ To enroll, only Temporal has to be reachable. Errors are ``DrumbeatError``, whos
 The command line is the same functions: ``python starter.py --help``.
 """
 
+if __name__ == "__main__":
+    import signal
+
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(
+            signal.SIGINT, signal.SIG_DFL
+        )  # Ctrl-C while modules are read: an end without a traceback
+
 from messaging.errors import Conflict, DrumbeatError, InvalidInput, InvalidPhone, NotFound, Unavailable
 from messaging.models import Lead
 from operations.audit import AuditReport, audit

@@ -168,10 +168,11 @@ async def work(connection: Connection, stop: asyncio.Event) -> None:
 async def main() -> None:
     """Runs until Ctrl-C or SIGTERM."""
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
     raise_descriptor_limit()
     async with connect(tell=logger.info) as connection:
+        # Until here there is nothing to finish, and a signal ends the process.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
         addresses = connection.addresses
         if addresses.ui_url:
             logger.info("Temporal Web UI: %s", addresses.ui_url)

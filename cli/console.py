@@ -11,7 +11,6 @@ With ``--json`` standard output bears exactly one JSON document. Notices, progre
 import asyncio
 import json
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
@@ -23,6 +22,7 @@ from pydantic import BaseModel
 from rich.console import Console, RenderableType
 from temporalio.service import RPCError
 
+from cli.interrupts import ended_by_signals
 from messaging.errors import DrumbeatError
 from messaging.yaml_files import FileProblems
 from operations.connection import Connection, connect
@@ -58,11 +58,8 @@ def run_plain(work: Callable[[], Awaitable[Result]]) -> Result:
     """Runs ``work``; turns its errors into one line and an exit code."""
 
     async def interruptible() -> Result:
-        # SIGTERM ends it like Ctrl-C: servers that were started are stopped again. The work may have its own way.
-        task = asyncio.current_task()
-        assert task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-        return await work()
+        with ended_by_signals():  # servers that were started are stopped again; the work may have its own way
+            return await work()
 
     try:
         return asyncio.run(interruptible())
