@@ -121,7 +121,6 @@ def make_worker(
             sequences.enroll,
             sequences.send_step,
             sequences.plan_step,
-            sequences.skip_step,
             sequences.finish,
             triggers.enroll_page,
             campaigns.plan_campaign,

@@ -1,4 +1,4 @@
-"""The activities of one enrolled contact: enroll, send a step, plan anew, skip, finish."""
+"""The activities of one enrolled contact: enroll, send a step, plan anew, finish."""
 
 from datetime import datetime
 
@@ -81,11 +81,6 @@ class SequenceActivities:
     async def plan_step(self, enrollment_id: int) -> Due | None:
         """What comes next for a contact, by the sequence as it is now."""
         return await self._enrollments.plan(enrollment_id, now=await self._clock())
-
-    @activity.defn
-    async def skip_step(self, ref: StepRef) -> Due | None:
-        """Leaves a step out; answers what comes next."""
-        return await self._enrollments.skip(ref.enrollment_id, ref.step_id, now=await self._clock())
 
     @activity.defn
     async def finish(self, end: EnrollmentEnd) -> Finished:

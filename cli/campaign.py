@@ -11,6 +11,7 @@ from rich.text import Text
 from cli.console import Json, run, show
 from messaging.campaign_edits import AppliedCampaign
 from messaging.campaigns import CampaignSummary
+from messaging.under_way import under_way_in_words
 from operations import campaigns
 from operations.campaigns import CampaignChange
 
@@ -111,7 +112,7 @@ def _change(change: CampaignChange) -> RenderableType:
             )
         case _:
             words = f"{'' if done else 'already '}{change.status}"
-    return Text(f"{name}: {words}")
+    return Text(f"{name}: {words}{under_way_in_words(change.under_way)}")
 
 
 def _listing(listed: list[CampaignSummary]) -> RenderableType:

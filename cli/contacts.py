@@ -13,6 +13,7 @@ from rich.text import Text
 from cli.console import Json, run, show
 from messaging.identity import parse_phone
 from messaging.reports import ContactReport
+from messaging.under_way import under_way_in_words
 from operations import enrollment, reports
 from operations.connection import Connection
 from operations.enrollment import Steered
@@ -103,7 +104,11 @@ def _steer(
     async def work(connection: Connection) -> Steered:
         return await ask(connection, parse_phone(phone, region))
 
-    show(run(work), as_json, lambda done: Text(f"{done.phone} in {done.sequence}: {done.result}"))
+    show(run(work), as_json, _steered)
+
+
+def _steered(done: Steered) -> Text:
+    return Text(f"{done.phone} in {done.sequence}: {done.result}{under_way_in_words(done.under_way)}")
 
 
 def _report(report: ContactReport) -> RenderableType:

@@ -10,6 +10,7 @@ from rich.text import Text
 from cli.console import Json, run, show
 from messaging.devices import ALWAYS, AddedDevice, Device, DeviceSettings, parse_hours, parse_options
 from messaging.gateways import NAMES
+from messaging.under_way import under_way_in_words
 from operations import devices
 from operations.connection import Connection
 from operations.devices import DeviceStatusChange
@@ -94,7 +95,10 @@ def _added(added: AddedDevice) -> RenderableType:
 
 
 def _status(change: DeviceStatusChange) -> RenderableType:
-    lines = [f"{change.device}: {'' if change.changed else 'already '}{change.status}"]
+    lines = [
+        f"{change.device}: {'' if change.changed else 'already '}{change.status}"
+        + under_way_in_words(change.under_way)
+    ]
     if change.contacts_woken:
         lines.append(f"  {change.contacts_woken:,} contacts whose step is due go on")
     return Text("\n".join(lines))

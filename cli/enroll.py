@@ -9,6 +9,7 @@ from cli.console import Json, fail, run, show, tell
 from messaging.identity import parse_phone
 from messaging.models import SweepTotals
 from messaging.time_zones import time_zone_warning
+from messaging.under_way import under_way_in_words
 from operations import enrollment
 from operations.connection import Connection
 from operations.enrollment import Enrollment, OptOut
@@ -129,4 +130,6 @@ def _opted_out(done: OptOut) -> Text:
             f"{done.phone} may be written to again" if done.changed else f"{done.phone} had not opted out"
         )
     words = "opted out" if done.changed else "had opted out already"
-    return Text(f"{done.phone} {words}; {done.told:,} running sequences end")
+    return Text(
+        f"{done.phone} {words}; {done.told:,} running sequences end{under_way_in_words(done.under_way)}"
+    )

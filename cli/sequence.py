@@ -12,6 +12,7 @@ from rich.text import Text
 from cli.console import Json, run, show
 from messaging.durations import format_duration
 from messaging.sequences import ContactCounts, SequenceDetails, SequenceSummary, StepDetails
+from messaging.under_way import under_way_in_words
 from operations import sequences
 from operations.sequences import SequenceApplied, SequenceStatusChange
 
@@ -75,7 +76,10 @@ def _applied(applied: list[SequenceApplied]) -> RenderableType:
 
 
 def _status(change: SequenceStatusChange) -> RenderableType:
-    lines = [f"{change.sequence}: {'' if change.changed else 'already '}{change.status}"]
+    lines = [
+        f"{change.sequence}: {'' if change.changed else 'already '}{change.status}"
+        + under_way_in_words(change.under_way)
+    ]
     if change.contacts_woken:
         lines.append(f"  {change.contacts_woken:,} contacts whose step is due go on")
     return Text("\n".join(lines))

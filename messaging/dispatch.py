@@ -41,6 +41,9 @@ logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 1000
 """Claims of one message before it counts as failed: some three days at the longest back-off."""
 
+FRESH = timedelta(seconds=0.1)
+"""An attempt that is older when it is about to call (it fetched an image, or was suspended) looks once more whether it may."""
+
 SHORTEST_CALL = 2.0
 """Seconds; with less than that left of a claim, no part of a message is begun."""
 
@@ -168,6 +171,8 @@ class Dispatcher:
             if accepted is not None:
                 return accepted
         course.parts = await compose(claim, attempt.message_id, gateway.capabilities, self._gateways.images)
+        if attempt.age > FRESH and not await self._ledger.may_go_out(attempt.message_id, attempt.token):
+            raise NotAccepted("it was stopped at the last moment", concerns="message")
         attempt.refuse_if_late()
         within = gateway.capabilities.answers_within
         *first, last = course.parts

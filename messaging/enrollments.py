@@ -13,7 +13,7 @@ from messaging.database import Connection, Pool, Record
 from messaging.errors import Conflict, NotFound
 from messaging.identity import sequence_message_id
 from messaging.leads import upsert_lead
-from messaging.ledger import ContactPosition
+from messaging.ledger import CLAIM_LIFETIME, ContactPosition, longer_lifetimes
 from messaging.models import (
     Due,
     Enrolled,
@@ -179,12 +179,24 @@ class Enrollments:
                 await self._store(connection, enrollment_id, position)
         return await self.plan(enrollment_id, now=now)
 
-    async def skip(self, enrollment_id: int, step_id: int, *, now: datetime | None) -> Due | None:
-        """Leaves one step out, with a row in the ledger that says so; answers what comes next."""
+    async def skip(self, enrollment_id: int, step: str, *, now: datetime | None) -> bool:
+        """Leaves the contact's current step out, with a row in the ledger that says so; False if it was skipped before.
+
+        Raises Conflict where ``step`` (its key) is another one, or is being sent or settled already.
+        """
         contact = await self.load(enrollment_id, now=now)
-        if contact.step_id != step_id or contact.step is None or contact.due_at is None:
-            return await self.plan(enrollment_id, now=now)
-        position, due = after_settling(
+        if step in contact.timeline.done and await self._was_skipped(enrollment_id, step):
+            return False
+        if (
+            contact.status != "active"
+            or contact.step_id is None
+            or contact.step is None
+            or contact.due_at is None
+        ):
+            raise Conflict("the contact has left the sequence")
+        if contact.step != step:
+            raise Conflict(f"the current step is {contact.step!r}, not {step!r}")
+        position, _ = after_settling(
             contact.plan,
             contact.timeline,
             contact.step,
@@ -193,51 +205,82 @@ class Enrollments:
             contact.hours,
         )
         async with self._pool.acquire() as connection, connection.transaction():
-            await connection.execute(
+            message = await connection.fetchrow(
                 "insert into broadcast_messages as m (id, sequence_stepid, sequence_contact_id, lead_id,"
                 " recipient_phone, device_id, due_at, status, reason)"
                 " select $1, $2, id, lead_id, phone, device_id, $4, 'cancelled', 'skipped by an operator'"
                 " from sequence_contacts where id = $3"
-                " on conflict (id) do update set status = 'cancelled', reason = excluded.reason, slot_at = null"
-                " where m.status in ('pending', 'queued')",
-                sequence_message_id(step_id, contact.phone, contact.device_id),
-                step_id,
+                " on conflict (id) do update set"
+                " status = case when m.status in ('pending', 'queued') then 'cancelled' else m.status end,"
+                " reason = case when m.status in ('pending', 'queued') then excluded.reason else m.reason end,"
+                " slot_at = null, updated_at = clock_timestamp()"
+                " returning status, claimed_at + claim_life(m, $5, $6) > coalesce($7, clock_timestamp()) as held",
+                sequence_message_id(contact.step_id, contact.phone, contact.device_id),
+                contact.step_id,
                 enrollment_id,
                 contact.due_at,
+                CLAIM_LIFETIME,
+                longer_lifetimes(),
+                now,
             )
+            assert message is not None
+            if message["status"] == "processing" and message["held"]:
+                raise Conflict(f"{step!r} is being sent just now")
+            if message["status"] not in ("processing", "cancelled"):
+                raise Conflict(f"{step!r} is {message['status']} already")
+            # One in doubt is settled by whoever finds it, and not sent again: the contact is past it.
             await self._store(connection, enrollment_id, position)
-        return due
+        return True
+
+    async def _was_skipped(self, enrollment_id: int, step: str) -> bool:
+        skipped: bool = await self._pool.fetchval(
+            "select exists (select from broadcast_messages m join sequence_steps t on t.id = m.sequence_stepid"
+            " where m.sequence_contact_id = $1 and t.key = $2 and m.status = 'cancelled')",
+            enrollment_id,
+            step,
+        )
+        return skipped
 
     async def finish(self, end: EnrollmentEnd, *, now: datetime | None) -> Finished:
-        """Ends an enrollment and cancels what it still has waiting; ending it again changes nothing.
+        """Ends an enrollment and closes what no attempt of it holds; ending it again changes nothing.
 
+        What an attempt holds or has held is settled by that attempt, or by whoever finds it (messaging.recovery).
         A completed one passes the lead on: it bears ``next_trigger`` from now on, and is to be enrolled into the
         active sequence of that trigger, if there is one that it has not been through.
         """
         async with self._pool.acquire() as connection, connection.transaction():
-            row = await connection.fetchrow(
+            # Messages are locked before enrollments, here as everywhere.
+            await connection.execute(
+                "select from broadcast_messages where sequence_contact_id = $1"
+                " and status in ('pending', 'queued') for no key update",
+                end.enrollment_id,
+            )
+            await connection.execute(
                 "update sequence_contacts set status = $2, reason = $3, next_step_id = null, next_due_at = null,"
-                " ended_at = coalesce($4, clock_timestamp())"
-                " where id = $1 and status = 'active' returning id",
+                " ended_at = coalesce($4, clock_timestamp()) where id = $1 and status = 'active'",
                 end.enrollment_id,
                 end.status,
                 end.reason,
                 now,
             )
-            if row is not None:
-                await connection.execute(
-                    "update broadcast_messages set status = $3, reason = $2, slot_at = null,"
-                    " updated_at = clock_timestamp()"
-                    # What an operator has sent again goes out all the same, unless the contact wants nothing more.
-                    " where sequence_contact_id = $1 and status in ('pending', 'queued')"
-                    " and (resends = 0 or $3 = 'suppressed')",
-                    end.enrollment_id,
-                    end.reason or end.status,
-                    "suppressed" if end.status == "opted_out" else "cancelled",
-                )
-            if end.status != "completed":
-                return Finished(follow_up=None)
-            return await self._follow_up(connection, end.enrollment_id)
+            row = await connection.fetchrow(
+                "select status, reason from sequence_contacts where id = $1", end.enrollment_id
+            )
+            assert row is not None
+            await connection.execute(
+                "update broadcast_messages set status = $3, reason = $2, slot_at = null,"
+                " updated_at = clock_timestamp()"
+                # What an operator has sent again goes out all the same, unless the contact wants nothing more.
+                " where sequence_contact_id = $1 and status in ('pending', 'queued')"
+                " and (resends = 0 or $3 = 'suppressed')",
+                end.enrollment_id,
+                row["reason"] or row["status"],
+                "suppressed" if row["status"] == "opted_out" else "cancelled",
+            )
+            follow_up = (
+                await self._follow_up(connection, end.enrollment_id) if row["status"] == "completed" else None
+            )
+        return Finished(status=row["status"], reason=row["reason"], follow_up=follow_up)
 
     async def load(self, enrollment_id: int, *, now: datetime | None) -> Contact:
         """The enrollment as stored, with the present plan of its sequence, and in the zone that is known now."""
@@ -350,7 +393,7 @@ class Enrollments:
         )
 
     @staticmethod
-    async def _follow_up(connection: Connection, enrollment_id: int) -> Finished:
+    async def _follow_up(connection: Connection, enrollment_id: int) -> EnrollmentRequest | None:
         row = await connection.fetchrow(
             "select l.id, l.phone, l.name, s.next_trigger, f.name as follow_up"
             " from sequence_contacts c join leads l on l.id = c.lead_id join sequences s on s.id = c.sequence_id"
@@ -360,7 +403,7 @@ class Enrollments:
             enrollment_id,
         )
         if row is None:
-            return Finished(follow_up=None)
+            return None
         await connection.execute(
             "update leads set triggers = array_append(triggers, $2), updated_at = clock_timestamp()"
             " where id = $1 and not $2 = any(triggers)",
@@ -368,9 +411,9 @@ class Enrollments:
             row["next_trigger"],
         )
         if row["follow_up"] is None:
-            return Finished(follow_up=None)
+            return None
         lead = Lead(phone=row["phone"], name=row["name"])
-        return Finished(follow_up=EnrollmentRequest(sequence=row["follow_up"], lead=lead, local=True))
+        return EnrollmentRequest(sequence=row["follow_up"], lead=lead, local=True)
 
 
 def after_settling(

@@ -253,6 +253,16 @@ class Ledger:
         )
         return released
 
+    async def may_go_out(self, message_id: UUID, token: str) -> bool:
+        """Whether the attempt holds the message still, and nobody has opted out, ended or paused it since the claim."""
+        may: bool = await self._pool.fetchval(
+            "select exists (select from broadcast_messages m where id = $1 and status = 'processing'"
+            " and processing_worker_id = $2 and (unwanted(m)).status is null and hold_of(m) is null)",
+            message_id,
+            token,
+        )
+        return may
+
     async def note_parts(self, message_id: UUID, token: str, parts: int, *, now: datetime) -> bool:
         """Notes that so many parts have gone out; False if the message is not held any more."""
         noted: bool = await self._pool.fetchval(

@@ -214,8 +214,10 @@ class EnrollmentEnd(Value):
 
 
 class Finished(Value):
-    """What follows the end of an enrollment: the sequence of ``next_trigger``, if one is active."""
+    """How an enrollment has ended, whoever ended it first; ``follow_up``: the sequence of ``next_trigger``, if one is active."""
 
+    status: Literal["completed", "stopped", "opted_out"]
+    reason: str | None
     follow_up: EnrollmentRequest | None
 
 

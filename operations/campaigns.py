@@ -14,6 +14,7 @@ from messaging.campaigns import CampaignSummary
 from messaging.database import Connection as Database
 from messaging.errors import Unavailable
 from messaging.models import CampaignPlan, CampaignStatus, Value
+from messaging.under_way import UnderWay, nothing_begins_any_more
 from naming.campaigns import campaign_identity
 from operations import signals
 from operations.connection import Connection
@@ -45,6 +46,8 @@ class CampaignChange(Value):
     status: CampaignStatus
     when: str = ""
     messages: int = 0
+    under_way: tuple[UnderWay, ...] = ()
+    """What an attempt had in its hands already."""
 
 
 async def apply(connection: Connection, files: Sequence[Path]) -> list[AppliedCampaign]:
@@ -81,12 +84,18 @@ async def start(connection: Connection, campaign: str, *, now: bool = False) -> 
 
 
 async def pause(connection: Connection, campaign: str) -> CampaignChange:
-    """Holds everything that the campaign would send, from now on; nothing is lost. Raises NotFound and Conflict."""
+    """Holds everything that the campaign would send, from now on; nothing is lost. Raises NotFound and Conflict.
+
+    Answers when nothing more can begin to be sent.
+    """
     changed, status = await _database(
         connection, lambda database: campaigns.pause_campaign(database, campaign)
     )
     await _tell(connection, campaign)
-    return CampaignChange(campaign=campaign, wish="pause", changed=changed, status=status)
+    under_way = await nothing_begins_any_more(await connection.pool(), campaign=campaign)
+    return CampaignChange(
+        campaign=campaign, wish="pause", changed=changed, status=status, under_way=under_way
+    )
 
 
 async def resume(connection: Connection, campaign: str) -> CampaignChange:
@@ -105,10 +114,16 @@ async def resume(connection: Connection, campaign: str) -> CampaignChange:
 
 
 async def cancel(connection: Connection, campaign: str) -> CampaignChange:
-    """Ends a campaign for good: what was not sent is closed. Raises NotFound and Conflict."""
+    """Ends a campaign for good: what was not sent is closed. Raises NotFound and Conflict.
+
+    Answers when nothing more can begin to be sent.
+    """
     changed = await _database(connection, lambda database: campaigns.cancel_campaign(database, campaign))
     await _tell(connection, campaign)
-    return CampaignChange(campaign=campaign, wish="cancel", changed=changed, status="cancelled")
+    under_way = await nothing_begins_any_more(await connection.pool(), campaign=campaign)
+    return CampaignChange(
+        campaign=campaign, wish="cancel", changed=changed, status="cancelled", under_way=under_way
+    )
 
 
 async def retry_failed(connection: Connection, campaign: str) -> CampaignChange:

@@ -3,6 +3,7 @@
 from messaging import devices
 from messaging.devices import AddedDevice, Device, DeviceSettings, DeviceStatus
 from messaging.models import Value
+from messaging.under_way import UnderWay, nothing_begins_any_more
 from operations import signals
 from operations.connection import Connection
 
@@ -16,6 +17,8 @@ class DeviceStatusChange(Value):
     status: DeviceStatus
     changed: bool
     contacts_woken: int = 0
+    under_way: tuple[UnderWay, ...] = ()
+    """What an attempt had in its hands already."""
 
 
 async def add(connection: Connection, settings: DeviceSettings) -> AddedDevice:
@@ -31,10 +34,15 @@ async def listing(connection: Connection) -> list[Device]:
 
 
 async def pause(connection: Connection, device: str, reason: str | None = None) -> DeviceStatusChange:
-    """Sends nothing more through the device until it is resumed; what is due waits. Raises NotFound."""
-    async with (await connection.pool()).acquire() as database:
+    """Sends nothing more through the device until it is resumed; what is due waits. Raises NotFound.
+
+    Answers when nothing more can begin to be sent.
+    """
+    pool = await connection.pool()
+    async with pool.acquire() as database:
         changed = await devices.set_device_status(database, device, "paused", reason)
-    return DeviceStatusChange(device=device, status="paused", changed=changed)
+    under_way = await nothing_begins_any_more(pool, device=device)
+    return DeviceStatusChange(device=device, status="paused", changed=changed, under_way=under_way)
 
 
 async def resume(connection: Connection, device: str) -> DeviceStatusChange:

@@ -13,10 +13,22 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from messaging.contacts import find_standing
+from messaging.database import Record
+from messaging.enrollments import Enrollments
 from messaging.errors import Conflict, NotFound
 from messaging.identity import normalise_words, parse_phone, sequence_workflow_id, validate_name
 from messaging.lead_values import clean_lead
-from messaging.models import EnrollmentRequest, EnrollmentStatus, Lead, SweepCursor, SweepTotals, Value
+from messaging.models import (
+    EnrollmentEnd,
+    EnrollmentRequest,
+    EnrollmentStatus,
+    Lead,
+    SweepCursor,
+    SweepTotals,
+    Value,
+)
+from messaging.opt_outs import record_opt_out, suppress_waiting, withdraw
+from messaging.under_way import UnderWay, nothing_begins_any_more
 from messaging.whatsapp_numbers import canonical_phone
 from naming.contacts import start_contact
 from operations.connection import Connection
@@ -77,15 +89,19 @@ class Steered(Value):
     sequence: str
     phone: str
     result: str
+    under_way: tuple[UnderWay, ...] = ()
+    """What an attempt had in its hands already."""
 
 
 class OptOut(Value):
-    """A recipient's opt-out; ``changed``: whether it was otherwise before. ``told``: running contacts that end."""
+    """A recipient's opt-out; ``changed``: whether it was otherwise before. ``told``: enrollments that it ended."""
 
     phone: str
     opted_out: bool
     changed: bool
     told: int = 0
+    under_way: tuple[UnderWay, ...] = ()
+    """What an attempt had in its hands already."""
 
 
 async def enroll(
@@ -208,43 +224,85 @@ async def resume_contact(connection: Connection, sequence: str, phone: str) -> S
 
 
 async def stop_contact(connection: Connection, sequence: str, phone: str, reason: str = "") -> Steered:
-    """Ends one contact's enrollment for good. Raises NotFound, and Conflict with the reason."""
-    return await _update(connection, sequence, phone, "stop", reason, done="stopped")
+    """Ends one contact's enrollment for good, also where its workflow is gone; what was not sent is cancelled.
+
+    Answers when nothing more can begin to be sent. Raises NotFound, and Conflict where it has ended in another way.
+    """
+    pool, reason = await connection.pool(), reason or "stopped by an operator"
+    contact = await _contact(connection, sequence, phone)
+    if contact is None:
+        # A workflow that has not enrolled it yet finds this when it has.
+        if not await _signal(connection, sequence_workflow_id(sequence, phone), "stop", reason):
+            raise _nobody(sequence, phone)
+        return Steered(sequence=sequence, phone=phone, result="stopped")
+    if contact["status"] not in ("active", "stopped"):
+        raise Conflict(f"{phone} in {sequence}: the contact has left the sequence ({contact['status']})")
+    end = EnrollmentEnd(enrollment_id=contact["id"], status="stopped", reason=reason)
+    await Enrollments(pool).finish(end, now=None)
+    await _signal(connection, contact["workflow_id"], "stop", reason)
+    under_way = await nothing_begins_any_more(pool, enrollment=contact["id"])
+    await Enrollments(pool).finish(end, now=None)  # also what an attempt has given back meanwhile
+    result = "stopped" if contact["status"] == "active" else "had been stopped already"
+    return Steered(sequence=sequence, phone=phone, result=result, under_way=under_way)
 
 
 async def skip_step(connection: Connection, sequence: str, phone: str, step: str) -> Steered:
     """Leaves out the step that comes next, which ``step`` names. Raises NotFound, and Conflict with the reason."""
-    return await _update(connection, sequence, phone, "skip", step, done=f"skips {step}")
+    contact = await _contact(connection, sequence, phone)
+    if contact is None:
+        raise _nobody(sequence, phone)
+    try:
+        changed = await Enrollments(await connection.pool()).skip(contact["id"], step, now=None)
+    except Conflict as error:
+        raise Conflict(f"{phone} in {sequence}: {error}") from error
+    await _signal(connection, contact["workflow_id"], "plan_changed")
+    return Steered(
+        sequence=sequence, phone=phone, result=f"skips {step}" if changed else f"had skipped {step} already"
+    )
 
 
 async def opt_out(connection: Connection, phone: str, reason: str = "opted out") -> OptOut:
-    """The person gets nothing more, from any sequence, campaign or device. ``phone`` is E.164, in either of its spellings."""
-    phone = canonical_phone(phone)
-    pool = await connection.pool()
-    changed = await pool.fetchval(
-        "insert into suppressions (phone, reason) values ($1, $2) on conflict do nothing returning true",
-        phone,
-        reason,
+    """The person gets nothing more, from any sequence, campaign or device. ``phone`` is E.164, in either of its spellings.
+
+    Answers when nothing more can begin to be sent: within some milliseconds, or three seconds where an attempt at a
+    message of the person's was just about to.
+    """
+    phone, pool = canonical_phone(phone), await connection.pool()
+    async with pool.acquire() as database:
+        recorded = await record_opt_out(database, phone, reason)
+    for workflow_id in recorded.workflows:
+        await _signal(connection, workflow_id, "opt_out")
+    under_way = await nothing_begins_any_more(pool, phone=phone)
+    await suppress_waiting(pool, phone)  # also what an attempt has given back meanwhile
+    return OptOut(
+        phone=phone, opted_out=True, changed=recorded.changed, told=recorded.ended, under_way=under_way
     )
-    rows = await pool.fetch(
-        "select workflow_id from sequence_contacts where phone = $1 and status = 'active'", phone
-    )
-    for row in rows:
-        try:
-            await connection.temporal.get_workflow_handle(row["workflow_id"]).signal("opt_out")
-        except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
-                raise
-    return OptOut(phone=phone, opted_out=True, changed=bool(changed), told=len(rows))
 
 
 async def withdraw_opt_out(connection: Connection, phone: str) -> OptOut:
     """The person may be written to again. What was stopped stays stopped."""
     phone = canonical_phone(phone)
-    changed = await (await connection.pool()).fetchval(
-        "delete from suppressions where phone = $1 returning true", phone
+    return OptOut(phone=phone, opted_out=False, changed=await withdraw(await connection.pool(), phone))
+
+
+async def _contact(connection: Connection, sequence: str, phone: str) -> Record | None:
+    return await (await connection.pool()).fetchrow(
+        "select c.id, c.status, c.workflow_id from sequence_contacts c join sequences s on s.id = c.sequence_id"
+        " where s.name = $1 and c.phone = $2",
+        sequence,
+        phone,
     )
-    return OptOut(phone=phone, opted_out=False, changed=bool(changed))
+
+
+async def _signal(connection: Connection, workflow_id: str, signal: str, *arguments: Any) -> bool:
+    """Tells a workflow what the ledger has already; False where none runs."""
+    try:
+        await connection.temporal.get_workflow_handle(workflow_id).signal(signal, args=list(arguments))
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        return False
+    return True
 
 
 async def _update(
@@ -285,6 +343,8 @@ async def _ask(connection: Connection, workflow_id: str, patience: float) -> Con
 
 
 def _not_found(error: RPCError, sequence: str, phone: str) -> Exception:
-    if error.status is RPCStatusCode.NOT_FOUND:
-        return NotFound(f"{phone} is not in the sequence {sequence!r} at present: see 'contact {phone}'")
-    return error
+    return _nobody(sequence, phone) if error.status is RPCStatusCode.NOT_FOUND else error
+
+
+def _nobody(sequence: str, phone: str) -> NotFound:
+    return NotFound(f"{phone} is not in the sequence {sequence!r} at present: see 'contact {phone}'")

@@ -8,6 +8,7 @@ from messaging.models import Value
 from messaging.sequence_edits import AppliedSequence, apply_sequences
 from messaging.sequence_files import SequenceDraft, read_sequence
 from messaging.sequences import SequenceDetails, SequenceStatus, SequenceSummary
+from messaging.under_way import UnderWay, nothing_begins_any_more
 from messaging.yaml_files import FileProblems
 from operations import signals
 from operations.connection import Connection
@@ -38,6 +39,8 @@ class SequenceStatusChange(Value):
     status: SequenceStatus
     changed: bool
     contacts_woken: int = 0
+    under_way: tuple[UnderWay, ...] = ()
+    """What an attempt had in its hands already."""
 
 
 async def apply(connection: Connection, files: Sequence[Path]) -> list[SequenceApplied]:
@@ -71,10 +74,15 @@ async def show(connection: Connection, sequence: str) -> SequenceDetails:
 
 
 async def pause(connection: Connection, sequence: str) -> SequenceStatusChange:
-    """Holds everything that the sequence would send, from now on; nothing is lost. Raises NotFound."""
-    async with (await connection.pool()).acquire() as database:
+    """Holds everything that the sequence would send, from now on; nothing is lost. Raises NotFound.
+
+    Answers when nothing more can begin to be sent.
+    """
+    pool = await connection.pool()
+    async with pool.acquire() as database:
         changed = await sequences.set_sequence_status(database, sequence, "paused")
-    return SequenceStatusChange(sequence=sequence, status="paused", changed=changed)
+    under_way = await nothing_begins_any_more(pool, sequence=sequence)
+    return SequenceStatusChange(sequence=sequence, status="paused", changed=changed, under_way=under_way)
 
 
 async def resume(connection: Connection, sequence: str) -> SequenceStatusChange:

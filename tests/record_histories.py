@@ -15,6 +15,7 @@ from uuid import UUID
 
 from temporalio.client import WorkflowHandle, WorkflowHistory
 
+from messaging.enrollments import Enrollments
 from messaging.models import SweepCursor
 from operations import campaigns, enrollment, messages
 from runtime.database import migrate, open_pool
@@ -62,7 +63,11 @@ async def steered(skipper: Skipping) -> "WorkflowHandle[object, object]":
     await handle.signal("plan_changed")
     await handle.signal("wake")
     await skipper.sleep(timedelta(seconds=5))
-    await handle.execute_update("skip", "third")
+    contact = await skipper.scenario.pool.fetchval(
+        "select id from sequence_contacts where workflow_id = $1", handle.id
+    )
+    await Enrollments(skipper.scenario.pool).skip(contact, "third", now=await skipper.now())
+    await handle.signal("plan_changed")
     await skipper.sleep(timedelta(seconds=5))
     await handle.result()
     return handle  # type: ignore[return-value]
@@ -73,7 +78,7 @@ async def held_and_stopped(skipper: Skipping) -> "WorkflowHandle[object, object]
     await skipper.scenario.pool.execute("update devices set status = 'paused'")
     handle = await skipper.enroll("cold", phone(3))
     await skipper.sleep(timedelta(hours=7))
-    await handle.execute_update("stop", "asked by phone")
+    await handle.signal("stop", "asked by phone")
     await handle.result()
     await skipper.scenario.pool.execute("update devices set status = 'active'")
     return handle  # type: ignore[return-value]

@@ -150,14 +150,17 @@ async def test_a_contact_is_steered_and_told_of_edits(live: Live, tmp_path: Path
     await enrollment.resume_contact(connection, "long", phone(1))
     with pytest.raises(Conflict, match="the current step is 'b', not 'a'"):
         await enrollment.skip_step(connection, "long", phone(1), "a")
-    await enrollment.skip_step(connection, "long", phone(1), "b")
+    assert (await enrollment.skip_step(connection, "long", phone(1), "b")).result == "skips b"
+    assert (await enrollment.skip_step(connection, "long", phone(1), "b")).result == "had skipped b already"
     file.write_text(LONG.replace('after: 2h, text: "Three"', 'after: 0s, text: "3"'))
     (applied,) = await sequences.apply(connection, [file])
     assert applied.contacts_told == 1
-    progress = await enrollment.progress(connection, "long", phone(1))
-    assert progress.step == "c"
-    await enrollment.stop_contact(connection, "long", phone(1), "asked by phone")
-    await live.all_over(1)
+    stopped = await enrollment.stop_contact(connection, "long", phone(1), "asked by phone")
+    assert (stopped.result, await live.active()) == ("stopped", 0)
+    again = await enrollment.stop_contact(connection, "long", phone(1))
+    assert again.result == "had been stopped already"
+    result = await connection.temporal.get_workflow_handle(f"sequence:long:{phone(1)}").result()
+    assert (result["outcome"], result["reason"]) == ("stopped", "asked by phone")
     with pytest.raises(NotFound, match="is not in the sequence 'nowhere'"):
         await enrollment.stop_contact(connection, "nowhere", phone(1))
     assert await texts(live) == ["One"]

@@ -4,11 +4,14 @@ import asyncio
 import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
 
+from messaging.enrollments import Enrollments
+from messaging.errors import Conflict
 from tests.scenario import Scenario, phone
 from tests.temporal_time import Skipping, skipping
 from workflows.sequence import ContactResult, SequenceContactWorkflow
@@ -104,7 +107,7 @@ async def test_stop_ends_it_and_says_why(skipper: Skipping) -> None:
     await skipper.scenario.apply(TWO_DAYS)
     handle = await skipper.enroll("two-days", phone(1))
     await until(lambda: _count(skipper, 1))
-    await handle.execute_update("stop", "asked by phone")
+    await handle.signal("stop", "asked by phone")
     result = await handle.result()
     assert (result.outcome, result.reason) == ("stopped", "asked by phone")
     row = await skipper.scenario.pool.fetchrow("select status, reason, next_due_at from sequence_contacts")
@@ -121,10 +124,11 @@ async def test_skip_leaves_out_the_named_step_only(skipper: Skipping) -> None:
     await skipper.scenario.apply(MONTH)
     handle = await skipper.enroll("month", phone(1))
     await until(lambda: _at(handle, "day-1"))
-    await handle.execute_update("skip", "day-1")
+    assert await skip(skipper, handle, "day-1")
     await until(lambda: _at(handle, "day-2"))
-    with pytest.raises(WorkflowUpdateFailedError):
-        await handle.execute_update("skip", "day-1")
+    assert not await skip(skipper, handle, "day-1")
+    with pytest.raises(Conflict, match="the current step is 'day-2', not 'day-3'"):
+        await skip(skipper, handle, "day-3")
     await handle.result()
     assert await texts(skipper) == [f"Day {day}" for day in range(2, 31)]
     messages = await skipper.scenario.messages()
@@ -282,26 +286,12 @@ async def test_what_fails_in_the_task_is_repeated_by_the_server_where_operators_
     assert await texts(skipper) == ["First", "Second"]
 
 
-async def test_a_skip_that_is_asked_for_again_while_it_waits_skips_one_step(skipper: Skipping) -> None:
-    await skipper.scenario.apply(MONTH)
-    handle = await skipper.enroll("month", phone(1))
-    await skipper.sleep(timedelta(days=2))
-    step = (await handle.query("progress", result_type=dict))["step"]
-    await skipper.scenario.pool.execute("alter table sequence_contacts rename to gone")
-    await handle.execute_update("skip", step)
-
-    async def pending() -> bool:
-        return bool((await handle.describe()).raw_description.pending_activities)
-
-    await until(pending)
-    with pytest.raises(WorkflowUpdateFailedError) as refused:
-        await handle.execute_update("skip", step)
-    assert "is being skipped already" in str(refused.value.cause)
-    await skipper.scenario.pool.execute("alter table gone rename to sequence_contacts")
-    await handle.result()
-    statuses = [(m["status"], m["reason"]) for m in await skipper.scenario.messages()]
-    assert statuses.count(("cancelled", "skipped by an operator")) == 1
-    assert len(await texts(skipper)) == 29
+async def skip(skipper: Skipping, handle: WorkflowHandle[Any, Any], step: str) -> bool:
+    """As operations.enrollment has it, in the test's time."""
+    contact = await skipper.scenario.pool.fetchval("select id from sequence_contacts")
+    skipped = await Enrollments(skipper.scenario.pool).skip(contact, step, now=await skipper.now())
+    await handle.signal("plan_changed")
+    return skipped
 
 
 async def by_the_server(handle: WorkflowHandle[SequenceContactWorkflow, ContactResult]) -> list[str]:

@@ -21,19 +21,18 @@ class Control:
     stop: str | None = None
     """The reason, once the contact is to be stopped."""
     opted_out: bool = False
-    skip: bool = False
     replan: bool = False
     woken: bool = False
 
     @property
     def urgent(self) -> bool:
         """Whether a wait must end before its time. A pause counts where nothing else is under way."""
-        return self.stop is not None or self.skip or self.replan or self.woken or self.paused is not None
+        return self.stop is not None or self.replan or self.woken or self.paused is not None
 
     @property
     def urgent_while_paused(self) -> bool:
         """Whether a paused contact has to look up."""
-        return self.stop is not None or self.skip or self.paused is None
+        return self.stop is not None or self.paused is None
 
 
 async def wait(until: datetime | None, condition: Callable[[], bool], summary: str) -> None:

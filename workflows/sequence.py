@@ -128,18 +128,7 @@ class SequenceContactWorkflow:
     async def _advance(self, enrolled: Enrolled, due: Due) -> None:
         """Brings the contact one thing further: an operator's wish, the wait for the step, or its delivery."""
         control = self._control
-        if control.skip:
-            # The wish stands until it is fulfilled: asked for again meanwhile, it must not skip the next step too.
-            control.skip = self._request.local  # runs from before took it back first
-            self._due = await local_first(
-                SequenceActivities.skip_step,
-                self._ref(enrolled, due),
-                local=self._request.local,
-                summary=f"skip {due.step}",
-            )
-            if self._request.local:
-                control.skip = False
-        elif control.paused is not None:
+        if control.paused is not None:
             self._show("paused", control.paused)
             await wait(None, lambda: control.urgent_while_paused, control.paused)
         elif control.replan:
@@ -200,9 +189,9 @@ class SequenceContactWorkflow:
         if finished.follow_up is not None:
             await self._enter(finished.follow_up)
         self._due = None
-        self._show(ending, reason or "")
+        self._show(finished.status, finished.reason or "")
         await workflow.wait_condition(workflow.all_handlers_finished)
-        return ContactResult(outcome=ending, settled=self._settled, reason=reason)
+        return ContactResult(outcome=finished.status, settled=self._settled, reason=finished.reason)
 
     async def _enter(self, request: EnrollmentRequest) -> None:
         """Starts the contact in the sequence that follows this one. Having been there before is no error."""
@@ -244,32 +233,17 @@ class SequenceContactWorkflow:
         if self._control.paused is None:
             raise ApplicationError("the contact is not paused", type="Conflict")
 
-    @workflow.update
+    # What the ledger has already, so that nothing depends on these signals but how soon the workflow knows.
+
+    @workflow.signal
     def stop(self, reason: str) -> None:
-        """Ends the enrollment; what was not sent is cancelled."""
-        self._control.stop = reason or "stopped by an operator"
-
-    @stop.validator
-    def _may_stop(self, reason: str) -> None:  # noqa: ARG002
-        self._refuse_if_over()
-
-    @workflow.update
-    def skip(self, step: str) -> None:  # noqa: ARG002 - its validator compares it
-        """Leaves the current step out. ``step`` names it, so that a late request does not skip the next one."""
-        self._control.skip = True
-
-    @skip.validator
-    def _may_skip(self, step: str) -> None:
-        self._refuse_if_over()
-        current = self._due.step if self._due else None
-        if step != current:
-            raise ApplicationError(f"the current step is {current!r}, not {step!r}", type="Conflict")
-        if self._control.skip:
-            raise ApplicationError(f"{step!r} is being skipped already", type="Conflict")
+        """The enrollment has ended, or ends before it has begun."""
+        if self._control.stop is None:
+            self._control.stop = reason or "stopped by an operator"
 
     @workflow.signal
     def plan_changed(self) -> None:
-        """The sequence was edited: plan anew. Sent in bulk."""
+        """The sequence was edited, or a step was skipped: plan anew. Sent in bulk."""
         self._control.replan = True
 
     @workflow.signal
