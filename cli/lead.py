@@ -14,7 +14,7 @@ from rich.text import Text
 from cli.console import Json, run, show
 from operations import leads
 from operations.connection import Connection
-from operations.leads import ExportSummary, ImportProgress, LeadsImported, StoredLead
+from operations.leads import ExportSummary, ImportProgress, ImportSummary, LeadsImported, StoredLead
 
 __all__ = ["app"]
 
@@ -39,11 +39,25 @@ def import_(
         Path | None,
         typer.Option(help="Where rows that cannot be used go. [default: FILE.rejects.csv]", metavar="FILE"),
     ] = None,
+    columns: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            help="The column of a field, where its heading does not say it; again for more. Nothing behind the = for none."
+            " Fields: phone, name, niches, triggers, target_status, device, time_zone.",
+            metavar="FIELD=COLUMN",
+        ),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Store nothing: show how the file is understood.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Import a CSV file, all of it or nothing. The same file again changes nothing.
 
     Rows that cannot be used are put aside with the reason, in a file that can be corrected and imported.
+
+    Examples: lead import leads.csv --default-region MY --dry-run    lead import people.csv --map phone='Phone 1 - Value'
     """
 
     async def work(connection: Connection) -> LeadsImported:
@@ -60,7 +74,9 @@ def import_(
                 file,
                 device=device,
                 default_region=default_region,
+                columns=leads.parse_chosen(columns or ()),
                 rejects=rejects,
+                dry_run=dry_run,
                 progress=tell,
             )
 
@@ -134,13 +150,47 @@ def _imported(summary: LeadsImported) -> Text:
     }
     parts = " + ".join(f"{count} {what}" for what, count in counts.items())
     lines = [f"{summary.file}: {summary.rows} rows = {parts}"]
+    if summary.dry_run:
+        lines += _preview(summary)
+    for note in summary.notes:
+        lines.append(note.text)
+        lines += [f"  {example}" for example in note.examples]
+        if note.count > len(note.examples):
+            lines.append("  …")
     if summary.rejects_file is not None:
-        lines.append(f"rejected rows with the reasons: {summary.rejects_file}; correct it and import it")
+        what = (
+            "rejected rows with the reasons" if summary.rejected else "rows of which something does not count"
+        )
+        lines.append(
+            f"{what}: {summary.rejects_file}" + ("; correct it and import it" if summary.rejected else "")
+        )
     if summary.kept_device:
         lines.append(f"{summary.kept_device} leads belong to another device already, and still do")
     if summary.contacts_told:
         lines.append(f"{summary.contacts_told:,} contacts under way plan anew: their time zone was corrected")
     return Text("\n".join(lines))
+
+
+def _preview(summary: ImportSummary) -> list[str]:
+    """How the file is understood, and what stops somebody who reads it from being surprised."""
+    lines = ["this was a dry run: nothing is stored"]
+    lines += [f"{field}: {' or '.join(map(repr, headings))}" for field, headings in summary.columns.items()]
+    lines.append(f"attributes: {', '.join(summary.attributes) or 'none'}")
+    for lead in summary.first_leads:
+        values = {
+            "niches": ", ".join(lead.niches),
+            "triggers": ", ".join(lead.triggers),
+            "target status": lead.target_status,
+            "device": lead.device_id,
+            "time zone": lead.time_zone,
+            **lead.attributes,
+        }
+        more = "; ".join(f"{name}: {' '.join(value.split())}" for name, value in values.items() if value)
+        lines.append(f"  {lead.phone}  {lead.name or '(no name)'}" + (f"  {more}" if more else ""))
+    if summary.rejected:
+        lines.append("rejected:")
+        lines += [f"  row {row.row}: {row.reason}" for row in summary.first_rejected]
+    return lines
 
 
 def _lead(lead: StoredLead) -> Text:

@@ -9,7 +9,7 @@ import csv
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,8 @@ from typing import BinaryIO, NamedTuple, Self
 from uuid import uuid4
 
 from messaging.errors import InvalidInput
-from messaging.lead_columns import Columns, find_columns
+from messaging.lead_cells import guarded, guarded_raw
+from messaging.lead_columns import Chosen, Columns, find_columns
 
 __all__ = ["Row", "RowFile", "RowWriter", "new_file"]
 
@@ -38,16 +39,17 @@ class Row(NamedTuple):
 class RowFile(Iterator[Row]):
     """Reads the rows of a file of leads; ``with`` closes it. Rows without any content are passed over, but counted.
 
-    Opening raises InvalidInput if there is no such file or its first row does not name a column for the phone;
-    reading, if the file is not UTF-8 or a quote is never closed. The error names the line.
+    ``chosen``: which columns are which fields, where somebody has said so. Opening raises InvalidInput if there is no such
+    file, its first row does not name a column for the phone, or lacks one that was chosen; reading, if the file is not UTF-8 or a quote is never closed. The error names the line.
     """
 
     header: list[str]
     columns: Columns
     separator: str
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, chosen: Chosen | None = None) -> None:
         self._name = path.name
+        self._chosen = chosen
         try:
             self._bytes = path.open("rb")
         except OSError as error:
@@ -107,29 +109,36 @@ class RowFile(Iterator[Row]):
         else:
             while first and not first.strip():
                 first = next(self._lines, "")
-            self.separator = _guess_separator(first)
+            self.separator = _guess_separator(first, self._chosen)
         if "\0" in first:
             raise InvalidInput(f"{self._name} is not a text file: save it as 'CSV UTF-8' and import that")
         self._lines.unread(first)
         self._reader = csv.reader(self._lines, delimiter=self.separator)
         self.header = self._record() if first else []
-        columns = find_columns(self.header)
+        if not any(self.header):
+            raise InvalidInput(f"{self._name} is empty: its first row must name the columns")
+        try:
+            columns = find_columns(self.header, self._chosen)
+        except InvalidInput as error:
+            raise InvalidInput(f"{self._name}: {error}") from error
         if columns is None:
-            if not any(self.header):
-                raise InvalidInput(f"{self._name} is empty: its first row must name the columns")
             shown = ", ".join(repr(heading[:40]) for heading in self.header[:8])
             raise InvalidInput(
-                f"{self._name} has no column for the phone among {shown}: name one 'phone' in the first row"
+                f"{self._name} has no column for the phone among {shown}: name one 'phone' in the first row,"
+                " or say which it is, with --map phone=COLUMN"
             )
         self.columns = columns
 
 
-def _guess_separator(line: str) -> str:
-    """The separator under which the header has a phone, or else the most columns."""
+def _guess_separator(line: str, chosen: Chosen | None) -> str:
+    """The separator under which the header has what is chosen and a phone, or else the most columns."""
 
     def fit(separator: str) -> tuple[bool, int]:
         header = next(csv.reader([line], delimiter=separator), [])
-        return find_columns(header) is not None, len(header)
+        try:
+            return find_columns(header, chosen) is not None, len(header)
+        except InvalidInput:
+            return False, len(header)
 
     return max(_SEPARATORS, key=fit)
 
@@ -190,7 +199,7 @@ class _Lines(Iterator[str]):
 class RowWriter:
     """Writes rows as CSV: UTF-8, CRLF at the end of a row as in RFC 4180.
 
-    Values are written as they are, also those that a spreadsheet would take for a formula. Where the stream cannot be
+    What a spreadsheet would run as a formula is guarded: see :mod:`messaging.lead_cells`. Where the stream cannot be
     written, raises InvalidInput, which calls it ``name``; for a pipe that nobody reads, BrokenPipeError.
     """
 
@@ -199,8 +208,15 @@ class RowWriter:
         self._text = io.TextIOWrapper(stream, encoding=encoding, newline="")
         self._writer = csv.writer(self._text, delimiter=separator, lineterminator="\r\n")
 
-    def write(self, cells: list[str]) -> None:
-        """Adds a row."""
+    def write(self, values: Iterable[str]) -> None:
+        """Adds a row of values."""
+        self._write(map(guarded, values))
+
+    def write_raw(self, cells: Iterable[str]) -> None:
+        """Adds a row of cells as another file has them."""
+        self._write(map(guarded_raw, cells))
+
+    def _write(self, cells: Iterable[str]) -> None:
         with _told(self._name):
             self._writer.writerow(cells)
 

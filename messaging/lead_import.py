@@ -6,9 +6,8 @@ however far apart they stand, and an import that breaks off has changed nothing.
 """
 
 import asyncio
-import json
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -16,83 +15,30 @@ from typing import NamedTuple
 from messaging.database import Connection, Pool
 from messaging.errors import InvalidInput, NotFound
 from messaging.identity import validate_region
-from messaging.lead_columns import REJECT_COLUMNS
+from messaging.lead_columns import REJECT_COLUMNS, Chosen, RowReading
 from messaging.lead_files import Row, RowFile, RowWriter, new_file
+from messaging.lead_fold import (
+    JOINED,
+    STAGED,
+    JoinedRow,
+    fold,
+    joined_rows,
+    merge,
+    note_people,
+    prepare,
+    staged,
+)
+from messaging.lead_notes import MOST_EXAMPLES, ImportSummary, Notes, RejectedRow
 from messaging.lead_values import attribute_name
-from messaging.leads import MERGE
-from messaging.models import Lead, Value
+from messaging.models import Lead
+from messaging.phones import shown
+from messaging.time_zones import time_zone_warning
 
 __all__ = ["ImportProgress", "ImportSummary", "import_file"]
 
 _CHUNK = 1000
 
 _ADD_DEVICE = "create it with 'device add {} --gateway NAME'"
-
-_STAGED = (
-    "row_number",
-    "phone",
-    "name",
-    "niches",
-    "triggers",
-    "target_status",
-    "device_id",
-    "time_zone",
-    "attributes",
-)
-
-_CREATE_TABLES = """
-create temporary table lead_rows (
-    row_number bigint, phone text, name text, niches text[], triggers text[],
-    target_status text, device_id text, time_zone text, attributes text
-) on commit drop;
-create temporary table given_leads (
-    phone text primary key, name text, niches text[], triggers text[],
-    target_status text, device_id text, time_zone text, attributes jsonb
-) on commit drop
-"""
-
-# One row for one phone. Of several rows the last that says something counts; words unite in the order of the file; a
-# device named in a row counts before the one given for the whole file ($1).
-_FOLD = """
-with said as (
-    select phone,
-           (array_agg(name order by row_number desc) filter (where name <> ''))[1] as name,
-           (array_agg(target_status order by row_number desc) filter (where target_status is not null))[1]
-               as target_status,
-           (array_agg(device_id order by row_number) filter (where device_id is not null))[1] as device_id,
-           (array_agg(time_zone order by row_number desc) filter (where time_zone is not null))[1] as time_zone
-      from lead_rows group by phone
-), niches as (
-    select phone, array_agg(word order by row_number, place) as words
-      from (select distinct on (phone, word) phone, word, row_number, place
-              from lead_rows, unnest(niches) with ordinality as u (word, place)
-             order by phone, word, row_number, place) first_of_each
-     group by phone
-), triggers as (
-    select phone, array_agg(word order by row_number, place) as words
-      from (select distinct on (phone, word) phone, word, row_number, place
-              from lead_rows, unnest(triggers) with ordinality as u (word, place)
-             order by phone, word, row_number, place) first_of_each
-     group by phone
-), attributes as (
-    select phone, jsonb_object_agg(key, value order by row_number) as pairs
-      from lead_rows, jsonb_each_text(attributes::jsonb) group by phone
-)
-insert into given_leads (phone, name, niches, triggers, target_status, device_id, time_zone, attributes)
-select phone, coalesce(name, ''), coalesce(niches.words, '{}'), coalesce(triggers.words, '{}'), target_status,
-       coalesce(device_id, $1), time_zone, coalesce(pairs, '{}')
-  from said left join niches using (phone) left join triggers using (phone) left join attributes using (phone)
-"""
-
-_COUNT = """
-select count(*) as leads, count(*) filter (where l.device_id <> g.device_id) as kept_device
-  from given_leads g left join leads l using (phone)
-"""
-
-_COUNTED_MERGE = f"""
-with merged as ({MERGE} returning xmax = 0 as is_new)  -- a row that was there before bears our lock in xmax
-select count(*) filter (where is_new) as imported, count(*) filter (where not is_new) as updated from merged
-"""  # noqa: S608 - constants
 
 
 class ImportProgress(NamedTuple):
@@ -104,144 +50,188 @@ class ImportProgress(NamedTuple):
     merging: bool = False
 
 
-class ImportSummary(Value):
-    """What came of an import: ``rows = imported + updated + unchanged + repeats + rejected``."""
-
-    file: str
-    rows: int
-    """Rows below the header, those without any content left out."""
-    imported: int
-    """Leads that are new."""
-    updated: int
-    """Leads that were known, and of whom the file said something new."""
-    unchanged: int
-    """Leads that were known, and of whom the file said nothing new."""
-    repeats: int
-    """Rows whose phone stands in a usable row before them; what they say was joined to it."""
-    rejected: int
-    """Rows that could not be used; they stand in ``rejects_file`` with the reason."""
-    rejects_file: str | None
-    kept_device: int
-    """Known leads that belong to another device than the file says, and still do."""
-
-
 async def import_file(
     pool: Pool,
     path: Path,
     *,
     device: str | None = None,
     default_region: str | None = None,
+    columns: Chosen | None = None,
     rejects: Path | None = None,
+    dry_run: bool = False,
     progress: Callable[[ImportProgress], None] = lambda _: None,
 ) -> ImportSummary:
-    """Imports a CSV file of leads; see :mod:`messaging.lead_files` for what is understood.
+    """Imports a CSV file of leads; the same file again changes nothing.
 
-    ``device`` owns the leads that have no device yet and whose row names none. ``default_region`` (``MY``) is that of
-    phones without a country code. Rows that cannot be used go to ``rejects`` (default: beside the file, as
-    ``leads.rejects.csv`` for ``leads.csv``), which is written only if there are any, and can be imported once corrected.
+    ``device``: the owner of leads that have none yet. ``default_region``: ISO 3166 code for phones without a country
+    code. ``columns``: which columns are which fields, where the headings do not say it. ``rejects``: where rows that
+    cannot be used are written with the reason, and rows of which something does not count since another row of the phone
+    says otherwise; by default beside the file, as ``NAME.rejects.csv``. Corrected, that file can be imported. ``dry_run``:
+    nothing is stored and no file written.
 
-    Raises NotFound for an unknown device, and InvalidInput where the file cannot be read; nothing is stored then.
+    How known leads change: see :mod:`messaging.leads`. Raises NotFound for an unknown device and InvalidInput where the
+    file cannot be read; nothing is stored then.
     """
     region = validate_region(default_region)
     rejects = rejects or path.with_suffix(".rejects.csv")
     if rejects.resolve() == path.resolve():
         raise InvalidInput(f"the rejects cannot go to {path} itself: name another file with --rejects")
-    with RowFile(path) as rows, ExitStack() as at_end:
-        async with pool.acquire() as connection, connection.transaction():
+    with RowFile(path, columns) as rows, ExitStack() as at_end:
+        async with pool.acquire() as connection, _transaction(connection, undone=dry_run):
             devices = {record["id"] for record in await connection.fetch("select id from devices")}
             if device is not None and device not in devices:
                 raise NotFound(f"there is no device {device!r}: {_ADD_DEVICE.format(device)}")
-            await connection.execute(_CREATE_TABLES)
-            reader = _Reader(
-                rows,
-                devices,
-                region,
-                lambda: at_end.enter_context(new_file(rejects, separator=rows.separator)),
+            await prepare(connection)
+            writer = (
+                None if dry_run else lambda: at_end.enter_context(new_file(rejects, separator=rows.separator))
             )
+            aside = _Aside(rows, writer)
+            reader = _Reader(rows, devices, region, aside)
             while (chunk := await asyncio.to_thread(reader.next_chunk)) is not None:
-                await connection.copy_records_to_table("lead_rows", records=chunk, columns=_STAGED)
+                await connection.copy_records_to_table("lead_rows", records=chunk, columns=STAGED)
                 progress(ImportProgress(reader.rows, rows.bytes_read, rows.bytes_total))
             progress(ImportProgress(reader.rows, rows.bytes_read, rows.bytes_total, merging=True))
-            merged = await _merge(connection, device)
-    usable = reader.rows - reader.rejected
+            await fold(connection, device)
+            async for joined in joined_rows(connection):
+                reader.notes.add("joined_rows", f"row {joined.number} {joined.reason}")
+                aside.join(joined)
+            await note_people(connection, reader.notes)
+            merged = await merge(connection)
+    usable = reader.rows - aside.rejected
     return ImportSummary(
         file=str(path),
+        dry_run=dry_run,
         rows=reader.rows,
         imported=merged["imported"],
         updated=merged["updated"],
         unchanged=merged["leads"] - merged["imported"] - merged["updated"],
         repeats=usable - merged["leads"],
-        rejected=reader.rejected,
-        rejects_file=str(rejects) if reader.rejected else None,
+        rejected=aside.rejected,
+        rejects_file=str(rejects) if aside.written else None,
         kept_device=merged["kept_device"],
+        columns=rows.columns.shown(rows.header),
+        attributes=tuple(name for _, name in rows.columns.attributes),
+        notes=reader.notes.result(),
+        first_rejected=tuple(aside.first),
+        first_leads=tuple(reader.first) if dry_run else (),
     )
 
 
-async def _merge(connection: Connection, device: str | None) -> dict[str, int]:
-    await connection.execute("analyze lead_rows")
-    await connection.execute(_FOLD, device)
-    await connection.execute("analyze given_leads")
-    counts = await connection.fetchrow(_COUNT)
-    merged = await connection.fetchrow(_COUNTED_MERGE)
-    assert counts is not None
-    assert merged is not None
-    return {**counts, **merged}
+@asynccontextmanager
+async def _transaction(connection: Connection, *, undone: bool) -> AsyncIterator[None]:
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield
+    except BaseException:
+        await transaction.rollback()
+        raise
+    await (transaction.rollback() if undone else transaction.commit())
 
 
-class _Reader:
-    """Turns rows into what is copied, and puts aside those that cannot be used."""
+class _Aside:
+    """Keeps the rows that cannot be used, and those of which something does not count."""
 
-    def __init__(
-        self, rows: RowFile, devices: set[str], region: str | None, open_rejects: Callable[[], RowWriter]
-    ) -> None:
+    def __init__(self, rows: RowFile, open_file: Callable[[], RowWriter] | None) -> None:
         self._source = rows
-        self._devices = devices
-        self._region = region
-        self._open_rejects = open_rejects
-        self._rejects: RowWriter | None = None
+        self._open = open_file
+        self._file: RowWriter | None = None
         # A file of rejects that is imported again has these columns; they are not part of the original.
         self._own = {
             place for place, name in enumerate(rows.header) if attribute_name(name) in REJECT_COLUMNS
         }
-        self.rows = 0
         self.rejected = 0
+        self.written = False
+        self.first: list[RejectedRow] = []
+
+    def reject(self, row: Row, reason: str) -> None:
+        self.rejected += 1
+        if len(self.first) < MOST_EXAMPLES:
+            self.first.append(RejectedRow(row=row.number, reason=reason))
+        self._write(row.number, reason, row.cells)
+
+    def join(self, row: JoinedRow) -> None:
+        cells = [""] * len(self._source.header)
+        columns = self._source.columns
+        if columns.names:
+            cells[columns.names[0][0]] = row.name
+        cells[columns.phones[0].place] = row.written
+        self._write(row.number, row.reason, cells)
+
+    def passes_over(self, row: Row) -> bool:
+        """Whether the row stands in a file of rejects for the reader's eye alone."""
+        return len(self._own) == len(REJECT_COLUMNS) and any(
+            place < len(row.cells) and row.cells[place].startswith(JOINED) for place in self._own
+        )
+
+    def _write(self, number: int, reason: str, cells: list[str]) -> None:
+        if self._open is None:
+            return
+        if self._file is None:
+            self._file = self._open()
+            self._file.write_raw([*REJECT_COLUMNS, *self._original(self._source.header)])
+            self.written = True
+        self._file.write_raw([str(number), reason, *self._original(cells)])
+
+    def _original(self, cells: list[str]) -> list[str]:
+        return [cell for place, cell in enumerate(cells) if place not in self._own]
+
+
+class _Reader:
+    """Turns rows into what is copied, and notes how they were understood."""
+
+    def __init__(self, rows: RowFile, devices: set[str], region: str | None, aside: _Aside) -> None:
+        self._source = rows
+        self._devices = devices
+        self._region = region
+        self._aside = aside
+        self.rows = 0
+        self.notes = Notes()
+        self.first: list[Lead] = []
 
     def next_chunk(self) -> list[tuple[object, ...]] | None:
         """The usable ones of the next rows; None after the last."""
         chunk = list(islice(self._source, _CHUNK))
-        self.rows += len(chunk)
-        return [staged for row in chunk if (staged := self._staged(row)) is not None] if chunk else None
+        return [ready for row in chunk if (ready := self._ready(row)) is not None] if chunk else None
 
-    def _staged(self, row: Row) -> tuple[object, ...] | None:
-        try:
-            lead = self._lead(row)
-        except InvalidInput as error:
-            self._reject(row, str(error))
+    def _ready(self, row: Row) -> tuple[object, ...] | None:
+        if self._aside.passes_over(row):
             return None
-        return (
-            row.number,
-            lead.phone,
-            lead.name,
-            lead.niches,
-            lead.triggers,
-            lead.target_status,
-            lead.device_id,
-            lead.time_zone,
-            json.dumps(lead.attributes),
-        )
+        self.rows += 1
+        try:
+            reading = self._reading(row)
+        except InvalidInput as error:
+            self._aside.reject(row, str(error))
+            return None
+        self._note(row.number, reading)
+        if len(self.first) < MOST_EXAMPLES:
+            self.first.append(reading.lead)
+        return staged(row.number, reading)
 
-    def _lead(self, row: Row) -> Lead:
-        lead = self._source.columns.lead(row.cells, self._region)
-        if lead.device_id is not None and lead.device_id not in self._devices:
-            raise InvalidInput(f"there is no device {lead.device_id!r}: {_ADD_DEVICE.format(lead.device_id)}")
-        return lead
+    def _reading(self, row: Row) -> RowReading:
+        reading = self._source.columns.read(row.cells, self._region)
+        device = reading.lead.device_id
+        if device is not None and device not in self._devices:
+            raise InvalidInput(f"there is no device {device!r}: {_ADD_DEVICE.format(device)}")
+        return reading
 
-    def _reject(self, row: Row, reason: str) -> None:
-        if self._rejects is None:
-            self._rejects = self._open_rejects()
-            self._rejects.write([*REJECT_COLUMNS, *self._original(self._source.header)])
-        self._rejects.write([str(row.number), reason, *self._original(row.cells)])
-        self.rejected += 1
-
-    def _original(self, cells: list[str]) -> list[str]:
-        return [cell for place, cell in enumerate(cells) if place not in self._own]
+    def _note(self, number: int, reading: RowReading) -> None:
+        phone = reading.phone
+        read = f"row {number}: {shown(reading.written)} is {phone.phone}"
+        if phone.left is not None:
+            self.notes.add("several_numbers", read)
+        if phone.complete:
+            self.notes.add("without_plus", read)
+        if phone.written != phone.phone:
+            self.notes.add("account_form", read + (f" ({phone.doubtful})" if phone.doubtful else ""))
+        if reading.passed_over is not None:
+            heading = self._source.header[reading.place].strip()
+            better = self._source.header[self._source.columns.phones[0].place].strip()
+            self.notes.add(
+                "other_column", f"{read}, from {heading!r}; not from {better!r}: {reading.passed_over}"
+            )
+        if reading.other_status is not None:
+            self.notes.add("other_status", f"row {number}: {shown(reading.other_status)}")
+        zone = reading.lead.time_zone
+        if zone is not None and (warning := time_zone_warning(zone)):
+            self.notes.add("time_zone", f"row {number}: {warning}")

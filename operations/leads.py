@@ -7,19 +7,25 @@ from typing import BinaryIO
 from messaging import leads
 from messaging.errors import NotFound
 from messaging.identity import parse_phone
+from messaging.lead_columns import Chosen, parse_chosen
 from messaging.lead_export import ExportSummary, export_file
-from messaging.lead_import import ImportProgress, ImportSummary, import_file
+from messaging.lead_import import ImportProgress, import_file
+from messaging.lead_notes import ImportNote, ImportSummary
 from messaging.leads import StoredLead
 from operations import signals
 from operations.connection import Connection
 
 __all__ = [
+    "Chosen",
     "ExportSummary",
+    "ImportNote",
     "ImportProgress",
+    "ImportSummary",
     "LeadsImported",
     "StoredLead",
     "export_leads",
     "import_leads",
+    "parse_chosen",
     "show_lead",
 ]
 
@@ -36,11 +42,15 @@ async def import_leads(
     *,
     device: str | None = None,
     default_region: str | None = None,
+    columns: Chosen | None = None,
     rejects: Path | None = None,
+    dry_run: bool = False,
     progress: Callable[[ImportProgress], None] = lambda _: None,
 ) -> LeadsImported:
     """Imports a CSV file of leads, all of it or nothing; the same file again changes nothing.
 
+    ``columns`` says which columns are which fields where the headings do not: see :func:`parse_chosen`. ``dry_run``
+    stores nothing and answers what would come of it.
     A corrected time zone reaches the contacts that are under way. See :func:`messaging.lead_import.import_file`. Raises
     NotFound for an unknown device, InvalidInput for a file that cannot be used, and Unavailable.
     """
@@ -49,11 +59,13 @@ async def import_leads(
         path,
         device=device,
         default_region=default_region,
+        columns=columns,
         rejects=rejects,
+        dry_run=dry_run,
         progress=progress,
     )
-    told = await signals.zones_corrected(connection)
-    return LeadsImported(**summary.model_dump(), contacts_told=told.contacts)
+    told = 0 if dry_run else (await signals.zones_corrected(connection)).contacts
+    return LeadsImported(**summary.model_dump(), contacts_told=told)
 
 
 async def export_leads(

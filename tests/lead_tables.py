@@ -1,11 +1,12 @@
 """The table of leads, as tests compare it."""
 
+import csv
 from pathlib import Path
 from typing import Any
 
 from messaging.database import Pool
 
-__all__ = ["add_devices", "everything", "known", "write"]
+__all__ = ["add_devices", "everything", "known", "put_aside", "write"]
 
 KNOWN = "phone, name, niches, triggers, target_status, device_id, time_zone, attributes"
 
@@ -31,3 +32,9 @@ def write(path: Path, *lines: str) -> Path:
     """A file of these lines."""
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
     return path
+
+
+def put_aside(path: Path) -> list[dict[str, str]]:
+    """The rows of a file of rejects."""
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        return list(csv.DictReader(file))

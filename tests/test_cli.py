@@ -190,6 +190,23 @@ async def test_what_can_be_done_by_hand(live: Live, tmp_path: Path) -> None:
     add = ("device", "add", "kl-1", "--gateway", "simulated", "--min-delay", "0", "--max-delay", "0")
     assert (await do(*add))[:2] == (0, "kl-1: added\n")
     assert (await do(*add))[:2] == (0, "kl-1: nothing changed\n")
+    contacts = tmp_path / "contacts.csv"
+    contacts.write_text("Ring,Who,Status\n0812-3456-7890/1,Budi,Active\n12,,\n")
+    look = ("lead", "import", str(contacts), "--default-region", "ID", "--map", "name=Who", "--dry-run")
+    code, out, error = await do(*look, "--map", "phone=Rang")
+    assert (code, out) == (1, "")
+    assert "there is no column 'Rang': the columns are 'Ring', 'Who', 'Status'" in error
+    assert error.count("\n") == 1
+    code, out, _ = await do(*look, "--map", "phone=Ring")
+    assert code == 0
+    assert "nothing is stored" in out
+    assert "phone: 'Ring'\nname: 'Who'" in out
+    assert "  +6281234567890  Budi  status: Active" in out
+    assert "  row 1: '0812-3456-7890/1' is +6281234567890" in out
+    assert "  row 2: '12' is not a phone number" in out
+    notes = json.loads((await do(*look, "--map", "phone=Ring", "--json"))[1])["notes"]
+    assert [(note["kind"], note["count"]) for note in notes] == [("several_numbers", 1), ("other_status", 1)]
+    assert (await do("lead", "show", "0812-3456-7890/1", "--default-region", "ID"))[0] == 1
     code, out, _ = await do(
         "lead",
         "import",
@@ -231,6 +248,7 @@ async def test_what_can_be_done_by_hand(live: Live, tmp_path: Path) -> None:
         (("enroll", "cold-vitac", "+12015550124", "--device", "nope"), "there is no device 'nope'"),
         (("enroll", "--trigger", "NOPE"), "no sequence has the trigger NOPE"),
         (("contact", "+12015550199"), "there is no lead"),
+        (("opt-out", "+12015550198 / +12015550199"), "holds more than one number: give one"),
         (("stop", "cold-vitac", "+12015550199"), "is not in the sequence"),
         (("device", "pause", "nope"), "nope"),
     )

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from messaging.errors import InvalidInput
-from messaging.lead_columns import REJECT_COLUMNS, find_columns
+from messaging.lead_cells import guarded, guarded_raw, plain
+from messaging.lead_columns import EXPORTED, REJECT_COLUMNS, find_columns, parse_chosen
 from messaging.lead_files import RowFile, new_file
 from messaging.lead_values import attribute_names, clean_lead, clean_text, parse_target_status
 from messaging.models import Lead
@@ -20,7 +23,7 @@ def read(path: Path) -> list[tuple[int, list[str]]]:
 
 def lead_of(path: Path) -> Lead:
     with RowFile(path) as rows:
-        return rows.columns.lead(next(rows).cells, "US")
+        return rows.columns.read(next(rows).cells, "US").lead
 
 
 @pytest.fixture
@@ -112,7 +115,7 @@ def test_no_such_file(tmp_path: Path) -> None:
 def test_headings_of_the_phone(heading: str) -> None:
     columns = find_columns(["x", heading])
     assert columns is not None
-    assert columns.phone == 1
+    assert [column.place for column in columns.phones] == [1]
 
 
 def test_every_field_in_any_order_and_the_rest_as_attributes(file: Path) -> None:
@@ -132,12 +135,118 @@ def test_every_field_in_any_order_and_the_rest_as_attributes(file: Path) -> None
     )
 
 
-def test_of_two_columns_for_a_field_the_plain_name_counts(file: Path) -> None:
-    file.write_text("mobile,status,phone,target_status\n2015550199,married,2015550123,customer\n")
+def test_of_two_columns_for_a_field_the_first_known_name_counts(file: Path) -> None:
+    file.write_text("status,phone,target_status,tz,time_zone\nmarried,2015550123,customer,UTC,Asia/Tokyo\n")
     lead = lead_of(file)
-    assert lead.phone == PHONE
-    assert lead.target_status == "customer"
-    assert lead.attributes == {"mobile": "2015550199", "status": "married"}
+    assert (lead.target_status, lead.time_zone) == ("customer", "Asia/Tokyo")
+    assert lead.attributes == {"status": "married", "tz": "UTC"}
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "phone"),
+    [
+        ("Phone,Mobile", "2015550199,2015550123", PHONE),  # a landline stands first
+        ("Mobile,Phone", ",2015550123", PHONE),
+        ("Phone,Mobile", ",2015550123", PHONE),
+        ("Mobile,Phone", "n/a,2015550123", PHONE),
+        ("Phone,WhatsApp", "2015550199,2015550123", PHONE),
+        ("WhatsApp,Phone", "yes,2015550123", PHONE),
+        ("Business Phone,Home Phone", "2015550199,2015550123", PHONE),
+        ("Phone,Fax", "2015550123,2015550199", PHONE),
+        ("Phone,Phone Type,Mobile opt-in", "2015550123,Home,2015550199", PHONE),
+        ("Phone,Mobile", "+60 12-345 6789,+60 3-1234 5678", "+60123456789"),  # the landline in the wrong column
+        ("Phone 1 - Label,Phone 1 - Value,Phone 2 - Label,Phone 2 - Value", "Work,2015550199,Mobile,2015550123", PHONE),
+        ("Phone 1 - Type,Phone 1 - Value,Phone 2 - Type,Phone 2 - Value", "Work,2015550123,Work,2015550199", PHONE),
+    ],
+)  # fmt: skip
+def test_of_several_phones_the_best_that_can_be_used(file: Path, header: str, row: str, phone: str) -> None:
+    file.write_text(f"{header}\n{row}\n")
+    assert lead_of(file).phone == phone
+
+
+def test_phones_that_a_row_does_not_use_stay_attributes(file: Path) -> None:
+    file.write_text("Phone,Mobile\n2015550199,2015550123\n")
+    assert lead_of(file).attributes == {"phone_2": "2015550199"}
+
+
+def test_an_export_says_itself_what_is_what(file: Path) -> None:
+    file.write_text(",".join(EXPORTED) + ",mobile,first_name,status\n2015550123,,,,,,,2015550199,Ali,x\n")
+    lead = lead_of(file)
+    assert (lead.phone, lead.name) == (PHONE, "")
+    assert lead.attributes == {"mobile": "2015550199", "first_name": "Ali", "status": "x"}
+
+
+def test_first_and_last_name(file: Path) -> None:
+    file.write_text("Phone,First Name,Last Name,Name\n2015550123,Aisha,Rahman,\n")
+    lead = lead_of(file)
+    assert lead.name == "Aisha Rahman"
+    assert lead.attributes == {"first_name": "Aisha", "last_name": "Rahman"}
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ('="0123456789"', "0123456789"),
+        ('"=""0123456789"""', "0123456789"),
+        ('="say ""hi"""', 'say "hi"'),
+        ("'=1+1", "=1+1"),
+        ("''=1+1", "'=1+1"),
+        ("'til", "'til"),
+        ("=1+1", "=1+1"),
+    ],
+)
+def test_what_spreadsheets_write_for_a_text(file: Path, cell: str, value: str) -> None:
+    file.write_text(f"phone,name\n2015550123,{cell}\n")
+    assert lead_of(file).name == value
+
+
+@given(st.text(max_size=8) | st.from_regex("['=+@\t\r-]{1,3}[a-z0-9\"]{0,3}", fullmatch=True))
+def test_a_guarded_value_is_harmless_and_comes_back(value: str) -> None:
+    cell = guarded(value)
+    assert plain(cell) == value
+    assert not cell.startswith(("=", "@", "\t", "\r")), cell
+    assert cell[:1] not in ("+", "-") or not set(cell) - set("+-0123456789 ().,")
+    assert guarded_raw(cell) == cell
+
+
+@pytest.mark.parametrize("value", ["+12015550123", "+1 (201) 555-0123", "-5", "3.5", "Ali", "", "a=b"])
+def test_what_is_no_formula_stays_as_it_is(value: str) -> None:
+    assert guarded(value) == value
+
+
+def test_columns_that_somebody_names(file: Path) -> None:
+    file.write_text("Ring,Who,Since,Status\n2015550123,Ali,yesterday,customer\n")
+    chosen = parse_chosen(["phone=Ring", "name=Who", "status="])
+    with RowFile(file, chosen) as rows:
+        lead = rows.columns.read(next(rows).cells, "US").lead
+    assert (lead.phone, lead.name, lead.target_status) == (PHONE, "Ali", None)
+    assert lead.attributes == {"since": "yesterday", "status": "customer"}
+
+
+def test_columns_that_somebody_names_in_order(file: Path) -> None:
+    file.write_text("A;B;First;Last\n;2015550123;Ali;Abu\n")
+    chosen = parse_chosen(["phone=a", "phone=b", "name=First", "name=Last"])
+    with RowFile(file, chosen) as rows:
+        lead = rows.columns.read(next(rows).cells, "US").lead
+    assert (lead.phone, lead.name) == (PHONE, "Ali Abu")
+
+
+@pytest.mark.parametrize(
+    ("texts", "reason"),
+    [
+        (["phone=Rang"], "leads.csv: there is no column 'Rang': the columns are 'Ring', 'Who'"),
+        (["phne=Ring"], "'phne=Ring' does not name a field and its column, as phone='Phone 1 - Value' does: did you mean 'phone'?"),
+        (["Ring"], "'Ring' does not name a field"),
+        (["phone="], "leads.csv has no column for the phone among 'Ring', 'Who'"),
+        (["phone=Ring", "niche=Who", "niche=Ring"], "the niches can be in one column only, not in 2"),
+    ],
+)  # fmt: skip
+def test_a_typo_in_a_named_column_is_told_in_one_line(file: Path, texts: list[str], reason: str) -> None:
+    file.write_text("Ring,Who\n2015550123,Ali\n")
+    with pytest.raises(InvalidInput) as caught:
+        RowFile(file, parse_chosen(texts))
+    assert reason in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_short_row_lacks_values_and_a_long_one_is_refused(file: Path) -> None:
@@ -162,7 +271,7 @@ def test_a_short_row_lacks_values_and_a_long_one_is_refused(file: Path) -> None:
     ],
 )
 def test_rows_that_cannot_be_used(file: Path, row: str, reason: str) -> None:
-    file.write_text(f"phone,name,trigger,status,tz\n{row}\n")
+    file.write_text(f"phone,name,trigger,target_status,tz\n{row}\n")
     with pytest.raises(InvalidInput, match=reason):
         lead_of(file)
 
