@@ -40,6 +40,7 @@ ERRORS: Mapping[type[Exception], Verdict] = {
     errors.OutdatedSchemaCacheError: _AGAIN,
     errors.InvalidCachedStatementError: _AGAIN,
     # By the classes of PostgreSQL's manual, appendix A, and what is otherwise within one.
+    errors.SQLStatementNotYetCompleteError: _AGAIN,  # 03
     errors.PostgresConnectionError: _AGAIN,  # 08
     errors.ProtocolViolationError: _AGAIN,
     errors.TriggeredActionError: _WRONG,  # 09

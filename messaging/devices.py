@@ -12,6 +12,7 @@ from messaging.file_fields import LONGEST_DELAY, parse_time
 from messaging.gateways import NAMES, validate_options
 from messaging.identity import validate_name
 from messaging.models import Value
+from messaging.storable import LONGEST_REASON, storable
 from messaging.suggestions import did_you_mean
 from messaging.time_zones import check_time_zone, time_zone_warning
 
@@ -164,7 +165,7 @@ async def set_device_status(
         "update devices set status = $2, status_reason = $3, faults = 0 where id = $1 and status <> $2 returning true",
         device,
         status,
-        reason,
+        storable(reason, LONGEST_REASON) if reason is not None else None,
     )
     if not changed:
         devices = [row["id"] for row in await connection.fetch("select id from devices order by id")]

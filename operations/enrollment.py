@@ -17,7 +17,7 @@ from messaging.database import Record
 from messaging.enrollments import Enrollments
 from messaging.errors import Conflict, NotFound
 from messaging.identity import normalise_words, parse_phone, sequence_workflow_id, validate_name
-from messaging.lead_values import clean_lead
+from messaging.lead_values import clean_lead, clean_text
 from messaging.models import (
     EnrollmentEnd,
     EnrollmentRequest,
@@ -28,6 +28,7 @@ from messaging.models import (
     Value,
 )
 from messaging.opt_outs import record_opt_out, suppress_waiting, withdraw
+from messaging.storable import LONGEST_REASON, storable
 from messaging.under_way import UnderWay, nothing_begins_any_more
 from messaging.whatsapp_numbers import canonical_phone
 from naming.contacts import start_contact
@@ -122,12 +123,13 @@ async def enroll(
     is waited for ``patience`` seconds at most. Raises InvalidPhone and InvalidInput; and Conflict where the worker
     refuses, since there is no such sequence or no device.
     """
+    given = (attributes or {}).items()
     lead = Lead(
         phone=parse_phone(phone, default_region),
-        name=name,
+        name=clean_text(name, "the name"),
         device_id=device,
         time_zone=time_zone,
-        attributes=attributes or {},
+        attributes={storable(key): clean_text(value, f"attribute {key!r}") for key, value in given},
     )
     request = EnrollmentRequest(sequence=validate_name(sequence, "sequence"), lead=clean_lead(lead))
     started = await start_contact(connection.temporal, request, task_queue=connection.settings.task_queue)
@@ -215,7 +217,9 @@ async def progress(connection: Connection, sequence: str, phone: str) -> Contact
 
 async def pause_contact(connection: Connection, sequence: str, phone: str, reason: str = "") -> Steered:
     """Sends one contact nothing more until it is resumed. Raises NotFound, and Conflict with the reason."""
-    return await _update(connection, sequence, phone, "pause", reason, done="paused")
+    return await _update(
+        connection, sequence, phone, "pause", storable(reason, LONGEST_REASON), done="paused"
+    )
 
 
 async def resume_contact(connection: Connection, sequence: str, phone: str) -> Steered:
@@ -228,7 +232,7 @@ async def stop_contact(connection: Connection, sequence: str, phone: str, reason
 
     Answers when nothing more can begin to be sent. Raises NotFound, and Conflict where it has ended in another way.
     """
-    pool, reason = await connection.pool(), reason or "stopped by an operator"
+    pool, reason = await connection.pool(), storable(reason, LONGEST_REASON) or "stopped by an operator"
     contact = await _contact(connection, sequence, phone)
     if contact is None:
         # A workflow that has not enrolled it yet finds this when it has.
@@ -269,7 +273,7 @@ async def opt_out(connection: Connection, phone: str, reason: str = "opted out")
     """
     phone, pool = canonical_phone(phone), await connection.pool()
     async with pool.acquire() as database:
-        recorded = await record_opt_out(database, phone, reason)
+        recorded = await record_opt_out(database, phone, storable(reason, LONGEST_REASON))
     for workflow_id in recorded.workflows:
         await _signal(connection, workflow_id, "opt_out")
     under_way = await nothing_begins_any_more(pool, phone=phone)

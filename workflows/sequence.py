@@ -31,6 +31,7 @@ with workflow.unsafe.imports_passed_through():
         StepRef,
         Value,
     )
+    from messaging.storable import LONGEST_REASON, storable
     from naming import attributes
     from naming.contacts import NOT_ENROLLED, contact_identity
 
@@ -214,7 +215,7 @@ class SequenceContactWorkflow:
     @workflow.update
     def pause(self, reason: str) -> None:
         """Sends nothing more until resumed; what is due in the meantime goes out afterwards, without a burst."""
-        self._control.paused = reason or "paused by an operator"
+        self._control.paused = storable(reason, LONGEST_REASON) or "paused by an operator"
 
     @pause.validator
     def _may_pause(self, reason: str) -> None:  # noqa: ARG002 - a validator has its update's signature
@@ -239,7 +240,7 @@ class SequenceContactWorkflow:
     def stop(self, reason: str) -> None:
         """The enrollment has ended, or ends before it has begun."""
         if self._control.stop is None:
-            self._control.stop = reason or "stopped by an operator"
+            self._control.stop = storable(reason, LONGEST_REASON) or "stopped by an operator"
 
     @workflow.signal
     def plan_changed(self) -> None:
