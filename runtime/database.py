@@ -15,6 +15,7 @@ import asyncpg
 from messaging.database import Connection, Pool
 from messaging.errors import Unavailable
 from messaging.storable import storable, storable_json
+from runtime.embedded.processes import plain_environment
 
 __all__ = ["MIGRATIONS", "migrate", "open_pool"]
 
@@ -112,7 +113,7 @@ async def _run_dbmate(database_url: str, migrations: Path) -> None:
         dbmate,
         *("--env", "DATABASE_URL", "--migrations-dir", str(migrations), "--no-dump-schema", "migrate"),
         # Not as an argument: those can be read by everybody on the machine, and a URL may contain a password.
-        env={**os.environ, "DATABASE_URL": _for_dbmate(database_url)},
+        env={**plain_environment(), **_of_postgresql(), "DATABASE_URL": _for_dbmate(database_url)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
@@ -125,6 +126,10 @@ async def _run_dbmate(database_url: str, migrations: Path) -> None:
     if process.returncode:
         lines = output.decode(errors="replace").strip().splitlines() or ["no output"]
         raise Unavailable(f"the database schema could not be brought up to date: {lines[-1]}")
+
+
+def _of_postgresql() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name.startswith("PG")}
 
 
 def _for_dbmate(url: str) -> str:

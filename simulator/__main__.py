@@ -13,6 +13,7 @@ from socket import socket
 
 from simulator.app import create_app
 from simulator.gateway import Gateway
+from simulator.guard import is_loopback
 from simulator.server import Server, bind
 from simulator.settings import Setting
 from simulator.store import Store
@@ -28,6 +29,12 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8055, help="0 takes any free one (default: 8055)")
     parser.add_argument(
         "--control-port", type=int, help="stays open while offline (default: the next one that is free)"
+    )
+    parser.add_argument(
+        "--name",
+        action="append",
+        default=[],
+        help="a name by which it is called, beside loopback's; may be repeated",
     )
     parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="where the log is kept")
     either = argparse.BooleanOptionalAction
@@ -88,7 +95,8 @@ async def _serve(arguments: argparse.Namespace, store: Store, main: socket, cont
         await gateway.settings.put(None, Setting(idempotency=arguments.idempotency, lookup=arguments.lookup))
     sys.stdout.write(f"simulated gateway at {gateway.url} (control: {gateway.control_url})\n")
     sys.stdout.flush()
-    await Server(create_app(gateway), gateway, main, control).serve()
+    app = create_app(gateway, names=arguments.name, network=not is_loopback(arguments.host))
+    await Server(app, gateway, main, control).serve()
 
 
 def main() -> int:

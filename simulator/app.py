@@ -1,6 +1,9 @@
 """The gateway's endpoints."""
 
+from collections.abc import Collection
+
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
@@ -8,6 +11,7 @@ from starlette.routing import Route
 from simulator import control, inbox, messages
 from simulator.answers import error
 from simulator.gateway import Gateway
+from simulator.guard import Guard
 
 __all__ = ["create_app"]
 
@@ -22,8 +26,8 @@ async def _wrong_method(request: Request, problem: Exception) -> Response:
     return error(405, "wrong_method", f"{request.url.path} does not take {request.method}.")
 
 
-def create_app(gateway: Gateway) -> Starlette:
-    """The ASGI application of one gateway."""
+def create_app(gateway: Gateway, *, names: Collection[str] = (), network: bool = False) -> Starlette:
+    """The ASGI application of one gateway. ``names``, ``network``: see :class:`simulator.guard.Guard`."""
     app = Starlette(
         routes=[
             Route("/v1/messages", messages.send, methods=["POST"]),
@@ -44,6 +48,7 @@ def create_app(gateway: Gateway) -> Starlette:
             Route("/phones/{phone}", inbox.chat, methods=["GET"]),
             Route("/assets/{name}", inbox.asset, methods=["GET"]),
         ],
+        middleware=[Middleware(Guard, names=names, network=network)],
         exception_handlers={404: _unknown, 405: _wrong_method},
     )
     app.state.gateway = gateway

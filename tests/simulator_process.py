@@ -165,7 +165,8 @@ async def raw_send(
     """A send over a bare socket: what comes back is seen byte for byte."""
     reader, writer = await asyncio.open_connection("127.0.0.1", simulator.port)
     body = f'{{"device": "{device}", "to": "{PHONE}", "text": "Hello"}}'.encode()
-    writer.write(b"POST /v1/messages HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    head = "POST /v1/messages HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+    writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     await writer.drain()
     return reader, writer
 

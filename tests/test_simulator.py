@@ -162,7 +162,8 @@ async def test_what_cannot_be_a_message_is_refused_and_logged(
 
 
 async def test_not_json(simulator: SimulatorProcess, http: aiohttp.ClientSession) -> None:
-    async with http.post(f"{simulator.url}/v1/messages", data=b"{nonsense") as answer:
+    kind = {"Content-Type": "application/json"}
+    async with http.post(f"{simulator.url}/v1/messages", data=b"{nonsense", headers=kind) as answer:
         assert (answer.status, (await answer.json())["error"]["code"]) == (400, "invalid_json")
 
 

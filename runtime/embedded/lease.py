@@ -17,9 +17,9 @@ from pathlib import Path
 from messaging.errors import Unavailable
 from runtime.embedded.locks import FileLock, is_held
 from runtime.embedded.ports import describe, variable
-from runtime.embedded.processes import util_linux
+from runtime.embedded.processes import plain_environment, util_linux
 from runtime.embedded.program import open_log
-from runtime.embedded.state import LEASE, LEAVING, SERVERS, SUPERVISOR, Running, read_running
+from runtime.embedded.state import LEASE, LEAVING, SERVERS, SUPERVISOR, Running, make_private, read_running
 from runtime.embedded.supervisor import FAILED, Request
 from runtime.settings import CHECKOUT, Ports
 
@@ -41,7 +41,7 @@ Tell = Callable[[str], None]
 async def leased(home: Path, ports: Ports, tell: Tell) -> AsyncIterator[Running]:
     """The embedded servers, for the length of the block. Raises Unavailable if they do not come up."""
     try:
-        (home / "logs").mkdir(parents=True, exist_ok=True)
+        make_private(home)
         lease = FileLock(home / LEASE)
     except OSError as error:
         raise Unavailable(
@@ -140,6 +140,7 @@ class _Start:
                             *(sys.executable, "-m", "runtime.embedded.supervisor", request.model_dump_json()),
                         ],
                         cwd=CHECKOUT,
+                        env=plain_environment(),  # and so of all that it starts
                         stdin=subprocess.DEVNULL,
                         stdout=output,
                         stderr=output,

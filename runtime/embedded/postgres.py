@@ -123,7 +123,7 @@ class Postgres(Program):
             if not self._password.exists():
                 raise Unavailable(f"{self._password} is missing: PostgreSQL's data cannot be used without it")
             return
-        self._home.mkdir(parents=True, exist_ok=True)
+        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = self._home / "data.new"
         shutil.rmtree(draft, ignore_errors=True)  # of a first start that was killed halfway
         draft.mkdir(mode=0o700)

@@ -11,9 +11,33 @@ from pydantic import BaseModel, ConfigDict
 
 from messaging.errors import Unavailable
 
-__all__ = ["ProcessId", "dying_with_parent", "util_linux"]
+__all__ = ["ProcessId", "dying_with_parent", "plain_environment", "util_linux"]
 
 PROC = Path("/proc")
+
+PLAIN = (
+    *("PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "TZ", "LD_LIBRARY_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR"),
+    *(
+        "LANG",
+        "LANGUAGE",
+        "LC_ALL",
+        "LC_CTYPE",
+        "LC_COLLATE",
+        "LC_MESSAGES",
+        "LC_MONETARY",
+        "LC_NUMERIC",
+        "LC_TIME",
+    ),
+    *(
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "PYTHONUNBUFFERED",
+        "PYTHONDONTWRITEBYTECODE",
+        "PYTHONWARNINGS",
+        "PYTHONUTF8",
+    ),
+)
+"""Variables that a program needs in order to run, and that hold nobody's credentials."""
 
 
 class ProcessId(BaseModel):
@@ -47,6 +71,11 @@ class ProcessId(BaseModel):
         if self.runs:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+
+
+def plain_environment() -> dict[str, str]:
+    """Our environment without what may be a credential: any other variable may hold a gateway's token."""
+    return {name: os.environ[name] for name in PLAIN if name in os.environ}
 
 
 def util_linux(program: str) -> str:

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -43,10 +43,6 @@ class Program:
         """Options of setpriv(1), where it is not to run with our own."""
         return ()
 
-    def environment(self) -> Mapping[str, str]:
-        """What the program sees of the environment."""
-        return os.environ
-
     def directory(self) -> Path:
         """Where it runs."""
         return self.log.parent
@@ -75,7 +71,6 @@ class Program:
                 *self.privileges(),
                 *self.command(),
                 cwd=self.directory(),
-                env=self.environment(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -136,12 +131,12 @@ class Program:
 
 
 def open_log(path: Path) -> BinaryIO:
-    """Opens a log to write on at its end; one that has grown too long is put aside first."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Opens a log, for its owner's eyes only, to write on at its end; one that has grown too long is put aside first."""
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(FileNotFoundError):
         if path.stat().st_size > LOG_LIMIT:
             path.replace(path.with_name(path.name + ".1"))
-    return path.open("ab")
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600), "ab")
 
 
 async def accepts(port: int) -> bool:

@@ -15,6 +15,7 @@ __all__ = [
     "SUPERVISOR",
     "Running",
     "State",
+    "make_private",
     "read_running",
     "read_state",
     "write_state",
@@ -30,6 +31,18 @@ LEAVING = "leaving.lock"
 """Held for an instant, by a user who looks whether others are left, so that no two take each other for one."""
 
 FILE = "servers.json"
+DIRECTORIES = ("logs", "postgres", "temporal", "simulator")
+
+
+def make_private(home: Path) -> None:
+    """Makes the directories of data and logs, or those that are there, their owner's alone. Raises OSError.
+
+    ``home`` itself is left as it is where somebody else made it: it may be anything.
+    """
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for name in DIRECTORIES:
+        (home / name).mkdir(mode=0o700, exist_ok=True)
+        (home / name).chmod(0o700)
 
 
 class Running(BaseModel):

@@ -202,6 +202,7 @@ def _log(line: str) -> None:
 
 def main() -> int:
     """The exit code: 1 where the servers do not start; the user who asked for them has then been told why."""
+    os.umask(0o077)  # all that the servers write is for their owner's eyes
     request = Request.model_validate_json(sys.argv[1])
     for descriptor in (request.supervisor_lock, request.news):
         os.set_inheritable(descriptor, False)

@@ -1,7 +1,6 @@
 """Temporal's development server with its Web UI, and a database file that outlives it."""
 
 import asyncio
-import os
 import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
@@ -30,6 +29,9 @@ DYNAMIC_CONFIG = {
     # The worker whose task asks for an activity gets it with the answer, if it has room: one way and one update of the
     # server less than through the queue.
     "system.enableActivityEagerExecution": "true",
+    # Its HTTP API cannot be left out, and takes plain text from any web page that is open on this machine. Nobody needs it:
+    # it answers to no name.
+    "frontend.httpAllowedHosts": "[]",
 }
 
 
@@ -86,7 +88,6 @@ class Temporal(Program):
             raise Unavailable(
                 "the embedded Temporal is not installed: run 'make setup', or set TEMPORAL_ADDRESS"
             )
-        self._data.mkdir(parents=True, exist_ok=True)
         ports = {name: str(port) for name, port in self._ports.items()}
         return [
             *(str(binary), "--disable-config-file", "server", "start-dev", "--ip", "127.0.0.1"),
@@ -106,10 +107,6 @@ class Temporal(Program):
             ),
             *("--ui-disable-news-fetch", "--log-level", "warn"),
         ]
-
-    def environment(self) -> Mapping[str, str]:
-        # These are for clients, of this server or of another.
-        return {name: value for name, value in os.environ.items() if not name.startswith("TEMPORAL_")}
 
     async def answers(self) -> bool:
         return await accepts(self._ports["temporal_port"]) and await accepts(self._ports["ui_port"])
