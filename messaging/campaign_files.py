@@ -46,7 +46,7 @@ _EVERYBODY = "write 'target: {status: all}' if everybody is meant"
 def _local(value: object) -> datetime:
     match = _LOCAL.fullmatch(value) if isinstance(value, str) else None
     if match is None:
-        raise InvalidInput(f"{value!r} is not a date with a time, write e.g. 2026-11-27 10:00")
+        raise InvalidInput(f"{value!r} is not a date with a time, write e.g. 2035-11-23 10:00")
     if match[3]:
         raise InvalidInput(
             f"{value!r} has an offset, write the local time alone, and whose it is as 'timezone'"
@@ -56,7 +56,7 @@ def _local(value: object) -> datetime:
     except ValueError:
         raise InvalidInput(f"{match[1]} is a day that does not exist") from None
     if day.year not in _YEARS:
-        raise InvalidInput(f"{day.year:04} is no year for a campaign, write one such as 2026")
+        raise InvalidInput(f"{day.year:04} is no year for a campaign, write one such as 2035")
     return datetime.combine(day, parse_time(match[2]))
 
 

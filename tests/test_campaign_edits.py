@@ -573,7 +573,7 @@ async def test_the_examples_can_be_applied(pool: Pool, file: str) -> None:
     (applied,) = await apply(pool, read_campaign(path.read_text(), path.name))
     assert applied.result == "created"
     assert all("time zone of their own" in warning for warning in applied.warnings)
-    assert "STOP" in (await stored(pool))[0]["text"]  # type: ignore[operator]
+    assert "/stop" in (await stored(pool))[0]["text"]  # type: ignore[operator]
 
 
 async def test_a_zone_with_its_sign_reversed_is_warned_of(pool: Pool) -> None:

@@ -42,7 +42,7 @@ EVERYBODY = "write 'target: {status: all}' if everybody is meant"
 NOT_A_NAME = (
     "cannot be a name: use 1 to 64 letters, digits, '.', '-' and '_', beginning with a letter or digit"
 )
-NO_TIME = "is not a date with a time, write e.g. 2026-11-27 10:00"
+NO_TIME = "is not a date with a time, write e.g. 2035-11-23 10:00"
 OFFSET = "has an offset, write the local time alone, and whose it is as 'timezone'"
 NO_NUMBER = "is not a number of seconds, write e.g. 5 or 2.5"
 NO_IMAGE = "is not the address of an image, write one that begins with https://"
@@ -141,11 +141,11 @@ ZONE = "timezone: UTC"
         ),
         (
             of("scheduled_at: 0001-01-01 00:00", ZONE),
-            "launch.yaml:3: scheduled_at: 0001 is no year for a campaign, write one such as 2026",
+            "launch.yaml:3: scheduled_at: 0001 is no year for a campaign, write one such as 2035",
         ),
         (
             of("scheduled_at: 9999-12-31 23:59", ZONE),
-            "launch.yaml:3: scheduled_at: 9999 is no year for a campaign, write one such as 2026",
+            "launch.yaml:3: scheduled_at: 9999 is no year for a campaign, write one such as 2035",
         ),
         (of("scheduled_at: 2026-11-27", ZONE), f"launch.yaml:3: scheduled_at: '2026-11-27' {NO_TIME}"),
         (of("scheduled_at: tomorrow", ZONE), f"launch.yaml:3: scheduled_at: 'tomorrow' {NO_TIME}"),
