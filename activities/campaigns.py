@@ -111,7 +111,8 @@ class CampaignActivities:
 
     @activity.defn
     async def watch_campaign(self, campaign_id: int) -> CampaignProgress:
-        """How far a campaign is; waits a little in case it is about to end."""
+        """How far a campaign is; settles what is over, and waits a little in case it is about to end."""
+        await campaign_feed.close_over(self._pool, campaign_id, now=await self._clock())
         await self._look_for(
             lambda: campaign_feed.is_settled(self._pool, campaign_id), lambda settled: settled
         )

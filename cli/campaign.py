@@ -100,19 +100,26 @@ def _change(change: CampaignChange) -> RenderableType:
             words = "started"
         case "start":
             words = f"nothing changed, it was started before and is {change.status}"
+        case "retry-failed" if done:
+            words = f"{change.messages:,} failed messages are sent again"
+        case "retry-failed" if change.over:
+            words = "nothing changed"
         case "retry-failed":
-            words = (
-                f"{change.messages:,} failed messages are sent again"
-                if done
-                else f"nothing changed, no message of it has failed ({change.status})"
-            )
+            words = f"nothing changed, no message of it has failed ({change.status})"
         case "resume" if change.messages:
             words = (
                 f"{'' if done else 'already '}{change.status}, {change.messages:,} leads that waited go on"
             )
         case _:
             words = f"{'' if done else 'already '}{change.status}"
-    return Text(f"{name}: {words}{under_way_in_words(change.under_way)}")
+    lines = [f"{name}: {words}{under_way_in_words(change.under_way)}"]
+    if change.over:
+        lines.append(
+            f"  {change.over:,} failed messages are not sent again, for the campaign is over for them"
+        )
+    if change.forecast is not None:
+        lines += [f"  {line}" for line in change.forecast.lines]
+    return Text("\n".join(lines))
 
 
 def _listing(listed: list[CampaignSummary]) -> RenderableType:
@@ -139,7 +146,9 @@ def _details(one: CampaignSummary) -> RenderableType:
     lines = [
         f"{one.name}: {one.status}" + (f" ({one.title})" if one.title else ""),
         f"target: {', '.join(target)}",
-        f"starts {one.when}" if one.frozen_at is None else f"started {one.frozen_at:%Y-%m-%d %H:%M:%S} UTC",
+        f"starts {one.when}"
+        if one.frozen_at is None
+        else f"started {one.frozen_at:%Y-%m-%d %H:%M:%S} UTC ({one.when})",
     ]
     if one.ended_at is not None:
         lines.append(
@@ -147,7 +156,11 @@ def _details(one: CampaignSummary) -> RenderableType:
         )
     if one.frozen_at is None:
         return Text("\n".join(lines))
-    left_out = {"opted out": one.opted_out, "without a device": one.without_device}
+    left_out = {
+        "opted out": one.opted_out,
+        "without a device": one.without_device,
+        "whose time had passed": one.passed,
+    }
     left = ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count)
     lines.append(f"audience: {counts.total:,} leads" + (f"; left out: {left}" if left else ""))
     table = Table("messages", "", box=None)

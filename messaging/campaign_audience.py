@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from messaging.campaign_times import RECIPIENT, local_moments
+from messaging.campaign_times import Timing, turns
 from messaging.database import Connection, Record
 from messaging.models import Frozen
 
@@ -38,21 +38,26 @@ async def freeze_audience(
         leads=sum(row["audience"].values()),
         opted_out=row["opted_out"],
         without_device=row["without_device"],
+        passed=row["passed"],
     )
 
 
 _FREEZE = """
 with matching as materialized (
-    select a.*, case when $3 then z.moment else $4 end as due_at
-      from campaign_audience($1) a left join unnest($5::text[], $6::timestamptz[]) z (zone, moment) on z.zone = a.zone
+    select a.*, z.due_at, z.expires_at, coalesce(z.left_out, false) as left_out
+      from campaign_audience($1) a
+      left join unnest($5::text[], $6::timestamptz[], $7::timestamptz[], $8::boolean[]) z (zone, due_at, expires_at, left_out)
+             on z.zone = a.zone
 ), chosen as (
     select m.*, row_number() over (order by m.due_at, m.lead_id) - 1 as position,
-           least($8, ceil(count(*) over ()::float8 / $7))::integer as shards
-      from matching m where not m.opted_out and m.device_id is not null
+           least($4, ceil(count(*) over ()::float8 / $3))::integer as shards,
+           coalesce(m.expires_at <= greatest(m.due_at, $2), false) as is_over
+      from matching m where not m.opted_out and m.device_id is not null and not m.left_out
 ), inserted as (
-    insert into broadcast_messages (id, campaign_id, lead_id, recipient_phone, device_id, due_at,
+    insert into broadcast_messages (id, campaign_id, lead_id, recipient_phone, device_id, due_at, expires_at, status, reason,
                                     campaign_position, campaign_shard, created_at, updated_at)
-    select campaign_message_id($1, phone, device_id), $1, lead_id, phone, device_id, coalesce(due_at, $2),
+    select campaign_message_id($1, phone, device_id), $1, lead_id, phone, device_id, coalesce(due_at, $2), expires_at,
+           case when is_over then 'expired' else 'pending' end, case when is_over then expiry_of(expires_at) end,
            position, position % shards, $2, $2
       from chosen returning device_id
 )
@@ -60,36 +65,35 @@ select coalesce((select jsonb_object_agg(device_id, leads)
                    from (select device_id, count(*) as leads from inserted group by device_id) n), '{}') as audience,
        coalesce((select max(shards) from chosen), 0) as shards,
        (select count(*) from matching where opted_out) as opted_out,
-       (select count(*) from matching where device_id is null and not opted_out) as without_device
+       (select count(*) from matching where device_id is null and not opted_out) as without_device,
+       (select count(*) from matching where left_out and device_id is not null and not opted_out) as passed
 """
 
 
 async def _freeze(connection: Connection, row: Record, shard_size: int) -> None:
-    local = row["time_zone"] == RECIPIENT and row["scheduled_at"] is not None and not row["start_now"]
-    moments: dict[str, datetime] = {}
-    if local:
-        # All that there are, for leads that are changed this very moment, and what machines call them otherwise.
-        zones = await connection.fetch("select distinct zone from campaign_audience($1)", row["id"])
-        moments = local_moments(row["scheduled_at"], [zone["zone"] for zone in zones])
+    # All zones that there are, for leads that are changed this very moment, and what machines call them otherwise.
+    zones = await connection.fetch("select distinct zone from campaign_audience($1)", row["id"])
+    found = turns(Timing.of(row), [zone["zone"] for zone in zones])
     frozen = await connection.fetchrow(
         _FREEZE,
         row["id"],
         row["now"],
-        local,
-        row["now"],
-        list(moments),
-        list(moments.values()),
         shard_size,
         MAX_SHARDS,
+        list(found),
+        [turn.due_at for turn in found.values()],
+        [turn.expires_at for turn in found.values()],
+        [turn.left_out for turn in found.values()],
     )
     assert frozen is not None
     await connection.execute(
         "update campaigns set status = 'running', frozen_at = $2, audience = $3, shards = $4, opted_out = $5,"
-        " without_device = $6, updated_at = $2 where id = $1",
+        " without_device = $6, passed = $7, updated_at = $2 where id = $1",
         row["id"],
         row["now"],
         frozen["audience"],
         frozen["shards"],
         frozen["opted_out"],
         frozen["without_device"],
+        frozen["passed"],
     )

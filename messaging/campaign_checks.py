@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from messaging.campaign_files import CampaignDraft, CampaignFile
-from messaging.campaign_times import RECIPIENT, has_passed
+from messaging.campaign_forecast import forecast
+from messaging.campaign_times import RECIPIENT, Timing, has_passed
 from messaging.database import Connection, Record
 from messaging.file_checks import (
     check_blanks,
@@ -53,7 +54,10 @@ async def warnings_for(
     if row["frozen_at"] is not None or row["status"] not in ("draft", "scheduled", "paused"):
         return []
     return [
-        *_check_passed(draft.document, campaign, row, now),
+        *(
+            _check_passed(draft.document, campaign, row, now)
+            or await _check_times(connection, draft.document, row["id"], now)
+        ),
         *check_zone(draft.document, campaign.timezone),
         *await _check_audience(connection, draft.document, campaign, row["id"]),
         *await check_blanks(connection, draft.texts),
@@ -82,6 +86,24 @@ def _check_passed(document: Document, campaign: CampaignFile, row: Record, now: 
     advice = "give another one, or start the campaign at once with --now"
     return [
         document.problem(("scheduled_at",), f"warning: {wall:%Y-%m-%d %H:%M} has passed{where}, {advice}")
+    ]
+
+
+async def _check_times(
+    connection: Connection, document: Document, campaign_id: int, now: datetime
+) -> list[Problem]:
+    """For whom the campaign's time has passed, or is over: as it is stored now, and if it started now where it is a draft."""
+    row = await connection.fetchrow(
+        "select *, $2::timestamptz as now from campaigns where id = $1", campaign_id, now
+    )
+    assert row is not None
+    found = await forecast(connection, campaign_id, Timing.of(row), now)
+    at_once = row["scheduled_at"] is None or row["start_now"]
+    # When one starts that has no time, its start says whether it is night; that may be any time.
+    lines = found.lines[: len(found.lines) - (found.night > 0)] if at_once else found.lines
+    return [
+        document.problem(("scheduled_at",) if not at_once else ("until",), f"warning: {line}")
+        for line in lines
     ]
 
 

@@ -54,6 +54,8 @@ _FIELDS = (
     _Field(("target", "devices"), "device_ids", "target", "other people", none="all"),
     _Field(("scheduled_at",), "scheduled_at", "time", "another time"),
     _Field(("timezone",), "time_zone", "time zone", "another time"),
+    _Field(("until",), "until", "end", "another end"),
+    _Field(("if_passed",), "if_passed", "rule for whom its time has passed", "another rule"),
     _Field(("min_delay",), "min_delay"),
     _Field(("max_delay",), "max_delay"),
     _Field(("text",), "text", "text", "other words"),
@@ -69,7 +71,9 @@ _INSERT = (
 _UPDATE = (
     f"update campaigns set {', '.join(f'{field.column} = ${n}' for n, field in enumerate(_FIELDS, 2))},"  # noqa: S608
     # Another time is the operator's last word, over a start at once.
-    f" start_now = start_now and not ${len(_FIELDS) + 2}, updated_at = clock_timestamp() where id = $1"
+    f" start_now = start_now and not ${len(_FIELDS) + 2},"
+    f" asked_at = case when asked_at is not null and ${len(_FIELDS) + 2} then ${len(_FIELDS) + 3} else asked_at end,"
+    " updated_at = clock_timestamp() where id = $1"
 )
 
 
@@ -158,6 +162,7 @@ class _Edit:
                 self._row["id"],
                 *(self._values[field.column] for field in _FIELDS),
                 self._rescheduled,
+                now,
             )
         warnings = await warnings_for(connection, self._draft, self._campaign, self._row, now)
         return AppliedCampaign(
@@ -185,6 +190,8 @@ def _values(campaign: CampaignFile) -> dict[str, Any]:
         "device_ids": campaign.target.devices,
         "scheduled_at": campaign.scheduled_at,
         "time_zone": campaign.timezone,
+        "until": campaign.until,
+        "if_passed": campaign.if_passed,
         "min_delay": campaign.min_delay,
         "max_delay": campaign.max_delay,
         "text": campaign.text,

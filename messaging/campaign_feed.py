@@ -12,7 +12,16 @@ from messaging.campaigns import CampaignCounts
 from messaging.database import Pool, Record
 from messaging.models import CampaignProgress, CampaignStatus, FeedPage, FeedRequest, LeadRef
 
-__all__ = ["MAX_WINDOW", "PAGE", "close_page", "feed_page", "is_settled", "phones_under_way", "progress"]
+__all__ = [
+    "MAX_WINDOW",
+    "PAGE",
+    "close_over",
+    "close_page",
+    "feed_page",
+    "is_settled",
+    "phones_under_way",
+    "progress",
+]
 
 PAGE = 50
 """Messages that are begun together."""
@@ -30,7 +39,7 @@ CLOSED_TOGETHER = 5_000
 # For each device: its window, how much of it is taken, and what comes next.
 _PAGE = f"""
 with fed as (
-    select c.id, c.status, d.id as device_id, coalesce(($3::jsonb ->> d.id)::integer, -1) as fed_to,
+    select c.id, c.status, c.time_zone = 'recipient' as own_time, d.id as device_id, coalesce(($3::jsonb ->> d.id)::integer, -1) as fed_to,
            greatest(1, ceil(least({MAX_WINDOW}, greatest({MIN_WINDOW}, {HORIZON} / greatest(
                d.min_delay + d.max_delay, c.min_delay + c.max_delay, 0.001) * 2)) / $4))::integer as places
       from campaigns c cross join lateral jsonb_object_keys(c.audience) as a (device_id)
@@ -39,12 +48,15 @@ with fed as (
 ), taken as materialized (
     select fed.*, (select count(*) from broadcast_messages m
                     where m.campaign_id = $1 and m.campaign_shard = $2 and m.device_id = fed.device_id
-                      and m.campaign_position <= fed.fed_to and m.status in ('pending', 'queued', 'processing')) as taken
+                      and m.campaign_position <= fed.fed_to and m.status in ('pending', 'queued', 'processing')
+                      and m.due_at <= $5) as taken
       from fed
 )
 select taken.status, taken.device_id, taken.places, taken.taken, n.*
   from taken left join lateral (
     select m.id, m.status as message_status, m.recipient_phone, m.campaign_position, m.due_at, l.name,
+           m.due_at <= $5 and m.status = 'pending' and m.reason is null
+           and (m.expires_at <= $5 or (taken.own_time and recipient_opening(m, $5) > $5)) as too_late,
            row_number() over (order by m.campaign_position) as turn
       from broadcast_messages m join leads l on l.id = m.lead_id
      where m.campaign_id = $1 and m.campaign_shard = $2 and m.device_id = taken.device_id
@@ -52,6 +64,32 @@ select taken.status, taken.device_id, taken.places, taken.taken, n.*
      order by m.campaign_position limit greatest(least(taken.places - taken.taken, {PAGE}), 1)) n on true
  order by n.turn, taken.device_id
 """  # noqa: S608 - the numbers are our own
+
+# What was not begun, and is too late: it is over, or it is night where the recipient is. The latter get their turn on the
+# next day, after those who are due until then.
+_CLOSE_OVER = """
+update broadcast_messages set status = 'expired', reason = expiry_of(expires_at), updated_at = clock_timestamp()
+ where id in (select id from broadcast_messages where campaign_id = $1 and status = 'pending' and reason is null
+                 and expires_at <= coalesce($2, clock_timestamp()) for no key update skip locked)
+   and exists (select from campaigns where id = $1 and until is not null)
+"""
+_MOVE_ON = """
+with late as (
+    select m.id, m.campaign_position, recipient_opening(m, $3) as opening from broadcast_messages m
+     where campaign_id = $1 and campaign_shard = $2 and status = 'pending' and reason is null and due_at <= $3
+       and recipient_opening(m, $3) > $3 for no key update skip locked
+), moved as (
+    select late.id, opening, c.if_passed = 'leave_out' as ends, row_number() over (order by opening, campaign_position)
+           + (select max(campaign_position) from broadcast_messages where campaign_id = $1 and campaign_shard = $2
+                 and status in ('pending', 'queued', 'processing')) as place
+      from late join campaigns c on c.id = $1
+)
+update broadcast_messages m
+   set status = case when ends or m.expires_at <= opening then 'expired' else m.status end,
+       reason = case when ends or m.expires_at <= opening then 'the local time of the recipient had passed' end,
+       due_at = case when ends then m.due_at else opening end, campaign_position = place, updated_at = clock_timestamp()
+  from moved where m.id = moved.id
+"""
 
 
 async def feed_page(pool: Pool, request: FeedRequest, *, now: datetime | None) -> FeedPage:
@@ -61,18 +99,21 @@ async def feed_page(pool: Pool, request: FeedRequest, *, now: datetime | None) -
     """
     async with pool.acquire() as connection:
         moment: datetime = now or await connection.fetchval("select clock_timestamp()")
-        rows = await connection.fetch(
-            _PAGE, request.campaign_id, request.shard, request.positions, request.shards
-        )
+        shard = (request.campaign_id, request.shard, request.positions, request.shards, moment)
+        rows = await connection.fetch(_PAGE, *shard)
+        if any(row["too_late"] for row in rows):
+            await connection.execute(_CLOSE_OVER, request.campaign_id, moment)
+            await connection.execute(_MOVE_ON, request.campaign_id, request.shard, moment)
+            rows = await connection.fetch(_PAGE, *shard)
     status: CampaignStatus = rows[0]["status"] if rows else "finished"
     positions = dict(request.positions)
     leads: list[LeadRef] = []
-    later: list[datetime] = []
+    later: dict[str, datetime] = {}
     for row in rows:
-        if row["id"] is None:
-            continue
+        if row["id"] is None or row["device_id"] in later:
+            continue  # what is due later is not passed over
         if row["due_at"] > moment:
-            later.append(row["due_at"])
+            later[row["device_id"]] = row["due_at"]
         elif _may_begin(status, row) and len(leads) < PAGE and row["turn"] <= row["places"] - row["taken"]:
             leads.append(_lead(request, row))
             positions[row["device_id"]] = row["campaign_position"]
@@ -86,7 +127,7 @@ async def feed_page(pool: Pool, request: FeedRequest, *, now: datetime | None) -
         settled=exhausted and all(row["taken"] == 0 for row in rows),
         exhausted=exhausted,
         # One that is due and waits for room is looked for sooner than what is due later on another device.
-        next_due_at=None if due > (len(leads) if worthwhile else 0) else min(later, default=None),
+        next_due_at=None if due > (len(leads) if worthwhile else 0) else min(later.values(), default=None),
     )
 
 
@@ -120,11 +161,13 @@ def _refills(rows: list[Record], device: str) -> bool:
 async def progress(pool: Pool, campaign_id: int, *, now: datetime | None) -> CampaignProgress:
     """How far a campaign is, counted from the ledger."""
     row = await pool.fetchrow(
-        "select c.status, c.reason, c.opted_out, c.without_device, m.counts, m.sent_lately, m.seconds from campaigns c"
+        "select c.status, c.reason, c.opted_out, c.without_device, c.passed, m.over_at, m.counts, m.sent_lately, m.seconds"
+        " from campaigns c"
         " cross join lateral (select jsonb_object_agg(n.status, n.messages) as counts,"
-        "   coalesce(sum(n.lately), 0) as sent_lately,"
+        "   coalesce(sum(n.lately), 0) as sent_lately, min(n.over_at) as over_at,"
         "   least(60, extract(epoch from coalesce($2, clock_timestamp()) - c.frozen_at))::float8 as seconds"
-        "   from (select status, count(*) as messages, count(*) filter"
+        "   from (select status, count(*) as messages,"
+        "     min(expires_at) filter (where status in ('pending', 'queued', 'processing')) as over_at, count(*) filter"
         "     (where sent_at > coalesce($2, clock_timestamp()) - interval '60 seconds') as lately"
         "     from broadcast_messages where campaign_id = c.id group by status) n) m"
         " where c.id = $1",
@@ -139,6 +182,8 @@ async def progress(pool: Pool, campaign_id: int, *, now: datetime | None) -> Cam
         unsettled=counts.unsettled,
         opted_out=row["opted_out"],
         without_device=row["without_device"],
+        passed=row["passed"],
+        over_at=row["over_at"],
         reason=row["reason"],
         per_second=float(row["sent_lately"]) / max(row["seconds"] or 0.0, 1.0),
     )
@@ -152,6 +197,11 @@ async def is_settled(pool: Pool, campaign_id: int) -> bool:
         campaign_id,
     )
     return settled
+
+
+async def close_over(pool: Pool, campaign_id: int, *, now: datetime | None) -> None:
+    """Settles what was not begun and is over. What was begun is settled by its own workflow."""
+    await pool.execute(_CLOSE_OVER, campaign_id, now)
 
 
 async def phones_under_way(pool: Pool, campaign_id: int) -> list[str]:

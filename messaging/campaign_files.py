@@ -1,17 +1,18 @@
 """The file of a campaign: what stands in it, and every reason why it cannot be used as it is.
 
 Fields: ``campaign``, ``title``, ``target`` (``niche``, ``status``, ``devices``), ``scheduled_at`` (local, in
-``timezone``), ``timezone`` (IANA, or ``recipient``), ``min_delay`` and ``max_delay`` (seconds), and a ``text``, an
+``timezone``), ``timezone`` (IANA, or ``recipient``), ``until`` (local too, perhaps with its date), ``if_passed`` (what
+becomes of recipients whose time has passed), ``min_delay`` and ``max_delay`` (seconds), and a ``text``, an
 ``image`` or both; the text is the image's caption then. Beside them a ``template``, for gateways that want one. To send to everybody has to be said, by ``status: all``.
 """
 
 import re
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, ValidationError
 
-from messaging.campaign_times import RECIPIENT
+from messaging.campaign_times import IF_PASSED, RECIPIENT, IfPassed, until_of
 from messaging.contents import TemplateFile, template_texts
 from messaging.errors import InvalidInput
 from messaging.file_fields import (
@@ -38,6 +39,7 @@ _LOCAL = re.compile(
     r"( ?(?:Z|UTC|GMT|[+-][0-9]{1,2}(?::?[0-9]{2})?))?",
     re.IGNORECASE,
 )
+_UNTIL = re.compile(r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}[T ])?[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?")
 _NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")
 _YEARS = range(2000, 3000)
 _EVERYBODY = "write 'target: {status: all}' if everybody is meant"
@@ -58,6 +60,28 @@ def _local(value: object) -> datetime:
     if day.year not in _YEARS:
         raise InvalidInput(f"{day.year:04} is no year for a campaign, write one such as 2035")
     return datetime.combine(day, parse_time(match[2]))
+
+
+def _until(value: object) -> str:
+    """As it is stored: see until_of()."""
+    if not isinstance(value, str) or (not _UNTIL.fullmatch(value) and not _LOCAL.fullmatch(value)):
+        raise InvalidInput(
+            f"{value!r} is not a time, nor a date with a time, write e.g. 18:00 or 2026-11-27 18:00"
+        )
+    if _LOCAL.fullmatch(value):
+        day = _local(value)
+        return f"{day:%Y-%m-%d} {_clock(day.time())}"
+    return _clock(parse_time(value))
+
+
+def _clock(clock: time) -> str:
+    return f"{clock:%H:%M:%S}".removesuffix(":00")
+
+
+def _if_passed(word: str) -> str:
+    if word not in IF_PASSED:
+        raise InvalidInput(f"{word!r} is not known here, {did_you_mean(word, IF_PASSED)}")
+    return word
 
 
 def _zone(name: str) -> str:
@@ -100,13 +124,15 @@ class TargetFile(FileModel):
 
 
 class CampaignFile(FileModel):
-    """A campaign as its file has it. ``scheduled_at`` is what clocks show in ``timezone``; delays are seconds."""
+    """A campaign as its file has it. ``scheduled_at`` and ``until`` are what clocks show in ``timezone``; delays are seconds."""
 
     campaign: Name
     title: Title = ""
     target: TargetFile
     scheduled_at: Annotated[datetime, BeforeValidator(as_field(_local))] | None = None
     timezone: Annotated[str, AfterValidator(as_field(_zone))] = "UTC"
+    until: Annotated[str, BeforeValidator(as_field(_until))] | None = None
+    if_passed: Annotated[IfPassed, BeforeValidator(as_field(_if_passed))] = "next_day"
     min_delay: _Delay | None = None
     max_delay: _Delay | None = None
     text: str = ""
@@ -159,6 +185,8 @@ def read_campaign(source: str, file: str) -> CampaignDraft:
         )
     _check_target(document)
     _check_zone(document)
+    _check_end(document)
+    _check_passed(document)
     _check_delays(document)
     check_contents(document, document.data)
     return CampaignDraft(document, campaign if not document.problems else None)
@@ -195,10 +223,44 @@ def _check_target(document: Document) -> None:
 
 
 def _check_zone(document: Document) -> None:
-    if "scheduled_at" in document.data and "timezone" not in document.data:
+    local = next((field for field in ("scheduled_at", "until") if field in document.data), None)
+    if local is not None and "timezone" not in document.data:
         document.note(
             ("timezone",),
-            f"is missing, and scheduled_at is a local time: give a zone such as Asia/Kuala_Lumpur, or {RECIPIENT}",
+            f"is missing, and {local} is a local time: give a zone such as Asia/Kuala_Lumpur, or {RECIPIENT}",
+        )
+
+
+def _check_end(document: Document) -> None:
+    """It must come after the start; a time alone is one of the day of the start."""
+    try:
+        begins, (day, clock) = (
+            _local(document.data.get("scheduled_at")),
+            until_of(_until(document.data.get("until"))),
+        )
+    except InvalidInput:
+        return
+    ends = datetime.combine(day or begins.date(), clock)
+    if ends <= begins:
+        advice = (
+            ""
+            if day
+            else f", give it with its date, e.g. {begins.date() + timedelta(days=1)} {_clock(clock)}"
+        )
+        document.note(
+            ("until",),
+            f"{_until(document.data['until'])} is not after scheduled_at, {begins:%Y-%m-%d %H:%M}{advice}",
+        )
+
+
+def _check_passed(document: Document) -> None:
+    if "if_passed" not in document.data:
+        return
+    if document.data.get("timezone") != RECIPIENT or "scheduled_at" not in document.data:
+        document.note(
+            ("if_passed",),
+            f"goes with 'scheduled_at' and 'timezone: {RECIPIENT}': where one moment holds for all, and has passed,"
+            " the campaign does not start",
         )
 
 

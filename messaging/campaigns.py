@@ -7,7 +7,8 @@ the start: from then on its messages stand in the ledger, and nothing that happe
 
 from datetime import datetime
 
-from messaging.campaign_times import has_passed, start_of, when
+from messaging.campaign_forecast import Forecast, forecast
+from messaging.campaign_times import RECIPIENT, Timing, has_passed, start_of, turns, when
 from messaging.database import Connection, Record
 from messaging.errors import Conflict, NotFound
 from messaging.ledger import ANEW
@@ -19,7 +20,9 @@ __all__ = [
     "CampaignSummary",
     "begin_campaign",
     "cancel_campaign",
+    "failed_and_over",
     "finish_campaign",
+    "forecast_campaign",
     "list_campaigns",
     "no_such_campaign",
     "pause_campaign",
@@ -54,7 +57,7 @@ class CampaignCounts(Value):
 
 
 class CampaignSummary(Value):
-    """A campaign with its numbers. ``opted_out`` and ``without_device``: leads of its target that were left out."""
+    """A campaign with its numbers. ``opted_out``, ``without_device`` and ``passed``: leads of its target that were left out."""
 
     id: int
     name: str
@@ -70,6 +73,8 @@ class CampaignSummary(Value):
     reason: str | None
     opted_out: int
     without_device: int
+    passed: int
+    """Their local time had passed, and the campaign says ``if_passed: leave_out``."""
     messages: CampaignCounts
 
 
@@ -97,7 +102,7 @@ async def begin_campaign(
     """Takes a draft to ``scheduled``; ``at_once`` starts also one that was to start later.
 
     Answers whether that changed anything, and where it stands now. Raises NotFound, and Conflict for one that was
-    cancelled, or whose time has passed everywhere: that is rather a mistake than a wish.
+    cancelled, whose time has passed everywhere, or that would go to nobody any more: that is rather a mistake than a wish.
     """
     async with connection.transaction():
         row = await _row(connection, campaign, now=now, lock=True)
@@ -113,12 +118,40 @@ async def begin_campaign(
         if changed:
             await connection.execute(
                 "update campaigns set status = case when status = 'draft' then 'scheduled' else status end,"
-                " start_now = $2, started_at = coalesce(started_at, $3), updated_at = $3 where id = $1",
+                " start_now = $2, started_at = coalesce(started_at, $3), asked_at = $3, updated_at = $3 where id = $1",
                 row["id"],
                 at_once,
                 row["now"],
             )
+            await _check_not_in_vain(connection, await _row(connection, campaign, now=now))
         return changed, await plan_campaign(connection, campaign, now=now)
+
+
+async def _check_not_in_vain(connection: Connection, row: Record) -> None:
+    """Raises Conflict for a campaign that is about to start and that nobody would get, as its time is over."""
+    timing, name = Timing.of(row), row["name"]
+    if timing.time_zone != RECIPIENT and turns(timing)[timing.time_zone].over(row["now"]):
+        raise Conflict(
+            f"campaign {name!r} is over (until {timing.until} {timing.time_zone}): apply it with another 'until'"
+        )
+    found = await forecast(connection, row["id"], timing, row["now"])
+    if found.nobody:
+        raise Conflict(
+            f"nobody would get campaign {name!r}: {'; '.join(found.lines)}: apply it with another time"
+        )
+
+
+async def forecast_campaign(
+    connection: Connection, campaign: str, *, now: datetime | None = None
+) -> Forecast | None:
+    """What the time of a campaign that waits for its start means for its leads; None of one that does not.
+
+    Raises NotFound.
+    """
+    row = await _row(connection, campaign, now=now)
+    if row["frozen_at"] is not None or row["status"] not in ("scheduled", "paused"):
+        return None
+    return await forecast(connection, row["id"], Timing.of(row), row["now"])
 
 
 async def pause_campaign(connection: Connection, campaign: str) -> tuple[bool, CampaignStatus]:
@@ -143,6 +176,11 @@ async def resume_campaign(connection: Connection, campaign: str) -> tuple[bool, 
         changed = row["status"] == "paused"
         if changed:
             await _set_status(connection, row["id"], status)
+            await connection.execute(
+                "update campaigns set asked_at = updated_at"
+                " where id = $1 and frozen_at is null and scheduled_at is not null and not start_now",
+                row["id"],
+            )
         return changed, status
 
 
@@ -169,7 +207,7 @@ async def retry_failed(connection: Connection, campaign: str) -> int:
     """Makes the failed messages of a campaign due again, and no others; answers how many they are.
 
     A failed message was surely not accepted by the gateway: what may have been is ``unconfirmed``. Those who opted out
-    since are found by the claim. Raises NotFound, and Conflict for a campaign that never started or was cancelled.
+    since are found by the claim; what is over stays as it is, see failed_and_over(). Raises NotFound, and Conflict for a campaign that never started or was cancelled.
     """
     async with connection.transaction():
         row = await _row(connection, campaign, lock=True)
@@ -179,7 +217,7 @@ async def retry_failed(connection: Connection, campaign: str) -> int:
             "update broadcast_messages set status = 'pending', attempts = 0, retried = retried + 1, slot_at = null,"  # noqa: S608
             " earlier_gateway_ids = array_remove(earlier_gateway_ids || gateway_message_id, null),"
             f" gateway_message_id = null, reason = null, {ANEW}, updated_at = $2"
-            " where campaign_id = $1 and status = 'failed'",
+            " where campaign_id = $1 and status = 'failed' and (expires_at is null or expires_at > $2)",
             row["id"],
             row["now"],
         )
@@ -191,6 +229,17 @@ async def retry_failed(connection: Connection, campaign: str) -> int:
                 row["now"],
             )
         return count
+
+
+async def failed_and_over(connection: Connection, campaign: str) -> int:
+    """How many failed messages of a campaign are not sent again, as it is over for them. Raises NotFound."""
+    row = await _row(connection, campaign)
+    over: int = await connection.fetchval(
+        "select count(*) from broadcast_messages where campaign_id = $1 and status = 'failed' and expires_at <= $2",
+        row["id"],
+        row["now"],
+    )
+    return over
 
 
 async def finish_campaign(connection: Connection, campaign_id: int) -> bool:
@@ -212,8 +261,13 @@ async def finish_campaign(connection: Connection, campaign_id: int) -> bool:
 
 
 def _why_nobody(row: Record) -> str:
-    if row["opted_out"] or row["without_device"]:
-        return f"nobody was left to write to: {row['opted_out']:,} opted out, {row['without_device']:,} have no device"
+    left_out = {
+        "opted out": row["opted_out"],
+        "have no device": row["without_device"],
+        "had their time passed": row["passed"],
+    }
+    if any(left_out.values()):
+        return f"nobody was left to write to: {', '.join(f'{count:,} {why}' for why, count in left_out.items() if count)}"
     return "no lead matched the target"
 
 

@@ -281,13 +281,15 @@ class CampaignPlan(Value):
 
 
 class Frozen(Value):
-    """The audience of a campaign. Opted-out leads, and those whom no device writes to, were left out."""
+    """The audience of a campaign. Opted-out leads, those whom no device writes to, and those whose time had passed where the
+    campaign says so, were left out."""
 
     frozen: bool
     """False where the campaign was paused or cancelled at the last moment."""
     leads: int
     opted_out: int
     without_device: int
+    passed: int = 0
 
 
 class CampaignProgress(Value):
@@ -298,6 +300,9 @@ class CampaignProgress(Value):
     unsettled: int
     opted_out: int
     without_device: int
+    passed: int = 0
+    over_at: datetime | None = None
+    """When the first of those that are not settled is over."""
     reason: str | None = None
     """Why it is paused, where nobody paused it by hand."""
     per_second: float

@@ -115,7 +115,7 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
         if status == "cancelled":
             raise Conflict(f"campaign {row['campaign']!r} was cancelled: nothing of it is sent any more")
         over = await connection.fetchval(
-            "update broadcast_messages m set status = 'expired', slot_at = null, reason = expiry_of(m),"
+            "update broadcast_messages m set status = 'expired', slot_at = null, reason = expiry_of(m.expires_at),"
             " updated_at = clock_timestamp()"
             " where id = $1 and status in ('unconfirmed', 'processing') and expires_at <= clock_timestamp() returning true",
             message_id,

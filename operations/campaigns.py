@@ -10,6 +10,7 @@ from temporalio.service import RPCError
 from messaging import campaigns
 from messaging.campaign_edits import AppliedCampaign, apply_campaigns
 from messaging.campaign_files import CampaignDraft, read_campaign
+from messaging.campaign_forecast import Forecast
 from messaging.campaigns import CampaignSummary
 from messaging.database import Connection as Database
 from messaging.errors import Unavailable
@@ -48,6 +49,10 @@ class CampaignChange(Value):
     messages: int = 0
     under_way: tuple[UnderWay, ...] = ()
     """What an attempt had in its hands already."""
+    over: int = 0
+    """Failed messages that are not sent again, as it is over for them."""
+    forecast: Forecast | None = None
+    """What its time means for its leads, where it waits for its start."""
 
 
 async def apply(connection: Connection, files: Sequence[Path]) -> list[AppliedCampaign]:
@@ -70,16 +75,18 @@ async def start(connection: Connection, campaign: str, *, now: bool = False) -> 
     """Starts a campaign at its time, or at once if it has none or ``now`` says so.
 
     A campaign starts once: doing it again changes nothing, whoever does it, also after the campaign has ended. Raises
-    NotFound, and Conflict for one that was cancelled or whose time has passed.
+    NotFound, and Conflict for one that was cancelled, whose time has passed, or that nobody would get.
     """
     changed, plan = await _database(
         connection, lambda database: campaigns.begin_campaign(database, campaign, at_once=now)
     )
+    # Before its workflow freezes the audience, after which there is nothing to foretell.
+    found = await _database(connection, lambda database: campaigns.forecast_campaign(database, campaign))
     if not plan.over:
         # Also when nothing was changed: somebody may have been cut off between the two.
         await _follow(connection, plan)
     return CampaignChange(
-        campaign=campaign, wish="start", changed=changed, status=plan.status, when=plan.when
+        campaign=campaign, wish="start", changed=changed, status=plan.status, when=plan.when, forecast=found
     )
 
 
@@ -106,10 +113,16 @@ async def resume(connection: Connection, campaign: str) -> CampaignChange:
     changed, status = await _database(
         connection, lambda database: campaigns.resume_campaign(database, campaign)
     )
+    found = await _database(connection, lambda database: campaigns.forecast_campaign(database, campaign))
     told = await signals.wake_held(connection, campaign=campaign)
     await _tell(connection, campaign)
     return CampaignChange(
-        campaign=campaign, wish="resume", changed=changed, status=status, messages=told.contacts
+        campaign=campaign,
+        wish="resume",
+        changed=changed,
+        status=status,
+        messages=told.contacts,
+        forecast=found if changed else None,
     )
 
 
@@ -127,13 +140,19 @@ async def cancel(connection: Connection, campaign: str) -> CampaignChange:
 
 
 async def retry_failed(connection: Connection, campaign: str) -> CampaignChange:
-    """Sends the failed messages of a campaign again, and no others. Raises NotFound and Conflict."""
+    """Sends the failed messages of a campaign again, and no others; none that is over. Raises NotFound and Conflict."""
     messages = await _database(connection, lambda database: campaigns.retry_failed(database, campaign))
+    over = await _database(connection, lambda database: campaigns.failed_and_over(database, campaign))
     plan = await _plan(connection, campaign)
     if not plan.over:
         await _tell(connection, campaign)
     return CampaignChange(
-        campaign=campaign, wish="retry-failed", changed=messages > 0, status=plan.status, messages=messages
+        campaign=campaign,
+        wish="retry-failed",
+        changed=messages > 0,
+        status=plan.status,
+        messages=messages,
+        over=over,
     )
 
 

@@ -352,7 +352,7 @@ async def test_answers_in_the_order_of_the_files(pool: Pool) -> None:
         ("2026-11-27 09:59", "Asia/Kuala_Lumpur", "2026-11-27 09:59 has passed in Asia/Kuala_Lumpur"),
         ("2026-11-27 10:01", "Asia/Kuala_Lumpur", None),
         ("2026-11-26 13:59", "recipient", "2026-11-26 13:59 has passed everywhere on earth"),
-        ("2026-11-26 14:01", "recipient", None),
+        ("2026-11-27 11:01", "recipient", None),
     ],
 )
 @pytest.mark.usefixtures("somebody")

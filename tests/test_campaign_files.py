@@ -35,9 +35,7 @@ def of_target(target: str) -> str:
     return f"campaign: launch\ntarget: {target}\ntext: Hello\n"
 
 
-FIELDS = (
-    "known are campaign, title, target, scheduled_at, timezone, min_delay, max_delay, text, image, template"
-)
+FIELDS = "known are campaign, title, target, scheduled_at, timezone, until, if_passed, min_delay, max_delay, text, image, template"
 EVERYBODY = "write 'target: {status: all}' if everybody is meant"
 NOT_A_NAME = (
     "cannot be a name: use 1 to 64 letters, digits, '.', '-' and '_', beginning with a letter or digit"
@@ -255,6 +253,8 @@ def test_a_whole_file() -> None:
         "target": {"niche": "VITA C", "status": "customer", "devices": ["kl-1", "kl-2"]},
         "scheduled_at": datetime(2026, 11, 27, 10),  # noqa: DTZ001 - a local time has no zone
         "timezone": "recipient",
+        "until": None,
+        "if_passed": "next_day",
         "min_delay": 2.5,
         "max_delay": 10.0,
         "text": "Hi\n\nhttps://example.com/?a=1&b=2\n",

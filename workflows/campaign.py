@@ -43,6 +43,7 @@ class CampaignResult(Value):
     counts: dict[str, int]
     opted_out: int
     without_device: int
+    passed: int
     reason: str | None = None
 
 
@@ -153,7 +154,11 @@ class CampaignWorkflow:
                 return
             held = progress.status == "paused"
             summary = f"{progress.status}: {progress.unsettled:,} to go"
-            await wait(workflow.now() + (RECHECK if held else pause), lambda: self._changed, summary)
+            until = workflow.now() + (RECHECK if held else pause)
+            if progress.over_at is not None:
+                # What is over is settled then, also while nothing is sent.
+                until = min(until, max(progress.over_at, workflow.now() + FIRST_PAUSE))
+            await wait(until, lambda: self._changed, summary)
 
     async def _start_shard(self, plan: CampaignPlan, shard: int) -> None:
         identity = campaign_identity(plan.campaign, plan.title)
@@ -191,6 +196,7 @@ class CampaignWorkflow:
             counts=progress.counts,
             opted_out=progress.opted_out,
             without_device=progress.without_device,
+            passed=progress.passed,
             reason=plan.reason,
         )
 

@@ -126,9 +126,12 @@ create table campaigns (
     template       jsonb,                               -- messaging.contents.TemplateFile
     scheduled_at   timestamp,                           -- wall time in time_zone
     time_zone      text        not null default 'UTC',  -- IANA name, or 'recipient'
+    until          text,                                -- wall time in time_zone, perhaps with its date: over from then on
+    if_passed      text        not null default 'next_day',  -- what becomes of recipients whose local time has passed
     min_delay      double precision,
     max_delay      double precision,
     start_now      boolean     not null default false,  -- an operator's word, over scheduled_at
+    asked_at       timestamptz,                         -- of the last word on its time: the start, another time, a resume
     status         text        not null default 'draft',
     reason         text,                                -- why it is paused, or ended without sending
     frozen_at      timestamptz,                         -- it has started: its audience stands in the ledger
@@ -136,6 +139,7 @@ create table campaigns (
     audience       jsonb       not null default '{}',   -- leads by device, as frozen
     opted_out      integer     not null default 0,      -- leads of the target that were left out
     without_device integer     not null default 0,
+    passed         integer     not null default 0,      -- and whose local time had passed
     created_at     timestamptz not null default now(),
     updated_at     timestamptz not null default now(),
     started_at     timestamptz,
@@ -143,6 +147,7 @@ create table campaigns (
     constraint campaigns_frozen check (frozen_at is null or shards is not null),
     constraint campaigns_ended check (status <> 'finished' or ended_at is not null),
     constraint campaigns_status check (status in ('draft', 'scheduled', 'running', 'paused', 'cancelled', 'finished')),
+    constraint campaigns_passed check (if_passed in ('next_day', 'leave_out', 'send')),
     constraint campaigns_target check (target_status in ('prospect', 'customer', 'all')),
     constraint campaigns_content check (text <> '' or image_url is not null)
 );

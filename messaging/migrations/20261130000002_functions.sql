@@ -85,9 +85,9 @@ begin
 end $$;
 
 -- That a message was over before it could be sent, in words for people.
-create function expiry_of(m broadcast_messages) returns text
+create function expiry_of(p_expires_at timestamptz) returns text
 language sql immutable as $$
-    select 'it was to go out before ' || to_char(m.expires_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
+    select 'it was to go out before ' || to_char(p_expires_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
 $$;
 
 -- Why a message is not sent any more at that moment, and the status with which it ends; nulls where it is. Nobody wants
@@ -98,8 +98,29 @@ begin
     select u.status, u.reason into status, reason from unwanted(m) u;
     if status is null and m.expires_at <= p_moment then
         status := 'expired';
-        reason := expiry_of(m);
+        reason := expiry_of(m.expires_at);
     end if;
+end $$;
+
+-- The first moment from p_moment on at which a message may go out where its recipient is. Only campaigns at each
+-- recipient's own time keep such hours, unless they say if_passed: send. They begin at that time and end at 21:00, the end
+-- of the hours in which people may be called (47 CFR 64.1200(c)(1)); where the campaign asks for a later time, after an hour.
+create function recipient_opening(m broadcast_messages, p_moment timestamptz) returns timestamptz
+language plpgsql stable as $$
+declare
+    opens time;
+    zone  text;
+begin
+    select c.scheduled_at::time, coalesce(l.time_zone, d.time_zone) into opens, zone
+      from campaigns c, leads l, devices d
+     where c.id = m.campaign_id and l.id = m.lead_id and d.id = m.device_id
+       and c.time_zone = 'recipient' and c.scheduled_at is not null and not c.start_now and c.if_passed <> 'send';
+    if not found then
+        return p_moment;
+    end if;
+    return next_opening(p_moment, opens, case when opens < '20:00' then '21:00' else opens + interval '1 hour' end, zone);
+exception when invalid_parameter_value then
+    return p_moment;  -- a zone that this server does not know
 end $$;
 
 -- What holds a message up until somebody resumes it, in words for people; null where nothing does.
@@ -219,6 +240,37 @@ begin
                                                           'time_zone', d.time_zone));
 end $$;
 
+-- Leaves a message that would go out at p_moment, at a time that is too late for its recipient, to the next moment at which
+-- both the device and the recipient's hours are open. It keeps no place on the device until then, nor in what a campaign has
+-- under way. Where the campaign leaves such recipients out, or there is no such moment, it ends.
+create function postpone(m broadcast_messages, d devices, p_moment timestamptz, p_now timestamptz) returns jsonb
+language plpgsql as $$
+declare
+    opening timestamptz := p_moment;
+    met     boolean     := false;
+    doubt   boolean     := m.status = 'processing';
+    why     text        := 'the local time of the recipient had passed';
+begin
+    for turn in 1..4 loop
+        opening := next_opening(recipient_opening(m, opening), d.opens_at, d.closes_at, d.time_zone);
+        met := recipient_opening(m, opening) = opening;
+        exit when met;
+    end loop;
+    if not met and not doubt then
+        return close_message(m.id, 'expired', why || ', and device ' || d.id || ' does not send in its day');
+    elsif not doubt and exists (select from campaigns where id = m.campaign_id and if_passed = 'leave_out') then
+        return close_message(m.id, 'expired', why);
+    elsif m.expires_at <= opening and not doubt then
+        return close_message(m.id, 'expired', expiry_of(m.expires_at) || ', and ' || why);
+    end if;
+    why := why || ': it waits for the next day';
+    update broadcast_messages
+       set status = case when doubt then status else 'pending' end, due_at = case when doubt then due_at else opening end,
+           slot_at = case when doubt then opening end, reason = why, updated_at = p_now
+     where id = m.id;
+    return jsonb_build_object('outcome', 'deferred', 'until', opening, 'now', p_now, 'reason', why);
+end $$;
+
 -- Gives a message that comes too early its place on the device: from p_ready_at on, or where it has one already. One that
 -- would be over by then ends at once, and takes no place.
 create function reserve_slot(
@@ -239,8 +291,10 @@ begin
         my_slot := next_opening(my_slot, d.opens_at, d.closes_at, d.time_zone);
     end if;
     if m.expires_at <= my_slot and m.status <> 'processing' then
-        return close_message(m.id, 'expired', expiry_of(m) || ', and its turn would come at '
+        return close_message(m.id, 'expired', expiry_of(m.expires_at) || ', and its turn would come at '
                                               || to_char(my_slot at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC');
+    elsif m.campaign_id is not null and recipient_opening(m, my_slot) > my_slot then
+        return postpone(m, d, my_slot, p_moment);
     elsif new then
         update devices set next_slot_at = greatest(next_slot_at, my_slot + p_stride) where id = d.id;
         update broadcast_messages
@@ -268,7 +322,7 @@ language plpgsql as $$
 declare
     m           broadcast_messages;
     d           devices;
-    k           record;            -- the campaign's own pace, if it is a campaign's: the slower of the two holds
+    k           record;            -- the campaign, if it is a campaign's: of its pace and the device's, the slower holds
     ending      record;            -- why it is not sent any more
     earliest    record;            -- from when on the device may send at all
     moment      timestamptz;
@@ -291,7 +345,7 @@ begin
     end if;
 
     select * into strict d from devices where id = m.device_id;
-    select min_delay, max_delay into k from campaigns where id = m.campaign_id;
+    select min_delay, max_delay, time_zone into k from campaigns where id = m.campaign_id;
     least_delay := greatest(d.min_delay, k.min_delay);
     most_delay := greatest(d.max_delay, k.max_delay);
     paced := most_delay > 0 or d.daily_limit is not null;
@@ -323,7 +377,9 @@ begin
     if ready_at > moment or (d.next_slot_at > moment and (m.slot_at is null or m.slot_at > moment)) then
         return reserve_slot(m, d, earliest.free_at, ready_at, pace, stride, earliest.why, moment);
     end if;
-    if paced then
+    if k.time_zone = 'recipient' and recipient_opening(m, moment) > moment then
+        return postpone(m, d, moment, moment);
+    elsif paced then
         perform take_turn(d, m.place_day, moment, stride, p_grace);
     end if;
     return hand_over(m, d, p_token, false, case when paced then (moment at time zone d.time_zone)::date end, moment);
@@ -754,6 +810,6 @@ end $$;
 
 drop function apply_early_receipts, keep_receipt, receipt_lock;
 drop function record_receipt, hold_contents, device_fault, note_parts, doubt_message, release_attempt, settle_attempt,
-    move_contact, claim_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, hand_over,
-    take_turn, earliest_send, hold_message, close_message, message_contents, hold_of, ending_of, expiry_of, unwanted,
-    campaign_audience, campaign_message_id, lead_as_json, next_opening;
+    move_contact, claim_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, postpone,
+    hand_over, take_turn, earliest_send, hold_message, close_message, message_contents, hold_of, recipient_opening, ending_of,
+    expiry_of, unwanted, campaign_audience, campaign_message_id, lead_as_json, next_opening;
