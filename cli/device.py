@@ -8,7 +8,15 @@ from rich.table import Table
 from rich.text import Text
 
 from cli.console import Json, run, show
-from messaging.devices import ALWAYS, AddedDevice, Device, DeviceSettings, parse_hours, parse_options
+from messaging.device_waits import wait_in_words
+from messaging.devices import (
+    ALWAYS,
+    AddedDevice,
+    Device,
+    DeviceSettings,
+    parse_hours,
+    parse_options,
+)
 from messaging.gateways import NAMES
 from messaging.under_way import under_way_in_words
 from operations import devices
@@ -84,7 +92,7 @@ def pause(
 
 @app.command()
 def resume(device: Name, as_json: Json = False) -> None:
-    """Go on with a paused device. What is late goes out one by one, at the device's pace."""
+    """Go on with a device that is paused, or waits as its gateway asked. What is late goes out at the device's pace."""
     show(run(lambda connection: devices.resume(connection, device)), as_json, _status)
 
 
@@ -99,6 +107,8 @@ def _status(change: DeviceStatusChange) -> RenderableType:
         f"{change.device}: {'' if change.changed else 'already '}{change.status}"
         + under_way_in_words(change.under_way)
     ]
+    if change.waited_until is not None:
+        lines.append(f"  it does not wait until {change.waited_until:%H:%M:%S} UTC any more")
     if change.contacts_woken:
         lines.append(f"  {change.contacts_woken:,} contacts whose step is due go on")
     return Text("\n".join(lines))
@@ -121,4 +131,5 @@ def _listing(listed: list[Device]) -> RenderableType:
             *(f"{one.daily_limit:,}" if one.daily_limit else "no limit", f"{hours} {one.time_zone}"),
         )
     why = [f"! device {one.id} is {one.status}: {one.status_reason}" for one in listed if one.status_reason]
+    why += [f"! {words}" for one in listed if (words := wait_in_words(one)) is not None]
     return Group(table, *(Text(line) for line in why))

@@ -1,6 +1,6 @@
 """Devices: the WhatsApp numbers that messages are sent from, each with its gateway, pace, limit and sending hours."""
 
-from datetime import time
+from datetime import datetime, time
 from typing import Any, Literal
 
 import asyncpg
@@ -56,6 +56,9 @@ class Device(Value):
     time_zone: str
     status: DeviceStatus
     status_reason: str | None
+    waits_until: datetime | None
+    """It sends nothing before: the gateway asked for it, or it has just failed by its own fault."""
+    waits_because: str | None
 
 
 class DeviceSettings(Value):
@@ -85,7 +88,9 @@ class AddedDevice(Value):
 
 _COLUMNS = (
     "id, gateway, gateway_options as options, min_delay, max_delay, daily_limit, opens_at, closes_at, time_zone,"
-    " status, status_reason"
+    " status, status_reason, case when blocked_until > clock_timestamp() then blocked_until end as waits_until,"
+    " case when blocked_until > clock_timestamp() then case when faults > 0 then 'it has failed by its own fault'"
+    " else 'the gateway asked for it' end || coalesce(': ' || blocked_reason, '') end as waits_because"
 )
 
 

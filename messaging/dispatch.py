@@ -48,8 +48,7 @@ SHORTEST_CALL = 2.0
 """Seconds; with less than that left of a claim, no part of a message is begun."""
 
 LONGEST_WAIT = timedelta(minutes=15)
-"""A gateway may ask to wait for longer; it is asked again after this. A number that is barred for a day does not say so by
-Retry-After, and one slip of a proxy must not cost a day."""
+"""Whatever a gateway asks for, it is asked again after this."""
 
 _age_clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 

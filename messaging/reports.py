@@ -6,6 +6,8 @@ from uuid import UUID
 
 from messaging.campaigns import list_campaigns
 from messaging.database import Pool
+from messaging.device_waits import wait_in_words
+from messaging.devices import list_devices
 from messaging.errors import NotFound
 from messaging.ledger import CLAIM_LIFETIME, longer_lifetimes
 from messaging.models import MessageStatus, Value
@@ -146,6 +148,9 @@ async def status_report(pool: Pool) -> StatusReport:
             "select id, status_reason from devices where status = 'paused' order by id"
         )
     ]
+    async with pool.acquire() as connection:
+        waits = [wait_in_words(one) for one in await list_devices(connection) if one.status == "active"]
+    attention += [words for words in waits if words is not None]
     attention += [
         f"sequence {row['sequence']} is paused"
         + (f": {row['status_reason']}" if row["status_reason"] else "")

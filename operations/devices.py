@@ -1,6 +1,9 @@
 """Devices, as services and operators handle them: add and change them, look at them, pause and resume them."""
 
+from datetime import datetime
+
 from messaging import devices
+from messaging.device_waits import lift_wait
 from messaging.devices import AddedDevice, Device, DeviceSettings, DeviceStatus
 from messaging.models import Value
 from messaging.under_way import UnderWay, nothing_begins_any_more
@@ -17,6 +20,8 @@ class DeviceStatusChange(Value):
     status: DeviceStatus
     changed: bool
     contacts_woken: int = 0
+    waited_until: datetime | None = None
+    """Until when it would have waited by itself, had it not been resumed."""
     under_way: tuple[UnderWay, ...] = ()
     """What an attempt had in its hands already."""
 
@@ -46,8 +51,18 @@ async def pause(connection: Connection, device: str, reason: str | None = None) 
 
 
 async def resume(connection: Connection, device: str) -> DeviceStatusChange:
-    """Ends the pause, and wakes those whom it held up, also if it had ended before. Raises NotFound, Unavailable."""
+    """Ends the pause, and what the device waits for by itself, because its gateway asked for it or it has failed.
+
+    Wakes those whom it held up, also if it had ended before. Raises NotFound, Unavailable.
+    """
     async with (await connection.pool()).acquire() as database:
         changed = await devices.set_device_status(database, device, "active")
+        waited_until = await lift_wait(database, device)
     told = await signals.wake_held(connection, device=device)
-    return DeviceStatusChange(device=device, status="active", changed=changed, contacts_woken=told.contacts)
+    return DeviceStatusChange(
+        device=device,
+        status="active",
+        changed=changed or waited_until is not None,
+        contacts_woken=told.contacts,
+        waited_until=waited_until,
+    )

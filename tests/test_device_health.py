@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 
 from messaging import audit
-from messaging.devices import set_device_status
+from messaging.device_waits import lift_wait
+from messaging.devices import list_devices, set_device_status
 from messaging.gateways import KINDS
 from messaging.gateways.base import Capabilities, Images
 from messaging.gateways.simulated import SimulatedGateway
@@ -127,6 +128,50 @@ async def test_a_message_in_doubt_that_is_held_is_woken_with_the_others_and_is_n
     assert len(await audit.stuck(pool)) == 1, "now nothing holds it, and somebody should have it"
     assert isinstance(await contact.send(), Settled)
     assert len(await contact.scenario.accepted()) == 1
+
+
+async def test_a_wish_to_wait_for_a_day_is_cut_said_and_lifted(contact: Contact) -> None:
+    pool, name = contact.scenario.pool, contact.scenario.device
+    await pool.execute("update devices set min_delay = 5, max_delay = 6, time_zone = 'Asia/Kuala_Lumpur'")
+    contact.now = await pool.fetchval("select clock_timestamp()")
+    later = Contact(contact.scenario, contact.gateways, now=contact.now)
+    await later.enroll(phone(20))
+    await contact.scenario.faults({"kind": "rate_limit", "retry_after": 86_400, "count": 1})
+    first = await contact.send()
+    second = await later.send()
+    for outcome in (first, second):
+        assert isinstance(outcome, Deferred)
+        assert timedelta(minutes=14) < outcome.until - contact.now < timedelta(minutes=16)
+    why = await pool.fetchval("select reason from broadcast_messages where recipient_phone = $1", later.phone)
+    assert "asked device" in why
+    assert "429" in why
+    (line,) = (await status_report(pool)).attention
+    assert line.startswith(f"device {name} waits until ")
+    assert " Asia/Kuala_Lumpur: the gateway asked for it: the simulated gateway" in line
+    async with pool.acquire() as connection:
+        (listed,) = await list_devices(connection)
+        assert listed.waits_until is not None
+        assert not await set_device_status(connection, name, "active"), "it was not paused"
+        assert await lift_wait(connection, name) == listed.waits_until
+        assert await lift_wait(connection, name) is None, "once more there is nothing to lift"
+        (listed,) = await list_devices(connection)
+        assert (listed.waits_until, listed.waits_because) == (None, None)
+    assert (await status_report(pool)).attention == ()
+    woken = {row["workflow_id"] for row in await pool.fetch(signals.HELD, None, name, None, signals.LAG)}
+    assert woken == {f"sequence:welcome:{contact.phone}", f"sequence:welcome:{later.phone}"}
+    contact.now = later.now = await pool.fetchval("select clock_timestamp()") + timedelta(seconds=10)
+    assert isinstance(await contact.send(), Settled)
+    outcome = await later.send()
+    assert isinstance(outcome, Deferred), "at the device's pace"
+    assert outcome.until - later.now < timedelta(seconds=10)
+
+
+async def test_after_a_failure_of_its_own_a_device_says_so(contact: Contact) -> None:
+    contact.now = await contact.scenario.pool.fetchval("select clock_timestamp()")
+    await contact.scenario.faults({"kind": "refuse", "status": 401, "code": "logged_out"})
+    await contact.send()
+    (line,) = (await status_report(contact.scenario.pool)).attention
+    assert "it has failed by its own fault: the simulated gateway" in line
 
 
 class Slow(SimulatedGateway):

@@ -34,8 +34,9 @@ LARGEST_ANSWER = 256 * 1024
 BETWEEN_BYTES = 5.0
 """Seconds until an answer that has begun must go on."""
 
-LONGEST_RETRY_AFTER = 86_400.0
-"""Seconds; a gateway that asks for more is asked again after a day."""
+LONGEST_RETRY_AFTER = 900.0
+"""Seconds; a gateway that asks for more is asked again after these. What bars a number for longer says so in words; and one
+slip of a proxy must not cost a day."""
 
 LONGEST_WORDS = 500
 
@@ -231,7 +232,7 @@ def _retry_after(answer: aiohttp.ClientResponse) -> float | None:
     except ValueError:
         try:
             seconds = (_date(told) - _now_by(answer)).total_seconds()
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
     if math.isnan(seconds):
         return None
@@ -248,5 +249,5 @@ def _now_by(answer: aiohttp.ClientResponse) -> datetime:
     told = answer.headers.get("Date")
     try:
         return _date(told) if told else datetime.now(UTC)
-    except ValueError:
+    except (ValueError, OverflowError):
         return datetime.now(UTC)

@@ -660,7 +660,7 @@ begin
     end if;
     update devices
        set faults = faults + 1, fault_at = moment,
-           blocked_until = greatest(blocked_until, moment + p_wait * power(3, faults))
+           blocked_until = greatest(blocked_until, moment + p_wait * power(3, faults)), blocked_reason = p_reason
      where id = p_device
     returning blocked_until into moment;
     return moment;
