@@ -14,6 +14,7 @@ from messaging.campaigns import CampaignSummary
 from messaging.under_way import under_way_in_words
 from operations import campaigns
 from operations.campaigns import CampaignChange
+from operations.files import check_readable
 
 __all__ = ["app"]
 
@@ -31,7 +32,8 @@ def apply_files(
 
     Nothing is sent before 'campaign start'. Until it has started, everything may be edited, its time too.
     """
-    show(run(lambda connection: campaigns.apply(connection, files)), as_json, _applied)
+    applied = run(lambda connection: campaigns.apply(connection, files), check=lambda: check_readable(files))
+    show(applied, as_json, _applied)
 
 
 @app.command()

@@ -44,10 +44,16 @@ def tell(line: str) -> None:
     sys.stderr.flush()
 
 
-def run(work: Callable[[Connection], Awaitable[Result]]) -> Result:
-    """Connects, does the work, and returns its result; ends the process where it fails."""
+def run(
+    work: Callable[[Connection], Awaitable[Result]], *, check: Callable[[], None] = lambda: None
+) -> Result:
+    """Connects, does the work, and returns its result; ends the process where it fails.
+
+    ``check`` comes before the connection and raises what is wrong already.
+    """
 
     async def connected() -> Result:
+        check()
         async with connect(tell=tell) as connection:
             return await work(connection)
 

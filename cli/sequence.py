@@ -14,6 +14,7 @@ from messaging.durations import format_duration
 from messaging.sequences import ContactCounts, SequenceDetails, SequenceSummary, StepDetails
 from messaging.under_way import under_way_in_words
 from operations import sequences
+from operations.files import check_readable
 from operations.sequences import SequenceApplied, SequenceStatusChange
 
 __all__ = ["app"]
@@ -32,7 +33,8 @@ def apply_files(
 
     The same file again changes nothing. An edit reaches the contacts that are under way; messages already sent never change.
     """
-    show(run(lambda connection: sequences.apply(connection, files)), as_json, _applied)
+    applied = run(lambda connection: sequences.apply(connection, files), check=lambda: check_readable(files))
+    show(applied, as_json, _applied)
 
 
 @app.command("list")

@@ -3,13 +3,13 @@
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from messaging.yaml_files import MAX_FILE, Document
+from messaging.yaml_files import MAX_FILE, Document, FileProblems, read_yaml
 
-__all__ = ["read_draft"]
+__all__ = ["check_readable", "read_draft"]
 
 Draft = TypeVar("Draft")
 
@@ -37,6 +37,14 @@ def read_draft(
         where = f" in its byte {error.start:,}" if isinstance(error, UnicodeDecodeError) else ""
         document.note((), f"is not UTF-8{where}, save it as UTF-8" if where else f"cannot be read: {error}")
     return unreadable(document)
+
+
+def check_readable(files: Sequence[Path]) -> None:
+    """Raises FileProblems where nothing of a file can be read, for which no server is needed."""
+    documents = [read_draft(file, read_yaml, lambda document: document) for file in files]
+    problems = [problem for document in documents if not document.data for problem in document.problems]
+    if problems:
+        raise FileProblems(problems)
 
 
 def _content(file: Path) -> bytes:

@@ -120,6 +120,26 @@ async def test_an_environment_that_cannot_be_is_one_line(environment: dict[str, 
     assert "secret" not in error
 
 
+@pytest.mark.parametrize("kind", ["sequence", "campaign"])
+async def test_a_file_that_cannot_be_read_is_refused_without_any_server(kind: str, tmp_path: Path) -> None:
+    aliases = "\n".join(f"  a{n}: &a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 9))
+    (tmp_path / "bomb.yaml").write_text(f"x:\n  a0: &a0 [l]\n{aliases}\n")
+    started = time.monotonic()
+    code, out, error = await starter(
+        *(kind, "apply", str(tmp_path / "bomb.yaml"), str(tmp_path / "none.yaml")),
+        TEMPORAL_ADDRESS="127.0.0.1:9",
+    )
+    assert time.monotonic() - started < PATIENT
+    assert (code, out) == (1, "")
+    assert error.splitlines() == [
+        (
+            f"{tmp_path}/bomb.yaml:1: holds more than 12,000 values, which no sequence and no campaign needs:"
+            " aliases (*name) repeat too much"
+        ),
+        f"{tmp_path}/none.yaml:1: cannot be read: No such file or directory",
+    ]
+
+
 async def test_a_database_that_cannot_be_used_is_one_line(live: Live) -> None:
     for url, says in (
         ("postgresql://me:topsecret@127.0.0.1:9/x", "connection refused"),
