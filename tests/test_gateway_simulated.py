@@ -227,7 +227,7 @@ async def test_where_messages_cannot_be_looked_up(
         http.put(f"{simulator.url}/v1/settings", json={"device": device, "lookup": False}) as answer,
     ):
         assert answer.status == 200
-    with pytest.raises(NotAccepted, match="cannot be looked up"):
+    with pytest.raises(MaybeAccepted, match="answers no look-ups"):
         await gateway.look_up(device, UUID(int=1))
 
 

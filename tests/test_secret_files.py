@@ -68,7 +68,7 @@ def test_a_link_counts_as_what_it_leads_to(tmp_path: Path, monkeypatch: pytest.M
     assert "chmod 600" in why_not(tmp_path / "out")
     monkeypatch.setenv("DRUMBEAT_SECRETS_DIRS", str(tmp_path))
     assert "lies outside" in why_not(tmp_path / "out")
-    assert "lies outside" in why_not(f"{tmp_path}/../../../../../../etc/passwd")
+    assert "lies outside" in why_not(f"{tmp_path}{'/..' * len(tmp_path.parts)}/etc/passwd")
 
 
 def test_named_directories_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
