@@ -161,7 +161,7 @@ async def open_pool(database_url: str, *, size: int = 10) -> Pool:
 
 def _unreachable(error: Exception) -> Unavailable:
     why = str(error) or type(error).__name__  # a timeout has no words
-    if isinstance(error, OSError) and error.errno in errno.errorcode:
+    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
         why = os.strerror(error.errno).lower()
     return Unavailable(f"PostgreSQL cannot be reached: {why}; check DATABASE_URL")
 
