@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 import asyncpg
 
-from messaging.database import Connection
+from messaging.database import Connection, Verdict, verdict_of
 from messaging.gateways.base import Receipt
 from messaging.say_once import SayOnce
 
@@ -13,14 +13,6 @@ __all__ = ["record_receipts"]
 
 logger = logging.getLogger(__name__)
 logger.addFilter(SayOnce())
-
-REFUSED: tuple[type[asyncpg.PostgresError], ...] = (
-    asyncpg.DataError,
-    asyncpg.IntegrityConstraintViolationError,
-    asyncpg.ProgramLimitExceededError,
-    asyncpg.PLPGSQLError,
-)
-"""What the database says of a receipt that it will never take, while it takes others. All else concerns the moment."""
 
 
 async def record_receipts(connection: Connection, gateway: str, receipts: Iterable[Receipt]) -> int:
@@ -45,7 +37,9 @@ async def record_receipts(connection: Connection, gateway: str, receipts: Iterab
                 receipt.at,
                 receipt.reason,
             )
-        except REFUSED as error:
+        except asyncpg.PostgresError as error:
+            if verdict_of(error) is not Verdict.WRONG:
+                raise
             logger.warning(
                 "a receipt of the gateway %s is passed over, the database refuses it: %s", gateway, error
             )

@@ -25,7 +25,7 @@ MOST = 128
 REQUEST_WITHIN = 30.0
 """Seconds from the connection to the end of its request."""
 MEMORY = 64 * 1024 * 1024
-"""Bytes of requests that are not complete, all together."""
+"""Bytes of requests, all together."""
 BACKLOG = 512
 LOOK_EVERY = 1.0
 """Seconds between two attempts to take a port over."""
@@ -121,16 +121,17 @@ class Listener:
         logger.info("%s are received on port %d of %s", self._what, self.port, self._host)
 
     def holds(self, transport: asyncio.BaseTransport | None, size: int) -> None:
-        """Notes the bytes that are kept of an incomplete request; who has been here longest makes room."""
+        """Notes the bytes that are kept of an incomplete request; where all are too much, who owes longest makes room."""
         if transport in self._owing:
             self._held[transport] = size
         while sum(self._held.values()) > MEMORY and self._close_longest():
             pass
 
     def complete(self, transport: asyncio.BaseTransport | None) -> None:
-        """The request is complete: nobody else's connection takes its place any more."""
-        if transport is not None:
-            self._forget(transport)
+        """The request is complete: nobody else's connection takes its place any more. What it holds still counts."""
+        timer = self._owing.pop(transport, None) if transport is not None else None
+        if timer is not None:
+            timer.cancel()
 
     def entered(self, transport: asyncio.BaseTransport) -> None:
         """A connection begins."""
@@ -184,9 +185,7 @@ class Listener:
         transport.abort()
 
     def _forget(self, transport: asyncio.BaseTransport) -> None:
-        timer = self._owing.pop(transport, None)
-        if timer is not None:
-            timer.cancel()
+        self.complete(transport)
         self._held.pop(transport, None)
 
 

@@ -34,13 +34,18 @@ AT_ONCE = 4
 HANDLED_WITHIN = 60.0
 """Seconds from a complete request to its answer."""
 
+LEAVING_WITHIN = 5.0
+"""Seconds for which a worker that stops waits for requests; their gateways come again."""
+
 
 @asynccontextmanager
 async def webhooks(pool: Pool, gateways: Gateways, *, host: str, port: int) -> AsyncIterator[Listener]:
     """Listens for the length of the block, or waits for the port. Raises Unavailable where it can never be had."""
     listener = Listener("webhooks of gateways", "DRUMBEAT_WEBHOOKS_PORT", host=host, port=port)
     application = _Reception(pool, gateways, listener).application()
-    runner = web.AppRunner(application, access_log=None, logger=logger, auto_decompress=False)
+    runner = web.AppRunner(
+        application, access_log=None, logger=logger, auto_decompress=False, shutdown_timeout=LEAVING_WITHIN
+    )
     await runner.setup()
     try:
         assert runner.server is not None

@@ -15,6 +15,7 @@ import aiohttp
 
 from messaging.gateways.base import MaybeAccepted, NotAccepted
 from messaging.models import Value
+from messaging.storable import storable
 
 __all__ = ["Answer", "HttpClient", "one_line"]
 
@@ -186,9 +187,8 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
 
 
 def one_line(text: str) -> str:
-    """A gateway's words, fit for a list of errors and for the database, which takes neither NUL nor half a character."""
-    text = text.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
-    return " ".join(text.split())[:LONGEST_WORDS]
+    """A gateway's words, fit for a list of errors and for a log."""
+    return " ".join(storable(text).split())[:LONGEST_WORDS]
 
 
 def _json(raw: bytes) -> Any:
