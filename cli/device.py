@@ -11,7 +11,6 @@ from cli.console import Json, run, show
 from messaging.device_waits import wait_in_words
 from messaging.devices import (
     ALWAYS,
-    AddedDevice,
     Device,
     DeviceSettings,
     parse_hours,
@@ -21,7 +20,7 @@ from messaging.gateways import NAMES
 from messaging.under_way import under_way_in_words
 from operations import devices
 from operations.connection import Connection
-from operations.devices import DeviceStatusChange
+from operations.devices import DeviceAdded, DeviceStatusChange
 
 __all__ = ["app"]
 
@@ -58,7 +57,7 @@ def add(
 ) -> None:
     """Add a device, or change it: what is not given stays as it is, and the same again changes nothing."""
 
-    async def add_it(connection: Connection) -> AddedDevice:
+    async def add_it(connection: Connection) -> DeviceAdded:
         settings = DeviceSettings(
             id=device,
             gateway=gateway,
@@ -96,10 +95,13 @@ def resume(device: Name, as_json: Json = False) -> None:
     show(run(lambda connection: devices.resume(connection, device)), as_json, _status)
 
 
-def _added(added: AddedDevice) -> RenderableType:
+def _added(added: DeviceAdded) -> RenderableType:
     words = {"created": "added", "changed": "changed", "unchanged": "nothing changed"}
     lines = [*added.warnings, f"{added.device}: {words[added.result]}"]
-    return Text("\n".join([*lines, *(f"  {change}" for change in added.changes)]))
+    lines += [f"  {change}" for change in added.changes]
+    if added.contacts_woken:
+        lines.append(f"  {added.contacts_woken:,} messages that waited for it go by that now")
+    return Text("\n".join(lines))
 
 
 def _status(change: DeviceStatusChange) -> RenderableType:

@@ -69,7 +69,7 @@ async def forecast(connection: Connection, campaign_id: int, timing: Timing, now
             f"it is over (until {timing.until}) before the turn comes {of_all(over)}: they do not get it"
         )
     if night:
-        lines.append(f"it is night {of_all(night)}, and they get it now all the same")
+        lines.append(f"it is night {of_all(night)}: they get it all the same, as soon as their device sends")
     return Forecast(
         leads=total,
         passed=counted(passed),

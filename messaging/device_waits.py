@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from messaging.database import Connection
 from messaging.devices import Device
 
-__all__ = ["lift_wait", "wait_in_words"]
+__all__ = ["lift_wait", "queue_anew", "wait_in_words"]
 
 
 async def lift_wait(connection: Connection, device: str) -> datetime | None:
@@ -22,6 +22,20 @@ async def lift_wait(connection: Connection, device: str) -> datetime | None:
         " returning case when b.blocked_until > clock_timestamp() then b.blocked_until end",
         device,
     )
+    await _free_slots(connection, device)
+    return lifted
+
+
+async def queue_anew(connection: Connection, device: str) -> None:
+    """Frees what was reserved on a device whose sending hours, zone or limit are others now.
+
+    What had a slot queues anew, once it is woken.
+    """
+    await connection.execute("update devices set next_slot_at = clock_timestamp() where id = $1", device)
+    await _free_slots(connection, device)
+
+
+async def _free_slots(connection: Connection, device: str) -> None:
     # In a statement of its own: a claim locks its message first, and then the device. What is reserved by now lies before
     # the first moment that nobody has reserved.
     await connection.execute(
@@ -29,7 +43,6 @@ async def lift_wait(connection: Connection, device: str) -> datetime | None:
         " and m.status in ('queued', 'processing') and m.slot_at > greatest(d.next_slot_at, clock_timestamp())",
         device,
     )
-    return lifted
 
 
 def wait_in_words(device: Device) -> str | None:

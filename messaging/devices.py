@@ -83,6 +83,8 @@ class AddedDevice(Value):
     result: Literal["created", "changed", "unchanged"]
     changes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    rescheduled: bool = False
+    """It sends at other times than before: what waits for it waits for the wrong ones."""
     """What may not be meant, each one line."""
 
 
@@ -152,6 +154,7 @@ async def add_device(connection: Connection, settings: DeviceSettings) -> AddedD
         device=settings.id,
         result="created" if new else "changed" if changes else "unchanged",
         changes=() if new else tuple(changes),
+        rescheduled=not new and _times(before) != _times(after),
         warnings=(f"warning: time-zone: {warning}",) if warning else (),
     )
 
@@ -248,6 +251,10 @@ def _differences(before: Device, after: Device) -> list[str]:
                 f"option {name!r} {'set' if old is None else 'taken away' if new is None else 'changed'}"
             )
     return changes
+
+
+def _times(device: Device) -> tuple[object, ...]:
+    return device.opens_at, device.closes_at, device.time_zone, device.daily_limit
 
 
 def _hours(device: Device) -> str:

@@ -3,14 +3,14 @@
 from datetime import datetime
 
 from messaging import devices
-from messaging.device_waits import lift_wait
+from messaging.device_waits import lift_wait, queue_anew
 from messaging.devices import AddedDevice, Device, DeviceSettings, DeviceStatus
 from messaging.models import Value
 from messaging.under_way import UnderWay, nothing_begins_any_more
 from operations import signals
 from operations.connection import Connection
 
-__all__ = ["DeviceStatusChange", "add", "listing", "pause", "resume"]
+__all__ = ["DeviceAdded", "DeviceStatusChange", "add", "listing", "pause", "resume"]
 
 
 class DeviceStatusChange(Value):
@@ -26,10 +26,25 @@ class DeviceStatusChange(Value):
     """What an attempt had in its hands already."""
 
 
-async def add(connection: Connection, settings: DeviceSettings) -> AddedDevice:
-    """Creates a device, or changes the one of that ID; the same again changes nothing. Raises InvalidInput."""
+class DeviceAdded(AddedDevice):
+    """What came of adding a device. ``contacts_woken``: whose message waited for it and goes by the new times now."""
+
+    contacts_woken: int = 0
+
+
+async def add(connection: Connection, settings: DeviceSettings) -> DeviceAdded:
+    """Creates a device, or changes the one of that ID; the same again changes nothing.
+
+    Other sending hours, another zone or limit hold for what waits already. Raises InvalidInput and Unavailable.
+    """
+    woken = 0
     async with (await connection.pool()).acquire() as database:
-        return await devices.add_device(database, settings)
+        added = await devices.add_device(database, settings)
+        if added.rescheduled:
+            await queue_anew(database, added.device)
+    if added.rescheduled:
+        woken = (await signals.wake_held(connection, device=added.device)).contacts
+    return DeviceAdded(**added.model_dump(), contacts_woken=woken)
 
 
 async def listing(connection: Connection) -> list[Device]:

@@ -67,7 +67,7 @@ HELD = """
                m.updated_at > clock_timestamp() - $4::interval as recent
           from (select * from broadcast_messages
                  where status in ('pending', 'queued', 'processing') and reason is not null
-                   and (slot_at is null or slot_at <= clock_timestamp()) offset 0) m
+                   and (slot_at is null or slot_at <= clock_timestamp()) and due_at <= clock_timestamp() offset 0) m
           left join lateral (select * from sequence_contacts where id = m.sequence_contact_id offset 0) c on true
           left join sequences s on s.id = c.sequence_id
           left join campaigns k on k.id = m.campaign_id

@@ -13,6 +13,7 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from messaging.database import Pool
+from messaging.devices import DeviceSettings
 from messaging.sequence_edits import apply_sequences
 from messaging.sequence_files import read_sequence
 from naming import attributes
@@ -206,6 +207,26 @@ async def test_an_import_that_corrects_zones_reaches_whose_plan_has_another(
         [],
         ["plan_changed"],
     ]
+
+
+async def test_what_waits_for_a_device_goes_by_its_new_hours(
+    pool: Pool, client: Client, connection: Connection
+) -> None:
+    await prepare(pool)
+    waits = await contact(pool, client, "+12015550101")
+    await pool.execute("update devices set next_slot_at = now() + interval '9 hours'")
+    await pool.execute(
+        "update broadcast_messages set status = 'queued', slot_at = now() + interval '8 hours'"
+    )
+    same = await devices.add(connection, DeviceSettings(id="main", gateway="simulated", min_delay=1))
+    assert (same.result, same.rescheduled, same.contacts_woken) == ("changed", False, 0)
+    moved = await devices.add(
+        connection, DeviceSettings(id="main", gateway="simulated", time_zone="Asia/Tokyo")
+    )
+    assert (moved.rescheduled, moved.contacts_woken) == (True, 1)
+    assert await heard(client, waits) == ["wake"]
+    assert await pool.fetchval("select slot_at is null from broadcast_messages")
+    assert await pool.fetchval("select next_slot_at <= clock_timestamp() from devices")
 
 
 async def test_resuming_wakes_whom_it_held(pool: Pool, client: Client, connection: Connection) -> None:
