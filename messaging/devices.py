@@ -170,7 +170,7 @@ async def set_device_status(
 ) -> bool:
     """Pauses or resumes a device; False where that is its status already. Raises NotFound."""
     changed = await connection.fetchval(
-        "update devices set status = $2, status_reason = $3, faults = 0 where id = $1 and status <> $2 returning true",
+        "update devices set status = $2, status_reason = $3, faults = 0, refusals = 0 where id = $1 and status <> $2 returning true",
         device,
         status,
         storable(reason, LONGEST_REASON) if reason is not None else None,

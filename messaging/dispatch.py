@@ -146,6 +146,8 @@ class Dispatcher:
             if course.may_have_arrived:
                 reason = f"an earlier attempt may have sent it, and another one cannot: {error}"
                 return await self._settle(course, MessageStatus.UNCONFIRMED, reason=reason)
+            if isinstance(error, Refused):
+                return await self._refuse(course, error)
             return await self._settle(course, MessageStatus.FAILED, reason=str(error))
         except NotAccepted as error:
             return await self._try_later(course, error)
@@ -284,6 +286,14 @@ class Dispatcher:
             until = max(until, waits_until)
         return Deferred(until=until, reason=reason)
 
+    async def _refuse(self, course: "_Course", error: Refused) -> Settled | Deferred:
+        """Settles it as failed, or leaves it to wait with its device, where that gets nothing but such answers."""
+        settled = await self._settle(course, MessageStatus.FAILED, reason=str(error), refused=error)
+        if settled.status is not MessageStatus.QUEUED:
+            return settled
+        logger.error("device %s is parked: %s", course.claim.device, settled.reason)
+        return Deferred(until=course.now, reason=settled.reason or "")
+
     async def _settle(
         self,
         course: "_Course",
@@ -291,6 +301,7 @@ class Dispatcher:
         *,
         reason: str | None = None,
         gateway_message_id: str | None = None,
+        refused: Refused | None = None,
     ) -> Settled:
         attempt, at = course.attempt, course.now
         reason = storable(reason, LONGEST_REASON) if reason is not None else None
@@ -299,19 +310,31 @@ class Dispatcher:
             contact = course.after(at)
         except Exception as error:  # noqa: BLE001 - first what became of the message is written
             wrong = error
-        try:
-            outcome = await self._outcomes.write(
-                lambda: self._ledger.settle(
+
+        async def write() -> Outcome | None:
+            if refused is not None:
+                return await self._ledger.refuse(
                     attempt.message_id,
                     attempt.token,
-                    status,
                     at,
-                    gateway_message_id=gateway_message_id,
-                    reason=reason,
+                    reason or "",
+                    sign=refused.sign,
                     contact=contact,
                     **course.contents,
                 )
+            return await self._ledger.settle(
+                attempt.message_id,
+                attempt.token,
+                status,
+                at,
+                gateway_message_id=gateway_message_id,
+                reason=reason,
+                contact=contact,
+                **course.contents,
             )
+
+        try:
+            outcome = await self._outcomes.write(write)
         except Exception as error:
             if verdict_of(error) is not Verdict.WRONG:
                 raise

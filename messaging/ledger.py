@@ -60,6 +60,10 @@ def longer_lifetimes() -> dict[str, float]:
 FAULTS_IN_A_ROW = 3
 """Failures of a device's own, one after the other, that park it."""
 
+REFUSALS_IN_A_ROW = 5
+"""Answers of which nobody knows what they mean, all alike, that hold a device. More than faults, as a few recipients in a row
+may be at fault after all."""
+
 FAULT_WAIT = timedelta(seconds=5)
 """How long a device waits after the first of them; three times as long after the second."""
 
@@ -243,6 +247,36 @@ class Ledger:
             contact.model_dump(mode="json") if contact else None,
         )
         return Outcome.model_validate(settled) if settled is not None else None
+
+    async def refuse(
+        self,
+        message_id: UUID,
+        token: str,
+        at: datetime,
+        reason: str,
+        *,
+        sign: str | None,
+        content: str | None = None,
+        image_url: str | None = None,
+        contact: ContactPosition | None = None,
+    ) -> Outcome | None:
+        """Settles as ``failed`` what the gateway will never take; or ``queued``, given back, as the device is held.
+
+        That is where its last answers were all refusals of the same ``sign``. None: as of :meth:`settle`.
+        """
+        refused: dict[str, Any] | None = await self._pool.fetchval(
+            "select refuse_attempt($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            message_id,
+            token,
+            at,
+            reason,
+            content,
+            image_url,
+            contact.model_dump(mode="json") if contact else None,
+            sign,
+            REFUSALS_IN_A_ROW,
+        )
+        return Outcome.model_validate(refused) if refused is not None else None
 
     async def release(
         self, message_id: UUID, token: str, reason: str, *, device_waits_until: datetime | None = None

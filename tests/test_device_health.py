@@ -174,6 +174,67 @@ async def test_after_a_failure_of_its_own_a_device_says_so(contact: Contact) -> 
     assert "it has failed by its own fault: the simulated gateway" in line
 
 
+async def refused_in_turn(contact: Contact, faults: list[dict[str, Any] | None]) -> list[str]:
+    """What became of one message after the other, each with what the gateway does to it; None: it accepts."""
+    became = []
+    for index, fault in enumerate(faults):
+        await contact.scenario.faults(*([{"kind": "refuse", **fault}] if fault is not None else []))
+        contact.now += timedelta(minutes=1)
+        other = Contact(contact.scenario, contact.gateways, now=contact.now)
+        await other.enroll(phone(40 + index))
+        outcome = await other.send()
+        became.append(outcome.status.value if isinstance(outcome, Settled) else outcome.kind)
+    return became
+
+
+ODD: dict[str, Any] = {"code": "account_under_review", "reason": "case 4711"}
+NOBODY: dict[str, Any] = {}
+
+
+async def test_a_device_that_gets_the_same_unknown_answer_again_and_again_is_held(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    became = await refused_in_turn(contact, [{**ODD, "reason": f"case {index}"} for index in range(7)])
+    assert became == ["failed"] * 4 + ["deferred", "held", "held"]
+    parked = await device(contact)
+    assert parked["status"] == "paused"
+    assert parked["status_reason"].startswith("parked after 5 answers in a row that were all alike: ")
+    assert "case 4" in parked["status_reason"]
+    assert len(await contact.scenario.requests()) == 5
+    counts = await pool.fetch("select status, count(*) from broadcast_messages group by status")
+    assert {row["status"]: row["count"] for row in counts} == {"failed": 4, "queued": 1, "pending": 2}
+    async with pool.acquire() as connection:
+        assert await set_device_status(connection, contact.scenario.device, "active")
+    assert (await device(contact))["refusals"] == 0
+    await contact.scenario.faults()
+    contact.now += timedelta(minutes=1)
+    assert isinstance(await contact.send(), Settled)
+
+
+@pytest.mark.parametrize("between", [None, NOBODY, {"code": "another"}], ids=["a yes", "nobody", "another"])
+async def test_an_answer_of_another_kind_ends_the_row(
+    contact: Contact, between: dict[str, Any] | None
+) -> None:
+    assert "deferred" not in await refused_in_turn(contact, [*[ODD] * 4, between, *[ODD] * 4])
+    assert (await device(contact))["refusals"] == 4
+
+
+async def test_recipients_who_are_not_on_whatsapp_hold_nobody(contact: Contact) -> None:
+    assert await refused_in_turn(contact, [NOBODY] * 8) == ["failed"] * 8
+    assert (await device(contact))["status"] == "active"
+
+
+async def test_those_who_are_at_the_gateway_together_wait_as_well(contact: Contact) -> None:
+    """However many are under way when the device is held."""
+    await contact.scenario.faults({"kind": "latency", "seconds": 0.3}, {"kind": "refuse", **ODD})
+    others = [Contact(contact.scenario, contact.gateways) for _ in range(12)]
+    for index, other in enumerate(others):
+        await other.enroll(phone(60 + index))
+    outcomes = await asyncio.gather(*(one.send() for one in others))
+    assert sum(isinstance(outcome, Settled) for outcome in outcomes) == 4
+    rows = [row["status"] for row in await contact.scenario.messages()]
+    assert (rows.count("failed"), rows.count("queued")) == (4, 8)
+
+
 class Slow(SimulatedGateway):
     capabilities: ClassVar[Capabilities] = Capabilities(images=Images.UNSEEN, answers_within=40)
 

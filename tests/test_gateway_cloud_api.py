@@ -260,7 +260,7 @@ WRONG += [132000, 132001, 132005, 132007, 132008, 132012, 132015, 132016, 132018
 @pytest.mark.parametrize(
     ("code", "kind"),
     [
-        *((code, NotAccepted) for code in (2, 131016, 131057, 133004)),
+        *((code, NotAccepted) for code in (2, 131016, 131043, 131057, 133004)),
         *((code, MaybeAccepted) for code in (1, 131000)),
         *((code, DeviceUnfit) for code in UNFIT),
         *((code, Refused) for code in REFUSED),
@@ -285,7 +285,10 @@ async def test_the_code_decides(
     [
         (4, "device", 30),
         (17, "device", 30),
+        (32, "device", 30),
         (341, "device", 30),
+        (613, "device", 30),
+        (80000, "device", 30),
         (80007, "device", 30),
         (130429, "device", 1),
         (131056, "message", 6),
@@ -363,6 +366,35 @@ async def test_an_unknown_code_leaves_it_to_the_status(
     for body in (b"", {"error": {"code": True}}, {"error": {"code": [], "error_data": "x", "message": 5}}):
         meta.answer = body
         assert type(await failure(gateway)) is kind
+
+
+@pytest.mark.parametrize("status", [400, 500])
+async def test_what_meta_calls_transient_is_tried_again(
+    meta: Meta, gateway: CloudApiGateway, status: int
+) -> None:
+    for transient, kind in ((True, NotAccepted), (False, None), ("true", None), (None, None)):
+        meta.refuse(999_999, status, is_transient=transient)
+        assert type(await failure(gateway)) is (kind or (Refused if status == 400 else MaybeAccepted))
+    meta.refuse(131026, status, is_transient=True)
+    assert type(await failure(gateway)) is Refused, "of a code that is known it says nothing new"
+
+
+async def test_unknown_codes_are_alike_by_their_code(meta: Meta, gateway: CloudApiGateway) -> None:
+    meta.refuse(999_999, message="One thing for 12015550123")
+    first = await failure(gateway)
+    meta.refuse(999_999, message="Another thing")
+    second = await failure(gateway)
+    meta.refuse(999_998, message="Another thing")
+    third = await failure(gateway)
+    assert isinstance(first, Refused)
+    assert isinstance(second, Refused)
+    assert isinstance(third, Refused)
+    assert first.sign == second.sign != third.sign
+    assert first.sign is not None
+    meta.refuse(131026)
+    known = await failure(gateway)
+    assert isinstance(known, Refused)
+    assert known.sign is None
 
 
 async def test_the_words_say_the_way_out(meta: Meta, gateway: CloudApiGateway) -> None:

@@ -356,3 +356,27 @@ def test_options_that_cannot_be_used(platform: Platform) -> None:
         with pytest.raises(InvalidInput, match=said) as caught:
             validate_options(platform.name, given)
         assert CREDENTIAL not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("words", "known"),
+    [
+        ("phone number is not registered on WhatsApp", True),
+        ("nomor tujuan tidak terdaftar", True),
+        ("invalid phone number", True),
+        ("Nomor salah", True),
+        ("error code 4711 of account 12", False),
+        ("message template rejected", False),
+    ],
+)
+async def test_what_nobody_knows_is_alike_but_for_its_numbers(
+    server: Server, gateway: Gateway, words: str, known: bool
+) -> None:
+    signs = []
+    for number in ("", " 12015550123", " 12015550124"):
+        server.answer = {"status": False, "message": words + number}
+        error = await failure(gateway)
+        assert isinstance(error, Refused)
+        signs.append(error.sign)
+    assert len(set(signs)) == 1
+    assert (signs[0] is None) == known

@@ -200,7 +200,15 @@ class WrongContent(NotAccepted):
 
 
 class Refused(GatewayError):
-    """The gateway will never accept this message."""
+    """The gateway will never accept this message.
+
+    ``sign``: what is alike in answers of this kind, where nobody knows what they mean: a device that gets several in a
+    row is held, as the next recipients would get the same. None where it is known to be about this recipient.
+    """
+
+    def __init__(self, message: str, *, sign: str | None = None) -> None:
+        super().__init__(message)
+        self.sign = sign
 
 
 class MaybeAccepted(GatewayError):

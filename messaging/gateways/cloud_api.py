@@ -125,7 +125,8 @@ class CloudApiGateway(HttpGateway):
             return self._client.maybe(f"it answered 503 {words}".rstrip())
         if 200 <= answer.status < 300:
             return self._client.maybe(f"it answered {answer.status} with no message ID {words}".rstrip())
-        return self.by_status(answer, words)
+        code = told.code if told is not None else None
+        return self.by_status(answer, words, None if code is None else f"code {code}")
 
 
 def _body(message: OutgoingMessage) -> dict[str, Any]:

@@ -56,6 +56,7 @@ class Told:
 
     words: str
     rule: Rule | None
+    code: int | None = None
 
     def __str__(self) -> str:
         """One line: Meta's words, the code, the way out."""
@@ -80,9 +81,11 @@ def _table(*rows: tuple[Iterable[int], Rule]) -> Mapping[int, Rule]:
 
 _RULES = _table(
     ((2, 131016, 133004), Rule(Verdict.LATER, "Meta is down or overloaded for a while")),
+    ((131043,), Rule(Verdict.LATER, "Meta could not pass it on within its time to live")),
     ((131057,), Rule(Verdict.LATER, "Meta has the account in maintenance for a while")),
     ((1, 131000), Rule(Verdict.UNKNOWN, "Meta does not say more")),
-    ((4, 17, 341, 80007), Rule(Verdict.DEVICE_WAITS, _HOLD, SLOW_DOWN)),
+    # Limits of the application, the account, and those of Meta's own choice for one kind of calls.
+    ((4, 17, 32, 341, 613, *range(80000, 80015)), Rule(Verdict.DEVICE_WAITS, _HOLD, SLOW_DOWN)),
     ((130429,), Rule(Verdict.DEVICE_WAITS, _HOLD, THROUGHPUT)),
     ((131056,), Rule(Verdict.MESSAGE_WAITS, "one number may write to one person every six seconds", PAIR)),
     ((132069,), Rule(Verdict.MESSAGE_WAITS, "Meta throttles the template's flow: mend its endpoint", FLOW)),
@@ -123,6 +126,10 @@ _RULES = _table(
     ((132015, 132016), Rule(Verdict.WRONG, _PAUSED)),
 )
 
+_PASSING = Rule(Verdict.LATER, "Meta says that it passes")
+"""What Meta's field is_transient says of a code that is not known here: the same request may succeed later. Of a known one
+it says nothing new: rate limits have been seen with false."""
+
 _NO_SUCH_OBJECT = (100, 33)
 """Code and subcode of a phone number ID that does not exist, or that the token may not see."""
 
@@ -150,10 +157,10 @@ def told_by(error: Any, *, hide: str = "") -> Told | None:
     words = next(filter(None, texts), "")
     if code is None:
         return Told(words, None) if words else None
-    return Told(
-        f"{words} ({code})" if words else f"({code})",
-        _rule(code, _number(error.get("error_subcode")), " ".join(texts)),
-    )
+    rule = _rule(code, _number(error.get("error_subcode")), " ".join(texts))
+    if rule is None and error.get("is_transient") is True:
+        rule = _PASSING
+    return Told(f"{words} ({code})" if words else f"({code})", rule, code)
 
 
 def as_error(told: str, rule: Rule, client: HttpClient, retry_after: float | None) -> GatewayError:

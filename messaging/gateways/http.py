@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import re
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from messaging.gateways.base import MaybeAccepted, NotAccepted
 from messaging.models import Value
 from messaging.storable import storable
 
-__all__ = ["Answer", "HttpClient", "one_line"]
+__all__ = ["Answer", "HttpClient", "alike", "one_line"]
 
 CONNECTIONS = 500
 """Requests in flight at most; more wait for a connection, which counts as not accepted when it takes too long."""
@@ -189,6 +190,11 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
 def one_line(text: str) -> str:
     """A gateway's words, fit for a list of errors and for a log."""
     return " ".join(storable(text).split())[:LONGEST_WORDS]
+
+
+def alike(status: int, words: str) -> str:
+    """What is the same in refusals that differ by a number, an ID or a time only."""
+    return f"{status} {re.sub(r'[^a-z]+', ' ', words.lower()).strip()}".rstrip()
 
 
 def _json(raw: bytes) -> Any:

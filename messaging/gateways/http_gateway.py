@@ -19,7 +19,7 @@ from messaging.gateways.base import (
     Refused,
     Unauthentic,
 )
-from messaging.gateways.http import Answer, HttpClient
+from messaging.gateways.http import Answer, HttpClient, alike
 
 __all__ = ["HttpGateway"]
 
@@ -65,8 +65,11 @@ class HttpGateway:
         del headers, body
         raise Unauthentic(f"{self._client.name} sends no webhooks that Drumbeat knows")
 
-    def by_status(self, answer: Answer, words: str = "") -> GatewayError:
-        """What an answer other than a yes says, where its body says no more than ``words``."""
+    def by_status(self, answer: Answer, words: str = "", sign: str | None = None) -> GatewayError:
+        """What an answer other than a yes says, where its body says no more than ``words``.
+
+        ``sign``: what is alike in such answers (see Refused); by default status and words, without numbers.
+        """
         status = answer.status
         said = f"{self._client.name} answered {status}" + (f" {words}" if words else "")
         if status in UNFIT:
@@ -79,5 +82,5 @@ class HttpGateway:
         if status in LATER:
             return NotAccepted(said, retry_after=answer.retry_after, concerns="message")
         if 400 <= status < 500:
-            return Refused(f"{said}: it refused the message")
+            return Refused(f"{said}: it refused the message", sign=sign or alike(status, words))
         return self._client.maybe(f"it answered {status}" + (f" {words}" if words else ""))

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from messaging.gateways.base import DeviceUnfit, GatewayError, NotAccepted, Refused
-from messaging.gateways.http import Answer, one_line
+from messaging.gateways.http import Answer, alike, one_line
 from messaging.gateways.http_gateway import BUSY, BUSY_FOR, UNFIT, HttpGateway
 from messaging.gateways.options import redacted
 
@@ -19,6 +19,12 @@ OF_THE_DEVICE = re.compile(
     re.IGNORECASE,
 )
 """Words of a no that would come for every message of the device."""
+OF_THE_RECIPIENT = re.compile(
+    r"not (on|registered|exist|found)|unregistered|(tidak|belum) (terdaftar|valid|ditemukan)|recipient|penerima|tujuan"
+    r"|(invalid|wrong) (\w+ )?(phone|number)|(phone|number|nomor)\b.*\b(invalid|wrong|salah)",
+    re.IGNORECASE,
+)
+"""Words of a no that is about one recipient: the next one may get a yes."""
 TOO_FAST = re.compile(r"too many|rate limit", re.IGNORECASE)
 OF_THE_MOMENT = re.compile(r"maintenance|try again|coba lagi", re.IGNORECASE)
 
@@ -55,7 +61,7 @@ class PlatformGateway(HttpGateway):
             return DeviceUnfit(f"{said}; {mend}")
         if OF_THE_MOMENT.search(words):
             return NotAccepted(said, retry_after=wait)
-        return Refused(said)
+        return Refused(said, sign=None if OF_THE_RECIPIENT.search(words) else alike(answer.status, words))
 
 
 def _said(words: Any, hide: str) -> str:

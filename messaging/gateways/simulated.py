@@ -33,6 +33,10 @@ NOT_THE_GATEWAY = ("unknown_path", "wrong_method")
 """Its error codes for what is no endpoint of its: not about the message, but about our address for it."""
 
 
+OF_THE_RECIPIENT = ("recipient_unavailable",)
+"""Its error codes for what another recipient would not get."""
+
+
 class SimulatedOptions(Options):
     """A device's options. ``url``: where the gateway listens, e.g. ``http://127.0.0.1:8055``."""
 
@@ -113,7 +117,8 @@ class SimulatedGateway(HttpGateway):
             return DeviceUnfit(said)
         code = _code(answer.content)
         if 400 <= answer.status < 500 and code is not None and code not in NOT_THE_GATEWAY:
-            return Refused(f"{self._client.name} refused the message: {_words(answer)}")
+            sign = None if code in OF_THE_RECIPIENT else code
+            return Refused(f"{self._client.name} refused the message: {_words(answer)}", sign=sign)
         # What answers there is not the gateway's endpoint. Once the address is mended the message can be sent.
         return NotAccepted(f"{said}; is its address right?")
 

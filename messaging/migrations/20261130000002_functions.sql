@@ -573,6 +573,37 @@ exception when unique_violation then
     return null;  -- the same step went to this phone through another device in the meantime
 end $$;
 
+-- Records that the gateway will never take a message. p_sign: what is alike in such answers, where nobody knows what they
+-- mean; null for one about this recipient alone. The p_limit-th in a row parks the device, and what gets the same answer from
+-- there on is given back: it is the device that nothing is taken from. Answers as settle_attempt, then with 'queued'.
+create function refuse_attempt(
+    p_message uuid, p_token text, p_at timestamptz, p_reason text, p_content text, p_image_url text, p_contact jsonb,
+    p_sign text, p_limit integer
+) returns jsonb
+language plpgsql as $$
+declare
+    m       broadcast_messages;
+    d       devices;
+    alike   integer;
+begin
+    select * into strict m from broadcast_messages where id = p_message for no key update;
+    if m.status = 'processing' and m.processing_worker_id = p_token and m.answered_at is null then
+        select * into strict d from devices where id = m.device_id for no key update;
+        alike := case when p_sign is null then 0 when d.refusal = p_sign then d.refusals + 1 else 1 end;
+        if d.refusals <> alike or d.refusal is distinct from p_sign then
+            update devices set refusal = p_sign, refusals = alike where id = d.id;
+        end if;
+        if alike >= p_limit then
+            update devices
+               set status = 'paused', status_reason = 'parked after ' || p_limit || ' answers in a row that were all alike: ' || p_reason
+             where id = d.id and status = 'active';
+            perform release_attempt(p_message, p_token, p_reason, null);
+            return jsonb_build_object('status', 'queued', 'reason', p_reason);
+        end if;
+    end if;
+    return settle_attempt(p_message, p_token, 'failed', p_at, null, p_reason, p_content, p_image_url, p_contact);
+end $$;
+
 -- Gives a claim back after an attempt that surely did not send, and its place of the day with it. p_wait: the gateway asked
 -- the device to wait until then.
 create function release_attempt(p_message uuid, p_token text, p_reason text, p_wait timestamptz) returns boolean
@@ -808,7 +839,7 @@ end $$;
 
 -- migrate:down
 
-drop function apply_early_receipts, keep_receipt, receipt_lock;
+drop function refuse_attempt, apply_early_receipts, keep_receipt, receipt_lock;
 drop function record_receipt, hold_contents, device_fault, note_parts, doubt_message, release_attempt, settle_attempt,
     move_contact, claim_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, postpone,
     hand_over, take_turn, earliest_send, hold_message, close_message, message_contents, hold_of, recipient_opening, ending_of,
