@@ -157,6 +157,11 @@ def _imported(summary: LeadsImported) -> Text:
         lines += [f"  {example}" for example in note.examples]
         if note.count > len(note.examples):
             lines.append("  …")
+    if summary.rejected:
+        lines.append("rejected:")
+        lines += [f"  row {row.row}: {row.reason}" for row in summary.first_rejected]
+        if summary.rejected > len(summary.first_rejected):
+            lines.append("  …")
     if summary.rejects_file is not None:
         what = (
             "rejected rows with the reasons" if summary.rejected else "rows of which something does not count"
@@ -187,9 +192,6 @@ def _preview(summary: ImportSummary) -> list[str]:
         }
         more = "; ".join(f"{name}: {' '.join(value.split())}" for name, value in values.items() if value)
         lines.append(f"  {lead.phone}  {lead.name or '(no name)'}" + (f"  {more}" if more else ""))
-    if summary.rejected:
-        lines.append("rejected:")
-        lines += [f"  row {row.row}: {row.reason}" for row in summary.first_rejected]
     return lines
 
 

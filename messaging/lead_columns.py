@@ -20,6 +20,7 @@ from messaging.lead_values import attribute_name, attribute_names, clean_lead, p
 from messaging.models import Lead
 from messaging.phones import PhoneReading, read_phone
 from messaging.suggestions import did_you_mean
+from messaging.time_zones import check_time_zone
 
 __all__ = ["EXPORTED", "REJECT_COLUMNS", "Chosen", "Columns", "RowReading", "find_columns", "parse_chosen"]
 
@@ -105,7 +106,7 @@ class Columns(NamedTuple):
                 triggers=normalise_words(cell(self.triggers)),
                 target_status=target_status,
                 device_id=cell(self.device).strip() or None,
-                time_zone=cell(self.time_zone).strip() or None,
+                time_zone=self._zone(cell),
                 attributes={name: cell(at) for at, name in self.attributes if at not in elsewhere},
             )
         )
@@ -119,6 +120,7 @@ class Columns(NamedTuple):
         if len(self.phones) == 1:
             place = self.phones[0].place
             return place, read_phone(cell(place), default_region), None
+        labelled = any(column.label is not None for column in self.phones)
         found: list[tuple[bool, int, int, PhoneReading]] = []
         wrong: dict[int, InvalidPhone] = {}
         for order, column in enumerate(self.phones):
@@ -129,6 +131,8 @@ class Columns(NamedTuple):
                 wrong[order] = error
             else:
                 found.append((reading.landline, column.kind if kind is None else kind, order, reading))
+                if not (labelled or reading.landline):
+                    break  # the others stand behind it
         if not found:
             filled = (order for order in wrong if cell(self.phones[order].place).strip())
             raise wrong[next(filled, 0)]
@@ -137,6 +141,15 @@ class Columns(NamedTuple):
         if order:
             passed_over = str(wrong[0]) if 0 in wrong else "it is a landline, or labelled otherwise"
         return self.phones[order].place, reading, passed_over
+
+    def _zone(self, cell: Cell) -> str | None:
+        name = cell(self.time_zone).strip()
+        try:
+            return check_time_zone(name) if name else None
+        except InvalidInput as error:
+            raise InvalidInput(
+                f"{error}; where the column means something else, add --map time_zone="
+            ) from error
 
     @staticmethod
     def _joined(cell: Cell, places: tuple[int, ...]) -> str:

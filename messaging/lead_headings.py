@@ -11,7 +11,7 @@ __all__ = ["FIELDS", "FIRST_NAMES", "LAST_NAMES", "field_of", "first_known", "ki
 FIELDS: dict[str, tuple[str, ...]] = {
     "name": (
         *("name", "full_name", "fullname", "nama", "nama_lengkap", "lead_name", "contact_name", "customer_name"),
-        *("display_name", "person_name", "nombre_completo", "nome_completo", "姓名", "名前", "имя"),
+        *("display_name", "person_name", "nombre_completo", "nome_completo", "姓名", "名前", "имя", "이름", "ชื่อ"),
     ),
     "niches": ("niches", "niche"),
     "triggers": ("triggers", "trigger"),
@@ -22,51 +22,40 @@ FIELDS: dict[str, tuple[str, ...]] = {
 """The headings of each field but the phone; the first of them that a file has is the field's column."""
 
 FIRST_NAMES = (
-    "first_name",
-    "firstname",
-    "given_name",
-    "givenname",
-    "fname",
-    "nama_depan",
-    "vorname",
-    "prénom",
-    "nombre",
-    "nome",
-)
+    *("first_name", "firstname", "given_name", "givenname", "fname", "nama_depan", "vorname", "prénom", "nombre"),
+    *("nome", "primeiro_nome"),
+)  # fmt: skip
 LAST_NAMES = (
-    *("last_name", "lastname", "family_name", "surname", "lname", "nama_belakang", "nachname", "nom_de_famille"),
-    *("apellido", "apellidos", "sobrenome", "cognome"),
+    *("last_name", "lastname", "family_name", "familyname", "surname", "lname", "nama_belakang", "nachname", "nom"),
+    *("nom_de_famille", "apellido", "apellidos", "sobrenome", "último_nome", "cognome"),
 )  # fmt: skip
 
-_WHATSAPP = {"whatsapp", "wa"}
+_WHATSAPP = {"whatsapp", "wa", "whatsappnumber", "واتساب"}
 _MOBILE = {
-    *("mobile", "mobil", "mobilephone", "mobiltelefon", "cell", "cellphone", "cellular", "cellulare", "celular", "cel"),
-    *("movil", "móvil", "handphone", "handy", "handynummer", "hp", "ponsel", "bimbit", "gsm", "portable", "telemóvel"),
-    *("手机", "手机号", "手机号码", "携帯", "携帯電話", "мобильный"),
+    *("mobile", "mobil", "mobilephone", "mobilenumber", "mobileno", "mobiltelefon", "cell", "cellphone", "cellular"),
+    *("cellulare", "celular", "cel", "movil", "móvil", "handphone", "handy", "handynummer", "hp", "ponsel", "bimbit"),
+    *("gsm", "portable", "telemóvel", "手机", "手机号", "手机号码", "携帯", "携帯電話", "мобильный", "휴대폰", "휴대전화"),
+    *("เบอร์มือถือ", "मोबाइल", "جوال", "الجوال", "động"),
 }  # fmt: skip
 _PHONE = {
-    *("phone", "phonenumber", "telephone", "tel", "telp", "telefon", "telefonnummer", "telefone", "telefono", "teléfono"),
-    *("téléphone", "telepon", "telefoon", "msisdn", "fon", "电话", "电话号码", "電話", "電話番号", "телефон", "هاتف"),
+    *("phone", "phones", "phonenumber", "phoneno", "telephone", "tel", "tél", "telp", "telefon", "telefonnummer"),
+    *("telefone", "telefono", "teléfono", "téléphone", "telepon", "telefoon", "msisdn", "fon", "电话", "电话号码", "联系电话"),
+    *("電話", "電話番号", "телефон", "телефона", "هاتف", "الهاتف", "전화번호", "เบอร์โทร", "เบอร์โทรศัพท์", "โทรศัพท์", "thoại"),
 }  # fmt: skip
 _WORK = {
-    "work",
-    "business",
-    "office",
-    "company",
-    "kantor",
-    "pejabat",
-    "arbeit",
-    "geschäftlich",
-    "trabajo",
-    "trabalho",
-}
-_SECOND = {"address", "billing", "shipping", "other"}
-_BESIDE = {
-    *("number", "no", "nr", "num", "nomor", "nombor", "numero", "número", "numéro", "primary", "main", "default", "address"),
-    *("contact", "person", "customer", "client", "lead", "buyer", "billing", "shipping", "home", "private", "personal"),
-    *("other", "value", "e164", "de", "do", "di", "номер", "1", "2", "3", "4", "5"),
+    *("work", "business", "office", "company", "kantor", "pejabat", "arbeit", "geschäftlich", "trabajo", "trabalho"),
+    *("comercial", "bureau"),
 }  # fmt: skip
-_WHOLE = {"contact_number", "contact_no"}
+_SECOND = {"address", "billing", "shipping", "other", "residencial", "particular"}
+_BESIDE = {
+    *("number", "numbers", "no", "nr", "num", "nomor", "nombor", "numero", "número", "numéro", "номер", "رقم", "số", "điện"),
+    *("primary", "main", "default", "contact", "person", "customer", "client", "lead", "buyer", "user", "home", "private"),
+    *("privat", "personal", "domicile", "value", "e164", "active", "aktif", "valid", "full", "required", "optional"),
+    *("what", "s", "is", "your", "my", "the", "please", "enter", "de", "do", "del", "di", "du", "1", "2", "3", "4", "5"),
+}  # fmt: skip
+_WITH_COUNTRY = ({"with", "including", "incl"}, {"country", "code"})
+"""``Mobile number (with country code)``; without the first of them it is the code alone."""
+_WHOLE = {"contact_number", "contact_no", "contactnumber"}
 """Headings of a phone that none of its words gives away."""
 
 
@@ -79,7 +68,10 @@ def kind_of_phone(identifier: str) -> int | None:
     if identifier in _WHOLE:
         return 2
     words = set(identifier.split("_"))
-    if words - _WHATSAPP - _MOBILE - _PHONE - _WORK - _BESIDE:
+    preposition, country = _WITH_COUNTRY
+    if words & preposition:
+        words -= preposition | country
+    if words - _WHATSAPP - _MOBILE - _PHONE - _WORK - _SECOND - _BESIDE:
         return None
     return _kind(words)
 

@@ -212,7 +212,10 @@ class _Reader:
         reading = self._source.columns.read(row.cells, self._region)
         device = reading.lead.device_id
         if device is not None and device not in self._devices:
-            raise InvalidInput(f"there is no device {device!r}: {_ADD_DEVICE.format(device)}")
+            raise InvalidInput(
+                f"there is no device {device!r}: {_ADD_DEVICE.format(device)};"
+                " where the column means something else, add --map device="
+            )
         return reading
 
     def _note(self, number: int, reading: RowReading) -> None:

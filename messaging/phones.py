@@ -6,6 +6,7 @@ number and something else, is read as its first full number, or refused.
 
 import re
 import unicodedata
+from collections.abc import Iterator
 from functools import lru_cache
 from itertools import pairwise
 from typing import NamedTuple
@@ -50,6 +51,8 @@ _FLOAT = re.compile(r"(\+?[0-9]+)[.,]0+")
 _GROUP = re.compile(r"[0-9]+")
 _SLASH = re.compile(r"[/\\]")
 _LETTER = re.compile(r"[^\W\d_]")
+_LONGEST = 200
+"""The most characters of a field for a phone: what is found out about longer ones takes its time."""
 _SHORTEST = 7
 """The fewest digits of what can be a full number beside another one."""
 
@@ -103,6 +106,8 @@ def read_phone(text: str, default_region: str | None) -> PhoneReading:
     field = _plain(text)
     if not field:
         raise InvalidPhone("the phone is empty")
+    if len(field) > _LONGEST:
+        raise InvalidPhone(f"{shown(text)} is too long for a phone: leave one number")
     if _SCIENTIFIC.fullmatch(field):
         raise InvalidPhone(
             f"{shown(text)} is a number that a spreadsheet has rounded: format the column as text and fill it in anew"
@@ -269,27 +274,29 @@ def _where(region: str | None, number: str) -> str:
 
 def _plain(text: str) -> str:
     """ASCII digits and punctuation for whatever alphabet the number was written in."""
-    signs = []
-    for sign in unicodedata.normalize("NFKC", text.strip()):
-        category = unicodedata.category(sign)
-        if category == "Nd":
-            signs.append(str(unicodedata.decimal(sign)))
-        elif (
-            category == "Pd" or sign in "\u2212\u30fc"
-        ):  # minus, and the long vowel mark of Japanese keyboards
-            signs.append("-")
-        elif sign in "\n\r\v\f\x85\u2028\u2029":
-            signs.append("\n")
-        elif sign in "\u3001\u060c\u00b7\u2022":  # commas of other scripts, and dots in the middle of a line
-            signs.append(",")
-        elif sign.isspace():
-            signs.append(" ")
-        elif category != "Cf":
-            signs.append(sign)
+    text = text.strip()
+    plain = text if text.isascii() and text.isprintable() else "".join(_signs(text))
     # The apostrophe tells a spreadsheet "this is text".
-    plain = "".join(signs).strip().removeprefix("'").strip()
+    plain = plain.strip().removeprefix("'").strip()
     whole = _FLOAT.fullmatch(plain)
     return whole[1] if whole else plain
+
+
+def _signs(text: str) -> Iterator[str]:
+    for sign in unicodedata.normalize("NFKC", text):
+        category = unicodedata.category(sign)
+        if category == "Nd":
+            yield str(unicodedata.decimal(sign))
+        elif category == "Pd" or sign in "\u2212\u30fc":
+            yield "-"  # minus, and the long vowel mark of Japanese keyboards
+        elif sign in "\n\r\v\f\x85\u2028\u2029":
+            yield "\n"
+        elif sign in "\u3001\u060c\u00b7\u2022":
+            yield ","  # commas of other scripts, and dots in the middle of a line
+        elif sign.isspace():
+            yield " "
+        elif category != "Cf":
+            yield sign
 
 
 def shown(text: str) -> str:

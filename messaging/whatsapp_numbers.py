@@ -67,9 +67,9 @@ def account_number(parsed: PhoneNumber) -> AccountNumber | None:
     national = phonenumbers.national_significant_number(parsed)
     plan, account, doubtful = _RULES.get(country, _as_it_is)(national)
     number = parsed if plan == national else _number(country, plan)
-    if not phonenumbers.is_valid_number(number):
-        return None
     kind = phonenumbers.number_type(number)
+    if kind == PhoneNumberType.UNKNOWN:  # then, and only then, it is not valid
+        return None
     if account != plan and kind not in _LINES:  # a service number has no other form
         account, doubtful = plan, None
     # A few numbering plans know numbers beyond the 15 digits that E.164 allows; WhatsApp has none of them.

@@ -107,6 +107,22 @@ async def test_a_stream(pool: Pool, tmp_path: Path) -> None:
     assert stream.getvalue() == (header + "+12015550101,é,,,prospect,,\r\n").encode()
 
 
+async def test_nothing_in_an_export_is_a_formula(pool: Pool, tmp_path: Path) -> None:
+    async with pool.acquire() as connection:
+        await upsert_lead(
+            connection,
+            Lead(
+                phone="+12015550101",
+                name="=1+1",
+                attributes={"a": "@x", "b": "'=1", "c": "-5", "d": "+1 201 555 0199"},
+            ),
+        )
+    stream = io.BytesIO()
+    await export_file(pool, stream)
+    row = stream.getvalue().decode().splitlines()[1]
+    assert row == "+12015550101,'=1+1,,,prospect,,,'@x,''=1,-5,+1 201 555 0199"
+
+
 async def test_an_export_is_of_one_moment(pool: Pool, tmp_path: Path, database_url: str) -> None:
     """What comes while it runs is not in it: for the attributes of that there would be no columns."""
     await import_file(pool, write(tmp_path / "a.csv", "phone,city", "+12015550101,Ipoh"))

@@ -82,7 +82,13 @@ def test_national_and_bare_international_numbers_follow_the_region() -> None:
         ("tel:+12015550123;ext=77", "US", "has an extension"),
         ("+1201555\x000123", "US", "is not a phone number"),
         ("+49800123456789012", None, "anybody can have"),  # valid in Germany, but longer than E.164 allows
-        ("9" * 500, "US", "anybody can have"),
+        ("9" * 150, "US", "anybody can have"),
+        ("9" * 500, "US", "is too long for a phone"),
+        ("1 " * 100_000, "US", "is too long for a phone"),
+        ("1" + " " * 100_000 + "/2", "US", "is too long for a phone"),
+        ("1 " * 99, "US", "anybody can have"),
+        ("1/" * 99, "US", "anybody can have"),
+        ("1," * 99, "US", "none is a full phone number"),
     ],
 )
 def test_what_is_no_phone_is_told_in_one_line(text: str, region: str | None, reason: str) -> None:
