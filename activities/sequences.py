@@ -126,7 +126,16 @@ class SequenceActivities:
 
         def after(done_at: datetime) -> ContactPosition | None:
             nonlocal next_due
-            contact, next_due = after_settling(plan, timeline, claim.step, planned_at, done_at, claim.hours)
+            contact, next_due = after_settling(
+                plan,
+                timeline,
+                claim.step,
+                planned_at,
+                done_at,
+                claim.hours,
+                phone=claim.lead.phone,
+                device=claim.device,
+            )
             return contact
 
         outcome = await self._dispatcher.carry_out(attempt, claim, after)

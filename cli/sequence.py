@@ -1,5 +1,6 @@
 """``sequence``: apply files, list, show, pause and resume."""
 
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated
@@ -9,11 +10,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from cli.console import Json, run, show
+from cli.console import Json, fail, run, show, tell
 from messaging.durations import format_duration
+from messaging.errors import NeedsConsent
 from messaging.sequences import ContactCounts, SequenceDetails, SequenceSummary, StepDetails
 from messaging.under_way import under_way_in_words
 from operations import sequences
+from operations.connection import Connection
 from operations.files import check_readable
 from operations.sequences import SequenceApplied, SequenceStatusChange
 
@@ -27,14 +30,32 @@ Name = Annotated[str, typer.Argument(metavar="ID", help="The sequence's name.")]
 @app.command("apply")
 def apply_files(
     files: Annotated[list[Path], typer.Argument(metavar="FILE.yaml...", help="One sequence each.")],
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Agree to what the edit means for those who are under way.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Create or edit sequences from YAML files: all of them or, if one has a problem, none.
 
     The same file again changes nothing. An edit reaches the contacts that are under way; messages already sent never change.
+    Where it passes over some of them, or sends them something at once, it says how many and asks.
     """
-    applied = run(lambda connection: sequences.apply(connection, files), check=lambda: check_readable(files))
-    show(applied, as_json, _applied)
+
+    async def work(connection: Connection, consent: bool) -> list[SequenceApplied] | NeedsConsent:
+        try:
+            return await sequences.apply(connection, files, consent=consent)
+        except NeedsConsent as question:
+            return question
+
+    done = run(lambda connection: work(connection, yes), check=lambda: check_readable(files))
+    if isinstance(done, NeedsConsent):
+        for line in done.lines:
+            tell(line)
+        if not sys.stdin.isatty() or not typer.confirm("Apply it?", err=True):
+            fail("nothing was changed; with --yes it is applied")
+        done = run(lambda connection: work(connection, consent=True))
+    assert not isinstance(done, NeedsConsent)
+    show(done, as_json, _applied)
 
 
 @app.command("list")
@@ -72,6 +93,7 @@ def _applied(applied: list[SequenceApplied]) -> RenderableType:
         else:
             lines.append(f"{one.sequence}: changed, revision {one.revision}")
             lines += [f"  {change}" for change in one.changes]
+            lines += [f"  {concern}" for concern in one.concerns]
         if one.contacts_told:
             lines.append(f"  {one.contacts_told:,} contacts under way plan anew")
     return Text("\n".join(lines))

@@ -110,7 +110,7 @@ async def stuck(pool: Pool) -> list[str]:
 
 
 async def lost_steps(pool: Pool) -> list[str]:
-    """Steps that a contact is past, of which the ledger has no message with an outcome."""
+    """Steps that a contact is past, or that lie before its position, of which the ledger has no message with an outcome."""
     rows = await pool.fetch(
         "select c.phone, s.name as sequence, done.key from sequence_contacts c"
         " join sequences s on s.id = c.sequence_id"
@@ -124,7 +124,21 @@ async def lost_steps(pool: Pool) -> list[str]:
         "   and m.sequence_contact_id <> c.id)"
         " order by c.id"
     )
-    return [f"{row['phone']} is past step {row['key']} of {row['sequence']}" for row in rows]
+    passed_over = await pool.fetch(
+        # Steps that an edit put before what the contact has had. Who has not planned by the edit yet gets his row when he does.
+        "select c.phone, s.name as sequence, t.key from sequence_contacts c"
+        " join sequences s on s.id = c.sequence_id and s.revision = c.plan_revision"
+        " cross join lateral (select max(d.position) as position from sequence_steps d"
+        "   where d.sequence_id = s.id and d.removed_at is null and c.timeline -> 'done' ? d.key) last"
+        " join sequence_steps t on t.sequence_id = s.id and t.removed_at is null and t.missed = 'leave_out'"
+        "   and t.position < last.position and not c.timeline -> 'done' ? t.key"
+        " where c.status = 'active' and not exists (select from broadcast_messages m"
+        "   where m.sequence_stepid = t.id and m.recipient_phone = c.phone) order by c.id"
+    )
+    return [f"{row['phone']} is past step {row['key']} of {row['sequence']}" for row in rows] + [
+        f"{row['phone']} never gets step {row['key']} of {row['sequence']}, and has no message that says so"
+        for row in passed_over
+    ]
 
 
 async def resends_under_way(pool: Pool) -> list[str]:

@@ -5,8 +5,8 @@ sent: the two differ only while a contact runs late. Local means: in the contact
 
     rule                what it says
     ------------------  -----------------------------------------------------------------------------------
-    which step          The first active step after the last active one that is done. A contact never goes
-                        backwards: a step inserted before one that is done does not come any more.
+    which step          The first active step after the last active one that is done. A step that an edit put
+                        before one that is done is left out, or comes next where it has ``missed: send``.
     day N, at           The local time ``at`` on day N. Day 1 is the local date of the enrollment.
     passed              A step whose time on its day lies before the enrollment, or before the step that it
                         follows, comes on the next day on which it does not, and all later days move with it.
@@ -37,8 +37,9 @@ sent: the two differ only while a contact runs late. Local means: in the contact
                         day 1. Days with ``at`` come at that time of the new zone; all others keep their moments.
 """
 
+from collections.abc import Collection
 from datetime import date, datetime, time, timedelta
-from typing import Annotated, NamedTuple, Self
+from typing import Annotated, Literal, NamedTuple, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import AfterValidator, AwareDatetime, Field, model_validator
@@ -48,10 +49,26 @@ from messaging.local_time import as_utc, load_zone, moment_of, wall_of
 from messaging.models import Value
 from messaging.sending_hours import SendingHours
 
-__all__ = ["Plan", "PlanStep", "Scheduled", "Timeline", "advance", "begin", "describe", "next_due", "rezone"]
+__all__ = [
+    "Missed",
+    "Plan",
+    "PlanStep",
+    "Scheduled",
+    "Timeline",
+    "advance",
+    "begin",
+    "caught_up",
+    "describe",
+    "left_out",
+    "next_due",
+    "rezone",
+]
 
 _DAY = timedelta(days=1)
 _SATURDAY = 5
+Missed = Literal["send", "leave_out"]
+"""What becomes of a step for whoever is past its place already, and has not had it."""
+
 _Utc = Annotated[AwareDatetime, AfterValidator(as_utc)]
 
 
@@ -63,6 +80,7 @@ class PlanStep(Value):
     day: Annotated[int, Field(ge=1)] | None = None
     at: time | None = None
     after: Annotated[timedelta, Field(ge=timedelta(0))] | None = None
+    missed: Missed = "leave_out"
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
@@ -233,10 +251,32 @@ class _Placed(NamedTuple):
     """By so many days the step was moved, which moves all later days."""
 
 
+def left_out(plan: Plan, done: Collection[str]) -> list[PlanStep]:
+    """The steps that whoever has had ``done`` (keys) will not get: they stand before one that is done."""
+    return [
+        step
+        for step in plan.steps[: _last(plan, done)]
+        if step.key not in done and step.missed == "leave_out"
+    ]
+
+
+def caught_up(plan: Plan, done: Collection[str]) -> list[PlanStep]:
+    """The steps that stand before one that is done, and come all the same."""
+    return [
+        step for step in plan.steps[: _last(plan, done)] if step.key not in done and step.missed == "send"
+    ]
+
+
+def _last(plan: Plan, done: Collection[str]) -> int:
+    """The place of the last active step that is done; 0 where none is."""
+    return max((index for index, step in enumerate(plan.steps) if step.key in done), default=0)
+
+
 def _next_step(plan: Plan, timeline: Timeline) -> PlanStep | None:
     done = set(timeline.done)
-    last = max((index for index, step in enumerate(plan.steps) if step.key in done), default=-1)
-    return next(iter(plan.steps[last + 1 :]), None)
+    if missed := caught_up(plan, done):
+        return missed[0]
+    return next((step for step in plan.steps[_last(plan, done) :] if step.key not in done), None)
 
 
 def _place(plan: Plan, timeline: Timeline, step: PlanStep) -> _Placed:

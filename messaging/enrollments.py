@@ -8,12 +8,12 @@ from collections import OrderedDict
 from datetime import datetime
 from typing import NamedTuple
 
-from messaging.calendar import Plan, Scheduled, Timeline, advance, begin, describe, next_due, rezone
+from messaging.calendar import Plan, Scheduled, Timeline, advance, begin, describe, left_out, next_due, rezone
 from messaging.database import Connection, Pool, Record
 from messaging.errors import Conflict, NotFound
 from messaging.identity import sequence_message_id
 from messaging.leads import upsert_lead
-from messaging.ledger import CLAIM_LIFETIME, ContactPosition, longer_lifetimes
+from messaging.ledger import CLAIM_LIFETIME, ContactPosition, LeftOut, longer_lifetimes
 from messaging.models import (
     Due,
     Enrolled,
@@ -148,7 +148,8 @@ class Enrollments:
                 enrollment_id,
                 contact.now,
             )
-            await self._store(connection, enrollment_id, _position(contact.plan, contact.timeline, scheduled))
+            position = _position(contact.plan, contact.timeline, scheduled, contact.phone, contact.device_id)
+            await self._store(connection, enrollment_id, position)
         return _due(contact.plan, contact.timeline, scheduled, contact.now)
 
     async def move_past(
@@ -174,6 +175,8 @@ class Enrollments:
                 contact.due_at,
                 done_at or (contact.due_at if expired else contact.now),
                 contact.hours,
+                phone=contact.phone,
+                device=contact.device_id,
             )
             async with self._pool.acquire() as connection:
                 await self._store(connection, enrollment_id, position)
@@ -203,6 +206,8 @@ class Enrollments:
             contact.due_at,
             max(contact.now, contact.due_at),
             contact.hours,
+            phone=contact.phone,
+            device=contact.device_id,
         )
         async with self._pool.acquire() as connection, connection.transaction():
             message = await connection.fetchrow(
@@ -248,6 +253,11 @@ class Enrollments:
         A completed one passes the lead on: it bears ``next_trigger`` from now on, and is to be enrolled into the
         active sequence of that trigger, if there is one that it has not been through.
         """
+        if end.status == "completed" and await self._was_edited(end.enrollment_id):
+            # While the last step was being sent: there may be more, or a step that lies before it now.
+            following = await self.plan(end.enrollment_id, now=now)
+            if following is not None:
+                return Finished(status="completed", next=following)
         async with self._pool.acquire() as connection, connection.transaction():
             # Messages are locked before enrollments, here as everywhere.
             await connection.execute(
@@ -281,6 +291,15 @@ class Enrollments:
                 await self._follow_up(connection, end.enrollment_id) if row["status"] == "completed" else None
             )
         return Finished(status=row["status"], reason=row["reason"], follow_up=follow_up)
+
+    async def _was_edited(self, enrollment_id: int) -> bool:
+        """Whether the contact follows an older plan than its sequence has now."""
+        edited: bool = await self._pool.fetchval(
+            "select exists (select from sequence_contacts c join sequences s on s.id = c.sequence_id"
+            " where c.id = $1 and c.status = 'active' and c.plan_revision < s.revision)",
+            enrollment_id,
+        )
+        return edited
 
     async def load(self, enrollment_id: int, *, now: datetime | None) -> Contact:
         """The enrollment as stored, with the present plan of its sequence, and in the zone that is known now."""
@@ -362,7 +381,7 @@ class Enrollments:
         plan = await self._plans.of(sequence["id"], sequence["revision"], connection)
         timeline = begin(plan, lead["time_zone"], sequence["now"])
         scheduled = next_due(plan, timeline, sequence["now"])
-        position = _position(plan, timeline, scheduled)
+        position = _position(plan, timeline, scheduled, lead["phone"], lead["device_id"])
         row = await connection.fetchrow(
             "insert into sequence_contacts (sequence_id, lead_id, phone, device_id, workflow_id, run_id,"
             " timeline, plan_revision, next_step_id, next_due_at, enrolled_at)"
@@ -417,12 +436,20 @@ class Enrollments:
 
 
 def after_settling(
-    plan: Plan, timeline: Timeline, step: str, planned_at: datetime, done_at: datetime, hours: SendingHours
+    plan: Plan,
+    timeline: Timeline,
+    step: str,
+    planned_at: datetime,
+    done_at: datetime,
+    hours: SendingHours,
+    *,
+    phone: str,
+    device: str,
 ) -> tuple[ContactPosition, Due | None]:
     """Where a contact stands after a step (its key) was settled at ``done_at``, and what comes next."""
     moved = advance(plan, timeline, step, planned_at, done_at, hours)
     scheduled = next_due(plan, moved, done_at)
-    return _position(plan, moved, scheduled), _due(plan, moved, scheduled)
+    return _position(plan, moved, scheduled, phone, device), _due(plan, moved, scheduled)
 
 
 def _begun(contact: Contact) -> Scheduled | None:
@@ -436,12 +463,18 @@ def _begun(contact: Contact) -> Scheduled | None:
     return Scheduled(step=step, due_at=contact.due_at)
 
 
-def _position(plan: Plan, timeline: Timeline, scheduled: Scheduled | None) -> ContactPosition:
+def _position(
+    plan: Plan, timeline: Timeline, scheduled: Scheduled | None, phone: str, device: str
+) -> ContactPosition:
     return ContactPosition(
         timeline=timeline,
         next_step_id=scheduled.step.id if scheduled else None,
         next_due_at=scheduled.due_at if scheduled else None,
         plan_revision=plan.revision,
+        left_out=tuple(
+            LeftOut(step_id=step.id, message_id=sequence_message_id(step.id, phone, device))
+            for step in left_out(plan, timeline.done)
+        ),
     )
 
 

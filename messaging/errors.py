@@ -5,13 +5,24 @@
     │   └── InvalidPhone          not a phone number that anybody can have
     ├── NotFound                  no device, lead, sequence, contact or message of that name
     ├── Conflict                  right in itself, but not in the present state
+    │   └── NeedsConsent          it concerns people in a way that somebody has to say yes to
     └── Unavailable               Temporal, PostgreSQL or the simulated gateway cannot be reached
 
 Errors of a gateway are another family, told apart by whether it could have accepted the message:
 see :mod:`messaging.gateways.base`.
 """
 
-__all__ = ["Conflict", "DrumbeatError", "InvalidInput", "InvalidPhone", "NotFound", "Unavailable"]
+from collections.abc import Sequence
+
+__all__ = [
+    "Conflict",
+    "DrumbeatError",
+    "InvalidInput",
+    "InvalidPhone",
+    "NeedsConsent",
+    "NotFound",
+    "Unavailable",
+]
 
 
 class DrumbeatError(Exception):
@@ -32,6 +43,14 @@ class NotFound(DrumbeatError):
 
 class Conflict(DrumbeatError):
     """The request is right in itself, but not in the present state of what it is about."""
+
+
+class NeedsConsent(Conflict):
+    """The request concerns people in a way that somebody has to say yes to; ``lines`` say how."""
+
+    def __init__(self, lines: Sequence[str]) -> None:
+        super().__init__(f"nothing was changed: {'; '.join(lines)}")
+        self.lines = tuple(lines)
 
 
 class Unavailable(DrumbeatError):

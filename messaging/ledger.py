@@ -25,6 +25,7 @@ __all__ = [
     "Claim",
     "ContactPosition",
     "Ledger",
+    "LeftOut",
     "Outcome",
     "Position",
     "Replan",
@@ -151,6 +152,15 @@ _answers: TypeAdapter[Claim | SettledAlready | Replan | _DeferredAnswer | _HeldA
 )
 
 
+class LeftOut(BaseModel):
+    """A step that a contact does not get, and the ID that its message would have had."""
+
+    model_config = ConfigDict(frozen=True)
+
+    step_id: int
+    message_id: UUID
+
+
 class ContactPosition(BaseModel):
     """What a settled step changes of its enrollment."""
 
@@ -160,6 +170,7 @@ class ContactPosition(BaseModel):
     next_step_id: int | None
     next_due_at: datetime | None
     plan_revision: int
+    left_out: tuple[LeftOut, ...] = ()
 
 
 class Outcome(_Answer):

@@ -214,11 +214,15 @@ class EnrollmentEnd(Value):
 
 
 class Finished(Value):
-    """How an enrollment has ended, whoever ended it first; ``follow_up``: the sequence of ``next_trigger``, if one is active."""
+    """How an enrollment has ended, whoever ended it first; ``follow_up``: the sequence of ``next_trigger``, if one is active.
+
+    It has not where it was to be completed, and an edit has something left for it: ``next``.
+    """
 
     status: Literal["completed", "stopped", "opted_out"]
-    reason: str | None
-    follow_up: EnrollmentRequest | None
+    reason: str | None = None
+    follow_up: EnrollmentRequest | None = None
+    next: Due | None = None
 
 
 class SweepCursor(Value):

@@ -98,7 +98,8 @@ class _Edit:
         assert row is not None, "sequences are never deleted"
         await connection.execute("select from sequence_steps where sequence_id = $1 for update", row["id"])
         steps = await connection.fetch(
-            "select id, key, position, day, at_time as at, after, expires_after, text, image_url, template, removed_at,"
+            "select id, key, position, day, at_time as at, after, expires_after, missed, text, image_url, template,"
+            " removed_at,"
             " exists (select from broadcast_messages where sequence_stepid = s.id) as carried"
             " from sequence_steps s where sequence_id = $1 order by position",
             row["id"],
@@ -163,6 +164,8 @@ class _Edit:
                 for expiry in (before.expires_after, step.expires_after)
             )
             changes.append(f"step {step.id!r} expires_after: {old} → {new}")
+        if before.removed_at is None and before.missed != step.missed:
+            changes.append(f"step {step.id!r} missed: {before.missed} → {step.missed}")
         if before.removed_at is None and before.text != step.text:
             changes.append(f"step {step.id!r} reworded")
         if before.removed_at is None and before.image_url != step.image:
@@ -202,15 +205,15 @@ class _Edit:
             self.id,
         )
         await connection.executemany(
-            "insert into sequence_steps as s (sequence_id, key, position, day, at_time, after, expires_after, text,"
-            " image_url, template) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) on conflict (sequence_id, key) do update"
+            "insert into sequence_steps as s (sequence_id, key, position, day, at_time, after, expires_after, missed,"
+            " text, image_url, template) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (sequence_id, key) do update"
             " set position = excluded.position, day = excluded.day, at_time = excluded.at_time,"
-            " after = excluded.after, expires_after = excluded.expires_after, text = excluded.text, image_url = excluded.image_url,"
+            " after = excluded.after, expires_after = excluded.expires_after, missed = excluded.missed, text = excluded.text, image_url = excluded.image_url,"
             " template = excluded.template, removed_at = null",
             [
                 (
                     *(self.id, step.id, position, step.day, step.at, step.after, step.expires_after),
-                    *(step.text, step.image),
+                    *(step.missed, step.text, step.image),
                     step.template.model_dump() if step.template else None,
                 )
                 for position, step in enumerate(self.sequence.steps)

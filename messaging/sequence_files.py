@@ -1,7 +1,7 @@
 """The file of a sequence: what stands in it, and every reason why it cannot be used as it is.
 
 Fields: ``sequence``, ``trigger``, ``next_trigger``, ``timezone`` (IANA), ``skip_weekends``, ``device`` and ``steps``,
-of which each has an ``id``, a ``day`` (perhaps with ``at``) or ``after``, perhaps ``expires_after``, and a ``text``, an ``image`` or both; the
+of which each has an ``id``, a ``day`` (perhaps with ``at``) or ``after``, perhaps ``expires_after`` and ``missed``, and a ``text``, an ``image`` or both; the
 text is the image's caption then. Beside them a ``template``, for gateways that want one. Lengths are those of the text as it stands in the file: values that are put in can
 make it longer, which is measured again for each message.
 """
@@ -13,6 +13,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, ValidationError
 
+from messaging.calendar import Missed
 from messaging.contents import TemplateFile, template_texts
 from messaging.durations import parse_duration
 from messaging.errors import InvalidInput
@@ -66,6 +67,7 @@ class StepFile(FileModel):
     at: Annotated[time, BeforeValidator(as_field(parse_time))] | None = None
     after: Annotated[timedelta, BeforeValidator(as_field(_after))] | None = None
     expires_after: Annotated[timedelta, BeforeValidator(as_field(_expires_after))] | None = None
+    missed: Missed = "leave_out"
     text: str = ""
     image: Image | None = None
     template: TemplateFile | None = None

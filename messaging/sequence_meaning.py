@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
 from typing import Any
 
+from messaging.calendar import Missed
 from messaging.models import Value
 from messaging.sequence_files import StepFile
 
@@ -32,6 +33,7 @@ class StoredStep(Value):
     at: time | None
     after: timedelta | None
     expires_after: timedelta | None = None
+    missed: Missed = "leave_out"
     text: str
     image_url: str | None
     template: dict[str, Any] | None = None

@@ -119,7 +119,7 @@ async def load_plan(connection: Connection | Pool, sequence_id: int) -> Plan:
     """When the steps of a sequence come, as of its present revision. Raises NotFound."""
     # One statement sees one moment: revision and steps belong together.
     rows = await connection.fetch(
-        "select s.name, s.revision, s.time_zone, s.skip_weekends, t.id, t.key, t.day, t.at_time, t.after"
+        "select s.name, s.revision, s.time_zone, s.skip_weekends, t.id, t.key, t.day, t.at_time, t.after, t.missed"
         " from sequences s left join sequence_steps t on t.sequence_id = s.id and t.removed_at is null"
         " where s.id = $1 order by t.position",
         sequence_id,
@@ -134,7 +134,14 @@ async def load_plan(connection: Connection | Pool, sequence_id: int) -> Plan:
         time_zone=first["time_zone"],
         skip_weekends=first["skip_weekends"],
         steps=tuple(
-            PlanStep(id=row["id"], key=row["key"], day=row["day"], at=row["at_time"], after=row["after"])
+            PlanStep(
+                id=row["id"],
+                key=row["key"],
+                day=row["day"],
+                at=row["at_time"],
+                after=row["after"],
+                missed=row["missed"],
+            )
             for row in rows
             if row["id"] is not None
         ),

@@ -4,8 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from messaging import sequences
+from messaging.errors import NeedsConsent
 from messaging.models import Value
 from messaging.sequence_edits import AppliedSequence, apply_sequences
+from messaging.sequence_effects import effects_of
 from messaging.sequence_files import SequenceDraft, read_sequence
 from messaging.sequences import SequenceDetails, SequenceStatus, SequenceSummary
 from messaging.under_way import UnderWay, nothing_begins_any_more
@@ -30,6 +32,8 @@ class SequenceApplied(AppliedSequence):
     """What came of one file, and how many running contacts were told to plan anew."""
 
     contacts_told: int = 0
+    concerns: tuple[str, ...] = ()
+    """What the edit means for contacts under way, where that had to be agreed to."""
 
 
 class SequenceStatusChange(Value):
@@ -43,21 +47,28 @@ class SequenceStatusChange(Value):
     """What an attempt had in its hands already."""
 
 
-async def apply(connection: Connection, files: Sequence[Path]) -> list[SequenceApplied]:
+async def apply(
+    connection: Connection, files: Sequence[Path], *, consent: bool = False
+) -> list[SequenceApplied]:
     """Creates or edits the sequences of YAML files: all of them or, if one has a problem, none.
 
     An edit reaches the contacts that are under way. Applying the same file again changes nothing; it tells those who
-    should have been told before, had that failed. Raises FileProblems (one line for each problem) and Unavailable.
+    should have been told before, had that failed. An edit that passes over contacts under way, or sends them something at
+    once, needs ``consent``. Raises FileProblems (one line for each problem), NeedsConsent and Unavailable.
     """
     drafts = [
         read_draft(file, read_sequence, lambda document: SequenceDraft(document, None)) for file in files
     ]
     async with (await connection.pool()).acquire() as database:
+        effects = {one.sequence: tuple(one.lines()) for one in await effects_of(database, drafts)}
+        if effects and not consent and not any(draft.document.problems for draft in drafts):
+            raise NeedsConsent([f"{name}: {line}" for name, lines in effects.items() for line in lines])
         applied = await apply_sequences(database, drafts)
     done = []
     for sequence in applied:
         told = await signals.plan_changed(connection, sequence.sequence)
-        done.append(SequenceApplied(**sequence.model_dump(), contacts_told=told.contacts))
+        concerns = effects.get(sequence.sequence, ())
+        done.append(SequenceApplied(**sequence.model_dump(), contacts_told=told.contacts, concerns=concerns))
     return done
 
 

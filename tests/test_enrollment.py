@@ -153,7 +153,7 @@ async def test_a_contact_is_steered_and_told_of_edits(live: Live, tmp_path: Path
     assert (await enrollment.skip_step(connection, "long", phone(1), "b")).result == "skips b"
     assert (await enrollment.skip_step(connection, "long", phone(1), "b")).result == "had skipped b already"
     file.write_text(LONG.replace('after: 2h, text: "Three"', 'after: 0s, text: "3"'))
-    (applied,) = await sequences.apply(connection, [file])
+    (applied,) = await sequences.apply(connection, [file], consent=True)
     assert applied.contacts_told == 1
     stopped = await enrollment.stop_contact(connection, "long", phone(1), "asked by phone")
     assert (stopped.result, await live.active()) == ("stopped", 0)
@@ -170,12 +170,12 @@ async def test_an_edit_that_moves_a_step_forward_wakes_who_sleeps(live: Live, tm
     await live.scenario.add_device()
     file = tmp_path / "long.yaml"
     file.write_text(LONG)
-    await sequences.apply(live.connection, [file])
+    await sequences.apply(live.connection, [file], consent=True)
     await live.start_worker()
     await enrollment.enroll(live.connection, "long", phone(1), device=live.scenario.device)
     await sent(live, 1)
     file.write_text(LONG.replace("2h", "1s").replace("Two", "2"))
-    await sequences.apply(live.connection, [file])
+    await sequences.apply(live.connection, [file], consent=True)
     await live.all_over(1)
     assert await texts(live) == ["One", "2", "Three"]
 

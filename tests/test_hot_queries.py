@@ -620,7 +620,7 @@ CASES: dict[str, tuple[Case, Limit]] = {
     "claim of a step, its row to be made": (_claim_new_step, Limit(rows=30, buffers=400)),
     "claim of a step that waits": (_claim_step_again, Limit(rows=20, buffers=250)),
     "settle": (_settle, Limit(rows=5, buffers=100)),
-    "settle of a step": (_settle_step, Limit(rows=5, buffers=150)),
+    "settle of a step": (_settle_step, Limit(rows=10, buffers=150)),
     "release": (_give_back, Limit(rows=5, buffers=120)),
     "doubt": (_doubt, Limit(rows=5, buffers=100)),
     "parts": (_note_parts, Limit(rows=5, buffers=100)),
@@ -643,7 +643,7 @@ CASES: dict[str, tuple[Case, Limit]] = {
         _end(lambda big: big.done, follows=True),
         Limit(rows=20, buffers=150, before="update sequences set next_trigger = 'SPRING' where name <> 'S0'"),
     ),
-    "opt out": (_opt_out, Limit(rows=5, buffers=50)),
+    "opt out": (_opt_out, Limit(rows=5, buffers=100)),
     # For every page. A feeder reads 50 messages of each device with their leads, and counts what is under way: five
     # windows of 20 where ten shards share a device, of 200 where there is one.
     "feed, the first page": (_feed(None), Limit(rows=600, buffers=1_500)),

@@ -171,18 +171,18 @@ async def test_an_edit_reaches_the_contacts_of_the_sequence_alone(
     await client.get_workflow_handle(ended).result()
     file = tmp_path / "cold.yaml"
     file.write_text(FILE)
-    (applied,) = await sequences.apply(connection, [file])
+    (applied,) = await sequences.apply(connection, [file], consent=True)
     assert (applied.result, applied.contacts_told) == ("unchanged", 0)
     file.write_text(EDITED)
-    (applied,) = await sequences.apply(connection, [file])
+    (applied,) = await sequences.apply(connection, [file], consent=True)
     assert (applied.result, applied.contacts_told) == ("changed", 2)
     assert await heard(client, asleep) == ["plan_changed"]
     assert await heard(client, other) == []
     # Whoever has not planned anew yet is told once more; whoever has is left alone.
-    (applied,) = await sequences.apply(connection, [file])
+    (applied,) = await sequences.apply(connection, [file], consent=True)
     assert (applied.result, applied.contacts_told) == ("unchanged", 2)
     await pool.execute("update sequence_contacts set plan_revision = 2")
-    (applied,) = await sequences.apply(connection, [file])
+    (applied,) = await sequences.apply(connection, [file], consent=True)
     assert applied.contacts_told == 0
 
 

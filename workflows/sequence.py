@@ -103,14 +103,18 @@ class SequenceContactWorkflow:
         if outcome.status == "opted_out":
             self.opt_out()
         self._due = self._enrolled.next
-        while self._due is not None and self._control.stop is None:
+        result: ContactResult | None = None
+        while result is None:
+            if self._due is None or self._control.stop is not None:
+                result = await self._finish(self._enrolled)
+                continue
             await self._advance(self._enrolled, self._due)
             if workflow.info().is_continue_as_new_suggested():
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 workflow.continue_as_new(
                     request.model_copy(update={"paused": self._control.paused, "local": True})
                 )
-        return await self._finish(self._enrolled)
+        return result
 
     async def _enroll(self, request: EnrollmentRequest) -> EnrollOutcome:
         try:
@@ -173,7 +177,8 @@ class SequenceContactWorkflow:
                 self._control.opted_out = True
                 self._control.stop = outcome.reason or "opted out"
 
-    async def _finish(self, enrolled: Enrolled) -> ContactResult:
+    async def _finish(self, enrolled: Enrolled) -> ContactResult | None:
+        """Ends the enrollment; None where an edit has something left for the contact."""
         reason = self._control.stop
         ending: Ending = "completed"
         if reason is not None:
@@ -187,9 +192,11 @@ class SequenceContactWorkflow:
             retry_policy=RETRY,
             summary=ending,
         )
+        self._due = finished.next
+        if finished.next is not None:
+            return None
         if finished.follow_up is not None:
             await self._enter(finished.follow_up)
-        self._due = None
         self._show(finished.status, finished.reason or "")
         await workflow.wait_condition(workflow.all_handlers_finished)
         return ContactResult(outcome=finished.status, settled=self._settled, reason=finished.reason)

@@ -78,6 +78,7 @@ create table sequence_steps (
     at_time       time,                                 -- local; null: the time of day of the first send
     after         interval,                             -- or: so long after the previous step
     expires_after interval,                             -- it goes out within this time after it is due, or not at all
+    missed        text        not null default 'leave_out',  -- what whoever is past it already gets of it
     text          text        not null default '',
     image_url     text,
     template      jsonb,                                -- messaging.contents.TemplateFile
@@ -85,6 +86,7 @@ create table sequence_steps (
     constraint sequence_steps_key_unique unique (sequence_id, key),
     constraint sequence_steps_when check ((day is null) <> (after is null) and (at_time is null or day is not null)),
     constraint sequence_steps_day check (day >= 1),
+    constraint sequence_steps_missed check (missed in ('send', 'leave_out')),
     constraint sequence_steps_expiry check (expires_after > interval '0'),
     constraint sequence_steps_content check (text <> '' or image_url is not null)
 );

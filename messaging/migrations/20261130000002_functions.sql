@@ -489,17 +489,31 @@ begin
                                          'next_due_at', c.next_due_at, 'zone', zone));
 end $$;
 
--- Notes where a contact stands {timeline, next_step_id, next_due_at, plan_revision}. One that has left its sequence has no
--- next step any more, whatever an attempt that was under way meanwhile has found.
+-- Notes where a contact stands {timeline, next_step_id, next_due_at, plan_revision, left_out}. One that has left its
+-- sequence has no next step any more, whatever an attempt that was under way meanwhile has found. left_out: the steps
+-- {step_id, message_id} that an edit put before what the contact has had; each gets its row, which says so.
 create function move_contact(p_contact bigint, p_to jsonb) returns void
-language sql as $$
+language plpgsql as $$
+begin
+    if p_to -> 'left_out' <> '[]' then
+        insert into broadcast_messages as m (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id,
+                                             due_at, status, reason)
+        select (l ->> 'message_id')::uuid, (l ->> 'step_id')::bigint, c.id, c.lead_id, c.phone, c.device_id,
+               coalesce(c.next_due_at, clock_timestamp()), 'cancelled',
+               'left out: an edit put the step before one that the contact had had'
+          from sequence_contacts c, jsonb_array_elements(p_to -> 'left_out') l
+         where c.id = p_contact and c.status = 'active'
+            on conflict (id) do update set status = excluded.status, reason = excluded.reason, slot_at = null,
+                                           updated_at = clock_timestamp()
+                    where m.status in ('pending', 'queued') and m.resends = 0;
+    end if;
     update sequence_contacts
        set timeline = p_to -> 'timeline',
            next_step_id = case when status = 'active' then (p_to ->> 'next_step_id')::bigint end,
            next_due_at = case when status = 'active' then (p_to ->> 'next_due_at')::timestamptz end,
            plan_revision = (p_to ->> 'plan_revision')::integer
-     where id = p_contact
-$$;
+     where id = p_contact;
+end $$;
 
 -- Records what came of an attempt. Answers the message's status and its reason; null where the attempt is not asked any
 -- more: another one holds the message, or it waits to be sent anew.
