@@ -5,7 +5,7 @@ from temporalio import activity
 from activities.sending import Clock, database_clock
 from messaging.database import Pool
 from messaging.models import MessageRef
-from messaging.recovery import abandoned
+from messaging.recovery import abandoned, close_unwanted
 from naming.calls import each
 from naming.messages import start_resend
 
@@ -21,7 +21,11 @@ class RecoveryActivities:
 
     @activity.defn
     async def recover_messages(self) -> int:
-        """Starts a workflow for each message that was claimed and has nobody at it; answers how many they are."""
+        """Starts a workflow for each message that was claimed and has nobody at it; answers how many they are.
+
+        What waits though nobody wants it any more is closed.
+        """
+        await close_unwanted(self._pool)
         found = await abandoned(self._pool, now=await self._clock())
         client, task_queue = activity.client(), activity.info().task_queue
 

@@ -12,7 +12,7 @@ from messaging.database import Pool
 from messaging.ledger import CLAIM_LIFETIME, longer_lifetimes
 from messaging.models import MessageRef
 
-__all__ = ["ABANDONED_TOGETHER", "abandoned"]
+__all__ = ["ABANDONED_TOGETHER", "abandoned", "close_unwanted"]
 
 ABANDONED_TOGETHER = 200
 """So many are found at a time; the next minute finds the rest."""
@@ -42,3 +42,19 @@ async def abandoned(pool: Pool, *, now: datetime | None) -> list[MessageRef]:
         )
         for row in rows
     ]
+
+
+async def close_unwanted(pool: Pool) -> int:
+    """Closes messages of sequences that wait though nobody wants them any more; how many.
+
+    Who ends a contact closes them himself. This finds what an attempt gave back afterwards, with no workflow left to ask.
+    """
+    done = await pool.execute(
+        "with unwanted as materialized (select m.id, u.status, u.reason"
+        "   from broadcast_messages m cross join lateral unwanted(m) u"
+        "   where m.status in ('pending', 'queued') and m.sequence_stepid is not null and u.status is not null limit 1000)"
+        " update broadcast_messages m set status = u.status, reason = u.reason, slot_at = null,"
+        "   updated_at = clock_timestamp()"
+        " from unwanted u where m.id = u.id and m.status in ('pending', 'queued')"
+    )
+    return int(done.split()[-1])

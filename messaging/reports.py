@@ -115,6 +115,15 @@ _MESSAGES = (
 _IN_DOUBT = "m.status = 'processing' and is_abandoned(m, $2, $3, clock_timestamp())"
 
 
+# What a campaign has not begun with waits for its feeder, however long.
+_OVERDUE = """
+    select count(*) from broadcast_messages m
+     where (m.status = 'queued' or (m.status = 'pending' and m.sequence_stepid is not null))
+       and coalesce(m.slot_at, m.due_at) < clock_timestamp() - interval '15 minutes'
+       and m.updated_at < clock_timestamp() - interval '15 minutes' and hold_of(m) is null
+"""
+
+
 async def list_messages(pool: Pool, statuses: Sequence[MessageStatus], limit: int) -> list[MessageReport]:
     """The latest ``limit`` messages of the ledger in one of these states, the newest first.
 
@@ -179,6 +188,12 @@ async def status_report(pool: Pool) -> StatusReport:
         attention.append(
             f"{in_doubt:,} messages are in doubt, as the attempt to send them ended without a word: a worker finds out"
             " what became of them by itself, 'message resolve ID' does it by hand; 'messages' lists them"
+        )
+    overdue = await pool.fetchval(_OVERDUE)
+    if overdue:
+        attention.append(
+            f"{overdue:,} messages have waited for over a quarter of an hour since their time came, and nobody is at them:"
+            " is a worker running? 'audit' names the workflows that are gone"
         )
     attention += [
         f"{row['count']:,} messages failed: {row['reason']}"

@@ -125,7 +125,7 @@ async def _compare(connection: Connection) -> tuple[list[str], list[str], int]:
     orphans = [name for name, runs, _ in doubtful if not runs and name in still_active]
     strays = [name for name, runs, moving in doubtful if runs and not moving and name not in still_active]
     return (
-        [f"{name}: no workflow runs" for name in orphans],
+        [f"{name}: no workflow runs; 'stop {' '.join(name.split(':')[1:])}' ends it" for name in orphans],
         [f"{name}: no active enrollment" for name in strays],
         len(listed),
     )

@@ -14,7 +14,7 @@ from messaging.errors import Conflict
 from messaging.gateways.base import OutgoingMessage
 from messaging.ledger import CLAIM_LIFETIME, Claim, Ledger
 from messaging.models import Deferred, EnrollmentEnd, MessageRef, MessageStatus, Settled
-from messaging.recovery import abandoned
+from messaging.recovery import abandoned, close_unwanted
 from messaging.reports import list_messages, status_report
 from messaging.resolutions import resolve_as_sent, send_again
 from operations import campaigns, enrollment
@@ -217,6 +217,24 @@ async def test_who_has_opted_out_is_not_said_to_be_sent_to_again(contact: Contac
     async with contact.scenario.pool.acquire() as connection:
         with pytest.raises(Conflict, match="has opted out: nothing is sent"):
             await send_again(connection, message_id)
+
+
+async def test_what_waits_though_nobody_wants_it_is_closed(contact: Contact) -> None:
+    """An attempt gave it back after the end, and no workflow is left to ask."""
+    pool = contact.scenario.pool
+    await pool.execute("update devices set status = 'paused'")
+    await contact.send()
+    assert await close_unwanted(pool) == 0
+    await pool.execute("update broadcast_messages set updated_at = updated_at - interval '1 hour'")
+    assert not any("nobody is at them" in line for line in (await status_report(pool)).attention)
+    await pool.execute("update devices set status = 'active'")
+    assert any("1 messages have waited" in line for line in (await status_report(pool)).attention)
+    await pool.execute(
+        "update sequence_contacts set status = 'stopped', ended_at = now(), next_step_id = null"
+    )
+    assert await close_unwanted(pool) == 1
+    row = await contact.message()
+    assert (row["status"], row["reason"]) == ("cancelled", "the enrollment had ended")
 
 
 LIVE = """
