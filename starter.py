@@ -55,6 +55,7 @@ from operations.enrollment import (
 )
 from operations.leads import export_leads, import_leads, show_lead
 from operations.messages import resolve as resolve_message
+from operations.moves import move_lead, replace_device
 from operations.reports import contact, messages, status
 from operations.sequences import apply as apply_sequences
 from operations.sequences import listing as list_sequences
@@ -89,12 +90,14 @@ __all__ = [
     "list_devices",
     "list_sequences",
     "messages",
+    "move_lead",
     "opt_out",
     "pause_campaign",
     "pause_contact",
     "pause_device",
     "pause_sequence",
     "progress",
+    "replace_device",
     "resolve_message",
     "resume_campaign",
     "resume_contact",

@@ -88,7 +88,7 @@ class SequenceActivities:
         return await self._enrollments.finish(end, now=await self._clock())
 
     async def _send_once(self, ref: StepRef) -> SendOutcome:
-        message_id = sequence_message_id(ref.step_id, ref.phone, ref.device_id)
+        message_id = sequence_message_id(ref.step_id, ref.phone)
         attempt = new_attempt(message_id)
         claim = self._ledger.claim_step(
             enrollment_id=ref.enrollment_id,
@@ -134,7 +134,7 @@ class SequenceActivities:
                 done_at,
                 claim.hours,
                 phone=claim.lead.phone,
-                device=claim.device,
+                device=position.device_id,
             )
             return contact
 

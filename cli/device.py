@@ -18,9 +18,10 @@ from messaging.devices import (
 )
 from messaging.gateways import NAMES
 from messaging.under_way import under_way_in_words
-from operations import devices
+from operations import devices, moves
 from operations.connection import Connection
 from operations.devices import DeviceAdded, DeviceStatusChange
+from operations.moves import DeviceReplaced
 
 __all__ = ["app"]
 
@@ -95,6 +96,33 @@ def resume(device: Name, as_json: Json = False) -> None:
     show(run(lambda connection: devices.resume(connection, device)), as_json, _status)
 
 
+@app.command()
+def replace(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The device that sends nothing more.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The device that takes its place; add it first.")],
+    as_json: Json = False,
+) -> None:
+    """Have another device send all that a device was to send: leads, contacts on their way, messages that wait.
+
+    No message goes out twice: what is being sent, or may have been sent, stays with the old device. Whatever names the old
+    device from now on means the new one, until 'device resume OLD'.
+    """
+    show(run(lambda connection: moves.replace_device(connection, old, new)), as_json, _replaced)
+
+
+def _replaced(done: DeviceReplaced) -> RenderableType:
+    moved = done.moved
+    lines = [
+        f"{done.device}: {'' if done.changed else 'already '}replaced by {done.by}{under_way_in_words(done.under_way)}",
+        f"  {moved.leads:,} leads, {moved.contacts:,} contacts on their way and {moved.messages:,} waiting messages go by {done.by}",
+    ]
+    if moved.in_flight:
+        lines.append(
+            f"  {moved.in_flight:,} were in the hands of {done.device}, and are not sent a second time blindly"
+        )
+    return Text("\n".join(lines))
+
+
 def _added(added: DeviceAdded) -> RenderableType:
     words = {"created": "added", "changed": "changed", "unchanged": "nothing changed"}
     lines = [*added.warnings, f"{added.device}: {words[added.result]}"]
@@ -125,13 +153,17 @@ def _listing(listed: list[Device]) -> RenderableType:
         table.add_row(
             *(
                 one.id,
-                one.status,
+                f"replaced by {one.replaced_by}" if one.replaced_by else one.status,
                 one.gateway,
                 ", ".join(one.option_names),
                 f"{one.min_delay:g}-{one.max_delay:g} s",
             ),
             *(f"{one.daily_limit:,}" if one.daily_limit else "no limit", f"{hours} {one.time_zone}"),
         )
-    why = [f"! device {one.id} is {one.status}: {one.status_reason}" for one in listed if one.status_reason]
+    why = [
+        f"! device {one.id} is {one.status}: {one.status_reason}"
+        for one in listed
+        if one.status_reason and not one.replaced_by
+    ]
     why += [f"! {words}" for one in listed if (words := wait_in_words(one)) is not None]
     return Group(table, *(Text(line) for line in why))

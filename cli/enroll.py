@@ -10,7 +10,7 @@ from messaging.identity import parse_phone
 from messaging.models import SweepTotals
 from messaging.time_zones import time_zone_warning
 from messaging.under_way import under_way_in_words
-from operations import enrollment
+from operations import enrollment, moves
 from operations.connection import Connection
 from operations.enrollment import Enrollment, OptOut
 
@@ -26,7 +26,16 @@ def enroll(
     sequence: Annotated[str | None, typer.Argument(help="The sequence's name.")] = None,
     phone: Annotated[str | None, typer.Argument(help="The person's phone, in any format.")] = None,
     name: Annotated[str, typer.Option(help="The person's name.")] = "",
-    device: Annotated[str | None, typer.Option(help="The device to write from, for a new lead.")] = None,
+    device: Annotated[
+        str | None, typer.Option(help="The device to write from, for a lead that belongs to none yet.")
+    ] = None,
+    move: Annotated[
+        bool,
+        typer.Option(
+            "--move",
+            help="With --device: also for a lead of another device, with all that is to be sent to it.",
+        ),
+    ] = False,
     time_zone: Annotated[str | None, typer.Option(help="The person's time zone, e.g. Asia/Jakarta.")] = None,
     default_region: Region = None,
     trigger: Annotated[
@@ -47,10 +56,15 @@ def enroll(
         return
     if sequence is None or phone is None:
         raise typer.BadParameter("give SEQUENCE and PHONE, or --trigger")
+    if move and device is None:
+        raise typer.BadParameter("--move needs --device: which one is to write to the person?")
 
     async def work(connection: Connection) -> Enrollment:
         number = parse_phone(phone, default_region)
         known = await enrollment.look_up(connection, sequence, number, device)
+        if move and device is not None and (known is None or known.result != "opted_out"):
+            await moves.move_lead(connection, number, device)
+            known = await enrollment.look_up(connection, sequence, number, device)
         return known or await enrollment.enroll(
             connection,
             sequence,
@@ -112,6 +126,8 @@ def _enrolled(done: Enrollment) -> Text:
             words = f"was in {done.sequence} before and opted out, {once}"
         case _:
             words = f"is enrolled in {done.sequence} already"
+    if done.kept_device and done.status == "active":
+        words += f"; by {done.device}, to which the person belongs already: --move moves them"
     return Text(f"{done.phone} {words}")
 
 

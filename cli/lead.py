@@ -34,6 +34,13 @@ def import_(
     device: Annotated[
         str | None, typer.Option(help="The device that owns the leads which have none yet.", metavar="ID")
     ] = None,
+    move: Annotated[
+        bool,
+        typer.Option(
+            "--move",
+            help="Give leads of another device to that of the file, with all that is to be sent to them.",
+        ),
+    ] = False,
     default_region: Region = None,
     rejects: Annotated[
         Path | None,
@@ -73,6 +80,7 @@ def import_(
                 connection,
                 file,
                 device=device,
+                move=move,
                 default_region=default_region,
                 columns=leads.parse_chosen(columns or ()),
                 rejects=rejects,
@@ -170,7 +178,14 @@ def _imported(summary: LeadsImported) -> Text:
             f"{what}: {summary.rejects_file}" + ("; correct it and import it" if summary.rejected else "")
         )
     if summary.kept_device:
-        lines.append(f"{summary.kept_device} leads belong to another device already, and still do")
+        lines.append(
+            f"{summary.kept_device} leads belong to another device already, and still do; --move moves them"
+        )
+    if summary.moved is not None:
+        lines.append(
+            f"moved from other devices: {summary.moved.leads:,} leads, {summary.moved.contacts:,} contacts on their way,"
+            f" {summary.moved.messages:,} waiting messages"
+        )
     if summary.contacts_told:
         lines.append(f"{summary.contacts_told:,} contacts under way plan anew: their time zone was corrected")
     return Text("\n".join(lines))

@@ -56,7 +56,7 @@ with matching as materialized (
 ), inserted as (
     insert into broadcast_messages (id, campaign_id, lead_id, recipient_phone, device_id, due_at, expires_at, status, reason,
                                     campaign_position, campaign_shard, created_at, updated_at)
-    select campaign_message_id($1, phone, device_id), $1, lead_id, phone, device_id, coalesce(due_at, $2), expires_at,
+    select campaign_message_id($1, phone), $1, lead_id, phone, device_id, coalesce(due_at, $2), expires_at,
            case when is_over then 'expired' else 'pending' end, case when is_over then expiry_of(expires_at) end,
            position, position % shards, $2, $2
       from chosen returning device_id
@@ -74,6 +74,7 @@ async def _freeze(connection: Connection, row: Record, shard_size: int) -> None:
     # All zones that there are, for leads that are changed this very moment, and what machines call them otherwise.
     zones = await connection.fetch("select distinct zone from campaign_audience($1)", row["id"])
     found = turns(Timing.of(row), [zone["zone"] for zone in zones])
+    await connection.execute("select pg_advisory_xact_lock_shared(audience_lock())")
     frozen = await connection.fetchrow(
         _FREEZE,
         row["id"],

@@ -59,6 +59,8 @@ class Device(Value):
     waits_until: datetime | None
     """It sends nothing before: the gateway asked for it, or it has just failed by its own fault."""
     waits_because: str | None
+    replaced_by: str | None = None
+    """The device that sends now what this one was to send."""
 
 
 class DeviceSettings(Value):
@@ -93,6 +95,7 @@ _COLUMNS = (
     " status, status_reason, case when blocked_until > clock_timestamp() then blocked_until end as waits_until,"
     " case when blocked_until > clock_timestamp() then case when faults > 0 then 'it has failed by its own fault'"
     " else 'the gateway asked for it' end || coalesce(': ' || blocked_reason, '') end as waits_because"
+    ", replaced_by"
 )
 
 
@@ -168,9 +171,14 @@ async def list_devices(connection: Connection) -> list[Device]:
 async def set_device_status(
     connection: Connection, device: str, status: DeviceStatus, reason: str | None = None
 ) -> bool:
-    """Pauses or resumes a device; False where that is its status already. Raises NotFound."""
+    """Pauses or resumes a device; False where that is its status already. Raises NotFound.
+
+    One that was replaced is in use again once it is resumed: for what names it from now on.
+    """
     changed = await connection.fetchval(
-        "update devices set status = $2, status_reason = $3, faults = 0, refusals = 0 where id = $1 and status <> $2 returning true",
+        "update devices set status = $2, status_reason = $3, faults = 0, refusals = 0,"
+        " replaced_by = case when $2 = 'paused' then replaced_by end"
+        " where id = $1 and (status <> $2 or ($2 = 'active' and replaced_by is not null)) returning true",
         device,
         status,
         storable(reason, LONGEST_REASON) if reason is not None else None,

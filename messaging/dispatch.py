@@ -211,9 +211,9 @@ class Dispatcher:
         if recovery is Recovery.NONE:
             raise MaybeAccepted("a worker stopped in the middle of sending it")
         if claim.must_not_send and course.may_have_arrived:
-            raise MaybeAccepted("nobody wanted it any more while it was being sent")
+            raise MaybeAccepted(f"{_why_not(claim)} while it was being sent")
         if claim.must_not_send:
-            raise NotAccepted("it had not arrived, and nobody wants it any more", concerns="message")
+            raise NotAccepted(f"it had not arrived, and {_why_not(claim)}", concerns="message")
         return None
 
     async def _in_doubt(
@@ -248,6 +248,11 @@ class Dispatcher:
     async def _try_later(self, course: "_Course", error: NotAccepted) -> Settled | Deferred:
         attempt, claim, reason = course.attempt, course.claim, _words(error)
         doubt = course.may_have_arrived
+        if doubt and claim.device_replaced:
+            # It may never answer again, and the contact's next message goes by another device.
+            return await self._settle(
+                course, MessageStatus.UNCONFIRMED, reason=f"{_why_not(claim)}: {reason}"
+            )
         if claim.attempts >= MAX_ATTEMPTS:
             status = MessageStatus.UNCONFIRMED if doubt else MessageStatus.FAILED
             return await self._settle(
@@ -392,6 +397,10 @@ class _Course:
     def now(self) -> datetime:
         """The present by the clock of the claim, which is the database's."""
         return self.claim.now + self.attempt.age
+
+
+def _why_not(claim: Claim) -> str:
+    return f"device {claim.device} was replaced" if claim.device_replaced else "nobody wanted it any more"
 
 
 def _back_off(attempts: int) -> timedelta:

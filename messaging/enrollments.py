@@ -148,9 +148,9 @@ class Enrollments:
                 enrollment_id,
                 contact.now,
             )
-            position = _position(contact.plan, contact.timeline, scheduled, contact.phone, contact.device_id)
+            position = _position(contact.plan, contact.timeline, scheduled, contact.phone)
             await self._store(connection, enrollment_id, position)
-        return _due(contact.plan, contact.timeline, scheduled, contact.now)
+        return _due(contact.plan, contact.timeline, scheduled, contact.device_id, contact.now)
 
     async def move_past(
         self,
@@ -220,7 +220,7 @@ class Enrollments:
                 " reason = case when m.status in ('pending', 'queued') then excluded.reason else m.reason end,"
                 " slot_at = null, updated_at = clock_timestamp()"
                 " returning status, claimed_at + claim_life(m, $5, $6) > coalesce($7, clock_timestamp()) as held",
-                sequence_message_id(contact.step_id, contact.phone, contact.device_id),
+                sequence_message_id(contact.step_id, contact.phone),
                 contact.step_id,
                 enrollment_id,
                 contact.due_at,
@@ -367,8 +367,8 @@ class Enrollments:
     ) -> tuple[Record, Due | None]:
         """The contact's row, and what comes first where the row is a new one."""
         lead = await connection.fetchrow(
-            "select phone, time_zone, coalesce(device_id, $2,"
-            " (select min(id) from devices having count(*) = 1)) as device_id from leads where id = $1",
+            "select phone, time_zone, device_in_use(coalesce(device_id, $2, only_device())) as device_id"
+            " from leads where id = $1",
             lead_id,
             sequence["device_id"],
         )
@@ -381,7 +381,7 @@ class Enrollments:
         plan = await self._plans.of(sequence["id"], sequence["revision"], connection)
         timeline = begin(plan, lead["time_zone"], sequence["now"])
         scheduled = next_due(plan, timeline, sequence["now"])
-        position = _position(plan, timeline, scheduled, lead["phone"], lead["device_id"])
+        position = _position(plan, timeline, scheduled, lead["phone"])
         row = await connection.fetchrow(
             "insert into sequence_contacts (sequence_id, lead_id, phone, device_id, workflow_id, run_id,"
             " timeline, plan_revision, next_step_id, next_due_at, enrolled_at)"
@@ -400,7 +400,7 @@ class Enrollments:
             sequence["now"],
         )
         if row is not None:
-            return row, _due(plan, timeline, scheduled, sequence["now"])
+            return row, _due(plan, timeline, scheduled, row["device_id"], sequence["now"])
         row = await self._row(connection, sequence["id"], lead["phone"])
         assert row is not None, "another run was faster"
         return row, None
@@ -449,7 +449,7 @@ def after_settling(
     """Where a contact stands after a step (its key) was settled at ``done_at``, and what comes next."""
     moved = advance(plan, timeline, step, planned_at, done_at, hours)
     scheduled = next_due(plan, moved, done_at)
-    return _position(plan, moved, scheduled, phone, device), _due(plan, moved, scheduled)
+    return _position(plan, moved, scheduled, phone), _due(plan, moved, scheduled, device)
 
 
 def _begun(contact: Contact) -> Scheduled | None:
@@ -463,23 +463,21 @@ def _begun(contact: Contact) -> Scheduled | None:
     return Scheduled(step=step, due_at=contact.due_at)
 
 
-def _position(
-    plan: Plan, timeline: Timeline, scheduled: Scheduled | None, phone: str, device: str
-) -> ContactPosition:
+def _position(plan: Plan, timeline: Timeline, scheduled: Scheduled | None, phone: str) -> ContactPosition:
     return ContactPosition(
         timeline=timeline,
         next_step_id=scheduled.step.id if scheduled else None,
         next_due_at=scheduled.due_at if scheduled else None,
         plan_revision=plan.revision,
         left_out=tuple(
-            LeftOut(step_id=step.id, message_id=sequence_message_id(step.id, phone, device))
+            LeftOut(step_id=step.id, message_id=sequence_message_id(step.id, phone))
             for step in left_out(plan, timeline.done)
         ),
     )
 
 
 def _due(
-    plan: Plan, timeline: Timeline, scheduled: Scheduled | None, now: datetime | None = None
+    plan: Plan, timeline: Timeline, scheduled: Scheduled | None, device_id: str, now: datetime | None = None
 ) -> Due | None:
     if scheduled is None:
         return None
@@ -489,5 +487,6 @@ def _due(
         due_at=scheduled.due_at,
         when=describe(timeline, scheduled),
         revision=plan.revision,
+        device_id=device_id,
         at_once=now is not None and scheduled.due_at <= now,
     )

@@ -103,26 +103,22 @@ def campaign_lead_workflow_id(campaign: str, phone: str) -> str:
     return f"campaign:{campaign}:{_e164(phone)}"
 
 
-def sequence_message_id(step_id: int, phone: str, device_id: str) -> UUID:
-    """The ID of the message of one step (its row in ``sequence_steps``) to one phone from one device.
+def sequence_message_id(step_id: int, phone: str) -> UUID:
+    """The ID of the message of one step (its row in ``sequence_steps``) to one phone; the key is ``sequence-step:{id}:{phone}``.
 
-    The key is the text ``sequence-step:{step_id}:{phone}:{device_id}``, and names the columns of the constraint
-    ``unique_sequence_message``. The device is part of it since a gateway keeps its idempotency keys per sender: to a
-    second device it would be a new key in any case, and after a message has failed on one device, an operator may let
-    another send it, as a row of its own. That no two devices have the step live at once is the ledger's partial unique
-    index over (step, phone), not the ID's.
+    The device is no part of it: a message that is given to another device, since its own was replaced, stays the same
+    message, with the same row in the ledger.
     """
-    return uuid5(MESSAGES, f"sequence-step:{step_id}:{_e164(phone)}:{device_id}")
+    return uuid5(MESSAGES, f"sequence-step:{step_id}:{_e164(phone)}")
 
 
-def campaign_message_id(campaign_id: int, phone: str, device_id: str) -> UUID:
-    """The ID of a campaign's message to one phone from one device; the key is ``campaign:{id}:{phone}:{device}``.
+def campaign_message_id(campaign_id: int, phone: str) -> UUID:
+    """The ID of a campaign's message to one phone; the key is ``campaign:{id}:{phone}``.
 
-    Why the device is part of it: see :func:`sequence_message_id`. It is a UUID of version 8 from SHA-256, in the manner
-    of RFC 9562, appendix B.2: PostgreSQL makes the same for a whole audience at once (``campaign_message_id``), and has
-    no SHA-1, which version 5 needs.
+    It is a UUID of version 8 from SHA-256, in the manner of RFC 9562, appendix B.2: PostgreSQL makes the same for a
+    whole audience at once (``campaign_message_id``), and has no SHA-1, which version 5 needs.
     """
-    key = f"campaign:{campaign_id}:{_e164(phone)}:{device_id}"
+    key = f"campaign:{campaign_id}:{_e164(phone)}"
     digest = bytearray(hashlib.sha256(MESSAGES.bytes + key.encode()).digest()[:16])
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 from messaging.database import Connection
+from messaging.device_moves import Moved, move_leads
 from messaging.lead_columns import RowReading
 from messaging.lead_notes import MOST_EXAMPLES, Notes
 from messaging.leads import MERGE
@@ -16,6 +17,7 @@ __all__ = [
     "fold",
     "joined_rows",
     "merge",
+    "move_others",
     "note_people",
     "prepare",
     "staged",
@@ -70,13 +72,19 @@ with said as (
 )
 insert into given_leads (phone, name, niches, triggers, target_status, device_id, time_zone, attributes)
 select phone, coalesce(name, ''), coalesce(niches.words, '{}'), coalesce(triggers.words, '{}'), target_status,
-       coalesce(device_id, $1), time_zone, coalesce(pairs, '{}')
+       device_in_use(coalesce(device_id, $1)), time_zone, coalesce(pairs, '{}')
   from said left join niches using (phone) left join triggers using (phone) left join attributes using (phone)
 """
 
 _COUNT = """
 select count(*) as leads, count(*) filter (where l.device_id <> g.device_id) as kept_device
   from given_leads g left join leads l using (phone)
+"""
+
+# Known leads that belong to another device than the file says.
+_OTHERS = """
+select g.device_id, array_agg(g.phone order by g.phone) as phones
+  from given_leads g join leads l using (phone) where l.device_id <> g.device_id group by g.device_id order by 1
 """
 
 _COUNTED_MERGE = f"""
@@ -94,7 +102,7 @@ select r.row_number, r.phone, r.written, r.name, r.target_status, r.device_id, r
        g.name as that_name, g.target_status as that_target_status, g.device_id as that_device_id,
        g.time_zone as that_time_zone, g.attributes as that_attributes
   from repeated join lead_rows r using (phone) join given_leads g using (phone)
- where (r.name <> '' and r.name <> g.name) or r.target_status <> g.target_status or r.device_id <> g.device_id
+ where (r.name <> '' and r.name <> g.name) or r.target_status <> g.target_status or device_in_use(r.device_id) <> g.device_id
     or r.time_zone <> g.time_zone or not g.attributes @> r.attributes::jsonb
  order by r.row_number
 """
@@ -187,6 +195,16 @@ async def note_people(connection: Connection, notes: Notes) -> None:
     for row in await connection.fetch(_RENAMED, MOST_EXAMPLES):
         notes.add("renamed", f"{row['phone']}: {row['before']!r} becomes {row['after']!r}")
         notes.set_count("renamed", row["leads"])
+
+
+async def move_others(connection: Connection) -> Moved:
+    """Gives leads that belong to another device to that of the file. Before the merge: messages are locked before leads."""
+    return Moved.sum(
+        [
+            await move_leads(connection, row["phones"], row["device_id"])
+            for row in await connection.fetch(_OTHERS)
+        ]
+    )
 
 
 async def merge(connection: Connection) -> dict[str, int]:

@@ -24,6 +24,7 @@ from messaging.lead_fold import (
     fold,
     joined_rows,
     merge,
+    move_others,
     note_people,
     prepare,
     staged,
@@ -55,6 +56,7 @@ async def import_file(
     path: Path,
     *,
     device: str | None = None,
+    move: bool = False,
     default_region: str | None = None,
     columns: Chosen | None = None,
     rejects: Path | None = None,
@@ -63,7 +65,8 @@ async def import_file(
 ) -> ImportSummary:
     """Imports a CSV file of leads; the same file again changes nothing.
 
-    ``device``: the owner of leads that have none yet. ``default_region``: ISO 3166 code for phones without a country
+    ``device``: the owner of leads that have none yet. With ``move``, leads that belong to another device than the file says
+    are given to that of the file, with all that is to be sent to them. ``default_region``: ISO 3166 code for phones without a country
     code. ``columns``: which columns are which fields, where the headings do not say it. ``rejects``: where rows that
     cannot be used are written with the reason, and rows of which something does not count since another row of the phone
     says otherwise; by default beside the file, as ``NAME.rejects.csv``. Corrected, that file can be imported. ``dry_run``:
@@ -96,6 +99,7 @@ async def import_file(
                 reader.notes.add("joined_rows", f"row {joined.number} {joined.reason}")
                 aside.join(joined)
             await note_people(connection, reader.notes)
+            moved = await move_others(connection) if move else None
             merged = await merge(connection)
     usable = reader.rows - aside.rejected
     return ImportSummary(
@@ -108,7 +112,8 @@ async def import_file(
         repeats=usable - merged["leads"],
         rejected=aside.rejected,
         rejects_file=str(rejects) if aside.written else None,
-        kept_device=merged["kept_device"],
+        kept_device=0 if move else merged["kept_device"],
+        moved=moved,
         columns=rows.columns.shown(rows.header),
         attributes=tuple(name for _, name in rows.columns.attributes),
         notes=reader.notes.result(),

@@ -2,6 +2,7 @@
 
 from typing import Literal
 
+from messaging.device_moves import Moved
 from messaging.models import Lead, Value
 
 __all__ = ["MOST_EXAMPLES", "ImportNote", "ImportSummary", "NoteKind", "Notes", "RejectedRow"]
@@ -72,6 +73,8 @@ class ImportSummary(Value):
     rejects_file: str | None
     kept_device: int
     """Known leads that belong to another device than the file says, and still do."""
+    moved: Moved | None = None
+    """What the device of the file sends instead of others, where that was asked for."""
     columns: dict[str, tuple[str, ...]]
     """The headings that each field was read from."""
     attributes: tuple[str, ...]

@@ -81,6 +81,7 @@ class Position(_Answer):
     """Where an enrolled contact stands, as stored."""
 
     sequence_id: int
+    device_id: str
     plan_revision: int
     timeline: Timeline
     next_step_id: int | None
@@ -100,6 +101,8 @@ class Claim(_Answer):
     now: datetime
     due_at: datetime
     must_not_send: bool
+    device_replaced: bool = False
+    """Another device sends now what has not gone out by this one."""
     hours: SendingHours
     step: str = ""
     """The step's key; none for a campaign."""

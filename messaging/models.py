@@ -129,6 +129,8 @@ class Due(Value):
     """The due moment as a person says it, e.g. ``day 3, 10:00 Asia/Kuala_Lumpur``."""
     revision: int
     """The revision of the sequence that this follows from."""
+    device_id: str
+    """The device that sends it, as things are."""
     at_once: bool = False
     """Whether it was due when this was answered: in a task, a workflow's clock stands still behind the database's."""
 

@@ -154,7 +154,7 @@ async def status_report(pool: Pool) -> StatusReport:
     attention = [
         f"device {row['id']} is paused" + (f": {row['status_reason']}" if row["status_reason"] else "")
         for row in await pool.fetch(
-            "select id, status_reason from devices where status = 'paused' order by id"
+            "select id, status_reason from devices where status = 'paused' and replaced_by is null order by id"
         )
     ]
     async with pool.acquire() as connection:

@@ -20,7 +20,7 @@ with page as materialized (
 select p.id as lead_id, p.phone, p.name, due.name as sequence, due.opted_out, due.without_device
   from page p left join lateral (
     select s.id, s.name, exists (select from suppressions o where o.phone = p.phone) as opted_out,
-           coalesce(p.device_id, s.device_id) is null and (select count(*) <> 1 from devices) as without_device
+           coalesce(p.device_id, s.device_id, (select only_device())) is null as without_device
       from sequences s
      where s.trigger = any (p.triggers) and s.status = 'active' and ($2::text is null or s.trigger = $2)
        and not exists (select from sequence_contacts c where c.sequence_id = s.id and c.phone = p.phone)) due on true

@@ -14,6 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from messaging.contacts import find_standing
 from messaging.database import Record
+from messaging.device_moves import check_device
 from messaging.enrollments import Enrollments
 from messaging.errors import Conflict, NotFound
 from messaging.identity import normalise_words, parse_phone, sequence_workflow_id, validate_name
@@ -81,6 +82,8 @@ class Enrollment(Value):
     """Why it has ended, if it has; or why there is none."""
     device: str | None = None
     """The device that writes to the contact."""
+    kept_device: bool = False
+    """Whether that is another one than was asked for: a person belongs to the first device that was given."""
     workflow_id: str
 
 
@@ -150,6 +153,7 @@ async def enroll(
             "status": told.state if over else "active",
             "reason": told.why or None if over else None,
             "device": told.device,
+            "kept_device": device not in (None, told.device),
         }
     )
 
@@ -164,10 +168,8 @@ async def look_up(
     """
     async with (await connection.pool()).acquire() as database:
         standing = await find_standing(database, sequence, phone)
-        if device is not None and not await database.fetchval(
-            "select exists (select from devices where id = $1)", device
-        ):
-            raise NotFound(f"there is no device {device!r}: add it with 'device add {device} --gateway NAME'")
+        if device is not None:
+            await check_device(database, device)
     if not standing.opted_out and standing.status is None:
         return None
     return Enrollment(
@@ -177,6 +179,7 @@ async def look_up(
         status=standing.status,
         reason=standing.reason,
         device=standing.device,
+        kept_device=standing.device is not None and device not in (None, standing.device),
         workflow_id=sequence_workflow_id(sequence, phone),
     )
 

@@ -14,6 +14,7 @@ from messaging.lead_notes import ImportNote, ImportSummary
 from messaging.leads import StoredLead
 from operations import signals
 from operations.connection import Connection
+from operations.moves import follow_moved
 
 __all__ = [
     "Chosen",
@@ -41,6 +42,7 @@ async def import_leads(
     path: Path,
     *,
     device: str | None = None,
+    move: bool = False,
     default_region: str | None = None,
     columns: Chosen | None = None,
     rejects: Path | None = None,
@@ -51,19 +53,23 @@ async def import_leads(
 
     ``columns`` says which columns are which fields where the headings do not: see :func:`parse_chosen`. ``dry_run``
     stores nothing and answers what would come of it.
-    A corrected time zone reaches the contacts that are under way. See :func:`messaging.lead_import.import_file`. Raises
+    With ``move`` leads that belong to another device than the file says are given to that of the file, with all that is
+    to be sent to them. A corrected time zone reaches the contacts that are under way. See :func:`messaging.lead_import.import_file`. Raises
     NotFound for an unknown device, InvalidInput for a file that cannot be used, and Unavailable.
     """
     summary = await import_file(
         await connection.pool(),
         path,
         device=device,
+        move=move,
         default_region=default_region,
         columns=columns,
         rejects=rejects,
         dry_run=dry_run,
         progress=progress,
     )
+    if summary.moved is not None and not dry_run:
+        await follow_moved(connection, summary.moved)
     told = 0 if dry_run else (await signals.zones_corrected(connection)).contacts
     return LeadsImported(**summary.model_dump(), contacts_told=told)
 

@@ -75,7 +75,7 @@ class Contact:
             enrollment_id=ref.enrollment_id,
             step_id=ref.step_id,
             revision=ref.revision,
-            message_id=sequence_message_id(ref.step_id, ref.phone, ref.device_id),
+            message_id=sequence_message_id(ref.step_id, ref.phone),
             token=token or f"dead/{uuid4().hex}",
             now=self.now,
         )

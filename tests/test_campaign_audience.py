@@ -112,7 +112,7 @@ async def test_each_goes_by_the_device_of_its_lead_under_the_ids_that_workflows_
     found = await rows(scenario.pool)
     assert [row["device_id"] for row in found] == [scenario.device, OTHER, scenario.device]
     for row in found:
-        assert row["id"] == campaign_message_id(campaign, row["recipient_phone"], row["device_id"])
+        assert row["id"] == campaign_message_id(campaign, row["recipient_phone"])
         assert (row["status"], row["due_at"], row["attempts"]) == ("pending", NOW, 0)
     assert [row["lead_id"] for row in found] == [
         row["id"] for row in await scenario.pool.fetch("select id from leads order by phone")

@@ -29,7 +29,7 @@ async def claimed(contact: Contact, token: str = "alive") -> UUID:
     contact.due = await contact.activities.plan_step(contact.ref().enrollment_id)
     await contact.claim(token)
     ref = contact.ref()
-    return sequence_message_id(ref.step_id, ref.phone, ref.device_id)
+    return sequence_message_id(ref.step_id, ref.phone)
 
 
 def scopes(contact: Contact) -> list[dict[str, str | int]]:
@@ -97,7 +97,7 @@ async def test_a_claim_that_did_not_see_the_change_is_seen(contact: Contact) -> 
     contact.now = await pool.fetchval("select clock_timestamp()")
     contact.due = await contact.activities.plan_step(contact.ref().enrollment_id)
     ref = contact.ref()
-    message = sequence_message_id(ref.step_id, ref.phone, ref.device_id)
+    message = sequence_message_id(ref.step_id, ref.phone)
     async with pool.acquire() as claiming, pool.acquire() as operator:
         claim = claiming.transaction()
         await claim.start()
@@ -133,7 +133,7 @@ async def test_an_attempt_that_was_suspended_looks_once_more_before_its_call(
     contact.due = await contact.activities.plan_step(contact.ref().enrollment_id)
     ref = contact.ref()
     ledger = Ledger(contact.scenario.pool)
-    attempt = new_attempt(sequence_message_id(ref.step_id, ref.phone, ref.device_id))
+    attempt = new_attempt(sequence_message_id(ref.step_id, ref.phone))
     claim = await ledger.claim_step(
         enrollment_id=ref.enrollment_id,
         step_id=ref.step_id,

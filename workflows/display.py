@@ -24,6 +24,7 @@ class Display:
     def __init__(self, request: EnrollmentRequest) -> None:
         self._request = request
         self._listed: tuple[str, Due | None] | None = None
+        self._device = ""
         self.state = "enrolling"
         self.why = ""
 
@@ -46,8 +47,9 @@ class Display:
     def _list(self, state: str, due: Due | None, device: str) -> None:
         updates: list[SearchAttributeUpdate[Any]] = [attributes.STATE.value_set(state)]
         before = self._listed
-        if before is None:
+        if device != self._device:  # it may have been replaced
             updates.append(attributes.DEVICE.value_set(device))
+            self._device = device
         if due is not None:
             updates += [attributes.STEP.value_set(due.step), attributes.DUE_AT.value_set(due.due_at)]
         elif before is not None and before[1] is not None:

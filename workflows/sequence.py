@@ -273,7 +273,7 @@ class SequenceContactWorkflow:
             sequence=self._request.sequence,
             phone=self._request.lead.phone,
             name=self._request.lead.name,
-            device=self._enrolled.device_id if self._enrolled else "",
+            device=self._device(),
             duplicate=self._enrolled is not None and self._enrolled.duplicate,
             state=self._display.state,
             why=self._display.why,
@@ -293,8 +293,13 @@ class SequenceContactWorkflow:
             step_id=due.step_id,
             revision=due.revision,
             phone=self._request.lead.phone,
-            device_id=enrolled.device_id,
+            device_id=due.device_id,
         )
 
     def _show(self, state: str, why: str) -> None:
-        self._display.show(state, why, self._due, device=self._enrolled.device_id if self._enrolled else "")
+        self._display.show(state, why, self._due, device=self._device())
+
+    def _device(self) -> str:
+        if self._due is not None:
+            return self._due.device_id
+        return self._enrolled.device_id if self._enrolled else ""

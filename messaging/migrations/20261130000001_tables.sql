@@ -24,8 +24,10 @@ create table devices (
     fault_at         timestamptz not null default '-infinity',  -- the last of them
     refusal          text,                                      -- what the gateway's last answers said alike, and nobody knows what it means
     refusals         integer     not null default 0,            -- so many of them in a row
+    replaced_by      text references devices (id),              -- sends from now on what this one was to send
     created_at       timestamptz not null default now(),
     constraint devices_status check (status in ('active', 'paused')),
+    constraint devices_replaced check (replaced_by <> id),
     constraint devices_delays check (min_delay >= 0 and max_delay >= min_delay),
     constraint devices_limit check (daily_limit is null or daily_limit > 0),
     constraint devices_hours check ((opens_at is null) = (closes_at is null) and (opens_at is null or opens_at <> closes_at))

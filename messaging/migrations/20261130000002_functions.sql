@@ -38,13 +38,29 @@ $$;
 
 -- The ID of a campaign's message, as messaging.identity.campaign_message_id has it: a UUID of version 8 from SHA-256,
 -- in the manner of RFC 9562, appendix B.2. (Version 5 would need SHA-1, which PostgreSQL has only in an extension.)
-create function campaign_message_id(p_campaign bigint, p_phone text, p_device text) returns uuid
+create function campaign_message_id(p_campaign bigint, p_phone text) returns uuid
 language sql immutable parallel safe as $$
     select encode(set_byte(set_byte(digest, 6, get_byte(digest, 6) & 15 | 128), 8, get_byte(digest, 8) & 63 | 128),
                   'hex')::uuid
       from substring(sha256(decode('e315735096cd4eb6b78594f64b6114c6', 'hex')
-                            || convert_to('campaign:' || p_campaign || ':' || p_phone || ':' || p_device, 'UTF8'))
+                            || convert_to('campaign:' || p_campaign || ':' || p_phone, 'UTF8'))
                      from 1 for 16) as digest
+$$;
+
+-- The device that sends for this one: itself, or the one that has taken its place.
+create function device_in_use(p_device text) returns text
+language sql stable as $$
+    select coalesce((select replaced_by from devices where id = p_device), p_device)
+$$;
+
+-- The advisory lock under which audiences are frozen (shared) and devices replaced (alone).
+create function audience_lock() returns bigint
+language sql immutable as $$ select 7271993 $$;
+
+-- The only device there is; null where there are several, or none.
+create function only_device() returns text
+language sql stable as $$
+    select min(id) from devices where replaced_by is null having count(*) = 1
 $$;
 
 -- Whom a campaign would go to if it started now. Every lead goes by its own device; one that owns none goes by the only
@@ -57,9 +73,10 @@ language sql stable as $$
       from campaigns c
       join leads l on (c.niche is null or l.niches @> array[c.niche])
                   and (c.target_status = 'all' or l.target_status = c.target_status)
-      left join devices d
-             on d.id = coalesce(l.device_id, (select min(o.id) from devices o having count(*) = 1))
-     where c.id = p_campaign and (c.device_ids is null or d.id = any (c.device_ids))
+      left join devices o on o.id = coalesce(l.device_id, (select only_device()))
+      left join devices d on d.id = coalesce(o.replaced_by, o.id)
+      cross join lateral (select array_agg(device_in_use(named)) as ids from unnest(c.device_ids) named) wanted
+     where c.id = p_campaign and (c.device_ids is null or d.id = any (wanted.ids))
 $$;
 
 -- Why nobody wants a message any more, and the status with which it ends; nulls where it is wanted. What an operator has
@@ -133,7 +150,7 @@ language sql stable as $$
            from sequence_contacts c join sequences s on s.id = c.sequence_id
           where c.id = m.sequence_contact_id and s.status = 'paused'),
         (select 'device ' || id || ' is paused' || coalesce(': ' || status_reason, '')
-           from devices where id = m.device_id and status <> 'active'))
+           from devices where id = m.device_id and status <> 'active' and replaced_by is null))
 $$;
 
 -- What an attempt needs to send a message that it has claimed.
@@ -222,6 +239,13 @@ language sql as $$
      where id = d.id
 $$;
 
+-- Has another device send a message that no attempt has in its hands. Slot and place were the old device's.
+create function move_message(m broadcast_messages, p_device text) returns broadcast_messages
+language sql as $$
+    update broadcast_messages set device_id = p_device, slot_at = null, place_day = null, updated_at = clock_timestamp()
+     where id = m.id returning *
+$$;
+
 -- Gives a message to the attempt p_token. p_place: the day of whose limit it has taken a place, null for none.
 create function hand_over(
     m broadcast_messages, d devices, p_token text, p_must_not_send boolean, p_place date, p_moment timestamptz
@@ -235,7 +259,7 @@ begin
     return jsonb_build_object('outcome', case when m.status = 'processing' then 'taken_over' else 'claimed' end,
                               'device', d.id, 'gateway', d.gateway, 'options', d.gateway_options,
                               'attempts', m.attempts + 1, 'now', p_moment, 'due_at', m.due_at,
-                              'must_not_send', p_must_not_send,
+                              'must_not_send', p_must_not_send, 'device_replaced', d.replaced_by is not null,
                               'hours', jsonb_build_object('opens_at', d.opens_at, 'closes_at', d.closes_at,
                                                           'time_zone', d.time_zone));
 end $$;
@@ -311,7 +335,8 @@ end $$;
 --   deferred   until a moment (until, now, reason); a slot on the device is reserved, the message queued
 --   claimed    go ahead (device, gateway, options, hours, attempts, now, due_at)
 --   taken_over as claimed, but an earlier attempt may have reached the gateway with it (must_not_send: and nobody
---              wants it any more, so that it is only to be found out what became of it; that waits for no slot)
+--              wants it any more, or its device was replaced, so that it is only to be found out what became of it;
+--              that waits for no slot)
 -- p_lifetime: how long after its claim an attempt may still be at the gateway.
 -- p_grace: how long after its claim an attempt may begin its call to the gateway.
 -- p_now: the moment, null for the database's own clock.
@@ -345,6 +370,10 @@ begin
     end if;
 
     select * into strict d from devices where id = m.device_id;
+    if d.replaced_by is not null and not doubt then
+        m := move_message(m, d.replaced_by);
+        select * into strict d from devices where id = m.device_id;
+    end if;
     select min_delay, max_delay, time_zone into k from campaigns where id = m.campaign_id;
     least_delay := greatest(d.min_delay, k.min_delay);
     most_delay := greatest(d.max_delay, k.max_delay);
@@ -356,10 +385,12 @@ begin
     end if;
 
     ending := ending_of(m, moment);
-    if ending.status is not null and doubt then
+    if doubt and (ending.status is not null or d.replaced_by is not null) then
         return hand_over(m, d, p_token, true, null, moment);
     elsif ending.status is not null then
         return close_message(p_message, ending.status, ending.reason);
+    elsif d.replaced_by is not null then  -- while we waited for its row: look again
+        return jsonb_build_object('outcome', 'deferred', 'until', moment, 'now', moment, 'reason', 'its device was replaced');
     elsif hold_of(m) is not null then
         return hold_message(m, moment);
     end if;
@@ -470,23 +501,113 @@ begin
             return jsonb_build_object('outcome', 'replanned');
         end if;
         if not exists (select from broadcast_messages where id = p_message) then
-            -- The step went to this phone through another device.
             return jsonb_build_object('outcome', 'settled', 'status', 'cancelled',
-                                      'reason', 'another device has a message of this step for this phone');
+                                      'reason', 'another message of this step is there for this phone');
         end if;
     elsif known in ('pending', 'queued') and c.next_step_id = p_step then
-        -- It was planned anew while it waited.
+        -- It was planned anew while it waited, or its contact was given to another device.
         update broadcast_messages m
-           set due_at = c.next_due_at, expires_at = c.next_due_at + t.expires_after
+           set due_at = c.next_due_at, expires_at = c.next_due_at + t.expires_after,
+               device_id = c.device_id, slot_at = case when m.device_id = c.device_id then m.slot_at end,
+               place_day = case when m.device_id = c.device_id then m.place_day end
           from sequence_steps t
-         where m.id = p_message and t.id = p_step
-           and (m.due_at, m.expires_at) is distinct from (c.next_due_at, c.next_due_at + t.expires_after);
+         where m.id = p_message and t.id = p_step and m.status in ('pending', 'queued')
+           and (m.due_at, m.expires_at, m.device_id)
+               is distinct from (c.next_due_at, c.next_due_at + t.expires_after, c.device_id);
     end if;
     answer := claim_stored_message(p_message, p_token, p_lifetime, p_longer, p_grace, p_now);
     return answer || jsonb_build_object(
-        'enrollment', jsonb_build_object('sequence_id', c.sequence_id, 'plan_revision', present,
+        'enrollment', jsonb_build_object('sequence_id', c.sequence_id, 'device_id', c.device_id, 'plan_revision', present,
                                          'timeline', c.timeline, 'next_step_id', c.next_step_id,
                                          'next_due_at', c.next_due_at, 'zone', zone));
+end $$;
+
+-- Has p_device send what no attempt has in its hands of p_messages: how many, and the campaigns whose feeders have to look
+-- anew. What had its turn on the old device already is given p_reason, by which it is found and woken.
+create function move_messages(
+    p_messages uuid[], p_device text, p_reason text, out messages integer, out campaigns text[]
+) language plpgsql as $$
+declare
+    moved jsonb;
+begin
+    with old as (
+        select id, device_id from broadcast_messages
+         where id = any (p_messages) and status in ('pending', 'queued') and device_id <> p_device
+         order by id for no key update
+    ), given as (
+        update broadcast_messages m
+           set device_id = p_device, slot_at = null, place_day = null, updated_at = clock_timestamp(),
+               reason = case when m.status = 'queued' or m.reason is not null then p_reason end
+          from old where m.id = old.id returning m.campaign_id, old.device_id
+    )
+    select coalesce(sum(n), 0), coalesce(jsonb_agg(jsonb_build_object('campaign', campaign_id, 'device', device_id, 'n', n))
+                                           filter (where campaign_id is not null), '[]')
+      into messages, moved
+      from (select campaign_id, device_id, count(*) as n from given group by campaign_id, device_id) counted;
+    update campaigns c
+       set audience = (select jsonb_object_agg(device, leads)
+                         from (select device, sum(leads) as leads
+                                 from (select key as device, value::integer as leads from jsonb_each_text(c.audience)
+                                       union all
+                                       select place.device, place.leads
+                                         from jsonb_to_recordset(moved) as x (campaign bigint, device text, n integer),
+                                              lateral (values (x.device, -x.n), (p_device, x.n)) place (device, leads)
+                                        where x.campaign = c.id) every group by device) summed)
+     where c.id in (select campaign from jsonb_to_recordset(moved) as x (campaign bigint));
+    campaigns := array(select name from campaigns k
+                        where k.id in (select campaign from jsonb_to_recordset(moved) as x (campaign bigint)) order by name);
+end $$;
+
+-- Gives people to a device, with all that is to be sent to them and that no attempt has in its hands.
+create function move_leads(p_phones text[], p_device text) returns jsonb
+language plpgsql as $$
+declare
+    moved    record;
+    contacts integer;
+    leads    integer;
+begin
+    moved := move_messages(array(select id from broadcast_messages
+                                  where recipient_phone = any (p_phones) and status in ('pending', 'queued')
+                                    and device_id <> p_device),
+                           p_device, 'moved to device ' || p_device);
+    update sequence_contacts set device_id = p_device
+     where phone = any (p_phones) and status = 'active' and device_id <> p_device;
+    get diagnostics contacts = row_count;
+    update leads set device_id = p_device, updated_at = clock_timestamp()
+     where phone = any (p_phones) and device_id is distinct from p_device;
+    get diagnostics leads = row_count;
+    return jsonb_build_object('devices', array[p_device], 'leads', leads, 'contacts', contacts,
+                              'messages', moved.messages, 'campaigns', moved.campaigns,
+                              'in_flight', (select count(*) from broadcast_messages
+                                             where recipient_phone = any (p_phones) and status = 'processing'
+                                               and device_id <> p_device));
+end $$;
+
+-- Has p_new send from now on all that p_old was to send. What an attempt has in its hands, or has left in doubt, stays with
+-- p_old until that is settled; given back, it follows (claim_message).
+create function replace_device(p_old text, p_new text) returns jsonb
+language plpgsql as $$
+declare
+    moved    record;
+    contacts integer;
+    leads    integer;
+begin
+    -- No audience is frozen meanwhile: it would still be given to the old device.
+    perform pg_advisory_xact_lock(audience_lock());
+    moved := move_messages(array(select id from broadcast_messages
+                                  where device_id = p_old and status in ('pending', 'queued')),
+                           p_new, 'device ' || p_old || ' was replaced by ' || p_new);
+    update devices
+       set replaced_by = case when id = p_new then null else p_new end
+     where id in (p_old, p_new) or replaced_by = p_old;
+    update sequence_contacts set device_id = p_new where device_id = p_old and status = 'active';
+    get diagnostics contacts = row_count;
+    update leads set device_id = p_new, updated_at = clock_timestamp() where device_id = p_old;
+    get diagnostics leads = row_count;
+    return jsonb_build_object('devices', array[p_old, p_new], 'leads', leads, 'contacts', contacts,
+                              'messages', moved.messages, 'campaigns', moved.campaigns,
+                              'in_flight', (select count(*) from broadcast_messages
+                                             where device_id = p_old and status = 'processing'));
 end $$;
 
 -- Notes where a contact stands {timeline, next_step_id, next_due_at, plan_revision, left_out}. One that has left its
@@ -855,6 +976,6 @@ end $$;
 
 drop function refuse_attempt, apply_early_receipts, keep_receipt, receipt_lock;
 drop function record_receipt, hold_contents, device_fault, note_parts, doubt_message, release_attempt, settle_attempt,
-    move_contact, claim_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, postpone,
-    hand_over, take_turn, earliest_send, hold_message, close_message, message_contents, hold_of, recipient_opening, ending_of,
-    expiry_of, unwanted, campaign_audience, campaign_message_id, lead_as_json, next_opening;
+    move_contact, replace_device, move_leads, move_messages, claim_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, postpone,
+    hand_over, move_message, take_turn, earliest_send, hold_message, close_message, message_contents, hold_of, recipient_opening, ending_of,
+    expiry_of, unwanted, campaign_audience, only_device, audience_lock, device_in_use, campaign_message_id, lead_as_json, next_opening;

@@ -1,0 +1,56 @@
+"""Giving to another device what is to be sent: one person's, or all that was a device's."""
+
+from messaging import device_moves
+from messaging.device_moves import Moved
+from messaging.identity import parse_phone
+from messaging.models import Value
+from messaging.under_way import UnderWay, nothing_begins_any_more
+from operations import campaigns, signals
+from operations.connection import Connection
+
+__all__ = ["DeviceReplaced", "follow_moved", "move_lead", "replace_device"]
+
+
+class DeviceReplaced(Value):
+    """``by`` sends what ``device`` was to send. ``changed``: whether it did not before."""
+
+    device: str
+    by: str
+    changed: bool
+    moved: Moved
+    under_way: tuple[UnderWay, ...] = ()
+    """What an attempt had in its hands already, by ``device``."""
+
+
+async def replace_device(connection: Connection, old: str, new: str) -> DeviceReplaced:
+    """Has ``new`` send from now on what ``old`` was to send: leads, contacts on their way, messages that wait.
+
+    Answers when nothing more can begin to be sent by ``old``. What is being sent, or may have been sent, by it stays with
+    it until that is settled. Doing it again moves what has come to ``old`` since, and is otherwise harmless. Raises
+    NotFound, InvalidInput and Unavailable.
+    """
+    pool = await connection.pool()
+    changed, moved = await device_moves.replace_device(pool, old, new)
+    await follow_moved(connection, moved)
+    under_way = await nothing_begins_any_more(pool, device=old)
+    return DeviceReplaced(device=old, by=new, changed=changed, moved=moved, under_way=under_way)
+
+
+async def move_lead(
+    connection: Connection, phone: str, device: str, *, default_region: str | None = None
+) -> Moved:
+    """Gives one person to a device, with all that is to be sent to them. Raises InvalidPhone, NotFound, Unavailable."""
+    async with (await connection.pool()).acquire() as database, database.transaction():
+        await device_moves.check_device(database, device)
+        moved = await device_moves.move_leads(database, [parse_phone(phone, default_region)], device)
+    await follow_moved(connection, moved)
+    return moved
+
+
+async def follow_moved(connection: Connection, moved: Moved) -> None:
+    """Has the workflows of what was moved look anew: those that wait, and the feeders of campaigns. Raises Unavailable."""
+    if moved.messages or moved.in_flight:
+        for device in moved.devices:
+            await signals.wake_held(connection, device=device)
+    for campaign in moved.campaigns:
+        await campaigns.follow(connection, campaign)
