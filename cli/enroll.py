@@ -10,7 +10,7 @@ from messaging.identity import parse_phone
 from messaging.models import SweepTotals
 from messaging.time_zones import time_zone_warning
 from messaging.under_way import under_way_in_words
-from operations import enrollment, moves
+from operations import enrollment, leads, moves
 from operations.connection import Connection
 from operations.enrollment import Enrollment, OptOut
 
@@ -65,6 +65,9 @@ def enroll(
         if move and device is not None and (known is None or known.result != "opted_out"):
             await moves.move_lead(connection, number, device)
             known = await enrollment.look_up(connection, sequence, number, device)
+        if known is not None and known.result == "already_enrolled" and time_zone:
+            told = await leads.correct_time_zone(connection, number, time_zone)
+            tell(f"time zone: {time_zone}; {told:,} contacts under way plan anew by it")
         return known or await enrollment.enroll(
             connection,
             sequence,

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from messaging.campaign_times import Timing, turns
+from messaging.campaign_times import RECIPIENT, Timing, Turn, turns
 from messaging.database import Connection, Record
 from messaging.models import Frozen
 
@@ -44,7 +44,7 @@ async def freeze_audience(
 
 _FREEZE = """
 with matching as materialized (
-    select a.*, z.due_at, z.expires_at, coalesce(z.left_out, false) as left_out
+    select a.*, coalesce(z.due_at, $9) as due_at, coalesce(z.expires_at, $10) as expires_at, coalesce(z.left_out, false) as left_out
       from campaign_audience($1) a
       left join unnest($5::text[], $6::timestamptz[], $7::timestamptz[], $8::boolean[]) z (zone, due_at, expires_at, left_out)
              on z.zone = a.zone
@@ -71,9 +71,14 @@ select coalesce((select jsonb_object_agg(device_id, leads)
 
 
 async def _freeze(connection: Connection, row: Record, shard_size: int) -> None:
-    # All zones that there are, for leads that are changed this very moment, and what machines call them otherwise.
-    zones = await connection.fetch("select distinct zone from campaign_audience($1)", row["id"])
-    found = turns(Timing.of(row), [zone["zone"] for zone in zones])
+    timing = Timing.of(row)
+    found, of_all = {}, Turn(None, None)
+    if timing.time_zone == RECIPIENT:
+        # All zones that there are, for leads that are changed this very moment, and what machines call them otherwise.
+        zones = await connection.fetch("select distinct zone from campaign_audience($1)", row["id"])
+        found = turns(timing, [zone["zone"] for zone in zones])
+    else:
+        of_all = turns(timing, [timing.time_zone])[timing.time_zone]
     await connection.execute("select pg_advisory_xact_lock_shared(audience_lock())")
     frozen = await connection.fetchrow(
         _FREEZE,
@@ -85,6 +90,8 @@ async def _freeze(connection: Connection, row: Record, shard_size: int) -> None:
         [turn.due_at for turn in found.values()],
         [turn.expires_at for turn in found.values()],
         [turn.left_out for turn in found.values()],
+        of_all.due_at,
+        of_all.expires_at,
     )
     assert frozen is not None
     await connection.execute(

@@ -167,7 +167,8 @@ async def progress(pool: Pool, campaign_id: int, *, now: datetime | None) -> Cam
         "   coalesce(sum(n.lately), 0) as sent_lately, min(n.over_at) as over_at,"
         "   least(60, extract(epoch from coalesce($2, clock_timestamp()) - c.frozen_at))::float8 as seconds"
         "   from (select status, count(*) as messages,"
-        "     min(expires_at) filter (where status in ('pending', 'queued', 'processing')) as over_at, count(*) filter"
+        "     min(expires_at) filter (where status in ('pending', 'queued', 'processing')"
+        "       and expires_at > coalesce($2, clock_timestamp())) as over_at, count(*) filter"
         "     (where sent_at > coalesce($2, clock_timestamp()) - interval '60 seconds') as lately"
         "     from broadcast_messages where campaign_id = c.id group by status) n) m"
         " where c.id = $1",

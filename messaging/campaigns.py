@@ -130,7 +130,7 @@ async def begin_campaign(
 async def _check_not_in_vain(connection: Connection, row: Record) -> None:
     """Raises Conflict for a campaign that is about to start and that nobody would get, as its time is over."""
     timing, name = Timing.of(row), row["name"]
-    if timing.time_zone != RECIPIENT and turns(timing)[timing.time_zone].over(row["now"]):
+    if timing.time_zone != RECIPIENT and turns(timing, [timing.time_zone])[timing.time_zone].over(row["now"]):
         raise Conflict(
             f"campaign {name!r} is over (until {timing.until} {timing.time_zone}): apply it with another 'until'"
         )

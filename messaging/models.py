@@ -308,7 +308,7 @@ class CampaignProgress(Value):
     without_device: int
     passed: int = 0
     over_at: datetime | None = None
-    """When the first of those that are not settled is over."""
+    """When the next one of those that are not settled is over."""
     reason: str | None = None
     """Why it is paused, where nobody paused it by hand."""
     per_second: float

@@ -12,6 +12,7 @@ from messaging.lead_export import ExportSummary, export_file
 from messaging.lead_import import ImportProgress, import_file
 from messaging.lead_notes import ImportNote, ImportSummary
 from messaging.leads import StoredLead
+from messaging.models import Lead
 from operations import signals
 from operations.connection import Connection
 from operations.moves import follow_moved
@@ -24,6 +25,7 @@ __all__ = [
     "ImportSummary",
     "LeadsImported",
     "StoredLead",
+    "correct_time_zone",
     "export_leads",
     "import_leads",
     "parse_chosen",
@@ -72,6 +74,16 @@ async def import_leads(
         await follow_moved(connection, summary.moved)
     told = 0 if dry_run else (await signals.zones_corrected(connection)).contacts
     return LeadsImported(**summary.model_dump(), contacts_told=told)
+
+
+async def correct_time_zone(connection: Connection, phone: str, time_zone: str) -> int:
+    """Notes somebody's time zone; how many contacts under way plan anew by it. ``phone`` is E.164.
+
+    Raises InvalidInput for a zone that there is not, and Unavailable.
+    """
+    async with (await connection.pool()).acquire() as database:
+        await leads.upsert_lead(database, Lead(phone=phone, time_zone=time_zone))
+    return (await signals.zones_corrected(connection)).contacts
 
 
 async def export_leads(

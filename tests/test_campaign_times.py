@@ -418,8 +418,10 @@ async def test_from_its_end_on_nothing_is_sent_whoever_is_late(scenario: Scenari
     assert await status_of(scenario.pool, 1) == ("expired", "it was to go out before 2026-11-30 13:00:00 UTC")
     await close_over(scenario.pool, campaign, now=end - timedelta(seconds=1))
     assert (await status_of(scenario.pool, 2))[0] == "pending"
-    how_far = await progress(scenario.pool, campaign, now=end)
-    assert how_far.over_at == end
+    assert (await progress(scenario.pool, campaign, now=end - timedelta(seconds=1))).over_at == end
+    assert (await progress(scenario.pool, campaign, now=end)).over_at is None, (
+        "nothing is to be waited for any more"
+    )
     await close_over(scenario.pool, campaign, now=end)
     assert await status_of(scenario.pool, 2) == ("expired", "it was to go out before 2026-11-30 13:00:00 UTC")
     assert (await progress(scenario.pool, campaign, now=end)).counts == {"processing": 1, "expired": 2}

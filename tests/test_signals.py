@@ -207,6 +207,10 @@ async def test_an_import_that_corrects_zones_reaches_whose_plan_has_another(
         [],
         ["plan_changed"],
     ]
+    assert await leads.correct_time_zone(connection, "+12015550102", "Asia/Seoul") == 3, (
+        "those too who have not heard"
+    )
+    assert await heard(client, right) == ["plan_changed"]
 
 
 async def test_what_waits_for_a_device_goes_by_its_new_hours(
