@@ -4,9 +4,10 @@ from temporalio import activity
 
 from activities.sending import Clock, database_clock
 from messaging.database import Pool
-from messaging.models import MessageRef
-from messaging.recovery import abandoned, close_unwanted
+from messaging.models import LeadRef, MessageRef
+from messaging.recovery import abandoned, close_unwanted, forgotten_leads
 from naming.calls import each
+from naming.campaigns import start_lead
 from naming.messages import start_resend
 
 __all__ = ["RecoveryActivities"]
@@ -23,7 +24,7 @@ class RecoveryActivities:
     async def recover_messages(self) -> int:
         """Starts a workflow for each message that was claimed and has nobody at it; answers how many they are.
 
-        What waits though nobody wants it any more is closed.
+        What waits though nobody wants it any more is closed, and a campaign's lead whose workflow is gone gets another.
         """
         await close_unwanted(self._pool)
         found = await abandoned(self._pool, now=await self._clock())
@@ -32,5 +33,9 @@ class RecoveryActivities:
         async def start(ref: MessageRef) -> None:
             await start_resend(client, ref, task_queue=task_queue, wake=False)
 
+        async def begin(lead: LeadRef) -> None:
+            await start_lead(client, lead, task_queue=task_queue)
+
         await each(found, start)
+        await each(await forgotten_leads(self._pool, now=await self._clock()), begin)
         return len(found)

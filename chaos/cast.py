@@ -6,6 +6,7 @@ __all__ = [
     "CAMPAIGN",
     "CAMPAIGN_TEXT",
     "DEVICES",
+    "LAST_STEP",
     "MOST_PEOPLE",
     "SEQUENCE",
     "STEPS",
@@ -41,6 +42,8 @@ DEVICES: dict[str, Traits] = {
 SEQUENCE = "story"
 STEPS = {"one": "The first step", "two": "The second step", "three": "The third step"}
 """The text of each step: whoever reads it knows which step it was."""
+
+LAST_STEP = "three"
 
 CAMPAIGN = "sale"
 CAMPAIGN_TEXT = "Half price today"

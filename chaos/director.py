@@ -1,17 +1,36 @@
 """Carries a plan out, and notes what was really done, and when."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import assert_never
+import tempfile
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, assert_never
+
+from temporalio.service import RPCError, RPCStatusCode
 
 from benchmarks.stage import Stage
-from chaos.cast import CAMPAIGN, DEVICES, SEQUENCE
+from chaos.cast import CAMPAIGN, DEVICES, LAST_STEP, SEQUENCE, phone
+from chaos.evidence import Answer
 from chaos.gateway import Control
+from chaos.load import sequence_file
 from chaos.patience import insist, until
-from chaos.plan import Action, Hold, KillServer, KillWorker, Plan, SetFaults, StopWorker
+from chaos.plan import (
+    Action,
+    Hold,
+    KillServer,
+    KillWorker,
+    Leave,
+    Plan,
+    Retract,
+    SetFaults,
+    StopWorker,
+)
 from chaos.workers import Workers
-from messaging.errors import Conflict, DrumbeatError, Unavailable
-from operations import campaigns, devices, sequences
+from messaging.errors import Conflict, DrumbeatError, NotFound, Unavailable
+from messaging.identity import campaign_lead_workflow_id, sequence_workflow_id
+from messaging.under_way import UnderWay
+from operations import campaigns, devices, enrollment, sequences
 from runtime.embedded.processes import ProcessId
 from runtime.embedded.state import read_state
 from simulator.faults import Latency, Terminal
@@ -30,6 +49,15 @@ class Director:
         # What is about one and the same thing keeps its order, also while a server is in the way.
         self._turns: dict[str, asyncio.Lock] = {}
         self._done: list[Action] = []
+        self._answers_given: list[Answer] = []
+        self._paused: dict[str, Answer] = {}
+        self.terminated: set[str] = set()
+        """Workflows that were ended by hand."""
+
+    @property
+    def answers(self) -> tuple[Answer, ...]:
+        """What somebody was told: that nothing more is sent."""
+        return (*self._answers_given, *self._paused.values())
 
     @property
     def done(self) -> tuple[Action, ...]:
@@ -52,6 +80,9 @@ class Director:
         await self._gateway.set_faults([])
         await self._workers.all_run()
         connection = self._here.connection
+        until = datetime.now(UTC)
+        self._answers_given += [one.model_copy(update={"until": until}) for one in self._paused.values()]
+        self._paused.clear()
         for device in DEVICES:
             await insist(f"{device} is resumed", lambda device=device: devices.resume(connection, device))  # type: ignore[misc]
         await insist("the sequence is resumed", lambda: sequences.resume(connection, SEQUENCE))
@@ -85,6 +116,10 @@ class Director:
             case Hold():
                 async with self._turn(f"{action.campaign} {action.sequence} {action.device}"):
                     return await self._hold(action)
+            case Leave():
+                return await self._leave(action)
+            case Retract():
+                return await self._retract(action)
             case _:
                 assert_never(action)
 
@@ -119,9 +154,77 @@ class Director:
             case _:
                 await self._gateway.answers()
 
+    async def _leave(self, action: Leave) -> str:
+        connection, number = self._here.connection, phone(action.person)
+
+        async def opt_out() -> str:
+            done = await enrollment.opt_out(connection, number)
+            self._answered(action, done.under_way, phone=number)
+            return f"{done.told} enrollments ended"
+
+        async def stop() -> str:
+            done = await enrollment.stop_contact(connection, SEQUENCE, number)
+            self._answered(action, done.under_way, phone=number, campaign=False)
+            return done.result
+
+        async def skip() -> str:
+            step = await (await connection.pool()).fetchval(
+                "select t.key from sequence_contacts c join sequence_steps t on t.id = c.next_step_id where c.phone = $1",
+                number,
+            )
+            return (await enrollment.skip_step(connection, SEQUENCE, number, step or LAST_STEP)).result
+
+        async def terminate() -> str:
+            for workflow_id in (
+                sequence_workflow_id(SEQUENCE, number),
+                campaign_lead_workflow_id(CAMPAIGN, number),
+            ):
+                self.terminated.add(workflow_id)
+                try:
+                    await connection.temporal.get_workflow_handle(workflow_id).terminate("chaos")
+                except RPCError as error:
+                    if error.status is not RPCStatusCode.NOT_FOUND:
+                        raise
+            return await stop()
+
+        work = {"opt-out": opt_out, "stop": stop, "skip": skip, "terminate": terminate}[action.do]
+        try:
+            return await insist(_words(action), work)
+        except (Conflict, NotFound) as conflict:
+            return f"not now: {conflict}"
+
+    async def _retract(self, action: Retract) -> str:
+        connection = self._here.connection
+
+        async def cancel() -> str:
+            done = await campaigns.cancel(connection, CAMPAIGN)
+            self._answered(action, done.under_way, sequence=False)
+            return done.status
+
+        async def remove() -> str:
+            with tempfile.TemporaryDirectory() as folder:
+                file = Path(folder) / "sequence.yaml"
+                file.write_text(sequence_file(without=LAST_STEP))
+                (done,) = await sequences.apply(connection, [file], consent=True)
+            return f"{done.contacts_told} plan anew"
+
+        try:
+            return await insist(_words(action), cancel if action.do == "cancel-campaign" else remove)
+        except (Conflict, NotFound) as conflict:
+            return f"not now: {conflict}"
+
+    def _answered(self, action: Action, under_way: Sequence[UnderWay], **scope: Any) -> None:
+        named = tuple(str(one.message_id) for one in under_way)
+        self._answers_given.append(Answer(at=datetime.now(UTC), words=_words(action), named=named, **scope))
+
     async def _hold(self, action: Hold) -> str:
         connection = self._here.connection
         pausing = action.do == "pause"
+        whom = f"{action.campaign or action.sequence or action.device}"
+        if not pausing and whom in self._paused:
+            # From here on it may be sent again.
+            ended = self._paused.pop(whom)
+            self._answers_given.append(ended.model_copy(update={"until": datetime.now(UTC)}))
 
         async def change() -> bool:
             if action.device is not None:
@@ -132,7 +235,18 @@ class Director:
                 work = (sequences.pause if pausing else sequences.resume)(connection, action.sequence)
             else:
                 work = (campaigns.pause if pausing else campaigns.resume)(connection, CAMPAIGN)
-            return bool(getattr(await work, "changed", False))
+            done = await work
+            if pausing:
+                named = tuple(str(one.message_id) for one in getattr(done, "under_way", ()))
+                self._paused[whom] = Answer(
+                    at=datetime.now(UTC),
+                    words=_words(action),
+                    device=action.device,
+                    sequence=action.campaign is None,
+                    campaign=action.sequence is None,
+                    named=named,
+                )
+            return bool(getattr(done, "changed", False))
 
         try:
             changed = await insist(_words(action), change)
@@ -154,6 +268,8 @@ def _words(action: Action) -> str:
     match action:
         case KillWorker() | StopWorker():
             return f"{action.do} {action.worker}"
+        case Leave():
+            return f"{action.do} {phone(action.person)}"
         case Hold():
             return f"{action.do} {action.campaign or action.sequence or action.device}"
         case _:

@@ -1,20 +1,21 @@
 """What is found after a run: the gateway's log, the ledger, Temporal, and the audit's own word."""
 
 from collections import Counter
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from pydantic import Field
 from temporalio.client import WorkflowExecutionStatus
 
-from chaos.cast import CAMPAIGN, CAMPAIGN_TEXT, DEVICES, SEQUENCE, STEPS, Traits, device_of, phone
+from chaos.cast import CAMPAIGN, CAMPAIGN_TEXT, DEVICES, LAST_STEP, SEQUENCE, STEPS, Traits, device_of, phone
 from chaos.gateway import Control
 from chaos.patience import insist
-from chaos.plan import Plan
+from chaos.plan import Leave, Plan
 from messaging.models import Value
 from operations.audit import audit
 from operations.connection import Connection
 
-__all__ = ["Delivery", "Evidence", "Expected", "LedgerRow", "Open", "expected_of", "fetch", "look"]
+__all__ = ["Answer", "Delivery", "Evidence", "Expected", "LedgerRow", "Open", "expected_of", "fetch", "look"]
 
 
 class Expected(Value):
@@ -28,6 +29,12 @@ class Expected(Value):
     device_of: dict[str, str]
     """By phone."""
     devices: dict[str, Traits]
+    leavers: tuple[str, ...] = ()
+    """Who opted out, was stopped, skipped a step, or had a workflow ended by hand."""
+    cancelled: bool = False
+    """Whether the campaign was."""
+    removed: tuple[str, ...] = ()
+    """Steps."""
 
 
 class Delivery(Value):
@@ -71,8 +78,26 @@ class Open(Value):
         return not (self.messages or self.workflows or self.enrollments)
 
 
+class Answer(Value):
+    """Somebody was told that nothing more is sent, ``at`` that moment: of what, to whom, by which device, where it was only that.
+
+    ``until``: then it was taken back. ``named``: the messages that were on their way by the same word.
+    """
+
+    at: datetime
+    words: str
+    phone: str | None = None
+    device: str | None = None
+    sequence: bool = True
+    campaign: bool = True
+    until: datetime | None = None
+    named: tuple[str, ...] = ()
+
+
 class Evidence(Value):
     """All of it, as it was found."""
+
+    answers: tuple[Answer, ...] = ()
 
     deliveries: tuple[Delivery, ...] = ()
     outcomes: dict[str, int] = Field(default_factory=dict)
@@ -90,6 +115,7 @@ class Evidence(Value):
 
 def expected_of(plan: Plan) -> Expected:
     """What should come of a plan: the same whatever goes wrong."""
+    retracted = {action.do for action in plan.actions}
     everybody = range(max(plan.contacts, plan.leads))
     return Expected(
         contacts=tuple(phone(index) for index in range(plan.contacts)),
@@ -99,6 +125,9 @@ def expected_of(plan: Plan) -> Expected:
         campaign_text=CAMPAIGN_TEXT,
         device_of={phone(index): device_of(index) for index in everybody},
         devices=DEVICES,
+        leavers=tuple(sorted({phone(action.person) for action in plan.actions if isinstance(action, Leave)})),
+        cancelled="cancel-campaign" in retracted,
+        removed=(f"{SEQUENCE}/{LAST_STEP}",) if "remove-step" in retracted else (),
     )
 
 
@@ -125,34 +154,38 @@ select 'campaign ' || name || ' is ' || status || coalesce(': ' || reason, '') a
   from campaigns where ended_at is null order by name
 """
 
-_OURS = ("sequence:", "campaign:")
+_OURS = ("sequence:", "campaign:", "message:")
 _STILL = {WorkflowExecutionStatus.RUNNING: "runs"}
 _FINE = {WorkflowExecutionStatus.COMPLETED, WorkflowExecutionStatus.CONTINUED_AS_NEW}
 
 
-async def look(connection: Connection) -> Open:
-    """What is not settled yet. Raises what servers that are down raise."""
+async def look(connection: Connection, terminated: Collection[str] = ()) -> Open:
+    """What is not settled yet. ``terminated``: workflows ended by hand. Raises what servers that are down raise."""
     pool = await connection.pool()
     messages = await pool.fetch(_UNSETTLED)
     enrollments = [*await pool.fetch(_ENROLLMENTS), *await pool.fetch(_CAMPAIGNS)]
     return Open(
         messages=tuple(row["line"] for row in messages),
-        workflows=await _workflows(connection),
+        workflows=await _workflows(connection, terminated),
         enrollments=tuple(row["line"] for row in enrollments),
     )
 
 
-async def _workflows(connection: Connection) -> tuple[str, ...]:
+async def _workflows(connection: Connection, terminated: Collection[str]) -> tuple[str, ...]:
     found = []
     async for one in connection.temporal.list_workflows("ExecutionStatus != 'Completed'", page_size=1000):
+        if one.id in terminated and one.status is WorkflowExecutionStatus.TERMINATED:
+            continue
         if one.id.startswith(_OURS) and one.status is not None and one.status not in _FINE:
             state = _STILL.get(one.status, f"ended as {one.status.name}")
             found.append(f"{one.id} {state}")
     return tuple(sorted(found))
 
 
-async def fetch(connection: Connection, gateway: Control) -> Evidence:
-    """Everything, once nothing moves any more. Raises NeverHappened."""
+async def fetch(
+    connection: Connection, gateway: Control, answers: Sequence[Answer] = (), terminated: Collection[str] = ()
+) -> Evidence:
+    """Everything, once nothing moves any more; ``answers``: what was said meanwhile. Raises NeverHappened."""
     log = await gateway.log()
     accepted = await gateway.accepted()
 
@@ -161,6 +194,7 @@ async def fetch(connection: Connection, gateway: Control) -> Evidence:
         rows = await pool.fetch(_ROWS)
         report = await audit(connection)
         return Evidence(
+            answers=tuple(answers),
             deliveries=tuple(
                 Delivery(
                     key=one["idempotency_key"],
@@ -178,7 +212,7 @@ async def fetch(connection: Connection, gateway: Control) -> Evidence:
                 "select coalesce(sum(leads::integer), 0)::integer"
                 " from campaigns c, jsonb_each_text(c.audience) a (device, leads)"
             ),
-            open=await look(connection),
+            open=await look(connection, terminated),
             broken=tuple(
                 f"{check.promise}: {example}" for check in report.checks for example in check.broken
             ),

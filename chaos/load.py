@@ -14,20 +14,27 @@ from messaging.devices import DeviceSettings
 from operations import campaigns, devices, enrollment, sequences
 from operations.connection import Connection
 
-__all__ = ["NICHE", "Load"]
+__all__ = ["NICHE", "Load", "sequence_file"]
 
 NICHE = "CHAOS"
 
-_SEQUENCE = f"""sequence: {SEQUENCE}
-steps:
-  - {{id: one, day: 1, text: "{STEPS["one"]}"}}
-  - {{id: two, after: 2s, text: "{STEPS["two"]}"}}
-  - {{id: three, after: 3s, text: "{STEPS["three"]}"}}
-"""
 _CAMPAIGN = f"""campaign: {CAMPAIGN}
 target: {{niche: {NICHE}}}
 text: "{CAMPAIGN_TEXT}"
 """
+
+WHEN = {"one": "day: 1", "two": "after: 2s", "three": "after: 3s"}
+
+
+def sequence_file(without: str | None = None) -> str:
+    """The file of the sequence, perhaps without one of its steps."""
+    steps = (
+        f'  - {{id: {step}, {WHEN[step]}, text: "{text}"}}\n'
+        for step, text in STEPS.items()
+        if step != without
+    )
+    return f"sequence: {SEQUENCE}\nsteps:\n{''.join(steps)}"
+
 
 FIRST, LAST = 0.02, 0.7
 """Contacts come between these parts of the plan's time, so that all of it meets messages on their way."""
@@ -65,7 +72,7 @@ class Load:
         )
         with tempfile.TemporaryDirectory() as folder:
             sequence, campaign = Path(folder) / "sequence.yaml", Path(folder) / "campaign.yaml"
-            sequence.write_text(_SEQUENCE)
+            sequence.write_text(sequence_file())
             await sequences.apply(self._connection, [sequence])
             if self._leads:
                 campaign.write_text(_CAMPAIGN)

@@ -25,7 +25,9 @@ __all__ = [
     "Hold",
     "KillServer",
     "KillWorker",
+    "Leave",
     "Plan",
+    "Retract",
     "SetFaults",
     "StopWorker",
     "make_plan",
@@ -125,7 +127,23 @@ class Hold(_Action):
         return self
 
 
-Action = KillWorker | StopWorker | KillServer | SetFaults | Hold
+class Leave(_Action):
+    """A person leaves: opts out, is stopped, skips the step that comes next, or has its workflows ended by hand.
+
+    Who ends a contact's workflow stops the contact afterwards, as the audit says.
+    """
+
+    do: Literal["opt-out", "stop", "skip", "terminate"]
+    person: Annotated[int, Field(ge=0, lt=MOST_PEOPLE)]
+
+
+class Retract(_Action):
+    """The campaign is cancelled, or the last step of the sequence is removed."""
+
+    do: Literal["cancel-campaign", "remove-step"]
+
+
+Action = KillWorker | StopWorker | KillServer | SetFaults | Hold | Leave | Retract
 _ONE: TypeAdapter[Action] = TypeAdapter(Annotated[Action, Field(discriminator="do")])
 
 
@@ -164,7 +182,7 @@ def make_plan(seed: int, seconds: float = SECONDS, contacts: int = CONTACTS, lea
     )
 
 
-EVERY = 4.0
+EVERY = 2.7
 """Seconds between two actions, about."""
 
 QUIET = 2.0
@@ -173,6 +191,9 @@ QUIET = 2.0
 RECOVERY = 12.0
 """Seconds before the same server dies again: it is to be caught at work, not at its start."""
 
+LATE = 0.6
+"""The part of a plan after which the campaign may be cancelled, or a step removed."""
+
 DECK = (
     *("kill-worker",) * 5,
     *("stop-worker",) * 2,
@@ -180,6 +201,8 @@ DECK = (
     *("faults",) * 6,
     *("pause-device",) * 2,
     *("pause-campaign",),
+    *("leave",) * 8,
+    *("retract",),
 )
 """What happens in a minute and a half; the seed shuffles it. A longer plan goes through it again."""
 
@@ -219,6 +242,16 @@ class _Author:
                 played = self._hit_worker(at, "stop-worker", length, rest=1.0)
             case "pause-device" | "pause-campaign":
                 played = self._pause(card, at)
+            case "leave":
+                do = self._random.choice(["opt-out", "stop", "skip", "terminate"])
+                self._actions.append({"at": at, "do": do, "person": self._random.randrange(40)})
+                played = True
+            case "retract":
+                # Late, and not in every plan: what follows meets less.
+                do = self._random.choice(["cancel-campaign", "remove-step", "nothing"])
+                if at > LATE * self._seconds and do != "nothing" and self._take(do, at, LONGEST):
+                    self._actions.append({"at": at, "do": do})
+                    played = True
             case "kill-temporal" | "kill-postgres" | "kill-gateway":
                 played = self._take(card, at, RECOVERY)
                 if played:

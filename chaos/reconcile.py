@@ -54,18 +54,24 @@ def _lost_steps(expected: Expected, evidence: Evidence) -> Found:
     lost = []
     for phone in expected.contacts:
         status = evidence.enrolled.get(phone)
+        if phone in expected.leavers and status != "completed":
+            continue  # before or while it was under way
         if status is None:
             lost.append(f"{phone} was never enrolled")
         elif status != "active":
-            missing = [step for step in expected.steps if (phone, step) not in known]
+            missing = [
+                step for step in expected.steps if (phone, step) not in known and step not in expected.removed
+            ]
             lost += [f"{step} of {phone}, who is {status}, is not in the ledger" for step in missing]
     return f"{len(expected.contacts):,} contacts of {len(expected.steps)} steps", lost
 
 
 def _lost_leads(expected: Expected, evidence: Evidence) -> Found:
     known = {row.phone for row in evidence.rows if row.what == expected.campaign}
-    lost = [f"{phone} is not in the campaign's ledger" for phone in expected.leads if phone not in known]
-    if evidence.audience != len(expected.leads):
+    missing = [phone for phone in expected.leads if phone not in known]
+    # Who had opted out before is no part of the audience.
+    lost = [f"{phone} is not in the campaign's ledger" for phone in missing if phone not in expected.leavers]
+    if evidence.audience + len(missing) - len(lost) != len(expected.leads):
         lost.append(f"the audience was frozen with {evidence.audience:,} leads")
     return f"{len(expected.leads):,} leads", lost
 
@@ -115,6 +121,14 @@ def _unconfirmed(expected: Expected, evidence: Evidence) -> Found:
         traits = expected.devices.get(row.device)
         if traits is not None and traits.idempotency and (row.reason or "").startswith(CANNOT):
             continue  # the key cannot be tried again, so nobody knows
+        # Nobody wanted it any more, so it was not sent again under its key.
+        unwanted = (
+            row.phone in expected.leavers
+            or row.what in expected.removed
+            or (expected.cancelled and row.what == expected.campaign)
+        )
+        if traits is not None and not traits.lookup and row.reason and unwanted:
+            continue
         if traits is None or not traits.blind:
             unexplained.append(
                 f"{_row(row)} is unconfirmed ({row.reason}), and device {row.device} could have told"
@@ -181,6 +195,25 @@ def _outside(expected: Expected, evidence: Evidence) -> Found:
     return f"{len(evidence.deliveries):,} deliveries", found
 
 
+def _after_the_answer(expected: Expected, evidence: Evidence) -> Found:
+    """Once somebody was told that nothing more is sent, nothing is, but what was named as on its way."""
+    steps = set(expected.steps.values())
+    late = []
+    for answer in evidence.answers:
+        for one in evidence.deliveries:
+            if (
+                one.received_at > answer.at
+                and (answer.until is None or one.received_at < answer.until)
+                and answer.phone in (None, one.phone)
+                and answer.device in (None, one.device)
+                and (answer.sequence if one.text in steps else answer.campaign)
+                and one.key not in answer.named
+            ):
+                after = (one.received_at - answer.at).total_seconds()
+                late.append(f"{one.phone} got {one.text!r} {after:.2f} s after the answer to: {answer.words}")
+    return f"{len(evidence.answers):,} answers", late
+
+
 def _audit(_: Expected, evidence: Evidence) -> Found:
     return f"{evidence.promises:,} promises", list(evidence.broken)
 
@@ -206,5 +239,6 @@ CHECKS: dict[str, Callable[[Expected, Evidence], Found]] = {
     "stuck enrollments": _enrollments,
     "faster than the pace": _pace,
     "outside the target": _outside,
+    "sent after the answer": _after_the_answer,
     "broken promises": _audit,
 }

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,8 +77,8 @@ async def run(
             finally:
                 write_plan(folder / PLAN, plan.model_copy(update={"actions": director.done}))
             tell("the plan is over: no faults, nothing paused, all workers run")
-            settled_after = await _settle(here.connection, settle_within, tell)
-            evidence = await fetch(here.connection, gateway)
+            settled_after = await _settle(here.connection, settle_within, tell, director.terminated)
+            evidence = await fetch(here.connection, gateway, director.answers, director.terminated)
             _keep(folder, evidence)
         finally:
             await workers.close()
@@ -100,14 +100,16 @@ async def _make_trouble(plan: Plan, load: Load, director: Director) -> None:
     await director.make_peace()
 
 
-async def _settle(connection: Connection, within: float, tell: Tell) -> float | None:
+async def _settle(
+    connection: Connection, within: float, tell: Tell, terminated: Collection[str]
+) -> float | None:
     """Waits until nothing is open; after how many seconds, or None where something is left after ``within``."""
     clock = asyncio.get_running_loop().time
     began = clock()
     tell_at = began + TELL_EVERY
     while clock() - began <= within:
         try:
-            left = await look(connection)
+            left = await look(connection, terminated)
         except TRANSIENT as error:
             tell(f"nobody can look just now: {type(error).__name__}")
         else:

@@ -6,16 +6,19 @@ for it then. A Temporal Schedule has such messages found, and gives each a workf
 other doubt: looked up where the gateway can be asked, and never sent where nobody wants it any more.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from messaging.database import Pool
 from messaging.ledger import CLAIM_LIFETIME, longer_lifetimes
-from messaging.models import MessageRef
+from messaging.models import LeadRef, MessageRef
 
-__all__ = ["ABANDONED_TOGETHER", "abandoned", "close_unwanted"]
+__all__ = ["ABANDONED_TOGETHER", "abandoned", "close_unwanted", "forgotten_leads"]
 
 ABANDONED_TOGETHER = 200
 """So many are found at a time; the next minute finds the rest."""
+
+FORGOTTEN_AFTER = timedelta(minutes=2)
+"""So long after its slot, or after the last attempt gave it back, a message is asked about. Starting what runs is refused."""
 
 
 async def abandoned(pool: Pool, *, now: datetime | None) -> list[MessageRef]:
@@ -58,3 +61,27 @@ async def close_unwanted(pool: Pool) -> int:
         " from unwanted u where m.id = u.id and m.status in ('pending', 'queued')"
     )
     return int(done.split()[-1])
+
+
+async def forgotten_leads(pool: Pool, *, now: datetime | None) -> list[LeadRef]:
+    """The messages of campaigns whose slot has come and gone, and that nobody has come for: their workflow may be gone."""
+    rows = await pool.fetch(
+        "select m.id, m.recipient_phone, m.device_id, l.name, k.name as campaign"
+        " from broadcast_messages m join campaigns k on k.id = m.campaign_id join leads l on l.id = m.lead_id"
+        " where m.status = 'queued' and greatest(m.slot_at, m.updated_at) < coalesce($1, clock_timestamp()) - $2::interval"
+        " and k.status = 'running' and hold_of(m) is null order by m.updated_at limit $3",
+        now,
+        FORGOTTEN_AFTER,
+        ABANDONED_TOGETHER,
+    )
+    return [
+        LeadRef(
+            campaign=row["campaign"],
+            message_id=row["id"],
+            phone=row["recipient_phone"],
+            name=row["name"],
+            device_id=row["device_id"],
+            local=True,
+        )
+        for row in rows
+    ]

@@ -9,7 +9,7 @@ import pytest
 
 from chaos import cast
 from chaos.__main__ import main
-from chaos.evidence import Delivery, Evidence, Expected, LedgerRow, Open
+from chaos.evidence import Answer, Delivery, Evidence, Expected, LedgerRow, Open
 from chaos.plan import Hold, KillWorker, Plan, make_plan, parse_action, plain
 from chaos.plan_file import read_plan, write_plan
 from chaos.reconcile import CANNOT, CHECKS, reconcile
@@ -31,7 +31,7 @@ FIRST_OF_SEED_7 = [
             {"kind": "hang", "probability": 0.15, "seconds": 5.6, "after_accepting": False},
         ],
     },
-    {"at": 4.1, "do": "kill-postgres"},
+    {"at": 4.1, "do": "stop", "person": 23},
 ]
 
 
@@ -49,9 +49,12 @@ def test_plans_do_everything_and_leave_nothing_undone() -> None:
         assert {"kill-worker", "faults", "pause", "kill-temporal", "kill-postgres", "kill-gateway"} <= set(
             done
         )
+        assert {"opt-out", "stop", "skip", "terminate"} & set(done)
         assert done.count("pause") == done.count("resume")
         assert all(0 <= action.at <= plan.seconds for action in plan.actions)
         assert [action.at for action in plan.actions] == sorted(action.at for action in plan.actions)
+    kinds = {action.do for seed in range(50) for action in make_plan(seed).actions}
+    assert {"opt-out", "stop", "skip", "terminate", "cancel-campaign", "remove-step"} <= kinds
     stops = [action for seed in range(50) for action in make_plan(seed).actions if action.do == "stop-worker"]
     assert sum(plain(stop)["for"] > 20 for stop in stops) >= 25, "longer than an activity's time-out"
 
@@ -307,6 +310,27 @@ VIOLATIONS: dict[str, tuple[Evidence, set[str]]] = {
         damaged(deliveries=(*WHOLE.deliveries, delivery("z", BEN, "First", "neither"))),
         {"outside the target"},
     ),
+    "a message after an opt-out": (
+        damaged(
+            answers=(Answer(at=NOON - timedelta(seconds=1), words="opt-out", phone=ANN, campaign=False),)
+        ),
+        {"sent after the answer"},
+    ),
+    "a message to anybody after a cancel": (
+        damaged(
+            answers=(Answer(at=NOON - timedelta(seconds=1), words="cancel", sequence=False, named=("c",)),)
+        ),
+        {"sent after the answer"},
+    ),
+    "what was named, or came after the end of a pause": (
+        damaged(
+            answers=(
+                Answer(at=NOON - timedelta(seconds=1), words="stop", phone=ANN, named=("a", "c")),
+                Answer(at=NOON - timedelta(seconds=1), words="pause", device="paced", until=NOON),
+            )
+        ),
+        set(),
+    ),
     "a broken promise": (damaged(broken=("no step was lost: one",)), {"broken promises"}),
 }
 
@@ -317,6 +341,11 @@ def broken(evidence: Evidence) -> set[str]:
 
 def test_a_run_in_order_passes_every_check() -> None:
     assert broken(WHOLE) == set()
+    # Who left early has no row for what was to come, and was not sent again under a key.
+    left = EXPECTED.model_copy(update={"leavers": (ANN, BEN)})
+    early = damaged({"a": {"status": "unconfirmed", "reason": "nobody wanted it"}}, enrolled={ANN: "stopped"})
+    assert [check.name for check in reconcile(left, early) if not check.holds] == []
+    assert "lost steps" in broken(early)
     # Somebody whose message is unconfirmed may have got it.
     arrived = damaged(deliveries=(*WHOLE.deliveries, delivery("b", BEN, "First", "neither")))
     assert broken(arrived) == set()
@@ -370,7 +399,8 @@ def test_a_short_run_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     code = main(["--plan", str(tmp_path / "short.jsonl"), "--out", str(tmp_path / "out"), "--json"])
     result = result_of(capsys)
     assert (code, result["holds"]) == (0, True), [check for check in result["checks"] if check["violations"]]
-    assert result["totals"]["messages"] == 3 * 24 + 24
+    # Who opted out or was stopped leaves before the end, with no row for the steps that were to come.
+    assert 3 * 21 + 24 - 1 <= result["totals"]["messages"] <= 3 * 24 + 24
     done = read_plan(tmp_path / "out" / "plan.jsonl")
     assert [action.do for action in done.actions] == [action.do for action in plan.actions]
     assert all("down already" not in (action.note or "") for action in done.actions)
@@ -387,7 +417,11 @@ SHORT: tuple[dict[str, Any], ...] = (
     {"at": 3, "do": "stop-worker", "worker": 0, "for": 21},
     {"at": 4, "do": "faults", "faults": [REFUSED, SLOW, SLOW_ANSWER, {"kind": "garble", "probability": 0.2}]},
     {"at": 6, "do": "kill-postgres"},
+    {"at": 7, "do": "opt-out", "person": 2},
     {"at": 8, "do": "kill-worker", "worker": 1},
+    {"at": 9, "do": "stop", "person": 3},
+    {"at": 9.5, "do": "skip", "person": 4},
+    {"at": 10, "do": "terminate", "person": 7},
     {"at": 11, "do": "kill-gateway"},
     {"at": 13, "do": "kill-temporal"},
     {"at": 15, "do": "faults", "faults": [REFUSED, SLOW, {"kind": "offline", "for_seconds": 1}]},

@@ -9,12 +9,14 @@ import pytest
 from activities.messages import MessageActivities
 from activities.sending import Sending
 from messaging.audit import stuck
+from messaging.campaign_audience import freeze_audience
+from messaging.campaigns import begin_campaign
 from messaging.enrollments import Enrollments
 from messaging.errors import Conflict
 from messaging.gateways.base import OutgoingMessage
 from messaging.ledger import CLAIM_LIFETIME, Claim, Ledger
 from messaging.models import Deferred, EnrollmentEnd, MessageRef, MessageStatus, Settled
-from messaging.recovery import abandoned, close_unwanted
+from messaging.recovery import abandoned, close_unwanted, forgotten_leads
 from messaging.reports import list_messages, status_report
 from messaging.resolutions import resolve_as_sent, send_again
 from operations import campaigns, enrollment
@@ -22,7 +24,7 @@ from operations.audit import audit
 from operations.schedule import RECOVERY
 from tests.contact import SEQUENCE, Contact
 from tests.live import Live, until
-from tests.scenario import phone
+from tests.scenario import Scenario, phone
 
 OVER = CLAIM_LIFETIME + timedelta(seconds=6)
 
@@ -235,6 +237,27 @@ async def test_what_waits_though_nobody_wants_it_is_closed(contact: Contact) -> 
     assert await close_unwanted(pool) == 1
     row = await contact.message()
     assert (row["status"], row["reason"]) == ("cancelled", "the enrollment had ended")
+
+
+async def test_a_lead_whose_workflow_is_gone_gets_another(scenario: Scenario) -> None:
+    """Its slot has come and gone; of a campaign that is paused it is not asked for."""
+    await scenario.add_device()
+    await scenario.add_leads(2)
+    await scenario.apply_campaign("campaign: sale\ntarget: {niche: VITAC}\ntext: Hi\n")
+    async with scenario.pool.acquire() as connection:
+        _, plan = await begin_campaign(connection, "sale", at_once=True)
+        await freeze_audience(connection, plan.campaign_id, now=None, shard_size=100)
+    assert await forgotten_leads(scenario.pool, now=None) == [], "the feeder has not begun with them"
+    now = await scenario.pool.fetchval(
+        "update broadcast_messages set status = 'queued', slot_at = updated_at where recipient_phone = $1"
+        " returning updated_at",
+        phone(1),
+    )
+    assert await forgotten_leads(scenario.pool, now=now + timedelta(minutes=1)) == []
+    (lead,) = await forgotten_leads(scenario.pool, now=now + timedelta(minutes=3))
+    assert (lead.campaign, lead.phone) == ("sale", phone(1))
+    await scenario.pool.execute("update campaigns set status = 'paused'")
+    assert await forgotten_leads(scenario.pool, now=now + timedelta(minutes=3)) == []
 
 
 LIVE = """
