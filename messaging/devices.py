@@ -176,7 +176,7 @@ async def set_device_status(
     One that was replaced is in use again once it is resumed: for what names it from now on.
     """
     changed = await connection.fetchval(
-        "update devices set status = $2, status_reason = $3, faults = 0, refusals = 0,"
+        "update devices set status = $2, status_reason = $3, faults = 0, refusals = 0, late_refusals = 0,"
         " replaced_by = case when $2 = 'paused' then replaced_by end"
         " where id = $1 and (status <> $2 or ($2 = 'active' and replaced_by is not null)) returning true",
         device,

@@ -61,10 +61,6 @@ def longer_lifetimes() -> dict[str, float]:
 FAULTS_IN_A_ROW = 3
 """Failures of a device's own, one after the other, that park it."""
 
-REFUSALS_IN_A_ROW = 5
-"""Answers of which nobody knows what they mean, all alike, that hold a device. More than faults, as a few recipients in a row
-may be at fault after all."""
-
 FAULT_WAIT = timedelta(seconds=5)
 """How long a device waits after the first of them; three times as long after the second."""
 
@@ -279,7 +275,7 @@ class Ledger:
         That is where its last answers were all refusals of the same ``sign``. None: as of :meth:`settle`.
         """
         refused: dict[str, Any] | None = await self._pool.fetchval(
-            "select refuse_attempt($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "select refuse_attempt($1, $2, $3, $4, $5, $6, $7, $8)",
             message_id,
             token,
             at,
@@ -288,7 +284,6 @@ class Ledger:
             image_url,
             contact.model_dump(mode="json") if contact else None,
             sign,
-            REFUSALS_IN_A_ROW,
         )
         return Outcome.model_validate(refused) if refused is not None else None
 

@@ -11,10 +11,11 @@ from messaging import audit
 from messaging.device_waits import lift_wait
 from messaging.devices import list_devices, set_device_status
 from messaging.gateways import KINDS
-from messaging.gateways.base import Capabilities, Images
+from messaging.gateways.base import Capabilities, Images, Receipt
 from messaging.gateways.simulated import SimulatedGateway
 from messaging.ledger import FAULT_WAIT, FAULTS_IN_A_ROW, Ledger
 from messaging.models import Deferred, Held, MessageStatus, Settled
+from messaging.receipts import record_receipts
 from messaging.reports import status_report
 from operations import signals
 from tests.contact import Contact
@@ -408,3 +409,48 @@ async def test_an_attempt_that_was_suspended_does_not_speak_for_a_later_one(cont
     at = later.now + timedelta(seconds=1)
     assert await ledger.settle(message, "suspended", MessageStatus.SENT, at)
     assert (await device(contact))["in_flight_until"] == arrives_until
+
+
+async def told_late(contact: Contact, index: int, **fields: Any) -> None:
+    """What a receipt says of a message that the gateway had accepted."""
+    contact.now += timedelta(minutes=1)
+    other = Contact(contact.scenario, contact.gateways, now=contact.now)
+    await other.enroll(phone(80 + index))
+    outcome = await other.send()
+    assert isinstance(outcome, Settled)
+    receipt = Receipt(at=contact.now, message_id=outcome.message_id, **fields)
+    async with contact.scenario.pool.acquire() as connection:
+        assert await record_receipts(connection, "simulated", [receipt]) == 1
+
+
+PAYMENT: dict[str, Any] = {"status": "failed", "reason": "payment issue (131042)", "sign": "code 131042"}
+
+
+async def test_a_device_whose_accepted_messages_all_fail_alike_is_held(contact: Contact) -> None:
+    between: tuple[dict[str, Any], ...] = (
+        {"status": "delivered"},
+        {"status": "failed", "reason": "not on WhatsApp (131026)"},
+        {**PAYMENT, "sign": "code 131031"},
+    )
+    for index, fields in enumerate(between):
+        for turn in range(4):
+            await told_late(contact, 5 * index + turn, **PAYMENT)
+        await told_late(contact, 5 * index + 4, **fields)
+    assert (await device(contact))["status"] == "active"
+    for turn in range(5):
+        await told_late(contact, 15 + turn, **PAYMENT)
+    parked = await device(contact)
+    assert parked["status"] == "paused"
+    assert parked["status_reason"] == (
+        "parked after 5 accepted messages in a row that failed alike: payment issue (131042)"
+    )
+
+
+async def test_contents_that_fail_late_hold_the_sequence(contact: Contact) -> None:
+    contact.now = await contact.scenario.pool.fetchval("select clock_timestamp()")
+    reason = "the template is paused (132015)"
+    await told_late(contact, 0, status="failed", reason=reason, sign="code 132015", wrong_content=True)
+    held = await contact.scenario.pool.fetchrow("select status, status_reason from sequences")
+    assert held is not None
+    assert tuple(held) == ("paused", reason)
+    assert (await device(contact))["late_refusals"] == 0

@@ -571,6 +571,22 @@ async def test_a_failure_gives_its_reason_and_the_way_out(listener: CloudApiGate
     assert " / Template is paused (132015); " in several.reason
     assert unknown.reason == "New (999999)"
     assert silent.reason is None
+    alike = [(one.sign, one.wrong_content) for one in (plain, detailed, several, unknown, silent)]
+    assert alike == [(None, False), (None, False), (None, False), ("code 999999", False), (None, False)]
+
+
+async def test_a_failure_that_would_meet_everybody(listener: CloudApiGateway) -> None:
+    [payment, template, image] = told(
+        listener,
+        update(
+            status("failed", errors=[{"code": 131042, "title": "Payment"}]),
+            status("failed", errors=[{"code": 132015, "title": "Template is paused"}]),
+            status("failed", errors=[{"code": 131053, "title": "Media upload error"}]),
+        ),
+    )
+    assert (payment.sign, payment.wrong_content) == ("code 131042", False)
+    assert template.wrong_content
+    assert image.wrong_content
 
 
 async def test_all_that_one_request_tells(listener: CloudApiGateway) -> None:

@@ -162,6 +162,10 @@ class Receipt(Value):
     gateway_message_id: GatewayId | None = None
     reason: Annotated[str | None, BeforeValidator(_reason)] = None
     """Why it failed."""
+    sign: str | None = None
+    """What is alike in failures of this kind, as of Refused; None where it is known to be about this recipient."""
+    wrong_content: bool = False
+    """Whether it would fail for everybody, as of WrongContent."""
 
 
 class Unauthentic(Exception):

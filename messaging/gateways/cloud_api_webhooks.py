@@ -7,7 +7,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from messaging.gateways.base import Receipt, Unauthentic
-from messaging.gateways.cloud_api_errors import told_by
+from messaging.gateways.cloud_api_errors import Verdict, told_by
 from messaging.gateways.signatures import check_signature, same
 from messaging.gateways.webhook_bodies import pass_over, read_json, receipt
 
@@ -82,13 +82,20 @@ def _receipt(status: Any) -> Receipt | None:
         at=at,
         message_id=message_id,
         gateway_message_id=theirs,
-        reason=_reason(status) if known == "failed" else None,
+        **(_failure(status) if known == "failed" else {}),
     )
 
 
-def _reason(status: Mapping[str, Any]) -> str | None:
-    told = (told_by(error) for error in _objects(status, "errors"))
-    return " / ".join(str(one) for one in told if one is not None) or None
+def _failure(status: Mapping[str, Any]) -> dict[str, Any]:
+    """Why it failed, and whether others would fail just so."""
+    told = [one for error in _objects(status, "errors") if (one := told_by(error)) is not None]
+    verdicts = {one.rule.verdict if one.rule is not None else None for one in told}
+    about_the_recipient = not told or Verdict.REFUSED in verdicts
+    return {
+        "reason": " / ".join(map(str, told)) or None,
+        "sign": None if about_the_recipient else " ".join(f"code {one.code}" for one in told),
+        "wrong_content": not about_the_recipient and verdicts == {Verdict.WRONG},
+    }
 
 
 def _moment(timestamp: Any) -> datetime | None:

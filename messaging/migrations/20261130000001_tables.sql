@@ -24,6 +24,8 @@ create table devices (
     fault_at         timestamptz not null default '-infinity',  -- the last of them
     refusal          text,                                      -- what the gateway's last answers said alike, and nobody knows what it means
     refusals         integer     not null default 0,            -- so many of them in a row
+    late_refusal     text,                                      -- the same of what receipts told of messages it had accepted
+    late_refusals    integer     not null default 0,
     replaced_by      text references devices (id),              -- sends from now on what this one was to send
     created_at       timestamptz not null default now(),
     constraint devices_status check (status in ('active', 'paused')),
@@ -229,6 +231,8 @@ create table early_receipts (
     status              text        not null,
     told_at             timestamptz not null,
     reason              text,
+    sign                text,                           -- as messaging.gateways.base.Receipt has them
+    wrong_content       boolean     not null,
     received_at         timestamptz not null default clock_timestamp()
 );
 create index early_receipts_of on early_receipts (gateway, gateway_message_id);

@@ -649,6 +649,7 @@ language plpgsql as $$
 declare
     m      broadcast_messages;
     was    text;
+    kind   text;     -- of gateway
     freed  boolean;  -- it surely did not go out: it gives its place of the day back
 begin
     select * into strict m from broadcast_messages where id = p_message for no key update;
@@ -682,7 +683,8 @@ begin
            place_day = case when freed then null else place_day end,
            slot_at = case when was in ('pending', 'queued') then null else slot_at end,
            updated_at = p_at
-     where id = p_message;
+     where id = p_message
+    returning status, reason into m.status, m.reason;
     -- An attempt that was suspended may settle while a later one of the device is on its way: that one counts then.
     update devices
        set in_flight_until = case when last_send_at <= m.claimed_at then '-infinity' else in_flight_until end,
@@ -700,26 +702,36 @@ begin
     end if;
     if p_gateway_message_id is not null then
         -- Who brings a receipt with this ID waits, and then finds the message; or we find what he has left.
-        perform pg_advisory_xact_lock(receipt_lock(d.gateway, p_gateway_message_id)) from devices d where d.id = m.device_id;
-        perform apply_early_receipts(p_message);
+        select d.gateway into kind from devices d where d.id = m.device_id;
+        perform pg_advisory_xact_lock(receipt_lock(kind, p_gateway_message_id));
+        if exists (select from early_receipts where gateway = kind and gateway_message_id = p_gateway_message_id) then
+            perform apply_early_receipts(p_message);
+            select status, reason into m.status, m.reason from broadcast_messages where id = p_message;
+        end if;
     end if;
-    return (select jsonb_build_object('status', status, 'reason', reason) from broadcast_messages where id = p_message);
+    return jsonb_build_object('status', m.status, 'reason', m.reason);
 exception when unique_violation then
     return null;  -- the same step went to this phone through another device in the meantime
 end $$;
 
+-- So many refusals in a row that are alike, and of which nobody knows what they mean, hold a device: more than faults, as a few
+-- recipients in a row may be at fault after all.
+create function refusals_in_a_row() returns integer
+language sql immutable as $$ select 5 $$;
+
 -- Records that the gateway will never take a message. p_sign: what is alike in such answers, where nobody knows what they
--- mean; null for one about this recipient alone. The p_limit-th in a row parks the device, and what gets the same answer from
+-- mean; null for one about this recipient alone. Some in a row park the device, and what gets the same answer from
 -- there on is given back: it is the device that nothing is taken from. Answers as settle_attempt, then with 'queued'.
 create function refuse_attempt(
     p_message uuid, p_token text, p_at timestamptz, p_reason text, p_content text, p_image_url text, p_contact jsonb,
-    p_sign text, p_limit integer
+    p_sign text
 ) returns jsonb
 language plpgsql as $$
 declare
     m       broadcast_messages;
     d       devices;
     alike   integer;
+    limit_  constant integer := refusals_in_a_row();
 begin
     select * into strict m from broadcast_messages where id = p_message for no key update;
     if m.status = 'processing' and m.processing_worker_id = p_token and m.answered_at is null then
@@ -728,9 +740,9 @@ begin
         if d.refusals <> alike or d.refusal is distinct from p_sign then
             update devices set refusal = p_sign, refusals = alike where id = d.id;
         end if;
-        if alike >= p_limit then
+        if alike >= limit_ then
             update devices
-               set status = 'paused', status_reason = 'parked after ' || p_limit || ' answers in a row that were all alike: ' || p_reason
+               set status = 'paused', status_reason = 'parked after ' || limit_ || ' answers in a row that were all alike: ' || p_reason
              where id = d.id and status = 'active';
             perform release_attempt(p_message, p_token, p_reason, null);
             return jsonb_build_object('status', 'queued', 'reason', p_reason);
@@ -857,17 +869,38 @@ language sql immutable as $$
     select hashtextextended(p_gateway || ' ' || p_gateway_id, 0)
 $$;
 
+-- Counts a message that a gateway accepted and then could not deliver, not for its recipient's sake (p_sign null). Some in a
+-- row that are alike park the device, until one arrives again.
+create function note_late_refusal(p_device text, p_sign text, p_reason text) returns void
+language plpgsql as $$
+declare
+    d      devices;
+    alike  integer;
+    limit_ constant integer := refusals_in_a_row();
+begin
+    select * into strict d from devices where id = p_device for no key update;
+    alike := case when p_sign is null then 0 when d.late_refusal = p_sign then d.late_refusals + 1 else 1 end;
+    update devices set late_refusal = p_sign, late_refusals = alike
+     where id = d.id and (late_refusals <> alike or late_refusal is distinct from p_sign);
+    if alike >= limit_ then
+        update devices
+           set status = 'paused',
+               status_reason = 'parked after ' || limit_ || ' accepted messages in a row that failed alike: ' || p_reason
+         where id = d.id and status = 'active';
+    end if;
+end $$;
+
 -- Keeps a receipt whose message is not known yet: for an hour, and no more than 20,000 of them, since a gateway may tell of
 -- messages that are not ours. What is over leaves with those that come.
 create function keep_receipt(
-    p_gateway text, p_gateway_id text, p_status text, p_at timestamptz, p_reason text
+    p_gateway text, p_gateway_id text, p_status text, p_at timestamptz, p_reason text, p_sign text, p_wrong_content boolean
 ) returns void
 language plpgsql as $$
 declare
     latest bigint;
 begin
-    insert into early_receipts (gateway, gateway_message_id, status, told_at, reason)
-    values (p_gateway, p_gateway_id, p_status, p_at, p_reason) returning id into latest;
+    insert into early_receipts (gateway, gateway_message_id, status, told_at, reason, sign, wrong_content)
+    values (p_gateway, p_gateway_id, p_status, p_at, p_reason, p_sign, p_wrong_content) returning id into latest;
     delete from early_receipts
      where id in (select id from early_receipts
                    where id <= latest - 20000 or received_at < clock_timestamp() - interval '1 hour'
@@ -886,7 +919,8 @@ begin
            and e.gateway = d.gateway and e.gateway_message_id = m.gateway_message_id
         returning e.*
     ) select * from told order by id loop
-        perform record_receipt(r.gateway, p_message, r.gateway_message_id, r.status, r.told_at, r.reason);
+        perform record_receipt(r.gateway, p_message, r.gateway_message_id, r.status, r.told_at, r.reason,
+                               r.sign, r.wrong_content);
     end loop;
 end $$;
 
@@ -895,7 +929,8 @@ end $$;
 -- outranks sent (the table in docs/design.md). A message that was sent again has had several IDs at the gateway, and what an
 -- earlier one met says nothing of the present one, unless it was delivered.
 create function record_receipt(
-    p_gateway text, p_message uuid, p_gateway_id text, p_status text, p_at timestamptz, p_reason text
+    p_gateway text, p_message uuid, p_gateway_id text, p_status text, p_at timestamptz, p_reason text,
+    p_sign text default null, p_wrong_content boolean default false
 ) returns boolean
 language plpgsql as $$
 declare
@@ -919,7 +954,7 @@ begin
          where b.gateway_message_id = p_gateway_id and d.gateway = p_gateway
          order by b.created_at desc limit 1 for no key update of b;
         if not found then
-            perform keep_receipt(p_gateway, p_gateway_id, p_status, p_at, p_reason);
+            perform keep_receipt(p_gateway, p_gateway_id, p_status, p_at, p_reason, p_sign, p_wrong_content);
         end if;
     end if;
     if m.id is null then
@@ -932,7 +967,8 @@ begin
                     else not earlier and cardinality(m.earlier_gateway_ids) >= m.retried + m.resends end;
     if p_status = 'failed' then
         if m.status = 'processing' and not present and not earlier and p_gateway_id is not null then
-            perform keep_receipt(p_gateway, p_gateway_id, p_status, p_at, p_reason);  -- the answer will tell
+            -- The answer will tell.
+            perform keep_receipt(p_gateway, p_gateway_id, p_status, p_at, p_reason, p_sign, p_wrong_content);
             return false;
         elsif m.status not in ('sent', 'unconfirmed', 'processing', 'failed') or m.delivered_at is not null or not present then
             return false;
@@ -942,7 +978,14 @@ begin
                                                                 else coalesce(p_reason, 'the gateway could not deliver it') end,
                gateway_message_id = coalesce(gateway_message_id, p_gateway_id), updated_at = clock_timestamp()
          where id = m.id and (status <> 'failed' or gateway_message_id is null);
-        return m.status <> 'failed';
+        if m.status = 'failed' then
+            return false;
+        elsif p_wrong_content then
+            perform hold_contents(m.id, m.claimed_at, p_reason);
+        else
+            perform note_late_refusal(m.device_id, p_sign, p_reason);
+        end if;
+        return true;
     elsif p_status = 'sent' and earlier then
         return false;
     end if;
@@ -964,6 +1007,9 @@ begin
            slot_at = null, reason = null, gateway_message_id = coalesce(gateway_message_id, p_gateway_id),
            updated_at = clock_timestamp()
      where id = m.id;
+    if p_status <> 'sent' then
+        update devices set late_refusals = 0 where id = m.device_id and late_refusals > 0;
+    end if;
     if m.gateway_message_id is null and p_gateway_id is not null then
         perform apply_early_receipts(m.id);
     end if;
@@ -974,7 +1020,7 @@ end $$;
 
 -- migrate:down
 
-drop function refuse_attempt, apply_early_receipts, keep_receipt, receipt_lock;
+drop function refuse_attempt, refusals_in_a_row, note_late_refusal, apply_early_receipts, keep_receipt, receipt_lock;
 drop function record_receipt, hold_contents, device_fault, note_parts, doubt_message, release_attempt, settle_attempt,
     move_contact, replace_device, move_leads, move_messages, claim_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, postpone,
     hand_over, move_message, take_turn, earliest_send, hold_message, close_message, message_contents, hold_of, recipient_opening, ending_of,
