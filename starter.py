@@ -25,6 +25,11 @@ if __name__ == "__main__":
             signal.SIGINT, signal.SIG_DFL
         )  # Ctrl-C while modules are read: an end without a traceback
 
+    # Before what services import, of which a command needs a part.
+    from cli.app import main
+
+    main()
+
 from messaging.errors import Conflict, DrumbeatError, InvalidInput, InvalidPhone, NotFound, Unavailable
 from messaging.models import Lead
 from operations.audit import AuditReport, audit
@@ -112,8 +117,3 @@ __all__ = [
     "stop_contact",
     "withdraw_opt_out",
 ]
-
-if __name__ == "__main__":
-    from cli.app import main
-
-    main()

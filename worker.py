@@ -4,6 +4,11 @@ With neither DATABASE_URL nor TEMPORAL_ADDRESS set it brings up servers of its o
 what is being sent is finished, what sleeps goes on sleeping in Temporal.
 """
 
+if __name__ == "__main__":
+    from cli.worker_arguments import read_arguments
+
+    read_arguments()  # before all else is read, of which help has no need
+
 import asyncio
 import logging
 import signal
@@ -23,7 +28,7 @@ from activities.sequences import SequenceActivities
 from activities.triggers import TriggerActivities
 from messaging.database import Pool
 from messaging.gateways import Gateways
-from messaging.gateways.images import parse_networks
+from messaging.gateways.networks import parse_networks
 from messaging.outcomes import Outcomes
 from naming import attributes
 from operations.connection import Connection, connect

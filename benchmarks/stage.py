@@ -17,8 +17,8 @@ from messaging.errors import InvalidInput
 from operations.connection import Connection, connect
 from runtime.embedded.processes import dying_with_parent
 from runtime.embedded.state import read_state
+from runtime.servers import address_of_temporal
 from runtime.settings import Ports, Settings
-from runtime.temporal import configured_address
 
 __all__ = ["Stage", "Stuck", "stage"]
 
@@ -147,7 +147,7 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
 @asynccontextmanager
 async def stage() -> AsyncIterator[Stage]:
     """Servers with data of their own, which are removed afterwards. Raises InvalidInput where there are others to use."""
-    if configured_address() is not None:
+    if address_of_temporal() is not None:
         raise InvalidInput("this runs on servers of its own: unset TEMPORAL_ADDRESS and TEMPORAL_PROFILE")
     with tempfile.TemporaryDirectory(prefix="drumbeat-bench-", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"

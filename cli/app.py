@@ -1,12 +1,12 @@
 """``python starter.py``: all commands."""
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli import campaign, contacts, demo, device, enroll, lead, message, reports, sequence
 from cli.console import leave
+from cli.version import VERSION
 
 __all__ = ["app", "main"]
 
@@ -38,9 +38,7 @@ app.command("demo")(demo.demo)
 
 def _show_version(wanted: bool) -> None:
     if wanted:
-        pyproject = Path(__file__).parent.parent / "pyproject.toml"
-        line = next(line for line in pyproject.read_text().splitlines() if line.startswith("version"))
-        typer.echo(f"drumbeat {line.split(chr(34))[1]}")
+        typer.echo(f"drumbeat {VERSION}")
         raise typer.Exit
 
 

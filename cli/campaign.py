@@ -1,20 +1,22 @@
 """``campaign``: apply files, start, pause, resume, cancel, send failed messages again, look at them."""
 
+from __future__ import annotations
+
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Group, RenderableType
-from rich.table import Column, Table
-from rich.text import Text
 
 from cli.console import Json, run, show
-from messaging.campaign_edits import AppliedCampaign
-from messaging.campaigns import CampaignSummary
-from messaging.under_way import under_way_in_words
-from operations import campaigns
-from operations.campaigns import CampaignChange
-from operations.files import check_readable
+from cli.page import Column, Table
+
+if TYPE_CHECKING:
+    from messaging.campaign_edits import AppliedCampaign
+    from messaging.campaigns import CampaignSummary
+    from operations.campaigns import CampaignChange
+    from operations.connection import Connection
 
 __all__ = ["app"]
 
@@ -32,8 +34,18 @@ def apply_files(
 
     Nothing is sent before 'campaign start'. Until it has started, everything may be edited, its time too.
     """
-    applied = run(lambda connection: campaigns.apply(connection, files), check=lambda: check_readable(files))
-    show(applied, as_json, _applied)
+
+    def check() -> None:
+        from operations.files import check_readable
+
+        check_readable(files)
+
+    async def work(connection: Connection) -> list[AppliedCampaign]:
+        from operations import campaigns
+
+        return await campaigns.apply(connection, files)
+
+    show(run(work, check=check), as_json, _applied)
 
 
 @app.command()
@@ -43,46 +55,88 @@ def start(
     as_json: Json = False,
 ) -> None:
     """Start a campaign: at its scheduled_at, or at once if it has none. It starts once, however often you ask."""
-    show(run(lambda connection: campaigns.start(connection, campaign, now=now)), as_json, _change)
+
+    async def work(connection: Connection) -> CampaignChange:
+        from operations import campaigns
+
+        return await campaigns.start(connection, campaign, now=now)
+
+    show(run(work), as_json, _change)
 
 
 @app.command("list")
 def list_all(as_json: Json = False) -> None:
     """All campaigns, the latest first, and how far they are."""
-    show(run(campaigns.listing), as_json, _listing)
+
+    async def work(connection: Connection) -> list[CampaignSummary]:
+        from operations import reports
+
+        return await reports.list_campaigns(connection)
+
+    show(run(work, temporal=False), as_json, _listing)
 
 
 @app.command()
 def status(campaign: Name, as_json: Json = False) -> None:
     """One campaign: its target and time, and where its messages stand."""
-    show(run(lambda connection: campaigns.status(connection, campaign)), as_json, _details)
+
+    async def work(connection: Connection) -> CampaignSummary:
+        from operations import reports
+
+        return await reports.campaign_status(connection, campaign)
+
+    show(run(work, temporal=False), as_json, _details)
 
 
 @app.command()
 def pause(campaign: Name, as_json: Json = False) -> None:
     """Send nothing more of a campaign until it is resumed. Nothing is lost: what is due waits."""
-    show(run(lambda connection: campaigns.pause(connection, campaign)), as_json, _change)
+
+    async def work(connection: Connection) -> CampaignChange:
+        from operations import campaigns
+
+        return await campaigns.pause(connection, campaign)
+
+    show(run(work), as_json, _change)
 
 
 @app.command()
 def resume(campaign: Name, as_json: Json = False) -> None:
     """Go on with a paused campaign. What waited goes out at the devices' pace."""
-    show(run(lambda connection: campaigns.resume(connection, campaign)), as_json, _change)
+
+    async def work(connection: Connection) -> CampaignChange:
+        from operations import campaigns
+
+        return await campaigns.resume(connection, campaign)
+
+    show(run(work), as_json, _change)
 
 
 @app.command()
 def cancel(campaign: Name, as_json: Json = False) -> None:
     """End a campaign for good. What was not sent by now never will be; what was, cannot be taken back."""
-    show(run(lambda connection: campaigns.cancel(connection, campaign)), as_json, _change)
+
+    async def work(connection: Connection) -> CampaignChange:
+        from operations import campaigns
+
+        return await campaigns.cancel(connection, campaign)
+
+    show(run(work), as_json, _change)
 
 
 @app.command("retry-failed")
 def retry_failed(campaign: Name, as_json: Json = False) -> None:
     """Send the failed messages of a campaign again, and no others. 'messages' lists them with the reasons."""
-    show(run(lambda connection: campaigns.retry_failed(connection, campaign)), as_json, _change)
+
+    async def work(connection: Connection) -> CampaignChange:
+        from operations import campaigns
+
+        return await campaigns.retry_failed(connection, campaign)
+
+    show(run(work), as_json, _change)
 
 
-def _applied(applied: list[AppliedCampaign]) -> RenderableType:
+def _applied(applied: list[AppliedCampaign]) -> str:
     lines: list[str] = []
     for one in applied:
         lines += one.warnings
@@ -90,10 +144,12 @@ def _applied(applied: list[AppliedCampaign]) -> RenderableType:
         lines += [f"  {change}" for change in one.changes]
         if one.status == "draft":
             lines.append(f"  a draft: 'campaign start {one.campaign}' starts it")
-    return Text("\n".join(lines))
+    return "\n".join(lines)
 
 
-def _change(change: CampaignChange) -> RenderableType:
+def _change(change: CampaignChange) -> str:
+    from messaging.under_way import under_way_in_words
+
     name, done = change.campaign, change.changed
     match change.wish:
         case "start" if change.status in ("scheduled", "paused") and done:
@@ -121,27 +177,38 @@ def _change(change: CampaignChange) -> RenderableType:
         )
     if change.forecast is not None:
         lines += [f"  {line}" for line in change.forecast.lines]
-    return Text("\n".join(lines))
+    return "\n".join(lines)
 
 
-def _listing(listed: list[CampaignSummary]) -> RenderableType:
+def _listing(listed: list[CampaignSummary]) -> str:
     if not listed:
-        return Text("There is no campaign yet: create one with 'campaign apply FILE.yaml'.")
-    name = Column("campaign", no_wrap=True, overflow="fold")
-    table = Table(name, "status", "start", "leads", "sent", "failed", "to go", "title", box=None)
+        return "There is no campaign yet: create one with 'campaign apply FILE.yaml'."
+    table = Table(
+        (
+            Column("campaign"),
+            Column("status"),
+            Column("start", least=16),
+            Column("leads", right=True),
+            Column("sent", right=True),
+            Column("failed", right=True),
+            Column("to go", right=True),
+            Column("title", least=12, spare=True),
+        )
+    )
     for one in listed:
         counts = one.messages
         start = one.when if one.frozen_at is None else f"{one.frozen_at:%Y-%m-%d %H:%M} UTC"
-        table.add_row(
+        table.row(
             *(one.name, one.status, start),
             *(f"{count:,}" for count in (counts.total, counts.sent, counts.failed, counts.unsettled)),
-            Text(one.title, overflow="ellipsis", no_wrap=True),
+            one.title,
         )
-    return table
+    return str(table)
 
 
-def _details(one: CampaignSummary) -> RenderableType:
+def _details(one: CampaignSummary) -> str:
     counts = one.messages
+    zone = UTC if one.time_zone == "recipient" else ZoneInfo(one.time_zone)
     target = [f"niche {one.niche}" if one.niche else "every niche", f"status {one.target_status}"]
     if one.device_ids:
         target.append(f"devices {', '.join(one.device_ids)}")
@@ -150,14 +217,12 @@ def _details(one: CampaignSummary) -> RenderableType:
         f"target: {', '.join(target)}",
         f"starts {one.when}"
         if one.frozen_at is None
-        else f"started {one.frozen_at:%Y-%m-%d %H:%M:%S} UTC ({one.when})",
+        else f"started {_moment(one.frozen_at, zone)} ({one.when})",
     ]
     if one.ended_at is not None:
-        lines.append(
-            f"ended {one.ended_at:%Y-%m-%d %H:%M:%S} UTC" + (f": {one.reason}" if one.reason else "")
-        )
+        lines.append(f"ended {_moment(one.ended_at, zone)}" + (f": {one.reason}" if one.reason else ""))
     if one.frozen_at is None:
-        return Text("\n".join(lines))
+        return "\n".join(lines)
     left_out = {
         "opted out": one.opted_out,
         "without a device": one.without_device,
@@ -165,8 +230,12 @@ def _details(one: CampaignSummary) -> RenderableType:
     }
     left = ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count)
     lines.append(f"audience: {counts.total:,} leads" + (f"; left out: {left}" if left else ""))
-    table = Table("messages", "", box=None)
+    table = Table((Column("messages"), Column("", right=True)))
     for status, count in counts.model_dump().items():
         if count:
-            table.add_row(status, f"{count:,}")
-    return Group(Text("\n".join(lines)), Text(), table) if counts.total else Text("\n".join(lines))
+            table.row(status, f"{count:,}")
+    return "\n".join([*lines, "", str(table)] if counts.total else lines)
+
+
+def _moment(moment: datetime, zone: tzinfo) -> str:
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S} {zone}"

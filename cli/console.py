@@ -6,7 +6,11 @@
     130  interrupted
 
 With ``--json`` standard output bears exactly one JSON document. Notices, progress and errors go to standard error.
+
+Like all of ``cli`` this reads nothing at its start that only some commands need: help, and an answer to wrong use, come at once.
 """
+
+from __future__ import annotations
 
 import asyncio
 import json
@@ -14,23 +18,23 @@ import os
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
-import asyncpg
 import typer
-from pydantic import BaseModel
-from rich.console import Console, RenderableType
-from temporalio.service import RPCError
 
 from cli.interrupts import ended_by_signals
 from messaging.errors import DrumbeatError
-from messaging.yaml_files import FileProblems
-from operations.connection import Connection, connect
+from messaging.file_problems import FileProblems
 
-__all__ = ["DEBUG", "Json", "fail", "leave", "run", "run_plain", "show", "tell"]
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from operations.connection import Connection
+
+__all__ = ["DEBUG", "Json", "fail", "leave", "run", "run_plain", "say", "show", "tell"]
 
 Result = TypeVar("Result")
-Shown = TypeVar("Shown", bound=BaseModel | Sequence[BaseModel])
+Shown = TypeVar("Shown", bound="BaseModel | Sequence[BaseModel]")
 
 DEBUG = "DRUMBEAT_DEBUG"
 """Set, it adds the traceback to an unexpected error."""
@@ -44,17 +48,28 @@ def tell(line: str) -> None:
     sys.stderr.flush()
 
 
+def say(text: str) -> None:
+    """A part of the answer, as people read it."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def run(
-    work: Callable[[Connection], Awaitable[Result]], *, check: Callable[[], None] = lambda: None
+    work: Callable[[Connection], Awaitable[Result]],
+    *,
+    check: Callable[[], None] = lambda: None,
+    temporal: bool = True,
 ) -> Result:
     """Connects, does the work, and returns its result; ends the process where it fails.
 
-    ``check`` comes before the connection and raises what is wrong already.
+    ``check`` comes before the connection and raises what is wrong already. ``temporal``: whether the work needs it.
     """
 
     async def connected() -> Result:
         check()
-        async with connect(tell=tell) as connection:
+        from operations.connection import connect
+
+        async with connect(tell=tell, temporal=temporal) as connection:
             return await work(connection)
 
     return run_plain(connected)
@@ -77,16 +92,28 @@ def run_plain(work: Callable[[], Awaitable[Result]]) -> Result:
         leave(1)
     except DrumbeatError as error:
         fail(str(error))
-    except RPCError as error:
-        fail(f"Temporal refused or cannot be reached: {error.message.strip() or error.status.name}")
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        fail(f"PostgreSQL: {_one_line(error)}")
     except BrokenPipeError:
         leave(1)
     except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a stack trace
-        if os.environ.get(DEBUG):
-            traceback.print_exc()
-        fail(f"{type(error).__name__}: {_one_line(error)} ({DEBUG}=1 shows where)")
+        fail(_of_a_server(error) or _unexpected(error))
+
+
+def _of_a_server(error: Exception) -> str | None:
+    """The line for an error of Temporal's or PostgreSQL's client; None for any other."""
+    if type(error).__module__.startswith("temporalio."):
+        from temporalio.service import RPCError
+
+        if isinstance(error, RPCError):
+            return f"Temporal refused or cannot be reached: {error.message.strip() or error.status.name}"
+    if type(error).__module__.startswith("asyncpg."):
+        return f"PostgreSQL: {_one_line(error)}"
+    return None
+
+
+def _unexpected(error: Exception) -> str:
+    if os.environ.get(DEBUG):
+        traceback.print_exc()
+    return f"{type(error).__name__}: {_one_line(error)} ({DEBUG}=1 shows where)"
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
@@ -97,17 +124,17 @@ def fail(message: str, code: int = 1) -> NoReturn:
     leave(code)
 
 
-def show(value: Shown, as_json: bool, render: Callable[[Shown], RenderableType]) -> None:
+def show(value: Shown, as_json: bool, render: Callable[[Shown], str]) -> None:
     """Prints a result: as JSON, or as ``render`` has it for people."""
     if as_json:
         plain: Any
-        if isinstance(value, BaseModel):
-            plain = value.model_dump(mode="json")
-        else:
+        if isinstance(value, Sequence):
             plain = [item.model_dump(mode="json") for item in value]
-        sys.stdout.write(json.dumps(plain, ensure_ascii=False, indent=2) + "\n")
+        else:
+            plain = value.model_dump(mode="json")
+        say(json.dumps(plain, ensure_ascii=False, indent=2))
     else:
-        Console(soft_wrap=True, highlight=False).print(render(value), markup=False, emoji=False)
+        say(render(value))
 
 
 def leave(code: int) -> NoReturn:

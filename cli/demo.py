@@ -1,5 +1,7 @@
 """``demo``: the whole story, on servers of its own."""
 
+from __future__ import annotations
+
 import asyncio
 import os
 import signal
@@ -7,18 +9,15 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bar
 
-from cli.console import leave, run, tell
-from cli.reports import audit_table
-from operations import demo as story
-from operations.audit import audit
-from operations.connection import Connection
+from cli.console import leave, run, say, tell
+from cli.reports import audit_page
+
+if TYPE_CHECKING:
+    from operations.connection import Connection
 
 __all__ = ["demo"]
 
@@ -26,11 +25,11 @@ WATCH_FOR = 1800.0
 """Seconds: by then even a large file is through, or something holds it up that the audit and the status show."""
 
 WORKER = Path(__file__).parent.parent / "worker.py"
+EXAMPLE = Path(__file__).parent.parent / "examples" / "leads.csv"
 
 
 def demo(
-    leads: Annotated[Path, typer.Option(help="A CSV file of leads.", metavar="FILE")] = story.EXAMPLES
-    / "leads.csv",
+    leads: Annotated[Path, typer.Option(help="A CSV file of leads.", metavar="FILE")] = EXAMPLE,
     default_region: Annotated[
         str, typer.Option(help="Country of phones without a country code.", metavar="CC")
     ] = "US",
@@ -51,34 +50,33 @@ def demo(
 
 
 async def _play(connection: Connection, file: Path, default_region: str, leave_at_once: bool) -> bool:
-    console = Console(highlight=False)
+    from operations import demo as story
+    from operations.audit import audit
+
     async with _worker(connection):
         summary, triggers = await story.set_the_stage(connection, file, default_region)
-        console.print(
+        say(
             f"Imported {file.name}: {summary.rows:,} rows, {summary.imported:,} new leads,"
             f" {summary.updated:,} updated, {summary.unchanged:,} unchanged, {summary.repeats:,} repeats,"
-            f" {summary.rejected:,} rejected",
-            markup=False,
+            f" {summary.rejected:,} rejected"
         )
         if summary.rejects_file is not None:
-            console.print(f"Rejected rows, each with its reason: {summary.rejects_file}", markup=False)
+            say(f"Rejected rows, each with its reason: {summary.rejects_file}")
         enrolled = await story.enroll_all(connection, triggers)
-        console.print(f"Enrolled {enrolled.enrolled:,} contacts by their triggers ({', '.join(triggers)})")
+        say(f"Enrolled {enrolled.enrolled:,} contacts by their triggers ({', '.join(triggers)})")
         if not enrolled.enrolled:
-            console.print("All of them were enrolled before, and nobody is written to twice.")
+            say("All of them were enrolled before, and nobody is written to twice.")
         campaign = await story.start_campaign(connection)
         if campaign.changed:
-            console.print(
-                f"Started the campaign {campaign.campaign}: one message to every lead of its target"
-            )
+            say(f"Started the campaign {campaign.campaign}: one message to every lead of its target")
         else:
-            console.print(f"The campaign {campaign.campaign} was sent before, and is not sent again.")
-        await _watch(connection, console)
+            say(f"The campaign {campaign.campaign} was sent before, and is not sent again.")
+        await _watch(connection)
         report = await audit(connection)
-        console.print(audit_table(report))
-        _print_urls(connection, console)
+        say(audit_page(report))
         if not leave_at_once:
-            console.print("Everything stays up until Ctrl-C.")
+            _say_addresses(connection)
+            say("Everything stays up until Ctrl-C.")
             await _until_interrupted()
     return report.kept
 
@@ -117,11 +115,24 @@ async def _end_with(process: asyncio.subprocess.Process, owner: asyncio.Task[obj
     owner.cancel()
 
 
-async def _watch(connection: Connection, console: Console) -> None:
+async def _watch(connection: Connection) -> None:
     """Shows how the messages go out, until no contact has a step to come and the campaign is over."""
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        SpinnerColumn,
+        TextColumn,
+        TimeElapsedColumn,
+    )
+
+    from operations import demo as story
+
+    console = Console(highlight=False)
     deadline = asyncio.get_running_loop().time() + WATCH_FOR
     shown = -1.0
-    with Bar(
+    with Progress(
         SpinnerColumn(),
         TextColumn("Sending"),
         BarColumn(),
@@ -140,18 +151,18 @@ async def _watch(connection: Connection, console: Console) -> None:
             going = now.active or not now.campaign_over
             if not console.is_terminal and (clock - shown >= 5 or not going):
                 shown = clock
-                console.print(f"{now.over:,} of {now.active + now.over:,} contacts through: {told}")
+                say(f"{now.over:,} of {now.active + now.over:,} contacts through: {told}")
             if not going:
                 return
             await asyncio.sleep(0.5)
 
 
-def _print_urls(connection: Connection, console: Console) -> None:
+def _say_addresses(connection: Connection) -> None:
     addresses = connection.addresses
     if addresses.ui_url:
-        console.print(f"Temporal Web UI:               {addresses.ui_url}", soft_wrap=True)
+        say(f"Temporal Web UI:                {addresses.ui_url}")
     if addresses.simulator_url:
-        console.print(f"Inbox of the simulated gateway: {addresses.simulator_url}", soft_wrap=True)
+        say(f"Inbox of the simulated gateway: {addresses.simulator_url}")
 
 
 async def _until_interrupted() -> None:

@@ -1,27 +1,20 @@
 """``device``: add and change, list, pause and resume."""
 
-from typing import Annotated
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from cli.console import Json, run, show
-from messaging.device_waits import wait_in_words
-from messaging.devices import (
-    ALWAYS,
-    Device,
-    DeviceSettings,
-    parse_hours,
-    parse_options,
-)
-from messaging.gateways import NAMES
-from messaging.under_way import under_way_in_words
-from operations import devices, moves
-from operations.connection import Connection
-from operations.devices import DeviceAdded, DeviceStatusChange
-from operations.moves import DeviceReplaced
+from cli.page import Column, Table, wrapped
+from cli.values import read_count, read_seconds
+
+if TYPE_CHECKING:
+    from messaging.devices import Device
+    from operations.connection import Connection
+    from operations.devices import DeviceAdded, DeviceStatusChange
+    from operations.moves import DeviceReplaced
 
 __all__ = ["app"]
 
@@ -33,7 +26,12 @@ Name = Annotated[str, typer.Argument(metavar="ID", help="The device's name.")]
 @app.command()
 def add(
     device: Name,
-    gateway: Annotated[str, typer.Option(help=f"One of: {', '.join(NAMES)}.")],
+    gateway: Annotated[
+        str | None,
+        typer.Option(
+            help="What it sends by: cloud-api, gowa, wablas, whacenter or simulated. A new device needs one."
+        ),
+    ] = None,
     option: Annotated[
         list[str] | None,
         typer.Option(
@@ -41,12 +39,21 @@ def add(
         ),
     ] = None,
     min_delay: Annotated[
-        float | None, typer.Option(help="Seconds between two messages, at least. New: 5.")
+        float | None,
+        typer.Option(
+            help="Seconds between two messages, at least. New: 5.", parser=read_seconds, metavar="SECONDS"
+        ),
     ] = None,
     max_delay: Annotated[
-        float | None, typer.Option(help="Seconds between two messages, at most. New: 15.")
+        float | None,
+        typer.Option(
+            help="Seconds between two messages, at most. New: 15.", parser=read_seconds, metavar="SECONDS"
+        ),
     ] = None,
-    daily_limit: Annotated[int | None, typer.Option(help="Messages a day, at most. 0: no limit.")] = None,
+    daily_limit: Annotated[
+        int | None,
+        typer.Option(help="Messages a day, at most. 0: no limit.", parser=read_count, metavar="NUMBER"),
+    ] = None,
     hours: Annotated[
         str | None, typer.Option(help="Sending hours, e.g. 09:00-18:00, or 'always'.", metavar="HH:MM-HH:MM")
     ] = None,
@@ -59,6 +66,9 @@ def add(
     """Add a device, or change it: what is not given stays as it is, and the same again changes nothing."""
 
     async def add_it(connection: Connection) -> DeviceAdded:
+        from messaging.devices import DeviceSettings, parse_hours, parse_options
+        from operations import devices
+
         settings = DeviceSettings(
             id=device,
             gateway=gateway,
@@ -77,7 +87,13 @@ def add(
 @app.command("list")
 def list_all(as_json: Json = False) -> None:
     """All devices, with pace, limit and sending hours. Options are named only: they may be credentials."""
-    show(run(devices.listing), as_json, _listing)
+
+    async def work(connection: Connection) -> list[Device]:
+        from operations import reports
+
+        return await reports.list_devices(connection)
+
+    show(run(work, temporal=False), as_json, _listing)
 
 
 @app.command()
@@ -87,13 +103,25 @@ def pause(
     as_json: Json = False,
 ) -> None:
     """Send nothing more through a device until it is resumed. Nothing is lost: what is due waits."""
-    show(run(lambda connection: devices.pause(connection, device, reason)), as_json, _status)
+
+    async def work(connection: Connection) -> DeviceStatusChange:
+        from operations import devices
+
+        return await devices.pause(connection, device, reason)
+
+    show(run(work, temporal=False), as_json, _status)
 
 
 @app.command()
 def resume(device: Name, as_json: Json = False) -> None:
     """Go on with a device that is paused, or waits as its gateway asked. What is late goes out at the device's pace."""
-    show(run(lambda connection: devices.resume(connection, device)), as_json, _status)
+
+    async def work(connection: Connection) -> DeviceStatusChange:
+        from operations import devices
+
+        return await devices.resume(connection, device)
+
+    show(run(work), as_json, _status)
 
 
 @app.command()
@@ -107,10 +135,18 @@ def replace(
     No message goes out twice: what is being sent, or may have been sent, stays with the old device. Whatever names the old
     device from now on means the new one, until 'device resume OLD'.
     """
-    show(run(lambda connection: moves.replace_device(connection, old, new)), as_json, _replaced)
+
+    async def work(connection: Connection) -> DeviceReplaced:
+        from operations import moves
+
+        return await moves.replace_device(connection, old, new)
+
+    show(run(work), as_json, _replaced)
 
 
-def _replaced(done: DeviceReplaced) -> RenderableType:
+def _replaced(done: DeviceReplaced) -> str:
+    from messaging.under_way import under_way_in_words
+
     moved = done.moved
     lines = [
         f"{done.device}: {'' if done.changed else 'already '}replaced by {done.by}{under_way_in_words(done.under_way)}",
@@ -120,19 +156,21 @@ def _replaced(done: DeviceReplaced) -> RenderableType:
         lines.append(
             f"  {moved.in_flight:,} were in the hands of {done.device}, and are not sent a second time blindly"
         )
-    return Text("\n".join(lines))
+    return "\n".join(lines)
 
 
-def _added(added: DeviceAdded) -> RenderableType:
+def _added(added: DeviceAdded) -> str:
     words = {"created": "added", "changed": "changed", "unchanged": "nothing changed"}
     lines = [*added.warnings, f"{added.device}: {words[added.result]}"]
     lines += [f"  {change}" for change in added.changes]
     if added.contacts_woken:
         lines.append(f"  {added.contacts_woken:,} messages that waited for it go by that now")
-    return Text("\n".join(lines))
+    return "\n".join(lines)
 
 
-def _status(change: DeviceStatusChange) -> RenderableType:
+def _status(change: DeviceStatusChange) -> str:
+    from messaging.under_way import under_way_in_words
+
     lines = [
         f"{change.device}: {'' if change.changed else 'already '}{change.status}"
         + under_way_in_words(change.under_way)
@@ -141,23 +179,36 @@ def _status(change: DeviceStatusChange) -> RenderableType:
         lines.append(f"  it does not wait until {change.waited_until:%H:%M:%S} UTC any more")
     if change.contacts_woken:
         lines.append(f"  {change.contacts_woken:,} contacts whose step is due go on")
-    return Text("\n".join(lines))
+    return "\n".join(lines)
 
 
-def _listing(listed: list[Device]) -> RenderableType:
+def _listing(listed: list[Device]) -> str:
+    from messaging.device_waits import wait_in_words
+    from messaging.devices import ALWAYS
+
     if not listed:
-        return Text("There is no device yet: add one with 'device add ID --gateway NAME'.")
-    table = Table("device", "status", "gateway", "options", "delay", "a day", "hours", box=None)
+        return "There is no device yet: add one with 'device add ID --gateway NAME'."
+    table = Table(
+        (
+            Column("device"),
+            Column("status"),
+            Column("gateway", least=7, spare=True),
+            Column("options", least=8, spare=True),
+            Column("delay"),
+            Column("a day"),
+            Column("hours", least=13),
+        )
+    )
     for one in listed:
         hours = f"{one.opens_at:%H:%M}-{one.closes_at:%H:%M}" if one.opens_at and one.closes_at else ALWAYS
-        table.add_row(
+        table.row(
             *(
                 one.id,
                 f"replaced by {one.replaced_by}" if one.replaced_by else one.status,
                 one.gateway,
                 ", ".join(one.option_names),
-                f"{one.min_delay:g}-{one.max_delay:g} s",
             ),
+            f"{one.min_delay:g}-{one.max_delay:g} s",
             *(f"{one.daily_limit:,}" if one.daily_limit else "no limit", f"{hours} {one.time_zone}"),
         )
     why = [
@@ -166,4 +217,4 @@ def _listing(listed: list[Device]) -> RenderableType:
         if one.status_reason and not one.replaced_by
     ]
     why += [f"! {words}" for one in listed if (words := wait_in_words(one)) is not None]
-    return Group(table, *(Text(line) for line in why))
+    return "\n".join([str(table), *(line for words in why for line in wrapped(words))])

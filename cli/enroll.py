@@ -1,18 +1,17 @@
 """``enroll`` and ``opt-out``."""
 
-from typing import Annotated
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.text import Text
 
 from cli.console import Json, fail, run, show, tell
-from messaging.identity import parse_phone
-from messaging.models import SweepTotals
-from messaging.time_zones import time_zone_warning
-from messaging.under_way import under_way_in_words
-from operations import enrollment, leads, moves
-from operations.connection import Connection
-from operations.enrollment import Enrollment, OptOut
+
+if TYPE_CHECKING:
+    from messaging.models import SweepTotals
+    from operations.connection import Connection
+    from operations.enrollment import Enrollment, OptOut
 
 __all__ = ["enroll", "opt_out"]
 
@@ -52,7 +51,13 @@ def enroll(
     if trigger is not None:
         if sequence is not None or phone is not None:
             raise typer.BadParameter("give either SEQUENCE and PHONE, or --trigger")
-        show(run(lambda connection: enrollment.enroll_by_trigger(connection, trigger)), as_json, _swept)
+
+        async def sweep(connection: Connection) -> SweepTotals:
+            from operations import enrollment
+
+            return await enrollment.enroll_by_trigger(connection, trigger)
+
+        show(run(sweep), as_json, _swept)
         return
     if sequence is None or phone is None:
         raise typer.BadParameter("give SEQUENCE and PHONE, or --trigger")
@@ -60,12 +65,19 @@ def enroll(
         raise typer.BadParameter("--move needs --device: which one is to write to the person?")
 
     async def work(connection: Connection) -> Enrollment:
+        from messaging.identity import parse_phone
+        from operations import enrollment
+
         number = parse_phone(phone, default_region)
         known = await enrollment.look_up(connection, sequence, number, device)
         if move and device is not None and (known is None or known.result != "opted_out"):
+            from operations import moves
+
             await moves.move_lead(connection, number, device)
             known = await enrollment.look_up(connection, sequence, number, device)
         if known is not None and known.result == "already_enrolled" and time_zone:
+            from operations import leads
+
             told = await leads.correct_time_zone(connection, number, time_zone)
             tell(f"time zone: {time_zone}; {told:,} contacts under way plan anew by it")
         return known or await enrollment.enroll(
@@ -78,6 +90,8 @@ def enroll(
         )
 
     done = run(work)
+    from messaging.time_zones import time_zone_warning
+
     if warning := time_zone_warning((time_zone or "").strip()):
         tell(f"warning: time-zone: {warning}")
     if done.result != "opted_out" or as_json:
@@ -102,6 +116,9 @@ def opt_out(
     """
 
     async def work(connection: Connection) -> OptOut:
+        from messaging.identity import parse_phone
+        from operations import enrollment
+
         number = parse_phone(phone, default_region)
         if undo:
             return await enrollment.withdraw_opt_out(connection, number)
@@ -110,7 +127,7 @@ def opt_out(
     show(run(work), as_json, _opted_out)
 
 
-def _enrolled(done: Enrollment) -> Text:
+def _enrolled(done: Enrollment) -> str:
     why = f" ({done.reason})" if done.reason else ""
     once = "and nobody goes through a sequence twice"
     match done.result, done.status:
@@ -131,24 +148,21 @@ def _enrolled(done: Enrollment) -> Text:
             words = f"is enrolled in {done.sequence} already"
     if done.kept_device and done.status == "active":
         words += f"; by {done.device}, to which the person belongs already: --move moves them"
-    return Text(f"{done.phone} {words}")
+    return f"{done.phone} {words}"
 
 
-def _swept(totals: SweepTotals) -> Text:
+def _swept(totals: SweepTotals) -> str:
     left_out = {"opted out": totals.opted_out, "without a device": totals.without_device}
     left = ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count)
-    return Text(
-        f"{totals.enrolled:,} enrolled, {totals.already_enrolled:,} were already"
-        + (f"; left out: {left}" if left else "")
+    return f"{totals.enrolled:,} enrolled, {totals.already_enrolled:,} were already" + (
+        f"; left out: {left}" if left else ""
     )
 
 
-def _opted_out(done: OptOut) -> Text:
+def _opted_out(done: OptOut) -> str:
+    from messaging.under_way import under_way_in_words
+
     if not done.opted_out:
-        return Text(
-            f"{done.phone} may be written to again" if done.changed else f"{done.phone} had not opted out"
-        )
+        return f"{done.phone} may be written to again" if done.changed else f"{done.phone} had not opted out"
     words = "opted out" if done.changed else "had opted out already"
-    return Text(
-        f"{done.phone} {words}; {done.told:,} running sequences end{under_way_in_words(done.under_way)}"
-    )
+    return f"{done.phone} {words}; {done.told:,} running sequences end{under_way_in_words(done.under_way)}"

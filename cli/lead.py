@@ -1,20 +1,22 @@
 """``lead``: import and export files of leads, and look one up."""
 
+from __future__ import annotations
+
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-from rich.text import Text
 
 from cli.console import Json, run, show
-from operations import leads
-from operations.connection import Connection
-from operations.leads import ExportSummary, ImportProgress, ImportSummary, LeadsImported, StoredLead
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from operations.connection import Connection
+    from operations.leads import ExportSummary, ImportProgress, ImportSummary, LeadsImported, StoredLead
 
 __all__ = ["app"]
 
@@ -44,7 +46,10 @@ def import_(
     default_region: Region = None,
     rejects: Annotated[
         Path | None,
-        typer.Option(help="Where rows that cannot be used go. [default: FILE.rejects.csv]", metavar="FILE"),
+        typer.Option(
+            help="Where rows that cannot be used go. By default beside it, as FILE.rejects.csv.",
+            metavar="FILE",
+        ),
     ] = None,
     columns: Annotated[
         list[str] | None,
@@ -68,6 +73,8 @@ def import_(
     """
 
     async def work(connection: Connection) -> LeadsImported:
+        from operations import leads
+
         with _bar(f"Importing {file.name}") as bar:
 
             def tell(step: ImportProgress) -> None:
@@ -100,6 +107,8 @@ def export(
     to_stdout = file == "-"
 
     async def work(connection: Connection) -> ExportSummary:
+        from operations import leads
+
         with _bar("Exporting") as bar:
             return await leads.export_leads(
                 connection,
@@ -109,7 +118,7 @@ def export(
 
     if to_stdout and as_json:
         raise typer.BadParameter("'-' and --json both write to standard output: choose one")
-    summary = run(work)
+    summary = run(work, temporal=False)
     if not to_stdout:
         show(summary, as_json, _exported)
 
@@ -123,14 +132,19 @@ def show_(
     """Show what is known about one lead."""
 
     async def work(connection: Connection) -> StoredLead:
+        from operations import leads
+
         return await leads.show_lead(connection, phone, default_region=default_region)
 
-    show(run(work), as_json, _lead)
+    show(run(work, temporal=False), as_json, _lead)
 
 
 @contextmanager
 def _bar(what: str) -> Iterator[Progress]:
     """A progress bar with one task on standard error; nothing where that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
     with Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -144,11 +158,11 @@ def _bar(what: str) -> Iterator[Progress]:
         yield bar
 
 
-def _exported(summary: ExportSummary) -> Text:
-    return Text(f"{summary.file}: {summary.leads} leads")
+def _exported(summary: ExportSummary) -> str:
+    return f"{summary.file}: {summary.leads} leads"
 
 
-def _imported(summary: LeadsImported) -> Text:
+def _imported(summary: LeadsImported) -> str:
     counts = {
         "new leads": summary.imported,
         "updated": summary.updated,
@@ -188,7 +202,7 @@ def _imported(summary: LeadsImported) -> Text:
         )
     if summary.contacts_told:
         lines.append(f"{summary.contacts_told:,} contacts under way plan anew: their time zone was corrected")
-    return Text("\n".join(lines))
+    return "\n".join(lines)
 
 
 def _preview(summary: ImportSummary) -> list[str]:
@@ -210,7 +224,7 @@ def _preview(summary: ImportSummary) -> list[str]:
     return lines
 
 
-def _lead(lead: StoredLead) -> Text:
+def _lead(lead: StoredLead) -> str:
     fields = {
         "phone": lead.phone,
         "name": lead.name,
@@ -222,4 +236,4 @@ def _lead(lead: StoredLead) -> Text:
         **lead.attributes,
         "known since": f"{lead.created_at:%Y-%m-%d %H:%M} UTC",
     }
-    return Text("\n".join(f"{name}: {value}" for name, value in fields.items() if value))
+    return "\n".join(f"{name}: {value}" for name, value in fields.items() if value)

@@ -1,18 +1,21 @@
 """``message``: list messages with their reasons, and resolve those that are unconfirmed."""
 
-from typing import Annotated
-from uuid import UUID
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import RenderableType
-from rich.text import Text
 
 from cli.console import Json, fail, run, show
-from messaging.models import MessageStatus
-from messaging.reports import MessageReport
-from messaging.resolutions import Resolution
-from operations import messages, reports
-from operations.messages import Way
+from cli.page import one_line, wrapped
+from cli.values import read_count, read_status
+from messaging.message_status import MessageStatus
+
+if TYPE_CHECKING:
+    from messaging.reports import MessageReport
+    from messaging.resolutions import Resolution
+    from operations.connection import Connection
+    from operations.messages import Way
 
 __all__ = ["app", "list_all"]
 
@@ -23,22 +26,36 @@ app = typer.Typer(help="Messages of the ledger: list them, resolve unconfirmed o
 def list_all(
     status: Annotated[
         list[MessageStatus] | None,
-        typer.Option(help="Only these states; may be repeated. [default: failed, unconfirmed]"),
+        typer.Option(
+            help="Only these states; may be repeated. By default: failed and unconfirmed.",
+            parser=read_status,
+            metavar="STATE",
+        ),
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="The latest so many.")] = 100,
+    limit: Annotated[
+        int, typer.Option(help="The latest so many.", parser=read_count, metavar="NUMBER")
+    ] = 100,
     as_json: Json = False,
 ) -> None:
     """List messages with their reasons: those that failed or are unconfirmed, or in other states.
 
     Example: messages --status queued --status processing
     """
+    if limit < 1:
+        raise typer.BadParameter("--limit is the number of messages to show: 1 or more")
     statuses = status or [MessageStatus.FAILED, MessageStatus.UNCONFIRMED]
-    show(run(lambda connection: reports.messages(connection, statuses, limit)), as_json, _messages)
+
+    async def work(connection: Connection) -> list[MessageReport]:
+        from operations import reports
+
+        return await reports.messages(connection, statuses, limit)
+
+    show(run(work, temporal=False), as_json, _messages)
 
 
 @app.command()
 def resolve(
-    message: Annotated[UUID, typer.Argument(metavar="ID", help="The message's ID, as 'messages' shows it.")],
+    message: Annotated[str, typer.Argument(metavar="ID", help="The message's ID, as 'messages' shows it.")],
     sent: Annotated[bool, typer.Option("--sent", help="It did arrive: count it as sent.")] = False,
     resend: Annotated[bool, typer.Option("--resend", help="It did not arrive: send it again.")] = False,
     as_json: Json = False,
@@ -50,27 +67,37 @@ def resolve(
     if sent and resend:
         fail("give --sent or --resend, not both", 2)
     way: Way = "sent" if sent else "resend" if resend else "look-up"
-    show(run(lambda connection: messages.resolve(connection, message, way)), as_json, _resolved)
+
+    async def work(connection: Connection) -> Resolution:
+        from operations import messages
+
+        return await messages.resolve(connection, message, way)
+
+    show(run(work), as_json, _resolved)
 
 
-def _resolved(done: Resolution) -> RenderableType:
+def _resolved(done: Resolution) -> str:
     words = {
         "sent": "counts as sent now",
         "sending again": "is sent again",
         "expired": "is not sent again, for its time is over: it counts as expired now",
         "still unconfirmed": "the gateway does not know it: if it did not arrive, say --resend",
     }
-    return Text(f"{done.what} to {done.phone}: {words[done.result]}")
+    return f"{done.what} to {done.phone}: {words[done.result]}"
 
 
-def _messages(found: list[MessageReport]) -> RenderableType:
+def _messages(found: list[MessageReport]) -> str:
     if not found:
-        return Text("None.")
-    lines = []
+        return "None."
+    lines = ["Times are UTC."]
     for one in found:
-        lines.append(
-            f"{one.phone}  {one.what}  {one.status}  due {one.due_at:%d %b %H:%M:%S} UTC  by {one.device}"
-        )
         # The ID is there to be copied, so nothing is cut off to make columns.
-        lines.append(f"    {one.id}" + (f"  {one.reason}" if one.reason else ""))
-    return Text("\n".join(lines))
+        lines.append(
+            f"{one.phone}  {one.what}  {one.status}  due {one.due_at:%d %b %H:%M:%S}  by {one.device}"
+        )
+        lines.append(
+            f"    {one.id}" + (f"  {one_line(one.text)[:40]}" if one.text and not one.reason else "")
+        )
+        if one.reason:
+            lines += wrapped(one.reason, "    ")
+    return "\n".join(lines)

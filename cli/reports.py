@@ -1,68 +1,117 @@
 """``status`` and ``audit``."""
 
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
 
 from cli.console import Json, leave, run, show
-from messaging.reports import StatusReport
-from operations import audit as auditing
-from operations import reports
-from operations.audit import AuditReport
+from cli.page import Column, Table, wrapped
 
-__all__ = ["audit", "audit_table", "status", "status_table"]
+if TYPE_CHECKING:
+    from messaging.reports import StatusReport
+    from operations.audit import AuditReport
+    from operations.connection import Connection
+
+__all__ = ["audit", "audit_page", "status", "status_page"]
 
 
 def status(as_json: Json = False) -> None:
     """Show totals, and what needs attention."""
-    show(run(reports.status), as_json, status_table)
+
+    async def work(connection: Connection) -> StatusReport:
+        from operations import reports
+
+        return await reports.status(connection)
+
+    show(run(work, temporal=False), as_json, status_page)
 
 
 def audit(as_json: Json = False) -> None:
     """Prove that no promise is broken, or show what breaks it (exit code 1)."""
-    report = run(auditing.audit)
-    show(report, as_json, audit_table)
+
+    async def work(connection: Connection) -> AuditReport:
+        from operations import audit
+
+        return await audit.audit(connection)
+
+    report = run(work)
+    show(report, as_json, audit_page)
     if not report.kept:
         leave(1)
 
 
-def status_table(report: StatusReport) -> RenderableType:
+def status_page(report: StatusReport) -> str:
     """The status as people read it."""
-    sequences = Table("sequence", "status", "active", "completed", "ended early", "next due", box=None)
+    sequences = Table(
+        (
+            Column("sequence"),
+            Column("status"),
+            Column("active", right=True),
+            Column("completed", right=True),
+            Column("ended early", right=True, spare=True),
+            Column("next due (UTC)", spare=True),
+        )
+    )
     for one in report.sequences:
-        due = f"{one.due_next:%a %d %b %H:%M:%S} UTC" if one.due_next else ""
-        sequences.add_row(
+        due = f"{one.due_next:%a %d %b %H:%M:%S}" if one.due_next else ""
+        sequences.row(
             one.sequence, one.status, *(f"{n:,}" for n in (one.active, one.completed, one.ended_early)), due
         )
-    campaigns = Table("campaign", "status", "settled", "of leads", "starts", box=None)
+    campaigns = Table(
+        (
+            Column("campaign"),
+            Column("status"),
+            Column("settled", right=True),
+            Column("of leads", right=True),
+            Column("starts", least=16, spare=True),
+        )
+    )
     for campaign in report.campaigns:
-        campaigns.add_row(
+        campaigns.row(
             *(campaign.campaign, campaign.status, f"{campaign.settled:,}", f"{campaign.leads:,}"),
             campaign.when,
         )
     messages = ", ".join(f"{count:,} {name}" for name, count in report.messages.items()) or "none yet"
-    parts: list[RenderableType] = [
-        Text(f"Leads: {report.leads:,} ({report.opted_out:,} opted out)"),
-        Text(f"Messages: {messages}"),
+    lines = [
+        f"Leads: {report.leads:,} ({report.opted_out:,} opted out)",
+        *wrapped(f"Messages: {messages}"),
     ]
     if report.sequences:
-        parts += [Text(""), sequences]
+        lines += ["", str(sequences)]
     if report.campaigns:
-        parts += [Text(""), campaigns]
+        lines += ["", str(campaigns)]
     if report.attention:
-        parts += [Text(""), *(Text(f"! {line}") for line in report.attention)]
-    return Group(*parts)
+        lines += ["", *(line for words in report.attention for line in wrapped(f"! {words}"))]
+    return "\n".join(lines)
 
 
-def audit_table(report: AuditReport) -> RenderableType:
+def audit_page(report: AuditReport) -> str:
     """The audit as people read it: a line for each promise, and under it what breaks it."""
-    table = Table("", "promise", "evidence", box=None)
+    table = Table((Column(""), Column("promise"), Column("evidence", least=20, spare=True)))
     for check in report.checks:
-        mark = Text("kept", style="green") if check.kept else Text("BROKEN", style="bold red")
-        table.add_row(mark, Text(check.promise), Text(check.evidence))
-        for example in check.broken:
-            table.add_row("", Text(f"  {example}", style="red"), "")
+        broken = [line for example in check.broken for line in wrapped(example, "          ")]
         if check.count > len(check.broken):
-            table.add_row("", Text(f"  and {check.count - len(check.broken):,} more", style="red"), "")
+            broken.append(f"          and {check.count - len(check.broken):,} more")
+        table.row("kept" if check.kept else "BROKEN", check.promise, check.evidence, below=broken)
     verdict = "Every promise is kept." if report.kept else "A promise is broken."
-    return Group(table, Text(verdict, style="green" if report.kept else "bold red"))
+    return "\n".join([_coloured(str(table)), _coloured(verdict)])
+
+
+def _coloured(text: str) -> str:
+    """What is kept in green and what is broken in red, on a terminal."""
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    green, red, plain = "\x1b[32m", "\x1b[1;31m", "\x1b[0m"
+    lines = []
+    for line in text.split("\n"):
+        word, space, rest = line.partition(" ")
+        if word in ("kept", "BROKEN"):
+            line = f"{green if word == 'kept' else red}{word}{plain}{space}{rest}"
+        elif line == "Every promise is kept.":
+            line = f"{green}{line}{plain}"
+        elif line == "A promise is broken." or line.startswith("          "):
+            line = f"{red}{line}{plain}"
+        lines.append(line)
+    return "\n".join(lines)

@@ -1,24 +1,23 @@
 """``sequence``: apply files, list, show, pause and resume."""
 
+from __future__ import annotations
+
 import sys
-from datetime import datetime
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+from zoneinfo import ZoneInfo
 
 import typer
-from rich.console import Group, RenderableType
-from rich.table import Table
-from rich.text import Text
 
 from cli.console import Json, fail, run, show, tell
-from messaging.durations import format_duration
+from cli.page import Column, Table, one_line
 from messaging.errors import NeedsConsent
-from messaging.sequences import ContactCounts, SequenceDetails, SequenceSummary, StepDetails
-from messaging.under_way import under_way_in_words
-from operations import sequences
-from operations.connection import Connection
-from operations.files import check_readable
-from operations.sequences import SequenceApplied, SequenceStatusChange
+
+if TYPE_CHECKING:
+    from messaging.sequences import ContactCounts, SequenceDetails, SequenceSummary, StepDetails
+    from operations.connection import Connection
+    from operations.sequences import SequenceApplied, SequenceStatusChange
 
 __all__ = ["app"]
 
@@ -41,13 +40,20 @@ def apply_files(
     Where it passes over some of them, or sends them something at once, it says how many and asks.
     """
 
+    def check() -> None:
+        from operations.files import check_readable
+
+        check_readable(files)
+
     async def work(connection: Connection, consent: bool) -> list[SequenceApplied] | NeedsConsent:
+        from operations import sequences
+
         try:
             return await sequences.apply(connection, files, consent=consent)
         except NeedsConsent as question:
             return question
 
-    done = run(lambda connection: work(connection, yes), check=lambda: check_readable(files))
+    done = run(lambda connection: work(connection, yes), check=check)
     if isinstance(done, NeedsConsent):
         for line in done.lines:
             tell(line)
@@ -61,28 +67,52 @@ def apply_files(
 @app.command("list")
 def list_all(as_json: Json = False) -> None:
     """All sequences, and how many contacts are in them."""
-    show(run(sequences.listing), as_json, _listing)
+
+    async def work(connection: Connection) -> list[SequenceSummary]:
+        from operations import reports
+
+        return await reports.list_sequences(connection)
+
+    show(run(work, temporal=False), as_json, _listing)
 
 
 @app.command("show")
 def show_one(sequence: Name, as_json: Json = False) -> None:
     """One sequence: its steps, and where its contacts stand."""
-    show(run(lambda connection: sequences.show(connection, sequence)), as_json, _details)
+
+    async def work(connection: Connection) -> SequenceDetails:
+        from operations import reports
+
+        return await reports.show_sequence(connection, sequence)
+
+    show(run(work, temporal=False), as_json, _details)
 
 
 @app.command()
 def pause(sequence: Name, as_json: Json = False) -> None:
     """Send nothing more of a sequence until it is resumed. Nothing is lost: what is due waits."""
-    show(run(lambda connection: sequences.pause(connection, sequence)), as_json, _status)
+
+    async def work(connection: Connection) -> SequenceStatusChange:
+        from operations import sequences
+
+        return await sequences.pause(connection, sequence)
+
+    show(run(work, temporal=False), as_json, _status)
 
 
 @app.command()
 def resume(sequence: Name, as_json: Json = False) -> None:
     """Go on with a paused sequence. What is late goes out one by one, at the device's pace."""
-    show(run(lambda connection: sequences.resume(connection, sequence)), as_json, _status)
+
+    async def work(connection: Connection) -> SequenceStatusChange:
+        from operations import sequences
+
+        return await sequences.resume(connection, sequence)
+
+    show(run(work), as_json, _status)
 
 
-def _applied(applied: list[SequenceApplied]) -> RenderableType:
+def _applied(applied: list[SequenceApplied]) -> str:
     lines: list[str] = []
     for one in applied:
         lines += one.warnings
@@ -96,53 +126,73 @@ def _applied(applied: list[SequenceApplied]) -> RenderableType:
             lines += [f"  {concern}" for concern in one.concerns]
         if one.contacts_told:
             lines.append(f"  {one.contacts_told:,} contacts under way plan anew")
-    return Text("\n".join(lines))
+    return "\n".join(lines)
 
 
-def _status(change: SequenceStatusChange) -> RenderableType:
+def _status(change: SequenceStatusChange) -> str:
+    from messaging.under_way import under_way_in_words
+
     lines = [
         f"{change.sequence}: {'' if change.changed else 'already '}{change.status}"
         + under_way_in_words(change.under_way)
     ]
     if change.contacts_woken:
         lines.append(f"  {change.contacts_woken:,} contacts whose step is due go on")
-    return Text("\n".join(lines))
+    return "\n".join(lines)
 
 
-def _listing(listed: list[SequenceSummary]) -> RenderableType:
+def _listing(listed: list[SequenceSummary]) -> str:
     if not listed:
-        return Text("There is no sequence yet: create one with 'sequence apply FILE.yaml'.")
-    table = Table("sequence", "status", "trigger", "steps", "active", "completed", "next due", box=None)
-    for one in listed:
-        table.add_row(
-            *(one.name, one.status, one.trigger or "", str(one.steps), f"{one.contacts.active:,}"),
-            *(f"{one.contacts.completed:,}", _moment(one.next_due_at)),
+        return "There is no sequence yet: create one with 'sequence apply FILE.yaml'."
+    table = Table(
+        (
+            Column("sequence"),
+            Column("status"),
+            Column("trigger", least=8, spare=True),
+            Column("steps", right=True, spare=True),
+            Column("active", right=True),
+            Column("completed", right=True),
+            Column("next due (UTC)"),
         )
-    return table
+    )
+    for one in listed:
+        table.row(
+            *(one.name, one.status, one.trigger, one.steps, f"{one.contacts.active:,}"),
+            *(f"{one.contacts.completed:,}", _moment(one.next_due_at, UTC)),
+        )
+    return str(table)
 
 
-def _details(one: SequenceDetails) -> RenderableType:
+def _details(one: SequenceDetails) -> str:
+    zone = ZoneInfo(one.time_zone)
     head = [
         f"{one.name}: {one.status}{f' ({one.status_reason})' if one.status_reason else ''}, revision {one.revision}",
         f"trigger {one.trigger or 'none'}, next_trigger {one.next_trigger or 'none'}",
         (
-            f"timezone {one.time_zone}{', skips weekends' if one.skip_weekends else ''}"
+            f"timezone {one.time_zone}, as are the times below{', skips weekends' if one.skip_weekends else ''}"
             f"{f', device {one.device_id}' if one.device_id else ''}"
         ),
         f"contacts: {_contacts(one.contacts)}",
+        "",
     ]
-    table = Table("step", "when", "sent", "expired", "waiting", "next due", "text", box=None)
-    for step in one.steps:
-        table.add_row(
-            *(step.key, _when(step), f"{step.sent:,}", f"{step.expired:,}" if step.expired else ""),
-            *(f"{step.waiting:,}", _moment(step.next_due_at)),
-            Text(
-                ("[image] " if step.image_url else "") + " ".join(step.text.split()),
-                overflow="ellipsis",
-                no_wrap=True,
-            ),
+    table = Table(
+        (
+            Column("step"),
+            Column("when"),
+            Column("sent", right=True),
+            Column("expired", right=True),
+            Column("waiting", right=True),
+            Column("next due"),
+            Column("text", least=12, spare=True),
         )
-    return Group(Text("\n".join(head)), Text(), table)
+    )
+    for step in one.steps:
+        table.row(
+            *(step.key, _when(step), f"{step.sent:,}", f"{step.expired:,}" if step.expired else ""),
+            *(f"{step.waiting:,}", _moment(step.next_due_at, zone)),
+            ("[image] " if step.image_url else "") + one_line(step.text),
+        )
+    return "\n".join([*head, str(table)])
 
 
 def _contacts(counts: ContactCounts) -> str:
@@ -151,11 +201,13 @@ def _contacts(counts: ContactCounts) -> str:
 
 
 def _when(step: StepDetails) -> str:
+    from messaging.durations import format_duration
+
     when = f"day {step.day}{f' {step.at:%H:%M}' if step.at else ''}"
     if step.after is not None:
         when = f"after {format_duration(step.after)}"
     return when + (f", for {format_duration(step.expires_after)}" if step.expires_after else "")
 
 
-def _moment(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else ""
+def _moment(moment: datetime | None, zone: tzinfo) -> str:
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M}" if moment else ""

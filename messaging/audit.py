@@ -2,8 +2,8 @@
 
 from datetime import datetime, timedelta
 
+from messaging.claims import CLAIM_LIFETIME, longer_lifetimes
 from messaging.database import Pool
-from messaging.ledger import CLAIM_LIFETIME, longer_lifetimes
 from messaging.models import MessageStatus, Value
 
 __all__ = [

@@ -9,9 +9,9 @@ from datetime import datetime
 
 from messaging.campaign_forecast import Forecast, forecast
 from messaging.campaign_times import RECIPIENT, Timing, has_passed, start_of, turns, when
+from messaging.claims import ANEW
 from messaging.database import Connection, Record
 from messaging.errors import Conflict, NotFound
-from messaging.ledger import ANEW
 from messaging.models import CampaignPlan, CampaignStatus, Value
 from messaging.suggestions import did_you_mean
 
@@ -65,6 +65,8 @@ class CampaignSummary(Value):
     status: CampaignStatus
     when: str
     """When it starts or was to start, as a person says it."""
+    time_zone: str
+    """The zone of its times; ``recipient``: each person's own."""
     niche: str | None
     target_status: str
     device_ids: tuple[str, ...] | None

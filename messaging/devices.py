@@ -7,10 +7,11 @@ import asyncpg
 from pydantic import Field
 
 from messaging.database import Connection
+from messaging.durations import LONGEST_DELAY
 from messaging.errors import InvalidInput, NotFound
-from messaging.file_fields import LONGEST_DELAY, parse_time
 from messaging.gateways import NAMES, validate_options
 from messaging.identity import validate_name
+from messaging.local_time import parse_time
 from messaging.models import Value
 from messaging.storable import LONGEST_REASON, storable
 from messaging.suggestions import did_you_mean
@@ -67,7 +68,8 @@ class DeviceSettings(Value):
     """What is wanted of a device. What is None stays as it is stored, or at its default in a new one."""
 
     id: str
-    gateway: str
+    gateway: str | None = None
+    """Only of a device that is stored already it may be None."""
     options: dict[str, str] = Field(default_factory=dict)
     """Options of the gateway by name; an empty one is taken away, and what is not named stays."""
     min_delay: float | None = None
@@ -129,21 +131,20 @@ def parse_options(options: list[str]) -> dict[str, str]:
 
 
 async def add_device(connection: Connection, settings: DeviceSettings) -> AddedDevice:
-    """Creates a device, or changes the one of that ID. Raises InvalidInput."""
+    """Creates a device, or changes the one of that ID. Raises InvalidInput, also for a new one without a gateway."""
     validate_name(settings.id)
-    if settings.gateway not in NAMES:
-        raise InvalidInput(
-            f"there is no gateway {settings.gateway!r}, {did_you_mean(settings.gateway, NAMES)}"
-        )
+    gateway = settings.gateway or await _gateway_of(connection, settings.id)
+    if gateway not in NAMES:
+        raise InvalidInput(f"there is no gateway {gateway!r}, {did_you_mean(gateway, NAMES)}")
     await _check_zone(connection, settings.time_zone)
     async with connection.transaction():
         new = await connection.fetchval(
             "insert into devices (id, gateway) values ($1, $2) on conflict (id) do nothing returning true",
             settings.id,
-            settings.gateway,
+            gateway,
         )
         before = await _load(connection, settings.id)
-        after = _merge(before, settings)
+        after = _merge(before, gateway, settings)
         changes = _differences(before, after)
         if changes:
             await connection.execute(
@@ -191,6 +192,21 @@ async def set_device_status(
     return bool(changed)
 
 
+async def _gateway_of(connection: Connection, device: str) -> str:
+    """The gateway of a device that is stored. Raises InvalidInput where there is none of that ID."""
+    gateways = {
+        row["id"]: str(row["gateway"]) for row in await connection.fetch("select id, gateway from devices")
+    }
+    if device not in gateways:
+        near = did_you_mean(device, gateways)
+        hint = f"; {near}" if near.startswith("did you") else ""
+        raise InvalidInput(
+            f"there is no device {device!r} yet, and a new one needs a gateway:"
+            f" add it with --gateway, one of {', '.join(NAMES)}{hint}"
+        )
+    return gateways[device]
+
+
 async def _load(connection: Connection, device: str) -> Device:
     row = await connection.fetchrow(f"select {_COLUMNS} from devices where id = $1 for update", device)  # noqa: S608
     assert row is not None, "devices are never deleted"
@@ -201,13 +217,11 @@ def _device(row: asyncpg.Record) -> Device:
     return Device.model_validate({**row, "option_names": tuple(sorted(row["options"]))})
 
 
-def _merge(before: Device, settings: DeviceSettings) -> Device:
+def _merge(before: Device, gateway: str, settings: DeviceSettings) -> Device:
     """The device as it is wanted. Raises InvalidInput for what no device can be."""
-    options = (
-        {**before.options, **settings.options} if settings.gateway == before.gateway else settings.options
-    )
+    options = {**before.options, **settings.options} if gateway == before.gateway else settings.options
     options = {name: value for name, value in options.items() if value != ""}
-    validate_options(settings.gateway, options)
+    validate_options(gateway, options)
     min_delay, max_delay = _delays(before, settings)
     limit = before.daily_limit if settings.daily_limit is None else settings.daily_limit or None
     if limit is not None and not 0 < limit < 2**31:
@@ -219,7 +233,7 @@ def _merge(before: Device, settings: DeviceSettings) -> Device:
         opens_at, closes_at = (None, None) if settings.hours == "always" else settings.hours
     return before.model_copy(
         update={
-            "gateway": settings.gateway,
+            "gateway": gateway,
             "options": options,
             "min_delay": min_delay,
             "max_delay": max_delay,

@@ -5,12 +5,15 @@ from datetime import timedelta
 
 from messaging.errors import InvalidInput
 
-__all__ = ["format_duration", "parse_duration"]
+__all__ = ["LONGEST_DELAY", "format_duration", "parse_duration"]
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _DURATION = re.compile(r"(?=\d)(?:(\d{1,5})d)?(?:(\d{1,6})h)?(?:(\d{1,7})m)?(?:(\d{1,9})s)?")
 
 LONGEST = timedelta(days=3650)
+
+LONGEST_DELAY = 86_400.0
+"""Seconds between two sends of a device, at most."""
 
 
 def parse_duration(text: str) -> timedelta:

@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Mapping
-from datetime import time
 from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
 from pydantic_core import PydanticCustomError
 
+from messaging.durations import LONGEST_DELAY
 from messaging.errors import InvalidInput
 from messaging.identity import normalise_words, validate_name
+from messaging.local_time import parse_time
 from messaging.templates import MAX_CAPTION, MAX_TEXT
 from messaging.time_zones import check_time_zone
 from messaging.yaml_files import Document, FieldPath
@@ -32,12 +33,8 @@ __all__ = [
     "parse_trigger",
 ]
 
-LONGEST_DELAY = 86_400.0
-"""Seconds between two sends of a device, at most."""
-
 _MAX_URL = 2048
 _MAX_TITLE = 200
-_TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
 
 
 class FileText(NamedTuple):
@@ -64,15 +61,6 @@ def as_field(check: Any) -> Any:
             raise PydanticCustomError("invalid", "{message}", {"message": str(error)}) from error
 
     return checked
-
-
-def parse_time(value: object) -> time:
-    """A time of day, ``HH:MM`` or ``HH:MM:SS``. Raises InvalidInput for anything else."""
-    match = _TIME.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise InvalidInput(f'{value!r} is not a time of day, write HH:MM, e.g. "10:00"')
-    hour, minute, second = (int(part or 0) for part in match.groups())
-    return time(hour, minute, second)
 
 
 def parse_trigger(word: str) -> str:

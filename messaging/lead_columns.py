@@ -1,6 +1,7 @@
 """Which column of a file says what about a lead."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from typing import NamedTuple
 
 from messaging.errors import InvalidInput, InvalidPhone
@@ -111,6 +112,14 @@ class Columns(NamedTuple):
             )
         )
         return RowReading(lead, phone, cell(place).strip(), place, passed_over, other_status)
+
+    def phone_of(self, cells: list[str], default_region: str | None) -> tuple[str | None, str]:
+        """The phone of a row that cannot be used, as far as it has one (E.164), and as it is written."""
+        written = [plain(cells[one.place]).strip() for one in self.phones if one.place < len(cells)]
+        for text in filter(None, written):
+            with suppress(InvalidPhone):
+                return read_phone(text, default_region).phone, text
+        return None, next(filter(None, written), "")
 
     def _phone(self, cell: Cell, default_region: str | None) -> tuple[int, PhoneReading, str | None]:
         """The best of the phones that can be used: one that can be a mobile, from the best column.

@@ -6,6 +6,7 @@ however far apart they stand, and an import that breaks off has changed nothing.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from itertools import islice
@@ -30,6 +31,7 @@ from messaging.lead_fold import (
     staged,
 )
 from messaging.lead_notes import MOST_EXAMPLES, ImportSummary, Notes, RejectedRow
+from messaging.lead_rejects import MOST_OF_ONE, Reject, keep_rejects
 from messaging.lead_values import attribute_name
 from messaging.models import Lead
 from messaging.phones import shown
@@ -101,6 +103,7 @@ async def import_file(
             await note_people(connection, reader.notes)
             moved = await move_others(connection) if move else None
             merged = await merge(connection)
+            await keep_rejects(connection, str(path.absolute()), aside.kept)
     usable = reader.rows - aside.rejected
     return ImportSummary(
         file=str(path),
@@ -148,9 +151,12 @@ class _Aside:
         self.rejected = 0
         self.written = False
         self.first: list[RejectedRow] = []
+        self.kept: deque[Reject] = deque(maxlen=MOST_OF_ONE)
 
-    def reject(self, row: Row, reason: str) -> None:
+    def reject(self, row: Row, reason: str, region: str | None) -> None:
         self.rejected += 1
+        phone, written = self._source.columns.phone_of(row.cells, region)
+        self.kept.append(Reject(row.number, phone, written, reason))
         if len(self.first) < MOST_EXAMPLES:
             self.first.append(RejectedRow(row=row.number, reason=reason))
         self._write(row.number, reason, row.cells)
@@ -206,7 +212,7 @@ class _Reader:
         try:
             reading = self._reading(row)
         except InvalidInput as error:
-            self._aside.reject(row, str(error))
+            self._aside.reject(row, str(error), self._region)
             return None
         self._note(row.number, reading)
         if len(self.first) < MOST_EXAMPLES:

@@ -11,10 +11,9 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from messaging.calendar import Timeline
+from messaging.claims import ANEW, CALL_GRACE, CLAIM_LIFETIME, claim_lifetime, longer_lifetimes
 from messaging.contents import TemplateFile
 from messaging.database import Pool
-from messaging.gateways import slow_gateways
-from messaging.gateways.base import Capabilities
 from messaging.models import Deferred, Held, Lead, MessageStatus
 from messaging.sending_hours import SendingHours
 
@@ -35,38 +34,11 @@ __all__ = [
     "longer_lifetimes",
 ]
 
-CALL_GRACE = timedelta(seconds=3)
-"""How long after its claim an attempt may begin its call to the gateway; then it gives the claim back."""
-
-CLAIM_MARGIN = timedelta(seconds=2)
-
-
-def claim_lifetime(answers_within: float) -> timedelta:
-    """How long after its claim an attempt may still be at a gateway whose answer may take so many seconds.
-
-    Later, another one takes the message over.
-    """
-    return CALL_GRACE + timedelta(seconds=answers_within) + CLAIM_MARGIN
-
-
-CLAIM_LIFETIME = claim_lifetime(Capabilities().answers_within)
-"""The same for most gateways."""
-
-
-def longer_lifetimes() -> dict[str, float]:
-    """The same in seconds, by gateway, for those whose answer may take longer."""
-    return {name: claim_lifetime(seconds).total_seconds() for name, seconds in slow_gateways().items()}
-
-
 FAULTS_IN_A_ROW = 3
 """Failures of a device's own, one after the other, that park it."""
 
 FAULT_WAIT = timedelta(seconds=5)
 """How long a device waits after the first of them; three times as long after the second."""
-
-
-ANEW = "processing_worker_id = null, answered_at = null, accepted_at = null, place_day = null"
-"""What an update sets, beside status and IDs, so that a message is sent anew: no attempt of before speaks for it."""
 
 
 class _Answer(BaseModel):

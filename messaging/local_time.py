@@ -6,12 +6,15 @@ Where a zone's clocks jump, this follows RFC 5545 (section 3.3.5) and PEP 495:
 - a time that clocks show twice means the first of the two.
 """
 
-from datetime import UTC, datetime
+import re
+from datetime import UTC, datetime, time
 from zoneinfo import ZoneInfo
 
 from messaging.errors import InvalidInput
 
-__all__ = ["as_utc", "load_zone", "moment_of", "wall_of"]
+__all__ = ["as_utc", "load_zone", "moment_of", "parse_time", "wall_of"]
+
+_TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
 
 
 def load_zone(name: str) -> ZoneInfo:
@@ -40,3 +43,12 @@ def moment_of(wall: datetime, zone: ZoneInfo) -> datetime:
     """The moment, in UTC, at which the zone's clocks show ``wall`` (naive); see above for gaps and folds."""
     # With fold=0, a zone answers with the offset before the jump: that is both rules.
     return wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+
+
+def parse_time(value: object) -> time:
+    """A time of day, ``HH:MM`` or ``HH:MM:SS``. Raises InvalidInput for anything else."""
+    match = _TIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise InvalidInput(f'{value!r} is not a time of day, write HH:MM, e.g. "10:00"')
+    hour, minute, second = (int(part or 0) for part in match.groups())
+    return time(hour, minute, second)

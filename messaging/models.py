@@ -11,6 +11,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from messaging.message_status import MessageStatus
 from messaging.whatsapp_numbers import canonical_phone
 
 __all__ = [
@@ -60,25 +61,6 @@ class TargetStatus(StrEnum):
 
     PROSPECT = "prospect"
     CUSTOMER = "customer"
-
-
-class MessageStatus(StrEnum):
-    """The states of a row of the ledger; see the diagram in docs/design.md."""
-
-    PENDING = "pending"
-    QUEUED = "queued"
-    PROCESSING = "processing"
-    SENT = "sent"
-    FAILED = "failed"
-    UNCONFIRMED = "unconfirmed"
-    SUPPRESSED = "suppressed"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
-
-    @property
-    def settled(self) -> bool:
-        """Whether nothing more comes of it by itself."""
-        return self not in (MessageStatus.PENDING, MessageStatus.QUEUED, MessageStatus.PROCESSING)
 
 
 class Lead(Value):

@@ -8,8 +8,8 @@ other doubt: looked up where the gateway can be asked, and never sent where nobo
 
 from datetime import datetime, timedelta
 
+from messaging.claims import CLAIM_LIFETIME, longer_lifetimes
 from messaging.database import Pool
-from messaging.ledger import CLAIM_LIFETIME, longer_lifetimes
 from messaging.models import LeadRef, MessageRef
 
 __all__ = ["ABANDONED_TOGETHER", "abandoned", "close_unwanted", "forgotten_leads"]

@@ -5,11 +5,12 @@ from datetime import datetime
 from uuid import UUID
 
 from messaging.campaigns import list_campaigns
-from messaging.database import Pool
+from messaging.claims import CLAIM_LIFETIME, longer_lifetimes
+from messaging.database import Pool, Record
 from messaging.device_waits import wait_in_words
 from messaging.devices import list_devices
 from messaging.errors import NotFound
-from messaging.ledger import CLAIM_LIFETIME, longer_lifetimes
+from messaging.lead_rejects import RejectedLead, rejects_of
 from messaging.models import MessageStatus, Value
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "StatusReport",
     "contact_report",
     "list_messages",
+    "no_lead",
     "status_report",
 ]
 
@@ -68,6 +70,8 @@ class MessageReport(Value):
     what: str
     status: str
     due_at: datetime
+    goes_out_at: datetime | None
+    """When one that waits is to go out, as its device has room; None where it does not wait, or nobody can know."""
     sent_at: datetime | None
     device: str
     reason: str | None
@@ -98,15 +102,23 @@ class ContactReport(Value):
     target_status: str
     device: str | None
     time_zone: str | None
+    zone: str
+    """The person's time zone; for want of one that of the enrollments, else UTC."""
     attributes: dict[str, str]
     opted_out_at: datetime | None
+    not_enrolled: str | None
+    """Where the person never was in a sequence: that, and why, in a sentence."""
+    rejected: tuple[RejectedLead, ...]
+    """Rows of files about the person that could not be used."""
     enrollments: tuple[EnrollmentReport, ...]
     messages: tuple[MessageReport, ...]
 
 
 _MESSAGES = (
     "select m.id, m.recipient_phone as phone, coalesce(s.name || ' / ' || t.key, 'campaign ' || k.name) as what,"
-    " m.status, m.due_at, m.sent_at, m.device_id as device, m.reason, m.content as text from broadcast_messages m"
+    " m.status, m.due_at, m.sent_at, m.device_id as device, m.reason, m.content as text,"
+    " case when m.status in ('pending', 'queued') and greatest(m.due_at, m.slot_at) > clock_timestamp()"
+    " then greatest(m.due_at, m.slot_at) end as goes_out_at from broadcast_messages m"
     " left join sequence_steps t on t.id = m.sequence_stepid left join sequences s on s.id = t.sequence_id"
     " left join campaigns k on k.id = m.campaign_id"
 )
@@ -178,12 +190,14 @@ async def status_report(pool: Pool) -> StatusReport:
             f"{counts['unconfirmed']:,} messages are unconfirmed: the gateway may have sent them, and did not say;"
             " 'messages --status unconfirmed' lists them, 'message resolve ID' resolves one"
         )
-    in_doubt = await pool.fetchval(
-        f"select count(*) from (select from broadcast_messages m where {_IN_DOUBT} limit $1) n",  # noqa: S608
-        10_000,
-        CLAIM_LIFETIME,
-        longer_lifetimes(),
-    )
+    in_doubt = 0
+    if counts.get("processing"):
+        in_doubt = await pool.fetchval(
+            f"select count(*) from (select from broadcast_messages m where {_IN_DOUBT} limit $1) n",  # noqa: S608
+            10_000,
+            CLAIM_LIFETIME,
+            longer_lifetimes(),
+        )
     if in_doubt:
         attention.append(
             f"{in_doubt:,} messages are in doubt, as the attempt to send them ended without a word: a worker finds out"
@@ -221,15 +235,16 @@ async def status_report(pool: Pool) -> StatusReport:
     )
 
 
-async def contact_report(pool: Pool, phone: str) -> ContactReport:
-    """Everything about the person with this E.164 phone. Raises NotFound."""
+async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
+    """Everything about the person with this E.164 phone, as it was asked for. Raises NotFound."""
+    rejected = await rejects_of(pool, phone, written)
     lead = await pool.fetchrow(
         "select l.*, o.created_at as opted_out_at from leads l left join suppressions o on o.phone = l.phone"
         " where l.phone = $1",
         phone,
     )
     if lead is None:
-        raise NotFound(f"there is no lead with the phone {phone}")
+        raise NotFound(no_lead(f"there is no lead with the phone {phone}", rejected))
     enrollments = await pool.fetch(
         "select s.name as sequence, c.status, c.reason, c.enrolled_at, c.ended_at, t.key as next_step,"
         " c.next_due_at as due_at, c.timeline ->> 'zone' as zone, c.workflow_id"
@@ -241,8 +256,13 @@ async def contact_report(pool: Pool, phone: str) -> ContactReport:
         f"{_MESSAGES} where m.recipient_phone = $1 order by m.due_at, m.created_at",
         phone,
     )
+    zones = {row["zone"] for row in enrollments}
+    zone = lead["time_zone"] or (zones.pop() if len(zones) == 1 else "UTC")
     return ContactReport(
         phone=phone,
+        zone=zone,
+        rejected=tuple(rejected),
+        not_enrolled=None if enrollments else await _why_not_enrolled(pool, lead),
         name=lead["name"],
         niches=tuple(lead["niches"]),
         triggers=tuple(lead["triggers"]),
@@ -253,4 +273,41 @@ async def contact_report(pool: Pool, phone: str) -> ContactReport:
         opted_out_at=lead["opted_out_at"],
         enrollments=tuple(EnrollmentReport.model_validate(dict(row)) for row in enrollments),
         messages=tuple(MessageReport.model_validate(dict(row)) for row in messages),
+    )
+
+
+async def _why_not_enrolled(pool: Pool, lead: Record) -> str:
+    """Of somebody who never was in a sequence: what keeps the sweep from enrolling them, or that nothing does."""
+    never, by_hand = "Never enrolled in a sequence", f"'enroll SEQUENCE {lead['phone']}' enrolls by hand"
+    if lead["opted_out_at"] is not None:
+        return f"{never}: opted out."
+    if not lead["triggers"]:
+        return f"{never}: the lead bears no trigger; {by_hand}."
+    sequences = await pool.fetch(
+        "select name, status, device_id from sequences where trigger = any($1) order by status, name",
+        lead["triggers"],
+    )
+    if not sequences:
+        return f"{never}: no sequence has a trigger that the lead bears; {by_hand}."
+    one = sequences[0]
+    if one["status"] != "active":
+        return f"{never}: {one['name']}, whose trigger the lead bears, is {one['status']}."
+    if (
+        lead["device_id"] is None
+        and one["device_id"] is None
+        and await pool.fetchval("select count(*) from devices") != 1
+    ):
+        return f"{never}: there is no device to write from; give the lead one, or {one['name']}."
+    return f"{never} yet: a worker enrolls in {one['name']} by the trigger within a minute, once one runs."
+
+
+def no_lead(why: str, rejected: Sequence[RejectedLead]) -> str:
+    """The sentence about somebody who is no lead: with the row of a file that was to make one, where there is one."""
+    if not rejected:
+        return why
+    one = rejected[0]
+    reason = "" if one.reason == why else f": {one.reason}"
+    return (
+        f"{why}; row {one.row} of {one.file} ({one.written!r}) was rejected when it was imported on"
+        f" {one.rejected_at:%d %b %Y %H:%M} UTC{reason or ', for that'}"
     )

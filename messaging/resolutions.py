@@ -7,9 +7,9 @@ import math
 from typing import Any, Literal
 from uuid import UUID
 
+from messaging.claims import ANEW, CLAIM_LIFETIME, longer_lifetimes
 from messaging.database import Connection, Record
 from messaging.errors import Conflict, NotFound
-from messaging.ledger import ANEW, CLAIM_LIFETIME, longer_lifetimes
 from messaging.models import MessageRef, Value
 
 __all__ = ["Doubtful", "Resolution", "find_unconfirmed", "resolve_as_sent", "send_again"]

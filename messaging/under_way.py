@@ -8,8 +8,8 @@ nothing is sent, and what was at the gateway already is named.
 import asyncio
 from uuid import UUID
 
+from messaging.claims import CALL_GRACE, CLAIM_LIFETIME, longer_lifetimes
 from messaging.database import Pool
-from messaging.ledger import CALL_GRACE, CLAIM_LIFETIME, longer_lifetimes
 from messaging.models import Value
 
 __all__ = ["UnderWay", "nothing_begins_any_more", "under_way_in_words"]

@@ -10,7 +10,7 @@ counted each time) and how deep they may lie is bounded, and noticed while readi
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 from pydantic_core import ErrorDetails
 from ruamel.yaml import YAML
@@ -19,7 +19,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.scanner import Scanner, ScannerError
 
-from messaging.errors import InvalidInput
+from messaging.file_problems import MOST_PROBLEMS, FileProblems, Problem
 from messaging.suggestions import did_you_mean
 
 __all__ = ["MAX_FILE", "Document", "FieldPath", "FileProblems", "Problem", "read_yaml"]
@@ -37,9 +37,6 @@ _MAX_DIGITS = 15
 
 _MAX_MESSAGE = 400
 """Characters of the words for a problem, which may quote what the file has."""
-
-_MAX_PROBLEMS = 50
-"""Of a file, that are told; who has made more has made the same one many times."""
 
 FieldPath: TypeAlias = tuple[str | int, ...]
 """Where a field stands: ``("steps", 2, "at")`` is ``steps[2].at``."""
@@ -83,29 +80,6 @@ def _yaml() -> YAML:
     return yaml
 
 
-class Problem(NamedTuple):
-    """Something in a file that must be mended (or, as a warning, looked at)."""
-
-    file: str
-    line: int
-    field: str
-    message: str
-
-    def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.field + ': ' if self.field else ''}{self.message}"
-
-
-class FileProblems(InvalidInput):
-    """Files cannot be used; ``str(error)`` has a line for each problem."""
-
-    def __init__(self, problems: list[Problem]) -> None:
-        self.problems = tuple(sorted(problems))
-        lines = [str(problem) for problem in self.problems[:_MAX_PROBLEMS]]
-        if len(self.problems) > _MAX_PROBLEMS:
-            lines.append(f"{self.problems[0].file}: and {len(self.problems) - _MAX_PROBLEMS:,} more problems")
-        super().__init__("\n".join(lines))
-
-
 class Document:
     """What a file says, and where. Problems found while reading are collected, and more can be noted."""
 
@@ -136,7 +110,7 @@ class Document:
 
     def note_invalid(self, errors: list[ErrorDetails], fields_of: Mapping[str, Iterable[str]]) -> None:
         """Adds what pydantic found, in words. ``fields_of``: the fields of each group by its name; '' is the file."""
-        for error in errors[: 2 * _MAX_PROBLEMS]:
+        for error in errors[: 2 * MOST_PROBLEMS]:
             path = tuple(part for part in error["loc"])
             group = next((part for part in reversed(path[:-1]) if isinstance(part, str)), "")
             known = list(fields_of.get(group, ()))

@@ -11,7 +11,6 @@ from messaging import campaigns
 from messaging.campaign_edits import AppliedCampaign, apply_campaigns
 from messaging.campaign_files import CampaignDraft, read_campaign
 from messaging.campaign_forecast import Forecast
-from messaging.campaigns import CampaignSummary
 from messaging.database import Connection as Database
 from messaging.errors import Unavailable
 from messaging.models import CampaignPlan, CampaignStatus, Value
@@ -20,6 +19,8 @@ from naming.campaigns import campaign_identity
 from operations import signals
 from operations.connection import Connection
 from operations.files import read_draft
+from operations.reports import campaign_status as status
+from operations.reports import list_campaigns as listing
 from workflows.campaign import CampaignWorkflow
 
 __all__ = [
@@ -154,17 +155,6 @@ async def retry_failed(connection: Connection, campaign: str) -> CampaignChange:
         messages=messages,
         over=over,
     )
-
-
-async def listing(connection: Connection) -> list[CampaignSummary]:
-    """All campaigns, the latest first."""
-    return await _database(connection, campaigns.list_campaigns)
-
-
-async def status(connection: Connection, campaign: str) -> CampaignSummary:
-    """One campaign with its numbers. Raises NotFound."""
-    (summary,) = await _database(connection, lambda database: campaigns.list_campaigns(database, campaign))
-    return summary
 
 
 async def _database(connection: Connection, work: Callable[[Database], Awaitable[Answer]]) -> Answer:

@@ -4,11 +4,12 @@ from datetime import datetime
 
 from messaging import devices
 from messaging.device_waits import lift_wait, queue_anew
-from messaging.devices import AddedDevice, Device, DeviceSettings, DeviceStatus
+from messaging.devices import AddedDevice, DeviceSettings, DeviceStatus
 from messaging.models import Value
 from messaging.under_way import UnderWay, nothing_begins_any_more
 from operations import signals
 from operations.connection import Connection
+from operations.reports import list_devices as listing
 
 __all__ = ["DeviceAdded", "DeviceStatusChange", "add", "listing", "pause", "resume"]
 
@@ -45,12 +46,6 @@ async def add(connection: Connection, settings: DeviceSettings) -> DeviceAdded:
     if added.rescheduled:
         woken = (await signals.wake_held(connection, device=added.device)).contacts
     return DeviceAdded(**added.model_dump(), contacts_woken=woken)
-
-
-async def listing(connection: Connection) -> list[Device]:
-    """All devices, by ID. Credentials among their options are left out when they are written as JSON."""
-    async with (await connection.pool()).acquire() as database:
-        return await devices.list_devices(database)
 
 
 async def pause(connection: Connection, device: str, reason: str | None = None) -> DeviceStatusChange:

@@ -30,6 +30,7 @@ from messaging.models import (
 )
 from messaging.opt_outs import record_opt_out, suppress_waiting, withdraw
 from messaging.storable import LONGEST_REASON, storable
+from messaging.suggestions import did_you_mean
 from messaging.under_way import UnderWay, nothing_begins_any_more
 from messaging.whatsapp_numbers import canonical_phone
 from naming.contacts import start_contact
@@ -196,7 +197,11 @@ async def enroll_by_trigger(connection: Connection, trigger: str) -> SweepTotals
         "select status from sequences where trigger = $1", words[0]
     )
     if known is None:
-        raise NotFound(f"no sequence has the trigger {words[0]}: see 'sequence list'")
+        triggers = await (await connection.pool()).fetch(
+            "select trigger from sequences where trigger is not null order by trigger"
+        )
+        hint = did_you_mean(words[0], [row["trigger"] for row in triggers]) or "see 'sequence list'"
+        raise NotFound(f"no sequence has the trigger {words[0]}: {hint}")
     if known != "active":
         raise Conflict(f"the sequence of the trigger {words[0]} is {known}: resume it first")
     return await connection.temporal.execute_workflow(

@@ -6,7 +6,7 @@ from uuid import UUID
 from temporalio.service import RPCError
 
 from messaging import resolutions
-from messaging.errors import Conflict, Unavailable
+from messaging.errors import Conflict, InvalidInput, Unavailable
 from messaging.gateways import Gateways
 from messaging.gateways.base import MaybeAccepted, NotAccepted, Recovery
 from messaging.models import MessageRef
@@ -20,13 +20,14 @@ __all__ = ["Way", "resolve"]
 Way = Literal["look-up", "sent", "resend"]
 
 
-async def resolve(connection: Connection, message_id: UUID, way: Way) -> Resolution:
-    """Resolves one unconfirmed message.
+async def resolve(connection: Connection, message: UUID | str, way: Way) -> Resolution:
+    """Resolves one unconfirmed message, which its ID names.
 
     ``sent``: somebody knows that it arrived. ``resend``: somebody knows that it did not, and it goes out again under
-    the same guarantees. ``look-up``: the gateway is asked. Raises NotFound; Conflict where the message is not in doubt,
+    the same guarantees. ``look-up``: the gateway is asked. Raises InvalidInput for what is no ID; NotFound; Conflict where the message is not in doubt,
     or the gateway cannot be asked; Unavailable.
     """
+    message_id = _id(message)
     pool = await connection.pool()
     if way == "look-up":
         return await _look_up(connection, message_id)
@@ -39,6 +40,15 @@ async def resolve(connection: Connection, message_id: UUID, way: Way) -> Resolut
     if done.again is not None:
         await _start(connection, done.again)
     return done
+
+
+def _id(message: UUID | str) -> UUID:
+    try:
+        return UUID(str(message))
+    except ValueError:
+        raise InvalidInput(
+            f"{message!r} is no message's ID: 'messages' lists them, e.g. 4f0c7b1e-1d1a-5c56-9f3b-0a2b6c1d7e8f"
+        ) from None
 
 
 async def _look_up(connection: Connection, message_id: UUID) -> Resolution:

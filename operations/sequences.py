@@ -9,12 +9,14 @@ from messaging.models import Value
 from messaging.sequence_edits import AppliedSequence, apply_sequences
 from messaging.sequence_effects import effects_of
 from messaging.sequence_files import SequenceDraft, read_sequence
-from messaging.sequences import SequenceDetails, SequenceStatus, SequenceSummary
+from messaging.sequences import SequenceStatus
 from messaging.under_way import UnderWay, nothing_begins_any_more
 from messaging.yaml_files import FileProblems
 from operations import signals
 from operations.connection import Connection
 from operations.files import read_draft
+from operations.reports import list_sequences as listing
+from operations.reports import show_sequence as show
 
 __all__ = [
     "FileProblems",
@@ -70,18 +72,6 @@ async def apply(
         concerns = effects.get(sequence.sequence, ())
         done.append(SequenceApplied(**sequence.model_dump(), contacts_told=told.contacts, concerns=concerns))
     return done
-
-
-async def listing(connection: Connection) -> list[SequenceSummary]:
-    """All sequences, by name."""
-    async with (await connection.pool()).acquire() as database:
-        return await sequences.list_sequences(database)
-
-
-async def show(connection: Connection, sequence: str) -> SequenceDetails:
-    """One sequence with its steps and where its contacts stand. Raises NotFound."""
-    async with (await connection.pool()).acquire() as database:
-        return await sequences.describe_sequence(database, sequence)
 
 
 async def pause(connection: Connection, sequence: str) -> SequenceStatusChange:

@@ -1,5 +1,6 @@
 """The servers that a process works with: those that the environment names, or else the embedded ones."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -7,9 +8,12 @@ from dataclasses import dataclass
 from messaging.errors import InvalidInput
 from runtime.embedded.lease import leased
 from runtime.settings import Settings
-from runtime.temporal import configured_address
 
-__all__ = ["Addresses", "servers"]
+__all__ = ["Addresses", "address_of_temporal", "servers"]
+
+
+_NAMING = ("TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE")
+"""Variables that name a server. A configuration file in its usual place alone does not: it may be there for others."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ async def servers(
     With an address of Temporal but no DATABASE_URL, only what needs no database can be done: a service that enrolls.
     ``tell`` is told what takes a while. Raises Unavailable and InvalidInput.
     """
-    address = configured_address()
+    address = address_of_temporal()
     if address is not None:
         yield Addresses(
             database_url=settings.database_url,
@@ -60,3 +64,13 @@ async def servers(
             embedded=True,
             notices=running.notices,
         )
+
+
+def address_of_temporal() -> str | None:
+    """As the environment has it, or the profile that it names; None where it names no server. Raises InvalidInput."""
+    address = os.environ.get("TEMPORAL_ADDRESS")  # it goes before the profile's
+    if not address and any(os.environ.get(variable) for variable in _NAMING):
+        from runtime.temporal import configured_address  # takes time to read, and few need it
+
+        address = configured_address()
+    return address or None

@@ -8,7 +8,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from messaging.errors import InvalidInput
-from messaging.gateways.images import parse_networks
+from messaging.gateways.networks import parse_networks
 from messaging.gateways.secret_files import SETTING, parse_directories
 
 __all__ = ["CHECKOUT", "Ports", "Settings", "load_settings"]

@@ -1,7 +1,6 @@
 """The client of Temporal: address, TLS and credentials as Temporal's own tools take them (``TEMPORAL_*``, profiles)."""
 
 import asyncio
-import os
 import re
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,22 +23,17 @@ PATIENCE = 20.0
 SPREADING = 90.0
 """Seconds until a new search attribute is known everywhere: a server looks once a minute."""
 
-NAMING = ("TEMPORAL_ADDRESS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE")
-"""Variables that name a server. A configuration file in its usual place alone does not: it may be there for others."""
-
 HOPELESS = frozenset({RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED})
 FORBIDDEN = HOPELESS | {RPCStatusCode.UNIMPLEMENTED}
 
 Key = SearchAttributeKey[Any]
 
 
-def configured_address() -> str | None:
-    """Temporal's address as the environment, or the profile that it names, has it; None where it names no server.
+def configured_address() -> str:
+    """Temporal's address as the profile that the environment names has it.
 
     Raises InvalidInput where the configuration cannot be used.
     """
-    if not any(os.environ.get(variable) for variable in NAMING):
-        return None
     address = _profile().address
     if not address:
         raise InvalidInput("Temporal's configuration names no address: set TEMPORAL_ADDRESS")

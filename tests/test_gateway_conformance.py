@@ -21,7 +21,7 @@ from uuid import uuid4
 import pytest
 
 from messaging.errors import InvalidInput
-from messaging.gateways import KINDS, capabilities_of, http, open_gateway, validate_options
+from messaging.gateways import KINDS, capabilities_of, http, kind_of, open_gateway, validate_options
 from messaging.gateways.base import (
     Accepted,
     DeviceUnfit,
@@ -606,7 +606,7 @@ async def _unfit(gateway: Gateway) -> DeviceUnfit | None:
 
 
 def _understood(case: GatewayCase) -> Options:
-    understood = KINDS[case.name].check(case.options(LOCAL))
+    understood = kind_of(case.name).check(case.options(LOCAL))
     assert isinstance(understood, Options)
     return understood
 

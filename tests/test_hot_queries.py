@@ -534,7 +534,7 @@ async def _campaigns(pool: Pool, big: Big) -> None:
 
 
 async def _contact(pool: Pool, big: Big) -> None:
-    assert (await reports.contact_report(pool, big.phone)).messages
+    assert (await reports.contact_report(pool, big.phone, big.phone)).messages
 
 
 def _sweep(after: int, trigger: str | None, *, least: int = 150) -> Case:

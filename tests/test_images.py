@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from messaging.gateways.base import NotAccepted, Picture, WrongContent
-from messaging.gateways.images import ENTRIES, FETCHES, LARGEST, MEMORY, ImageStore, is_public, parse_networks
+from messaging.gateways.images import ENTRIES, FETCHES, LARGEST, MEMORY, ImageStore, is_public
+from messaging.gateways.networks import parse_networks
 from tests.conftest import free_port
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"a png"

@@ -34,7 +34,7 @@ def lead(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Lead:
         embedded=False,
     )
 
-    def run(work: Callable[[Connection], Awaitable[Any]]) -> Any:
+    def run(work: Callable[[Connection], Awaitable[Any]], *, temporal: bool = True) -> Any:
         async def connected() -> Any:
             connection = Connection(Settings(), addresses, cast("Client", None))
             try:

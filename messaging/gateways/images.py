@@ -11,7 +11,7 @@ from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -19,8 +19,9 @@ from yarl import URL
 
 from messaging.gateways.base import NotAccepted, Picture, WrongContent
 from messaging.gateways.http import one_line
+from messaging.gateways.networks import Network, parse_networks
 
-__all__ = ["ImageStore", "Network", "Resolve", "is_public", "parse_networks"]
+__all__ = ["ImageStore", "Resolve", "is_public"]
 
 # WhatsApp Cloud API, "Supported media types": JPEG and PNG of up to 5 MB. Of both megabytes this is the smaller one.
 LARGEST = 5_000_000  # bytes
@@ -45,17 +46,8 @@ _CAUSES: tuple[tuple[type[BaseException], str], ...] = (
     (Exception, "its server is not reached, or breaks off; see whether it opens in a browser"),
 )
 
-Network = IPv4Network | IPv6Network
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 """The addresses of a name, for a port. Raises OSError where there are none."""
-
-
-def parse_networks(text: str) -> tuple[Network, ...]:
-    """The networks of a setting: CIDR notation, commas between. Raises ValueError for anything else."""
-    try:
-        return tuple(ip_network(part.strip()) for part in text.split(",") if part.strip())
-    except ValueError as error:
-        raise ValueError(f"{error}, write networks like 10.20.0.0/16, with commas between") from None
 
 
 # What is_global misses in the IANA special-purpose registries: protocol assignments with Teredo, 6to4 and its relays,

@@ -237,6 +237,21 @@ create table early_receipts (
 );
 create index early_receipts_of on early_receipts (gateway, gateway_message_id);
 
+-- The latest rows of imported files that could not be used (messaging.lead_rejects): for whoever asks why a person gets nothing.
+create table rejected_rows (
+    id           bigint generated always as identity primary key,
+    phone        text,                                -- E.164, where the row has a number
+    digits       text        not null,                -- of the phone as it is written
+    written      text        not null,
+    file         text        not null,
+    row          integer     not null,                -- as the rejects file counts it
+    reason       text        not null,
+    rejected_at  timestamptz not null default clock_timestamp()
+);
+create index rejected_rows_phone on rejected_rows (phone);
+create index rejected_rows_digits on rejected_rows (digits);
+create index rejected_rows_file on rejected_rows (file);
+
 -- Who wants to hear nothing more, from any sequence, campaign or device.
 create table suppressions (
     phone       text primary key,
@@ -246,4 +261,4 @@ create table suppressions (
 
 -- migrate:down
 
-drop table suppressions, early_receipts, broadcast_messages, campaigns, sequence_contacts, sequence_steps, sequences, leads, devices;
+drop table suppressions, rejected_rows, early_receipts, broadcast_messages, campaigns, sequence_contacts, sequence_steps, sequences, leads, devices;

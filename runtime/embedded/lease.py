@@ -19,8 +19,17 @@ from runtime.embedded.locks import FileLock, is_held
 from runtime.embedded.ports import describe, variable
 from runtime.embedded.processes import plain_environment, util_linux
 from runtime.embedded.program import open_log
-from runtime.embedded.state import LEASE, LEAVING, SERVERS, SUPERVISOR, Running, make_private, read_running
-from runtime.embedded.supervisor import FAILED, Request
+from runtime.embedded.state import (
+    FAILED,
+    LEASE,
+    LEAVING,
+    SERVERS,
+    SUPERVISOR,
+    Request,
+    Running,
+    make_private,
+    read_running,
+)
 from runtime.settings import CHECKOUT, Ports
 
 __all__ = ["leased"]

@@ -9,10 +9,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from runtime.embedded.processes import ProcessId
 
 __all__ = [
+    "FAILED",
     "LEASE",
     "LEAVING",
     "SERVERS",
     "SUPERVISOR",
+    "Request",
     "Running",
     "State",
     "make_private",
@@ -30,6 +32,9 @@ SERVERS = "servers.lock"
 LEAVING = "leaving.lock"
 """Held for an instant, by a user who looks whether others are left, so that no two take each other for one."""
 
+FAILED = "failed: "
+"""Begins the line that says why the servers do not start."""
+
 FILE = "servers.json"
 DIRECTORIES = ("logs", "postgres", "temporal", "simulator")
 
@@ -43,6 +48,19 @@ def make_private(home: Path) -> None:
     for name in DIRECTORIES:
         (home / name).mkdir(mode=0o700, exist_ok=True)
         (home / name).chmod(0o700)
+
+
+class Request(BaseModel):
+    """What a user asks of the supervisor that it starts."""
+
+    home: Path
+    ports: dict[str, int]
+    explicit: frozenset[str]
+    """Names of ports that were set by hand."""
+    supervisor_lock: int
+    """The descriptor of the held lock. It is closed by the end of the process, and by nothing else."""
+    news: int
+    """The descriptor of the pipe on which the user reads how the start goes on."""
 
 
 class Running(BaseModel):

@@ -10,9 +10,6 @@ import signal
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
-from pathlib import Path
-
-from pydantic import BaseModel
 
 from messaging.errors import DrumbeatError, Unavailable
 from runtime.embedded.locks import FileLock
@@ -21,13 +18,19 @@ from runtime.embedded.postgres import Postgres
 from runtime.embedded.processes import ProcessId
 from runtime.embedded.program import Program
 from runtime.embedded.simulator import Simulator
-from runtime.embedded.state import LEASE, SERVERS, Running, State, read_state, write_state
+from runtime.embedded.state import (
+    FAILED,
+    LEASE,
+    SERVERS,
+    Request,
+    Running,
+    State,
+    read_state,
+    write_state,
+)
 from runtime.embedded.temporal import Temporal
 
-__all__ = ["FAILED", "Request", "main"]
-
-FAILED = "failed: "
-"""Begins the line that says why the servers do not start."""
+__all__ = ["main"]
 
 LOOK_EVERY = 0.1
 """Seconds between two looks at who is left."""
@@ -37,19 +40,6 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
 """Seconds between two starts of a server that does not stay up."""
 STEADY = 30.0
 """Seconds after which a server has proved that it stays up."""
-
-
-class Request(BaseModel):
-    """What a user asks of the supervisor that it starts."""
-
-    home: Path
-    ports: dict[str, int]
-    explicit: frozenset[str]
-    """Names of ports that were set by hand."""
-    supervisor_lock: int
-    """The descriptor of the held lock. It is closed by the end of the process, and by nothing else."""
-    news: int
-    """The descriptor of the pipe on which the user reads how the start goes on."""
 
 
 class Supervisor:

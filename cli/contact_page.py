@@ -1,0 +1,98 @@
+"""The page about one person."""
+
+from __future__ import annotations
+
+from datetime import datetime, tzinfo
+from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
+
+from cli.page import Column, Table, one_line, page_width, shortened, wrapped
+
+if TYPE_CHECKING:
+    from messaging.reports import ContactReport, EnrollmentReport, MessageReport
+
+__all__ = ["contact_page"]
+
+_INDENT = "    "
+
+
+def contact_page(report: ContactReport) -> str:
+    """Everything about one person as people read it: reasons whole, times in one zone, which is named once."""
+    zone = ZoneInfo(report.zone)
+    lines = [f"{one_line(report.name) or 'No name'}  {report.phone}  {report.target_status}"]
+    lines += wrapped(
+        f"Niches: {', '.join(report.niches) or 'none'}. Triggers: {', '.join(report.triggers) or 'none'}."
+        f" Device: {report.device or 'none'}."
+    )
+    whose = "the person's time zone" if report.time_zone else "for want of a time zone of the person's own"
+    lines += wrapped(f"Times are those of {report.zone}, {whose}.")
+    if report.opted_out_at is not None:
+        lines += wrapped(f"Opted out on {_moment(report.opted_out_at, zone)}: gets nothing more.")
+    if report.not_enrolled is not None:
+        lines += ["", *wrapped(report.not_enrolled)]
+    for row in report.rejected:
+        when = _moment(row.rejected_at, zone)
+        lines += [
+            "",
+            *wrapped(
+                f"Row {row.row} of {row.file} ({row.written!r}) was rejected when it was imported on {when}: {row.reason}"
+            ),
+        ]
+    if report.enrollments:
+        lines += ["", _enrollments(report.enrollments, zone)]
+    if report.messages:
+        lines += ["", _messages(report.messages, zone)]
+    return "\n".join(lines)
+
+
+def _enrollments(enrollments: tuple[EnrollmentReport, ...], zone: tzinfo) -> str:
+    table = Table(
+        (
+            Column("sequence"),
+            Column("status"),
+            Column("enrolled", spare=True),
+            Column("next step", least=9),
+            Column("due"),
+            Column("ended"),
+        )
+    )
+    for one in enrollments:
+        table.row(
+            *(one.sequence, one.status, _moment(one.enrolled_at, zone), one.next_step),
+            *(_moment(one.due_at, zone), _moment(one.ended_at, zone)),
+            below=wrapped(one.reason, _INDENT) if one.reason else (),
+        )
+    return str(table)
+
+
+def _messages(messages: tuple[MessageReport, ...], zone: tzinfo) -> str:
+    table = Table(
+        (
+            Column("message"),
+            Column("status"),
+            Column("due", spare=True),
+            Column("goes out"),
+            Column("sent"),
+            Column("device", least=6, spare=True),
+        )
+    )
+    for one in messages:
+        table.row(
+            *(one.what, one.status, _moment(one.due_at, zone), _moment(one.goes_out_at, zone)),
+            *(_moment(one.sent_at, zone), one.device),
+            below=[*_text(one.text), *(wrapped(one.reason, _INDENT) if one.reason else ())],
+        )
+    return str(table)
+
+
+def _text(text: str | None) -> list[str]:
+    """A text is long, and its beginning tells which it is; what is no terminal gets all of it."""
+    if not text:
+        return []
+    width = page_width()
+    line = one_line(text)
+    return [_INDENT + (line if width is None else shortened(line, width - len(_INDENT)))]
+
+
+def _moment(moment: datetime | None, zone: tzinfo) -> str:
+    return "" if moment is None else f"{moment.astimezone(zone):%d %b %Y %H:%M:%S}"

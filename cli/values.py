@@ -1,0 +1,37 @@
+"""Values of options that are no texts: what is wrong with others, in plain words."""
+
+import math
+
+import typer
+
+from messaging.message_status import MessageStatus
+from messaging.suggestions import did_you_mean
+
+__all__ = ["read_count", "read_seconds", "read_status"]
+
+
+def read_seconds(text: str) -> float:
+    """A number of seconds. Raises BadParameter."""
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds):
+        raise typer.BadParameter(f"{text!r} is not a number of seconds, write e.g. 5 or 0.2")
+    return seconds
+
+
+def read_count(text: str) -> int:
+    """A whole number. Raises BadParameter."""
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{text!r} is not a whole number, write e.g. 100") from None
+
+
+def read_status(text: str) -> MessageStatus:
+    """A state of a message. Raises BadParameter."""
+    states = [status.value for status in MessageStatus]
+    if text.lower() not in states:
+        raise typer.BadParameter(f"{text!r} is no state of a message: {did_you_mean(text, states)}")
+    return MessageStatus(text.lower())

@@ -1,0 +1,5 @@
+"""Drumbeat's version, where every installation has it. ``pyproject.toml`` says the same; a test compares them."""
+
+__all__ = ["VERSION"]
+
+VERSION = "0.1.0"

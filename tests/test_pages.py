@@ -1,0 +1,241 @@
+"""What people read: as wide as there is room, reasons whole, rows in one line, one time zone."""
+
+import re
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+
+from cli import page
+from cli.contact_page import contact_page
+from cli.page import Column, Table, one_line, shortened, wrapped
+from cli.reports import audit_page, status_page
+from messaging.audit import Totals
+from messaging.lead_rejects import RejectedLead
+from messaging.reports import (
+    CampaignTotals,
+    ContactReport,
+    EnrollmentReport,
+    MessageReport,
+    SequenceTotals,
+    StatusReport,
+)
+from operations.audit import AuditReport, Check
+
+REASON = "the gateway refused it: " + "the account is restricted, as too many people have blocked it " * 4
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+
+
+@pytest.fixture
+def piped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False, raising=False)
+
+
+def table() -> Table:
+    made = Table(
+        (
+            Column("name"),
+            Column("state", spare=True),
+            Column("count", right=True),
+            Column("empty"),
+            Column("text", least=12),
+        )
+    )
+    made.row("black-friday", "active", 12, None, "x" * 100)
+    made.row("b", "paused", 1234, "", "two\nlines\x1b[31m", below=["  why: " + "y" * 100])
+    return made
+
+
+def test_a_table_fits_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert str(table()).split("\n") == [
+        "name          state   count  text",
+        "black-friday  active     12  " + "x" * 30 + "…",
+        "b             paused   1234  two lines [31m",
+        "  why: " + "y" * 100,
+    ]
+
+
+def test_where_there_is_no_room_the_least_important_goes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    assert str(table()).split("\n")[:2] == [
+        "name          count  text",
+        "black-friday     12  " + "x" * 18 + "…",
+    ]
+
+
+@pytest.mark.usefixtures("piped")
+def test_what_is_no_terminal_has_no_limit() -> None:
+    assert page.page_width() is None
+    assert "x" * 100 in str(table())
+    assert wrapped(REASON) == [REASON.strip()]
+
+
+def test_columns_holds_for_what_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "132")
+    assert page.page_width() == 132
+    monkeypatch.setenv("COLUMNS", "3")
+    assert page.page_width() == 40
+
+
+@pytest.mark.parametrize(
+    ("text", "width", "short"),
+    [
+        ("abcdef", 6, "abcdef"),
+        ("abcdef", 5, "abcd…"),
+        ("ab cdef", 4, "ab…"),
+        ("漢字かな", 8, "漢字かな"),
+        ("漢字かな", 6, "漢字…"),
+        ("e\u0301e\u0301e\u0301", 3, "e\u0301e\u0301e\u0301"),
+    ],
+)
+def test_shortened_by_what_a_terminal_shows(text: str, width: int, short: str) -> None:
+    assert shortened(text, width) == short
+
+
+def test_a_line_is_a_line() -> None:
+    assert one_line(" a\r\n\tb\x1b]0;title\x07\u202ec ") == "a b ]0;title c"
+
+
+def contact(**fields: object) -> ContactReport:
+    return ContactReport.model_validate(
+        {
+            "phone": "+12015550123",
+            "name": "Aisha",
+            "niches": ("VITAC",),
+            "triggers": (),
+            "target_status": "prospect",
+            "device": "kl-1",
+            "time_zone": "America/New_York",
+            "zone": "America/New_York",
+            "attributes": {},
+            "opted_out_at": None,
+            "not_enrolled": None,
+            "rejected": (),
+            "enrollments": (),
+            "messages": (),
+            **fields,
+        }
+    )
+
+
+def message(**fields: object) -> MessageReport:
+    return MessageReport.model_validate(
+        {
+            "id": uuid4(),
+            "phone": "+12015550123",
+            "what": "cold-vitac / welcome",
+            "status": "sent",
+            "due_at": NOON,
+            "goes_out_at": None,
+            "sent_at": NOON,
+            "device": "kl-1",
+            "reason": None,
+            "text": "Hi",
+            **fields,
+        }
+    )
+
+
+ENROLLED = EnrollmentReport.model_validate(
+    {
+        "sequence": "cold-vitac",
+        "status": "active",
+        "reason": REASON,
+        "enrolled_at": NOON,
+        "ended_at": None,
+        "next_step": "story",
+        "due_at": datetime(2026, 3, 2, 15, tzinfo=UTC),
+        "zone": "Asia/Kuala_Lumpur",
+        "workflow_id": "sequence:cold-vitac:+12015550123",
+    }
+)
+
+
+@pytest.mark.parametrize("columns", ["80", "200", ""])
+def test_a_contact_is_shown_with_whole_reasons_in_one_zone(
+    monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    waits = message(
+        status="queued", sent_at=None, text=None, reason=REASON, goes_out_at=NOON.replace(hour=14)
+    )
+    shown = contact_page(
+        contact(
+            enrollments=(ENROLLED,),
+            messages=(message(text="long " * 100), waits),
+            rejected=(
+                RejectedLead(
+                    phone=None, written="12", file="leads.csv", row=7, reason=REASON, rejected_at=NOON
+                ),
+            ),
+        )
+    )
+    assert " ".join(shown.split()).count(" ".join(REASON.split())) == 3
+    assert shown.count("America/New_York") == 1
+    assert not re.search("UTC|Kuala", shown)
+    # 12:00 UTC is seven in New York, and the message that waits goes out at nine.
+    assert "01 Mar 2026 07:00:00" in shown
+    assert "01 Mar 2026 09:00:00" in shown
+    assert "02 Mar 2026 10:00:00" in shown
+    assert "Row 7 of leads.csv ('12') was rejected" in shown
+    if columns == "80":
+        assert max(map(len, shown.split("\n"))) <= 80
+
+
+@pytest.mark.usefixtures("narrow")
+def test_the_status_fits_eighty_columns() -> None:
+    report = StatusReport(
+        leads=1_000_000,
+        opted_out=12_345,
+        sequences=(
+            SequenceTotals(
+                sequence="a-sequence-with-quite-a-long-name",
+                status="active",
+                status_reason=None,
+                active=123_456,
+                completed=123_456,
+                ended_early=123_456,
+                due_next=NOON,
+            ),
+        ),
+        campaigns=(
+            CampaignTotals(
+                campaign="a-campaign-with-quite-a-long-name",
+                status="scheduled",
+                when="2026-11-27 10:00, until 2026-11-27 18:00 in each recipient's time zone",
+                leads=1_000_000,
+                settled=999_999,
+            ),
+        ),
+        messages={"sent": 1_000_000, "failed": 1},
+        attention=(f"7 messages failed: {REASON}",),
+    )
+    shown = status_page(report)
+    assert max(map(len, shown.split("\n"))) <= 80
+    assert " ".join(REASON.split()) in " ".join(shown.split())
+
+
+@pytest.mark.usefixtures("narrow")
+def test_the_audit_fits_eighty_columns_and_shows_what_is_broken_whole() -> None:
+    checks = (
+        Check(
+            promise="no step was sent twice to a phone",
+            evidence="1,000,000 messages " * 5,
+            broken=(),
+            count=0,
+        ),
+        Check(promise="every active enrollment has its workflow", evidence="none", broken=(REASON,), count=9),
+    )
+    totals = Totals.model_validate(dict.fromkeys(Totals.model_fields, 0))
+    shown = audit_page(AuditReport(kept=False, checks=checks, totals=totals))
+    assert max(map(len, shown.split("\n"))) <= 80
+    assert " ".join(REASON.split()) in " ".join(shown.split())
+    assert "and 8 more" in shown
+    assert shown.endswith("A promise is broken.")
