@@ -3,6 +3,7 @@
 The table is in docs/design.md; the ledger is real, and each order has the same row, put back to its beginning.
 """
 
+import asyncio
 import itertools
 from collections.abc import Iterable
 from datetime import datetime, timedelta
@@ -11,11 +12,13 @@ from uuid import UUID
 
 import pytest
 
+from messaging.database import Connection
 from messaging.gateways.base import Receipt
 from messaging.ledger import Ledger
 from messaging.models import MessageStatus
 from messaging.receipts import record_receipts
 from tests.contact import NOON, Contact
+from tests.live import until
 
 Event = Literal["yes", "maybe", "refused", "sent", "delivered", "read", "failed"]
 RECEIPTS: tuple[Event, ...] = ("sent", "delivered", "read", "failed")
@@ -258,3 +261,39 @@ async def test_early_receipts_are_kept_for_a_while_and_not_without_end(contact: 
         await pool.execute("select setval(pg_get_serial_sequence('early_receipts', 'id'), 1000000)")
         await tell("stranger-33")
         assert await pool.fetchval("select count(*) from early_receipts") == 1, "and so do too many"
+
+
+@pytest.mark.parametrize("first", ["answer", "receipt"])
+async def test_an_answer_and_a_receipt_in_the_same_moment_do_not_miss_each_other(
+    contact: Contact, first: str
+) -> None:
+    """Neither sees what the other has not committed: so one waits."""
+    message = await message_of(contact, ours=False)
+
+    async def happens(connection: Connection, what: str) -> None:
+        if what == "answer":
+            await connection.execute(
+                "select settle_attempt($1, 'first', 'sent', $2, 'wamid.now', null, 'Hi', null, null)",
+                message.id,
+                NOON,
+            )
+        else:
+            await record_receipts(
+                connection, "simulated", [Receipt(status="read", at=NOON, gateway_message_id="wamid.now")]
+            )
+
+    async with message.pool.acquire() as one, message.pool.acquire() as other:
+        transaction = one.transaction()
+        await transaction.start()
+        await happens(one, first)
+        second = asyncio.create_task(happens(other, "receipt" if first == "answer" else "answer"))
+
+        async def waits() -> bool:
+            return bool(await message.pool.fetchval("select count(*) from pg_locks where not granted"))
+
+        await until(waits)
+        await transaction.commit()
+        await second
+    row = await message.state()
+    assert (row["status"], row["read_at"]) == ("sent", NOON)
+    assert await message.pool.fetchval("select count(*) from early_receipts") == 0
