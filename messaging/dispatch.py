@@ -204,7 +204,10 @@ class Dispatcher:
         # One that must not go out is not sent again under its key either, and looked up where that can be done.
         ask = claim.must_not_send and recovery is Recovery.RESEND and gateway.capabilities.look_up
         if recovery is Recovery.LOOK_UP or ask:
-            accepted = await gateway.look_up(claim.device, course.attempt.message_id)
+            try:
+                accepted = await gateway.look_up(claim.device, course.attempt.message_id)
+            except MaybeAccepted as error:
+                raise MaybeAccepted(f"{_why_not(claim)} while it was being sent, and {error}") from error
             if accepted is not None:
                 return accepted
             course.may_have_arrived = False
