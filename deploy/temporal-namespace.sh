@@ -28,5 +28,4 @@ for name in DrumbeatSequence DrumbeatCampaign DrumbeatPhone DrumbeatDevice Drumb
     retry attribute "$name" Keyword
 done
 retry attribute DrumbeatDueAt Datetime
-retry attribute DrumbeatUnconfirmed Int
 echo "namespace $TEMPORAL_NAMESPACE is ready"

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from temporalio.common import SearchAttributeKey
 
-__all__ = ["ALL", "CAMPAIGN", "DEVICE", "DUE_AT", "PHONE", "SEQUENCE", "STATE", "STEP", "UNCONFIRMED"]
+__all__ = ["ALL", "CAMPAIGN", "DEVICE", "DUE_AT", "PHONE", "SEQUENCE", "STATE", "STEP"]
 
 SEQUENCE = SearchAttributeKey.for_keyword("DrumbeatSequence")
 CAMPAIGN = SearchAttributeKey.for_keyword("DrumbeatCampaign")
@@ -12,18 +12,15 @@ PHONE = SearchAttributeKey.for_keyword("DrumbeatPhone")
 DEVICE = SearchAttributeKey.for_keyword("DrumbeatDevice")
 STATE = SearchAttributeKey.for_keyword("DrumbeatState")
 """What a workflow waits for, when it waits for long: scheduled, held or paused; or how it ended after that."""
-UNCONFIRMED = SearchAttributeKey.for_int("DrumbeatUnconfirmed")
-"""Messages of a workflow that the gateway may have sent, as it stood when the workflow noticed; unset: none."""
 STEP = SearchAttributeKey.for_keyword("DrumbeatStep")
 DUE_AT: SearchAttributeKey[datetime] = SearchAttributeKey.for_datetime("DrumbeatDueAt")
 
-ALL: tuple[SearchAttributeKey[str] | SearchAttributeKey[int] | SearchAttributeKey[datetime], ...] = (
+ALL: tuple[SearchAttributeKey[str] | SearchAttributeKey[datetime], ...] = (
     SEQUENCE,
     CAMPAIGN,
     PHONE,
     DEVICE,
     STATE,
-    UNCONFIRMED,
     STEP,
     DUE_AT,
 )

@@ -17,7 +17,6 @@ with workflow.unsafe.imports_passed_through():
     from activities.campaigns import CampaignActivities
     from messaging.identity import campaign_shard_workflow_id
     from messaging.models import CampaignPlan, CampaignProgress, CampaignStatus, FeedRequest, Value
-    from naming import attributes
     from naming.campaigns import campaign_identity
 
 __all__ = ["CampaignResult", "CampaignWorkflow"]
@@ -188,9 +187,6 @@ class CampaignWorkflow:
             summary="how it ended",
         )
         self._display.progress(plan, progress)
-        unconfirmed = progress.counts.get("unconfirmed", 0)
-        if unconfirmed and workflow.patched("lists-unconfirmed"):
-            workflow.upsert_search_attributes([attributes.UNCONFIRMED.value_set(unconfirmed)])
         return CampaignResult(
             status=plan.status,
             counts=progress.counts,

@@ -23,7 +23,11 @@ class Display:
 
     def __init__(self, request: EnrollmentRequest) -> None:
         self._request = request
-        self._listed: tuple[str, Due | None] | None = None
+        # Attributes go along when a history is continued as a new one.
+        before = workflow.info().typed_search_attributes
+        state = before.get(attributes.STATE)
+        self._listed: tuple[str, Due | None] | None = None if state is None else (state, None)
+        self._has_step = before.get(attributes.STEP) is not None
         self._device = ""
         self.state = "enrolling"
         self.why = ""
@@ -41,18 +45,21 @@ class Display:
         workflow.set_current_details("\n\n".join(lines))
         lasts = state == "scheduled" and due is not None and due.due_at - workflow.now() >= WORTH_LISTING
         ends = state in OVER and self._listed is not None
-        if (lasts or ends or state in WAITING) and self._listed != (state, due):
+        # No longer held or paused, it waits for its slot, which may be far off.
+        goes_on = state == "waiting" and self._listed is not None and self._listed[0] in WAITING
+        if (lasts or ends or goes_on or state in WAITING) and self._listed != (state, due):
             self._list(state, due, device)
 
     def _list(self, state: str, due: Due | None, device: str) -> None:
         updates: list[SearchAttributeUpdate[Any]] = [attributes.STATE.value_set(state)]
-        before = self._listed
         if device != self._device:  # it may have been replaced
             updates.append(attributes.DEVICE.value_set(device))
             self._device = device
         if due is not None:
             updates += [attributes.STEP.value_set(due.step), attributes.DUE_AT.value_set(due.due_at)]
-        elif before is not None and before[1] is not None:
+            self._has_step = True
+        elif self._has_step:
+            self._has_step = False
             updates += [attributes.STEP.value_unset(), attributes.DUE_AT.value_unset()]
         workflow.upsert_search_attributes(updates)
         self._listed = (state, due)

@@ -32,7 +32,6 @@ with workflow.unsafe.imports_passed_through():
         Value,
     )
     from messaging.storable import LONGEST_REASON, storable
-    from naming import attributes
     from naming.contacts import NOT_ENROLLED, contact_identity
 
 __all__ = ["ContactProgress", "ContactResult", "SequenceContactWorkflow"]
@@ -84,7 +83,6 @@ class SequenceContactWorkflow:
         self._enrolled: Enrolled | None = None
         self._due: Due | None = None
         self._settled = 0
-        self._unconfirmed = 0
         self._display = Display(request)
 
     @workflow.run
@@ -170,9 +168,6 @@ class SequenceContactWorkflow:
         self._due = outcome.next
         if isinstance(outcome, Settled):
             self._settled += 1
-            if outcome.status is MessageStatus.UNCONFIRMED and workflow.patched("lists-unconfirmed"):
-                self._unconfirmed += 1
-                workflow.upsert_search_attributes([attributes.UNCONFIRMED.value_set(self._unconfirmed)])
             if outcome.status is MessageStatus.SUPPRESSED:
                 self._control.opted_out = True
                 self._control.stop = outcome.reason or "opted out"

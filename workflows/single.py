@@ -6,6 +6,7 @@ from temporalio import workflow
 
 from workflows.control import Control
 from workflows.delivery import deliver
+from workflows.display import plain
 
 with workflow.unsafe.imports_passed_through():
     from messaging.models import Deferred, Held, LeadRef, MessageRef, MessageStatus, Settled, Value
@@ -27,7 +28,8 @@ class Single:
     def __init__(self, ref: LeadRef | MessageRef) -> None:
         self._ref = ref
         self._control = Control()
-        self._listed = False
+        # Attributes go along when a history is continued as a new one.
+        self._listed = workflow.info().typed_search_attributes.get(attributes.STATE)
 
     async def deliver(self, send: Callable[[], Awaitable[Settled | Deferred | Held]]) -> SingleResult:
         """Delivers it with ``send``; continues as new where the history has grown long."""
@@ -36,18 +38,10 @@ class Single:
             settled = await deliver(send, self._control, self._show)
             if settled is None and workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(self._ref)
-            if settled is not None and settled.status is MessageStatus.UNCONFIRMED:
-                settled = self._in_doubt(settled)
+            if settled is not None and settled.status is MessageStatus.UNCONFIRMED and self._control.woken:
+                settled = None  # somebody has had the message sent again in the meantime
+        self._show(settled.status, settled.reason or "")
         return SingleResult(status=settled.status, reason=settled.reason)
-
-    def _in_doubt(self, settled: Settled) -> Settled | None:
-        """Lists the workflow; None where somebody has had the message sent again in the meantime."""
-        if not workflow.patched("lists-unconfirmed"):
-            return settled
-        if self._control.woken:
-            return None
-        workflow.upsert_search_attributes([attributes.UNCONFIRMED.value_set(1)])
-        return settled
 
     def wake(self) -> None:
         """A hold has ended, or nobody wants the message any more: look again."""
@@ -56,7 +50,14 @@ class Single:
     def _show(self, state: str, why: str) -> None:
         if state == "sending":
             return  # not worth a word: it is over in a moment
-        workflow.set_current_details(f"State: **{state}** ({why})\n\nDevice: {self._ref.device_id}")
-        if state == "held" and not self._listed:
-            self._listed = True
-            workflow.upsert_search_attributes([attributes.STATE.value_set(state)])
+        said = f" ({plain(why)})" if why else ""
+        workflow.set_current_details(f"State: **{state}**{said}\n\nDevice: {self._ref.device_id}")
+        if state == "held" or self._listed:
+            self._list(state)
+
+    def _list(self, state: str) -> None:
+        """Attributes cost an event each time they change: only who was held once is listed, from then on truly."""
+        if self._listed == state:
+            return
+        self._listed = state
+        workflow.upsert_search_attributes([attributes.STATE.value_set(state)])
