@@ -7,23 +7,31 @@
 # PYTHON names the interpreter to make .venv with (3.11 or newer), where the first python3 found is not the right one.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos bench check format setup lock clean
+.PHONY: help demo test test-all chaos bench check format setup lock clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?=
 export PYTHON
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo:  ## Run the whole story on servers of its own; Ctrl-C ends it. ARGS='--leads FILE --exit'
 	@scripts/setup embedded
 	@exec .venv/bin/python starter.py demo $(ARGS)
 
-test:  ## Run all tests, against real servers started for them. ARGS='tests/test_x.py -k word'
+# "long" are those that take long, or try at full size what a small one shows too (pyproject.toml).
+TESTS = TMPDIR='$(CURDIR)/.tmp' exec .venv/bin/python -m pytest --numprocesses 3 --dist load
+
+test:  ## Run the tests but the long ones, against real servers started for them. ARGS='tests/test_x.py -k word'
 	@scripts/setup dev
 	@mkdir -p .tmp
-	@TMPDIR='$(CURDIR)/.tmp' exec .venv/bin/python -m pytest --numprocesses 3 --dist loadgroup $(ARGS)
+	@$(TESTS) -m 'not long' $(ARGS)
+
+test-all:  ## Run all tests, also the long ones
+	@scripts/setup dev
+	@mkdir -p .tmp
+	@$(TESTS) $(ARGS)
 
 chaos:  ## Kill and disturb everything by a seeded plan, then account for every message. ARGS='--seed N --plan FILE'
 	@scripts/setup embedded

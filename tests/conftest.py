@@ -1,23 +1,41 @@
 """Real servers for the tests: one PostgreSQL for the session, a database of its own for each test."""
 
 import asyncio
-import itertools
 import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
-import asyncpg
 import pytest
 
 from messaging.database import Pool
-from runtime.database import migrate, open_pool
+from runtime.database import open_pool
 from runtime.embedded.postgres import Postgres
 from tests.contact import Contact, enrolled_contact
+from tests.databases import Databases
 from tests.live import Live, live_servers
 from tests.scenario import Scenario
 from tests.simulator_process import SimulatorProcess
 
-_numbers = itertools.count()
+TOGETHER = {
+    "test_hot_queries.py": "hot queries",  # a large database is made for them
+    "test_embedded.py": "embedded",  # they choose ports, and see what each other leaves running
+    "test_embedded_guard.py": "embedded",
+    "test_chaos.py": "chaos",
+}
+"""Files whose tests one process runs, one after the other. pytest-xdist's own marks do nothing with this pytest's node IDs."""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Each process gets the next test, or the next of what is to stay together."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+        def _split_scope(self, nodeid: str) -> str:
+            return TOGETHER.get(Path(nodeid.split("::")[0]).name, nodeid)
+
+    return Scheduling(config, log)
 
 
 def free_port() -> int:
@@ -30,38 +48,31 @@ def free_port() -> int:
 
 @pytest.fixture(scope="session")
 def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
-    """The session's PostgreSQL server, with a migrated template database."""
+    """The session's PostgreSQL server."""
     directory: Path = tmp_path_factory.mktemp("postgres")
     with asyncio.Runner() as runner:
         server = Postgres(directory, port=free_port(), durable=False)
         runner.run(server.start())
         try:
-            runner.run(_make_template(server))
             yield server
         finally:
             runner.run(server.stop())
 
 
-async def _make_template(server: Postgres) -> None:
-    connection = await asyncpg.connect(server.url("postgres"))
-    try:
-        await connection.execute("create database template_drumbeat")
-    finally:
-        await connection.close()
-    await migrate(server.url("template_drumbeat"))
+@pytest.fixture(scope="session")
+def databases(postgres: Postgres) -> Databases:
+    """Its databases."""
+    made = Databases(postgres)
+    asyncio.run(made.prepare())
+    return made
 
 
 @pytest.fixture
-async def database_url(postgres: Postgres) -> AsyncIterator[str]:
-    """The URL of a new, migrated, empty database."""
-    name = f"test_{next(_numbers)}"
-    connection = await asyncpg.connect(postgres.url("postgres"))
-    try:
-        await connection.execute(f"create database {name} template template_drumbeat strategy file_copy")
-        yield postgres.url(name)
-        await connection.execute(f"drop database {name} with (force)")
-    finally:
-        await connection.close()
+async def database_url(postgres: Postgres, databases: Databases) -> AsyncIterator[str]:
+    """The URL of a migrated, empty database that nobody else uses."""
+    name = await databases.take()
+    yield postgres.url(name)
+    await databases.give_back(name)
 
 
 @pytest.fixture

@@ -22,6 +22,7 @@ FOREIGN = ("DATABASE_URL", "TEMPORAL_ADDRESS", "TEMPORAL_PROFILE", "TEMPORAL_CON
 """Servers that it does not use."""
 
 
+@pytest.mark.long
 @pytest.mark.timeout(400)
 def test_every_figure_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in FOREIGN:
@@ -104,6 +105,7 @@ async def test_what_is_wrong_with_one_of_two_is_said_in_its_own_words() -> None:
         await both(stuck(), asyncio.sleep(60))
 
 
+@pytest.mark.long
 @pytest.mark.timeout(170)
 @pytest.mark.parametrize("moment", ["at the beginning", "while a campaign is measured"])
 async def test_ctrl_c_keeps_what_was_found_and_leaves_nothing_running(tmp_path: Path, moment: str) -> None:

@@ -385,15 +385,24 @@ def result_of(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(170)
-@pytest.mark.xdist_group("chaos")
 @pytest.mark.usefixtures("alone")
-def test_a_short_run_holds(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("seconds", "stopped"),
+    [(17, 3), pytest.param(24, 21, marks=pytest.mark.long, id="longer than a claim lives")],
+)
+def test_a_short_run_holds(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], seconds: float, stopped: float
+) -> None:
+    """``stopped``: seconds for which a worker is."""
     plan = Plan(
         seed=11,
-        seconds=24,
+        seconds=seconds,
         contacts=24,
         leads=24,
-        actions=tuple(parse_action(action) for action in SHORT),
+        actions=tuple(
+            parse_action({**action, "for": stopped} if action["do"] == "stop-worker" else action)
+            for action in SHORT
+        ),
     )
     write_plan(tmp_path / "short.jsonl", plan)
     code = main(["--plan", str(tmp_path / "short.jsonl"), "--out", str(tmp_path / "out"), "--json"])
@@ -414,7 +423,7 @@ SHORT: tuple[dict[str, Any], ...] = (
     {"at": 0, "do": "faults", "faults": [REFUSED, SLOW, SLOW_ANSWER]},
     {"at": 1, "do": "pause", "sequence": cast.SEQUENCE},
     {"at": 2, "do": "resume", "sequence": cast.SEQUENCE},
-    {"at": 3, "do": "stop-worker", "worker": 0, "for": 21},
+    {"at": 3, "do": "stop-worker", "worker": 0},
     {"at": 4, "do": "faults", "faults": [REFUSED, SLOW, SLOW_ANSWER, {"kind": "garble", "probability": 0.2}]},
     {"at": 6, "do": "kill-postgres"},
     {"at": 7, "do": "opt-out", "person": 2},
@@ -446,8 +455,8 @@ async def forget_claims(connection: Connection) -> None:
     await (await connection.pool()).execute(BLIND)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(170)
-@pytest.mark.xdist_group("chaos")
 @pytest.mark.usefixtures("alone")
 def test_a_claim_that_forgets_is_found_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Proof that a run can fail: workers die while the gateway holds messages, and these go out a second time."""

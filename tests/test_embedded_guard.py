@@ -14,8 +14,6 @@ from runtime.embedded.state import Running
 from runtime.settings import Ports
 from tests.embedded_set import kill_all, left, pids, remember_free_ports, temporal_of
 
-pytestmark = pytest.mark.xdist_group("embedded")
-
 START = '{"workflowType": {"name": "X"}, "taskQueue": {"name": "q"}}'
 TOKEN = "not-for-servers"
 

@@ -210,6 +210,7 @@ class Checkout:
         return code == 0
 
 
+@pytest.mark.long  # makes virtual environments
 def test_set_up_is_done_once_and_again_when_something_changed(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path / "a checkout")
     assert not checkout.done("embedded")
@@ -258,6 +259,7 @@ def test_set_up_is_done_once_and_again_when_something_changed(tmp_path: Path) ->
     assert checkout.done("dev")
 
 
+@pytest.mark.long  # makes virtual environments
 def test_a_set_up_that_was_killed_is_done_again_by_one_of_those_who_come_next(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path)
     remains = tmp_path / ".venv" / "remains"
@@ -281,6 +283,7 @@ def test_a_python_that_is_too_old_is_told_in_one_line(tmp_path: Path) -> None:
     assert (code, output) == (1, f"drumbeat: PYTHON={old} is not a Python of version 3.11 or newer\n")
 
 
+@pytest.mark.long  # makes virtual environments
 def test_a_library_that_cannot_be_installed_is_told_and_not_taken_for_done(tmp_path: Path) -> None:
     checkout = Checkout(tmp_path)
     lock = tmp_path / "requirements" / "dev.lock"
