@@ -25,6 +25,7 @@ from activities.messages import MessageActivities
 from activities.recovery import RecoveryActivities
 from activities.sending import SHORT_WAIT, Clock, Sending, database_clock
 from activities.sequences import SequenceActivities
+from activities.telling import TellingActivities
 from activities.triggers import TriggerActivities
 from messaging.database import Pool
 from messaging.gateways import Gateways
@@ -43,6 +44,7 @@ from workflows.inputs import CheckingRunner
 from workflows.recovery import RecoveryWorkflow
 from workflows.resend import ResendWorkflow
 from workflows.sequence import SequenceContactWorkflow
+from workflows.telling import TellingWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow
 
 __all__ = ["CONCURRENCY", "WORKFLOWS", "make_worker", "sandbox", "work"]
@@ -82,6 +84,7 @@ WORKFLOWS: list[type] = [
     CampaignLeadWorkflow,
     ResendWorkflow,
     RecoveryWorkflow,
+    TellingWorkflow,
 ]
 
 
@@ -118,6 +121,7 @@ def make_worker(
     campaigns = CampaignActivities(pool, clock, long_poll=LONG_POLL if real_time else zero)
     triggers = TriggerActivities(pool)
     recovery = RecoveryActivities(pool, clock)
+    telling = TellingActivities(pool, real_time=real_time)
     return Worker(
         client,
         task_queue=task_queue,
@@ -139,6 +143,7 @@ def make_worker(
             messages.send_lead,
             messages.send_again,
             recovery.recover_messages,
+            telling.tell,
         ],
         workflow_runner=CheckingRunner(runner or UnsandboxedWorkflowRunner()),
         graceful_shutdown_timeout=GRACE,

@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from temporalio import activity
 
+from activities.pacing import batches, kept_up
 from activities.refusals import refused_for_good
 from activities.sending import Clock, database_clock, heartbeats
 from messaging import campaign_feed, campaigns
@@ -127,8 +128,12 @@ class CampaignActivities:
     async def _close(self, campaign: CampaignPlan) -> None:
         # First those that were begun: the claim closes their rows, so that doing this again finds whom it has missed.
         phones = await campaign_feed.phones_under_way(self._pool, campaign.campaign_id)
-        begun = (campaign_lead_workflow_id(campaign.campaign, phone) for phone in phones)
-        await signal_each(activity.client(), begun, "wake")
+        for told in batches(phones):
+            begun = [campaign_lead_workflow_id(campaign.campaign, phone) for phone in told]
+            await signal_each(activity.client(), begun, "wake")
+            await kept_up(
+                lambda told=told: campaign_feed.under_way(self._pool, campaign.campaign_id, told)  # type: ignore[misc]
+            )
         while await campaign_feed.close_page(self._pool, campaign.campaign_id):
             pass
 

@@ -46,7 +46,7 @@ class MessageActivities:
         attempt = new_attempt(message_id)
         with refused_for_good(f"message {message_id}"):
             claim = self._ledger.claim_stored(message_id, attempt.token, now=await self._clock())
-        answer = await self._dispatcher.ask(attempt, claim)
+            answer = await self._dispatcher.ask(attempt, claim)
         match answer:
             case SettledAlready():
                 return Settled(message_id=message_id, status=answer.status, reason=answer.reason)

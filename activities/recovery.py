@@ -4,11 +4,13 @@ from temporalio import activity
 
 from activities.sending import Clock, database_clock
 from messaging.database import Pool
-from messaging.models import LeadRef, MessageRef
+from messaging.models import LeadRef, MessageRef, Tell
 from messaging.recovery import abandoned, close_unwanted, forgotten_leads
+from messaging.telling import anybody_unplanned
 from naming.calls import each
 from naming.campaigns import start_lead
 from naming.messages import start_resend
+from naming.telling import start_telling
 
 __all__ = ["RecoveryActivities"]
 
@@ -24,7 +26,8 @@ class RecoveryActivities:
     async def recover_messages(self) -> int:
         """Starts a workflow for each message that was claimed and has nobody at it; answers how many they are.
 
-        What waits though nobody wants it any more is closed, and a campaign's lead whose workflow is gone gets another.
+        What waits though nobody wants it any more is closed, a campaign's lead whose workflow is gone gets another, and
+        those are told whose plan was changed, should nobody be at that.
         """
         await close_unwanted(self._pool)
         found = await abandoned(self._pool, now=await self._clock())
@@ -38,4 +41,6 @@ class RecoveryActivities:
 
         await each(found, start)
         await each(await forgotten_leads(self._pool, now=await self._clock()), begin)
+        if await anybody_unplanned(self._pool):
+            await start_telling(client, Tell(kind="plans"), task_queue=task_queue)
         return len(found)

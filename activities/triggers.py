@@ -2,14 +2,18 @@
 
 from temporalio import activity
 
+from activities.pacing import batches, kept_up
 from activities.refusals import refused_for_good
 from messaging.database import Pool
 from messaging.models import EnrollmentRequest, SweepCursor, SweepPage
-from messaging.triggers import due_enrollments
+from messaging.triggers import due_enrollments, not_all_enrolled
 from naming.calls import each
 from naming.contacts import start_contact
 
 __all__ = ["TriggerActivities"]
+
+TOGETHER = 50
+"""Contacts that are started before the workers have kept up: their first tasks come with the answers, in no queue."""
 
 
 class TriggerActivities:
@@ -28,7 +32,10 @@ class TriggerActivities:
         async def start(request: EnrollmentRequest) -> bool:
             return (await start_contact(client, request, task_queue=task_queue)).new
 
-        new = await each(due.requests, start)
+        new: list[bool] = []
+        for started in batches(due.requests, TOGETHER):
+            new += await each(started, start)
+            await kept_up(lambda started=started: not_all_enrolled(self._pool, started))  # type: ignore[misc]
         return SweepPage(
             enrolled=sum(new),
             already_enrolled=len(new) - sum(new),

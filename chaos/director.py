@@ -206,7 +206,7 @@ class Director:
                 file = Path(folder) / "sequence.yaml"
                 file.write_text(sequence_file(without=LAST_STEP))
                 (done,) = await sequences.apply(connection, [file], consent=True)
-            return f"{done.contacts_told} plan anew"
+            return f"{done.contacts_replanned} have something else next"
 
         try:
             return await insist(_words(action), cancel if action.do == "cancel-campaign" else remove)

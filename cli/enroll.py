@@ -78,8 +78,8 @@ def enroll(
         if known is not None and known.result == "already_enrolled" and time_zone:
             from operations import leads
 
-            told = await leads.correct_time_zone(connection, number, time_zone)
-            tell(f"time zone: {time_zone}; {told:,} contacts under way plan anew by it")
+            moved = await leads.correct_time_zone(connection, number, time_zone)
+            tell(f"time zone: {time_zone}; {moved:,} contacts under way have another moment next by it")
         return known or await enrollment.enroll(
             connection,
             sequence,

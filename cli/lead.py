@@ -200,8 +200,10 @@ def _imported(summary: LeadsImported) -> str:
             f"moved from other devices: {summary.moved.leads:,} leads, {summary.moved.contacts:,} contacts on their way,"
             f" {summary.moved.messages:,} waiting messages"
         )
-    if summary.contacts_told:
-        lines.append(f"{summary.contacts_told:,} contacts under way plan anew: their time zone was corrected")
+    if summary.contacts_replanned:
+        lines.append(
+            f"{summary.contacts_replanned:,} contacts under way go by another time now: their time zone was corrected"
+        )
     return "\n".join(lines)
 
 

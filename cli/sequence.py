@@ -124,8 +124,15 @@ def _applied(applied: list[SequenceApplied]) -> str:
             lines.append(f"{one.sequence}: changed, revision {one.revision}")
             lines += [f"  {change}" for change in one.changes]
             lines += [f"  {concern}" for concern in one.concerns]
-        if one.contacts_told:
-            lines.append(f"  {one.contacts_told:,} contacts under way plan anew")
+        if one.contacts_replanned:
+            lines.append(
+                f"  {one.contacts_replanned:,} contacts under way have another step or moment next;"
+                " their workflows are told one after the other, the earliest first"
+            )
+        elif one.contacts_to_tell:
+            lines.append(
+                f"  {one.contacts_to_tell:,} contacts under way are still to be told of an earlier edit"
+            )
     return "\n".join(lines)
 
 

@@ -6,6 +6,7 @@ way is read from the ledger, and each device has a window of its own: one that i
 holds up nobody else.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from messaging.campaigns import CampaignCounts
@@ -21,6 +22,7 @@ __all__ = [
     "is_settled",
     "phones_under_way",
     "progress",
+    "under_way",
 ]
 
 PAGE = 50
@@ -214,6 +216,17 @@ async def phones_under_way(pool: Pool, campaign_id: int) -> list[str]:
         campaign_id,
     )
     return [row["recipient_phone"] for row in rows]
+
+
+async def under_way(pool: Pool, campaign_id: int, phones: Sequence[str]) -> bool:
+    """Whether the message for one of these waits still, and no attempt is sending it."""
+    found: bool = await pool.fetchval(
+        "select exists (select from broadcast_messages where campaign_id = $1 and recipient_phone = any($2)"
+        " and status in ('pending', 'queued'))",
+        campaign_id,
+        phones,
+    )
+    return found
 
 
 async def close_page(pool: Pool, campaign_id: int) -> int:

@@ -27,7 +27,7 @@ from messaging.models import (
 from messaging.sending_hours import SendingHours
 from messaging.sequences import load_plan
 
-__all__ = ["Contact", "Enrollments", "after_settling"]
+__all__ = ["Contact", "Enrollments", "after_settling", "position_of"]
 
 
 class Contact(NamedTuple):
@@ -148,7 +148,7 @@ class Enrollments:
                 enrollment_id,
                 contact.now,
             )
-            position = _position(contact.plan, contact.timeline, scheduled, contact.phone)
+            position = position_of(contact.plan, contact.timeline, scheduled, contact.phone)
             await self._store(connection, enrollment_id, position)
         return _due(contact.plan, contact.timeline, scheduled, contact.device_id, contact.now)
 
@@ -381,7 +381,7 @@ class Enrollments:
         plan = await self._plans.of(sequence["id"], sequence["revision"], connection)
         timeline = begin(plan, lead["time_zone"], sequence["now"])
         scheduled = next_due(plan, timeline, sequence["now"])
-        position = _position(plan, timeline, scheduled, lead["phone"])
+        position = position_of(plan, timeline, scheduled, lead["phone"])
         row = await connection.fetchrow(
             "insert into sequence_contacts (sequence_id, lead_id, phone, device_id, workflow_id, run_id,"
             " timeline, plan_revision, next_step_id, next_due_at, enrolled_at)"
@@ -449,7 +449,7 @@ def after_settling(
     """Where a contact stands after a step (its key) was settled at ``done_at``, and what comes next."""
     moved = advance(plan, timeline, step, planned_at, done_at, hours)
     scheduled = next_due(plan, moved, done_at)
-    return _position(plan, moved, scheduled, phone), _due(plan, moved, scheduled, device)
+    return position_of(plan, moved, scheduled, phone), _due(plan, moved, scheduled, device)
 
 
 def _begun(contact: Contact) -> Scheduled | None:
@@ -463,7 +463,8 @@ def _begun(contact: Contact) -> Scheduled | None:
     return Scheduled(step=step, due_at=contact.due_at)
 
 
-def _position(plan: Plan, timeline: Timeline, scheduled: Scheduled | None, phone: str) -> ContactPosition:
+def position_of(plan: Plan, timeline: Timeline, scheduled: Scheduled | None, phone: str) -> ContactPosition:
+    """Where a contact stands for whom that comes next."""
     return ContactPosition(
         timeline=timeline,
         next_step_id=scheduled.step.id if scheduled else None,

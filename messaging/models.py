@@ -47,6 +47,8 @@ __all__ = [
     "SweepPage",
     "SweepTotals",
     "TargetStatus",
+    "Tell",
+    "Telling",
 ]
 
 
@@ -295,6 +297,24 @@ class CampaignProgress(Value):
     """Why it is paused, where nobody paused it by hand."""
     per_second: float
     """Messages sent a second, over the last minute."""
+
+
+class Tell(Value):
+    """What workflows are to be told: that something else comes next (``plans``), or that a hold is over, by what held.
+
+    ``after`` and ``after_key``: where to go on, behind the one that was told last.
+    """
+
+    kind: Literal["plans", "sequence", "device", "campaign"]
+    name: str = ""
+    after: datetime | None = None
+    after_key: str = ""
+
+
+class Telling(Value):
+    """The input of TellingWorkflow: what is to be told yet, in this order."""
+
+    of: tuple[Tell, ...] = ()
 
 
 class LeadRef(Value):

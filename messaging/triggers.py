@@ -1,11 +1,12 @@
 """Which leads are to be enrolled because of a trigger they bear."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from messaging.database import Pool
 from messaging.models import EnrollmentRequest, Lead, SweepCursor
 
-__all__ = ["PAGE", "DueEnrollments", "due_enrollments"]
+__all__ = ["PAGE", "DueEnrollments", "due_enrollments", "not_all_enrolled"]
 
 PAGE = 200
 """Leads in a page: small enough that a worker that dies repeats little."""
@@ -58,3 +59,15 @@ async def due_enrollments(pool: Pool, cursor: SweepCursor, *, size: int = PAGE) 
         without_device=sum(bool(row["without_device"]) and not row["opted_out"] for row in rows),
         next=following,
     )
+
+
+async def not_all_enrolled(pool: Pool, requests: Sequence[EnrollmentRequest]) -> bool:
+    """Whether one of these has no row yet."""
+    missing: bool = await pool.fetchval(
+        "select exists (select from unnest($1::text[], $2::text[]) as r (sequence, phone) where not exists"
+        " (select from sequences s join sequence_contacts c on c.sequence_id = s.id"
+        "   where s.name = r.sequence and c.phone = r.phone))",
+        [request.sequence for request in requests],
+        [request.lead.phone for request in requests],
+    )
+    return missing

@@ -41,14 +41,16 @@ async def each(
     return [answers[index] for index in sorted(answers)]
 
 
-async def signal_each(client: Client, workflow_ids: Iterable[str], signal: str) -> None:
-    """Signals each workflow; one that has ended since is passed over. Raises RPCError."""
+async def signal_each(client: Client, workflow_ids: Iterable[str], signal: str) -> list[bool]:
+    """Signals each workflow, whether it runs; one that has ended since is passed over. Raises RPCError."""
 
-    async def tell(workflow_id: str) -> None:
+    async def tell(workflow_id: str) -> bool:
         try:
             await client.get_workflow_handle(workflow_id).signal(signal)
         except RPCError as error:
             if error.status is not RPCStatusCode.NOT_FOUND:
                 raise
+            return False
+        return True
 
-    await each(workflow_ids, tell)
+    return await each(workflow_ids, tell)

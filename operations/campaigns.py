@@ -115,14 +115,14 @@ async def resume(connection: Connection, campaign: str) -> CampaignChange:
         connection, lambda database: campaigns.resume_campaign(database, campaign)
     )
     found = await _database(connection, lambda database: campaigns.forecast_campaign(database, campaign))
-    told = await signals.wake_held(connection, campaign=campaign)
+    woken = await signals.wake_held(connection, "campaign", campaign)
     await _tell(connection, campaign)
     return CampaignChange(
         campaign=campaign,
         wish="resume",
         changed=changed,
         status=status,
-        messages=told.contacts,
+        messages=woken,
         forecast=found if changed else None,
     )
 

@@ -44,7 +44,7 @@ async def add(connection: Connection, settings: DeviceSettings) -> DeviceAdded:
         if added.rescheduled:
             await queue_anew(database, added.device)
     if added.rescheduled:
-        woken = (await signals.wake_held(connection, device=added.device)).contacts
+        woken = await signals.wake_held(connection, "device", added.device)
     return DeviceAdded(**added.model_dump(), contacts_woken=woken)
 
 
@@ -68,11 +68,11 @@ async def resume(connection: Connection, device: str) -> DeviceStatusChange:
     async with (await connection.pool()).acquire() as database:
         changed = await devices.set_device_status(database, device, "active")
         waited_until = await lift_wait(database, device)
-    told = await signals.wake_held(connection, device=device)
+    woken = await signals.wake_held(connection, "device", device)
     return DeviceStatusChange(
         device=device,
         status="active",
         changed=changed or waited_until is not None,
-        contacts_woken=told.contacts,
+        contacts_woken=woken,
         waited_until=waited_until,
     )

@@ -4,6 +4,7 @@ To enroll, only Temporal is needed: the request carries the lead's data, and the
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal, get_args
 from uuid import uuid4
 
@@ -59,6 +60,14 @@ PATIENCE = 5.0
 
 ASK_EVERY = 0.05
 """Seconds."""
+
+BUSY_PATIENCE = 60.0
+"""Seconds for which a workflow is asked that cannot answer just now."""
+
+BUSY = frozenset(
+    {RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.UNAVAILABLE}
+)
+"""What Temporal says where it is worth asking again."""
 
 ENDS = set(get_args(EnrollmentStatus)) - {"active"}
 
@@ -322,7 +331,7 @@ async def _update(
 ) -> Steered:
     handle = connection.temporal.get_workflow_handle(sequence_workflow_id(sequence, phone))
     try:
-        await handle.execute_update(update, args=list(arguments))
+        await _insist(lambda number: handle.execute_update(update, args=list(arguments), id=number))
     except WorkflowUpdateFailedError as error:
         cause = error.cause
         raise Conflict(
@@ -331,6 +340,25 @@ async def _update(
     except RPCError as error:
         raise _not_found(error, sequence, phone) from error
     return Steered(sequence=sequence, phone=phone, result=done)
+
+
+async def _insist(ask: Callable[[str], Awaitable[Any]]) -> None:
+    """Asks until Temporal takes it: a workflow whose last task failed or timed out takes no update until the next one is through.
+
+    ``ask`` is given the update's ID, the same each time, so that it is done once. Raises what it raised last, after
+    BUSY_PATIENCE.
+    """
+    number, clock = str(uuid4()), asyncio.get_running_loop().time
+    until = clock() + BUSY_PATIENCE
+    while True:
+        try:
+            await ask(number)
+        except RPCError as error:
+            if error.status not in BUSY or clock() > until:
+                raise
+            await asyncio.sleep(ASK_EVERY)
+        else:
+            return
 
 
 async def _ask(connection: Connection, workflow_id: str, patience: float) -> ContactProgress | None:

@@ -34,9 +34,9 @@ __all__ = [
 
 
 class LeadsImported(ImportSummary):
-    """What came of an import, and how many contacts under way plan anew, as their time zone was corrected."""
+    """What came of an import, and for how many contacts under way another moment comes next, as their zone was corrected."""
 
-    contacts_told: int = 0
+    contacts_replanned: int = 0
 
 
 async def import_leads(
@@ -72,18 +72,18 @@ async def import_leads(
     )
     if summary.moved is not None and not dry_run:
         await follow_moved(connection, summary.moved)
-    told = 0 if dry_run else (await signals.zones_corrected(connection)).contacts
-    return LeadsImported(**summary.model_dump(), contacts_told=told)
+    changed = 0 if dry_run else (await signals.zones_corrected(connection)).changed
+    return LeadsImported(**summary.model_dump(), contacts_replanned=changed)
 
 
 async def correct_time_zone(connection: Connection, phone: str, time_zone: str) -> int:
-    """Notes somebody's time zone; how many contacts under way plan anew by it. ``phone`` is E.164.
+    """Notes somebody's time zone; for how many contacts under way another moment comes next by it. ``phone`` is E.164.
 
     Raises InvalidInput for a zone that there is not, and Unavailable.
     """
     async with (await connection.pool()).acquire() as database:
         await leads.upsert_lead(database, Lead(phone=phone, time_zone=time_zone))
-    return (await signals.zones_corrected(connection)).contacts
+    return (await signals.zones_corrected(connection)).changed
 
 
 async def export_leads(

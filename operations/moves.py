@@ -51,6 +51,6 @@ async def follow_moved(connection: Connection, moved: Moved) -> None:
     """Has the workflows of what was moved look anew: those that wait, and the feeders of campaigns. Raises Unavailable."""
     if moved.messages or moved.in_flight:
         for device in moved.devices:
-            await signals.wake_held(connection, device=device)
+            await signals.wake_held(connection, "device", device)
     for campaign in moved.campaigns:
         await campaigns.follow(connection, campaign)

@@ -31,9 +31,14 @@ __all__ = [
 
 
 class SequenceApplied(AppliedSequence):
-    """What came of one file, and how many running contacts were told to plan anew."""
+    """What came of one file.
 
-    contacts_told: int = 0
+    ``contacts_replanned``: under way, and another step or moment comes next for them by this edit. ``contacts_to_tell``:
+    whose workflows are still to hear of this edit or an earlier one.
+    """
+
+    contacts_replanned: int = 0
+    contacts_to_tell: int = 0
     concerns: tuple[str, ...] = ()
     """What the edit means for contacts under way, where that had to be agreed to."""
 
@@ -68,9 +73,15 @@ async def apply(
         applied = await apply_sequences(database, drafts)
     done = []
     for sequence in applied:
-        told = await signals.plan_changed(connection, sequence.sequence)
-        concerns = effects.get(sequence.sequence, ())
-        done.append(SequenceApplied(**sequence.model_dump(), contacts_told=told.contacts, concerns=concerns))
+        planned = await signals.plan_changed(connection, sequence.sequence)
+        done.append(
+            SequenceApplied(
+                **sequence.model_dump(),
+                contacts_replanned=planned.changed,
+                contacts_to_tell=planned.to_tell,
+                concerns=effects.get(sequence.sequence, ()),
+            )
+        )
     return done
 
 
@@ -90,7 +101,5 @@ async def resume(connection: Connection, sequence: str) -> SequenceStatusChange:
     """Ends the pause, and wakes those whom it held up, also if it had ended before. Raises NotFound, Unavailable."""
     async with (await connection.pool()).acquire() as database:
         changed = await sequences.set_sequence_status(database, sequence, "active")
-    told = await signals.wake_held(connection, sequence=sequence)
-    return SequenceStatusChange(
-        sequence=sequence, status="active", changed=changed, contacts_woken=told.contacts
-    )
+    woken = await signals.wake_held(connection, "sequence", sequence)
+    return SequenceStatusChange(sequence=sequence, status="active", changed=changed, contacts_woken=woken)

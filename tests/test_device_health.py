@@ -7,17 +7,16 @@ from uuid import UUID
 
 import pytest
 
-from messaging import audit
+from messaging import audit, telling
 from messaging.device_waits import lift_wait
 from messaging.devices import list_devices, set_device_status
 from messaging.gateways import KINDS
 from messaging.gateways.base import Capabilities, Images, Receipt
 from messaging.gateways.simulated import SimulatedGateway
 from messaging.ledger import FAULT_WAIT, FAULTS_IN_A_ROW, Ledger
-from messaging.models import Deferred, Held, MessageStatus, Settled
+from messaging.models import Deferred, Held, MessageStatus, Settled, Tell
 from messaging.receipts import record_receipts
 from messaging.reports import status_report
-from operations import signals
 from tests.contact import Contact
 from tests.scenario import phone
 
@@ -121,8 +120,8 @@ async def test_a_message_in_doubt_that_is_held_is_woken_with_the_others_and_is_n
     contact.now = outcome.until + timedelta(minutes=1)
     assert isinstance(await contact.send(), Held)
     assert (await contact.message())["status"] == "processing"
-    held = await pool.fetch(signals.HELD, None, contact.scenario.device, None, signals.LAG)
-    assert [row["workflow_id"] for row in held] == [f"sequence:welcome:{contact.phone}"]
+    held = await telling.page(pool, Tell(kind="device", name=contact.scenario.device))
+    assert [one.workflow_id for one in held.next] == [f"sequence:welcome:{contact.phone}"]
     await pool.execute("update broadcast_messages set updated_at = now() - interval '1 hour'")
     assert await audit.stuck(pool) == []
     await pool.execute("update devices set status = 'active'")
@@ -158,7 +157,7 @@ async def test_a_wish_to_wait_for_a_day_is_cut_said_and_lifted(contact: Contact)
         (listed,) = await list_devices(connection)
         assert (listed.waits_until, listed.waits_because) == (None, None)
     assert (await status_report(pool)).attention == ()
-    woken = {row["workflow_id"] for row in await pool.fetch(signals.HELD, None, name, None, signals.LAG)}
+    woken = {one.workflow_id for one in (await telling.page(pool, Tell(kind="device", name=name))).next}
     assert woken == {f"sequence:welcome:{contact.phone}", f"sequence:welcome:{later.phone}"}
     contact.now = later.now = await pool.fetchval("select clock_timestamp()") + timedelta(seconds=10)
     assert isinstance(await contact.send(), Settled)

@@ -5,11 +5,14 @@ import json
 from pathlib import Path
 
 import pytest
+from temporalio import workflow
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import WorkflowIDReusePolicy
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from messaging.errors import Conflict, NotFound
 from messaging.models import EnrollmentRequest, Lead
+from naming.contacts import start_contact
 from operations import devices, enrollment, reports, sequences
 from operations.schedule import SWEEP, ensure_schedules
 from tests.live import Live, until
@@ -154,7 +157,7 @@ async def test_a_contact_is_steered_and_told_of_edits(live: Live, tmp_path: Path
     assert (await enrollment.skip_step(connection, "long", phone(1), "b")).result == "had skipped b already"
     file.write_text(LONG.replace('after: 2h, text: "Three"', 'after: 0s, text: "3"'))
     (applied,) = await sequences.apply(connection, [file], consent=True)
-    assert applied.contacts_told == 1
+    assert applied.contacts_replanned == 1
     stopped = await enrollment.stop_contact(connection, "long", phone(1), "asked by phone")
     assert (stopped.result, await live.active()) == ("stopped", 0)
     again = await enrollment.stop_contact(connection, "long", phone(1))
@@ -405,3 +408,79 @@ async def test_the_example_service_runs(live: Live) -> None:
     assert (code, out) == (1, "")
     assert error.count("\n") == 1
     await live.all_over(1)
+
+
+async def test_an_edit_reaches_a_paused_contact(live: Live, tmp_path: Path) -> None:
+    await live.scenario.add_device()
+    file = tmp_path / "long.yaml"
+    file.write_text(LONG)
+    await sequences.apply(live.connection, [file])
+    await live.start_worker()
+    await enrollment.enroll(live.connection, "long", phone(1), device=live.scenario.device)
+    await sent(live, 1)
+    await enrollment.pause_contact(live.connection, "long", phone(1))
+    file.write_text(LONG.replace("2h", "3h"))
+    (applied,) = await sequences.apply(live.connection, [file])
+    assert (applied.contacts_replanned, applied.contacts_to_tell) == (1, 1)
+
+    async def heard() -> bool:
+        (again,) = await sequences.apply(live.connection, [file])
+        return (again.result, again.contacts_replanned, again.contacts_to_tell) == ("unchanged", 0, 0)
+
+    await until(heard)
+    progress = await enrollment.progress(live.connection, "long", phone(1))
+    assert (progress.state, progress.step) == ("paused", "b")
+    row = await live.scenario.pool.fetchrow("select next_due_at from sequence_contacts")
+    assert row is not None
+    assert progress.due_at == row["next_due_at"]
+
+
+@workflow.defn(name="SequenceContactWorkflow")
+class Failing:
+    """A contact's workflow whose tasks fail."""
+
+    @workflow.run
+    async def run(self, request: EnrollmentRequest) -> None:  # noqa: ARG002 - every contact's input
+        """Fails."""
+        raise RuntimeError("a fault of its own")
+
+
+@workflow.defn(name="SequenceContactWorkflow")
+class Mended:
+    """The same, mended."""
+
+    @workflow.run
+    async def run(self, request: EnrollmentRequest) -> str:  # noqa: ARG002
+        """What it was told."""
+        self._told = ""
+        await workflow.wait_condition(lambda: bool(self._told))
+        return self._told
+
+    @workflow.update
+    def pause(self, reason: str) -> None:
+        """Ends it."""
+        self._told = reason
+
+
+async def test_a_command_waits_while_a_workflow_can_take_none(live: Live) -> None:
+    client, queue = live.connection.temporal, "faulty"
+    request = EnrollmentRequest(sequence="long", lead=Lead(phone=phone(1)))
+    async with Worker(
+        client, task_queue=queue, workflows=[Failing], workflow_runner=UnsandboxedWorkflowRunner()
+    ):
+        started = await start_contact(client, request, task_queue=queue)
+        handle = client.get_workflow_handle(started.workflow_id)
+
+        async def fails() -> bool:
+            described = await handle.describe()
+            return described.raw_description.pending_workflow_task.attempt > 2
+
+        await until(fails)
+        asked = asyncio.create_task(enrollment.pause_contact(live.connection, "long", phone(1), "wait"))
+        await asyncio.sleep(0.5)
+        assert not asked.done()
+    async with Worker(
+        client, task_queue=queue, workflows=[Mended], workflow_runner=UnsandboxedWorkflowRunner()
+    ):
+        assert (await asked).result == "paused"
+        assert await handle.result() == "wait"

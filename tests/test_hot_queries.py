@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequen
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 
 import asyncpg
@@ -40,12 +40,14 @@ from messaging.models import (
     Lead,
     MessageStatus,
     SweepCursor,
+    Tell,
 )
 from messaging.receipts import record_receipts
+from messaging.telling import count_held, page
 from messaging.triggers import due_enrollments
 from operations.connection import Connection as Operations
 from operations.enrollment import opt_out
-from operations.signals import HELD, LAG, plan_changed
+from operations.signals import Replanned, plan_changed
 from runtime.embedded.postgres import Postgres
 from tests.databases import Databases
 
@@ -535,9 +537,16 @@ async def _close_page_of_others(pool: Pool, big: Big) -> None:
     assert await campaign_feed.close_page(pool, big.campaign) == 0
 
 
-def _held(sequence: str | None, device: str | None, campaign: str | None) -> Case:
+def _held(kind: Literal["sequence", "device", "campaign"], name: str) -> Case:
     async def case(pool: Pool, big: Big) -> None:
-        await pool.fetch(HELD, sequence, device, campaign, LAG)
+        await count_held(pool, kind, name)
+
+    return case
+
+
+def _to_tell(kind: Literal["plans", "device"], name: str) -> Case:
+    async def case(pool: Pool, big: Big) -> None:
+        await page(pool, Tell(kind=kind, name=name))
 
     return case
 
@@ -622,7 +631,9 @@ async def _opt_out(pool: Pool, big: Big) -> None:
 
 async def _plan_changed(pool: Pool, big: Big) -> None:
     # All plan by the present revision, and each was looked at.
-    assert (await plan_changed(cast("Operations", NobodyToTell(pool)), "S2")).contacts == 0
+    assert (await plan_changed(cast("Operations", NobodyToTell(pool)), "S2")) == Replanned(
+        changed=0, to_tell=0
+    )
 
 
 async def _freeze(pool: Pool, big: Big) -> None:
@@ -715,9 +726,11 @@ CASES: dict[str, tuple[Case, Limit]] = {
     # sequence are on their way (50,000).
     "edit of a sequence": (_plan_changed, Limit(rows=51_000, buffers=60_000, grows=True)),
     "phones under way": (_under_way, Limit(rows=52_000, buffers=5_000, grows=True)),
-    "held by a campaign": (_held(None, None, "C8"), Limit(rows=52_000, buffers=5_000, grows=True)),
-    "held by a device": (_held(None, "hot-2", None), Limit(rows=52_000, buffers=5_000, grows=True)),
-    "held by a sequence": (_held("S2", None, None), Limit(rows=60_000, buffers=6_000, grows=True)),
+    "held by a campaign": (_held("campaign", "C8"), Limit(rows=52_000, buffers=5_000, grows=True)),
+    "held by a device": (_held("device", "hot-2"), Limit(rows=52_000, buffers=5_000, grows=True)),
+    "held by a sequence": (_held("sequence", "S2"), Limit(rows=60_000, buffers=6_000, grows=True)),
+    "who is woken next": (_to_tell("device", "hot-2"), Limit(rows=52_000, buffers=5_000, grows=True)),
+    "who is told next of an edit": (_to_tell("plans", ""), Limit(rows=0, buffers=10)),
     "failed": (_messages(MessageStatus.FAILED), Limit(rows=20_000, buffers=20_000, grows=True)),
     "unconfirmed": (_messages(MessageStatus.UNCONFIRMED), Limit(rows=3_200, buffers=4_000, grows=True)),
     "failed or unconfirmed": (

@@ -1,4 +1,4 @@
-"""Running workflows are told of edits and of the end of a pause: each that must know, one by one or in bulk."""
+"""Running workflows are told of edits and of the end of a pause: each that must know, and a few at a time."""
 
 import asyncio
 import sys
@@ -9,18 +9,25 @@ import pytest
 from temporalio import workflow
 from temporalio.client import Client
 from temporalio.common import SearchAttributePair, TypedSearchAttributes
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from activities import pacing, telling
+from activities.telling import TellingActivities
 from messaging.database import Pool
 from messaging.devices import DeviceSettings
+from messaging.models import Tell
+from messaging.replanning import replan
 from messaging.sequence_edits import apply_sequences
 from messaging.sequence_files import read_sequence
 from naming import attributes
+from naming.telling import start_telling
 from operations import devices, leads, sequences, signals
 from operations.connection import Connection
 from runtime.servers import Addresses
-from runtime.settings import load_settings
+from runtime.settings import Settings
+from workflows.telling import TellingWorkflow
 
 TEMPORAL = Path(sys.executable).parent / "temporal"
 FILE = "sequence: cold\nsteps:\n  - {id: a, day: 1, text: Hello}\n  - {id: b, day: 3, text: Story}\n"
@@ -63,16 +70,20 @@ class Listener:
 
 
 @pytest.fixture
-async def client() -> AsyncIterator[Client]:
-    """A client of a Temporal server of the test's own, with a worker for listeners."""
+async def client(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Client]:
+    """A client of a Temporal server of the test's own, with a worker for listeners and for what tells them."""
+    monkeypatch.setattr(pacing, "PATIENCE", 0.2)  # listeners change nothing in the database
     async with (
         await WorkflowEnvironment.start_local(
-            dev_server_existing_path=str(TEMPORAL), search_attributes=list(attributes.ALL)
+            dev_server_existing_path=str(TEMPORAL),
+            search_attributes=list(attributes.ALL),
+            data_converter=pydantic_data_converter,
         ) as server,
         Worker(
             server.client,
             task_queue="test",
-            workflows=[Listener],
+            workflows=[Listener, TellingWorkflow],
+            activities=[TellingActivities(pool).tell],
             workflow_runner=UnsandboxedWorkflowRunner(),
         ),
     ):
@@ -90,7 +101,7 @@ async def connection(database_url: str, client: Client) -> AsyncIterator[Connect
         simulator_url=None,
         embedded=False,
     )
-    connected = Connection(load_settings(), addresses, client)
+    connected = Connection(Settings(task_queue="test"), addresses, client)
     yield connected
     await connected.close()
 
@@ -106,7 +117,8 @@ async def contact(
     await pool.execute("insert into leads (phone) values ($1) on conflict do nothing", phone)
     await pool.execute(
         "with c as (insert into sequence_contacts (sequence_id, lead_id, phone, device_id, workflow_id, run_id,"
-        "  timeline, plan_revision, enrolled_at) select s.id, l.id, l.phone, 'main', $3, 'r', '{}', s.revision,"
+        "  timeline, plan_revision, enrolled_at) select s.id, l.id, l.phone, 'main', $3, 'r',"
+        "  jsonb_build_object('zone', s.time_zone, 'enrolled_at', now() - interval '1 day'), s.revision,"
         "  now() - interval '1 day' from sequences s, leads l where l.phone = $1 and s.name = $2 returning *)"
         " insert into broadcast_messages (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone,"
         "  device_id, due_at, updated_at, reason) select gen_random_uuid(), t.id, c.id, c.lead_id, c.phone, 'main', now(),"
@@ -136,7 +148,7 @@ async def heard(client: Client, workflow_id: str) -> list[str]:
 
 
 async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Waits until it holds; half a minute is long for the index and for a batch operation."""
+    """Waits until it holds; half a minute is long."""
     for _ in range(300):
         if await condition():
             return
@@ -145,7 +157,7 @@ async def until(condition: Callable[[], Awaitable[bool]]) -> None:
 
 
 async def wait_until_heard(client: Client, workflow_id: str, what: list[str]) -> None:
-    """Waits for a batch operation to reach a listener."""
+    """Waits until a listener was told."""
 
     async def reached() -> bool:
         return await heard(client, workflow_id) == what
@@ -169,21 +181,26 @@ async def test_an_edit_reaches_the_contacts_of_the_sequence_alone(
     other = await contact(pool, client, "+12015550103", sequence="other")
     await client.get_workflow_handle(ended).signal(Listener.end)
     await client.get_workflow_handle(ended).result()
+    await pool.execute('update sequence_contacts set timeline = timeline || \'{"done": ["a"]}\'')
     file = tmp_path / "cold.yaml"
-    file.write_text(FILE)
-    (applied,) = await sequences.apply(connection, [file], consent=True)
-    assert (applied.result, applied.contacts_told) == ("unchanged", 0)
-    file.write_text(EDITED)
-    (applied,) = await sequences.apply(connection, [file], consent=True)
-    assert (applied.result, applied.contacts_told) == ("changed", 2)
-    assert await heard(client, asleep) == ["plan_changed"]
+
+    async def applied(text: str) -> tuple[str, int, int]:
+        file.write_text(text)
+        (one,) = await sequences.apply(connection, [file], consent=True)
+        return one.result, one.contacts_replanned, one.contacts_to_tell
+
+    await replan(pool, await pool.fetchval("select id from sequences where name = 'cold'"))
+    assert await applied(FILE) == ("unchanged", 0, 0)
+    assert await applied(EDITED) == ("changed", 2, 2)
+    await wait_until_heard(client, asleep, ["plan_changed"])
     assert await heard(client, other) == []
-    # Whoever has not planned anew yet is told once more; whoever has is left alone.
-    (applied,) = await sequences.apply(connection, [file], consent=True)
-    assert (applied.result, applied.contacts_told) == ("unchanged", 2)
-    await pool.execute("update sequence_contacts set plan_revision = 2")
-    (applied,) = await sequences.apply(connection, [file], consent=True)
-    assert applied.contacts_told == 0
+    # Applied again it changes nothing, and says who is still to hear; those are told once more.
+    assert await applied(EDITED) == ("unchanged", 0, 2)
+    await wait_until_heard(client, asleep, ["plan_changed"] * 2)
+    await pool.execute("update sequence_contacts set plan_changed_at = null")
+    assert await applied(EDITED) == ("unchanged", 0, 0)
+    # Other words, and the same moment: nobody has to know before the claim.
+    assert await applied(EDITED.replace("Story", "Tale")) == ("changed", 0, 0)
 
 
 async def test_an_import_that_corrects_zones_reaches_whose_plan_has_another(
@@ -193,24 +210,17 @@ async def test_an_import_that_corrects_zones_reaches_whose_plan_has_another(
     asleep = await contact(pool, client, "+12015550101", state="scheduled")
     right = await contact(pool, client, "+12015550102", state="scheduled")
     other = await contact(pool, client, "+12015550101", sequence="other")
-    for zone, one in (("UTC", asleep), ("Asia/Tokyo", right), ("UTC", other)):
-        await pool.execute(
-            "update sequence_contacts set timeline = jsonb_build_object('zone', $1::text) where workflow_id = $2",
-            zone,
-            one,
-        )
     file = tmp_path / "leads.csv"
+    file.write_text("phone,time_zone\n+12015550102,Asia/Tokyo\n")
+    await leads.import_leads(connection, file)
+    await pool.execute("update sequence_contacts set plan_changed_at = null")
     file.write_text("phone,time_zone\n+12015550101,Asia/Tokyo\n+12015550102,Asia/Tokyo\n")
-    assert (await leads.import_leads(connection, file)).contacts_told == 2
-    assert [await heard(client, one) for one in (asleep, right, other)] == [
-        ["plan_changed"],
-        [],
-        ["plan_changed"],
-    ]
-    assert await leads.correct_time_zone(connection, "+12015550102", "Asia/Seoul") == 3, (
-        "those too who have not heard"
-    )
-    assert await heard(client, right) == ["plan_changed"]
+    assert (await leads.import_leads(connection, file)).contacts_replanned == 2
+    await wait_until_heard(client, asleep, ["plan_changed"])
+    await wait_until_heard(client, other, ["plan_changed"])
+    assert "plan_changed" not in (await heard(client, right))[1:]
+    # Neither step is due at a time of the day: their moments stay, and nobody has to hear.
+    assert await leads.correct_time_zone(connection, "+12015550102", "Asia/Seoul") == 0
 
 
 async def test_what_waits_for_a_device_goes_by_its_new_hours(
@@ -228,7 +238,7 @@ async def test_what_waits_for_a_device_goes_by_its_new_hours(
         connection, DeviceSettings(id="main", gateway="simulated", time_zone="Asia/Tokyo")
     )
     assert (moved.rescheduled, moved.contacts_woken) == (True, 1)
-    assert await heard(client, waits) == ["wake"]
+    await wait_until_heard(client, waits, ["wake"])
     assert await pool.fetchval("select slot_at is null from broadcast_messages")
     assert await pool.fetchval("select next_slot_at <= clock_timestamp() from devices")
 
@@ -245,58 +255,67 @@ async def test_resuming_wakes_whom_it_held(pool: Pool, client: Client, connectio
     assert not (await sequences.pause(connection, "cold")).changed
     resumed = await sequences.resume(connection, "cold")
     assert (resumed.changed, resumed.contacts_woken) == (True, 1)
-    assert [await heard(client, one) for one in (held, later, other)] == [["wake"], [], []]
+    await wait_until_heard(client, held, ["wake"])
     again = await sequences.resume(connection, "cold")
     assert (again.changed, again.contacts_woken) == (False, 1)
+    await wait_until_heard(client, held, ["wake"] * 2)
 
     assert (await devices.pause(connection, "main", "blocked")).changed
     assert (await devices.resume(connection, "main")).contacts_woken == 2
-    assert [await heard(client, one) for one in (held, later, other)] == [["wake"] * 3, [], ["wake"]]
-
-
-async def test_many_are_told_by_a_batch_operation(
-    pool: Pool, client: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(signals, "ONE_BY_ONE", 1)
-    await prepare(pool)
-    held = [await contact(pool, client, f"+1201555010{n}") for n in range(3)]
-    scheduled = await contact(pool, client, "+12015550104", state="scheduled")
-    other = await contact(pool, client, "+12015550105", sequence="other")
-
-    async def indexed() -> bool:
-        return (await client.count_workflows()).count == 5
-
-    await until(indexed)
-    told = await signals.wake_held(connection, sequence="cold")
-    assert told.batch is not None
-    for one in held:
-        await wait_until_heard(client, one, ["wake"])
-    assert await heard(client, scheduled) == await heard(client, other) == []
-
-    await pool.execute("update sequences set revision = 2")
-    await signals.plan_changed(connection, "cold")
-    for one in held:
-        await wait_until_heard(client, one, ["wake", "plan_changed"])
-    await wait_until_heard(client, scheduled, ["plan_changed"])
-    await signals.wake_held(connection, device="main")
+    await wait_until_heard(client, held, ["wake"] * 3)
     await wait_until_heard(client, other, ["wake"])
+    assert await heard(client, later) == []
 
 
-async def test_who_is_new_does_not_depend_on_the_index(
+async def test_many_are_told_a_few_at_a_time_those_first_who_are_due_first(
     pool: Pool, client: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(signals, "ONE_BY_ONE", 1)
+    monkeypatch.setattr(pacing, "PATIENCE", 600.0)
+    monkeypatch.setattr(telling, "batches", lambda items: pacing.batches(items, 2))
     await prepare(pool)
-    for n in range(2):
-        await contact(pool, client, f"+1201555010{n}")
-    # Not to be found by its attributes, as if it were not in the index yet.
-    new = await contact(pool, client, "+12015550109", sequence="cold", state="enrolling")
-    await pool.execute(
-        "update broadcast_messages set updated_at = now() where recipient_phone = '+12015550109'"
-    )
-    told = await signals.wake_held(connection, sequence="cold")
-    assert (told.contacts, told.batch is not None) == (3, True)
-    assert await heard(client, new) == ["wake"]
+    ids = [await contact(pool, client, f"+1201555010{n}", state="scheduled") for n in range(5)]
+    await client.get_workflow_handle(ids[3]).signal(Listener.end)  # is passed over, and waited for by nobody
+    await client.get_workflow_handle(ids[3]).result()
+    order = [3, 4, 0, 1, 2]
+    for place, one in enumerate(order):
+        await pool.execute(
+            "update sequence_contacts set plan_changed_at = now(), next_due_at = now() + $2::integer * interval '1 hour'"
+            " where workflow_id = $1",
+            ids[one],
+            place,
+        )
+    await start_telling(client, Tell(kind="plans"), task_queue="test")
+    for told in ([4], [0, 1], [2]):
+        for one in told:
+            await wait_until_heard(client, ids[one], ["plan_changed"])
+        rest = [one for one in order[order.index(told[-1]) + 1 :] if one != 3]
+        for one in rest:
+            assert await heard(client, ids[one]) == [], "the others wait until these have moved"
+        await pool.execute(
+            "update sequence_contacts set plan_changed_at = null where workflow_id = any($1)",
+            [ids[one] for one in told],
+        )
+    await client.get_workflow_handle("telling").result()
+
+
+async def test_what_is_handed_over_meanwhile_is_told_too(
+    pool: Pool, client: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pacing, "PATIENCE", 600.0)
+    await prepare(pool)
+    asleep = await contact(pool, client, "+12015550101", state="scheduled")
+    held = await contact(pool, client, "+12015550102")
+    changed = "update sequence_contacts set plan_changed_at = now() where workflow_id = $1"
+    await pool.execute(changed, asleep)
+    await start_telling(client, Tell(kind="plans"), task_queue="test")
+    await wait_until_heard(client, asleep, ["plan_changed"])
+    await pool.execute("delete from broadcast_messages where recipient_phone = '+12015550101'")
+    assert await signals.wake_held(connection, "sequence", "cold") == 1
+    assert await heard(client, held) == []
+    await pool.execute("update sequence_contacts set plan_changed_at = null")
+    await wait_until_heard(client, held, ["wake"])
+    await pool.execute("update broadcast_messages set updated_at = now()")
+    await client.get_workflow_handle("telling").result()
 
 
 async def test_an_unreadable_file_is_a_problem_like_any_other(

@@ -32,7 +32,7 @@ class Control:
     @property
     def urgent_while_paused(self) -> bool:
         """Whether a paused contact has to look up."""
-        return self.stop is not None or self.paused is None
+        return self.stop is not None or self.replan or self.paused is None
 
 
 async def wait(until: datetime | None, condition: Callable[[], bool], summary: str) -> None:

@@ -131,10 +131,7 @@ class SequenceContactWorkflow:
     async def _advance(self, enrolled: Enrolled, due: Due) -> None:
         """Brings the contact one thing further: an operator's wish, the wait for the step, or its delivery."""
         control = self._control
-        if control.paused is not None:
-            self._show("paused", control.paused)
-            await wait(None, lambda: control.urgent_while_paused, control.paused)
-        elif control.replan:
+        if control.replan:
             control.replan = False
             self._due = await local_first(
                 SequenceActivities.plan_step,
@@ -142,6 +139,9 @@ class SequenceContactWorkflow:
                 local=self._request.local,
                 summary="the sequence was edited",
             )
+        elif control.paused is not None:
+            self._show("paused", control.paused)
+            await wait(None, lambda: control.urgent_while_paused, control.paused)
         elif due.due_at > workflow.now() and not due.at_once:
             control.woken = False
             self._show("scheduled", due.when)

@@ -111,6 +111,7 @@ create table sequence_contacts (
     plan_revision  integer     not null,                -- the sequence's revision that next_due_at follows from
     next_step_id   bigint references sequence_steps (id),
     next_due_at    timestamptz,
+    plan_changed_at timestamptz,                        -- since when its workflow does not know what comes next; null: it does
     enrolled_at    timestamptz not null default now(),
     ended_at       timestamptz,
     constraint sequence_contacts_unique unique (sequence_id, phone),
@@ -119,6 +120,9 @@ create table sequence_contacts (
 );
 create index sequence_contacts_phone on sequence_contacts (phone);
 create index sequence_contacts_active on sequence_contacts (sequence_id, id) where status = 'active';
+-- Whose workflows are to be told: most of the time nobody. Not by next_due_at, since no step that is sent may touch an index.
+create index sequence_contacts_to_tell on sequence_contacts (sequence_id)
+    where status = 'active' and plan_changed_at is not null;
 
 create table campaigns (
     id             bigint generated always as identity primary key,

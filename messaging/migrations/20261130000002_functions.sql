@@ -461,7 +461,8 @@ begin
 end $$;
 
 -- Creates the ledger's row for one step of one enrollment if there is none, and claims it. Beside claim_message's answers:
---   replanned  the sequence was edited since p_revision, or the contact's zone is another one than it was planned with
+--   replanned  the sequence was edited since p_revision, the contact's zone is another one than it was planned with, or
+--              something else comes next than its workflow knows
 -- To what claim_message answers, it adds where the contact stands, and with a claim, what is to be sent.
 create function claim_step_message(
     p_enrollment bigint, p_step bigint, p_revision integer, p_message uuid,
@@ -479,7 +480,8 @@ begin
     select s.revision, coalesce(l.time_zone, s.time_zone) into strict present, zone
       from sequences s, leads l where s.id = c.sequence_id and l.id = c.lead_id;
     select status into known from broadcast_messages where id = p_message;
-    if (known is null or known in ('pending', 'queued')) and (present <> p_revision or zone <> c.timeline ->> 'zone') then
+    if (known is null or known in ('pending', 'queued'))
+       and (present <> p_revision or zone <> c.timeline ->> 'zone' or c.plan_changed_at is not null) then
         return jsonb_build_object('outcome', 'replanned');
     end if;
     if exists (select from broadcast_messages where id = p_message and resends > 0) then
@@ -632,7 +634,10 @@ begin
        set timeline = p_to -> 'timeline',
            next_step_id = case when status = 'active' then (p_to ->> 'next_step_id')::bigint end,
            next_due_at = case when status = 'active' then (p_to ->> 'next_due_at')::timestamptz end,
-           plan_revision = (p_to ->> 'plan_revision')::integer
+           plan_revision = (p_to ->> 'plan_revision')::integer,
+           -- By an older plan than the one that stands there: the sequence was edited while the message was sent.
+           plan_changed_at = case when plan_revision > (p_to ->> 'plan_revision')::integer
+                                  then coalesce(plan_changed_at, clock_timestamp()) end
      where id = p_contact;
 end $$;
 

@@ -1,0 +1,58 @@
+"""The activity that tells workflows what has changed, a few at a time, and waits until the workers have kept up."""
+
+import asyncio
+from collections.abc import Sequence
+
+from temporalio import activity
+
+from activities.pacing import batches, kept_up
+from activities.sending import heartbeats
+from messaging.database import Pool
+from messaging.models import Tell
+from messaging.telling import ToTell, page, unmoved
+from naming.calls import signal_each
+
+__all__ = ["TellingActivities"]
+
+TELL_FOR = 3.0
+"""Seconds after which it is something else's turn to be told."""
+
+LONGEST_REST = 1.0
+
+
+class TellingActivities:
+    """One instance for a worker."""
+
+    def __init__(self, pool: Pool, *, real_time: bool = True) -> None:
+        """``real_time``: whether time may be spent on resting."""
+        self._pool = pool
+        self._rests = real_time
+
+    @activity.defn
+    async def tell(self, tell: Tell) -> Tell | None:
+        """Tells for some seconds; answers where to go on, None when everybody was told. Safe to repeat."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + TELL_FOR
+        async with heartbeats():
+            while True:
+                found = await page(self._pool, tell)
+                for told in batches(found.next):
+                    began = loop.time()
+                    await self._tell(tell, found.signal, told)
+                    tell = tell.model_copy(update={"after": told[-1].due_at, "after_key": told[-1].key})
+                    if loop.time() >= until or activity.is_worker_shutdown():
+                        return tell
+                    # As long as they have taken, the machine is there for others.
+                    if self._rests:
+                        await asyncio.sleep(min(loop.time() - began, LONGEST_REST))
+                if not found.more:
+                    return None
+
+    async def _tell(self, tell: Tell, signal: str, told: Sequence[ToTell]) -> None:
+        run = await signal_each(activity.client(), (one.workflow_id for one in told), signal)
+        waiting = [one for one, runs in zip(told, run, strict=True) if runs]
+
+        async def unworked() -> bool:
+            return bool(await unmoved(self._pool, tell, waiting))
+
+        await kept_up(unworked)
