@@ -78,7 +78,7 @@ def resolve(
 
 def _resolved(done: Resolution) -> str:
     words = {
-        "sent": "counts as sent now",
+        "sent": "counts as sent",
         "sending again": "is sent again",
         "expired": "is not sent again, for its time is over: it counts as expired now",
         "still unconfirmed": "the gateway does not know it: if it did not arrive, say --resend",

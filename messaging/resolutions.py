@@ -48,9 +48,14 @@ _MESSAGE = """
 """
 
 
-async def find_unconfirmed(connection: Connection, message_id: UUID) -> Doubtful:
-    """The message. Raises NotFound, and Conflict for one that is not in doubt, or is being sent again."""
-    row = await _in_doubt(connection, message_id)
+async def find_unconfirmed(connection: Connection, message_id: UUID) -> Doubtful | Resolution:
+    """The message; or that it is sent, of which there is no doubt left.
+
+    Raises NotFound, and Conflict for one that is not in doubt, or is being sent again.
+    """
+    row = await _in_doubt(connection, message_id, "sent")
+    if row["status"] == "sent":
+        return _sent(row)
     if row["status"] in ("pending", "queued"):
         raise Conflict(
             f"message {message_id} is being sent again already: 'contact {row['recipient_phone']}' shows how far"
@@ -96,16 +101,20 @@ async def resolve_as_sent(
             gateway_message_id,
         )
         await connection.execute("select apply_early_receipts($1)", message_id)
-    return Resolution(message_id=message_id, phone=row["recipient_phone"], what=_what(row), result="sent")
+    return _sent(row)
 
 
 async def send_again(connection: Connection, message_id: UUID) -> Resolution:
     """Makes the message due again: somebody found out that it did not arrive. Raises NotFound and Conflict.
 
-    Asking twice is harmless, until it was sent. One whose time is over is settled as ``expired`` instead.
+    Asking twice is harmless, also when it was sent again. One whose time is over is settled as ``expired`` instead.
     """
     async with connection.transaction():
-        row = await _in_doubt(connection, message_id)
+        row = await _in_doubt(connection, message_id, "sent")
+        if row["status"] == "sent":
+            if not row["resends"]:
+                raise Conflict(f"message {message_id} is sent, and only an unconfirmed one is sent again")
+            return _sent(row)
         if row["opted_out"]:
             raise Conflict(f"{row['recipient_phone']} has opted out: nothing is sent to them")
         # Locked, as its end and its cancellation lock it: they see the message that waits again, or we see them.
@@ -155,6 +164,10 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
         campaign=row["campaign"],
         again=again,
     )
+
+
+def _sent(row: Record) -> Resolution:
+    return Resolution(message_id=row["id"], phone=row["recipient_phone"], what=_what(row), result="sent")
 
 
 def _what(row: Record) -> str:

@@ -55,6 +55,8 @@ async def _look_up(connection: Connection, message_id: UUID) -> Resolution:
     pool = await connection.pool()
     async with pool.acquire() as database:
         doubtful = await resolutions.find_unconfirmed(database, message_id)
+    if isinstance(doubtful, Resolution):
+        return doubtful
     gateways = Gateways(connection.addresses.simulator_url)
     accepted = None
     try:

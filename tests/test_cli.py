@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import re
 import resource
 import signal
 import sys
@@ -169,6 +170,37 @@ def test_every_command_has_help_that_explains_each_parameter(
     assert f"Usage: {' '.join(('starter.py', *words))}" in " ".join(result.output.split())
     assert command.help
     assert [one.name for one in command.params if not getattr(one, "help", None)] == []
+
+
+def recommended() -> Iterator[tuple[str, list[str]]]:
+    """The commands that messages and documents recommend, by the file that does."""
+    for folder in ("messaging", "operations", "cli", "activities", "workflows", "runtime"):
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            for hint in re.findall(r"'([a-z-]+ [^'\n]+)'", file.read_text()):
+                if hint.split()[0] in command_tree().commands:
+                    yield file.name, hint.split()
+    shell = re.compile(
+        r"(?:^|[`(])(?:drumbeat|(?:\.venv/bin/)?(?:python )?starter\.py) ([a-z-]+[^`\n#]*)", re.MULTILINE
+    )
+    for file in sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")]):
+        for hint in shell.findall(file.read_text("utf-8")):
+            yield file.name, hint.split()
+
+
+def test_what_is_recommended_is_a_command() -> None:
+    found = list(recommended())
+    assert len(found) > 50
+    for file, (name, *words) in found:
+        command = command_tree().commands.get(name)
+        assert command is not None, (file, name)
+        if isinstance(command, TyperGroup) and words:
+            command = command.commands.get(words.pop(0))
+            assert command is not None, (file, name, words)
+        elif words and not isinstance(command, TyperGroup):
+            assert words[0] not in ("show", "list", "add"), (file, name, words)
+        options = {"--help"}.union(*([*one.opts, *one.secondary_opts] for one in command.params))
+        given = {word.strip("[]|)").partition("=")[0] for word in words}
+        assert {one for one in given if one.startswith("--")} <= options, (file, name, words)
 
 
 @pytest.mark.parametrize(
