@@ -1,7 +1,7 @@
 """What gateways tell afterwards: a message was delivered, was read, went wrong late, or did go out when nobody knew."""
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import asyncpg
 
@@ -13,6 +13,9 @@ __all__ = ["record_receipts"]
 
 logger = logging.getLogger(__name__)
 logger.addFilter(SayOnce())
+
+AT_ONCE = 200
+"""Receipts of one call to the database."""
 
 
 async def record_receipts(connection: Connection, gateway: str, receipts: Iterable[Receipt]) -> int:
@@ -26,24 +29,33 @@ async def record_receipts(connection: Connection, gateway: str, receipts: Iterab
     A receipt that the database refuses is passed over, with a line in the log. Raises the database's other errors; what
     was written until then stays, and what is told twice is no news. Not to be called in a transaction.
     """
-    news = 0
-    for receipt in receipts:
-        try:
-            news += await connection.fetchval(
-                "select record_receipt($1, $2, $3, $4, $5, $6, $7, $8)",
-                gateway,
-                receipt.message_id,
-                receipt.gateway_message_id,
-                receipt.status,
-                receipt.at,
-                receipt.reason,
-                receipt.sign,
-                receipt.wrong_content,
-            )
-        except asyncpg.PostgresError as error:
-            if verdict_of(error) is not Verdict.WRONG:
-                raise
-            logger.warning(
-                "a receipt of the gateway %s is passed over, the database refuses it: %s", gateway, error
-            )
+    news, told = 0, list(receipts)
+    for start in range(0, len(told), AT_ONCE):
+        news += await _record(connection, gateway, told[start : start + AT_ONCE])
     return news
+
+
+async def _record(connection: Connection, gateway: str, receipts: Sequence[Receipt]) -> int:
+    try:
+        return int(
+            await connection.fetchval(
+                "call record_receipts($1, $2, $3, $4, $5, $6, $7, $8, 0)",
+                gateway,
+                [receipt.message_id for receipt in receipts],
+                [receipt.gateway_message_id for receipt in receipts],
+                [receipt.status for receipt in receipts],
+                [receipt.at for receipt in receipts],
+                [receipt.reason for receipt in receipts],
+                [receipt.sign for receipt in receipts],
+                [receipt.wrong_content for receipt in receipts],
+            )
+        )
+    except asyncpg.PostgresError as error:
+        if verdict_of(error) is not Verdict.WRONG:
+            raise
+        if len(receipts) > 1:  # one of them: each by itself then
+            return sum([await _record(connection, gateway, [receipt]) for receipt in receipts])
+        logger.warning(
+            "a receipt of the gateway %s is passed over, the database refuses it: %s", gateway, error
+        )
+        return 0

@@ -1,5 +1,6 @@
 """What gateways tell afterwards, as the ledger takes it; and what operators resolve by hand."""
 
+import asyncio
 from datetime import timedelta
 from typing import Literal
 from uuid import UUID, uuid4
@@ -116,3 +117,34 @@ async def test_only_what_is_in_doubt_is_resolved(contact: Contact, status: str) 
             with pytest.raises(Conflict, match=f"is {status}"):
                 await resolve(connection, message_id)
     assert (await contact.message())["status"] == status
+
+
+async def test_a_request_full_of_receipts_takes_few_calls_of_the_database(contact: Contact) -> None:
+    await in_state(contact, "sent", gateway_message_id="wamid.1")
+    strange = [
+        Receipt(status="read", at=NOON, gateway_message_id=f"wamid.strange.{number}")
+        for number in range(1000)
+    ]
+    known = Receipt(status="delivered", at=NOON, gateway_message_id="wamid.1")
+    asked: list[str] = []
+    async with contact.scenario.pool.acquire() as connection:
+        with connection.query_logger(lambda record: asked.append(record.query)):
+            assert await record_receipts(connection, "simulated", [*strange, known]) == 1
+    assert len(asked) <= 10
+    assert (await contact.message())["delivered_at"] == NOON
+
+
+async def test_each_receipt_of_a_request_stands_by_itself(contact: Contact) -> None:
+    """While one waits for a lock, those before it are written, and locked by nobody."""
+    pool = contact.scenario.pool
+    first, second = (Receipt(status="read", at=NOON, gateway_message_id=f"wamid.{n}") for n in (1, 2))
+    async with pool.acquire() as other, other.transaction():
+        await other.execute("select pg_advisory_xact_lock(receipt_lock('simulated', 'wamid.2'))")
+        recording = asyncio.create_task(tell(contact, first, second))
+        async with asyncio.timeout(10):
+            while not await pool.fetchval("select count(*) from early_receipts"):
+                await asyncio.sleep(0.02)
+        assert not recording.done()
+        assert await pool.fetchval("select pg_try_advisory_lock(receipt_lock('simulated', 'wamid.1'))")
+    assert await recording == 0
+    assert await pool.fetchval("select count(*) from early_receipts") == 2

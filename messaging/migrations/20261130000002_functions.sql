@@ -1023,9 +1023,31 @@ exception when unique_violation then
     return false;  -- the same step went to this phone through another device in the meantime
 end $$;
 
+-- The receipts of one request, each in a transaction of its own as if it had come alone, without a round trip for each.
+-- news: how many said something new. Fails at the first that the database refuses; those before it stay.
+create procedure record_receipts(
+    p_gateway text, p_messages uuid[], p_gateway_ids text[], p_statuses text[], p_ats timestamptz[], p_reasons text[],
+    p_signs text[], p_wrong_contents boolean[], inout news integer
+)
+language plpgsql as $$
+declare
+    n integer;
+begin
+    news := 0;
+    for n in 1 .. cardinality(p_statuses) loop
+        if record_receipt(p_gateway, p_messages[n], p_gateway_ids[n], p_statuses[n], p_ats[n], p_reasons[n],
+                          p_signs[n], p_wrong_contents[n]) then
+            news := news + 1;
+        end if;
+        commit;
+    end loop;
+end
+$$;
+
 -- migrate:down
 
 drop function refuse_attempt, refusals_in_a_row, note_late_refusal, apply_early_receipts, keep_receipt, receipt_lock;
+drop procedure record_receipts;
 drop function record_receipt, hold_contents, device_fault, note_parts, doubt_message, release_attempt, settle_attempt,
     move_contact, replace_device, move_leads, move_messages, claim_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, postpone,
     hand_over, move_message, take_turn, earliest_send, hold_message, close_message, message_contents, hold_of, recipient_opening, ending_of,
