@@ -11,10 +11,12 @@ from pathlib import Path
 import pytest
 
 from messaging.gateways import http
-from messaging.gateways.base import MaybeAccepted
+from messaging.gateways.base import MaybeAccepted, NotAccepted
 from messaging.gateways.http import HttpClient
+from messaging.gateways.images import ImageStore, parse_networks
 from tests.wire import Reply, wire
 
+YES = b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{"a": 1}'
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n"
 
 
@@ -63,6 +65,15 @@ async def failure(url: str, timeout: float = 20) -> str:
     return str(caught.value)
 
 
+@asynccontextmanager
+async def image_store() -> AsyncIterator[ImageStore]:
+    store = ImageStore(parse_networks("127.0.0.0/8"), timeout=30)
+    try:
+        yield store
+    finally:
+        await store.close()
+
+
 def memory() -> int:
     """Bytes that this process has in memory."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
@@ -106,12 +117,33 @@ async def test_an_answer_that_drips_ends_with_the_time_of_the_request() -> None:
     assert "it answered 200, but the rest of its answer did not come in time" in told
 
 
-@pytest.mark.parametrize(
-    "words", [b"X-A: " + b"x" * 4_000 + b"\r\n", b"x" * 4_000, b"HTTP/1.1 100 Continue\r\n\r\n"]
-)
+@pytest.mark.parametrize("words", [b"X-A: " + b"x" * 4_000 + b"\r\n", b"x" * 4_000])
 async def test_headers_that_never_end(words: bytes) -> None:
     before, began = memory(), time.monotonic()
-    async with talking(words if words.startswith(b"HTTP") else b"HTTP/1.1 200 OK\r\n", words) as url:
+    async with talking(b"HTTP/1.1 200 OK\r\n", words) as url:
         await failure(url, timeout=1)
     assert time.monotonic() - began < 5
     assert memory() - before < 30_000_000
+
+
+@pytest.mark.parametrize(
+    "words", [b"HTTP/1.1 100 Continue\r\n\r\n", b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"]
+)
+async def test_interim_answers_without_end_are_given_up_at_once(words: bytes) -> None:
+    began = time.monotonic()
+    async with talking(words, 1000 * words) as url:
+        told = await failure(url, timeout=30)
+        assert "it sends interim answers without end" in told
+        async with image_store() as images:
+            with pytest.raises(NotAccepted, match="its server is not reached, or breaks off"):
+                await images.get(f"{url}/a.png", wait=30)
+    assert time.monotonic() - began < 10
+
+
+async def test_some_interim_answers_are_passed_over_for_each_request() -> None:
+    async with talking(b"", 19 * b"HTTP/1.1 100 Continue\r\n\r\n" + YES, every=60) as url:
+        client = HttpClient("the gateway", url)
+        try:
+            assert (await client.request("POST", "/", timeout=5)).content == {"a": 1}
+        finally:
+            await client.close()

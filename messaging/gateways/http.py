@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from messaging.gateways.base import MaybeAccepted, NotAccepted
+from messaging.gateways.connections import Connector
 from messaging.models import Value
 from messaging.storable import storable
 
@@ -76,7 +77,7 @@ class HttpClient:
         trace = aiohttp.TraceConfig()
         trace.on_request_headers_sent.append(_note_sent)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=CONNECTIONS, keepalive_timeout=KEEP_ALIVE),
+            connector=Connector(limit=CONNECTIONS, keepalive_timeout=KEEP_ALIVE),
             # Who packs answers all the same is unpacked within bounds.
             headers={"Accept-Encoding": "identity"},
             auto_decompress=False,

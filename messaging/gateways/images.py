@@ -18,6 +18,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from messaging.gateways.base import NotAccepted, Picture, WrongContent
+from messaging.gateways.connections import Connector
 from messaging.gateways.http import one_line
 from messaging.gateways.networks import Network, parse_networks
 
@@ -104,7 +105,7 @@ class ImageStore:
         self._threads = ThreadPoolExecutor(FETCHES, thread_name_prefix="image-names")
         resolver = _Resolver(resolve or self._look_up, self._permit)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(resolver=resolver, use_dns_cache=False, force_close=True),
+            connector=Connector(resolver=resolver, use_dns_cache=False, force_close=True),
             # Images are compressed by themselves; and what is never unpacked is no decompression bomb.
             headers={"Accept": "image/jpeg, image/png, */*;q=0.1", "Accept-Encoding": "identity"},
             auto_decompress=False,
