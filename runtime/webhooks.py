@@ -99,7 +99,7 @@ class _Reception:
     async def _body(self, request: web.Request) -> bytes:
         """The whole body. Raises what is to be answered where it is too long, or compressed."""
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
-            logger.warning("a compressed request for %s is not taken", request.path)
+            logger.warning("a compressed request for %s is not taken", request.raw_path)
             raise web.HTTPUnsupportedMediaType(text="send it uncompressed")
         body = bytearray()
         too_long = (request.content_length or 0) > LARGEST
@@ -113,7 +113,7 @@ class _Reception:
         if too_long:
             logger.warning(
                 "a request for %s has more than %d bytes, and is not taken; no gateway sends that much",
-                *(request.path, LARGEST),
+                *(request.raw_path, LARGEST),
             )
             raise web.HTTPRequestEntityTooLarge(LARGEST, len(body))
         self._listener.complete(request.transport)

@@ -186,6 +186,14 @@ async def test_a_compressed_body_is_not_taken(port: Port, caplog: pytest.LogCapt
     assert caplog.messages == ["a compressed request for /webhooks/meta is not taken"]
 
 
+async def test_an_address_puts_no_lines_into_the_log(port: Port, caplog: pytest.LogCaptureFixture) -> None:
+    packed = {"Content-Encoding": "gzip"}
+    assert (await port.post(b"x", packed, device="\x1b[2Ja\nERROR b"))[0] == 415
+    assert (await port.post(b"x" * 4_194_305, {}, device="a\nERROR b"))[0] == 413
+    assert len(caplog.messages) == 2
+    assert all(line.isprintable() and line.isascii() for line in caplog.messages)
+
+
 BAD: dict[str, Any] = {
     "year 5138": {"timestamp": "99999999999"},
     "year 1970": {"timestamp": 0},
