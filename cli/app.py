@@ -1,11 +1,13 @@
 """``python starter.py``: all commands."""
 
+import os
+import sys
 from typing import Annotated
 
 import typer
 
 from cli import campaign, contacts, demo, device, enroll, lead, message, reports, sequence
-from cli.console import leave
+from cli.console import cannot_be_written, fail, leave
 from cli.version import VERSION
 
 __all__ = ["app", "main"]
@@ -53,7 +55,12 @@ def root(
 
 def main() -> None:
     """Runs the command line and ends the process."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     try:
         app()
+    except OSError as error:  # those of the work itself are told already
+        fail(cannot_be_written(error))
     except SystemExit as end:
         leave(end.code if isinstance(end.code, int) else 0 if end.code is None else 1)

@@ -18,6 +18,7 @@ import os
 import sys
 import traceback
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, TypeVar
 
 import typer
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
     from operations.connection import Connection
 
-__all__ = ["DEBUG", "Json", "fail", "leave", "run", "run_plain", "say", "show", "tell"]
+__all__ = ["DEBUG", "Json", "cannot_be_written", "fail", "leave", "run", "run_plain", "say", "show", "tell"]
 
 Result = TypeVar("Result")
 Shown = TypeVar("Shown", bound="BaseModel | Sequence[BaseModel]")
@@ -118,7 +119,8 @@ def _unexpected(error: Exception) -> str:
 
 def fail(message: str, code: int = 1) -> NoReturn:
     """Says what is wrong, each line as an error of its own, and ends the process."""
-    sys.stdout.flush()
+    with suppress(OSError):
+        sys.stdout.flush()
     for line in message.splitlines():
         tell(line)
     leave(code)
@@ -148,7 +150,15 @@ def leave(code: int) -> NoReturn:
             stream.flush()
         except (BrokenPipeError, ValueError):
             code = code or 1
+        except OSError as error:
+            code = code or 1
+            tell(cannot_be_written(error))
     os._exit(code)
+
+
+def cannot_be_written(error: OSError) -> str:
+    """The line for output that its file or device did not take."""
+    return f"the output cannot be written: {error.strerror or error}"
 
 
 def _one_line(error: BaseException) -> str:

@@ -235,10 +235,10 @@ def new_file(path: Path, *, separator: str = ",") -> Iterator[RowWriter]:
     InvalidInput where it cannot be written.
     """
     # Through links; and a device or a pipe cannot be replaced, it is written to.
-    target = path.resolve()
-    special = target.exists() and not target.is_file()
-    part = target if special else target.with_name(f".{target.name}.{uuid4().hex}.part")
+    target = Path(os.path.realpath(path))
     with _told(str(path)):
+        special = target.exists() and not target.is_file()
+        part = target if special else target.with_name(f".{uuid4().hex}.part")
         stream = part.open("wb")
     try:
         writer = RowWriter(stream, str(path), separator=separator, encoding="utf-8-sig")

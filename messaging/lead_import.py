@@ -6,6 +6,7 @@ however far apart they stand, and an import that breaks off has changed nothing.
 """
 
 import asyncio
+import os
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
@@ -78,8 +79,8 @@ async def import_file(
     file cannot be read; nothing is stored then.
     """
     region = validate_region(default_region)
-    rejects = rejects or path.with_suffix(".rejects.csv")
-    if rejects.resolve() == path.resolve():
+    rejects = rejects or Path(f"{os.path.splitext(path)[0]}.rejects.csv")  # noqa: PTH122 - also of what has no name
+    if os.path.realpath(rejects) == os.path.realpath(path):
         raise InvalidInput(f"the rejects cannot go to {path} itself: name another file with --rejects")
     with RowFile(path, columns) as rows, ExitStack() as at_end:
         async with pool.acquire() as connection, _transaction(connection, undone=dry_run):

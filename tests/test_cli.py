@@ -45,6 +45,24 @@ async def starter(*arguments: str, **environment: str) -> tuple[int, str, str]:
     return process.returncode, out.decode(), error.decode()
 
 
+@pytest.mark.parametrize("arguments", ["--help", "--version"])
+async def test_output_that_is_not_taken_is_told_of(arguments: str) -> None:
+    process = await asyncio.create_subprocess_shell(
+        f"{sys.executable} starter.py {arguments} >/dev/full", cwd=ROOT, stderr=asyncio.subprocess.PIPE
+    )
+    _, error = await process.communicate()
+    assert error.decode() == "drumbeat: the output cannot be written: No space left on device\n"
+    assert process.returncode == 1
+
+
+async def test_output_may_be_closed() -> None:
+    process = await asyncio.create_subprocess_shell(
+        f"{sys.executable} starter.py --version >&-", cwd=ROOT, stderr=asyncio.subprocess.PIPE
+    )
+    _, error = await process.communicate()
+    assert (process.returncode, error) == (0, b"")
+
+
 async def test_help_is_quick_and_lists_the_commands() -> None:
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     code, out, error = await starter("--help")

@@ -387,6 +387,23 @@ def test_a_link_stays_and_a_device_is_written_to(tmp_path: Path) -> None:
     assert Path("/dev/null").is_char_device()
 
 
+def test_links_in_a_circle_and_names_that_are_too_long(tmp_path: Path) -> None:
+    circle, too_long = tmp_path / "circle.csv", tmp_path / ("x" * 300)
+    circle.symlink_to(circle)
+    for path, why in ((circle, "Too many levels of symbolic links"), (too_long, "File name too long")):
+        with pytest.raises(InvalidInput, match=f"cannot be read: {why}"):
+            read(path)
+    with pytest.raises(InvalidInput, match="cannot be written: File name too long"), new_file(too_long):
+        pass
+    with new_file(circle) as writer:
+        writer.write(["a"])
+    assert circle.is_file(), "the file takes the place of a link that leads nowhere"
+    longest = tmp_path / ("x" * 255)
+    with new_file(longest) as writer:
+        writer.write(["a"])
+    assert longest.exists()
+
+
 def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     with (
         pytest.raises(InvalidInput, match="cannot be written: No such file"),

@@ -278,3 +278,11 @@ async def test_progress_reaches_the_end(pool: Pool, tmp_path: Path) -> None:
     assert [step.rows for step in seen] == [1000, 2000, 2500, 2500]
     assert [step.merging for step in seen] == [False, False, False, True]
     assert seen[-1].bytes_read == seen[-1].bytes_total == size
+
+
+async def test_paths_of_no_file(pool: Pool, tmp_path: Path) -> None:
+    circle = tmp_path / "circle.csv"
+    circle.symlink_to(circle)
+    for path in (Path(), Path("/"), circle):
+        with pytest.raises(InvalidInput, match="cannot be read: "):
+            await import_file(pool, path, default_region="US")
