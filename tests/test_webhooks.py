@@ -395,11 +395,8 @@ async def test_complete_bodies_count_until_they_are_answered(
 ) -> None:
     monkeypatch.setattr(listener, "MEMORY", 3_000_000)
     body = update(status(port.message_id)) + b" " * 1_000_000
-    await port.contact.scenario.pool.execute("alter table devices rename to away")
     async with port.contact.scenario.pool.acquire() as connection, connection.transaction():
-        await connection.execute(
-            "alter table away rename to devices"
-        )  # not to be read until this is committed
+        await connection.execute("lock table devices in access exclusive mode")
         waiting = [asyncio.create_task(port.post(body)) for _ in range(10)]
         await asyncio.wait(waiting, timeout=10, return_when=asyncio.FIRST_EXCEPTION)
         assert sum(port.listener._held.values()) <= 3_000_000
