@@ -13,7 +13,8 @@ import pytest
 from messaging.gateways import http
 from messaging.gateways.base import MaybeAccepted, NotAccepted
 from messaging.gateways.http import HttpClient
-from messaging.gateways.images import ImageStore, parse_networks
+from messaging.gateways.images import ImageStore
+from messaging.gateways.networks import parse_networks
 from tests.wire import Reply, wire
 
 YES = b'HTTP/1.1 200 OK\r\nContent-Length: 8\r\n\r\n{"a": 1}'

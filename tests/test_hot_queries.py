@@ -29,7 +29,6 @@ from messaging.campaign_audience import freeze_audience
 from messaging.campaigns import finish_campaign, list_campaigns, retry_failed
 from messaging.database import Connection, Pool
 from messaging.enrollments import Enrollments
-from messaging.gateways.base import Receipt
 from messaging.leads import upsert_lead
 from messaging.ledger import ContactPosition, Ledger
 from messaging.models import (
@@ -42,7 +41,6 @@ from messaging.models import (
     SweepCursor,
     Tell,
 )
-from messaging.receipts import record_receipts
 from messaging.telling import count_held, page
 from messaging.triggers import due_enrollments
 from operations.connection import Connection as Operations
@@ -482,10 +480,11 @@ async def _note_parts(pool: Pool, big: Big) -> None:
 def _receipt(message: Callable[[Big], UUID | None], gateway_id: Callable[[Big], str]) -> Case:
     async def case(pool: Pool, big: Big) -> None:
         async with pool.acquire() as connection:
-            receipt = Receipt(
-                message_id=message(big), gateway_message_id=gateway_id(big), status="delivered", at=NOW
+            # As the procedure does that is called with all receipts of a request.
+            await connection.fetchval(
+                "select record_receipt($1, $2, $3, $4, $5, $6, $7, $8)",
+                *("simulated", message(big), gateway_id(big), "delivered", NOW, None, None, False),
             )
-            await record_receipts(connection, "simulated", [receipt])
 
     return case
 
