@@ -492,3 +492,17 @@ async def test_a_demo_that_is_interrupted_leaves_nothing_running(
             process.kill()  # what it started ends with it
     assert b"Traceback" not in rest
     assert left(home) == {}
+
+
+async def test_a_demo_that_ends_names_no_servers_that_are_gone(tmp_path: Path) -> None:
+    people = tmp_path / "people.csv"
+    people.write_text("phone,name,trigger,niche\n+12015550123,Aisha,COLDVITAC,VITAC\n")
+    code, out, error = await starter(
+        *("demo", "--leads", str(people), "--exit"), DRUMBEAT_HOME=str(tmp_path / "home"), NO_COLOR="1"
+    )
+    assert code == 0, error
+    lines = out.splitlines()
+    assert lines[0].startswith("Imported people.csv: 1 rows, 1 new leads")
+    assert lines[-1] == "Every promise is kept."
+    assert "http://" not in out
+    assert left(tmp_path / "home") == {}
