@@ -1,7 +1,6 @@
 """Real servers for the tests: one PostgreSQL for the session, a database of its own for each test."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from tests.databases import Databases
 from tests.live import Live, live_servers
 from tests.scenario import Scenario
 from tests.simulator_process import SimulatorProcess
+from tests.waiting import free_port
 
 TOGETHER = {
     "test_hot_queries.py": "hot queries",  # a large database is made for them
@@ -36,14 +36,6 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
             return TOGETHER.get(Path(nodeid.split("::")[0]).name, nodeid)
 
     return Scheduling(config, log)
-
-
-def free_port() -> int:
-    """A loopback port that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,11 @@ from temporalio.client import Client
 from runtime.embedded.state import Running, read_state
 from runtime.temporal import connect
 from tests.simulator_process import ROOT, accepted, post
+from tests.waiting import until
 
 __all__ = [
     "Innocent",
     "User",
-    "eventually",
     "kill_all",
     "left",
     "pids",
@@ -161,14 +160,7 @@ async def kill_all(home: Path) -> None:
     for pid in left(home):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-    await eventually(lambda: not left(home))
-
-
-async def eventually(check: Callable[[], bool]) -> None:
-    """Until ``check`` answers true; fails after a deadline."""
-    async with asyncio.timeout(WITHIN):
-        while not check():
-            await asyncio.sleep(0.02)
+    await until(lambda: not left(home))
 
 
 async def temporal_of(running: Running) -> Client:

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,19 +19,12 @@ from operations.connection import Connection
 from runtime.servers import Addresses
 from runtime.settings import Settings
 from tests.scenario import Scenario
+from tests.waiting import until
 
-__all__ = ["Live", "live_servers", "until"]
+__all__ = ["Live", "live_servers"]
 
 ROOT = Path(__file__).parent.parent
 TEMPORAL = Path(sys.executable).parent / "temporal"
-
-
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 30) -> None:
-    """Waits for something that happens by itself; fails after ``seconds``."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not await condition():
-        assert asyncio.get_running_loop().time() < deadline, "it did not happen"
-        await asyncio.sleep(0.05)
 
 
 @dataclass

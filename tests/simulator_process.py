@@ -4,23 +4,23 @@ import asyncio
 import http.client
 import json
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
+from tests.waiting import free_port
+
 __all__ = [
     "PHONE",
     "ROOT",
     "SimulatorProcess",
     "accepted",
-    "eventually",
     "outcomes",
     "post",
     "raw_send",
@@ -35,19 +35,12 @@ START_WITHIN = 20.0
 """Seconds; a generous deadline on a busy machine."""
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 class SimulatorProcess:
     """Can be stopped, killed and started again on the same port and data. Its methods block."""
 
     def __init__(self, data: Path, *arguments: str) -> None:
         self.data = data
-        self.port = _free_port()
+        self.port = free_port()
         self.arguments = arguments
         self.control_url = ""
         self._process: subprocess.Popen[bytes] | None = None
@@ -169,12 +162,3 @@ async def raw_send(
     writer.write(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
     await writer.drain()
     return reader, writer
-
-
-async def eventually(check: Callable[[], Awaitable[bool]]) -> None:
-    """Until ``check`` answers true; fails after a deadline."""
-    async with asyncio.timeout(10):
-        while True:
-            if await check():
-                return
-            await asyncio.sleep(0.02)

@@ -10,8 +10,9 @@ from messaging.campaigns import begin_campaign
 from messaging.database import Pool
 from operations import campaigns, enrollment
 from operations.audit import audit
-from tests.live import Live, until
+from tests.live import Live
 from tests.scenario import phone
+from tests.waiting import until
 
 SEQUENCE = """
 sequence: story

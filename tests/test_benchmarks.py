@@ -16,7 +16,8 @@ from benchmarks import compare_contacts, waking
 from benchmarks.__main__ import ENDED, main
 from benchmarks.stage import ROOT, Stuck
 from benchmarks.waking import both, enrolled_in_time
-from tests.embedded_set import eventually, left
+from tests.embedded_set import left
+from tests.waiting import until
 
 FOREIGN = ("DATABASE_URL", "TEMPORAL_ADDRESS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE")
 """Servers that it does not use."""
@@ -144,7 +145,7 @@ async def test_ctrl_c_keeps_what_was_found_and_leaves_nothing_running(tmp_path: 
     assert found or moment == "at the beginning"
     assert left(tmp_path) == {}
     # Python's own tracker of resources ends when it notices that we have.
-    await eventually(lambda: of_session(process.pid) == [])
+    await until(lambda: of_session(process.pid) == [])
 
 
 def of_session(session: int) -> list[int]:

@@ -3,14 +3,13 @@
 import asyncio
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import count
 from uuid import UUID
 
 import pytest
 
 from messaging import campaign_feed
-from messaging.campaign_audience import freeze_audience
 from messaging.campaign_feed import (
     HORIZON,
     MAX_WINDOW,
@@ -23,7 +22,6 @@ from messaging.campaign_feed import (
     progress,
 )
 from messaging.campaigns import (
-    begin_campaign,
     cancel_campaign,
     finish_campaign,
     pause_campaign,
@@ -34,22 +32,10 @@ from messaging.database import Connection, Pool
 from messaging.errors import Conflict
 from messaging.ledger import Claim, Ledger, StepAnswer
 from messaging.models import Deferred, FeedPage, FeedRequest, Held, LeadRef, MessageStatus
+from tests.frozen import CAMPAIGN, NOW, running
 from tests.scenario import Scenario, phone
 
-NOW = datetime(2026, 11, 27, 2, 0, tzinfo=UTC)
-CAMPAIGN = "campaign: {name}\ntarget: {{status: all}}\ntext: Hello\n"
 OTHER = "other-device"
-
-
-async def running(
-    scenario: Scenario, *more: str, name: str = "sale", shard_size: int = 10_000, at_once: bool = True
-) -> int:
-    """A campaign to all leads, started at 02:00; ``more`` are lines of its file."""
-    await scenario.apply_campaign(CAMPAIGN.format(name=name) + "".join(f"{line}\n" for line in more))
-    async with scenario.pool.acquire() as connection:
-        _, plan = await begin_campaign(connection, name, at_once=at_once, now=NOW)
-        assert (await freeze_audience(connection, plan.campaign_id, now=NOW, shard_size=shard_size)).frozen
-    return plan.campaign_id
 
 
 class Feeder:

@@ -14,8 +14,8 @@ from activities.campaigns import CampaignActivities
 from messaging.campaign_feed import PAGE
 from messaging.models import Fed, FeedRequest, LeadRef
 from tests import temporal_time
+from tests.frozen import NOW, running
 from tests.scenario import Scenario
-from tests.test_campaign_feed import NOW, running
 from worker import sandbox
 from workflows.campaign_shard import CampaignShardWorkflow, Feeding
 

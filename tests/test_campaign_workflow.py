@@ -9,41 +9,17 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 
-from messaging.campaigns import CampaignSummary
 from messaging.errors import Conflict
 from naming import attributes
 from operations import campaigns, devices, enrollment
 from operations.audit import audit
-from tests.live import Live, until
+from tests.campaigns import CAMPAIGN, finished, ready
+from tests.live import Live
 from tests.scenario import phone
+from tests.waiting import until
 from workflows.campaign import CampaignResult
 
 SEED = 20261124
-CAMPAIGN = """
-campaign: {name}
-title: Half price
-target: {{niche: vitac}}
-{more}
-text: "Hi {{{{ name }}}}, half price today."
-"""
-
-
-async def ready(live: Live, leads: int, *, name: str = "sale", more: str = "", **device: float) -> None:
-    """A device, its leads, and a campaign that goes to all of them."""
-    await live.scenario.add_device(**device)  # type: ignore[arg-type]
-    await live.scenario.add_leads(leads)
-    await live.scenario.apply_campaign(CAMPAIGN.format(name=name, more=more))
-
-
-async def finished(live: Live, campaign: str = "sale", seconds: float = 60) -> CampaignSummary:
-    """Waits until it is over, workflow and all."""
-
-    async def over() -> bool:
-        return (await campaigns.status(live.connection, campaign)).ended_at is not None
-
-    await until(over, seconds)
-    await live.connection.temporal.get_workflow_handle(f"campaign:{campaign}").result()
-    return await campaigns.status(live.connection, campaign)
 
 
 async def settled(live: Live, messages: int) -> None:

@@ -19,7 +19,7 @@ import worker
 from naming import attributes
 from runtime.database import migrate
 from runtime.embedded.postgres import Postgres
-from tests.conftest import free_port
+from tests.waiting import free_port
 
 ROOT = Path(__file__).parent.parent
 PASSWORDS = {

@@ -13,8 +13,9 @@ import pytest
 from messaging.ledger import CLAIM_LIFETIME
 from operations import enrollment
 from operations.audit import audit
-from tests.live import Live, until
+from tests.live import Live
 from tests.scenario import phone
+from tests.waiting import until
 
 SEED = 20261123
 CONTACTS = 40

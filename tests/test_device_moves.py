@@ -21,8 +21,9 @@ from operations.audit import audit
 from operations.moves import move_lead
 from operations.moves import replace_device as replace
 from tests.contact import NOON, Contact
-from tests.live import Live, until
+from tests.live import Live
 from tests.scenario import Scenario, phone
+from tests.waiting import until
 
 ONE_OF_EACH = {"leads": 1, "contacts": 1, "messages": 1, "in_flight": 0}
 

@@ -26,7 +26,6 @@ from tests.embedded_set import (
     WITHIN,
     Innocent,
     User,
-    eventually,
     kill_all,
     left,
     pids,
@@ -35,6 +34,7 @@ from tests.embedded_set import (
     temporal_of,
     write_data,
 )
+from tests.waiting import until
 
 KEPT = ("drum", "RUNNING", 1)
 
@@ -104,7 +104,7 @@ async def test_a_server_that_hangs_on_from_before_is_ended_and_nobody_else(home:
         os.kill(before["postgres"], signal.SIGSTOP)  # deaf to the kernel's polite signal
         os.kill(before["supervisor"], signal.SIGKILL)
         user.kill()
-        await eventually(lambda: set(left(home)) == {before["postgres"]})
+        await until(lambda: set(left(home)) == {before["postgres"]})
         # A number that is on record, but was given to another process since.
         record = json.loads((home / "servers.json").read_text())
         record["children"]["temporal"]["pid"] = innocent.pid
@@ -154,7 +154,7 @@ async def test_who_comes_while_the_servers_stop_gets_new_ones(home: Path) -> Non
     user = User(home)
     await user.addresses()
     leaving = asyncio.create_task(user.leave())
-    await eventually(lambda: read_state(home) is None)  # they are stopping
+    await until(lambda: read_state(home) is None)  # they are stopping
     async with using(home) as after:
         assert await read_data(after) == KEPT
         assert set(pids(home).values()).isdisjoint(old.values())
@@ -174,7 +174,7 @@ async def test_many_processes_at_once_start_one_set(home: Path) -> None:
 
 async def test_a_starter_that_is_killed_leaves_the_start_to_the_others(home: Path) -> None:
     starter = User(home)
-    await eventually(lambda: is_held(home / SUPERVISOR))
+    await until(lambda: is_held(home / SUPERVISOR))
     async with asyncio.timeout(WITHIN), AsyncExitStack() as stack:
         waiting = asyncio.create_task(stack.enter_async_context(using(home)))
         await asyncio.sleep(0)  # it holds the lease from its first step on
@@ -187,7 +187,7 @@ async def test_a_starter_that_is_killed_leaves_the_start_to_the_others(home: Pat
 
 async def test_a_first_start_that_is_cut_off_can_be_repeated(home: Path) -> None:
     user = User(home)
-    await eventually((home / "postgres" / "data.new" / "PG_VERSION").exists)
+    await until((home / "postgres" / "data.new" / "PG_VERSION").exists)
     user.kill()
     await kill_all(home)
     assert not (home / "postgres" / "data").exists()
@@ -226,7 +226,7 @@ async def test_a_temporal_database_in_use_is_never_made_anew(home: Path) -> None
 
 async def test_a_start_that_is_cancelled_leaves_nothing(home: Path) -> None:
     starting = asyncio.create_task(AsyncExitStack().enter_async_context(using(home)))
-    await eventually((home / "postgres" / "data.new").exists)
+    await until((home / "postgres" / "data.new").exists)
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
@@ -245,7 +245,7 @@ async def test_a_supervisor_that_is_killed_is_replaced_for_who_still_uses_the_se
         client = await temporal_of(running)
         old = pids(home)
         os.kill(old["supervisor"], signal.SIGKILL)
-        await eventually(lambda: runs_under_another(home, old["supervisor"]))
+        await until(lambda: runs_under_another(home, old["supervisor"]))
         assert set(pids(home).values()).isdisjoint(old.values())
         assert set(left(home)) == set(pids(home).values())
         assert await read_data(running) == KEPT  # on the same ports
@@ -262,7 +262,7 @@ async def test_servers_that_are_killed_alone_come_back_on_their_ports(home: Path
         old = pids(home)
         for name in ("postgres", "temporal", "simulator"):
             os.kill(old[name], signal.SIGKILL)
-        await eventually(lambda: len(set(pids(home).values()) - set(old.values())) == 3)
+        await until(lambda: len(set(pids(home).values()) - set(old.values())) == 3)
         assert pids(home)["supervisor"] == old["supervisor"]
         async with asyncio.timeout(WITHIN):
             while (kept := await data_or_none(running)) is None:

@@ -15,8 +15,9 @@ from messaging.models import EnrollmentRequest, Lead
 from naming.contacts import start_contact
 from operations import devices, enrollment, reports, sequences
 from operations.schedule import SWEEP, ensure_schedules
-from tests.live import Live, until
+from tests.live import Live
 from tests.scenario import phone
+from tests.waiting import until
 from workflows.sequence import SequenceContactWorkflow
 
 SHORT = """

@@ -1,4 +1,4 @@
-"""What Drumbeat relies on with every gateway, tried on each one that is registered.
+"""What Drumbeat relies on with every gateway, tried on each one that is registered and on the one of docs/gateways.md.
 
 A gateway's case in ``tests/gateways`` says how its requests look and what its answers mean. Servers are raw sockets on
 this machine, see ``tests/wire.py``.
@@ -35,6 +35,7 @@ from messaging.gateways.base import (
     Unauthentic,
 )
 from messaging.gateways.options import Options
+from tests.gateways import guide
 from tests.gateways.case import DEVICE, OURS, GatewayCase, image_message, text_message
 from tests.wire import UNKNOWN_NAME, Act, Fault, Raw, Reply, deaf, refusing, wire
 
@@ -42,6 +43,9 @@ TO_WRITE = (
     "the gateway {name!r} has no case for the conformance suite: write tests/gateways/{module}.py with a CASE, a"
     " GatewayCase (tests/gateways/case.py); docs/gateways.md, 'Adding a gateway', shows one"
 )
+THE_GUIDES = "the guide's"
+"""The example of docs/gateways.md, which conforms as well."""
+
 LOCAL = "http://127.0.0.1:1"
 PACKED = Reply(200, gzip.compress(b" " * 50_000_000, mtime=0), {"Content-Encoding": "gzip"})
 HTML = b"<html>It works!</html>"
@@ -59,8 +63,11 @@ def case_of(name: str) -> GatewayCase:
     return case
 
 
-@pytest.fixture(params=list(KINDS))
-def named(request: pytest.FixtureRequest) -> GatewayCase:
+@pytest.fixture(params=[*KINDS, THE_GUIDES])
+def named(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> GatewayCase:
+    if request.param == THE_GUIDES:
+        guide.write(monkeypatch)
+        return case_of(guide.NAME)
     return case_of(request.param)
 
 

@@ -3,7 +3,7 @@ test_gateway_conformance.py."""
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID, uuid4
@@ -29,20 +29,11 @@ PHONE = "+12015550123"
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProcess]:
-    running = SimulatorProcess(tmp_path_factory.mktemp("simulator"))
-    running.start()
-    try:
-        yield running
-    finally:
-        running.close()
-
-
 @pytest.fixture
-async def simulator(process: SimulatorProcess) -> AsyncIterator[SimulatorProcess]:
-    yield process
-    await set_faults(process.control_url)
+async def simulator(simulator: SimulatorProcess) -> AsyncIterator[SimulatorProcess]:
+    """The session's, without faults afterwards. Tests keep apart by their devices."""
+    yield simulator
+    await set_faults(simulator.control_url)
 
 
 @pytest.fixture
@@ -53,7 +44,7 @@ async def gateway(simulator: SimulatorProcess) -> AsyncIterator[SimulatedGateway
 
 @pytest.fixture
 def device() -> str:
-    return f"device-{next(_numbers)}"
+    return f"client-{next(_numbers)}"
 
 
 @asynccontextmanager

@@ -21,9 +21,9 @@ from temporalio.client import WorkflowHistory
 from messaging.models import EnrollmentRequest, Lead
 from naming.contacts import start_contact
 from operations import campaigns
+from tests.campaigns import finished, ready
 from tests.live import Live
 from tests.scenario import phone
-from tests.test_campaign_workflow import finished, ready
 
 LEAD_EVENTS, LEAD_BYTES = 6, 1_443
 """Started, the task (3), the send's marker, completed."""

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from messaging.gateways.base import NotAccepted, Picture, WrongContent
 from messaging.gateways.images import ENTRIES, FETCHES, LARGEST, MEMORY, ImageStore, is_public
 from messaging.gateways.networks import parse_networks
-from tests.conftest import free_port
+from tests.waiting import free_port, until
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"a png"
 JPEG = b"\xff\xd8\xff\xe0" + b"a jpeg"
@@ -120,13 +120,6 @@ def saying(head: str, body: bytes = b"") -> Talk:
         await reader.read()
 
     return talk
-
-
-async def until(reached: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 5
-    while not reached():
-        assert time.monotonic() < deadline
-        await asyncio.sleep(0.005)
 
 
 async def error_of(fetch: Awaitable[Picture], kind: type[NotAccepted]) -> str:

@@ -18,7 +18,7 @@ from messaging.ledger import Ledger
 from messaging.models import MessageStatus
 from messaging.receipts import record_receipts
 from tests.contact import NOON, Contact
-from tests.live import until
+from tests.waiting import until
 
 Event = Literal["yes", "maybe", "refused", "sent", "delivered", "read", "failed"]
 RECEIPTS: tuple[Event, ...] = ("sent", "delivered", "read", "failed")

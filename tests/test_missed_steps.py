@@ -13,8 +13,9 @@ from messaging.sequence_effects import effects_of
 from messaging.sequence_files import read_sequence
 from operations import enrollment
 from tests.contact import NOON, Contact
-from tests.live import Live, until
+from tests.live import Live
 from tests.scenario import phone
+from tests.waiting import until
 
 
 def file(*steps: str, sequence: str = "letters") -> str:

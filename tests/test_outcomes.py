@@ -20,8 +20,8 @@ from messaging.outcomes import Outcomes
 from messaging.receipts import record_receipts
 from messaging.storable import LONGEST_ID, LONGEST_REASON, storable, storable_id
 from tests.contact import NOON, Contact
-from tests.live import until
 from tests.scenario import phone
+from tests.waiting import until
 
 RAISED = [
     kind

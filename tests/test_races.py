@@ -37,11 +37,12 @@ from operations import campaigns as operated
 from operations import messages
 from operations.audit import audit as held_against_temporal
 from runtime.webhooks import webhooks
+from tests.campaigns import ready
 from tests.contact import NOON, Contact
-from tests.live import Live, until
+from tests.live import Live
 from tests.scenario import phone
-from tests.test_campaign_workflow import ready
-from tests.test_resolve import SEQUENCE, settled_as, unconfirmed
+from tests.unconfirmed import SEQUENCE, settled_as, unconfirmed
+from tests.waiting import until
 from worker import make_worker
 
 

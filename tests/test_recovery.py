@@ -23,8 +23,9 @@ from operations import campaigns, enrollment
 from operations.audit import audit
 from operations.schedule import RECOVERY
 from tests.contact import SEQUENCE, Contact
-from tests.live import Live, until
+from tests.live import Live
 from tests.scenario import Scenario, phone
+from tests.waiting import until
 
 OVER = CLAIM_LIFETIME + timedelta(seconds=6)
 

@@ -1,30 +1,13 @@
 """``message resolve``, on real servers: what is sent again, what is looked up, and what is left alone."""
 
 import json
-from typing import Any
 
 from operations import campaigns
 from operations.audit import audit
-from tests.live import Live, until
+from tests.campaigns import finished, ready
+from tests.live import Live
 from tests.scenario import phone
-from tests.test_campaign_workflow import finished, ready
-
-SEQUENCE = """
-sequence: story
-steps:
-  - {id: a, day: 1, text: "One"}
-"""
-
-
-async def unconfirmed(live: Live) -> list[dict[str, Any]]:
-    return [row for row in await live.scenario.messages() if row["status"] == "unconfirmed"]
-
-
-async def settled_as(live: Live, status: str, count: int) -> None:
-    async def there() -> bool:
-        return [row["status"] for row in await live.scenario.messages()].count(status) == count
-
-    await until(there)
+from tests.unconfirmed import SEQUENCE, settled_as, unconfirmed
 
 
 async def test_unconfirmed_messages_are_found_resolved_and_sent_again_only_on_demand(live: Live) -> None:

@@ -14,7 +14,7 @@ from messaging.errors import Unavailable
 from runtime import database
 from runtime.database import MIGRATIONS, migrate, open_pool
 from runtime.embedded.postgres import Postgres
-from tests.live import until
+from tests.waiting import until
 
 
 async def test_constraints_exist_and_are_valid(pool: Pool) -> None:

@@ -1,8 +1,7 @@
 """One contact's story, over days, in seconds."""
 
-import asyncio
 import itertools
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,6 +13,7 @@ from messaging.enrollments import Enrollments
 from messaging.errors import Conflict
 from tests.scenario import Scenario, phone
 from tests.temporal_time import Skipping, skipping
+from tests.waiting import until
 from workflows.sequence import ContactResult, SequenceContactWorkflow
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -61,14 +61,6 @@ async def test_thirty_days_in_seconds(skipper: Skipping) -> None:
     )
     assert row is not None
     assert (row["status"], row["triggers"]) == ("completed", ["OTHER"])
-
-
-async def until(condition: Callable[[], Awaitable[bool]], seconds: float = 20) -> None:
-    """Waits for something that happens by itself; fails after ``seconds``."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while not await condition():
-        assert asyncio.get_running_loop().time() < deadline, "it did not happen"
-        await asyncio.sleep(0.05)
 
 
 async def test_a_second_run_for_the_same_phone_sends_nothing(skipper: Skipping) -> None:

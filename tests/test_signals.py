@@ -1,8 +1,7 @@
 """Running workflows are told of edits and of the end of a pause: each that must know, and a few at a time."""
 
-import asyncio
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +26,7 @@ from operations import devices, leads, sequences, signals
 from operations.connection import Connection
 from runtime.servers import Addresses
 from runtime.settings import Settings
+from tests.waiting import until
 from workflows.telling import TellingWorkflow
 
 TEMPORAL = Path(sys.executable).parent / "temporal"
@@ -145,15 +145,6 @@ async def contact(
 async def heard(client: Client, workflow_id: str) -> list[str]:
     """What a listener heard."""
     return await client.get_workflow_handle(workflow_id).query(Listener.heard)
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    """Waits until it holds; half a minute is long."""
-    for _ in range(300):
-        if await condition():
-            return
-        await asyncio.sleep(0.1)
-    pytest.fail("it did not come to pass")
 
 
 async def wait_until_heard(client: Client, workflow_id: str, what: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import aiohttp
@@ -21,21 +21,11 @@ from tests.simulator_process import (
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProcess]:
-    running = SimulatorProcess(tmp_path_factory.mktemp("simulator"))
-    running.start()
-    try:
-        yield running
-    finally:
-        running.close()
-
-
 @pytest.fixture
-async def simulator(process: SimulatorProcess) -> AsyncIterator[SimulatorProcess]:
-    """The module's simulator, without faults. Tests keep apart by their devices."""
-    yield process
-    await set_faults(process.control_url)
+async def simulator(simulator: SimulatorProcess) -> AsyncIterator[SimulatorProcess]:
+    """The session's, without faults afterwards. Tests keep apart by their devices."""
+    yield simulator
+    await set_faults(simulator.control_url)
 
 
 @pytest.fixture
@@ -46,7 +36,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def device() -> str:
-    return f"device-{next(_numbers)}"
+    return f"sender-{next(_numbers)}"
 
 
 async def test_accepted_message_and_its_request_are_in_the_log(

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,32 +14,22 @@ from tests.simulator_process import (
     PHONE,
     SimulatorProcess,
     accepted,
-    eventually,
     outcomes,
     post,
     raw_send,
     requests_log,
     set_faults,
 )
+from tests.waiting import until
 
 _numbers = itertools.count(1)
 
 
-@pytest.fixture(scope="module")
-def process(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimulatorProcess]:
-    running = SimulatorProcess(tmp_path_factory.mktemp("simulator"))
-    running.start()
-    try:
-        yield running
-    finally:
-        running.close()
-
-
 @pytest.fixture
-async def simulator(process: SimulatorProcess) -> AsyncIterator[SimulatorProcess]:
-    """The module's simulator, without faults. Tests keep apart by their devices."""
-    yield process
-    await set_faults(process.control_url)
+async def simulator(simulator: SimulatorProcess) -> AsyncIterator[SimulatorProcess]:
+    """The session's, without faults afterwards. Tests keep apart by their devices."""
+    yield simulator
+    await set_faults(simulator.control_url)
 
 
 @pytest.fixture
@@ -50,7 +40,7 @@ async def http() -> AsyncIterator[aiohttp.ClientSession]:
 
 @pytest.fixture
 def device() -> str:
-    return f"device-{next(_numbers)}"
+    return f"faulty-{next(_numbers)}"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +107,7 @@ async def test_hang_says_nothing_and_is_in_the_log_meanwhile(
         return await outcomes(simulator.url, device) == expected
 
     try:
-        await eventually(logged)
+        await until(logged)
         with pytest.raises(TimeoutError):
             await asyncio.wait_for(reader.read(1), 0.2)
     finally:
@@ -172,10 +162,10 @@ async def test_a_slow_message_is_accepted_though_its_sender_gave_up(
     async def arrived() -> bool:
         return len(await accepted(simulator.url, device=device)) == 1
 
-    await eventually(waits)
+    await until(waits)
     writer.close()
     assert await accepted(simulator.url, device=device) == []
-    await eventually(arrived)
+    await until(arrived)
 
 
 async def test_offline_refuses_connections_until_told_otherwise(
@@ -212,7 +202,7 @@ async def test_offline_ends_by_itself(
         except aiohttp.ClientConnectorError:
             return False
 
-    await eventually(back)
+    await until(back)
 
 
 async def test_the_next_three_requests(

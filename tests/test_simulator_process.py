@@ -15,13 +15,13 @@ from tests.simulator_process import (
     PHONE,
     ROOT,
     accepted,
-    eventually,
     post,
     raw_send,
     requests_log,
     running_simulator,
     set_faults,
 )
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ async def test_everything_acknowledged_survives_a_kill_in_the_middle_of_load(tmp
         async def busy() -> bool:
             return len(acknowledged) > 200
 
-        await eventually(busy)
+        await until(busy)
         simulator.kill()  # on the event loop, so that no client comes in between
         await clients
         await asyncio.to_thread(simulator.start)
@@ -98,7 +98,7 @@ async def test_sigterm_stops_it_at_once_though_requests_hang(tmp_path: Path) -> 
         async def logged() -> bool:
             return len(await requests_log(simulator.url, phone=PHONE)) == 2
 
-        await eventually(logged)
+        await until(logged)
         began = time.monotonic()
         assert await asyncio.to_thread(simulator.stop) == 0
         assert time.monotonic() - began < 5  # uvicorn's own patience would be 10 s

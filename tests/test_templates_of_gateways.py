@@ -18,9 +18,10 @@ from messaging.sequence_edits import apply_sequences
 from messaging.sequence_files import read_sequence
 from messaging.templates import TemplateProblem
 from operations import campaigns
-from tests.live import Live, until
+from tests.campaigns import finished
+from tests.live import Live
 from tests.scenario import phone
-from tests.test_campaign_workflow import finished
+from tests.waiting import until
 
 HEAD = "campaign: sale\ntarget: {status: all}\ntext: Hi\n"
 TEMPLATE = """template:

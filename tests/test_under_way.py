@@ -16,8 +16,9 @@ from messaging.opt_outs import record_opt_out
 from messaging.under_way import UnderWay, nothing_begins_any_more, under_way_in_words
 from operations import devices, enrollment, sequences
 from tests.contact import Contact
-from tests.live import Live, until
+from tests.live import Live
 from tests.scenario import phone
+from tests.waiting import until
 
 SOON = 0.5
 """Seconds within which an answer comes where nothing has to be waited for, on a busy machine too."""

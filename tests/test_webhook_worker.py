@@ -6,9 +6,9 @@ import socket
 from contextlib import suppress
 
 from operations import enrollment
-from tests.conftest import free_port
-from tests.live import Live, until
+from tests.live import Live
 from tests.scenario import phone
+from tests.waiting import free_port, until
 
 FILES = 200
 """Descriptors that the worker may have. A few dozen it needs for itself."""

@@ -27,7 +27,7 @@ from messaging.say_once import SayOnce
 from runtime import listener, webhooks
 from runtime.listener import Listener
 from tests.contact import NOON, Contact
-from tests.live import until
+from tests.waiting import until
 
 SECRET = "app-secret"
 AT = 1772452860

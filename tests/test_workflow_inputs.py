@@ -12,8 +12,9 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from operations import enrollment
-from tests.live import Live, until
+from tests.live import Live
 from tests.scenario import phone
+from tests.waiting import until
 from worker import WORKFLOWS
 from workflows.inputs import CheckingRunner
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from temporalio.api.sdk.v1 import WorkflowMetadata
 
 from operations import campaigns, devices, enrollment
-from tests.live import Live, until
+from tests.live import Live
+from tests.waiting import until
 
 GUIDE = Path(__file__).parent.parent / "docs" / "operating.md"
 PERSON = "+12015550123"
