@@ -2,7 +2,7 @@
 # Nothing outside the checkout is written. ARGS goes to the program that a target runs:
 #
 #     make demo ARGS='--leads people.csv --exit'
-#     make test ARGS='tests/test_calendar.py -k fold'
+#     make test ARGS='tests/database/test_calendar.py -k fold'
 #
 # PYTHON names the interpreter to make .venv with (3.11 or newer), where the first python3 found is not the right one.
 

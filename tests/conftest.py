@@ -10,12 +10,12 @@ import pytest
 from messaging.database import Pool
 from runtime.database import open_pool
 from runtime.embedded.postgres import Postgres
-from tests.contact import Contact, enrolled_contact
-from tests.databases import Databases
-from tests.live import Live, live_servers
-from tests.scenario import Scenario
-from tests.simulator_process import SimulatorProcess
-from tests.waiting import free_port
+from tests.support.contact import Contact, enrolled_contact
+from tests.support.databases import Databases
+from tests.support.live import Live, live_servers
+from tests.support.scenario import Scenario
+from tests.support.simulator_process import SimulatorProcess
+from tests.support.waiting import free_port
 
 TOGETHER = {
     "test_hot_queries.py": "hot queries",  # a large database is made for them

@@ -20,11 +20,11 @@ from messaging.models import SweepCursor
 from operations import campaigns, enrollment, messages
 from runtime.database import migrate, open_pool
 from runtime.embedded.postgres import Postgres
-from tests.live import Live, live_servers
-from tests.scenario import Scenario, phone
-from tests.simulator_process import running_simulator
-from tests.temporal_time import TASK_QUEUE, Skipping, skipping
-from tests.waiting import free_port, until
+from tests.support.live import Live, live_servers
+from tests.support.scenario import Scenario, phone
+from tests.support.simulator_process import running_simulator
+from tests.support.temporal_time import TASK_QUEUE, Skipping, skipping
+from tests.support.waiting import free_port, until
 from workflows.triggers import TriggerEnrollmentWorkflow
 
 __all__ = ["HISTORIES"]

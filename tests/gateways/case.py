@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from messaging.gateways.base import GatewayError, Images, OutgoingMessage, Picture, Recovery
-from tests.wire import Reply, Request
+from tests.support.wire import Reply, Request
 
 __all__ = [
     "CAPTION",

@@ -4,7 +4,7 @@ from typing import Any
 
 from messaging.gateways.base import DeviceUnfit, MaybeAccepted, NotAccepted, Refused, WrongContent
 from tests.gateways.case import CAPTION, IMAGE_URL, OURS, PHONE, TEXT, GatewayCase
-from tests.wire import Reply, Request
+from tests.support.wire import Reply, Request
 
 TOKEN = "EAAGm0PX4ZCpsBAKnotatoken|x"
 SECRET = "7fb5not-an-app-secret"

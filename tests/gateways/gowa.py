@@ -4,7 +4,7 @@ from base64 import b64encode
 
 from messaging.gateways.base import DeviceUnfit, MaybeAccepted, NotAccepted, Refused, WrongContent
 from tests.gateways.case import CAPTION, PHONE, PICTURE, TEXT, GatewayCase
-from tests.wire import Part, Reply, Request
+from tests.support.wire import Part, Reply, Request
 
 PASSWORD = "corr3ct:horse battery"
 BASIC = b64encode(f"drumbeat:{PASSWORD}".encode()).decode()

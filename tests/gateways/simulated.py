@@ -4,7 +4,7 @@ from typing import Any
 
 from messaging.gateways.base import DeviceUnfit, MaybeAccepted, NotAccepted, Recovery, Refused
 from tests.gateways.case import CAPTION, DEVICE, IMAGE_URL, OURS, PHONE, TEXT, GatewayCase, Question
-from tests.wire import Reply, Request
+from tests.support.wire import Reply, Request
 
 
 def _check(request: Request, **content: str) -> None:

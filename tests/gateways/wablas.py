@@ -4,7 +4,7 @@ from typing import Any
 
 from messaging.gateways.base import DeviceUnfit, MaybeAccepted, NotAccepted, Refused
 from tests.gateways.case import CAPTION, IMAGE_URL, PHONE, TEXT, GatewayCase
-from tests.wire import Reply, Request
+from tests.support.wire import Reply, Request
 
 TOKEN = "O6UT8notatokenLZ5mug1gEGcRgKP1.5ecr3tKey"
 

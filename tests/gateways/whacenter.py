@@ -4,7 +4,7 @@ from typing import Any
 
 from messaging.gateways.base import DeviceUnfit, MaybeAccepted, NotAccepted, Refused
 from tests.gateways.case import CAPTION, IMAGE_URL, PHONE, TEXT, GatewayCase
-from tests.wire import Reply, Request
+from tests.support.wire import Reply, Request
 
 DEVICE_ID = "83f3428dnotadeviceid2d78e289bae57c"
 

@@ -1,0 +1,127 @@
+"""The constraints that make duplicates impossible are there, and hold."""
+
+import asyncio
+import shutil
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from messaging.database import Pool
+from messaging.errors import Unavailable
+from runtime import database
+from runtime.database import MIGRATIONS, migrate, open_pool
+from runtime.embedded.postgres import Postgres
+from tests.support.waiting import until
+
+
+async def test_constraints_exist_and_are_valid(pool: Pool) -> None:
+    names = {
+        row["conname"]
+        for row in await pool.fetch("select conname from pg_constraint where contype = 'u' and convalidated")
+    }
+    assert {"unique_sequence_message", "unique_campaign_message", "sequence_contacts_unique"} <= names
+
+
+TEN = 10
+INDEX = "concurrently_built"
+WORK = (
+    "import asyncio, pathlib, sys\nfrom runtime.database import migrate\n"
+    "asyncio.run(migrate(sys.argv[1], migrations=pathlib.Path(sys.argv[2])))\n"
+)
+
+
+@pytest.fixture
+async def empty_url(postgres: Postgres) -> AsyncIterator[str]:
+    """The URL of a database with nothing in it."""
+    connection = await asyncpg.connect(postgres.url("postgres"))
+    try:
+        await connection.execute("create database empty_one")
+        yield postgres.url("empty_one")
+        await connection.execute("drop database empty_one with (force)")
+    finally:
+        await connection.close()
+
+
+def later_versions(folder: Path, *statements: str) -> Path:
+    """The migrations, and these statements after them, each in a file of its own and outside a transaction."""
+    shutil.copytree(MIGRATIONS, folder)
+    for number, statement in enumerate(statements):
+        text = f"-- migrate:up transaction:false\n{statement};\n-- migrate:down\n"
+        (folder / f"2999010100000{number}_later.sql").write_text(text)
+    return folder
+
+
+async def ten_at_once(url: str, migrations: Path = MIGRATIONS) -> None:
+    """Each has its session, and runs dbmate in a process of its own."""
+    async with asyncio.timeout(60):
+        await asyncio.gather(*(migrate(url, migrations=migrations) for _ in range(TEN)))
+
+
+async def test_ten_begin_at_once_on_an_empty_database(empty_url: str) -> None:
+    await ten_at_once(empty_url)
+    async with await open_pool(empty_url) as pool:
+        assert await pool.fetchval("select count(*) from schema_migrations") == len(
+            list(MIGRATIONS.glob("*.sql"))
+        )
+
+
+async def test_ten_begin_at_once_on_a_database_that_is_a_version_behind(
+    pool: Pool, database_url: str, tmp_path: Path
+) -> None:
+    # An index that is built concurrently waits for every snapshot, also for those of who waits for its migration.
+    behind = later_versions(
+        tmp_path / "migrations",
+        f"create index concurrently {INDEX} on leads (name)",
+        f"create index concurrently {INDEX}_too on leads (name)",
+    )
+    await ten_at_once(database_url, behind)
+    built = await pool.fetch(
+        "select indexrelid::regclass::text as name, indisvalid as valid from pg_index"
+        " where indexrelid::regclass::text like $1 || '%' order by 1",
+        INDEX,
+    )
+    assert [(row["name"], row["valid"]) for row in built] == [(INDEX, True), (f"{INDEX}_too", True)]
+
+
+async def test_who_dies_with_a_migration_holds_up_nobody(
+    pool: Pool, database_url: str, tmp_path: Path
+) -> None:
+    migrations = later_versions(
+        tmp_path / "migrations",
+        "select pg_sleep(2)",
+        f"create index concurrently {INDEX} on leads (name)",
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WORK, database_url, str(migrations), cwd=MIGRATIONS.parent.parent
+    )
+
+    async def asleep() -> bool:
+        return bool(
+            await pool.fetchval(
+                "select exists (select from pg_stat_activity where query like '%pg_sleep(2)%'"
+                " and datname = current_database() and pid <> pg_backend_pid())"
+            )
+        )
+
+    await until(asleep)
+    process.kill()  # dbmate, which it has started, goes on without it
+    await process.wait()
+    await ten_at_once(database_url, migrations)
+    assert await pool.fetchval("select indisvalid from pg_index where indexrelid::regclass::text = $1", INDEX)
+
+
+async def test_a_schema_that_is_up_to_date_is_left_alone(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "_run_dbmate", None)  # not to be called
+    await migrate(database_url)
+
+
+async def test_a_database_that_cannot_be_used_is_said_at_once(postgres: Postgres) -> None:
+    with pytest.raises(
+        Unavailable, match=r'PostgreSQL cannot be reached: database "nowhere" does not exist; check'
+    ):
+        await migrate(postgres.url("nowhere"))

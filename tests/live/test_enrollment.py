@@ -1,0 +1,487 @@
+"""However often, from wherever and in whatever spelling: one person is enrolled in a sequence once."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+from temporalio import workflow
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.common import WorkflowIDReusePolicy
+from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from messaging.errors import Conflict, NotFound
+from messaging.models import EnrollmentRequest, Lead
+from naming.contacts import start_contact
+from operations import devices, enrollment, reports, sequences
+from operations.schedule import SWEEP, ensure_schedules
+from tests.support.live import Live
+from tests.support.scenario import phone
+from tests.support.waiting import until
+from workflows.sequence import SequenceContactWorkflow
+
+SHORT = """
+sequence: short
+trigger: COLDVITAC
+steps:
+  - {id: a, day: 1, text: "One"}
+  - {id: b, after: 1s, text: "Two"}
+"""
+LONG = """
+sequence: long
+steps:
+  - {id: a, day: 1, text: "One"}
+  - {id: b, after: 2h, text: "Two"}
+  - {id: c, after: 2h, text: "Three"}
+"""
+SPELLINGS = ("+12015550123", "(201) 555-0123", "tel:+1-201-555-0123", "201.555.0123", "1 201 555 0123")
+
+MANY = """
+import asyncio, json, os, sys
+import starter
+
+async def main():
+    async with starter.connect() as drumbeat:
+        done = await asyncio.gather(*(
+            starter.enroll(drumbeat, "short", spelling, default_region="US", device=sys.argv[1])
+            for spelling in json.loads(sys.argv[2])
+        ))
+    print(sum(one.result == "enrolled" for one in done))
+
+asyncio.run(main())
+sys.stdout.flush()
+os._exit(0)  # a process that held a Temporal client can, rarely, abort while Python shuts down
+"""
+
+
+async def texts(live: Live) -> list[str]:
+    return [message["text"] for message in await live.scenario.accepted()]
+
+
+async def sent(live: Live, count: int) -> None:
+    async def there() -> bool:
+        return len(await texts(live)) >= count
+
+    await until(there)
+
+
+async def test_fifty_at_once_from_five_services_that_reach_temporal_only(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT)
+    await live.start_worker()
+    results = await asyncio.gather(
+        *(
+            live.run("-c", MANY, live.scenario.device, json.dumps(SPELLINGS * 2), DATABASE_URL="")
+            for _ in range(5)
+        )
+    )
+    assert [code for code, _, _ in results] == [0] * 5, results
+    assert sum(int(out) for _, out, _ in results) == 1, "one of fifty started it"
+    await live.all_over(1)
+    assert await texts(live) == ["One", "Two"]
+    again = await enrollment.enroll(live.connection, "short", "+12015550123")
+    assert again.result == "already_enrolled"
+
+
+async def test_after_temporal_has_forgotten_the_workflow_nobody_is_written_to_again(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT)
+    await live.start_worker()
+    done = await enrollment.enroll(live.connection, "short", phone(1), device=live.scenario.device)
+    await live.all_over(1)
+    temporal = live.connection.temporal
+    await temporal.get_workflow_handle(done.workflow_id).result()
+    again = await temporal.start_workflow(
+        SequenceContactWorkflow.run,
+        EnrollmentRequest(sequence="short", lead=Lead(phone=phone(1))),
+        id=done.workflow_id,
+        task_queue=live.connection.settings.task_queue,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+    )
+    assert (await again.result()).outcome == "duplicate"
+    assert await texts(live) == ["One", "Two"]
+
+
+async def test_the_sweep_enrolls_by_the_whole_word_and_consumes_it(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT)
+    await live.scenario.pool.executemany(
+        "insert into leads (phone, triggers, device_id) values ($1, $2, $3)",
+        [
+            (phone(1), ["COLDVITAC", "OTHER"], live.scenario.device),
+            (phone(2), ["COLDVITAC2"], live.scenario.device),
+            (phone(3), ["OTHER"], live.scenario.device),
+        ],
+    )
+    await live.start_worker()
+    await ensure_schedules(live.connection)
+    await ensure_schedules(live.connection)
+    await live.connection.temporal.get_schedule_handle(SWEEP).trigger()
+    await live.all_over(1)
+    rows = await live.scenario.pool.fetch("select phone, triggers from leads order by phone")
+    assert [row["triggers"] for row in rows] == [["OTHER"], ["COLDVITAC2"], ["OTHER"]]
+    assert await live.scenario.pool.fetchval("select count(*) from sequence_contacts") == 1
+    with pytest.raises(NotFound, match="no sequence has the trigger NOPE"):
+        await enrollment.enroll_by_trigger(live.connection, "nope")
+    totals = await enrollment.enroll_by_trigger(live.connection, "coldvitac")
+    assert (totals.enrolled, totals.already_enrolled) == (0, 0)
+
+
+async def test_a_contact_is_steered_and_told_of_edits(live: Live, tmp_path: Path) -> None:
+    await live.scenario.add_device()
+    file = tmp_path / "long.yaml"
+    file.write_text(LONG)
+    connection = live.connection
+    await sequences.apply(connection, [file])
+    await live.start_worker()
+    await enrollment.enroll(connection, "long", phone(1), device=live.scenario.device, name="Aisha")
+    await sent(live, 1)
+
+    async def at_second() -> bool:
+        return (await enrollment.progress(connection, "long", phone(1))).step == "b"
+
+    await until(at_second)
+    await enrollment.pause_contact(connection, "long", phone(1), "on holiday")
+    with pytest.raises(Conflict, match="already paused: on holiday"):
+        await enrollment.pause_contact(connection, "long", phone(1))
+    description = await connection.temporal.get_workflow_handle(f"sequence:long:{phone(1)}").describe()
+    state = {pair.key.name: pair.value for pair in description.typed_search_attributes}
+    assert state["DrumbeatSequence"] == "long"
+    assert state["DrumbeatPhone"] == phone(1)
+    assert state["DrumbeatStep"] == "b"
+    assert state["DrumbeatDevice"] == live.scenario.device
+    assert await description.static_summary() == "Aisha · long"
+    await enrollment.resume_contact(connection, "long", phone(1))
+    with pytest.raises(Conflict, match="the current step is 'b', not 'a'"):
+        await enrollment.skip_step(connection, "long", phone(1), "a")
+    assert (await enrollment.skip_step(connection, "long", phone(1), "b")).result == "skips b"
+    assert (await enrollment.skip_step(connection, "long", phone(1), "b")).result == "had skipped b already"
+    file.write_text(LONG.replace('after: 2h, text: "Three"', 'after: 0s, text: "3"'))
+    (applied,) = await sequences.apply(connection, [file], consent=True)
+    assert applied.contacts_replanned == 1
+    stopped = await enrollment.stop_contact(connection, "long", phone(1), "asked by phone")
+    assert (stopped.result, await live.active()) == ("stopped", 0)
+    again = await enrollment.stop_contact(connection, "long", phone(1))
+    assert again.result == "had been stopped already"
+    result = await connection.temporal.get_workflow_handle(f"sequence:long:{phone(1)}").result()
+    assert (result["outcome"], result["reason"]) == ("stopped", "asked by phone")
+    with pytest.raises(NotFound, match="is not in the sequence 'nowhere'"):
+        await enrollment.stop_contact(connection, "nowhere", phone(1))
+    assert await texts(live) == ["One"]
+
+
+async def test_an_edit_that_moves_a_step_forward_wakes_who_sleeps(live: Live, tmp_path: Path) -> None:
+    await live.scenario.add_device()
+    file = tmp_path / "long.yaml"
+    file.write_text(LONG)
+    await sequences.apply(live.connection, [file], consent=True)
+    await live.start_worker()
+    await enrollment.enroll(live.connection, "long", phone(1), device=live.scenario.device)
+    await sent(live, 1)
+    file.write_text(LONG.replace("2h", "1s").replace("Two", "2"))
+    await sequences.apply(live.connection, [file], consent=True)
+    await live.all_over(1)
+    assert await texts(live) == ["One", "2", "Three"]
+
+
+async def test_a_paused_device_holds_and_resuming_wakes(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT)
+    await devices.pause(live.connection, live.scenario.device, "under review")
+    await live.start_worker()
+    await enrollment.enroll(live.connection, "short", phone(1), device=live.scenario.device)
+
+    async def held() -> bool:
+        rows = await live.scenario.messages()
+        return bool(rows) and rows[0]["reason"] == f"device {live.scenario.device} is paused: under review"
+
+    await until(held)
+
+    async def listed() -> bool:
+        return (await live.connection.temporal.count_workflows("DrumbeatState = 'held'")).count == 1
+
+    await until(listed)
+    change = await devices.resume(live.connection, live.scenario.device)
+    assert change.contacts_woken == 1
+    await live.all_over(1)
+    assert await texts(live) == ["One", "Two"]
+
+
+async def test_opting_out_ends_what_runs(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(LONG)
+    await live.start_worker()
+    await enrollment.enroll(live.connection, "long", phone(1), device=live.scenario.device)
+    await sent(live, 1)
+    done = await enrollment.opt_out(live.connection, phone(1))
+    assert (done.changed, done.told) == (True, 1)
+    await live.all_over(1)
+    assert not (await enrollment.opt_out(live.connection, phone(1))).changed
+    assert await live.scenario.pool.fetchval("select status from sequence_contacts") == "opted_out"
+
+
+async def test_two_spellings_of_one_account_are_one_contact_and_one_opt_out(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(LONG)
+    await live.start_worker()
+    connection, device = live.connection, live.scenario.device
+    first = await enrollment.enroll(connection, "long", "+54 11 5555-0131", device=device)
+    again = await enrollment.enroll(connection, "long", "+54 9 11 5555-0131", device=device)
+    assert (first.phone, first.result, again.result) == ("+5491155550131", "enrolled", "already_enrolled")
+    await sent(live, 1)
+    assert (await reports.contact(connection, "+541155550131")).phone == "+5491155550131"
+    done = await enrollment.opt_out(connection, "+541155550131")
+    assert (done.phone, done.changed, done.told) == ("+5491155550131", True, 1)
+    await live.all_over(1)
+    assert await live.scenario.pool.fetchval("select status from sequence_contacts") == "opted_out"
+    assert (await enrollment.withdraw_opt_out(connection, "+541155550131")).changed
+
+
+ONE = """
+import asyncio, os, sys
+import starter
+
+async def main():
+    async with starter.connect() as drumbeat:
+        done = await starter.enroll(drumbeat, "short", sys.argv[1], name="Aisha", device=sys.argv[2])
+    print(done.result, done.status, done.device)
+
+asyncio.run(main())
+sys.stdout.flush()
+os._exit(0)
+"""
+
+
+async def test_who_has_opted_out_is_said_to_have_and_can_be_enrolled_after_undo(live: Live) -> None:
+    """By the command line, by a service that reaches Temporal only, and by the sweep: nothing is used up."""
+    pool, device = live.scenario.pool, live.scenario.device
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT)
+    await live.start_worker()
+    people = [phone(1), phone(2), phone(3)]
+    await pool.executemany(
+        "insert into leads (phone, triggers, device_id) values ($1, $2, $3)",
+        [(number, ["COLDVITAC"], device) for number in people],
+    )
+    for number in people:
+        await enrollment.opt_out(live.connection, number)
+
+    code, out, error = await live.run("starter.py", "enroll", "short", phone(1), "--json")
+    assert (code, json.loads(out)["result"]) == (1, "opted_out")
+    assert f"{phone(1)} has opted out, and was not enrolled in short" in error
+    code, out, error = await live.run("starter.py", "enroll", "short", phone(1))
+    assert (code, out, error.count("\n")) == (1, "", 1)
+    service = ("-c", ONE, phone(2), device)
+    for _ in range(2):
+        code, out, error = await live.run(*service, DATABASE_URL="")
+        assert (code, out) == (0, "opted_out None None\n"), error
+    totals = await enrollment.enroll_by_trigger(live.connection, "COLDVITAC")
+    assert (totals.enrolled, totals.already_enrolled, totals.opted_out) == (0, 0, 3)
+    assert await pool.fetchval("select count(*) from sequence_contacts") == 0
+    assert await pool.fetchval("select count(*) from leads where triggers = '{COLDVITAC}'") == 3
+    failed = "WorkflowType = 'SequenceContactWorkflow' and ExecutionStatus = 'Failed'"
+    assert (await live.connection.temporal.count_workflows(failed)).count == 0
+
+    for number in people:
+        await enrollment.withdraw_opt_out(live.connection, number)
+    code, out, _ = await live.run("starter.py", "enroll", "short", phone(1))
+    assert (code, out) == (0, f"{phone(1)} enrolled in short\n")
+    code, out, error = await live.run(*service, DATABASE_URL="")
+    assert (code, out) == (0, f"enrolled active {device}\n"), error
+    totals = await enrollment.enroll_by_trigger(live.connection, "COLDVITAC")
+    assert totals.enrolled == 1
+    await live.all_over(3)
+    assert sorted(await texts(live)) == ["One"] * 3 + ["Two"] * 3
+    assert await pool.fetchval("select count(*) from leads where triggers <> '{}'") == 0
+
+
+async def test_many_services_enroll_somebody_whose_opt_out_was_taken_back_once(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT)
+    await live.start_worker()
+    device = live.scenario.device
+    await enrollment.opt_out(live.connection, phone(1))
+    refused = await enrollment.enroll(live.connection, "short", phone(1), device=device)
+    assert refused.result == "opted_out"
+    await enrollment.withdraw_opt_out(live.connection, phone(1))
+    done = await asyncio.gather(
+        *(enrollment.enroll(live.connection, "short", phone(1), device=device) for _ in range(20))
+    )
+    assert sorted({one.result for one in done}) == ["already_enrolled", "enrolled"]
+    assert sum(one.result == "enrolled" for one in done) == 1
+    await live.all_over(1)
+    assert await texts(live) == ["One", "Two"]
+
+
+async def test_enrolled_again_it_is_said_what_became_of_the_first_time(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT)
+    await live.scenario.apply(LONG)
+    await live.start_worker()
+    connection, device = live.connection, live.scenario.device
+    for sequence in ("short", "long"):
+        await enrollment.enroll(connection, sequence, phone(1), device=device)
+    again = await enrollment.enroll(connection, "long", phone(1))
+    assert (again.result, again.status) == ("already_enrolled", "active")
+    await enrollment.stop_contact(connection, "long", phone(1), "asked by phone")
+    await live.all_over(2)
+    for sequence, status, says in (
+        ("short", "completed", f"{phone(1)} has completed short before, and nobody goes"),
+        (
+            "long",
+            "stopped",
+            f"{phone(1)} was in long before and was stopped (asked by phone), and nobody goes",
+        ),
+    ):
+        again = await enrollment.enroll(connection, sequence, phone(1))
+        assert (again.result, again.status) == ("already_enrolled", status)
+        code, out, _ = await live.run("starter.py", "enroll", sequence, phone(1))
+        assert code == 0
+        assert out.startswith(says)
+
+
+async def test_without_a_worker_it_is_said_within_five_seconds_and_nothing_is_lost(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT)
+    began = asyncio.get_running_loop().time()
+    done = await enrollment.enroll(live.connection, "short", phone(1), device=live.scenario.device)
+    assert done.result == "handed_over"
+    assert asyncio.get_running_loop().time() - began < 6
+    code, out, _ = await live.run("starter.py", "enroll", "short", phone(1))
+    assert code == 0
+    assert "no worker has taken it yet" in out
+    await live.start_worker()
+    await live.all_over(1)
+    assert await texts(live) == ["One", "Two"]
+
+
+async def test_one_sequence_leads_into_the_next_and_a_cycle_ends(live: Live) -> None:
+    await live.scenario.add_device()
+    for name, trigger, following in (
+        ("cold", "COLD", "WARM"),
+        ("warm", "WARM", "HOT"),
+        ("hot", "HOT", "COLD"),
+    ):
+        await live.scenario.apply(
+            f"sequence: {name}\ntrigger: {trigger}\nnext_trigger: {following}\n"
+            f"steps:\n  - {{id: a, day: 1, text: '{name}'}}\n"
+        )
+    await live.start_worker()
+    await enrollment.enroll(live.connection, "cold", phone(1), device=live.scenario.device)
+    await live.all_over(3)
+
+    async def none_runs() -> bool:
+        query = "WorkflowType = 'SequenceContactWorkflow' and ExecutionStatus = 'Running'"
+        return (await live.connection.temporal.count_workflows(query)).count == 0
+
+    await until(none_runs)
+    assert await texts(live) == ["cold", "warm", "hot"]
+    assert await live.scenario.pool.fetchval("select triggers from leads") == []
+
+
+async def test_a_failed_enrollment_may_be_repeated_once_its_cause_is_gone(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.start_worker()
+    with pytest.raises(Conflict, match="there is no sequence 'short'"):
+        await enrollment.enroll(live.connection, "short", phone(1), device=live.scenario.device)
+    handle = live.connection.temporal.get_workflow_handle(f"sequence:short:{phone(1)}")
+
+    async def failed() -> bool:
+        return (await handle.describe()).status is WorkflowExecutionStatus.FAILED
+
+    await until(failed)
+    await live.scenario.apply(SHORT)
+    again = await enrollment.enroll(live.connection, "short", phone(1), device=live.scenario.device)
+    assert again.result == "enrolled"
+    await live.all_over(1)
+    assert await texts(live) == ["One", "Two"]
+
+
+async def test_the_example_service_runs(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT)
+    await live.start_worker()
+    code, out, error = await live.run(
+        "examples/enroll_service.py", "short", "+12015550123", "Aisha", DATABASE_URL=""
+    )
+    assert (code, out.split(":")[0]) == (0, "+12015550123"), error
+    code, out, error = await live.run("examples/enroll_service.py", "short", "12", "Aisha")
+    assert (code, out) == (1, "")
+    assert error.count("\n") == 1
+    await live.all_over(1)
+
+
+async def test_an_edit_reaches_a_paused_contact(live: Live, tmp_path: Path) -> None:
+    await live.scenario.add_device()
+    file = tmp_path / "long.yaml"
+    file.write_text(LONG)
+    await sequences.apply(live.connection, [file])
+    await live.start_worker()
+    await enrollment.enroll(live.connection, "long", phone(1), device=live.scenario.device)
+    await sent(live, 1)
+    await enrollment.pause_contact(live.connection, "long", phone(1))
+    file.write_text(LONG.replace("2h", "3h"))
+    (applied,) = await sequences.apply(live.connection, [file])
+    assert (applied.contacts_replanned, applied.contacts_to_tell) == (1, 1)
+
+    async def heard() -> bool:
+        (again,) = await sequences.apply(live.connection, [file])
+        return (again.result, again.contacts_replanned, again.contacts_to_tell) == ("unchanged", 0, 0)
+
+    await until(heard)
+    progress = await enrollment.progress(live.connection, "long", phone(1))
+    assert (progress.state, progress.step) == ("paused", "b")
+    row = await live.scenario.pool.fetchrow("select next_due_at from sequence_contacts")
+    assert row is not None
+    assert progress.due_at == row["next_due_at"]
+
+
+@workflow.defn(name="SequenceContactWorkflow")
+class Failing:
+    """A contact's workflow whose tasks fail."""
+
+    @workflow.run
+    async def run(self, request: EnrollmentRequest) -> None:  # noqa: ARG002 - every contact's input
+        """Fails."""
+        raise RuntimeError("a fault of its own")
+
+
+@workflow.defn(name="SequenceContactWorkflow")
+class Mended:
+    """The same, mended."""
+
+    @workflow.run
+    async def run(self, request: EnrollmentRequest) -> str:  # noqa: ARG002
+        """What it was told."""
+        self._told = ""
+        await workflow.wait_condition(lambda: bool(self._told))
+        return self._told
+
+    @workflow.update
+    def pause(self, reason: str) -> None:
+        """Ends it."""
+        self._told = reason
+
+
+async def test_a_command_waits_while_a_workflow_can_take_none(live: Live) -> None:
+    client, queue = live.connection.temporal, "faulty"
+    request = EnrollmentRequest(sequence="long", lead=Lead(phone=phone(1)))
+    async with Worker(
+        client, task_queue=queue, workflows=[Failing], workflow_runner=UnsandboxedWorkflowRunner()
+    ):
+        started = await start_contact(client, request, task_queue=queue)
+        handle = client.get_workflow_handle(started.workflow_id)
+
+        async def fails() -> bool:
+            described = await handle.describe()
+            return described.raw_description.pending_workflow_task.attempt > 2
+
+        await until(fails)
+        asked = asyncio.create_task(enrollment.pause_contact(live.connection, "long", phone(1), "wait"))
+        await asyncio.sleep(0.5)
+        assert not asked.done()
+    async with Worker(
+        client, task_queue=queue, workflows=[Mended], workflow_runner=UnsandboxedWorkflowRunner()
+    ):
+        assert (await asked).result == "paused"
+        assert await handle.result() == "wait"
