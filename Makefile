@@ -23,7 +23,7 @@ demo:  ## Run the whole story on servers of its own; Ctrl-C ends it. ARGS='--lea
 # "long" are those that take long, or try at full size what a small one shows too (pyproject.toml).
 TESTS = TMPDIR='$(CURDIR)/.tmp' exec .venv/bin/python -m pytest --numprocesses 3 --dist load
 
-test:  ## Run the tests but the long ones, against real servers started for them. ARGS='tests/test_x.py -k word'
+test:  ## Run the tests but the long ones, against real servers started for them. ARGS='tests/unit/test_x.py -k word'
 	@scripts/setup dev
 	@mkdir -p .tmp
 	@$(TESTS) -m 'not long' $(ARGS)
