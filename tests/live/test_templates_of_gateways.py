@@ -182,7 +182,7 @@ async def test_a_campaign_whose_template_is_wrong_waits_for_everybody_and_goes_o
             return (await campaigns.status(live.connection, "sale")).status == "paused"
 
         await until(held)
-        code, out, _ = await live.run("starter.py", "status")
+        code, out, _ = await live.run("starter.py", "status", COLUMNS="500")
         assert code == 0
         (line,) = [line for line in out.splitlines() if line.startswith("! campaign sale is paused: ")]
         assert "132001" in line
