@@ -58,11 +58,24 @@ def _enrollments(enrollments: tuple[EnrollmentReport, ...], zone: tzinfo) -> str
     )
     for one in enrollments:
         table.row(
-            *(one.sequence, one.status, _moment(one.enrolled_at, zone), one.next_step),
+            *(
+                one.sequence,
+                "paused" if one.paused_at else one.status,
+                _moment(one.enrolled_at, zone),
+                one.next_step,
+            ),
             *(_moment(one.due_at, zone), _moment(one.ended_at, zone)),
-            below=wrapped(one.reason, _INDENT) if one.reason else (),
+            below=wrapped(why, _INDENT) if (why := _why(one, zone)) else (),
         )
     return str(table)
+
+
+def _why(one: EnrollmentReport, zone: tzinfo) -> str | None:
+    if one.paused_at is None:
+        return one.reason
+    return f"paused since {_moment(one.paused_at, zone)}" + (
+        f": {one.paused_reason}" if one.paused_reason else ""
+    )
 
 
 def _messages(messages: tuple[MessageReport, ...], zone: tzinfo) -> str:

@@ -49,6 +49,7 @@ def status_page(report: StatusReport) -> str:
             Column("sequence"),
             Column("status"),
             Column("active", right=True),
+            Column("paused", right=True, spare=True),
             Column("completed", right=True),
             Column("ended early", right=True, spare=True),
             Column("next due (UTC)", spare=True),
@@ -57,7 +58,10 @@ def status_page(report: StatusReport) -> str:
     for one in report.sequences:
         due = f"{one.due_next:%a %d %b %H:%M:%S}" if one.due_next else ""
         sequences.row(
-            one.sequence, one.status, *(f"{n:,}" for n in (one.active, one.completed, one.ended_early)), due
+            one.sequence,
+            one.status,
+            *(f"{n:,}" for n in (one.active, one.paused, one.completed, one.ended_early)),
+            due,
         )
     campaigns = Table(
         (

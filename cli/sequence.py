@@ -203,8 +203,10 @@ def _details(one: SequenceDetails) -> str:
 
 
 def _contacts(counts: ContactCounts) -> str:
-    named = {name.replace("_", " "): count for name, count in counts.model_dump().items() if count}
-    return ", ".join(f"{count:,} {name}" for name, count in named.items()) or "none"
+    active = f"{counts.active:,} active" + (f" ({counts.paused:,} of them paused)" if counts.paused else "")
+    named = counts.model_dump(exclude={"active", "paused"})
+    others = [f"{count:,} {name.replace('_', ' ')}" for name, count in named.items() if count]
+    return ", ".join([*([active] if counts.active else []), *others]) or "none"
 
 
 def _when(step: StepDetails) -> str:

@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-from messaging.database import Connection
+from messaging.database import Connection, Pool
 from messaging.models import EnrollmentStatus
 from messaging.sequences import find_sequence, no_such_sequence
 
-__all__ = ["Standing", "find_standing"]
+__all__ = ["Standing", "find_standing", "pause_contact", "resume_contact"]
 
 
 class Standing(NamedTuple):
@@ -30,3 +30,24 @@ async def find_standing(connection: Connection, sequence: str, phone: str) -> St
     )
     assert row is not None
     return Standing(row["opted_out"], row["status"], row["reason"], row["device_id"])
+
+
+async def pause_contact(connection: Connection | Pool, enrollment_id: int, reason: str | None) -> bool:
+    """Holds what an active contact is to get from the commit on; False where it is paused already, with its own reason."""
+    changed = await connection.fetchval(
+        "update sequence_contacts set paused_at = clock_timestamp(), paused_reason = $2"
+        " where id = $1 and status = 'active' and paused_at is null returning true",
+        enrollment_id,
+        reason,
+    )
+    return bool(changed)
+
+
+async def resume_contact(connection: Connection | Pool, enrollment_id: int) -> bool:
+    """Ends a contact's pause; False where there is none."""
+    changed = await connection.fetchval(
+        "update sequence_contacts set paused_at = null, paused_reason = null"
+        " where id = $1 and status = 'active' and paused_at is not null returning true",
+        enrollment_id,
+    )
+    return bool(changed)

@@ -44,6 +44,8 @@ class Contact(NamedTuple):
     due_at: datetime | None
     in_doubt: bool
     """Whether an attempt at that step may have reached the gateway, and nobody knows yet."""
+    paused: str | None
+    """Why it is paused, if it is."""
     hours: SendingHours
     now: datetime
 
@@ -150,7 +152,8 @@ class Enrollments:
             )
             position = position_of(contact.plan, contact.timeline, scheduled, contact.phone)
             await self._store(connection, enrollment_id, position)
-        return _due(contact.plan, contact.timeline, scheduled, contact.device_id, contact.now)
+        due = _due(contact.plan, contact.timeline, scheduled, contact.device_id, contact.now)
+        return due and due.model_copy(update={"paused": contact.paused})
 
     async def move_past(
         self,
@@ -330,6 +333,7 @@ class Enrollments:
             ),
             due_at=row["next_due_at"],
             in_doubt=row["in_doubt"],
+            paused=(row["paused_reason"] or "paused by an operator") if row["paused_at"] else None,
             now=row["now"],
         )
 

@@ -90,8 +90,6 @@ class EnrollmentRequest(Value):
 
     sequence: str
     lead: Lead
-    paused: str | None = None
-    """The reason, where the contact begins paused (or goes on paused in a new run)."""
     local: bool = False
     """Whether short questions to the database are local activities: workflows from before there were any replay without."""
 
@@ -115,6 +113,8 @@ class Due(Value):
     """The revision of the sequence that this follows from."""
     device_id: str
     """The device that sends it, as things are."""
+    paused: str | None = None
+    """Why the contact was paused when this was answered, if it was."""
     at_once: bool = False
     """Whether it was due when this was answered: in a task, a workflow's clock stands still behind the database's."""
 

@@ -34,6 +34,8 @@ class SequenceTotals(Value):
     status: str
     status_reason: str | None
     active: int
+    paused: int
+    """Of those that are active."""
     completed: int
     ended_early: int
     due_next: datetime | None
@@ -84,6 +86,9 @@ class EnrollmentReport(Value):
     sequence: str
     status: str
     reason: str | None
+    paused_at: datetime | None
+    """Since when the contact gets nothing until it is resumed."""
+    paused_reason: str | None
     enrolled_at: datetime
     ended_at: datetime | None
     next_step: str | None
@@ -154,9 +159,10 @@ async def status_report(pool: Pool) -> StatusReport:
     """Totals of everything."""
     sequences = await pool.fetch(
         "select s.name as sequence, s.status, s.status_reason, count(c.id) filter (where c.status = 'active') as active,"
+        " count(c.id) filter (where c.status = 'active' and c.paused_at is not null) as paused,"
         " count(c.id) filter (where c.status = 'completed') as completed,"
         " count(c.id) filter (where c.status in ('stopped', 'opted_out')) as ended_early,"
-        " min(c.next_due_at) filter (where c.status = 'active') as due_next"
+        " min(c.next_due_at) filter (where c.status = 'active' and c.paused_at is null) as due_next"
         " from sequences s left join sequence_contacts c on c.sequence_id = s.id group by s.id order by s.name"
     )
     messages = await pool.fetch(
@@ -246,7 +252,8 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
     if lead is None:
         raise NotFound(no_lead(f"there is no lead with the phone {phone}", rejected))
     enrollments = await pool.fetch(
-        "select s.name as sequence, c.status, c.reason, c.enrolled_at, c.ended_at, t.key as next_step,"
+        "select s.name as sequence, c.status, c.reason, c.enrolled_at, case when c.status = 'active' then c.paused_at end"
+        " as paused_at, case when c.status = 'active' then c.paused_reason end as paused_reason, c.ended_at, t.key as next_step,"
         " c.next_due_at as due_at, c.timeline ->> 'zone' as zone, c.workflow_id"
         " from sequence_contacts c join sequences s on s.id = c.sequence_id"
         " left join sequence_steps t on t.id = c.next_step_id where c.phone = $1 order by c.enrolled_at, c.id",
@@ -295,7 +302,7 @@ async def _why_not_enrolled(pool: Pool, lead: Record) -> str:
     if (
         lead["device_id"] is None
         and one["device_id"] is None
-        and await pool.fetchval("select count(*) from devices") != 1
+        and await pool.fetchval("select only_device()") is None
     ):
         return f"{never}: there is no device to write from; give the lead one, or {one['name']}."
     return f"{never} yet: a worker enrolls in {one['name']} by the trigger within a minute, once one runs."

@@ -46,6 +46,8 @@ class ContactCounts(Value):
     """Contacts of a sequence by where they stand."""
 
     active: int = 0
+    paused: int = 0
+    """Of those that are active."""
     completed: int = 0
     stopped: int = 0
     opted_out: int = 0
@@ -96,15 +98,16 @@ _COLUMNS = (
 _SUMMARY = f"""
     select {_COLUMNS},
            (select count(*) from sequence_steps t where t.sequence_id = s.id and t.removed_at is null) as steps,
-           jsonb_build_object('active', c.active, 'completed', c.completed, 'stopped', c.stopped,
+           jsonb_build_object('active', c.active, 'paused', c.paused, 'completed', c.completed, 'stopped', c.stopped,
                               'opted_out', c.opted_out) as contacts,
            c.next_due_at
       from sequences s cross join lateral
            (select count(*) filter (where status = 'active') as active,
+                   count(*) filter (where status = 'active' and paused_at is not null) as paused,
                    count(*) filter (where status = 'completed') as completed,
                    count(*) filter (where status = 'stopped') as stopped,
                    count(*) filter (where status = 'opted_out') as opted_out,
-                   min(next_due_at) filter (where status = 'active') as next_due_at
+                   min(next_due_at) filter (where status = 'active' and paused_at is null) as next_due_at
               from sequence_contacts where sequence_id = s.id) c
 """  # noqa: S608 - the text is all our own
 

@@ -4,15 +4,14 @@ To enroll, only Temporal is needed: the request carries the lead's data, and the
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from typing import Any, Literal, get_args
 from uuid import uuid4
 
-from temporalio.client import WorkflowQueryFailedError, WorkflowUpdateFailedError
+from temporalio.client import WorkflowExecutionStatus, WorkflowQueryFailedError
 from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from messaging import contacts
 from messaging.contacts import find_standing
 from messaging.database import Record
 from messaging.device_moves import check_device
@@ -30,6 +29,7 @@ from messaging.models import (
     Value,
 )
 from messaging.opt_outs import record_opt_out, suppress_waiting, withdraw
+from messaging.sequences import find_sequence, no_such_sequence
 from messaging.storable import LONGEST_REASON, storable
 from messaging.suggestions import did_you_mean
 from messaging.under_way import UnderWay, nothing_begins_any_more
@@ -60,14 +60,6 @@ PATIENCE = 5.0
 
 ASK_EVERY = 0.05
 """Seconds."""
-
-BUSY_PATIENCE = 60.0
-"""Seconds for which a workflow is asked that cannot answer just now."""
-
-BUSY = frozenset(
-    {RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.RESOURCE_EXHAUSTED, RPCStatusCode.UNAVAILABLE}
-)
-"""What Temporal says where it is worth asking again."""
 
 ENDS = set(get_args(EnrollmentStatus)) - {"active"}
 
@@ -229,19 +221,36 @@ async def progress(connection: Connection, sequence: str, phone: str) -> Contact
     try:
         return await handle.query(SequenceContactWorkflow.progress)
     except RPCError as error:
-        raise _not_found(error, sequence, phone) from error
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        raise await _not_found(connection, sequence, phone) from error
 
 
 async def pause_contact(connection: Connection, sequence: str, phone: str, reason: str = "") -> Steered:
-    """Sends one contact nothing more until it is resumed. Raises NotFound, and Conflict with the reason."""
-    return await _update(
-        connection, sequence, phone, "pause", storable(reason, LONGEST_REASON), done="paused"
+    """Sends one contact nothing more until it is resumed; what is due in the meantime goes out then, without a burst.
+
+    Answers when nothing more can begin to be sent. Raises NotFound, and Conflict where it has left the sequence.
+    """
+    contact, pool = await _active(connection, sequence, phone), await connection.pool()
+    changed = await contacts.pause_contact(pool, contact["id"], storable(reason, LONGEST_REASON) or None)
+    await _signal(connection, contact["workflow_id"], "plan_changed")
+    under_way = await nothing_begins_any_more(pool, enrollment=contact["id"])
+    before = f": {contact['paused_reason']}" if contact["paused_reason"] else ""
+    return Steered(
+        sequence=sequence,
+        phone=phone,
+        result="paused" if changed else f"had been paused already{before}",
+        under_way=under_way,
     )
 
 
 async def resume_contact(connection: Connection, sequence: str, phone: str) -> Steered:
-    """Goes on after a pause. Raises NotFound, and Conflict with the reason."""
-    return await _update(connection, sequence, phone, "resume", done="resumed")
+    """Goes on after a pause. Raises NotFound, and Conflict where it has left the sequence."""
+    contact = await _active(connection, sequence, phone)
+    changed = await contacts.resume_contact(await connection.pool(), contact["id"])
+    # Also where nothing was changed: somebody may have been cut off between the two.
+    await _signal(connection, contact["workflow_id"], "plan_changed")
+    return Steered(sequence=sequence, phone=phone, result="resumed" if changed else "was not paused")
 
 
 async def stop_contact(connection: Connection, sequence: str, phone: str, reason: str = "") -> Steered:
@@ -254,7 +263,7 @@ async def stop_contact(connection: Connection, sequence: str, phone: str, reason
     if contact is None:
         # A workflow that has not enrolled it yet finds this when it has.
         if not await _signal(connection, sequence_workflow_id(sequence, phone), "stop", reason):
-            raise _nobody(sequence, phone)
+            raise await _not_found(connection, sequence, phone)
         return Steered(sequence=sequence, phone=phone, result="stopped")
     if contact["status"] not in ("active", "stopped"):
         raise Conflict(f"{phone} in {sequence}: the contact has left the sequence ({contact['status']})")
@@ -271,7 +280,7 @@ async def skip_step(connection: Connection, sequence: str, phone: str, step: str
     """Leaves out the step that comes next, which ``step`` names. Raises NotFound, and Conflict with the reason."""
     contact = await _contact(connection, sequence, phone)
     if contact is None:
-        raise _nobody(sequence, phone)
+        raise await _not_found(connection, sequence, phone)
     try:
         changed = await Enrollments(await connection.pool()).skip(contact["id"], step, now=None)
     except Conflict as error:
@@ -308,11 +317,20 @@ async def withdraw_opt_out(connection: Connection, phone: str) -> OptOut:
 
 async def _contact(connection: Connection, sequence: str, phone: str) -> Record | None:
     return await (await connection.pool()).fetchrow(
-        "select c.id, c.status, c.workflow_id from sequence_contacts c join sequences s on s.id = c.sequence_id"
+        "select c.id, c.status, c.workflow_id, c.paused_reason from sequence_contacts c join sequences s on s.id = c.sequence_id"
         " where s.name = $1 and c.phone = $2",
         sequence,
         phone,
     )
+
+
+async def _active(connection: Connection, sequence: str, phone: str) -> Record:
+    contact = await _contact(connection, sequence, phone)
+    if contact is None:
+        raise await _not_found(connection, sequence, phone)
+    if contact["status"] != "active":
+        raise Conflict(f"{phone} in {sequence}: the contact has left the sequence ({contact['status']})")
+    return contact
 
 
 async def _signal(connection: Connection, workflow_id: str, signal: str, *arguments: Any) -> bool:
@@ -324,41 +342,6 @@ async def _signal(connection: Connection, workflow_id: str, signal: str, *argume
             raise
         return False
     return True
-
-
-async def _update(
-    connection: Connection, sequence: str, phone: str, update: str, *arguments: Any, done: str
-) -> Steered:
-    handle = connection.temporal.get_workflow_handle(sequence_workflow_id(sequence, phone))
-    try:
-        await _insist(lambda number: handle.execute_update(update, args=list(arguments), id=number))
-    except WorkflowUpdateFailedError as error:
-        cause = error.cause
-        raise Conflict(
-            f"{phone} in {sequence}: {cause.message if isinstance(cause, ApplicationError) else cause}"
-        ) from error
-    except RPCError as error:
-        raise _not_found(error, sequence, phone) from error
-    return Steered(sequence=sequence, phone=phone, result=done)
-
-
-async def _insist(ask: Callable[[str], Awaitable[Any]]) -> None:
-    """Asks until Temporal takes it: a workflow whose last task failed or timed out takes no update until the next one is through.
-
-    ``ask`` is given the update's ID, the same each time, so that it is done once. Raises what it raised last, after
-    BUSY_PATIENCE.
-    """
-    number, clock = str(uuid4()), asyncio.get_running_loop().time
-    until = clock() + BUSY_PATIENCE
-    while True:
-        try:
-            await ask(number)
-        except RPCError as error:
-            if error.status not in BUSY or clock() > until:
-                raise
-            await asyncio.sleep(ASK_EVERY)
-        else:
-            return
 
 
 async def _ask(connection: Connection, workflow_id: str, patience: float) -> ContactProgress | None:
@@ -382,9 +365,20 @@ async def _ask(connection: Connection, workflow_id: str, patience: float) -> Con
     return told
 
 
-def _not_found(error: RPCError, sequence: str, phone: str) -> Exception:
-    return _nobody(sequence, phone) if error.status is RPCStatusCode.NOT_FOUND else error
-
-
-def _nobody(sequence: str, phone: str) -> NotFound:
+async def _not_found(connection: Connection, sequence: str, phone: str) -> Exception:
+    """Why there is nobody to steer: no such sequence, no enrollment yet, or none at all."""
+    async with (await connection.pool()).acquire() as database:
+        if await find_sequence(database, sequence) is None:
+            return await no_such_sequence(database, sequence)
+    handle = connection.temporal.get_workflow_handle(sequence_workflow_id(sequence, phone))
+    try:
+        waits = (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
+    except RPCError as error:
+        if error.status is not RPCStatusCode.NOT_FOUND:
+            raise
+        waits = False
+    if waits:
+        return Conflict(
+            f"{phone} was handed to Temporal for {sequence!r}, and no worker has enrolled it yet: nothing is sent before"
+        )
     return NotFound(f"{phone} is not in the sequence {sequence!r} at present: see 'contact {phone}'")

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from temporalio.client import WorkflowHandle, WorkflowHistory
 
+from messaging.contacts import pause_contact, resume_contact
 from messaging.enrollments import Enrollments
 from messaging.models import SweepCursor
 from operations import campaigns, enrollment, messages
@@ -56,17 +57,16 @@ async def steered(skipper: Skipping) -> "WorkflowHandle[object, object]":
     """Paused over a due time, resumed, told of an edit, woken, skipped, and stopped."""
     handle = await skipper.enroll("cold", phone(2))
     await skipper.sleep(timedelta(hours=1))
-    await handle.execute_update("pause", "on holiday")
+    pool = skipper.scenario.pool
+    contact = await pool.fetchval("select id from sequence_contacts where workflow_id = $1", handle.id)
+    await pause_contact(pool, contact, "on holiday")
+    await handle.signal("plan_changed")
     await skipper.sleep(timedelta(days=2))
-    await handle.execute_update("resume")
-    await skipper.sleep(timedelta(seconds=5))
+    await resume_contact(pool, contact)
     await handle.signal("plan_changed")
     await handle.signal("wake")
     await skipper.sleep(timedelta(seconds=5))
-    contact = await skipper.scenario.pool.fetchval(
-        "select id from sequence_contacts where workflow_id = $1", handle.id
-    )
-    await Enrollments(skipper.scenario.pool).skip(contact, "third", now=await skipper.now())
+    await Enrollments(pool).skip(contact, "third", now=await skipper.now())
     await handle.signal("plan_changed")
     await skipper.sleep(timedelta(seconds=5))
     await handle.result()

@@ -9,15 +9,13 @@ from temporalio import workflow
 __all__ = ["HELD_RECHECK", "Control", "wait"]
 
 HELD_RECHECK = timedelta(hours=6)
-"""A held workflow is woken by a signal when the hold ends. Should the signal be lost, it looks again after this."""
+"""A workflow that is held or paused is woken by a signal when that ends. Should the signal be lost, it looks again after this."""
 
 
 @dataclass
 class Control:
     """Requests that have not been answered yet. A workflow looks at them between its steps and in every wait."""
 
-    paused: str | None = None
-    """The reason, while the contact is paused."""
     stop: str | None = None
     """The reason, once the contact is to be stopped."""
     opted_out: bool = False
@@ -26,13 +24,8 @@ class Control:
 
     @property
     def urgent(self) -> bool:
-        """Whether a wait must end before its time. A pause counts where nothing else is under way."""
-        return self.stop is not None or self.replan or self.woken or self.paused is not None
-
-    @property
-    def urgent_while_paused(self) -> bool:
-        """Whether a paused contact has to look up."""
-        return self.stop is not None or self.replan or self.paused is None
+        """Whether a wait must end before its time."""
+        return self.stop is not None or self.replan or self.woken
 
 
 async def wait(until: datetime | None, condition: Callable[[], bool], summary: str) -> None:

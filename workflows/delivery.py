@@ -55,7 +55,7 @@ async def deliver(
             await wait(_look_again(outcome), lambda: control.urgent, outcome.reason)
         else:
             return outcome
-        asked = control.stop is not None or control.replan or control.paused is not None
+        asked = control.stop is not None or control.replan
         if asked or workflow.info().is_continue_as_new_suggested():
             return None
 

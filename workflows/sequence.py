@@ -5,10 +5,10 @@ from typing import Literal
 
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError, WorkflowAlreadyStartedError
+from temporalio.exceptions import ActivityError, FailureError, WorkflowAlreadyStartedError
 from temporalio.workflow import ParentClosePolicy
 
-from workflows.control import Control, wait
+from workflows.control import HELD_RECHECK, Control, wait
 from workflows.delivery import DEAD_AFTER, QUICK, RETRY, SEND_TIMEOUT, deliver
 from workflows.display import Display
 from workflows.local_first import local_first
@@ -79,7 +79,7 @@ class SequenceContactWorkflow:
     @workflow.init
     def __init__(self, request: EnrollmentRequest) -> None:
         self._request = request
-        self._control = Control(paused=request.paused)
+        self._control = Control()
         self._enrolled: Enrolled | None = None
         self._due: Due | None = None
         self._settled = 0
@@ -109,9 +109,7 @@ class SequenceContactWorkflow:
             await self._advance(self._enrolled, self._due)
             if workflow.info().is_continue_as_new_suggested():
                 await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new(
-                    request.model_copy(update={"paused": self._control.paused, "local": True})
-                )
+                workflow.continue_as_new(request.model_copy(update={"local": True}))
         return result
 
     async def _enroll(self, request: EnrollmentRequest) -> EnrollOutcome:
@@ -137,11 +135,13 @@ class SequenceContactWorkflow:
                 SequenceActivities.plan_step,
                 enrolled.enrollment_id,
                 local=self._request.local,
-                summary="the sequence was edited",
+                summary="what comes next",
             )
-        elif control.paused is not None:
-            self._show("paused", control.paused)
-            await wait(None, lambda: control.urgent_while_paused, control.paused)
+        elif due.paused is not None:
+            control.woken = False
+            self._show("paused", due.paused)
+            await wait(workflow.now() + HELD_RECHECK, lambda: control.urgent, due.paused)
+            control.replan = True
         elif due.due_at > workflow.now() and not due.at_once:
             control.woken = False
             self._show("scheduled", due.when)
@@ -212,30 +212,6 @@ class SequenceContactWorkflow:
         except WorkflowAlreadyStartedError:
             workflow.logger.info("the contact is in %s already", request.sequence)
 
-    # What operators ask for. Updates answer when the wish is noted; the run acts on it at once.
-
-    @workflow.update
-    def pause(self, reason: str) -> None:
-        """Sends nothing more until resumed; what is due in the meantime goes out afterwards, without a burst."""
-        self._control.paused = storable(reason, LONGEST_REASON) or "paused by an operator"
-
-    @pause.validator
-    def _may_pause(self, reason: str) -> None:  # noqa: ARG002 - a validator has its update's signature
-        self._refuse_if_over()
-        if self._control.paused is not None:
-            raise ApplicationError(f"already paused: {self._control.paused}", type="Conflict")
-
-    @workflow.update
-    def resume(self) -> None:
-        """Goes on after a pause."""
-        self._control.paused = None
-
-    @resume.validator
-    def _may_resume(self) -> None:
-        self._refuse_if_over()
-        if self._control.paused is None:
-            raise ApplicationError("the contact is not paused", type="Conflict")
-
     # What the ledger has already, so that nothing depends on these signals but how soon the workflow knows.
 
     @workflow.signal
@@ -246,7 +222,7 @@ class SequenceContactWorkflow:
 
     @workflow.signal
     def plan_changed(self) -> None:
-        """The sequence was edited, or a step was skipped: plan anew. Sent in bulk."""
+        """The sequence was edited, or the contact skips a step, is paused or resumed: look anew. Sent in bulk."""
         self._control.replan = True
 
     @workflow.signal
@@ -277,10 +253,6 @@ class SequenceContactWorkflow:
             when=self._due.when if self._due else None,
             settled=self._settled,
         )
-
-    def _refuse_if_over(self) -> None:
-        if self._control.stop is not None or (self._enrolled is not None and self._due is None):
-            raise ApplicationError("the contact has left the sequence", type="Conflict")
 
     def _ref(self, enrolled: Enrolled, due: Due) -> StepRef:
         return StepRef(

@@ -109,6 +109,8 @@ create table sequence_contacts (
     run_id         text        not null,                -- the first run of the workflow that owns this row
     timeline       jsonb       not null,                -- messaging.calendar.Timeline
     plan_revision  integer     not null,                -- the sequence's revision that next_due_at follows from
+    paused_at      timestamptz,                         -- nothing is sent until it is resumed
+    paused_reason  text,
     next_step_id   bigint references sequence_steps (id),
     next_due_at    timestamptz,
     plan_changed_at timestamptz,                        -- since when its workflow does not know what comes next; null: it does

@@ -146,9 +146,11 @@ language sql stable as $$
     select coalesce(
         (select 'campaign ' || name || ' is paused' || coalesce(': ' || reason, '')
            from campaigns where id = m.campaign_id and status = 'paused'),
-        (select 'sequence ' || s.name || ' is paused' || coalesce(': ' || s.status_reason, '')
-           from sequence_contacts c join sequences s on s.id = c.sequence_id
-          where c.id = m.sequence_contact_id and s.status = 'paused'),
+        (select case when c.paused_at is not null and c.status = 'active'
+                     then 'the contact is paused' || coalesce(': ' || c.paused_reason, '')
+                     when s.status = 'paused' then 'sequence ' || s.name || ' is paused' || coalesce(': ' || s.status_reason, '')
+                end
+           from sequence_contacts c join sequences s on s.id = c.sequence_id where c.id = m.sequence_contact_id),
         (select 'device ' || id || ' is paused' || coalesce(': ' || status_reason, '')
            from devices where id = m.device_id and status <> 'active' and replaced_by is null))
 $$;

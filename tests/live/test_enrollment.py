@@ -12,7 +12,6 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from messaging.errors import Conflict, NotFound
 from messaging.models import EnrollmentRequest, Lead
-from naming.contacts import start_contact
 from operations import devices, enrollment, reports, sequences
 from operations.schedule import SWEEP, ensure_schedules
 from tests.support.live import Live
@@ -141,9 +140,25 @@ async def test_a_contact_is_steered_and_told_of_edits(live: Live, tmp_path: Path
         return (await enrollment.progress(connection, "long", phone(1))).step == "b"
 
     await until(at_second)
-    await enrollment.pause_contact(connection, "long", phone(1), "on holiday")
-    with pytest.raises(Conflict, match="already paused: on holiday"):
-        await enrollment.pause_contact(connection, "long", phone(1))
+    assert (await enrollment.pause_contact(connection, "long", phone(1), "on holiday")).result == "paused"
+    again = await enrollment.pause_contact(connection, "long", phone(1), "another")
+    assert again.result == "had been paused already: on holiday"
+
+    async def shown() -> bool:
+        return (await enrollment.progress(connection, "long", phone(1))).state == "paused"
+
+    await until(shown)
+    for words, says in (
+        (("contact", phone(1)), "on holiday"),
+        (("status",), "paused"),
+        (("sequence", "show", "long"), "1 active (1 of them paused)"),
+    ):
+        assert says in (await live.run("starter.py", *words))[1]
+    (report,) = (await reports.contact(connection, phone(1))).enrollments
+    assert (report.status, report.paused_reason) == ("active", "on holiday")
+    assert report.paused_at is not None
+    totals = await reports.status(connection)
+    assert [(one.active, one.paused, one.due_next) for one in totals.sequences] == [(1, 1, None)]
     description = await connection.temporal.get_workflow_handle(f"sequence:long:{phone(1)}").describe()
     state = {pair.key.name: pair.value for pair in description.typed_search_attributes}
     assert state["DrumbeatSequence"] == "long"
@@ -151,7 +166,8 @@ async def test_a_contact_is_steered_and_told_of_edits(live: Live, tmp_path: Path
     assert state["DrumbeatStep"] == "b"
     assert state["DrumbeatDevice"] == live.scenario.device
     assert await description.static_summary() == "Aisha · long"
-    await enrollment.resume_contact(connection, "long", phone(1))
+    assert (await enrollment.resume_contact(connection, "long", phone(1))).result == "resumed"
+    assert (await enrollment.resume_contact(connection, "long", phone(1))).result == "was not paused"
     with pytest.raises(Conflict, match="the current step is 'b', not 'a'"):
         await enrollment.skip_step(connection, "long", phone(1), "a")
     assert (await enrollment.skip_step(connection, "long", phone(1), "b")).result == "skips b"
@@ -165,8 +181,12 @@ async def test_a_contact_is_steered_and_told_of_edits(live: Live, tmp_path: Path
     assert again.result == "had been stopped already"
     result = await connection.temporal.get_workflow_handle(f"sequence:long:{phone(1)}").result()
     assert (result["outcome"], result["reason"]) == ("stopped", "asked by phone")
-    with pytest.raises(NotFound, match="is not in the sequence 'nowhere'"):
-        await enrollment.stop_contact(connection, "nowhere", phone(1))
+    with pytest.raises(NotFound, match="there is no sequence 'lung': did you mean 'long'"):
+        await enrollment.stop_contact(connection, "lung", phone(1))
+    with pytest.raises(NotFound, match="is not in the sequence 'long'"):
+        await enrollment.pause_contact(connection, "long", phone(2))
+    with pytest.raises(Conflict, match=r"has left the sequence \(stopped\)"):
+        await enrollment.pause_contact(connection, "long", phone(1))
     assert await texts(live) == ["One"]
 
 
@@ -340,6 +360,28 @@ async def test_enrolled_again_it_is_said_what_became_of_the_first_time(live: Liv
         assert out.startswith(says)
 
 
+async def test_a_pause_needs_no_worker_and_outlives_one_that_is_killed(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT.replace("after: 1s", "after: 3s"))
+    worker = await live.start_worker()
+    await enrollment.enroll(live.connection, "short", phone(1), device=live.scenario.device)
+    await sent(live, 1)
+    await live.kill(worker)
+    code, out, error = await live.run("starter.py", "pause", "short", phone(1), "--reason", "on holiday")
+    assert (code, out) == (0, f"{phone(1)} in short: paused\n"), error
+    await live.start_worker()
+
+    async def shown() -> bool:
+        return (await live.connection.temporal.count_workflows("DrumbeatState = 'paused'")).count == 1
+
+    await until(shown)
+    assert await texts(live) == ["One"]
+    code, out, error = await live.run("starter.py", "resume", "short", phone(1))
+    assert (code, out) == (0, f"{phone(1)} in short: resumed\n"), error
+    await live.all_over(1)
+    assert await texts(live) == ["One", "Two"]
+
+
 async def test_without_a_worker_it_is_said_within_five_seconds_and_nothing_is_lost(live: Live) -> None:
     await live.scenario.add_device()
     await live.scenario.apply(SHORT)
@@ -446,42 +488,38 @@ class Failing:
         raise RuntimeError("a fault of its own")
 
 
-@workflow.defn(name="SequenceContactWorkflow")
-class Mended:
-    """The same, mended."""
-
-    @workflow.run
-    async def run(self, request: EnrollmentRequest) -> str:  # noqa: ARG002
-        """What it was told."""
-        self._told = ""
-        await workflow.wait_condition(lambda: bool(self._told))
-        return self._told
-
-    @workflow.update
-    def pause(self, reason: str) -> None:
-        """Ends it."""
-        self._told = reason
-
-
-async def test_a_command_waits_while_a_workflow_can_take_none(live: Live) -> None:
-    client, queue = live.connection.temporal, "faulty"
-    request = EnrollmentRequest(sequence="long", lead=Lead(phone=phone(1)))
+async def test_a_command_goes_through_while_the_workflow_can_do_nothing(live: Live) -> None:
+    """A workflow whose tasks fail takes no update; what is asked of a contact stands in its row."""
+    client, queue = live.connection.temporal, live.connection.settings.task_queue
+    await live.scenario.add_device()
+    await live.scenario.apply(SHORT.replace("after: 1s", "after: 3s"))
+    worker = await live.start_worker()
+    done = await enrollment.enroll(live.connection, "short", phone(1), device=live.scenario.device)
+    await sent(live, 1)
+    await live.kill(worker)
+    handle = client.get_workflow_handle(done.workflow_id)
     async with Worker(
         client, task_queue=queue, workflows=[Failing], workflow_runner=UnsandboxedWorkflowRunner()
     ):
-        started = await start_contact(client, request, task_queue=queue)
-        handle = client.get_workflow_handle(started.workflow_id)
+        await handle.signal("wake")
 
         async def fails() -> bool:
             described = await handle.describe()
             return described.raw_description.pending_workflow_task.attempt > 2
 
         await until(fails)
-        asked = asyncio.create_task(enrollment.pause_contact(live.connection, "long", phone(1), "wait"))
-        await asyncio.sleep(0.5)
-        assert not asked.done()
-    async with Worker(
-        client, task_queue=queue, workflows=[Mended], workflow_runner=UnsandboxedWorkflowRunner()
-    ):
-        assert (await asked).result == "paused"
-        assert await handle.result() == "wait"
+        began = asyncio.get_running_loop().time()
+        assert (await enrollment.pause_contact(live.connection, "short", phone(1), "wait")).result == "paused"
+        assert asyncio.get_running_loop().time() - began < 4
+    await live.start_worker()
+
+    async def shown() -> bool:
+        rows = await live.scenario.messages()
+        return (await enrollment.progress(live.connection, "short", phone(1))).state == "paused" and len(
+            rows
+        ) == 1
+
+    await until(shown)
+    await enrollment.resume_contact(live.connection, "short", phone(1))
+    await live.all_over(1)
+    assert await texts(live) == ["One", "Two"]

@@ -7,8 +7,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from temporalio.client import WorkflowFailureError, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.client import WorkflowFailureError, WorkflowHandle
 
+from messaging.contacts import pause_contact, resume_contact
 from messaging.enrollments import Enrollments
 from messaging.errors import Conflict
 from tests.support.scenario import Scenario, phone
@@ -73,19 +74,29 @@ async def test_a_second_run_for_the_same_phone_sends_nothing(skipper: Skipping) 
     assert await skipper.scenario.pool.fetchval("select triggers from leads") == []
 
 
-async def test_pause_over_a_due_time_loses_nothing_and_makes_no_burst(skipper: Skipping) -> None:
+@pytest.mark.parametrize("told", [True, False])
+async def test_pause_over_a_due_time_loses_nothing_and_makes_no_burst(skipper: Skipping, told: bool) -> None:
+    """Also where the workflow never hears of it: the row holds what is due, and is looked at again."""
     await skipper.scenario.apply(MONTH)
     handle = await skipper.enroll("month", phone(1))
     await skipper.sleep(timedelta(days=3))
     sent = len(await texts(skipper))
-    await handle.execute_update("pause", "on holiday")
-    with pytest.raises(WorkflowUpdateFailedError, match="update failed"):
-        await handle.execute_update("pause", "twice")
-    progress = await handle.query("progress", result_type=dict)
-    assert (progress["state"], progress["why"]) == ("paused", "on holiday")
+    pool = skipper.scenario.pool
+    contact = await pool.fetchval("select id from sequence_contacts")
+    assert await pause_contact(pool, contact, "on holiday")
+    assert not await pause_contact(pool, contact, "twice")
+    if told:
+        await handle.signal("plan_changed")
+        progress = await handle.query("progress", result_type=dict)
+        assert (progress["state"], progress["why"]) == ("paused", "on holiday")
     await skipper.sleep(timedelta(days=5))
+    progress = await handle.query("progress", result_type=dict)
+    assert progress["why"] == ("on holiday" if told else "the contact is paused: on holiday")
     assert len(await texts(skipper)) == sent
-    await handle.execute_update("resume")
+    assert await resume_contact(pool, contact)
+    assert not await resume_contact(pool, contact)
+    if told:
+        await handle.signal("plan_changed")
     assert (await handle.result()).outcome == "completed"
     assert await texts(skipper) == [f"Day {day}" for day in range(1, 31)]
     messages = await skipper.scenario.messages()

@@ -157,12 +157,9 @@ async def test_what_a_contact_cannot_read_does_not_hold_it_up(live: Live) -> Non
     await handle.signal("stop", GARBAGE)
     await handle.signal("stop", FOREIGN)
     await handle.signal("nosuch", 5)
-    for update, arguments in (
-        *(("pause", []), ("pause", [5]), ("pause", ["one", "two"]), ("resume", ["one"])),
-        ("nosuch", []),
-    ):
+    for update in ("nosuch", "pause"):
         with pytest.raises(WorkflowUpdateFailedError):
-            await handle.execute_update(update, args=arguments)
+            await handle.execute_update(update, 5)
 
     async def sent() -> bool:
         return len(await live.scenario.accepted()) == 1
