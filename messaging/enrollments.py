@@ -24,6 +24,7 @@ from messaging.models import (
     Lead,
     NotEnrolled,
 )
+from messaging.read_anew import Changed, read_anew
 from messaging.sending_hours import SendingHours
 from messaging.sequences import load_plan
 
@@ -46,6 +47,8 @@ class Contact(NamedTuple):
     """Whether an attempt at that step may have reached the gateway, and nobody knows yet."""
     paused: str | None
     """Why it is paused, if it is."""
+    version: str
+    """Another one once the row was written to."""
     hours: SendingHours
     now: datetime
 
@@ -130,6 +133,7 @@ class Enrollments:
             next=due,
         )
 
+    @read_anew
     async def plan(self, enrollment_id: int, *, now: datetime | None) -> Due | None:
         """Plans anew what comes next, by the sequence as it is now, and stores it.
 
@@ -151,10 +155,11 @@ class Enrollments:
                 contact.now,
             )
             position = position_of(contact.plan, contact.timeline, scheduled, contact.phone)
-            await self._store(connection, enrollment_id, position)
+            await self._store(connection, contact, position)
         due = _due(contact.plan, contact.timeline, scheduled, contact.device_id, contact.now)
         return due and due.model_copy(update={"paused": contact.paused})
 
+    @read_anew
     async def move_past(
         self,
         enrollment_id: int,
@@ -181,10 +186,11 @@ class Enrollments:
                 phone=contact.phone,
                 device=contact.device_id,
             )
-            async with self._pool.acquire() as connection:
-                await self._store(connection, enrollment_id, position)
+            async with self._pool.acquire() as connection, connection.transaction():
+                await self._store(connection, contact, position)
         return await self.plan(enrollment_id, now=now)
 
+    @read_anew
     async def skip(self, enrollment_id: int, step: str, *, now: datetime | None) -> bool:
         """Leaves the contact's current step out, with a row in the ledger that says so; False if it was skipped before.
 
@@ -237,7 +243,7 @@ class Enrollments:
             if message["status"] not in ("processing", "cancelled"):
                 raise Conflict(f"{step!r} is {message['status']} already")
             # One in doubt is settled by whoever finds it, and not sent again: the contact is past it.
-            await self._store(connection, enrollment_id, position)
+            await self._store(connection, contact, position)
         return True
 
     async def _was_skipped(self, enrollment_id: int, step: str) -> bool:
@@ -307,7 +313,7 @@ class Enrollments:
     async def load(self, enrollment_id: int, *, now: datetime | None) -> Contact:
         """The enrollment as stored, with the present plan of its sequence, and in the zone that is known now."""
         row = await self._pool.fetchrow(
-            "select c.*, s.revision, t.key as step, d.opens_at, d.closes_at, d.time_zone,"
+            "select c.*, c.xmin::text as version, s.revision, t.key as step, d.opens_at, d.closes_at, d.time_zone,"
             " coalesce(l.time_zone, s.time_zone) as zone, coalesce($2, clock_timestamp()) as now,"
             " exists (select from broadcast_messages m where m.sequence_contact_id = c.id"
             "   and m.sequence_stepid = c.next_step_id and m.status = 'processing') as in_doubt"
@@ -334,6 +340,7 @@ class Enrollments:
             due_at=row["next_due_at"],
             in_doubt=row["in_doubt"],
             paused=(row["paused_reason"] or "paused by an operator") if row["paused_at"] else None,
+            version=row["version"],
             now=row["now"],
         )
 
@@ -410,9 +417,16 @@ class Enrollments:
         return row, None
 
     @staticmethod
-    async def _store(connection: Connection, enrollment_id: int, position: ContactPosition) -> None:
+    async def _store(connection: Connection, contact: Contact, position: ContactPosition) -> None:
+        """Raises Changed where somebody has written to the enrollment since; in a transaction, which is undone then."""
+        if not await connection.fetchval(
+            "select true from sequence_contacts where id = $1 and xmin::text = $2 for no key update",
+            contact.enrollment_id,
+            contact.version,
+        ):
+            raise Changed
         await connection.execute(
-            "select move_contact($1, $2)", enrollment_id, position.model_dump(mode="json")
+            "select move_contact($1, $2)", contact.enrollment_id, position.model_dump(mode="json")
         )
 
     @staticmethod

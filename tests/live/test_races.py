@@ -435,3 +435,27 @@ async def test_a_campaign_that_is_opened_again_while_its_workflow_looks_how_it_e
         await until(over)
         await live.connection.temporal.get_workflow_handle("campaign:sale").result()
     await gateways.close()
+
+
+async def test_a_plan_that_is_made_while_a_step_is_skipped_does_not_undo_that(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    assert contact.enrolled is not None
+    contact_id = contact.enrolled.enrollment_id
+    enrollments = Enrollments(pool)
+    assert await enrollments.plan(contact_id, now=contact.now) is not None  # so that the plan is known
+
+    async def waits() -> bool:
+        return bool(await pool.fetchval("select count(*) from pg_locks where not granted"))
+
+    async with pool.acquire() as other, other.transaction():
+        await other.execute(
+            "update sequence_contacts set timeline = jsonb_set(timeline, '{done}', '[\"hello\"]'),"
+            " next_step_id = (select id from sequence_steps where key = 'more') where id = $1",
+            contact_id,
+        )
+        planning = asyncio.create_task(enrollments.plan(contact_id, now=contact.now))
+        await until(waits)
+    due = await planning
+    assert due is not None
+    assert due.step == "more"
+    assert await pool.fetchval("select timeline -> 'done' from sequence_contacts") == ["hello"]
