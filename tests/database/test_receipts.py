@@ -1,6 +1,7 @@
 """What gateways tell afterwards, as the ledger takes it; and what operators resolve by hand."""
 
 import asyncio
+import json
 from datetime import timedelta
 from typing import Literal
 from uuid import UUID, uuid4
@@ -148,3 +149,22 @@ async def test_each_receipt_of_a_request_stands_by_itself(contact: Contact) -> N
         assert await pool.fetchval("select pg_try_advisory_lock(receipt_lock('simulated', 'wamid.1'))")
     assert await recording == 0
     assert await pool.fetchval("select count(*) from early_receipts") == 2
+
+
+async def test_to_keep_an_early_receipt_costs_the_same_however_many_are_kept(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    await pool.execute(
+        "insert into early_receipts (gateway, gateway_message_id, status, told_at, wrong_content)"
+        " select 'simulated', 'wamid.' || n, 'read', now(), false from generate_series(1, 20000) n"
+    )
+    await pool.execute("update early_receipts set received_at = now() - interval '2 hours' where id <= 25")
+    await pool.execute("vacuum analyze early_receipts")
+    async with pool.acquire() as connection:
+        for number in range(6):  # the first reads PostgreSQL's catalogues too, and three find what is over
+            told = await connection.fetchval(
+                "explain (analyze, buffers, format json) select"
+                f" record_receipt('simulated', null, 'wamid.new.{number}', 'read', now(), null, null, false)"
+            )
+    plan = json.loads(told)[0]["Plan"]
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 200, "the whole table has 250 more"
+    assert await pool.fetchval("select min(id) from early_receipts") == 26
