@@ -897,7 +897,7 @@ begin
     end if;
 end $$;
 
--- Keeps a receipt whose message is not known yet: for an hour, and no more than 20,000 of them, since a gateway may tell of
+-- Keeps a receipt whose message is not known yet: for an hour, and some 20,000 of them, since a gateway may tell of
 -- messages that are not ours. What is over leaves with those that come.
 create function keep_receipt(
     p_gateway text, p_gateway_id text, p_status text, p_at timestamptz, p_reason text, p_sign text, p_wrong_content boolean
@@ -908,11 +908,12 @@ declare
 begin
     insert into early_receipts (gateway, gateway_message_id, status, told_at, reason, sign, wrong_content)
     values (p_gateway, p_gateway_id, p_status, p_at, p_reason, p_sign, p_wrong_content) returning id into latest;
-    delete from early_receipts
-     where id in (select id from early_receipts  -- of the oldest: to look through all for each that comes takes too long
-                   where id in (select id from early_receipts order by id limit 10)
-                     and (id <= latest - 20000 or received_at < clock_timestamp() - interval '1 hour')
-                   for update skip locked);
+    if latest % 100 = 0 then  -- not for each that comes: it may read all of them
+        delete from early_receipts
+         where id in (select id from early_receipts
+                       where id <= latest - 20000 or received_at < clock_timestamp() - interval '1 hour'
+                       order by id limit 1000 for update skip locked);
+    end if;
 end $$;
 
 -- Records what was told of a message before its gateway's ID was known.

@@ -157,14 +157,12 @@ async def test_to_keep_an_early_receipt_costs_the_same_however_many_are_kept(con
         "insert into early_receipts (gateway, gateway_message_id, status, told_at, wrong_content)"
         " select 'simulated', 'wamid.' || n, 'read', now(), false from generate_series(1, 20000) n"
     )
-    await pool.execute("update early_receipts set received_at = now() - interval '2 hours' where id <= 25")
     await pool.execute("vacuum analyze early_receipts")
     async with pool.acquire() as connection:
-        for number in range(6):  # the first reads PostgreSQL's catalogues too, and three find what is over
+        for number in range(3):  # the first reads PostgreSQL's catalogues too
             told = await connection.fetchval(
                 "explain (analyze, buffers, format json) select"
                 f" record_receipt('simulated', null, 'wamid.new.{number}', 'read', now(), null, null, false)"
             )
     plan = json.loads(told)[0]["Plan"]
     assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 200, "the whole table has 250 more"
-    assert await pool.fetchval("select min(id) from early_receipts") == 26
