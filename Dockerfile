@@ -27,7 +27,7 @@ CMD ["--host", "0.0.0.0", "--data", "/data"]
 FROM base AS worker
 COPY worker.py starter.py ./
 COPY messaging/ messaging/
-COPY naming/ naming/
+COPY temporal/ temporal/
 COPY activities/ activities/
 COPY workflows/ workflows/
 COPY operations/ operations/

@@ -30,8 +30,8 @@ if __name__ == "__main__":
 
     main()
 
-from messaging.errors import Conflict, DrumbeatError, InvalidInput, InvalidPhone, NotFound, Unavailable
-from messaging.models import Lead
+from messaging.common.errors import Conflict, DrumbeatError, InvalidInput, InvalidPhone, NotFound, Unavailable
+from messaging.leads.lead import Lead
 from operations.audit import AuditReport, audit
 from operations.campaigns import apply as apply_campaigns
 from operations.campaigns import cancel as cancel_campaign

@@ -21,22 +21,23 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.campaigns import LONG_POLL, CampaignActivities
+from activities.clock import Clock, database_clock
+from activities.limiter import SHORT_WAIT, Sending
 from activities.messages import MessageActivities
 from activities.recovery import RecoveryActivities
-from activities.sending import SHORT_WAIT, Clock, Sending, database_clock
 from activities.sequences import SequenceActivities
 from activities.telling import TellingActivities
 from activities.triggers import TriggerActivities
-from messaging.database import Pool
+from messaging.common.database import Pool
 from messaging.gateways import Gateways
 from messaging.gateways.networks import parse_networks
-from messaging.outcomes import Outcomes
-from naming import attributes
+from messaging.sending.settling import Outcomes
 from operations.connection import Connection, connect
 from operations.schedule import ensure_schedules
 from runtime.listener import raise_descriptor_limit
-from runtime.temporal import ensure_search_attributes
+from runtime.temporal_client import ensure_search_attributes
 from runtime.webhooks import webhooks
+from temporal import search_attributes as attributes
 from workflows.campaign import CampaignWorkflow
 from workflows.campaign_lead import CampaignLeadWorkflow
 from workflows.campaign_shard import CampaignShardWorkflow
@@ -94,7 +95,7 @@ def sandbox() -> SandboxedWorkflowRunner:
     To load that code anew for each workflow takes a third of a worker's time, so the worker itself does without.
     """
     restrictions = SandboxRestrictions.default.with_passthrough_modules(
-        "activities", "messaging", "naming", "pydantic", "asyncpg", "aiohttp", "liquid"
+        "activities", "messaging", "temporal", "pydantic", "asyncpg", "aiohttp", "liquid"
     )
     return SandboxedWorkflowRunner(restrictions=restrictions)
 
@@ -192,7 +193,7 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
-    from cli.console import leave, run_plain
+    from runtime.process import leave, run_plain
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     run_plain(main)

@@ -7,23 +7,18 @@ from typing import TypeVar
 
 from temporalio import activity
 
+from activities.clock import Clock, database_clock
+from activities.heartbeat import heartbeats
 from activities.pacing import batches, kept_up
 from activities.refusals import refused_for_good
-from activities.sending import Clock, database_clock, heartbeats
-from messaging import campaign_feed, campaigns
-from messaging.campaign_audience import SHARD_SIZE, freeze_audience
-from messaging.database import Pool
-from messaging.identity import campaign_lead_workflow_id
-from messaging.models import (
-    CampaignPlan,
-    CampaignProgress,
-    Fed,
-    FeedPage,
-    FeedRequest,
-    Frozen,
-)
-from naming.calls import each, signal_each
-from naming.campaigns import start_lead
+from messaging.campaigns import feed as campaign_feed
+from messaging.campaigns import lifecycle as campaigns
+from messaging.campaigns.audience import SHARD_SIZE, freeze_audience
+from messaging.campaigns.contract import CampaignPlan, CampaignProgress, Fed, FeedPage, FeedRequest, Frozen
+from messaging.common.database import Pool
+from temporal.bulk import each, signal_each
+from temporal.campaigns import start_lead
+from temporal.ids import campaign_lead_workflow_id
 
 __all__ = ["LONG_POLL", "CampaignActivities"]
 

@@ -4,14 +4,16 @@ from uuid import UUID
 
 from temporalio import activity
 
+from activities.attempts import new_attempt
+from activities.clock import Clock, database_clock
+from activities.limiter import Sending
 from activities.refusals import refused_for_good
-from activities.sending import Clock, Sending, database_clock, new_attempt
-from messaging.database import Pool
-from messaging.dispatch import Dispatcher
+from messaging.common.database import Pool
 from messaging.gateways import Gateways
-from messaging.ledger import Claim, Ledger, SettledAlready
-from messaging.models import Deferred, Held, LeadOutcome, LeadRef, MessageRef, Settled
-from messaging.outcomes import Outcomes
+from messaging.sending.dispatch import Dispatcher
+from messaging.sending.ledger import Claim, Ledger, SettledAlready
+from messaging.sending.outcomes import Deferred, Held, LeadOutcome, LeadRef, MessageRef, Settled
+from messaging.sending.settling import Outcomes
 
 __all__ = ["MessageActivities"]
 

@@ -2,15 +2,15 @@
 
 from temporalio import activity
 
-from activities.sending import Clock, database_clock
-from messaging.database import Pool
-from messaging.models import LeadRef, MessageRef, Tell
-from messaging.recovery import abandoned, close_unwanted, forgotten_leads
-from messaging.telling import anybody_unplanned
-from naming.calls import each
-from naming.campaigns import start_lead
-from naming.messages import start_resend
-from naming.telling import start_telling
+from activities.clock import Clock, database_clock
+from messaging.common.database import Pool
+from messaging.sending.outcomes import LeadRef, MessageRef
+from messaging.sending.recovery import abandoned, close_unwanted, forgotten_leads
+from messaging.sending.telling import Tell, anybody_unplanned
+from temporal.bulk import each
+from temporal.campaigns import start_lead
+from temporal.messages import start_resend
+from temporal.telling import start_telling
 
 __all__ = ["RecoveryActivities"]
 

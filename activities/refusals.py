@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import asyncpg
 from temporalio.exceptions import ApplicationError
 
-from messaging.errors import DrumbeatError
+from messaging.common.errors import DrumbeatError
 
 __all__ = ["refused_for_good"]
 

@@ -4,31 +4,30 @@ from datetime import datetime
 
 from temporalio import activity
 
+from activities.attempts import new_attempt
+from activities.clock import Clock, database_clock
+from activities.limiter import Sending
 from activities.refusals import refused_for_good
-from activities.sending import Clock, Sending, database_clock, new_attempt
-from messaging.calendar import rezone
-from messaging.database import Pool
-from messaging.dispatch import Attempt, Dispatcher
-from messaging.enrollments import Enrollments, after_settling
+from messaging.common.database import Pool
 from messaging.gateways import Gateways
-from messaging.identity import sequence_message_id
-from messaging.ledger import Claim, ContactPosition, Ledger, Replan, SettledAlready
-from messaging.models import (
-    Deferred,
-    Due,
+from messaging.sending.dispatch import Attempt, Dispatcher
+from messaging.sending.ledger import Claim, ContactPosition, Ledger, Replan, SettledAlready
+from messaging.sending.message_ids import sequence_message_id
+from messaging.sending.message_status import MessageStatus
+from messaging.sending.outcomes import Deferred, Held, Settled
+from messaging.sending.settling import Outcomes
+from messaging.sequences.contract import (
     Enrolling,
     EnrollmentEnd,
     EnrollOutcome,
     Finished,
-    Held,
-    MessageStatus,
     Replanned,
     SendOutcome,
-    Settled,
     StepRef,
 )
-from messaging.outcomes import Outcomes
-from naming.calls import signal_each
+from messaging.sequences.enrollments import Enrollments, after_settling
+from messaging.times.calendar import Due, rezone
+from temporal.bulk import signal_each
 
 __all__ = ["SequenceActivities"]
 

@@ -5,12 +5,11 @@ from collections.abc import Sequence
 
 from temporalio import activity
 
+from activities.heartbeat import heartbeats
 from activities.pacing import batches, kept_up
-from activities.sending import heartbeats
-from messaging.database import Pool
-from messaging.models import Tell
-from messaging.telling import ToTell, page, unmoved
-from naming.calls import signal_each
+from messaging.common.database import Pool
+from messaging.sending.telling import Tell, ToTell, page, unmoved
+from temporal.bulk import signal_each
 
 __all__ = ["TellingActivities"]
 

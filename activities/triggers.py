@@ -4,11 +4,11 @@ from temporalio import activity
 
 from activities.pacing import batches, kept_up
 from activities.refusals import refused_for_good
-from messaging.database import Pool
-from messaging.models import EnrollmentRequest, SweepCursor, SweepPage
-from messaging.triggers import due_enrollments, not_all_enrolled
-from naming.calls import each
-from naming.contacts import start_contact
+from messaging.common.database import Pool
+from messaging.sequences.contract import EnrollmentRequest, SweepCursor, SweepPage
+from messaging.sequences.triggers import due_enrollments, not_all_enrolled
+from temporal.bulk import each
+from temporal.contacts import start_contact
 
 __all__ = ["TriggerActivities"]
 

@@ -18,7 +18,7 @@ from benchmarks.ledger import ledger_rates
 from benchmarks.machine import look_at_machine
 from benchmarks.people import MOST, most_enrolled
 from benchmarks.stage import Stuck, stage
-from messaging.errors import DrumbeatError
+from messaging.common.errors import DrumbeatError
 
 __all__ = ["main"]
 

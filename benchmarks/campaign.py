@@ -10,9 +10,9 @@ from pathlib import Path
 from benchmarks.floor import QUEUE
 from benchmarks.people import add_leads
 from benchmarks.stage import Stage, Stuck
-from messaging.devices import DeviceSettings
-from messaging.identity import campaign_workflow_id
+from messaging.devices.store import DeviceSettings
 from operations import campaigns, devices
+from temporal.ids import campaign_workflow_id
 
 __all__ = ["DEVICES", "FLOORS", "Run", "add_devices", "campaign_run", "draft_campaign", "floor_run"]
 

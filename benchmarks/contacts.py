@@ -18,8 +18,8 @@ from benchmarks.campaign import DEVICES
 from benchmarks.floor import QUEUE, FloorContact, FloorFeeder
 from benchmarks.people import add_leads, some_phones
 from benchmarks.stage import Stage
-from naming.calls import each
 from operations import enrollment, sequences
+from temporal.bulk import each
 
 __all__ = [
     "Asleep",

@@ -20,9 +20,9 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from temporalio.workflow import ParentClosePolicy
 
-from naming.calls import each
 from runtime.embedded.state import read_running
-from runtime.temporal import connect
+from runtime.temporal_client import connect
+from temporal.bulk import each
 from worker import CONCURRENCY
 
 __all__ = ["QUEUE", "FloorChild", "FloorContact", "FloorFeeder", "FloorLead", "FloorParent"]

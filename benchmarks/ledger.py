@@ -22,13 +22,13 @@ from rich.table import Table
 
 from benchmarks.people import MOST, add_leads
 from benchmarks.stage import Stage, stage
-from messaging.database import Pool
-from messaging.devices import DeviceSettings
-from messaging.ledger import Claim, Ledger
-from messaging.models import MessageStatus
-from naming.calls import each
+from messaging.common.database import Pool
+from messaging.devices.store import DeviceSettings
+from messaging.sending.ledger import Claim, Ledger
+from messaging.sending.message_status import MessageStatus
 from operations import devices
 from runtime.database import open_pool
+from temporal.bulk import each
 
 __all__ = ["LedgerRate", "ledger_rates", "main"]
 

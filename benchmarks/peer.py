@@ -31,14 +31,14 @@ from uuid import UUID, uuid4
 from benchmarks.campaign import Run
 from benchmarks.processes import usage
 from benchmarks.stage import ROOT, Stage, Stuck
-from messaging.campaign_audience import freeze_audience
-from messaging.campaigns import begin_campaign, finish_campaign
-from messaging.database import Pool
-from messaging.dispatch import Attempt, Dispatcher
-from messaging.errors import Unavailable
+from messaging.campaigns.audience import freeze_audience
+from messaging.campaigns.lifecycle import begin_campaign, finish_campaign
+from messaging.common.database import Pool
+from messaging.common.errors import Unavailable
 from messaging.gateways import Gateways
-from messaging.ledger import Claim, Ledger, SettledAlready
-from messaging.models import Deferred, Settled
+from messaging.sending.dispatch import Attempt, Dispatcher
+from messaging.sending.ledger import Claim, Ledger, SettledAlready
+from messaging.sending.outcomes import Deferred, Settled
 from runtime.database import open_pool
 from runtime.embedded.processes import dying_with_parent
 from runtime.embedded.state import Running, read_running

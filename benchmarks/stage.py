@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from benchmarks.processes import Usage, usage
-from messaging.errors import InvalidInput
+from messaging.common.errors import InvalidInput
 from operations.connection import Connection, connect
 from runtime.embedded.processes import dying_with_parent
 from runtime.embedded.state import read_state

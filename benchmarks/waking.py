@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from benchmarks.contacts import apply, enroll_all, start_bare
 from benchmarks.stage import Stage, Stuck
-from naming.calls import each
+from temporal.bulk import each
 
 __all__ = ["Lateness", "both", "enrolled_in_time", "middle", "wake", "wake_bare", "wake_together"]
 

@@ -21,8 +21,8 @@ from chaos.plan import CONTACTS, LEADS, LONGEST, SECONDS, Plan, make_plan
 from chaos.plan_file import read_plan
 from chaos.report import Result, result_of, table
 from chaos.run import SETTLE_WITHIN, Prepare, run
-from messaging.errors import DrumbeatError
-from messaging.yaml_files import FileProblems
+from messaging.common.errors import DrumbeatError
+from messaging.files.yaml import FileProblems
 from runtime.settings import CHECKOUT
 
 __all__ = ["main"]
@@ -123,7 +123,7 @@ def _show(result: Result, as_json: bool) -> None:
 
 
 if __name__ == "__main__":
-    from cli.console import leave
+    from runtime.process import leave
 
     try:
         leave(main())

@@ -1,6 +1,6 @@
 """Who takes part in a run: the devices, the people, the sequence and the campaign. Plans call them by these names."""
 
-from messaging.models import Value
+from messaging.common.values import Value
 
 __all__ = [
     "CAMPAIGN",

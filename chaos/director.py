@@ -27,13 +27,13 @@ from chaos.plan import (
     StopWorker,
 )
 from chaos.workers import Workers
-from messaging.errors import Conflict, DrumbeatError, NotFound, Unavailable
-from messaging.identity import campaign_lead_workflow_id, sequence_workflow_id
-from messaging.under_way import UnderWay
+from messaging.common.errors import Conflict, DrumbeatError, NotFound, Unavailable
+from messaging.sending.under_way import UnderWay
 from operations import campaigns, devices, enrollment, sequences
 from runtime.embedded.processes import ProcessId
 from runtime.embedded.state import read_state
 from simulator.faults import Latency, Terminal
+from temporal.ids import campaign_lead_workflow_id, sequence_workflow_id
 
 __all__ = ["Director"]
 

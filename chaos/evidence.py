@@ -11,7 +11,7 @@ from chaos.cast import CAMPAIGN, CAMPAIGN_TEXT, DEVICES, LAST_STEP, SEQUENCE, ST
 from chaos.gateway import Control
 from chaos.patience import insist
 from chaos.plan import Leave, Plan
-from messaging.models import Value
+from messaging.common.values import Value
 from operations.audit import audit
 from operations.connection import Connection
 

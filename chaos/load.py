@@ -10,7 +10,7 @@ from chaos.cast import CAMPAIGN, CAMPAIGN_TEXT, DEVICES, SEQUENCE, STEPS, device
 from chaos.gateway import Control
 from chaos.patience import insist
 from chaos.plan import Plan
-from messaging.devices import DeviceSettings
+from messaging.devices.store import DeviceSettings
 from operations import campaigns, devices, enrollment, sequences
 from operations.connection import Connection
 

@@ -7,8 +7,8 @@ from typing import TypeVar
 import aiohttp
 from temporalio.service import RPCError
 
-from messaging.database import GONE
-from messaging.errors import Unavailable
+from messaging.common.database import GONE
+from messaging.common.errors import Unavailable
 
 __all__ = ["TRANSIENT", "NeverHappened", "insist", "until"]
 

@@ -10,8 +10,8 @@ from pydantic_core import ErrorDetails
 
 from chaos.cast import MOST_PEOPLE
 from chaos.plan import CONTACTS, LEADS, LONGEST, Action, Plan, parse_action, plain
-from messaging.suggestions import did_you_mean
-from messaging.yaml_files import FieldPath, FileProblems, Problem, read_yaml
+from messaging.common.suggestions import did_you_mean
+from messaging.files.yaml import FieldPath, FileProblems, Problem, read_yaml
 
 __all__ = ["read_plan", "write_plan"]
 

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from chaos.evidence import Delivery, Evidence, Expected, LedgerRow
-from messaging.models import Value
+from messaging.common.values import Value
 
 __all__ = ["Check", "reconcile"]
 

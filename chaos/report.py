@@ -11,7 +11,7 @@ from chaos.evidence import expected_of
 from chaos.plan import Plan
 from chaos.reconcile import Check, reconcile
 from chaos.run import PLAN, Ended
-from messaging.models import Value
+from messaging.common.values import Value
 
 __all__ = ["Result", "result_of", "table"]
 

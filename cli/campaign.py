@@ -13,8 +13,8 @@ from cli.console import Json, run, show
 from cli.page import Column, Table
 
 if TYPE_CHECKING:
-    from messaging.campaign_edits import AppliedCampaign
-    from messaging.campaigns import CampaignSummary
+    from messaging.campaigns.apply import AppliedCampaign
+    from messaging.campaigns.lifecycle import CampaignSummary
     from operations.campaigns import CampaignChange
     from operations.connection import Connection
 
@@ -148,7 +148,7 @@ def _applied(applied: list[AppliedCampaign]) -> str:
 
 
 def _change(change: CampaignChange) -> str:
-    from messaging.under_way import under_way_in_words
+    from messaging.sending.under_way import under_way_in_words
 
     name, done = change.campaign, change.changed
     match change.wish:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 from cli.page import Column, Table, one_line, page_width, shortened, wrapped
 
 if TYPE_CHECKING:
-    from messaging.reports import ContactReport, EnrollmentReport, MessageReport
+    from messaging.reporting.reports import ContactReport, EnrollmentReport, MessageReport
 
 __all__ = ["contact_page"]
 

@@ -11,7 +11,7 @@ from cli.console import Json, run, show
 from cli.contact_page import contact_page
 
 if TYPE_CHECKING:
-    from messaging.reports import ContactReport
+    from messaging.reporting.reports import ContactReport
     from operations.connection import Connection
     from operations.enrollment import Steered
 
@@ -105,7 +105,7 @@ def _steer(
     ask: Callable[[Connection, str], Awaitable[Steered]], phone: str, region: str | None, as_json: bool
 ) -> None:
     async def work(connection: Connection) -> Steered:
-        from messaging.identity import parse_phone
+        from messaging.common.phones import parse_phone
 
         return await ask(connection, parse_phone(phone, region))
 
@@ -113,6 +113,6 @@ def _steer(
 
 
 def _steered(done: Steered) -> str:
-    from messaging.under_way import under_way_in_words
+    from messaging.sending.under_way import under_way_in_words
 
     return f"{done.phone} in {done.sequence}: {done.result}{under_way_in_words(done.under_way)}"

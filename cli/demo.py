@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import leave, run, say, tell
+from cli.console import run, say
 from cli.reports import audit_page
+from runtime.process import leave, tell
 
 if TYPE_CHECKING:
     from operations.connection import Connection

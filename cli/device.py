@@ -11,7 +11,7 @@ from cli.page import Column, Table, wrapped
 from cli.values import read_count, read_seconds
 
 if TYPE_CHECKING:
-    from messaging.devices import Device
+    from messaging.devices.store import Device
     from operations.connection import Connection
     from operations.devices import DeviceAdded, DeviceStatusChange
     from operations.moves import DeviceReplaced
@@ -66,7 +66,7 @@ def add(
     """Add a device, or change it: what is not given stays as it is, and the same again changes nothing."""
 
     async def add_it(connection: Connection) -> DeviceAdded:
-        from messaging.devices import DeviceSettings, parse_hours, parse_options
+        from messaging.devices.store import DeviceSettings, parse_hours, parse_options
         from operations import devices
 
         settings = DeviceSettings(
@@ -145,7 +145,7 @@ def replace(
 
 
 def _replaced(done: DeviceReplaced) -> str:
-    from messaging.under_way import under_way_in_words
+    from messaging.sending.under_way import under_way_in_words
 
     moved = done.moved
     lines = [
@@ -169,7 +169,7 @@ def _added(added: DeviceAdded) -> str:
 
 
 def _status(change: DeviceStatusChange) -> str:
-    from messaging.under_way import under_way_in_words
+    from messaging.sending.under_way import under_way_in_words
 
     lines = [
         f"{change.device}: {'' if change.changed else 'already '}{change.status}"
@@ -183,8 +183,8 @@ def _status(change: DeviceStatusChange) -> str:
 
 
 def _listing(listed: list[Device]) -> str:
-    from messaging.device_waits import wait_in_words
-    from messaging.devices import ALWAYS
+    from messaging.devices.store import ALWAYS
+    from messaging.devices.waits import wait_in_words
 
     if not listed:
         return "There is no device yet: add one with 'device add ID --gateway NAME'."

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import Json, fail, run, show, tell
+from cli.console import Json, run, show
+from runtime.process import fail, tell
 
 if TYPE_CHECKING:
-    from messaging.models import SweepTotals
+    from messaging.sequences.contract import SweepTotals
     from operations.connection import Connection
     from operations.enrollment import Enrollment, OptOut
 
@@ -65,7 +66,7 @@ def enroll(
         raise typer.BadParameter("--move needs --device: which one is to write to the person?")
 
     async def work(connection: Connection) -> Enrollment:
-        from messaging.identity import parse_phone
+        from messaging.common.phones import parse_phone
         from operations import enrollment
 
         number = parse_phone(phone, default_region)
@@ -90,7 +91,7 @@ def enroll(
         )
 
     done = run(work)
-    from messaging.time_zones import time_zone_warning
+    from messaging.times.zones import time_zone_warning
 
     if warning := time_zone_warning((time_zone or "").strip()):
         tell(f"warning: time-zone: {warning}")
@@ -116,7 +117,7 @@ def opt_out(
     """
 
     async def work(connection: Connection) -> OptOut:
-        from messaging.identity import parse_phone
+        from messaging.common.phones import parse_phone
         from operations import enrollment
 
         number = parse_phone(phone, default_region)
@@ -160,7 +161,7 @@ def _swept(totals: SweepTotals) -> str:
 
 
 def _opted_out(done: OptOut) -> str:
-    from messaging.under_way import under_way_in_words
+    from messaging.sending.under_way import under_way_in_words
 
     if not done.opted_out:
         return f"{done.phone} may be written to again" if done.changed else f"{done.phone} had not opted out"

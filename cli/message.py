@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli.console import Json, fail, run, show
+from cli.console import Json, run, show
 from cli.page import one_line, wrapped
 from cli.values import read_count, read_status
-from messaging.message_status import MessageStatus
+from messaging.sending.message_status import MessageStatus
+from runtime.process import fail
 
 if TYPE_CHECKING:
-    from messaging.reports import MessageReport
-    from messaging.resolutions import Resolution
+    from messaging.reporting.reports import MessageReport
+    from messaging.sending.resolutions import Resolution
     from operations.connection import Connection
     from operations.messages import Way
 

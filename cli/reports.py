@@ -6,11 +6,12 @@ import os
 import sys
 from typing import TYPE_CHECKING
 
-from cli.console import Json, leave, run, show
+from cli.console import Json, run, show
 from cli.page import Column, Table, wrapped
+from runtime.process import leave
 
 if TYPE_CHECKING:
-    from messaging.reports import StatusReport
+    from messaging.reporting.reports import StatusReport
     from operations.audit import AuditReport
     from operations.connection import Connection
 

@@ -10,12 +10,13 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from cli.console import Json, fail, run, show, tell
+from cli.console import Json, run, show
 from cli.page import Column, Table, one_line
-from messaging.errors import NeedsConsent
+from messaging.common.errors import NeedsConsent
+from runtime.process import fail, tell
 
 if TYPE_CHECKING:
-    from messaging.sequences import ContactCounts, SequenceDetails, SequenceSummary, StepDetails
+    from messaging.sequences.store import ContactCounts, SequenceDetails, SequenceSummary, StepDetails
     from operations.connection import Connection
     from operations.sequences import SequenceApplied, SequenceStatusChange
 
@@ -137,7 +138,7 @@ def _applied(applied: list[SequenceApplied]) -> str:
 
 
 def _status(change: SequenceStatusChange) -> str:
-    from messaging.under_way import under_way_in_words
+    from messaging.sending.under_way import under_way_in_words
 
     lines = [
         f"{change.sequence}: {'' if change.changed else 'already '}{change.status}"
@@ -210,7 +211,7 @@ def _contacts(counts: ContactCounts) -> str:
 
 
 def _when(step: StepDetails) -> str:
-    from messaging.durations import format_duration
+    from messaging.times.durations import format_duration
 
     when = f"day {step.day}{f' {step.at:%H:%M}' if step.at else ''}"
     if step.after is not None:

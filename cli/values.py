@@ -4,8 +4,8 @@ import math
 
 import typer
 
-from messaging.message_status import MessageStatus
-from messaging.suggestions import did_you_mean
+from messaging.common.suggestions import did_you_mean
+from messaging.sending.message_status import MessageStatus
 
 __all__ = ["read_count", "read_seconds", "read_status"]
 

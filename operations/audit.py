@@ -3,14 +3,13 @@
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from messaging import audit as ledger
-from messaging.audit import Totals
-from messaging.identity import campaign_workflow_id
-from messaging.models import Value
-from naming.calls import each
-from naming.contacts import CONTACT_WORKFLOW
-from naming.messages import resend_workflow_id
+from messaging.common.values import Value
+from messaging.reporting import audit as ledger
+from messaging.reporting.audit import Totals
 from operations.connection import Connection
+from temporal.bulk import each
+from temporal.contacts import CONTACT_WORKFLOW
+from temporal.ids import campaign_workflow_id, resend_workflow_id
 
 __all__ = ["AuditReport", "Check", "audit"]
 

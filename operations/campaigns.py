@@ -7,20 +7,21 @@ from typing import Literal, TypeVar
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 from temporalio.service import RPCError
 
-from messaging import campaigns
-from messaging.campaign_edits import AppliedCampaign, apply_campaigns
-from messaging.campaign_files import CampaignDraft, read_campaign
-from messaging.campaign_forecast import Forecast
-from messaging.database import Connection as Database
-from messaging.errors import Unavailable
-from messaging.models import CampaignPlan, CampaignStatus, Value
-from messaging.under_way import UnderWay, nothing_begins_any_more
-from naming.campaigns import campaign_identity
+from messaging.campaigns import lifecycle as campaigns
+from messaging.campaigns.apply import AppliedCampaign, apply_campaigns
+from messaging.campaigns.contract import CampaignPlan, CampaignStatus
+from messaging.campaigns.file import CampaignDraft, read_campaign
+from messaging.campaigns.forecast import Forecast
+from messaging.common.database import Connection as Database
+from messaging.common.errors import Unavailable
+from messaging.common.values import Value
+from messaging.sending.under_way import UnderWay, nothing_begins_any_more
 from operations import signals
 from operations.connection import Connection
 from operations.files import read_draft
 from operations.reports import campaign_status as status
 from operations.reports import list_campaigns as listing
+from temporal.campaigns import campaign_identity
 from workflows.campaign import CampaignWorkflow
 
 __all__ = [

@@ -5,14 +5,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
-from messaging.errors import Unavailable
+from messaging.common.errors import Unavailable
 from runtime.servers import Addresses, servers
 from runtime.settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from temporalio.client import Client
 
-    from messaging.database import Pool
+    from messaging.common.database import Pool
 
 __all__ = ["Connection", "connect"]
 
@@ -84,9 +84,9 @@ async def connect(
 
 
 async def _client(settings: Settings, addresses: Addresses, tell: Callable[[str], None]) -> "Client":
-    from naming import attributes
-    from runtime.temporal import connect as connect_temporal
-    from runtime.temporal import ensure_search_attributes
+    from runtime.temporal_client import connect as connect_temporal
+    from runtime.temporal_client import ensure_search_attributes
+    from temporal import search_attributes as attributes
 
     client = await connect_temporal(
         addresses.temporal_address,

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from messaging.devices import DeviceSettings
-from messaging.models import SweepTotals, Value
+from messaging.common.values import Value
+from messaging.devices.store import DeviceSettings
+from messaging.sequences.contract import SweepTotals
 from operations import campaigns, devices, leads, sequences
 from operations.campaigns import CampaignChange
 from operations.connection import Connection

@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-from messaging import devices
-from messaging.device_waits import lift_wait, queue_anew
-from messaging.devices import AddedDevice, DeviceSettings, DeviceStatus
-from messaging.models import Value
-from messaging.under_way import UnderWay, nothing_begins_any_more
+from messaging.common.values import Value
+from messaging.devices import store as devices
+from messaging.devices.store import AddedDevice, DeviceSettings, DeviceStatus
+from messaging.devices.waits import lift_wait, queue_anew
+from messaging.sending.under_way import UnderWay, nothing_begins_any_more
 from operations import signals
 from operations.connection import Connection
 from operations.reports import list_devices as listing

@@ -11,31 +11,33 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowQueryFailedError
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
 
-from messaging import contacts
-from messaging.contacts import find_standing
-from messaging.database import Record
-from messaging.device_moves import check_device
-from messaging.enrollments import Enrollments
-from messaging.errors import Conflict, NotFound
-from messaging.identity import normalise_words, parse_phone, sequence_workflow_id, validate_name
-from messaging.lead_values import clean_lead, clean_text
-from messaging.models import (
+from messaging.common.database import Record
+from messaging.common.errors import Conflict, NotFound
+from messaging.common.phones import parse_phone
+from messaging.common.storable import LONGEST_REASON, storable
+from messaging.common.suggestions import did_you_mean
+from messaging.common.values import Value
+from messaging.common.whatsapp_numbers import canonical_phone
+from messaging.common.words import normalise_words, validate_name
+from messaging.leads.cleaning import clean_lead, clean_text
+from messaging.leads.device_moves import check_device
+from messaging.leads.lead import Lead
+from messaging.leads.opt_outs import record_opt_out, suppress_waiting, withdraw
+from messaging.sending.under_way import UnderWay, nothing_begins_any_more
+from messaging.sequences import contacts
+from messaging.sequences.contacts import find_standing
+from messaging.sequences.contract import (
     EnrollmentEnd,
     EnrollmentRequest,
     EnrollmentStatus,
-    Lead,
     SweepCursor,
     SweepTotals,
-    Value,
 )
-from messaging.opt_outs import record_opt_out, suppress_waiting, withdraw
-from messaging.sequences import find_sequence, no_such_sequence
-from messaging.storable import LONGEST_REASON, storable
-from messaging.suggestions import did_you_mean
-from messaging.under_way import UnderWay, nothing_begins_any_more
-from messaging.whatsapp_numbers import canonical_phone
-from naming.contacts import start_contact
+from messaging.sequences.enrollments import Enrollments
+from messaging.sequences.store import find_sequence, no_such_sequence
 from operations.connection import Connection
+from temporal.contacts import start_contact
+from temporal.ids import sequence_workflow_id
 from workflows.sequence import ContactProgress, SequenceContactWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow
 

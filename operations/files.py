@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from messaging.yaml_files import MAX_FILE, Document, FileProblems, read_yaml
+from messaging.files.yaml import MAX_FILE, Document, FileProblems, read_yaml
 
 __all__ = ["check_readable", "read_draft"]
 

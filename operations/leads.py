@@ -4,15 +4,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
-from messaging import leads
-from messaging.errors import NotFound
-from messaging.identity import parse_phone
-from messaging.lead_columns import Chosen, parse_chosen
-from messaging.lead_export import ExportSummary, export_file
-from messaging.lead_import import ImportProgress, import_file
-from messaging.lead_notes import ImportNote, ImportSummary
-from messaging.leads import StoredLead
-from messaging.models import Lead
+from messaging.common.errors import NotFound
+from messaging.common.phones import parse_phone
+from messaging.leads import store as leads
+from messaging.leads.csv_columns import Chosen, parse_chosen
+from messaging.leads.csv_export import ExportSummary, export_file
+from messaging.leads.csv_import import ImportProgress, import_file
+from messaging.leads.csv_notes import ImportNote, ImportSummary
+from messaging.leads.lead import Lead
+from messaging.leads.store import StoredLead
 from operations import signals
 from operations.connection import Connection
 from operations.moves import follow_moved
@@ -56,7 +56,7 @@ async def import_leads(
     ``columns`` says which columns are which fields where the headings do not: see :func:`parse_chosen`. ``dry_run``
     stores nothing and answers what would come of it.
     With ``move`` leads that belong to another device than the file says are given to that of the file, with all that is
-    to be sent to them. A corrected time zone reaches the contacts that are under way. See :func:`messaging.lead_import.import_file`. Raises
+    to be sent to them. A corrected time zone reaches the contacts that are under way. See :func:`messaging.leads.store.csv_import.import_file`. Raises
     NotFound for an unknown device, InvalidInput for a file that cannot be used, and Unavailable.
     """
     summary = await import_file(
@@ -94,7 +94,7 @@ async def export_leads(
 ) -> ExportSummary:
     """Writes all leads to a CSV file (or a stream) that imports back to the same leads.
 
-    See :func:`messaging.lead_export.export_file`. Raises InvalidInput where the file cannot be written.
+    See :func:`messaging.leads.store.csv_export.export_file`. Raises InvalidInput where the file cannot be written.
     """
     return await export_file(await connection.pool(), target, progress=progress)
 

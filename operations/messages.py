@@ -5,15 +5,15 @@ from uuid import UUID
 
 from temporalio.service import RPCError
 
-from messaging import resolutions
-from messaging.errors import Conflict, InvalidInput, Unavailable
+from messaging.common.errors import Conflict, InvalidInput, Unavailable
 from messaging.gateways import Gateways
 from messaging.gateways.base import MaybeAccepted, NotAccepted, Recovery
-from messaging.models import MessageRef
-from messaging.resolutions import Resolution
-from naming.messages import start_resend
+from messaging.sending import resolutions
+from messaging.sending.outcomes import MessageRef
+from messaging.sending.resolutions import Resolution
 from operations import campaigns
 from operations.connection import Connection
+from temporal.messages import start_resend
 
 __all__ = ["Way", "resolve"]
 

@@ -1,10 +1,10 @@
 """Giving to another device what is to be sent: one person's, or all that was a device's."""
 
-from messaging import device_moves
-from messaging.device_moves import Moved
-from messaging.identity import parse_phone
-from messaging.models import Value
-from messaging.under_way import UnderWay, nothing_begins_any_more
+from messaging.common.phones import parse_phone
+from messaging.common.values import Value
+from messaging.leads import device_moves
+from messaging.leads.device_moves import Moved
+from messaging.sending.under_way import UnderWay, nothing_begins_any_more
 from operations import campaigns, signals
 from operations.connection import Connection
 

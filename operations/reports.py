@@ -2,15 +2,18 @@
 
 from collections.abc import Sequence
 
-from messaging import campaigns, devices, reports, sequences
-from messaging.campaigns import CampaignSummary
-from messaging.devices import Device
-from messaging.errors import InvalidPhone
-from messaging.identity import parse_phone
-from messaging.lead_rejects import rejects_of
-from messaging.models import MessageStatus
-from messaging.reports import ContactReport, MessageReport, StatusReport
-from messaging.sequences import SequenceDetails, SequenceSummary
+from messaging.campaigns import lifecycle as campaigns
+from messaging.campaigns.lifecycle import CampaignSummary
+from messaging.common.errors import InvalidPhone
+from messaging.common.phones import parse_phone
+from messaging.devices import store as devices
+from messaging.devices.store import Device
+from messaging.leads.csv_rejects import rejects_of
+from messaging.reporting import reports
+from messaging.reporting.reports import ContactReport, MessageReport, StatusReport
+from messaging.sending.message_status import MessageStatus
+from messaging.sequences import store as sequences
+from messaging.sequences.store import SequenceDetails, SequenceSummary
 from operations.connection import Connection
 
 __all__ = [

@@ -14,7 +14,7 @@ from temporalio.client import (
     ScheduleUpdateInput,
 )
 
-from messaging.models import SweepCursor
+from messaging.sequences.contract import SweepCursor
 from operations.connection import Connection
 from workflows.recovery import RecoveryWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow

@@ -3,15 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from messaging import sequences
-from messaging.errors import NeedsConsent
-from messaging.models import Value
-from messaging.sequence_edits import AppliedSequence, apply_sequences
-from messaging.sequence_effects import effects_of
-from messaging.sequence_files import SequenceDraft, read_sequence
-from messaging.sequences import SequenceStatus
-from messaging.under_way import UnderWay, nothing_begins_any_more
-from messaging.yaml_files import FileProblems
+from messaging.common.errors import NeedsConsent
+from messaging.common.values import Value
+from messaging.files.yaml import FileProblems
+from messaging.sending.under_way import UnderWay, nothing_begins_any_more
+from messaging.sequences import store as sequences
+from messaging.sequences.apply import AppliedSequence, apply_sequences
+from messaging.sequences.effects import effects_of
+from messaging.sequences.file import SequenceDraft, read_sequence
+from messaging.sequences.store import SequenceStatus
 from operations import signals
 from operations.connection import Connection
 from operations.files import read_draft

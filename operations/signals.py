@@ -8,15 +8,17 @@ from typing import Literal
 
 from temporalio.service import RPCError
 
-from messaging import telling
-from messaging.errors import Unavailable
-from messaging.identity import campaign_shard_workflow_id, campaign_workflow_id
-from messaging.models import CampaignPlan, Tell, Value
-from messaging.replanning import replan, sequences_of_other_zones
-from messaging.sequences import find_sequence
-from naming.calls import signal_each
-from naming.telling import start_telling
+from messaging.campaigns.contract import CampaignPlan
+from messaging.common.errors import Unavailable
+from messaging.common.values import Value
+from messaging.sending import telling
+from messaging.sending.telling import Tell
+from messaging.sequences.replanning import replan, sequences_of_other_zones
+from messaging.sequences.store import find_sequence
 from operations.connection import Connection
+from temporal.bulk import signal_each
+from temporal.ids import campaign_shard_workflow_id, campaign_workflow_id
+from temporal.telling import start_telling
 
 __all__ = ["Replanned", "campaign_changed", "plan_changed", "wake_held", "zones_corrected"]
 

@@ -13,9 +13,9 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import asyncpg
 
-from messaging.database import Connection, Pool
-from messaging.errors import Unavailable
-from messaging.storable import storable, storable_json
+from messaging.common.database import Connection, Pool
+from messaging.common.errors import Unavailable
+from messaging.common.storable import storable, storable_json
 from runtime.embedded.processes import plain_environment
 
 __all__ = ["MIGRATIONS", "migrate", "open_pool"]
@@ -147,7 +147,7 @@ def _for_dbmate(url: str) -> str:
 async def open_pool(database_url: str, *, size: int = 10) -> Pool:
     """A pool of at most ``size`` connections, on which jsonb columns are Python values.
 
-    What PostgreSQL cannot store of a text is replaced (:mod:`messaging.storable`), so that no text fails a statement.
+    What PostgreSQL cannot store of a text is replaced (:mod:`messaging.common.storable`), so that no text fails a statement.
 
     Raises Unavailable when the database cannot be reached.
     """

@@ -12,8 +12,8 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
-from messaging.errors import Unavailable
-from messaging.say_once import SayOnce
+from messaging.common.errors import Unavailable
+from messaging.common.say_once import SayOnce
 
 __all__ = ["Listener", "raise_descriptor_limit"]
 

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from messaging.errors import InvalidInput
+from messaging.common.errors import InvalidInput
 from runtime.embedded.lease import leased
 from runtime.settings import Settings
 
@@ -70,7 +70,7 @@ def address_of_temporal() -> str | None:
     """As the environment has it, or the profile that it names; None where it names no server. Raises InvalidInput."""
     address = os.environ.get("TEMPORAL_ADDRESS")  # it goes before the profile's
     if not address and any(os.environ.get(variable) for variable in _NAMING):
-        from runtime.temporal import configured_address  # takes time to read, and few need it
+        from runtime.temporal_client import configured_address
 
         address = configured_address()
     return address or None

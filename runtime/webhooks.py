@@ -13,13 +13,13 @@ import asyncpg
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from messaging.database import GONE, Pool
-from messaging.errors import InvalidInput
+from messaging.common.database import GONE, Pool
+from messaging.common.errors import InvalidInput
+from messaging.common.say_once import SayOnce
+from messaging.common.words import validate_name
 from messaging.gateways import Gateways
 from messaging.gateways.base import DeviceUnfit, Gateway, Unauthentic
-from messaging.identity import validate_name
-from messaging.receipts import record_receipts
-from messaging.say_once import SayOnce
+from messaging.sending.receipts import record_receipts
 from runtime.listener import Listener
 
 __all__ = ["webhooks"]

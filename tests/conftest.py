@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from messaging.database import Pool
+from messaging.common.database import Pool
 from runtime.database import open_pool
 from runtime.embedded.postgres import Postgres
 from tests.support.contact import Contact, enrolled_contact

@@ -11,13 +11,14 @@ from temporalio.workflow import ParentClosePolicy
 from workflows.campaign_display import CampaignDisplay
 from workflows.campaign_shard import CampaignShardWorkflow, Feeding
 from workflows.control import wait
-from workflows.delivery import DEAD_AFTER, QUICK, RETRY
+from workflows.options import DEAD_AFTER, QUICK, RETRY
 
 with workflow.unsafe.imports_passed_through():
     from activities.campaigns import CampaignActivities
-    from messaging.identity import campaign_shard_workflow_id
-    from messaging.models import CampaignPlan, CampaignProgress, CampaignStatus, FeedRequest, Value
-    from naming.campaigns import campaign_identity
+    from messaging.campaigns.contract import CampaignPlan, CampaignProgress, CampaignStatus, FeedRequest
+    from messaging.common.values import Value
+    from temporal.campaigns import campaign_identity
+    from temporal.ids import campaign_shard_workflow_id
 
 __all__ = ["CampaignResult", "CampaignWorkflow"]
 

@@ -7,8 +7,8 @@ from temporalio import workflow
 from workflows.display import plain
 
 with workflow.unsafe.imports_passed_through():
-    from messaging.models import CampaignPlan, CampaignProgress
-    from naming import attributes
+    from messaging.campaigns.contract import CampaignPlan, CampaignProgress
+    from temporal import search_attributes as attributes
 
 __all__ = ["CampaignDisplay"]
 

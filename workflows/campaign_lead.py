@@ -4,12 +4,12 @@ from datetime import timedelta
 
 from temporalio import workflow
 
-from workflows.delivery import DEAD_AFTER, RETRY, SEND_TIMEOUT
+from workflows.options import DEAD_AFTER, RETRY, SEND_TIMEOUT
 from workflows.single import Single, SingleResult
 
 with workflow.unsafe.imports_passed_through():
     from activities.messages import MessageActivities
-    from messaging.models import Deferred, Held, LeadRef, Settled
+    from messaging.sending.outcomes import Deferred, Held, LeadRef, Settled
 
 __all__ = ["CampaignLeadWorkflow"]
 

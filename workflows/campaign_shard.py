@@ -11,12 +11,14 @@ from temporalio.workflow import ParentClosePolicy
 
 from workflows.campaign_lead import CampaignLeadWorkflow
 from workflows.control import wait
-from workflows.delivery import DEAD_AFTER, QUICK, RETRY
+from workflows.options import DEAD_AFTER, QUICK, RETRY
 
 with workflow.unsafe.imports_passed_through():
     from activities.campaigns import CampaignActivities
-    from messaging.models import Fed, FeedRequest, LeadRef, Value
-    from naming.campaigns import lead_identity
+    from messaging.campaigns.contract import Fed, FeedRequest
+    from messaging.common.values import Value
+    from messaging.sending.outcomes import LeadRef
+    from temporal.campaigns import lead_identity
 
 __all__ = ["CampaignShardWorkflow", "Feeding"]
 

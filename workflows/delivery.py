@@ -5,31 +5,20 @@ from datetime import datetime, timedelta
 from typing import TypeVar
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy
 
 from workflows.control import HELD_RECHECK, Control, wait
 
 with workflow.unsafe.imports_passed_through():
-    from messaging.models import Deferred, Held
+    from messaging.sending.outcomes import Deferred, Held
 
-__all__ = ["DEAD_AFTER", "QUICK", "RETRY", "SEND_TIMEOUT", "deliver"]
+__all__ = ["deliver"]
+
 
 Done = TypeVar("Done")
 
-SEND_TIMEOUT = timedelta(seconds=150)
-"""Start to close. Longer than a short wait for a slot, the grace before the call and the slowest gateway's answer."""
-
-DEAD_AFTER = timedelta(seconds=20)
-"""Without a heartbeat: the activity's worker is gone, and another attempt may begin."""
-
-QUICK = timedelta(seconds=20)
-"""Start to close of an activity that only asks the database."""
 
 BREATH = timedelta(seconds=5)
 """Between two looks at a message that is held and about to be over, at least."""
-
-RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
-"""For ever: what fails here is a worker or a server, and both come back. Refusals are results, not errors."""
 
 
 async def deliver(

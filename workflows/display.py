@@ -7,8 +7,9 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate
 
 with workflow.unsafe.imports_passed_through():
-    from messaging.models import Due, EnrollmentRequest
-    from naming import attributes
+    from messaging.sequences.contract import EnrollmentRequest
+    from messaging.times.calendar import Due
+    from temporal import search_attributes as attributes
 
 __all__ = ["Display", "plain"]
 

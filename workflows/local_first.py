@@ -8,7 +8,7 @@ from temporalio import workflow
 from temporalio.common import RetryPolicy
 from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
-from workflows.delivery import QUICK, RETRY
+from workflows.options import QUICK, RETRY
 
 __all__ = ["local_first"]
 

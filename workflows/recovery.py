@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 
-from workflows.delivery import RETRY
+from workflows.options import RETRY
 
 with workflow.unsafe.imports_passed_through():
     from activities.recovery import RecoveryActivities

@@ -2,12 +2,12 @@
 
 from temporalio import workflow
 
-from workflows.delivery import DEAD_AFTER, RETRY, SEND_TIMEOUT
+from workflows.options import DEAD_AFTER, RETRY, SEND_TIMEOUT
 from workflows.single import Single, SingleResult
 
 with workflow.unsafe.imports_passed_through():
     from activities.messages import MessageActivities
-    from messaging.models import Deferred, Held, MessageRef, Settled
+    from messaging.sending.outcomes import Deferred, Held, MessageRef, Settled
 
 __all__ = ["ResendWorkflow"]
 

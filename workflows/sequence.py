@@ -9,30 +9,29 @@ from temporalio.exceptions import ActivityError, FailureError, WorkflowAlreadySt
 from temporalio.workflow import ParentClosePolicy
 
 from workflows.control import HELD_RECHECK, Control, wait
-from workflows.delivery import DEAD_AFTER, QUICK, RETRY, SEND_TIMEOUT, deliver
+from workflows.delivery import deliver
 from workflows.display import Display
 from workflows.local_first import local_first
+from workflows.options import DEAD_AFTER, QUICK, RETRY, SEND_TIMEOUT
 
 with workflow.unsafe.imports_passed_through():
     from activities.sequences import SequenceActivities
-    from messaging.models import (
-        Deferred,
-        Due,
+    from messaging.common.storable import LONGEST_REASON, storable
+    from messaging.common.values import Value
+    from messaging.sending.message_status import MessageStatus
+    from messaging.sending.outcomes import Deferred, Held, Settled
+    from messaging.sequences.contract import (
         Enrolled,
         Enrolling,
         EnrollmentEnd,
         EnrollmentRequest,
         EnrollOutcome,
-        Held,
-        MessageStatus,
         NotEnrolled,
         Replanned,
-        Settled,
         StepRef,
-        Value,
     )
-    from messaging.storable import LONGEST_REASON, storable
-    from naming.contacts import NOT_ENROLLED, contact_identity
+    from messaging.times.calendar import Due
+    from temporal.contacts import NOT_ENROLLED, contact_identity
 
 __all__ = ["ContactProgress", "ContactResult", "SequenceContactWorkflow"]
 

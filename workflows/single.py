@@ -9,8 +9,10 @@ from workflows.delivery import deliver
 from workflows.display import plain
 
 with workflow.unsafe.imports_passed_through():
-    from messaging.models import Deferred, Held, LeadRef, MessageRef, MessageStatus, Settled, Value
-    from naming import attributes
+    from messaging.common.values import Value
+    from messaging.sending.message_status import MessageStatus
+    from messaging.sending.outcomes import Deferred, Held, LeadRef, MessageRef, Settled
+    from temporal import search_attributes as attributes
 
 __all__ = ["Single", "SingleResult"]
 

@@ -8,11 +8,11 @@ from datetime import timedelta
 
 from temporalio import workflow
 
-from workflows.delivery import DEAD_AFTER, RETRY
+from workflows.options import DEAD_AFTER, RETRY
 
 with workflow.unsafe.imports_passed_through():
     from activities.telling import TellingActivities
-    from messaging.models import Tell, Telling
+    from messaging.sending.telling import Tell, Telling
 
 __all__ = ["TellingWorkflow"]
 

@@ -4,11 +4,11 @@ from datetime import timedelta
 
 from temporalio import workflow
 
-from workflows.delivery import RETRY
+from workflows.options import RETRY
 
 with workflow.unsafe.imports_passed_through():
     from activities.triggers import TriggerActivities
-    from messaging.models import SweepCursor, SweepTotals
+    from messaging.sequences.contract import SweepCursor, SweepTotals
 
 __all__ = ["TriggerEnrollmentWorkflow"]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
-from messaging.errors import InvalidInput
+from messaging.common.errors import InvalidInput
 from messaging.gateways.base import Capabilities, Gateway
 
 if TYPE_CHECKING:

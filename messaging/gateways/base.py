@@ -18,8 +18,8 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BeforeValidator
 
-from messaging.models import Value
-from messaging.storable import LONGEST_REASON, storable, storable_id
+from messaging.common.storable import LONGEST_REASON, storable, storable_id
+from messaging.common.values import Value
 
 __all__ = [
     "Accepted",

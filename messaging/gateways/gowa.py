@@ -9,7 +9,7 @@ from urllib.parse import quote
 import aiohttp
 from pydantic import Field
 
-from messaging.errors import InvalidInput
+from messaging.common.errors import InvalidInput
 from messaging.gateways.base import (
     Accepted,
     Capabilities,

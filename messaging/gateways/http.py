@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 
 import aiohttp
 
+from messaging.common.storable import storable
+from messaging.common.values import Value
 from messaging.gateways.base import MaybeAccepted, NotAccepted
 from messaging.gateways.connections import Connector
-from messaging.models import Value
-from messaging.storable import storable
 
 __all__ = ["Answer", "HttpClient", "alike", "one_line"]
 

@@ -27,7 +27,9 @@ __all__ = ["ImageStore", "Resolve", "is_public"]
 # WhatsApp Cloud API, "Supported media types": JPEG and PNG of up to 5 MB. Of both megabytes this is the smaller one.
 LARGEST = 5_000_000  # bytes
 TIMEOUT = 10.0  # seconds for one fetch, with all its redirects
-WAIT = 2.0  # seconds for the image, as a claim must reach the gateway within messaging.ledger.CALL_GRACE
+WAIT = (
+    2.0  # seconds for the image, as a claim must reach the gateway within messaging.sending.ledger.CALL_GRACE
+)
 KEEP = 600.0  # seconds for which an image is kept
 KEEP_FAILURES = 15.0  # seconds for which is kept what was wrong with one
 MEMORY = 64_000_000  # bytes kept at most

@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
-from messaging.errors import InvalidInput
+from messaging.common.errors import InvalidInput
 from messaging.gateways.base import DeviceUnfit
 from messaging.gateways.secret_files import UnusableFile, read_secret_file
 

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from messaging.common.say_once import SayOnce
 from messaging.gateways.base import Receipt
 from messaging.gateways.http import one_line
-from messaging.say_once import SayOnce
 
 __all__ = ["pass_over", "read_json", "receipt"]
 

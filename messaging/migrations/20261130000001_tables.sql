@@ -85,7 +85,7 @@ create table sequence_steps (
     missed        text        not null default 'leave_out',  -- what whoever is past it already gets of it
     text          text        not null default '',
     image_url     text,
-    template      jsonb,                                -- messaging.contents.TemplateFile
+    template      jsonb,                                -- messaging.texts.approved.ApprovedTemplate
     removed_at    timestamptz,                          -- kept for the messages it carried
     constraint sequence_steps_key_unique unique (sequence_id, key),
     constraint sequence_steps_when check ((day is null) <> (after is null) and (at_time is null or day is not null)),
@@ -107,7 +107,7 @@ create table sequence_contacts (
     reason         text,
     workflow_id    text        not null,
     run_id         text        not null,                -- the first run of the workflow that owns this row
-    timeline       jsonb       not null,                -- messaging.calendar.Timeline
+    timeline       jsonb       not null,                -- messaging.times.calendar.Timeline
     plan_revision  integer     not null,                -- the sequence's revision that next_due_at follows from
     paused_at      timestamptz,                         -- nothing is sent until it is resumed
     paused_reason  text,
@@ -135,7 +135,7 @@ create table campaigns (
     device_ids     text[],
     text           text        not null default '',
     image_url      text,
-    template       jsonb,                               -- messaging.contents.TemplateFile
+    template       jsonb,                               -- messaging.texts.approved.ApprovedTemplate
     scheduled_at   timestamp,                           -- wall time in time_zone
     time_zone      text        not null default 'UTC',  -- IANA name, or 'recipient'
     until          text,                                -- wall time in time_zone, perhaps with its date: over from then on
@@ -243,7 +243,7 @@ create table early_receipts (
 );
 create index early_receipts_of on early_receipts (gateway, gateway_message_id);
 
--- The latest rows of imported files that could not be used (messaging.lead_rejects): for whoever asks why a person gets nothing.
+-- The latest rows of imported files that could not be used (messaging.leads.store.csv_rejects): for whoever asks why a person gets nothing.
 create table rejected_rows (
     id           bigint generated always as identity primary key,
     phone        text,                                -- E.164, where the row has a number

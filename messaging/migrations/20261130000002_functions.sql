@@ -28,7 +28,7 @@ begin
     return (today + p_opens) at time zone p_zone;
 end $$;
 
--- A lead as messaging.models.Lead reads it.
+-- A lead as messaging.leads.store.lead.Lead reads it.
 create function lead_as_json(l leads) returns jsonb
 language sql stable as $$
     select jsonb_build_object('phone', l.phone, 'name', l.name, 'niches', l.niches, 'triggers', l.triggers,
@@ -36,7 +36,7 @@ language sql stable as $$
                               'attributes', l.attributes)
 $$;
 
--- The ID of a campaign's message, as messaging.identity.campaign_message_id has it: a UUID of version 8 from SHA-256,
+-- The ID of a campaign's message, as messaging.sending.message_ids.campaign_message_id has it: a UUID of version 8 from SHA-256,
 -- in the manner of RFC 9562, appendix B.2. (Version 5 would need SHA-1, which PostgreSQL has only in an extension.)
 create function campaign_message_id(p_campaign bigint, p_phone text) returns uuid
 language sql immutable parallel safe as $$

@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
-from messaging.errors import Unavailable
+from messaging.common.errors import Unavailable
 from runtime.embedded.locks import FileLock, is_held
 from runtime.embedded.ports import describe, variable
 from runtime.embedded.processes import plain_environment, util_linux

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from messaging.errors import Unavailable
+from messaging.common.errors import Unavailable
 
 __all__ = ["choose_ports", "describe", "variable"]
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import asyncpg
 
-from messaging.errors import Unavailable
+from messaging.common.errors import Unavailable
 from runtime.embedded.processes import PROC, ProcessId, dying_with_parent
 from runtime.embedded.program import Program
 

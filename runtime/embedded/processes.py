@@ -9,7 +9,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
-from messaging.errors import Unavailable
+from messaging.common.errors import Unavailable
 
 __all__ = ["ProcessId", "dying_with_parent", "plain_environment", "util_linux"]
 

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from messaging.errors import Unavailable
+from messaging.common.errors import Unavailable
 from runtime.embedded.processes import dying_with_parent
 
 __all__ = ["Program", "accepts", "open_log"]

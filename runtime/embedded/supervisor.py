@@ -11,7 +11,7 @@ import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 
-from messaging.errors import DrumbeatError, Unavailable
+from messaging.common.errors import DrumbeatError, Unavailable
 from runtime.embedded.locks import FileLock
 from runtime.embedded.ports import choose_ports
 from runtime.embedded.postgres import Postgres

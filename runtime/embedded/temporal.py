@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from messaging.errors import Unavailable
-from naming import attributes
+from messaging.common.errors import Unavailable
 from runtime.embedded.program import Program, accepts
 from runtime.embedded.workflow_index import make_smaller
+from temporal import search_attributes as attributes
 
 __all__ = ["Temporal"]
 

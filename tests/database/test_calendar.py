@@ -1,4 +1,4 @@
-"""Each rule of messaging.calendar by examples; tests/unit/test_calendar_properties.py has what holds for all plans."""
+"""Each rule of messaging.times.calendar by examples; tests/unit/test_calendar_properties.py has what holds for all plans."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, time, timedelta, timezone
@@ -8,10 +8,20 @@ from zoneinfo import ZoneInfo
 import pytest
 from pydantic import ValidationError
 
-from messaging.calendar import Plan, PlanStep, Scheduled, Timeline, advance, begin, describe, next_due, rezone
-from messaging.database import Pool
-from messaging.errors import InvalidInput
-from messaging.sending_hours import SendingHours
+from messaging.common.database import Pool
+from messaging.common.errors import InvalidInput
+from messaging.times.calendar import (
+    Plan,
+    PlanStep,
+    Scheduled,
+    Timeline,
+    advance,
+    begin,
+    describe,
+    next_due,
+    rezone,
+)
+from messaging.times.sending_hours import SendingHours
 
 KL = "Asia/Kuala_Lumpur"
 LONDON = "Europe/London"

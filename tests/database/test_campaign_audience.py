@@ -6,13 +6,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from messaging.campaign_audience import SHARD_SIZE, freeze_audience
-from messaging.campaigns import begin_campaign, cancel_campaign, finish_campaign, pause_campaign
-from messaging.database import Connection, Pool, Record
-from messaging.errors import InvalidInput
-from messaging.identity import campaign_message_id
-from messaging.local_time import load_zone
-from messaging.models import Frozen
+from messaging.campaigns.audience import SHARD_SIZE, freeze_audience
+from messaging.campaigns.contract import Frozen
+from messaging.campaigns.lifecycle import begin_campaign, cancel_campaign, finish_campaign, pause_campaign
+from messaging.common.database import Connection, Pool, Record
+from messaging.common.errors import InvalidInput
+from messaging.sending.message_ids import campaign_message_id
+from messaging.times.local_time import load_zone
 from tests.support.scenario import Scenario, phone
 
 NOW = datetime(2026, 3, 7, 18, 0, tzinfo=UTC)

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from messaging.campaign_audience import freeze_audience
-from messaging.campaign_edits import AppliedCampaign, apply_campaigns
-from messaging.campaign_files import CampaignDraft, read_campaign
-from messaging.campaigns import begin_campaign, cancel_campaign, pause_campaign
-from messaging.database import Pool
-from messaging.yaml_files import FileProblems
+from messaging.campaigns.apply import AppliedCampaign, apply_campaigns
+from messaging.campaigns.audience import freeze_audience
+from messaging.campaigns.file import CampaignDraft, read_campaign
+from messaging.campaigns.lifecycle import begin_campaign, cancel_campaign, pause_campaign
+from messaging.common.database import Pool
+from messaging.files.yaml import FileProblems
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NOW = datetime(2026, 11, 27, 2, 0, tzinfo=UTC)

@@ -9,8 +9,9 @@ from uuid import UUID
 
 import pytest
 
-from messaging import campaign_feed
-from messaging.campaign_feed import (
+from messaging.campaigns import feed as campaign_feed
+from messaging.campaigns.contract import FeedPage, FeedRequest
+from messaging.campaigns.feed import (
     HORIZON,
     MAX_WINDOW,
     MIN_WINDOW,
@@ -21,17 +22,18 @@ from messaging.campaign_feed import (
     phones_under_way,
     progress,
 )
-from messaging.campaigns import (
+from messaging.campaigns.lifecycle import (
     cancel_campaign,
     finish_campaign,
     pause_campaign,
     resume_campaign,
     retry_failed,
 )
-from messaging.database import Connection, Pool
-from messaging.errors import Conflict
-from messaging.ledger import Claim, Ledger, StepAnswer
-from messaging.models import Deferred, FeedPage, FeedRequest, Held, LeadRef, MessageStatus
+from messaging.common.database import Connection, Pool
+from messaging.common.errors import Conflict
+from messaging.sending.ledger import Claim, Ledger, StepAnswer
+from messaging.sending.message_status import MessageStatus
+from messaging.sending.outcomes import Deferred, Held, LeadRef
 from tests.support.frozen import CAMPAIGN, NOW, running
 from tests.support.scenario import Scenario, phone
 

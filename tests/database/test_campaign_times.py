@@ -5,12 +5,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from messaging.campaign_audience import freeze_audience
-from messaging.campaign_edits import apply_campaigns
-from messaging.campaign_feed import close_over, feed_page, progress
-from messaging.campaign_files import read_campaign
-from messaging.campaign_times import IfPassed, Timing, has_passed, turns
-from messaging.campaigns import (
+from messaging.campaigns.apply import apply_campaigns
+from messaging.campaigns.audience import freeze_audience
+from messaging.campaigns.contract import FeedRequest, Frozen
+from messaging.campaigns.feed import close_over, feed_page, progress
+from messaging.campaigns.file import read_campaign
+from messaging.campaigns.lifecycle import (
     begin_campaign,
     failed_and_over,
     finish_campaign,
@@ -20,10 +20,11 @@ from messaging.campaigns import (
     resume_campaign,
     retry_failed,
 )
-from messaging.database import Pool, Record
-from messaging.errors import Conflict
-from messaging.ledger import Claim, Ledger, StepAnswer
-from messaging.models import Deferred, FeedRequest, Frozen
+from messaging.campaigns.start_times import IfPassed, Timing, has_passed, turns
+from messaging.common.database import Pool, Record
+from messaging.common.errors import Conflict
+from messaging.sending.ledger import Claim, Ledger, StepAnswer
+from messaging.sending.outcomes import Deferred
 from tests.support.scenario import Scenario, phone
 
 AUCKLAND, KUALA_LUMPUR, NEW_YORK, LONDON = (

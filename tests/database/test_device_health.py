@@ -7,16 +7,19 @@ from uuid import UUID
 
 import pytest
 
-from messaging import audit, telling
-from messaging.device_waits import lift_wait
-from messaging.devices import list_devices, set_device_status
+from messaging.devices.store import list_devices, set_device_status
+from messaging.devices.waits import lift_wait
 from messaging.gateways import KINDS
 from messaging.gateways.base import Capabilities, Images, Receipt
 from messaging.gateways.simulated import SimulatedGateway
-from messaging.ledger import FAULT_WAIT, FAULTS_IN_A_ROW, Ledger
-from messaging.models import Deferred, Held, MessageStatus, Settled, Tell
-from messaging.receipts import record_receipts
-from messaging.reports import status_report
+from messaging.reporting import audit
+from messaging.reporting.reports import status_report
+from messaging.sending import telling
+from messaging.sending.ledger import FAULT_WAIT, FAULTS_IN_A_ROW, Ledger
+from messaging.sending.message_status import MessageStatus
+from messaging.sending.outcomes import Deferred, Held, Settled
+from messaging.sending.receipts import record_receipts
+from messaging.sending.telling import Tell
 from tests.support.contact import Contact
 from tests.support.scenario import phone
 

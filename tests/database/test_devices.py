@@ -5,8 +5,9 @@ from datetime import time
 
 import pytest
 
-from messaging.database import Pool
-from messaging.devices import (
+from messaging.common.database import Pool
+from messaging.common.errors import InvalidInput, NotFound
+from messaging.devices.store import (
     AddedDevice,
     Device,
     DeviceSettings,
@@ -16,7 +17,6 @@ from messaging.devices import (
     parse_options,
     set_device_status,
 )
-from messaging.errors import InvalidInput, NotFound
 
 URL = {"url": "http://127.0.0.1:8055"}
 

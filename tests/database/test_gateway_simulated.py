@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 import aiohttp
 import pytest
 
-from messaging.errors import InvalidInput
+from messaging.common.errors import InvalidInput
 from messaging.gateways import NAMES, Gateways, validate_options
 from messaging.gateways.base import (
     DeviceUnfit,

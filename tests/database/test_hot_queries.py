@@ -23,26 +23,21 @@ import asyncpg
 import pytest
 from asyncpg.connection import LoggedQuery
 
-from messaging import campaign_feed, reports
-from messaging.calendar import Timeline
-from messaging.campaign_audience import freeze_audience
-from messaging.campaigns import finish_campaign, list_campaigns, retry_failed
-from messaging.database import Connection, Pool
-from messaging.enrollments import Enrollments
-from messaging.leads import upsert_lead
-from messaging.ledger import ContactPosition, Ledger
-from messaging.models import (
-    Enrolled,
-    EnrollmentEnd,
-    EnrollmentRequest,
-    FeedRequest,
-    Lead,
-    MessageStatus,
-    SweepCursor,
-    Tell,
-)
-from messaging.telling import count_held, page
-from messaging.triggers import due_enrollments
+from messaging.campaigns import feed as campaign_feed
+from messaging.campaigns.audience import freeze_audience
+from messaging.campaigns.contract import FeedRequest
+from messaging.campaigns.lifecycle import finish_campaign, list_campaigns, retry_failed
+from messaging.common.database import Connection, Pool
+from messaging.leads.lead import Lead
+from messaging.leads.store import upsert_lead
+from messaging.reporting import reports
+from messaging.sending.ledger import ContactPosition, Ledger
+from messaging.sending.message_status import MessageStatus
+from messaging.sending.telling import Tell, count_held, page
+from messaging.sequences.contract import Enrolled, EnrollmentEnd, EnrollmentRequest, SweepCursor
+from messaging.sequences.enrollments import Enrollments
+from messaging.sequences.triggers import due_enrollments
+from messaging.times.calendar import Timeline
 from operations.connection import Connection as Operations
 from operations.enrollment import opt_out
 from operations.signals import Replanned, plan_changed

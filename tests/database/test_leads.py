@@ -5,10 +5,10 @@ import asyncio
 import asyncpg
 import pytest
 
-from messaging.database import Pool
-from messaging.errors import InvalidInput
-from messaging.leads import MERGE, load_lead, upsert_lead
-from messaging.models import Lead, TargetStatus
+from messaging.common.database import Pool
+from messaging.common.errors import InvalidInput
+from messaging.leads.lead import Lead, TargetStatus
+from messaging.leads.store import MERGE, load_lead, upsert_lead
 from tests.support.lead_tables import add_devices, everything
 
 PHONE = "+12015550123"

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from messaging.database import Pool
-from messaging.errors import InvalidInput
-from messaging.lead_export import export_file
-from messaging.lead_import import import_file
-from messaging.leads import upsert_lead
-from messaging.models import Lead, TargetStatus
+from messaging.common.database import Pool
+from messaging.common.errors import InvalidInput
+from messaging.leads.csv_export import export_file
+from messaging.leads.csv_import import import_file
+from messaging.leads.lead import Lead, TargetStatus
+from messaging.leads.store import upsert_lead
 from tests.support.lead_tables import add_devices, known, write
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "leads.csv"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from messaging.database import Pool
-from messaging.errors import InvalidInput, NotFound
-from messaging.lead_fold import JOINED
-from messaging.lead_import import ImportProgress, import_file
-from messaging.lead_notes import ImportSummary
+from messaging.common.database import Pool
+from messaging.common.errors import InvalidInput, NotFound
+from messaging.leads.csv_fold import JOINED
+from messaging.leads.csv_import import ImportProgress, import_file
+from messaging.leads.csv_notes import ImportSummary
 from tests.support.lead_tables import add_devices, everything, known, put_aside, write
 
 CHECKOUT = Path(__file__).parents[2]

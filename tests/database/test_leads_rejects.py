@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from messaging import lead_rejects
-from messaging.database import Pool
-from messaging.errors import NotFound
-from messaging.lead_import import import_file
-from messaging.lead_rejects import Reject, keep_rejects, rejects_of
-from messaging.reports import contact_report
+from messaging.common.database import Pool
+from messaging.common.errors import NotFound
+from messaging.leads import csv_rejects as lead_rejects
+from messaging.leads.csv_import import import_file
+from messaging.leads.csv_rejects import Reject, keep_rejects, rejects_of
+from messaging.reporting.reports import contact_report
 from tests.support.lead_tables import add_devices, write
 
 

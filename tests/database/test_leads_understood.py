@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from messaging.database import Pool
-from messaging.lead_columns import parse_chosen
-from messaging.lead_import import import_file
-from messaging.lead_notes import ImportNote, ImportSummary
+from messaging.common.database import Pool
+from messaging.leads.csv_columns import parse_chosen
+from messaging.leads.csv_import import import_file
+from messaging.leads.csv_notes import ImportNote, ImportSummary
 from tests.support.lead_tables import add_devices, everything, known, put_aside, write
 
 

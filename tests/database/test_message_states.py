@@ -12,11 +12,11 @@ from uuid import UUID
 
 import pytest
 
-from messaging.database import Connection
+from messaging.common.database import Connection
 from messaging.gateways.base import Receipt
-from messaging.ledger import Ledger
-from messaging.models import MessageStatus
-from messaging.receipts import record_receipts
+from messaging.sending.ledger import Ledger
+from messaging.sending.message_status import MessageStatus
+from messaging.sending.receipts import record_receipts
 from tests.support.contact import NOON, Contact
 from tests.support.waiting import until
 

@@ -10,15 +10,17 @@ import asyncpg
 import pytest
 from asyncpg import exceptions
 
-from messaging import dispatch, outcomes
-from messaging.database import ERRORS, GONE, Pool, Verdict, verdict_of
+from messaging.common.database import ERRORS, GONE, Pool, Verdict, verdict_of
+from messaging.common.storable import LONGEST_ID, LONGEST_REASON, storable, storable_id
 from messaging.gateways.base import Accepted, OutgoingMessage, Receipt, Refused
 from messaging.gateways.simulated import SimulatedGateway
-from messaging.ledger import Ledger
-from messaging.models import Deferred, MessageStatus, Settled
-from messaging.outcomes import Outcomes
-from messaging.receipts import record_receipts
-from messaging.storable import LONGEST_ID, LONGEST_REASON, storable, storable_id
+from messaging.sending import dispatch
+from messaging.sending import settling as outcomes
+from messaging.sending.ledger import Ledger
+from messaging.sending.message_status import MessageStatus
+from messaging.sending.outcomes import Deferred, Settled
+from messaging.sending.receipts import record_receipts
+from messaging.sending.settling import Outcomes
 from tests.support.contact import NOON, Contact
 from tests.support.scenario import phone
 from tests.support.waiting import until
@@ -158,7 +160,7 @@ async def test_an_outage_of_any_length_is_told_of_once(
     contact: Contact, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(outcomes, "LONGEST_WAIT", 0.002)
-    caplog.set_level(logging.INFO, "messaging.outcomes")
+    caplog.set_level(logging.INFO, "messaging.sending.settling")
     settle, left = Ledger.settle, 500
 
     async def away(self: Ledger, *arguments: Any, **named: Any) -> Any:

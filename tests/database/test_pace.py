@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activities.sending import Sending
+from activities.limiter import Sending
 from activities.sequences import SequenceActivities
 from messaging.gateways import Gateways
-from messaging.ledger import CALL_GRACE
-from messaging.models import Deferred, Settled, StepRef
+from messaging.sending.ledger import CALL_GRACE
+from messaging.sending.outcomes import Deferred, Settled
+from messaging.sequences.contract import StepRef
 from tests.support.scenario import Scenario, phone
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)

@@ -8,10 +8,10 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from messaging.errors import Conflict, NotFound
+from messaging.common.errors import Conflict, NotFound
 from messaging.gateways.base import Receipt
-from messaging.receipts import record_receipts
-from messaging.resolutions import resolve_as_sent, send_again
+from messaging.sending.receipts import record_receipts
+from messaging.sending.resolutions import resolve_as_sent, send_again
 from tests.support.contact import NOON, Contact
 
 Told = Literal["sent", "delivered", "read", "failed"]

@@ -4,12 +4,14 @@ from datetime import timedelta
 
 import pytest
 
-from messaging import replanning
-from messaging.database import Pool
-from messaging.ledger import ContactPosition, Ledger
-from messaging.models import MessageStatus, Replanned, Settled
-from messaging.replanning import replan, sequences_of_other_zones
-from messaging.telling import anybody_unplanned, count_unplanned
+from messaging.common.database import Pool
+from messaging.sending.ledger import ContactPosition, Ledger
+from messaging.sending.message_status import MessageStatus
+from messaging.sending.outcomes import Settled
+from messaging.sending.telling import anybody_unplanned, count_unplanned
+from messaging.sequences import replanning
+from messaging.sequences.contract import Replanned
+from messaging.sequences.replanning import replan, sequences_of_other_zones
 from tests.support.contact import NOON, SEQUENCE, Contact
 from tests.support.scenario import phone
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from messaging.database import Pool
-from messaging.errors import Unavailable
+from messaging.common.database import Pool
+from messaging.common.errors import Unavailable
 from runtime import database
 from runtime.database import MIGRATIONS, migrate, open_pool
 from runtime.embedded.postgres import Postgres

@@ -7,18 +7,14 @@ from typing import Any
 import asyncpg
 import pytest
 
-from messaging import dispatch
 from messaging.gateways.base import OutgoingMessage
-from messaging.identity import sequence_message_id
-from messaging.ledger import CALL_GRACE, CLAIM_LIFETIME, Ledger
-from messaging.models import (
-    Deferred,
-    Held,
-    Lead,
-    MessageStatus,
-    Replanned,
-    Settled,
-)
+from messaging.leads.lead import Lead
+from messaging.sending import dispatch
+from messaging.sending.ledger import CALL_GRACE, CLAIM_LIFETIME, Ledger
+from messaging.sending.message_ids import sequence_message_id
+from messaging.sending.message_status import MessageStatus
+from messaging.sending.outcomes import Deferred, Held, Settled
+from messaging.sequences.contract import Replanned
 from tests.support.contact import NOON, SEQUENCE, Contact
 from tests.support.scenario import phone
 

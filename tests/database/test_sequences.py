@@ -7,11 +7,12 @@ from uuid import uuid4
 
 import pytest
 
-from messaging.database import Pool, Record
-from messaging.errors import NotFound
-from messaging.sequence_edits import AppliedSequence, apply_sequences
-from messaging.sequence_files import SequenceDraft, read_sequence
-from messaging.sequences import (
+from messaging.common.database import Pool, Record
+from messaging.common.errors import NotFound
+from messaging.files.yaml import FileProblems
+from messaging.sequences.apply import AppliedSequence, apply_sequences
+from messaging.sequences.file import SequenceDraft, read_sequence
+from messaging.sequences.store import (
     ContactCounts,
     describe_sequence,
     find_sequence,
@@ -19,7 +20,6 @@ from messaging.sequences import (
     load_plan,
     set_sequence_status,
 )
-from messaging.yaml_files import FileProblems
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 PHONE = "+12015550123"

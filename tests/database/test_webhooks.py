@@ -18,12 +18,12 @@ from uuid import UUID, uuid4
 import aiohttp
 import pytest
 
-from messaging.devices import DeviceSettings, add_device
+from messaging.common.say_once import SayOnce
+from messaging.devices.store import DeviceSettings, add_device
 from messaging.gateways import Gateways
 from messaging.gateways.base import Receipt
 from messaging.gateways.cloud_api_webhooks import receipts_of
-from messaging.receipts import record_receipts
-from messaging.say_once import SayOnce
+from messaging.sending.receipts import record_receipts
 from runtime import listener, webhooks
 from runtime.listener import Listener
 from tests.support.contact import NOON, Contact
@@ -135,7 +135,7 @@ def unfiltered(monkeypatch: pytest.MonkeyPatch) -> None:
         "runtime.webhooks",
         "runtime.listener",
         "messaging.gateways.webhook_bodies",
-        "messaging.receipts",
+        "messaging.sending.receipts",
     ):
         monkeypatch.setattr(logging.getLogger(name), "filters", [SayOnce()])
 
@@ -446,7 +446,7 @@ async def test_the_second_waits_for_the_port_and_takes_over(
 
 def test_a_line_is_said_once_and_how_often_it_was_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 0.0
-    monkeypatch.setattr("messaging.say_once.time.monotonic", lambda: now)
+    monkeypatch.setattr("messaging.common.say_once.time.monotonic", lambda: now)
     once, said = SayOnce(every=60), []
 
     def say(wording: str, *particulars: Any) -> None:

@@ -6,8 +6,8 @@ from uuid import uuid4
 
 import pytest
 
-from messaging.campaigns import begin_campaign
-from messaging.database import Pool
+from messaging.campaigns.lifecycle import begin_campaign
+from messaging.common.database import Pool
 from operations import campaigns, enrollment
 from operations.audit import audit
 from tests.support.live import Live

@@ -11,8 +11,9 @@ from temporalio.worker import Worker
 
 from activities import campaigns
 from activities.campaigns import CampaignActivities
-from messaging.campaign_feed import PAGE
-from messaging.models import Fed, FeedRequest, LeadRef
+from messaging.campaigns.contract import Fed, FeedRequest
+from messaging.campaigns.feed import PAGE
+from messaging.sending.outcomes import LeadRef
 from tests.support import temporal_time
 from tests.support.frozen import NOW, running
 from tests.support.scenario import Scenario

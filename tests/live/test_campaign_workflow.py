@@ -9,10 +9,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 
-from messaging.errors import Conflict
-from naming import attributes
+from messaging.common.errors import Conflict
 from operations import campaigns, devices, enrollment
 from operations.audit import audit
+from temporal import search_attributes as attributes
 from tests.support.campaigns import CAMPAIGN, finished, ready
 from tests.support.live import Live
 from tests.support.scenario import phone

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from messaging.models import Replanned, Settled
+from messaging.sending.outcomes import Settled
+from messaging.sequences.contract import Replanned
 from tests.support.contact import Contact
 from tests.support.scenario import phone
 from tests.support.temporal_time import skipping

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import pytest
 
-from messaging.ledger import CLAIM_LIFETIME
+from messaging.sending.ledger import CLAIM_LIFETIME
 from operations import enrollment
 from operations.audit import audit
 from tests.support.live import Live

@@ -7,15 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from messaging.campaign_audience import freeze_audience
-from messaging.device_moves import Moved, check_device, move_leads, replace_device
-from messaging.errors import InvalidInput, NotFound
+from messaging.campaigns.audience import freeze_audience
+from messaging.common.errors import InvalidInput, NotFound
 from messaging.gateways.base import OutgoingMessage
-from messaging.identity import sequence_message_id
-from messaging.lead_import import import_file
-from messaging.ledger import CLAIM_LIFETIME, Claim, Ledger
-from messaging.models import Deferred, Held, MessageStatus, Settled
-from messaging.recovery import abandoned
+from messaging.leads.csv_import import import_file
+from messaging.leads.device_moves import Moved, check_device, move_leads, replace_device
+from messaging.sending.ledger import CLAIM_LIFETIME, Claim, Ledger
+from messaging.sending.message_ids import sequence_message_id
+from messaging.sending.message_status import MessageStatus
+from messaging.sending.outcomes import Deferred, Held, Settled
+from messaging.sending.recovery import abandoned
 from operations import campaigns, devices, enrollment
 from operations.audit import audit
 from operations.moves import move_lead

@@ -14,14 +14,14 @@ import asyncpg
 import pytest
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
-from messaging.errors import Unavailable
-from naming import attributes
+from messaging.common.errors import Unavailable
 from runtime.embedded.lease import leased
 from runtime.embedded.locks import is_held
 from runtime.embedded.state import SUPERVISOR, Running, read_running, read_state
 from runtime.embedded.workflow_index import WHOLE
 from runtime.settings import Ports
-from runtime.temporal import ensure_search_attributes
+from runtime.temporal_client import ensure_search_attributes
+from temporal import search_attributes as attributes
 from tests.support.embedded_set import (
     WITHIN,
     Innocent,

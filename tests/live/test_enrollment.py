@@ -10,8 +10,9 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from messaging.errors import Conflict, NotFound
-from messaging.models import EnrollmentRequest, Lead
+from messaging.common.errors import Conflict, NotFound
+from messaging.leads.lead import Lead
+from messaging.sequences.contract import EnrollmentRequest
 from operations import devices, enrollment, reports, sequences
 from operations.schedule import SWEEP, ensure_schedules
 from tests.support.live import Live

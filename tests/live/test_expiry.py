@@ -5,9 +5,11 @@ from typing import Any
 
 import pytest
 
-from messaging.models import Deferred, Held, MessageStatus, Replanned, Settled
-from messaging.resolutions import send_again
-from messaging.sequences import describe_sequence
+from messaging.sending.message_status import MessageStatus
+from messaging.sending.outcomes import Deferred, Held, Settled
+from messaging.sending.resolutions import send_again
+from messaging.sequences.contract import Replanned
+from messaging.sequences.store import describe_sequence
 from tests.support.contact import NOON, Contact
 from tests.support.scenario import Scenario, phone
 from tests.support.temporal_time import skipping

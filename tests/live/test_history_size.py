@@ -7,9 +7,10 @@ more for each further step) and of the task queue; so the ceiling leaves room fo
 
 from temporalio.client import WorkflowHistory
 
-from messaging.models import EnrollmentRequest, Lead
-from naming.contacts import start_contact
+from messaging.leads.lead import Lead
+from messaging.sequences.contract import EnrollmentRequest
 from operations import campaigns
+from temporal.contacts import start_contact
 from tests.support.campaigns import finished, ready
 from tests.support.live import Live
 from tests.support.scenario import phone

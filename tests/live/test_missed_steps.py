@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
-from messaging.audit import lost_steps, totals
-from messaging.enrollments import Enrollments
-from messaging.models import Deferred, Due, EnrollmentEnd, Replanned, Settled
-from messaging.sequence_effects import effects_of
-from messaging.sequence_files import read_sequence
+from messaging.reporting.audit import lost_steps, totals
+from messaging.sending.outcomes import Deferred, Settled
+from messaging.sequences.contract import EnrollmentEnd, Replanned
+from messaging.sequences.effects import effects_of
+from messaging.sequences.enrollments import Enrollments
+from messaging.sequences.file import read_sequence
+from messaging.times.calendar import Due
 from operations import enrollment
 from tests.support.contact import NOON, Contact
 from tests.support.live import Live

@@ -10,29 +10,24 @@ import asyncpg
 import pytest
 from yarl import URL
 
+from activities.limiter import Sending
 from activities.messages import MessageActivities
-from activities.sending import Sending
-from messaging import audit, campaign_feed, campaigns, dispatch
-from messaging.campaign_audience import freeze_audience
-from messaging.enrollments import Enrollments
+from messaging.campaigns import feed as campaign_feed
+from messaging.campaigns import lifecycle as campaigns
+from messaging.campaigns.audience import freeze_audience
 from messaging.gateways import KINDS, Gateways
 from messaging.gateways.base import Capabilities, Images, Receipt, WrongContent
 from messaging.gateways.simulated import SimulatedGateway
-from messaging.models import (
-    Enrolled,
-    EnrollmentEnd,
-    EnrollmentRequest,
-    Held,
-    Lead,
-    LeadOutcome,
-    LeadRef,
-    MessageRef,
-    MessageStatus,
-    Settled,
-)
-from messaging.receipts import record_receipts
-from messaging.resolutions import resolve_as_sent, send_again
-from messaging.sequences import set_sequence_status
+from messaging.leads.lead import Lead
+from messaging.reporting import audit
+from messaging.sending import dispatch
+from messaging.sending.message_status import MessageStatus
+from messaging.sending.outcomes import Held, LeadOutcome, LeadRef, MessageRef, Settled
+from messaging.sending.receipts import record_receipts
+from messaging.sending.resolutions import resolve_as_sent, send_again
+from messaging.sequences.contract import Enrolled, EnrollmentEnd, EnrollmentRequest
+from messaging.sequences.enrollments import Enrollments
+from messaging.sequences.store import set_sequence_status
 from operations import campaigns as operated
 from operations import messages
 from operations.audit import audit as held_against_temporal

@@ -6,19 +6,21 @@ from uuid import UUID
 
 import pytest
 
+from activities.limiter import Sending
 from activities.messages import MessageActivities
-from activities.sending import Sending
-from messaging.audit import stuck
-from messaging.campaign_audience import freeze_audience
-from messaging.campaigns import begin_campaign
-from messaging.enrollments import Enrollments
-from messaging.errors import Conflict
+from messaging.campaigns.audience import freeze_audience
+from messaging.campaigns.lifecycle import begin_campaign
+from messaging.common.errors import Conflict
 from messaging.gateways.base import OutgoingMessage
-from messaging.ledger import CLAIM_LIFETIME, Claim, Ledger
-from messaging.models import Deferred, EnrollmentEnd, MessageRef, MessageStatus, Settled
-from messaging.recovery import abandoned, close_unwanted, forgotten_leads
-from messaging.reports import list_messages, status_report
-from messaging.resolutions import resolve_as_sent, send_again
+from messaging.reporting.audit import stuck
+from messaging.reporting.reports import list_messages, status_report
+from messaging.sending.ledger import CLAIM_LIFETIME, Claim, Ledger
+from messaging.sending.message_status import MessageStatus
+from messaging.sending.outcomes import Deferred, MessageRef, Settled
+from messaging.sending.recovery import abandoned, close_unwanted, forgotten_leads
+from messaging.sending.resolutions import resolve_as_sent, send_again
+from messaging.sequences.contract import EnrollmentEnd
+from messaging.sequences.enrollments import Enrollments
 from operations import campaigns, enrollment
 from operations.audit import audit
 from operations.schedule import RECOVERY

@@ -9,9 +9,9 @@ from zoneinfo import ZoneInfo
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle
 
-from messaging.contacts import pause_contact, resume_contact
-from messaging.enrollments import Enrollments
-from messaging.errors import Conflict
+from messaging.common.errors import Conflict
+from messaging.sequences.contacts import pause_contact, resume_contact
+from messaging.sequences.enrollments import Enrollments
 from tests.support.scenario import Scenario, phone
 from tests.support.temporal_time import Skipping, skipping
 from tests.support.waiting import until

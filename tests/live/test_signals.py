@@ -14,18 +14,18 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from activities import pacing, telling
 from activities.telling import TellingActivities
-from messaging.database import Pool
-from messaging.devices import DeviceSettings
-from messaging.models import Tell
-from messaging.replanning import replan
-from messaging.sequence_edits import apply_sequences
-from messaging.sequence_files import read_sequence
-from naming import attributes
-from naming.telling import start_telling
+from messaging.common.database import Pool
+from messaging.devices.store import DeviceSettings
+from messaging.sending.telling import Tell
+from messaging.sequences.apply import apply_sequences
+from messaging.sequences.file import read_sequence
+from messaging.sequences.replanning import replan
 from operations import devices, leads, sequences, signals
 from operations.connection import Connection
 from runtime.servers import Addresses
 from runtime.settings import Settings
+from temporal import search_attributes as attributes
+from temporal.telling import start_telling
 from tests.support.waiting import until
 from workflows.telling import TellingWorkflow
 

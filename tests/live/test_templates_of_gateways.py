@@ -9,14 +9,15 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from messaging.campaign_edits import apply_campaigns
-from messaging.campaign_files import read_campaign
-from messaging.contents import TemplateFile, render_template
-from messaging.database import Pool
-from messaging.devices import DeviceSettings, add_device
-from messaging.sequence_edits import apply_sequences
-from messaging.sequence_files import read_sequence
-from messaging.templates import TemplateProblem
+from messaging.campaigns.apply import apply_campaigns
+from messaging.campaigns.file import read_campaign
+from messaging.common.database import Pool
+from messaging.devices.store import DeviceSettings, add_device
+from messaging.files.approved_template import TemplateFile
+from messaging.sequences.apply import apply_sequences
+from messaging.sequences.file import read_sequence
+from messaging.texts.approved import render_template
+from messaging.texts.liquid import TemplateProblem
 from operations import campaigns
 from tests.support.campaigns import finished
 from tests.support.live import Live

@@ -7,13 +7,14 @@ from uuid import UUID
 
 import pytest
 
-from activities.sending import new_attempt
-from messaging.dispatch import FRESH, Dispatcher
-from messaging.identity import sequence_message_id
-from messaging.ledger import CALL_GRACE, CLAIM_LIFETIME, Claim, Ledger, longer_lifetimes
-from messaging.models import Deferred, MessageStatus, Settled
-from messaging.opt_outs import record_opt_out
-from messaging.under_way import UnderWay, nothing_begins_any_more, under_way_in_words
+from activities.attempts import new_attempt
+from messaging.leads.opt_outs import record_opt_out
+from messaging.sending.dispatch import FRESH, Dispatcher
+from messaging.sending.ledger import CALL_GRACE, CLAIM_LIFETIME, Claim, Ledger, longer_lifetimes
+from messaging.sending.message_ids import sequence_message_id
+from messaging.sending.message_status import MessageStatus
+from messaging.sending.outcomes import Deferred, Settled
+from messaging.sending.under_way import UnderWay, nothing_begins_any_more, under_way_in_words
 from operations import devices, enrollment, sequences
 from tests.support.contact import Contact
 from tests.support.live import Live

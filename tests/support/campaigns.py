@@ -1,6 +1,6 @@
 """A campaign on real servers, from its leads to its end."""
 
-from messaging.campaigns import CampaignSummary
+from messaging.campaigns.lifecycle import CampaignSummary
 from operations import campaigns
 from tests.support.live import Live
 from tests.support.waiting import until

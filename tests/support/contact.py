@@ -6,12 +6,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from activities.sending import Sending
+from activities.limiter import Sending
 from activities.sequences import SequenceActivities
 from messaging.gateways import Gateways
-from messaging.identity import sequence_message_id
-from messaging.ledger import Claim, Ledger
-from messaging.models import Due, Enrolled, SendOutcome, StepRef
+from messaging.sending.ledger import Claim, Ledger
+from messaging.sending.message_ids import sequence_message_id
+from messaging.sequences.contract import Enrolled, SendOutcome, StepRef
+from messaging.times.calendar import Due
 from tests.support.scenario import Scenario, phone
 
 __all__ = ["NOON", "SEQUENCE", "Contact", "enrolled_contact"]

@@ -4,7 +4,7 @@ import itertools
 
 import asyncpg
 
-from messaging.database import Connection
+from messaging.common.database import Connection
 from runtime.database import migrate
 from runtime.embedded.postgres import Postgres
 

@@ -17,7 +17,7 @@ import asyncpg
 from temporalio.client import Client
 
 from runtime.embedded.state import Running, read_state
-from runtime.temporal import connect
+from runtime.temporal_client import connect
 from tests.support.simulator_process import ROOT, accepted, post
 from tests.support.waiting import until
 

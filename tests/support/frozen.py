@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from messaging.campaign_audience import freeze_audience
-from messaging.campaigns import begin_campaign
+from messaging.campaigns.audience import freeze_audience
+from messaging.campaigns.lifecycle import begin_campaign
 from tests.support.scenario import Scenario
 
 __all__ = ["CAMPAIGN", "NOW", "running"]

@@ -4,7 +4,7 @@ import csv
 from pathlib import Path
 from typing import Any
 
-from messaging.database import Pool
+from messaging.common.database import Pool
 
 __all__ = ["add_devices", "everything", "known", "put_aside", "write"]
 

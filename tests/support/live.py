@@ -14,10 +14,10 @@ from uuid import uuid4
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
-from naming import attributes
 from operations.connection import Connection
 from runtime.servers import Addresses
 from runtime.settings import Settings
+from temporal import search_attributes as attributes
 from tests.support.scenario import Scenario
 from tests.support.waiting import until
 

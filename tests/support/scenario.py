@@ -7,14 +7,15 @@ from typing import Any
 
 import aiohttp
 
-from messaging.campaign_edits import apply_campaigns
-from messaging.campaign_files import read_campaign
-from messaging.database import Pool
-from messaging.devices import DeviceSettings, add_device, parse_hours
-from messaging.enrollments import Enrollments
-from messaging.models import Enrolled, EnrollmentRequest, Lead
-from messaging.sequence_edits import apply_sequences
-from messaging.sequence_files import read_sequence
+from messaging.campaigns.apply import apply_campaigns
+from messaging.campaigns.file import read_campaign
+from messaging.common.database import Pool
+from messaging.devices.store import DeviceSettings, add_device, parse_hours
+from messaging.leads.lead import Lead
+from messaging.sequences.apply import apply_sequences
+from messaging.sequences.contract import Enrolled, EnrollmentRequest
+from messaging.sequences.enrollments import Enrollments
+from messaging.sequences.file import read_sequence
 from tests.support.simulator_process import accepted, requests_log, set_faults
 
 __all__ = ["Scenario", "phone"]

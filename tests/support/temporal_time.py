@@ -17,9 +17,10 @@ from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
 from messaging.gateways import Gateways
-from messaging.models import EnrollmentRequest, Lead
-from naming import attributes
-from naming.contacts import contact_identity
+from messaging.leads.lead import Lead
+from messaging.sequences.contract import EnrollmentRequest
+from temporal import search_attributes as attributes
+from temporal.contacts import contact_identity
 from tests.support.scenario import Scenario
 from worker import make_worker, sandbox
 from workflows.sequence import ContactResult, SequenceContactWorkflow

@@ -13,7 +13,7 @@ from chaos.evidence import Answer, Delivery, Evidence, Expected, LedgerRow, Open
 from chaos.plan import Hold, KillWorker, Plan, make_plan, parse_action, plain
 from chaos.plan_file import read_plan, write_plan
 from chaos.reconcile import CANNOT, CHECKS, reconcile
-from messaging.yaml_files import FileProblems
+from messaging.files.yaml import FileProblems
 from operations.connection import Connection
 
 # Plans

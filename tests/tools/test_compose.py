@@ -16,9 +16,9 @@ from ruamel.yaml import YAML
 from temporalio.testing import WorkflowEnvironment
 
 import worker
-from naming import attributes
 from runtime.database import migrate
 from runtime.embedded.postgres import Postgres
+from temporal import search_attributes as attributes
 from tests.support.waiting import free_port
 
 ROOT = Path(__file__).parents[2]

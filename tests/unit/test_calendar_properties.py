@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messaging.calendar import Plan, PlanStep, Timeline, _place, advance, begin, next_due
-from messaging.sending_hours import SendingHours
+from messaging.times.calendar import Plan, PlanStep, Timeline, _place, advance, begin, next_due
+from messaging.times.sending_hours import SendingHours
 
 ZONES = (
     "UTC", "Asia/Kuala_Lumpur", "Asia/Kathmandu", "America/New_York", "Europe/London", "Africa/Casablanca",

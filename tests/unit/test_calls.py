@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from naming.calls import AT_ONCE, each
+from temporal.bulk import AT_ONCE, each
 
 
 async def test_answers_in_order_and_never_more_at_a_time() -> None:

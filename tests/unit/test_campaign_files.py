@@ -4,7 +4,7 @@ from datetime import datetime
 
 import pytest
 
-from messaging.campaign_files import CampaignFile, TargetFile, read_campaign
+from messaging.campaigns.file import CampaignFile, TargetFile, read_campaign
 
 HEAD = "campaign: launch\ntarget: {status: all}\n"
 """What a file needs beside its text; the next field stands on line 3."""

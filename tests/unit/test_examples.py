@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from messaging.campaign_files import read_campaign
-from messaging.sequence_files import read_sequence
+from messaging.campaigns.file import read_campaign
+from messaging.sequences.file import read_sequence
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))

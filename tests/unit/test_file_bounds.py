@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from messaging.campaign_files import read_campaign
-from messaging.sequence_files import SequenceDraft, read_sequence
-from messaging.yaml_files import FileProblems
+from messaging.campaigns.file import read_campaign
+from messaging.files.yaml import FileProblems
+from messaging.sequences.file import SequenceDraft, read_sequence
 from operations.files import read_draft
 
 N = 299_000

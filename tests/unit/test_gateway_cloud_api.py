@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 from aiohttp import web
 
-from messaging.errors import InvalidInput
+from messaging.common.errors import InvalidInput
 from messaging.gateways.base import (
     DeviceUnfit,
     GatewayError,

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 import pytest
 
-from messaging.errors import InvalidInput
+from messaging.common.errors import InvalidInput
 from messaging.gateways import KINDS, capabilities_of, http, kind_of, open_gateway, validate_options
 from messaging.gateways.base import (
     Accepted,

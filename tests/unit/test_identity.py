@@ -6,16 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.errors import InvalidInput, InvalidPhone
-from messaging.identity import (
-    campaign_lead_workflow_id,
-    campaign_message_id,
-    campaign_workflow_id,
-    normalise_words,
-    sequence_message_id,
-    sequence_workflow_id,
-    validate_name,
-)
+from messaging.common.errors import InvalidInput, InvalidPhone
+from messaging.common.words import normalise_words, validate_name
+from messaging.sending.message_ids import campaign_message_id, sequence_message_id
+from temporal.ids import campaign_lead_workflow_id, campaign_workflow_id, sequence_workflow_id
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.errors import InvalidInput
-from messaging.lead_cells import guarded, guarded_raw, plain
-from messaging.lead_columns import EXPORTED, REJECT_COLUMNS, find_columns, parse_chosen
-from messaging.lead_files import RowFile, new_file
-from messaging.lead_values import attribute_names, clean_lead, clean_text, parse_target_status
-from messaging.models import Lead
+from messaging.common.errors import InvalidInput
+from messaging.leads.cells import guarded, guarded_raw, plain
+from messaging.leads.cleaning import attribute_names, clean_lead, clean_text, parse_target_status
+from messaging.leads.csv_columns import EXPORTED, REJECT_COLUMNS, find_columns, parse_chosen
+from messaging.leads.csv_files import RowFile, new_file
+from messaging.leads.lead import Lead
 
 PHONE = "+12015550123"
 

@@ -10,9 +10,9 @@ from cli import page
 from cli.contact_page import contact_page
 from cli.page import Column, Table, one_line, shortened, wrapped
 from cli.reports import audit_page, status_page
-from messaging.audit import Totals
-from messaging.lead_rejects import RejectedLead
-from messaging.reports import (
+from messaging.leads.csv_rejects import RejectedLead
+from messaging.reporting.audit import Totals
+from messaging.reporting.reports import (
     CampaignTotals,
     ContactReport,
     EnrollmentReport,

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.errors import InvalidInput, InvalidPhone
-from messaging.models import Lead
-from messaging.phones import parse_phone, read_phone, validate_region
-from messaging.whatsapp_numbers import canonical_phone
+from messaging.common.errors import InvalidInput, InvalidPhone
+from messaging.common.phones import parse_phone, read_phone, validate_region
+from messaging.common.whatsapp_numbers import canonical_phone
+from messaging.leads.lead import Lead
 
 
 @pytest.mark.parametrize(

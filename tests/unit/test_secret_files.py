@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from messaging.errors import InvalidInput
+from messaging.common.errors import InvalidInput
 from messaging.gateways.base import DeviceUnfit
 from messaging.gateways.gowa import GowaGateway
 from messaging.gateways.options import secret

@@ -3,8 +3,8 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from activities.sending import Sending
-from messaging.models import Deferred, Held
+from activities.limiter import Sending
+from messaging.sending.outcomes import Deferred, Held
 
 
 async def test_a_device_that_hangs_takes_its_places_and_no_more() -> None:

@@ -4,9 +4,9 @@ from datetime import time, timedelta
 
 import pytest
 
-from messaging.durations import format_duration, parse_duration
-from messaging.errors import InvalidInput
-from messaging.sequence_files import read_sequence
+from messaging.common.errors import InvalidInput
+from messaging.sequences.file import read_sequence
+from messaging.times.durations import format_duration, parse_duration
 
 HEAD = "sequence: cold-vitac\ntimezone: Asia/Kuala_Lumpur\n"
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messaging.template_filters import FILTERS
-from messaging.templates import LEAD_VARIABLES, TemplateProblem, _compile, problems, render
+from messaging.texts.liquid import LEAD_VARIABLES, TemplateProblem, _compile, problems, render
+from messaging.texts.liquid_filters import FILTERS
 
 MOMENT = 0.03
 """Seconds for reading a template and rendering it once: some times what the worst of them takes."""

@@ -2,9 +2,8 @@
 
 import pytest
 
-from messaging.models import Lead, TargetStatus
-from messaging.placeholders import placeholders
-from messaging.templates import (
+from messaging.leads.lead import Lead, TargetStatus
+from messaging.texts.liquid import (
     LEAD_VARIABLES,
     TemplateProblem,
     lead_variables,
@@ -13,6 +12,7 @@ from messaging.templates import (
     unguarded_variables_of,
     variables_of,
 )
+from messaging.texts.placeholders import placeholders
 
 KNOWN = {*LEAD_VARIABLES, "city"}
 TAGS = "if, unless, case, assign, capture, comment, raw"

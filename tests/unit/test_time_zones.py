@@ -5,11 +5,11 @@ from zoneinfo import ZoneInfo, available_timezones
 
 import pytest
 
-from messaging import time_zones
-from messaging.errors import InvalidInput
-from messaging.lead_values import clean_lead
-from messaging.models import Lead
-from messaging.time_zones import check_time_zone, time_zone_warning
+from messaging.common.errors import InvalidInput
+from messaging.leads.cleaning import clean_lead
+from messaging.leads.lead import Lead
+from messaging.times import zones as time_zones
+from messaging.times.zones import check_time_zone, time_zone_warning
 
 
 def refusal(name: str) -> str:

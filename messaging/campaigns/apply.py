@@ -1,0 +1,218 @@
+"""Creating and editing campaigns from their files: all of the files or nothing, in one transaction.
+
+A campaign is locked while it is edited, and so it is while it starts: an edit comes before the start, or finds that
+it was too late. What people get, who they are and when is fixed from the start on; the pace and the title are not.
+Applying what is stored already writes nothing.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, Literal, NamedTuple
+
+from messaging.campaigns.checks import check_moved, check_together, check_with_stored, warnings_for
+from messaging.campaigns.contract import CampaignStatus
+from messaging.campaigns.file import CampaignDraft, CampaignFile
+from messaging.common.database import Connection, Record
+from messaging.common.transactions import all_or_nothing
+from messaging.common.values import Value
+from messaging.files.yaml import FieldPath, FileProblems, Problem
+from messaging.texts.approved import described
+
+__all__ = ["AppliedCampaign", "apply_campaigns"]
+
+
+class AppliedCampaign(Value):
+    """What came of one file."""
+
+    campaign: str
+    result: Literal["created", "changed", "unchanged"]
+    status: CampaignStatus
+    changes: tuple[str, ...] = ()
+    """Each change in words."""
+    rescheduled: bool = False
+    """It starts at another time than before: who waits for that has to be told."""
+    warnings: tuple[str, ...] = ()
+    """What should be looked at, with file and line."""
+
+
+class _Field(NamedTuple):
+    """A field of the file and the column that holds it."""
+
+    path: FieldPath
+    column: str
+    what: str = ""
+    """What it is to people; empty for what may change at any time."""
+    other: str = ""
+    """What a change of it would be wanted for."""
+    none: str = "none"
+    """How its absence is written."""
+
+
+_FIELDS = (
+    _Field(("title",), "title"),
+    _Field(("target", "niche"), "niche", "target", "other people"),
+    _Field(("target", "status"), "target_status", "target", "other people"),
+    _Field(("target", "devices"), "device_ids", "target", "other people", none="all"),
+    _Field(("scheduled_at",), "scheduled_at", "time", "another time"),
+    _Field(("timezone",), "time_zone", "time zone", "another time"),
+    _Field(("until",), "until", "end", "another end"),
+    _Field(("if_passed",), "if_passed", "rule for whom its time has passed", "another rule"),
+    _Field(("min_delay",), "min_delay"),
+    _Field(("max_delay",), "max_delay"),
+    _Field(("text",), "text", "text", "other words"),
+    _Field(("image",), "image_url", "image", "another image"),
+    _Field(("template",), "template", "template", "another template"),
+)
+
+_INSERT = (
+    f"insert into campaigns (name, {', '.join(field.column for field in _FIELDS)})"  # noqa: S608
+    f" values ($1, {', '.join(f'${number}' for number in range(2, len(_FIELDS) + 2))})"
+    " on conflict (name) do nothing returning true"
+)
+_UPDATE = (
+    f"update campaigns set {', '.join(f'{field.column} = ${n}' for n, field in enumerate(_FIELDS, 2))},"  # noqa: S608
+    # Another time is the operator's last word, over a start at once.
+    f" start_now = start_now and not ${len(_FIELDS) + 2},"
+    f" asked_at = case when asked_at is not null and ${len(_FIELDS) + 2} then ${len(_FIELDS) + 3} else asked_at end,"
+    " updated_at = clock_timestamp() where id = $1"
+)
+
+
+async def apply_campaigns(
+    connection: Connection, drafts: Sequence[CampaignDraft], *, now: datetime | None = None
+) -> list[AppliedCampaign]:
+    """Stores the campaigns of the files, in a transaction of its own. ``now``: the database's clock if None.
+
+    Raises FileProblems with every problem of every file, in which case nothing is stored.
+    """
+    return await all_or_nothing(connection, lambda: _apply(connection, drafts, now))
+
+
+async def _apply(
+    connection: Connection, drafts: Sequence[CampaignDraft], now: datetime | None
+) -> list[AppliedCampaign]:
+    moment: datetime = now or await connection.fetchval("select clock_timestamp()")
+    problems = [problem for draft in drafts for problem in draft.document.problems]
+    problems += check_together(drafts)
+    problems += await check_with_stored(connection, drafts)
+    edits: dict[str, _Edit] = {}
+    usable = [(draft, draft.campaign) for draft in drafts if draft.campaign is not None]
+    for draft, campaign in sorted(usable, key=lambda pair: pair[1].campaign):  # one order of locks for all
+        edit = await _Edit.begin(connection, draft, campaign)
+        problems += edit.problems(moment)
+        edits[campaign.campaign] = edit
+    if problems:
+        raise FileProblems(list(dict.fromkeys(problems)))
+    return [await edits[campaign.campaign].store(connection, moment) for _, campaign in usable]
+
+
+class _Edit:
+    """One campaign on its way from what is stored to what its file says."""
+
+    def __init__(self, draft: CampaignDraft, campaign: CampaignFile, row: Record, *, new: bool) -> None:
+        self._draft = draft
+        self._campaign = campaign
+        self._row = row
+        self._new = new
+        self._values = _values(campaign)
+        self._changed = [
+            field for field in _FIELDS if _plain(row[field.column]) != _plain(self._values[field.column])
+        ]
+
+    @property
+    def _rescheduled(self) -> bool:
+        return any(field.column in ("scheduled_at", "time_zone") for field in self._changed)
+
+    @classmethod
+    async def begin(cls, connection: Connection, draft: CampaignDraft, campaign: CampaignFile) -> "_Edit":
+        """Locks the campaign, which is created if it is new."""
+        values = _values(campaign)
+        new = await connection.fetchval(
+            _INSERT, campaign.campaign, *(values[field.column] for field in _FIELDS)
+        )
+        # One that starts at this moment has its audience before we go on, or starts with what we store.
+        row = await connection.fetchrow(
+            "select * from campaigns where name = $1 for update", campaign.campaign
+        )
+        assert row is not None, "campaigns are never deleted"
+        return cls(draft, campaign, row, new=bool(new))
+
+    def problems(self, now: datetime) -> list[Problem]:
+        """The changes that come too late, or would start the campaign by mistake."""
+        if self._row["status"] == "cancelled":
+            state = "was cancelled"
+        elif self._row["frozen_at"] is not None:
+            state = f"has started on {self._row['frozen_at']:%Y-%m-%d %H:%M} UTC"
+        else:
+            return check_moved(self._draft.document, self._campaign, self._row, now)
+        return [
+            self._draft.document.problem(
+                field.path,
+                f"the campaign {state} and its {field.what} cannot change any more:"
+                f" for {field.other} make another campaign",
+            )
+            for field in self._changed
+            if field.what
+        ]
+
+    async def store(self, connection: Connection, now: datetime) -> AppliedCampaign:
+        """Writes what is different; nothing if nothing is."""
+        if self._changed:
+            await connection.execute(
+                _UPDATE,
+                self._row["id"],
+                *(self._values[field.column] for field in _FIELDS),
+                self._rescheduled,
+                now,
+            )
+        warnings = await warnings_for(connection, self._draft, self._campaign, self._row, now)
+        return AppliedCampaign(
+            campaign=self._campaign.campaign,
+            result="created" if self._new else "changed" if self._changed else "unchanged",
+            status=self._row["status"],
+            changes=tuple(self._in_words(field) for field in self._changed),
+            rescheduled=self._rescheduled,
+            warnings=tuple(map(str, warnings)),
+        )
+
+    def _in_words(self, field: _Field) -> str:
+        old, new = self._row[field.column], self._values[field.column]
+        if field.column == "text":
+            return "text reworded" if old and new else "text added" if new else "text removed"
+        return f"{'.'.join(map(str, field.path))}: {_shown(old, field)} → {_shown(new, field)}"
+
+
+def _values(campaign: CampaignFile) -> dict[str, Any]:
+    """The columns as the file has them."""
+    return {
+        "title": campaign.title,
+        "niche": campaign.target.niche,
+        "target_status": campaign.target.status,
+        "device_ids": campaign.target.devices,
+        "scheduled_at": campaign.scheduled_at,
+        "time_zone": campaign.timezone,
+        "until": campaign.until,
+        "if_passed": campaign.if_passed,
+        "min_delay": campaign.min_delay,
+        "max_delay": campaign.max_delay,
+        "text": campaign.text,
+        "image_url": campaign.image,
+        "template": campaign.template.model_dump() if campaign.template else None,
+    }
+
+
+def _plain(value: Any) -> Any:
+    """The value for comparing: the order of a list says nothing."""
+    return sorted(value) if isinstance(value, list) else value
+
+
+def _shown(value: Any, field: _Field) -> str:
+    if value is None or value == "":
+        return field.none
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}" + (f":{value:%S}" if value.second else "")
+    if isinstance(value, float):
+        return repr(value).removesuffix(".0")
+    if isinstance(value, dict):
+        return described(value)
+    return ", ".join(value) if isinstance(value, list) else str(value)

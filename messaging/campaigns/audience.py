@@ -1,0 +1,107 @@
+"""The start of a campaign: its audience is frozen, which is to say that every lead of its target gets a row in the ledger."""
+
+from datetime import datetime
+
+from messaging.campaigns.contract import Frozen
+from messaging.campaigns.start_times import RECIPIENT, Timing, Turn, turns
+from messaging.common.database import Connection, Record
+
+__all__ = ["SHARD_SIZE", "freeze_audience"]
+
+SHARD_SIZE = 10_000
+"""Leads that one workflow feeds; more are fed by several, side by side."""
+
+MAX_SHARDS = 64
+
+
+async def freeze_audience(
+    connection: Connection, campaign_id: int, *, now: datetime | None, shard_size: int = SHARD_SIZE
+) -> Frozen:
+    """Starts a campaign: one statement gives every lead of the target its row in the ledger, whatever their number.
+
+    Doing it again changes nothing. A campaign that is no longer ``scheduled`` (it was paused or cancelled at the last
+    moment) stays as it is.
+    """
+    async with connection.transaction():
+        row = await connection.fetchrow(
+            "select *, coalesce($2, clock_timestamp()) as now from campaigns where id = $1 for update",
+            campaign_id,
+            now,
+        )
+        assert row is not None
+        if row["frozen_at"] is None and row["status"] == "scheduled":
+            await _freeze(connection, row, shard_size)
+            row = await connection.fetchrow("select * from campaigns where id = $1", campaign_id)
+            assert row is not None
+    return Frozen(
+        frozen=row["frozen_at"] is not None,
+        leads=sum(row["audience"].values()),
+        opted_out=row["opted_out"],
+        without_device=row["without_device"],
+        passed=row["passed"],
+    )
+
+
+_FREEZE = """
+with matching as materialized (
+    select a.*, coalesce(z.due_at, $9) as due_at, coalesce(z.expires_at, $10) as expires_at, coalesce(z.left_out, false) as left_out
+      from campaign_audience($1) a
+      left join unnest($5::text[], $6::timestamptz[], $7::timestamptz[], $8::boolean[]) z (zone, due_at, expires_at, left_out)
+             on z.zone = a.zone
+), chosen as (
+    select m.*, row_number() over (order by m.due_at, m.lead_id) - 1 as position,
+           least($4, ceil(count(*) over ()::float8 / $3))::integer as shards,
+           coalesce(m.expires_at <= greatest(m.due_at, $2), false) as is_over
+      from matching m where not m.opted_out and m.device_id is not null and not m.left_out
+), inserted as (
+    insert into broadcast_messages (id, campaign_id, lead_id, recipient_phone, device_id, due_at, expires_at, status, reason,
+                                    campaign_position, campaign_shard, created_at, updated_at)
+    select campaign_message_id($1, phone), $1, lead_id, phone, device_id, coalesce(due_at, $2), expires_at,
+           case when is_over then 'expired' else 'pending' end, case when is_over then expiry_of(expires_at) end,
+           position, position % shards, $2, $2
+      from chosen returning device_id
+)
+select coalesce((select jsonb_object_agg(device_id, leads)
+                   from (select device_id, count(*) as leads from inserted group by device_id) n), '{}') as audience,
+       coalesce((select max(shards) from chosen), 0) as shards,
+       (select count(*) from matching where opted_out) as opted_out,
+       (select count(*) from matching where device_id is null and not opted_out) as without_device,
+       (select count(*) from matching where left_out and device_id is not null and not opted_out) as passed
+"""
+
+
+async def _freeze(connection: Connection, row: Record, shard_size: int) -> None:
+    timing = Timing.of(row)
+    found, of_all = {}, Turn(None, None)
+    if timing.time_zone == RECIPIENT:
+        # All zones that there are, for leads that are changed this very moment, and what machines call them otherwise.
+        zones = await connection.fetch("select distinct zone from campaign_audience($1)", row["id"])
+        found = turns(timing, [zone["zone"] for zone in zones])
+    else:
+        of_all = turns(timing, [timing.time_zone])[timing.time_zone]
+    await connection.execute("select pg_advisory_xact_lock_shared(audience_lock())")
+    frozen = await connection.fetchrow(
+        _FREEZE,
+        row["id"],
+        row["now"],
+        shard_size,
+        MAX_SHARDS,
+        list(found),
+        [turn.due_at for turn in found.values()],
+        [turn.expires_at for turn in found.values()],
+        [turn.left_out for turn in found.values()],
+        of_all.due_at,
+        of_all.expires_at,
+    )
+    assert frozen is not None
+    await connection.execute(
+        "update campaigns set status = 'running', frozen_at = $2, audience = $3, shards = $4, opted_out = $5,"
+        " without_device = $6, passed = $7, updated_at = $2 where id = $1",
+        row["id"],
+        row["now"],
+        frozen["audience"],
+        frozen["shards"],
+        frozen["opted_out"],
+        frozen["without_device"],
+        frozen["passed"],
+    )

@@ -1,0 +1,244 @@
+"""Feeding a campaign: which of its messages to bring on their way next, how far it is, and closing what is not wanted.
+
+A feeder keeps, for each device, the position of the last message that it started. Asking again with the same positions
+gives the same messages, so that an answer that was lost costs nothing. How many of a device's messages are on their
+way is read from the ledger, and each device has a window of its own: one that is slow or offline fills its window and
+holds up nobody else.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from messaging.campaigns.contract import CampaignProgress, CampaignStatus, FeedPage, FeedRequest
+from messaging.campaigns.lifecycle import CampaignCounts
+from messaging.common.database import Pool, Record
+from messaging.sending.outcomes import LeadRef
+
+__all__ = [
+    "MAX_WINDOW",
+    "PAGE",
+    "close_over",
+    "close_page",
+    "feed_page",
+    "is_settled",
+    "phones_under_way",
+    "progress",
+    "under_way",
+]
+
+PAGE = 50
+"""Messages that are begun together."""
+
+MAX_WINDOW = 200
+"""Messages of one campaign and device that are on their way at once, at most."""
+
+HORIZON = 120.0
+"""Seconds of a paced device's time that its window is worth. What else is due there waits behind no more than that."""
+
+MIN_WINDOW = 4
+
+CLOSED_TOGETHER = 5_000
+
+# For each device: its window, how much of it is taken, and what comes next.
+_PAGE = f"""
+with fed as (
+    select c.id, c.status, c.time_zone = 'recipient' as own_time, d.id as device_id, coalesce(($3::jsonb ->> d.id)::integer, -1) as fed_to,
+           greatest(1, ceil(least({MAX_WINDOW}, greatest({MIN_WINDOW}, {HORIZON} / greatest(
+               d.min_delay + d.max_delay, c.min_delay + c.max_delay, 0.001) * 2)) / $4))::integer as places
+      from campaigns c cross join lateral jsonb_object_keys(c.audience) as a (device_id)
+      join devices d on d.id = a.device_id
+     where c.id = $1
+), taken as materialized (
+    select fed.*, (select count(*) from broadcast_messages m
+                    where m.campaign_id = $1 and m.campaign_shard = $2 and m.device_id = fed.device_id
+                      and m.campaign_position <= fed.fed_to and m.status in ('pending', 'queued', 'processing')
+                      and m.due_at <= $5) as taken
+      from fed
+)
+select taken.status, taken.device_id, taken.places, taken.taken, n.*
+  from taken left join lateral (
+    select m.id, m.status as message_status, m.recipient_phone, m.campaign_position, m.due_at, l.name,
+           m.due_at <= $5 and m.status = 'pending' and m.reason is null
+           and (m.expires_at <= $5 or (taken.own_time and recipient_opening(m, $5) > $5)) as too_late,
+           row_number() over (order by m.campaign_position) as turn
+      from broadcast_messages m join leads l on l.id = m.lead_id
+     where m.campaign_id = $1 and m.campaign_shard = $2 and m.device_id = taken.device_id
+       and m.campaign_position > taken.fed_to and m.status in ('pending', 'queued', 'processing')
+     order by m.campaign_position limit greatest(least(taken.places - taken.taken, {PAGE}), 1)) n on true
+ order by n.turn, taken.device_id
+"""  # noqa: S608 - the numbers are our own
+
+# What was not begun, and is too late: it is over, or it is night where the recipient is. The latter get their turn on the
+# next day, after those who are due until then.
+_CLOSE_OVER = """
+update broadcast_messages set status = 'expired', reason = expiry_of(expires_at), updated_at = clock_timestamp()
+ where id in (select id from broadcast_messages where campaign_id = $1 and status = 'pending' and reason is null
+                 and expires_at <= coalesce($2, clock_timestamp()) for no key update skip locked)
+   and exists (select from campaigns where id = $1 and until is not null)
+"""
+_MOVE_ON = """
+with late as (
+    select m.id, m.campaign_position, recipient_opening(m, $3) as opening from broadcast_messages m
+     where campaign_id = $1 and campaign_shard = $2 and status = 'pending' and reason is null and due_at <= $3
+       and recipient_opening(m, $3) > $3 for no key update skip locked
+), moved as (
+    select late.id, opening, c.if_passed = 'leave_out' as ends, row_number() over (order by opening, campaign_position)
+           + (select max(campaign_position) from broadcast_messages where campaign_id = $1 and campaign_shard = $2
+                 and status in ('pending', 'queued', 'processing')) as place
+      from late join campaigns c on c.id = $1
+)
+update broadcast_messages m
+   set status = case when ends or m.expires_at <= opening then 'expired' else m.status end,
+       reason = case when ends or m.expires_at <= opening then 'the local time of the recipient had passed' end,
+       due_at = case when ends then m.due_at else opening end, campaign_position = place, updated_at = clock_timestamp()
+  from moved where m.id = moved.id
+"""
+
+
+async def feed_page(pool: Pool, request: FeedRequest, *, now: datetime | None) -> FeedPage:
+    """The next messages of one shard whose turn has come: at most PAGE of them, and fairly from all devices.
+
+    None while there is room for so few only that it is better to wait until more can be begun together.
+    """
+    async with pool.acquire() as connection:
+        moment: datetime = now or await connection.fetchval("select clock_timestamp()")
+        shard = (request.campaign_id, request.shard, request.positions, request.shards, moment)
+        rows = await connection.fetch(_PAGE, *shard)
+        if any(row["too_late"] for row in rows):
+            await connection.execute(_CLOSE_OVER, request.campaign_id, moment)
+            await connection.execute(_MOVE_ON, request.campaign_id, request.shard, moment)
+            rows = await connection.fetch(_PAGE, *shard)
+    status: CampaignStatus = rows[0]["status"] if rows else "finished"
+    positions = dict(request.positions)
+    leads: list[LeadRef] = []
+    later: dict[str, datetime] = {}
+    for row in rows:
+        if row["id"] is None or row["device_id"] in later:
+            continue  # what is due later is not passed over
+        if row["due_at"] > moment:
+            later[row["device_id"]] = row["due_at"]
+        elif _may_begin(status, row) and len(leads) < PAGE and row["turn"] <= row["places"] - row["taken"]:
+            leads.append(_lead(request, row))
+            positions[row["device_id"]] = row["campaign_position"]
+    exhausted = all(row["id"] is None for row in rows)
+    due = sum(row["id"] is not None and row["due_at"] <= moment for row in rows)
+    worthwhile = len(leads) == PAGE or any(_refills(rows, device) for device in _devices_of(leads))
+    return FeedPage(
+        status=status,
+        leads=tuple(leads) if worthwhile else (),
+        positions=positions if worthwhile else request.positions,
+        settled=exhausted and all(row["taken"] == 0 for row in rows),
+        exhausted=exhausted,
+        # One that is due and waits for room is looked for sooner than what is due later on another device.
+        next_due_at=None if due > (len(leads) if worthwhile else 0) else min(later.values(), default=None),
+    )
+
+
+def _may_begin(status: CampaignStatus, row: Record) -> bool:
+    # Of a cancelled campaign somebody has to find out what became of messages that were being sent.
+    return status == "running" or (status == "cancelled" and row["message_status"] == "processing")
+
+
+def _lead(request: FeedRequest, row: Record) -> LeadRef:
+    return LeadRef(
+        campaign=request.campaign,
+        message_id=row["id"],
+        phone=row["recipient_phone"],
+        name=row["name"],
+        device_id=row["device_id"],
+        local=True,
+    )
+
+
+def _devices_of(leads: list[LeadRef]) -> list[str]:
+    return list(dict.fromkeys(lead.device_id for lead in leads))
+
+
+def _refills(rows: list[Record], device: str) -> bool:
+    """Whether so much of a device's window is free that it is worth a page, or nothing more will come of waiting."""
+    own = [row for row in rows if row["device_id"] == device]
+    room: int = own[0]["places"] - own[0]["taken"]
+    return len(own) < room or bool(room * 4 >= own[0]["places"])
+
+
+async def progress(pool: Pool, campaign_id: int, *, now: datetime | None) -> CampaignProgress:
+    """How far a campaign is, counted from the ledger."""
+    row = await pool.fetchrow(
+        "select c.status, c.reason, c.opted_out, c.without_device, c.passed, m.over_at, m.counts, m.sent_lately, m.seconds"
+        " from campaigns c"
+        " cross join lateral (select jsonb_object_agg(n.status, n.messages) as counts,"
+        "   coalesce(sum(n.lately), 0) as sent_lately, min(n.over_at) as over_at,"
+        "   least(60, extract(epoch from coalesce($2, clock_timestamp()) - c.frozen_at))::float8 as seconds"
+        "   from (select status, count(*) as messages,"
+        "     min(expires_at) filter (where status in ('pending', 'queued', 'processing')"
+        "       and expires_at > coalesce($2, clock_timestamp())) as over_at, count(*) filter"
+        "     (where sent_at > coalesce($2, clock_timestamp()) - interval '60 seconds') as lately"
+        "     from broadcast_messages where campaign_id = c.id group by status) n) m"
+        " where c.id = $1",
+        campaign_id,
+        now,
+    )
+    assert row is not None
+    counts = CampaignCounts.model_validate(row["counts"] or {})
+    return CampaignProgress(
+        status=row["status"],
+        counts={status: count for status, count in counts.model_dump().items() if count},
+        unsettled=counts.unsettled,
+        opted_out=row["opted_out"],
+        without_device=row["without_device"],
+        passed=row["passed"],
+        over_at=row["over_at"],
+        reason=row["reason"],
+        per_second=float(row["sent_lately"]) / max(row["seconds"] or 0.0, 1.0),
+    )
+
+
+async def is_settled(pool: Pool, campaign_id: int) -> bool:
+    """Whether nothing is to come of any message of the campaign."""
+    settled: bool = await pool.fetchval(
+        "select not exists (select from broadcast_messages where campaign_id = $1"
+        " and status in ('pending', 'queued', 'processing'))",
+        campaign_id,
+    )
+    return settled
+
+
+async def close_over(pool: Pool, campaign_id: int, *, now: datetime | None) -> None:
+    """Settles what was not begun and is over. What was begun is settled by its own workflow."""
+    await pool.execute(_CLOSE_OVER, campaign_id, now)
+
+
+async def phones_under_way(pool: Pool, campaign_id: int) -> list[str]:
+    """The phones whose message was begun, and waits for its slot or for a hold to end."""
+    rows = await pool.fetch(
+        "select recipient_phone from broadcast_messages where campaign_id = $1"
+        " and (status = 'queued' or (status in ('pending', 'processing') and reason is not null))"
+        " order by campaign_position",
+        campaign_id,
+    )
+    return [row["recipient_phone"] for row in rows]
+
+
+async def under_way(pool: Pool, campaign_id: int, phones: Sequence[str]) -> bool:
+    """Whether the message for one of these waits still, and no attempt is sending it."""
+    found: bool = await pool.fetchval(
+        "select exists (select from broadcast_messages where campaign_id = $1 and recipient_phone = any($2)"
+        " and status in ('pending', 'queued'))",
+        campaign_id,
+        phones,
+    )
+    return found
+
+
+async def close_page(pool: Pool, campaign_id: int) -> int:
+    """Closes messages of a cancelled campaign that no attempt is sending; how many, 0 when there are none left."""
+    done = await pool.execute(
+        "update broadcast_messages set status = 'cancelled', reason = 'the campaign was cancelled', slot_at = null,"
+        " updated_at = clock_timestamp() where id in (select id from broadcast_messages"
+        "   where campaign_id = $1 and status in ('pending', 'queued')"
+        "   and exists (select from campaigns where id = $1 and status = 'cancelled')"
+        "   limit $2 for no key update skip locked)",
+        campaign_id,
+        CLOSED_TOGETHER,
+    )
+    return int(done.split()[-1])

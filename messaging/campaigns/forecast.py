@@ -1,0 +1,85 @@
+"""What the time of a campaign means for the people whom it would go to: for whom it has passed, is over, or is night."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from messaging.campaigns.start_times import RECIPIENT, Timing, Turn, is_night, turns
+from messaging.common.database import Connection
+from messaging.common.values import Value
+from messaging.times.local_time import load_zone, wall_of
+
+__all__ = ["Forecast", "forecast"]
+
+_SHOWN = 3
+
+_ZONES = """
+select zone, count(*) as leads from campaign_audience($1)
+ where not opted_out and device_id is not null group by zone order by count(*) desc, zone
+"""
+
+_FATES = {
+    "next_day": "they get it on the next day",
+    "leave_out": "they are left out",
+    "send": "they get it at once",
+}
+
+
+class Forecast(Value):
+    """Leads by what the campaign's time means for them. ``lines``: the same in words, where something is to be said."""
+
+    leads: int
+    passed: int = 0
+    """Their local time has passed; what becomes of them is the campaign's ``if_passed``."""
+    left_out: int = 0
+    over: int = 0
+    """Their turn would come after the campaign's end: they do not get it."""
+    night: int = 0
+    """They would get it now, and it is night where they are."""
+    lines: tuple[str, ...] = ()
+
+    @property
+    def nobody(self) -> bool:
+        """Whether there are leads, and none of them would get it."""
+        return 0 < self.leads <= self.left_out + self.over
+
+
+async def forecast(connection: Connection, campaign_id: int, timing: Timing, now: datetime) -> Forecast:
+    """What it would be if the campaign had this timing, by its leads and the time as they are now."""
+    leads = {row["zone"]: row["leads"] for row in await connection.fetch(_ZONES, campaign_id)}
+    found = turns(timing, leads)
+    passed = [zone for zone in leads if found[zone].passed]
+    over = [zone for zone in leads if found[zone].over(now)]
+    night = [zone for zone in leads if timing.time_zone == RECIPIENT and _at_night(found[zone], zone, now)]
+    total = sum(leads.values())
+
+    def counted(zones: Iterable[str]) -> int:
+        return sum(leads[zone] for zone in zones)
+
+    def of_all(zones: list[str]) -> str:
+        shown = [f"{zone}, where it is {wall_of(now, load_zone(zone)):%a %H:%M}" for zone in zones[:_SHOWN]]
+        more = f"; and {len(zones) - _SHOWN} more zones" if len(zones) > _SHOWN else ""
+        return f"for {counted(zones):,} of {total:,} leads ({'; '.join(shown)}{more})"
+
+    lines = []
+    if passed:
+        fate = f"{_FATES[timing.if_passed]} (if_passed: {timing.if_passed})"
+        lines.append(f"{timing.scheduled_at:%Y-%m-%d %H:%M} has passed {of_all(passed)}: {fate}")
+    if over:
+        lines.append(
+            f"it is over (until {timing.until}) before the turn comes {of_all(over)}: they do not get it"
+        )
+    if night:
+        lines.append(f"it is night {of_all(night)}: they get it all the same, as soon as their device sends")
+    return Forecast(
+        leads=total,
+        passed=counted(passed),
+        left_out=counted(zone for zone in leads if found[zone].left_out),
+        over=counted(over),
+        night=counted(night),
+        lines=tuple(lines),
+    )
+
+
+def _at_night(turn: Turn, zone: str, now: datetime) -> bool:
+    at_once = turn.due_at is None or (turn.passed and turn.due_at < now)
+    return at_once and not turn.left_out and not turn.over(now) and is_night(now, load_zone(zone))

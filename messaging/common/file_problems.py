@@ -1,0 +1,33 @@
+"""What is wrong with files, by line."""
+
+from typing import NamedTuple
+
+from messaging.common.errors import InvalidInput
+
+__all__ = ["MOST_PROBLEMS", "FileProblems", "Problem"]
+
+MOST_PROBLEMS = 50
+"""Of a file, that are told; who has made more has made the same one many times."""
+
+
+class Problem(NamedTuple):
+    """Something in a file that must be mended (or, as a warning, looked at)."""
+
+    file: str
+    line: int
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.field + ': ' if self.field else ''}{self.message}"
+
+
+class FileProblems(InvalidInput):
+    """Files cannot be used; ``str(error)`` has a line for each problem."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = tuple(sorted(problems))
+        lines = [str(problem) for problem in self.problems[:MOST_PROBLEMS]]
+        if len(self.problems) > MOST_PROBLEMS:
+            lines.append(f"{self.problems[0].file}: and {len(self.problems) - MOST_PROBLEMS:,} more problems")
+        super().__init__("\n".join(lines))

@@ -1,0 +1,330 @@
+"""Phone numbers as people write them, and the one form of each.
+
+Digits that stand apart are never joined to a number that is complete without them: a field with two numbers, or with a
+number and something else, is read as its first full number, or refused.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import pairwise
+from typing import NamedTuple
+
+import phonenumbers
+from phonenumbers import PhoneMetadata
+
+from messaging.common.errors import InvalidInput, InvalidPhone
+from messaging.common.whatsapp_numbers import AccountNumber, account_number, canonical_phone
+
+__all__ = ["PhoneReading", "parse_phone", "read_phone", "shown", "validate_region"]
+
+
+_E164 = re.compile(r"\+[1-9][0-9]{1,14}")
+
+
+def require_e164(phone: str) -> str:
+    """Two spellings of a phone would be two people: nothing but the one form of it becomes part of an ID."""
+    if _E164.fullmatch(phone) is None:
+        raise InvalidPhone(f"{shown(phone)} is not in the form +12015550123")
+    return canonical_phone(phone)
+
+
+# What stands before a number to say that it is one; "p:" is of Facebook's lead forms.
+_LABEL = re.compile(
+    r"(?:tel|telp|phone|mobile|mobil|mob|cell|hp|whatsapp|wa|p|m|t)[\s:.]+(?=[+(0-9])", re.IGNORECASE
+)
+_LINK = re.compile(
+    r"(?:https?://)?(?:wa\.me/|(?:api|web)\.whatsapp\.com/send/?\?phone=)\+?([0-9]+)(?:[/?&].*)?"
+    r"|\+?([0-9]+)@(?:s\.whatsapp\.net|c\.us)",
+    re.IGNORECASE,
+)
+_WORDS_BETWEEN = (
+    *("or", "and", "oder", "und", "ou", "et", "o", "u", "y", "e", "ed", "of", "en", "eller", "och", "og", "tai", "ja"),
+    *("atau", "dan", "lub", "albo", "i", "oraz", "nebo", "a", "vagy", "és", "sau", "și", "veya", "ya da", "ve"),
+    *("или", "и", "або", "та", "và", "hoặc", "หรือ", "และ", "या", "और", "أو", "و", "یا", "או", "或者", "或", "和", "又は", "または"),  # noqa: RUF001
+    *("및", "또는", "η", "ή", "και", "at", "ama", "au", "na"),
+)  # fmt: skip
+_BETWEEN = re.compile(
+    r"\s*(?:[,|&\n]|;(?!\s*ext\s*=)|:::|(?<=[0-9]{2}[0-9)])[\s./\\(-]*(?=\+)|(?<![^\W\d_])(?:"
+    + "|".join(sorted(map(re.escape, _WORDS_BETWEEN), key=len, reverse=True))
+    + r")(?![^\W\d_]))\s*",
+    re.IGNORECASE,
+)
+_EXTENSION = re.compile(
+    r"(?:;\s*ext\s*=|[xX#]|(?<![^\W\d_])(?:ext(?:ension|n)?|extensi[oó]n|durchwahl|dw|poste|interno|int|anexo|ramal|toestel|"
+    r"wewn?|linia|доб(?:авочный)?|вн|分机|内线|内線)(?![^\W\d_]))[\s.:]*[0-9]{1,7}\s*",
+    re.IGNORECASE,
+)
+_PUNCTUATION = re.compile(r"\(?\+?[0-9 ().\[\]/\\-]+")
+_SCIENTIFIC = re.compile(r"\+?[0-9]+(?:[.,][0-9]+)?E\+?[0-9]+", re.IGNORECASE)
+_FLOAT = re.compile(r"(\+?[0-9]+)[.,]0+")
+_GROUP = re.compile(r"[0-9]+")
+_SLASH = re.compile(r"[/\\]")
+_LETTER = re.compile(r"[^\W\d_]")
+_LONGEST = 200
+"""The most characters of a field for a phone: what is found out about longer ones takes its time."""
+_SHORTEST = 7
+"""The fewest digits of what can be a full number beside another one."""
+
+
+class PhoneReading(NamedTuple):
+    """What was read in a field for a phone."""
+
+    phone: str
+    """The form of it that WhatsApp has: see :mod:`messaging.common.whatsapp_numbers`."""
+    written: str
+    """The same in E.164 as it was written: differs where one account has two spellings."""
+    landline: bool
+    """Whether it can be nothing but a landline."""
+    doubtful: str | None
+    """Where the spelling can also be another line's: how that shows."""
+    complete: bool
+    """Whether it was written with its country code, but without a ``+``, and is of another country than the region."""
+    left: str | None
+    """What else the field holds: further numbers, the last digits of one, a word."""
+
+
+def parse_phone(text: str, default_region: str | None) -> str:
+    """The form in which WhatsApp knows a phone number as people write it, e.g. ``+12015550123``; again on it: the same.
+
+    Takes national numbers of ``default_region`` (ISO 3166 code, e.g. ``MY``), international ones with ``+``, ``00`` or
+    the region's own prefix (``011``), ``tel:`` URIs and the like, links to wa.me, full-width and other decimal digits,
+    and the invisible marks that copying from a chat leaves behind. A complete number without ``+`` is taken where it can
+    be no national mobile of any country.
+
+    A field with more than one number is refused; so is one with an extension: behind it stands a switchboard, and the
+    number without it is somebody else's. So are letters, also those of vanity numbers: in lists they are notes more often
+    than digits.
+
+    Raises InvalidPhone when nobody can have that number by the world's numbering plans (the ``phonenumbers`` library),
+    and InvalidInput for an unknown region.
+    """
+    reading = read_phone(text, default_region)
+    if reading.left is not None:
+        raise InvalidPhone(f"{shown(text)} holds more than one number: give one")
+    return reading.phone
+
+
+def read_phone(text: str, default_region: str | None) -> PhoneReading:
+    """The first full number of a field; ``left`` is what else stands there. As :func:`parse_phone` otherwise.
+
+    Numbers stand apart by comma, semicolon, bar, ampersand, ``:::``, a line break, a second ``+``, words such as *or*,
+    *oder*, *atau*; by a slash where the part before it is complete (``030/1234567`` is one number); by blanks where both
+    parts are. Where it cannot be told, the field is refused.
+    """
+    region = validate_region(default_region)
+    field = _plain(text)
+    if not field:
+        raise InvalidPhone("the phone is empty")
+    if len(field) > _LONGEST:
+        raise InvalidPhone(f"{shown(text)} is too long for a phone: leave one number")
+    if _SCIENTIFIC.fullmatch(field):
+        raise InvalidPhone(
+            f"{shown(text)} is a number that a spreadsheet has rounded: format the column as text and fill it in anew"
+        )
+    if link := _LINK.fullmatch(field):
+        field = f"+{link[1] or link[2]}"
+    pieces = [piece for piece in _BETWEEN.split(field) if piece.strip(" .-/")]
+    first: InvalidPhone | None = None
+    for place, piece in enumerate(pieces):
+        try:
+            number, complete, left = _read(
+                _LABEL.sub("", piece, count=1) if _LABEL.match(piece) else piece, region
+            )
+        except _NoNumberError as error:
+            first = first or InvalidPhone(str(error).format(shown(text)))
+            continue
+        others = [*pieces[:place], *([left] if left else []), *pieces[place + 1 :]]
+        return PhoneReading(
+            number.phone,
+            number.written,
+            number.landline,
+            number.doubtful,
+            complete,
+            "; ".join(others) or None,
+        )
+    if len(pieces) > 1 and first is not None and "extension" not in str(first):
+        raise InvalidPhone(
+            f"{shown(text)} holds several parts, and none is a full phone number{_where(region, field)}"
+        )
+    raise first or InvalidPhone(f"{shown(text)} is not a phone number: write it like +12015550123")
+
+
+class _NoNumberError(Exception):
+    """Why a piece of a field is no number; ``{}`` stands for the field."""
+
+
+def _read(piece: str, region: str | None) -> tuple[AccountNumber, bool, str | None]:
+    """The number of a piece, whether it was complete without ``+``, and what is left of the piece."""
+    piece = piece.strip()
+    if _EXTENSION.search(piece):
+        raise _NoNumberError("{} has an extension, and WhatsApp knows none: give the person's own number")
+    if _PUNCTUATION.fullmatch(piece) is None:
+        beside = ", without words beside it" if _LETTER.search(piece) and _GROUP.search(piece) else ""
+        raise _NoNumberError("{} is not a phone number: write it like +12015550123" + beside)
+    whole = _number(piece, region)
+    split = (
+        _split_at_slash(piece, region, whole)
+        if _SLASH.search(piece)
+        else _split_at_blank(piece, region, whole)
+    )
+    if split is not None:
+        return split
+    if whole is not None:
+        return *whole, None
+    if _complete(piece) is not None:
+        raise _NoNumberError(
+            "{} can be a number of more than one country: write it with + and the country code"
+        )
+    if region is None and not piece.lstrip("(").startswith(("+", "00")):
+        raise _NoNumberError("{} has no country code: write it like +12015550123, or name a default region")
+    raise _NoNumberError(
+        "{} is not a phone number that anybody can have" + _where(region, piece) + ": check its digits"
+    )
+
+
+def _split_at_slash(
+    piece: str, region: str | None, whole: tuple[AccountNumber, bool] | None
+) -> tuple[AccountNumber, bool, str] | None:
+    """The first number of a piece with slashes, if it is not one number: ``0812-3456-7890/1``, ``… / 0813-…``."""
+    for slash in _SLASH.finditer(piece):
+        before, after = piece[: slash.start()], piece[slash.end() :]
+        found = _number(before, region) if _digits(before) >= _SHORTEST else None
+        if found is None or not _digits(after):
+            continue
+        if whole is None or (_digits(after) <= 2 and found[0].mobile):
+            return *found, after.strip()
+        raise _NoNumberError("{} can be one number or two: leave one, without a slash")
+    if whole is None:
+        for slash in _SLASH.finditer(piece):
+            after = piece[slash.end() :]
+            if _digits(after) >= _SHORTEST and (found := _number(after, region)) is not None:
+                return *found, piece[: slash.start()].strip()
+    return None
+
+
+def _split_at_blank(
+    piece: str, region: str | None, whole: tuple[AccountNumber, bool] | None
+) -> tuple[AccountNumber, bool, str] | None:
+    """The first of two numbers that only blanks or punctuation part, None for one number."""
+    groups = list(_GROUP.finditer(piece))
+    for earlier, later in pairwise(groups):
+        before, after = piece[: earlier.end()], piece[later.start() :]
+        if whole is not None and not later[0].startswith("0"):
+            continue
+        if min(_digits(before), _digits(after)) < _SHORTEST:
+            continue
+        found = _number(before, region)
+        if found is not None and _number(after, region) is not None:
+            return *found, after.strip()
+    if whole is not None and len(groups) > 1 and len(groups[-1][0]) <= 2 < len(groups[-2][0]):
+        # 0812-3456-7890 1: one mobile and the last digit of another, or one with a digit more?
+        found = _number(piece[: groups[-2].end()], region)
+        if found is not None and found[0].mobile:
+            raise _NoNumberError(
+                "{} can be one number or two: leave one, without a gap before its last digits"
+            )
+    return None
+
+
+def _number(text: str, region: str | None) -> tuple[AccountNumber, bool] | None:
+    """The number, and whether it was complete without ``+``; None where nobody can have it."""
+    text = text.strip(" .-/\\")
+    if region is None and text.startswith("00"):
+        text = f"+{text[2:]}"
+    if region is not None or text.lstrip("(").startswith("+"):
+        found = _parsed(text, region)
+        if found is not None:
+            return found, False
+    found = _complete(text)
+    return None if found is None or _may_be_national(text) else (found, True)
+
+
+def _complete(text: str) -> AccountNumber | None:
+    """The mobile of a text that begins with its country code, without ``+``: in one run of digits, or with a gap behind it."""
+    groups = _GROUP.findall(text)
+    if text.startswith(("+", "0", "(")) or not groups:
+        return None
+    found = _parsed(f"+{''.join(groups)}", None)
+    if found is None or found.landline:
+        return None
+    return found if len(groups) == 1 or found.country == groups[0] else None
+
+
+def _parsed(text: str, region: str | None) -> AccountNumber | None:
+    try:
+        return account_number(phonenumbers.parse(text, region))
+    except phonenumbers.NumberParseException:
+        return None
+
+
+def _may_be_national(text: str) -> bool:
+    """Whether a country has mobiles of these digits without a country code: 13012345678 is Chinese, or of Maryland."""
+    digits = "".join(_GROUP.findall(text))
+    return any(pattern.fullmatch(digits) for pattern in _national_mobiles())
+
+
+@lru_cache(maxsize=1)
+def _national_mobiles() -> tuple[re.Pattern[str], ...]:
+    patterns = set()
+    for region in phonenumbers.SUPPORTED_REGIONS:
+        metadata = PhoneMetadata.metadata_for_region(region, None)
+        if metadata is not None and metadata.mobile is not None and metadata.mobile.national_number_pattern:
+            patterns.add(metadata.mobile.national_number_pattern)
+    return tuple(re.compile(pattern) for pattern in sorted(patterns))
+
+
+def _digits(text: str) -> int:
+    return sum(map(len, _GROUP.findall(text)))
+
+
+def _where(region: str | None, number: str) -> str:
+    return "" if region is None or number.startswith("+") else f" in {region} or with a country code"
+
+
+def _plain(text: str) -> str:
+    """ASCII digits and punctuation for whatever alphabet the number was written in."""
+    text = text.strip()
+    plain = text if text.isascii() and text.isprintable() else "".join(_signs(text))
+    # The apostrophe tells a spreadsheet "this is text".
+    plain = plain.strip().removeprefix("'").strip()
+    whole = _FLOAT.fullmatch(plain)
+    return whole[1] if whole else plain
+
+
+def _signs(text: str) -> Iterator[str]:
+    for sign in unicodedata.normalize("NFKC", text):
+        category = unicodedata.category(sign)
+        if category == "Nd":
+            yield str(unicodedata.decimal(sign))
+        elif category == "Pd" or sign in "\u2212\u30fc":
+            yield "-"  # minus, and the long vowel mark of Japanese keyboards
+        elif sign in "\n\r\v\f\x85\u2028\u2029":
+            yield "\n"
+        elif sign in "\u3001\u060c\u00b7\u2022":
+            yield ","  # commas of other scripts, and dots in the middle of a line
+        elif sign.isspace():
+            yield " "
+        elif category != "Cf":
+            yield sign
+
+
+def shown(text: str) -> str:
+    """A value as a message shows it: quoted, on one line, and cut off where it is long."""
+    text = text.strip()
+    return repr(text if len(text) <= 40 else text[:39] + "…")
+
+
+def validate_region(region: str | None) -> str | None:
+    """The ISO 3166 code of a numbering region in upper case, None for none.
+
+    Raises InvalidInput for a region that has no numbering plan.
+    """
+    if region is None:
+        return None
+    code = region.strip().upper()
+    if code not in phonenumbers.SUPPORTED_REGIONS:
+        hint = "GB" if code == "UK" else "for example MY, US or DE"
+        raise InvalidInput(f"there is no region {region!r}: give a two-letter country code, {hint}")
+    return code

@@ -1,0 +1,1 @@
+"""Devices: WhatsApp senders with their pace, limits and hours."""

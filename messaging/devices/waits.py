@@ -1,0 +1,56 @@
+"""What devices wait for by themselves: their gateway asked for it, or they have failed by their own fault."""
+
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+from messaging.common.database import Connection
+from messaging.devices.store import Device
+
+__all__ = ["lift_wait", "queue_anew", "wait_in_words"]
+
+
+async def lift_wait(connection: Connection, device: str) -> datetime | None:
+    """Ends what a device waits for by itself, and forgets its failures; until when it would have waited, or None.
+
+    What had its slot reserved behind the wait queues anew, once it is woken.
+    """
+    lifted: datetime | None = await connection.fetchval(
+        "with before as (select id, blocked_until, next_slot_at from devices where id = $1 for no key update)"
+        " update devices d set blocked_until = '-infinity', blocked_reason = null, faults = 0, refusals = 0, late_refusals = 0,"
+        " next_slot_at = case when b.blocked_until > clock_timestamp() then clock_timestamp() else d.next_slot_at end"
+        " from before b where d.id = b.id"
+        " returning case when b.blocked_until > clock_timestamp() then b.blocked_until end",
+        device,
+    )
+    await _free_slots(connection, device)
+    return lifted
+
+
+async def queue_anew(connection: Connection, device: str) -> None:
+    """Frees what was reserved on a device whose sending hours, zone or limit are others now.
+
+    What had a slot queues anew, once it is woken.
+    """
+    await connection.execute("update devices set next_slot_at = clock_timestamp() where id = $1", device)
+    await _free_slots(connection, device)
+
+
+async def _free_slots(connection: Connection, device: str) -> None:
+    # In a statement of its own: a claim locks its message first, and then the device. What is reserved by now lies before
+    # the first moment that nobody has reserved.
+    await connection.execute(
+        "update broadcast_messages m set slot_at = null from devices d where d.id = $1 and m.device_id = d.id"
+        " and m.status in ('queued', 'processing') and m.slot_at > greatest(d.next_slot_at, clock_timestamp())",
+        device,
+    )
+
+
+def wait_in_words(device: Device) -> str | None:
+    """What a device waits for, and how to end it; None where it does not wait."""
+    if device.waits_until is None:
+        return None
+    until = device.waits_until.astimezone(ZoneInfo(device.time_zone))
+    return (
+        f"device {device.id} waits until {until:%H:%M:%S} {device.time_zone}: {device.waits_because};"
+        f" 'device resume {device.id}' goes on at once"
+    )

@@ -1,0 +1,1 @@
+"""YAML files of operators, and what can be wrong with any of them."""

@@ -1,0 +1,131 @@
+"""What can be wrong with any file beside other files and what is stored: names given twice, devices, templates."""
+
+from collections.abc import Iterable, Sequence
+
+from messaging.common.database import Connection
+from messaging.common.suggestions import did_you_mean
+from messaging.files.fields import FileText
+from messaging.files.yaml import Document, Problem
+from messaging.gateways import NAMES, capabilities_of
+from messaging.texts.liquid import LEAD_VARIABLES, problems, unguarded_variables_of
+from messaging.texts.placeholders import placeholders
+from messaging.times.zones import time_zone_warning
+
+__all__ = [
+    "check_blanks",
+    "check_devices",
+    "check_repeats",
+    "check_templates",
+    "check_zone",
+    "devices_with_window",
+    "free_text_warning",
+]
+
+_EMPTY = {
+    "name": "name = ''",
+    "niche": "niches = '{}'",
+    "trigger": "triggers = '{}'",
+    "device": "device_id is null",
+}
+
+
+def check_repeats(names: Iterable[FileText]) -> list[Problem]:
+    """A problem for each of these names that a file before has too."""
+    found = []
+    first: dict[str, str] = {}
+    for document, path, name in names:
+        if name in first:
+            found.append(document.problem(path, f"{name!r} is in {first[name]} too, give each its own"))
+        first.setdefault(name, document.file)
+    return found
+
+
+async def check_devices(connection: Connection, names: Iterable[FileText]) -> list[Problem]:
+    """A problem for each of these names that no device has."""
+    devices = [row["id"] for row in await connection.fetch("select id from devices order by id")]
+    return [
+        document.problem(
+            path,
+            f"there is no device {name!r}, {did_you_mean(name, devices) or 'add it first, with device add'}",
+        )
+        for document, path, name in names
+        if name not in devices
+    ]
+
+
+async def devices_with_window(connection: Connection, names: Sequence[str] | None = None) -> list[str]:
+    """Those of these devices, or of all, whose gateway refuses free text to who has not written lately."""
+    rows = await connection.fetch(
+        "select id, gateway from devices where $1::text[] is null or id = any($1) order by id", names
+    )
+    return [row["id"] for row in rows if row["gateway"] in NAMES and capabilities_of(row["gateway"]).window]
+
+
+def free_text_warning(devices: Sequence[str]) -> str:
+    """What a text without a template beside it comes to on these devices."""
+    which = f"device {devices[0]}" if len(devices) == 1 else f"devices {', '.join(devices)}"
+    return (
+        f"warning: is missing, and by {which} a text reaches only who has written in the last 24 hours, all others are"
+        " refused: give the name, language and parameters of an approved template beside it"
+    )
+
+
+async def check_templates(connection: Connection, texts: Sequence[FileText]) -> list[Problem]:
+    """What stands in the way of sending these texts: broken templates, variables that no stored lead has."""
+    known = set(LEAD_VARIABLES)
+    if any(problems(text, known) or placeholders(text) for _, _, text in texts):
+        rows = await connection.fetch("select distinct jsonb_object_keys(attributes) as name from leads")
+        known |= {row["name"] for row in rows}
+    return [
+        document.problem(path, message)
+        for document, path, text in texts
+        if not document.has_problem(path)  # one that is too long needs no other reason
+        for message in problems(text, known)
+    ]
+
+
+async def check_blanks(connection: Connection, texts: Sequence[FileText]) -> list[Problem]:
+    """Warnings of what may not be filled in: variables that some leads lack, and what only looks like a variable."""
+    found = []
+    lacking: dict[str, tuple[int, int]] = {}
+    for document, path, text in texts:
+        found += [
+            document.problem(
+                path, f"warning: {place.written} goes out as it stands, a variable is written {{{{ name }}}}"
+            )
+            for place in placeholders(text)
+            if not place.plain
+        ]
+        for variable in sorted(unguarded_variables_of(text)):
+            if variable not in lacking:
+                lacking[variable] = await _leads_without(connection, variable)
+            without, leads = lacking[variable]
+            if without:
+                message = (
+                    f"warning: {variable!r} is empty for {without:,} of {leads:,} leads,"
+                    f" give a default: {{{{ {variable} | default: '…' }}}}"
+                )
+                found.append(document.problem(path, message))
+    return found
+
+
+def check_zone(document: Document, zone: str) -> list[Problem]:
+    """A warning where the file's ``timezone`` is not the offset that its name makes one think of."""
+    warning = time_zone_warning(zone)
+    return [document.problem(("timezone",), f"warning: {warning}")] if warning else []
+
+
+async def _leads_without(connection: Connection, variable: str) -> tuple[int, int]:
+    """How many stored leads would have a blank there, and of how many."""
+    if variable in LEAD_VARIABLES:
+        condition = _EMPTY.get(variable, "false")
+        row = await connection.fetchrow(
+            f"select count(*) filter (where {condition}) as without, count(*) as leads from leads"  # noqa: S608
+        )
+    else:
+        row = await connection.fetchrow(
+            "select count(*) filter (where coalesce(attributes ->> $1, '') = '') as without, count(*) as leads from leads",
+            variable,
+        )
+    assert row is not None
+    return row["without"], row["leads"]

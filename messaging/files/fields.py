@@ -1,0 +1,122 @@
+"""The fields that files of sequences and of campaigns share: how each is written, and what is wrong with others."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic_core import PydanticCustomError
+
+from messaging.common.errors import InvalidInput
+from messaging.common.words import normalise_words, validate_name
+from messaging.files.yaml import Document, FieldPath
+from messaging.texts.liquid import MAX_CAPTION, MAX_TEXT
+from messaging.times.durations import LONGEST_DELAY
+from messaging.times.local_time import parse_time
+from messaging.times.zones import check_time_zone
+
+__all__ = [
+    "LONGEST_DELAY",
+    "FileModel",
+    "FileText",
+    "Image",
+    "Name",
+    "TimeZone",
+    "Title",
+    "Trigger",
+    "as_field",
+    "check_contents",
+    "drop_empty",
+    "parse_niche",
+    "parse_time",
+    "parse_trigger",
+]
+
+_MAX_URL = 2048
+_MAX_TITLE = 200
+
+
+class FileText(NamedTuple):
+    """A text that a file has somewhere, whatever else is wrong with the file."""
+
+    document: Document
+    path: FieldPath
+    text: str
+
+
+class FileModel(BaseModel):
+    """A group of fields of a file, as they stand there: of the right kind, and none that is not known."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+def as_field(check: Any) -> Any:
+    """The check as pydantic calls it: what it raises becomes the field's error."""
+
+    def checked(value: Any) -> Any:
+        try:
+            return check(value)
+        except (InvalidInput, ValueError) as error:
+            raise PydanticCustomError("invalid", "{message}", {"message": str(error)}) from error
+
+    return checked
+
+
+def parse_trigger(word: str) -> str:
+    """The trigger as leads bear it. Raises InvalidInput unless it is one word."""
+    return _one_word(word, "trigger", "COLDVITAC")
+
+
+def parse_niche(word: str) -> str:
+    """The niche as leads bear it. Raises InvalidInput unless it is one word."""
+    return _one_word(word, "niche", "VITAMINS")
+
+
+def _one_word(word: str, what: str, example: str) -> str:
+    words = normalise_words(word)
+    if len(words) != 1:
+        raise InvalidInput(f"{word!r} is not a {what}, write one word without commas, e.g. {example}")
+    return words[0]
+
+
+def _image(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname or re.search(r"[\s{}]", url):
+        raise InvalidInput(f"{url!r} is not the address of an image, write one that begins with https://")
+    if len(url) > _MAX_URL:
+        raise InvalidInput(f"has {len(url):,} characters, at most {_MAX_URL:,}")
+    return url
+
+
+def _title(title: str) -> str:
+    if len(title) > _MAX_TITLE:
+        raise InvalidInput(f"has {len(title):,} characters, at most {_MAX_TITLE}")
+    return title
+
+
+Name = Annotated[str, AfterValidator(as_field(validate_name))]
+Trigger = Annotated[str, AfterValidator(as_field(parse_trigger))]
+TimeZone = Annotated[str, AfterValidator(as_field(check_time_zone))]
+Title = Annotated[str, AfterValidator(as_field(_title))]
+Image = Annotated[str, AfterValidator(as_field(_image))]
+
+
+def drop_empty(fields: dict[str, Any], model: type[BaseModel]) -> None:
+    """A field with nothing behind it is as good as none."""
+    for name in [name for name, value in fields.items() if value is None and name in model.model_fields]:
+        del fields[name]
+
+
+def check_contents(document: Document, fields: Mapping[str, Any], where: FieldPath = ()) -> None:
+    """Notes what is wrong with a ``text`` and an ``image`` together; ``where``: the group of fields they are in."""
+    path = (*where, "text")
+    text = fields.get("text", "")
+    if not isinstance(text, str):
+        return
+    if not text.strip() and "image" not in fields:
+        document.note(path, "is empty, write what is to be sent, or give an 'image'")
+    if "image" in fields and len(text) > MAX_CAPTION:
+        document.note(path, f"has {len(text):,} characters, WhatsApp takes {MAX_CAPTION:,} below an image")
+    elif len(text) > MAX_TEXT:
+        document.note(path, f"has {len(text):,} characters, WhatsApp takes {MAX_TEXT:,}")

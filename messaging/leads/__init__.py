@@ -1,0 +1,1 @@
+"""Leads: how they are cleaned, stored, imported and exported."""

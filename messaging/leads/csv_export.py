@@ -1,0 +1,82 @@
+"""Writes all leads to a file that, imported again, gives the same leads."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from messaging.common.database import Pool, Record
+from messaging.common.values import Value
+from messaging.leads.csv_columns import EXPORTED
+from messaging.leads.csv_files import RowWriter, new_file
+
+__all__ = ["ExportSummary", "export_file"]
+
+_PAGE = 1000
+
+
+class ExportSummary(Value):
+    """What was exported; ``file`` is None for a stream."""
+
+    file: str | None
+    leads: int
+    attributes: tuple[str, ...]
+
+
+async def export_file(
+    pool: Pool, target: Path | BinaryIO, *, progress: Callable[[int, int], None] = lambda _done, _total: None
+) -> ExportSummary:
+    """Exports all leads in the order in which they came, one column for one attribute, in bounded memory.
+
+    A file appears only once it is whole; it begins with a byte order mark for spreadsheets, a stream does not. All
+    rows are of one moment, whatever is imported meanwhile. ``progress`` is told the leads done and all.
+
+    The leads' devices are named, and must exist where the file is imported; what was sent to them is not in it.
+    Raises InvalidInput where the file cannot be written.
+    """
+    with _writer(target) as writer:
+        async with (
+            pool.acquire() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            total = await connection.fetchval("select count(*) from leads")
+            names = await connection.fetch("select distinct jsonb_object_keys(attributes) as name from leads")
+            attributes = sorted(row["name"] for row in names)
+            writer.write([*EXPORTED, *attributes])
+            done = 0
+            progress(done, total)
+            cursor = await connection.cursor("select * from leads order by id")
+            while page := await cursor.fetch(_PAGE):
+                for row in page:
+                    writer.write(_cells(row, attributes))
+                done += len(page)
+                progress(done, total)
+    return ExportSummary(
+        file=str(target) if isinstance(target, Path) else None, leads=done, attributes=tuple(attributes)
+    )
+
+
+@contextmanager
+def _writer(target: Path | BinaryIO) -> Iterator[RowWriter]:
+    if isinstance(target, Path):
+        with new_file(target) as writer:
+            yield writer
+    else:
+        writer = RowWriter(target, "the output")
+        try:
+            yield writer
+        finally:
+            writer.detach()
+
+
+def _cells(row: Record, attributes: list[str]) -> list[str]:
+    return [
+        row["phone"],
+        row["name"],
+        ",".join(row["niches"]),
+        ",".join(row["triggers"]),
+        row["target_status"],
+        row["device_id"] or "",
+        row["time_zone"] or "",
+        *(row["attributes"].get(name, "") for name in attributes),
+    ]

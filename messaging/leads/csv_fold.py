@@ -1,0 +1,216 @@
+"""The rows of a file, folded to one for each phone and joined to the leads, all inside the database."""
+
+import json
+from collections.abc import AsyncIterator
+from typing import Any, NamedTuple
+
+from messaging.common.database import Connection
+from messaging.leads.csv_columns import RowReading
+from messaging.leads.csv_notes import MOST_EXAMPLES, Notes
+from messaging.leads.device_moves import Moved, move_leads
+from messaging.leads.store import MERGE
+
+__all__ = [
+    "JOINED",
+    "STAGED",
+    "JoinedRow",
+    "fold",
+    "joined_rows",
+    "merge",
+    "move_others",
+    "note_people",
+    "prepare",
+    "staged",
+]
+
+JOINED = "joined to row "
+"""How the reason of a row begins that stands among the rejects without being one."""
+
+STAGED = (
+    *("row_number", "phone", "name", "niches", "triggers", "target_status", "device_id", "time_zone", "attributes"),
+    *("spelling", "written", "doubtful"),
+)  # fmt: skip
+
+_CREATE_TABLES = """
+create temporary table lead_rows (
+    row_number bigint, phone text, name text, niches text[], triggers text[],
+    target_status text, device_id text, time_zone text, attributes text,
+    spelling text, written text, doubtful text
+) on commit drop;
+create temporary table given_leads (
+    phone text primary key, name text, niches text[], triggers text[],
+    target_status text, device_id text, time_zone text, attributes jsonb
+) on commit drop
+"""
+
+# One row for one phone. Of several rows the last that says something counts; words unite in the order of the file; a
+# device named in a row counts before the one given for the whole file ($1).
+_FOLD = """
+with said as (
+    select phone,
+           (array_agg(name order by row_number desc) filter (where name <> ''))[1] as name,
+           (array_agg(target_status order by row_number desc) filter (where target_status is not null))[1]
+               as target_status,
+           (array_agg(device_id order by row_number) filter (where device_id is not null))[1] as device_id,
+           (array_agg(time_zone order by row_number desc) filter (where time_zone is not null))[1] as time_zone
+      from lead_rows group by phone
+), niches as (
+    select phone, array_agg(word order by row_number, place) as words
+      from (select distinct on (phone, word) phone, word, row_number, place
+              from lead_rows, unnest(niches) with ordinality as u (word, place)
+             order by phone, word, row_number, place) first_of_each
+     group by phone
+), triggers as (
+    select phone, array_agg(word order by row_number, place) as words
+      from (select distinct on (phone, word) phone, word, row_number, place
+              from lead_rows, unnest(triggers) with ordinality as u (word, place)
+             order by phone, word, row_number, place) first_of_each
+     group by phone
+), attributes as (
+    select phone, jsonb_object_agg(key, value order by row_number) as pairs
+      from lead_rows, jsonb_each_text(attributes::jsonb) group by phone
+)
+insert into given_leads (phone, name, niches, triggers, target_status, device_id, time_zone, attributes)
+select phone, coalesce(name, ''), coalesce(niches.words, '{}'), coalesce(triggers.words, '{}'), target_status,
+       device_in_use(coalesce(device_id, $1)), time_zone, coalesce(pairs, '{}')
+  from said left join niches using (phone) left join triggers using (phone) left join attributes using (phone)
+"""
+
+_COUNT = """
+select count(*) as leads, count(*) filter (where l.device_id <> g.device_id) as kept_device
+  from given_leads g left join leads l using (phone)
+"""
+
+# Known leads that belong to another device than the file says.
+_OTHERS = """
+select g.device_id, array_agg(g.phone order by g.phone) as phones
+  from given_leads g join leads l using (phone) where l.device_id <> g.device_id group by g.device_id order by 1
+"""
+
+_COUNTED_MERGE = f"""
+with merged as ({MERGE} returning xmax = 0 as is_new)  -- a row that was there before bears our lock in xmax
+select count(*) filter (where is_new) as imported, count(*) filter (where not is_new) as updated from merged
+"""  # noqa: S608 - constants
+
+# Rows that say something else than what counts, with the last other row of the phone.
+_JOINED = """
+with repeated as (select phone, array_agg(row_number order by row_number desc) as numbers
+                    from lead_rows group by phone having count(*) > 1)
+select r.row_number, r.phone, r.written, r.name, r.target_status, r.device_id, r.time_zone,
+       r.attributes::jsonb as attributes,
+       case numbers[1] when r.row_number then numbers[2] else numbers[1] end as other,
+       g.name as that_name, g.target_status as that_target_status, g.device_id as that_device_id,
+       g.time_zone as that_time_zone, g.attributes as that_attributes
+  from repeated join lead_rows r using (phone) join given_leads g using (phone)
+ where (r.name <> '' and r.name <> g.name) or r.target_status <> g.target_status or device_in_use(r.device_id) <> g.device_id
+    or r.time_zone <> g.time_zone or not g.attributes @> r.attributes::jsonb
+ order by r.row_number
+"""
+
+_SPELLINGS = """
+select count(*) over () as people, phone, array_agg(row_number order by row_number) as numbers,
+       array_agg(written order by row_number) as written, max(doubtful) as doubtful
+  from lead_rows group by phone having count(distinct spelling) > 1 order by min(row_number) limit $1
+"""
+
+# No word in common. Not even a single one: whoever marries keeps the first name.
+_WORDS = r"""array_remove(regexp_split_to_array(lower({0}), '[\s.,;()"''-]+'), '')"""
+_RENAMED = f"""
+select count(*) over () as leads, phone, l.name as before, g.name as after
+  from given_leads g join leads l using (phone)
+ where l.name <> '' and g.name <> '' and not {_WORDS.format("l.name")} && {_WORDS.format("g.name")}
+ order by phone limit $1
+"""  # noqa: S608 - constants
+
+
+class JoinedRow(NamedTuple):
+    """A row that says something else about a phone than what counts."""
+
+    number: int
+    written: str
+    name: str
+    reason: str
+
+
+async def prepare(connection: Connection) -> None:
+    """Makes the tables that live as long as the transaction."""
+    await connection.execute(_CREATE_TABLES)
+
+
+def staged(number: int, reading: RowReading) -> tuple[object, ...]:
+    """A row as it is copied into the database."""
+    lead = reading.lead
+    return (
+        number,
+        lead.phone,
+        lead.name,
+        lead.niches,
+        lead.triggers,
+        lead.target_status,
+        lead.device_id,
+        lead.time_zone,
+        json.dumps(lead.attributes),
+        reading.phone.written,
+        reading.written,
+        reading.phone.doubtful,
+    )
+
+
+async def fold(connection: Connection, device: str | None) -> None:
+    """One row for one phone."""
+    await connection.execute("analyze lead_rows")
+    await connection.execute(_FOLD, device)
+    await connection.execute("analyze given_leads")
+
+
+async def joined_rows(connection: Connection) -> AsyncIterator[JoinedRow]:
+    """The rows of which something does not count, in the order of the file."""
+    async for row in connection.cursor(_JOINED):
+        pairs: list[tuple[str, Any, Any]] = [
+            ("name", row["name"], row["that_name"]),
+            ("target status", row["target_status"], row["that_target_status"]),
+            ("device", row["device_id"], row["that_device_id"]),
+            ("time zone", row["time_zone"], row["that_time_zone"]),
+            *((key, value, row["that_attributes"].get(key)) for key, value in row["attributes"].items()),
+        ]
+        lost = [
+            f"{field} {that!r} counts, not {this!r}" for field, this, that in pairs if this and this != that
+        ]
+        yield JoinedRow(
+            row["row_number"],
+            row["written"],
+            row["name"],
+            f"{JOINED}{row['other']}, {row['phone']} as well: {'; '.join(lost)}",
+        )
+
+
+async def note_people(connection: Connection, notes: Notes) -> None:
+    """Who stands in the file in two spellings, and which known leads get another name. Before the merge."""
+    for row in await connection.fetch(_SPELLINGS, MOST_EXAMPLES):
+        rows = ", ".join(map(str, row["numbers"][:MOST_EXAMPLES]))
+        spellings = " and ".join(map(repr, dict.fromkeys(row["written"][:MOST_EXAMPLES])))
+        doubt = f"; {row['doubtful']}" if row["doubtful"] else ""
+        notes.add("one_account", f"rows {rows}: {spellings} are {row['phone']}{doubt}")
+        notes.set_count("one_account", row["people"])
+    for row in await connection.fetch(_RENAMED, MOST_EXAMPLES):
+        notes.add("renamed", f"{row['phone']}: {row['before']!r} becomes {row['after']!r}")
+        notes.set_count("renamed", row["leads"])
+
+
+async def move_others(connection: Connection) -> Moved:
+    """Gives leads that belong to another device to that of the file. Before the merge: messages are locked before leads."""
+    return Moved.sum(
+        [
+            await move_leads(connection, row["phones"], row["device_id"])
+            for row in await connection.fetch(_OTHERS)
+        ]
+    )
+
+
+async def merge(connection: Connection) -> dict[str, int]:
+    """Joins the folded rows to the leads; answers the counts."""
+    counts = await connection.fetchrow(_COUNT)
+    merged = await connection.fetchrow(_COUNTED_MERGE)
+    assert counts is not None
+    assert merged is not None
+    return {**counts, **merged}

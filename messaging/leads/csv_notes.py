@@ -1,0 +1,124 @@
+"""What came of an import, and what whoever reads the summary has to know of how the file was understood."""
+
+from typing import Literal
+
+from messaging.common.values import Value
+from messaging.leads.device_moves import Moved
+from messaging.leads.lead import Lead
+
+__all__ = ["MOST_EXAMPLES", "ImportNote", "ImportSummary", "NoteKind", "Notes", "RejectedRow"]
+
+MOST_EXAMPLES = 5
+
+NoteKind = Literal[
+    "several_numbers",
+    "without_plus",
+    "other_column",
+    "account_form",
+    "one_account",
+    "other_status",
+    "time_zone",
+    "joined_rows",
+    "renamed",
+]
+
+_TEXTS: dict[NoteKind, tuple[str, str]] = {
+    "several_numbers": ("row", "more than one number in the phone; the first full one counts"),
+    "without_plus": ("row", "a number of another country without +, read with its country code"),
+    "other_column": ("row", "the phone is from another column, since the one before it holds none that can be used"),
+    "account_form": ("row", "kept in the other spelling of its WhatsApp account"),
+    "one_account": ("person", "in two spellings of one WhatsApp account, joined to one lead"),
+    "other_status": ("row", "a status other than 'prospect' and 'customer', kept as the attribute 'status'"),
+    "time_zone": ("row", "a time zone that is not what it looks like"),
+    "joined_rows": ("row", "another value than a row of the same phone, which counts"),
+    "renamed": ("known lead", "an entirely different name than before; the new one counts"),
+}  # fmt: skip
+
+
+class ImportNote(Value):
+    """Something that was understood in a way that may not be meant."""
+
+    kind: NoteKind
+    count: int
+    text: str
+    """The whole of it in one line, with the number."""
+    examples: tuple[str, ...]
+    """The first of them, each in one line."""
+
+
+class RejectedRow(Value):
+    """A row that could not be used."""
+
+    row: int
+    reason: str
+
+
+class ImportSummary(Value):
+    """What came of an import: ``rows = imported + updated + unchanged + repeats + rejected``."""
+
+    file: str
+    dry_run: bool
+    """Whether nothing was stored: the rest is what an import would do."""
+    rows: int
+    """Rows below the header, those without any content left out."""
+    imported: int
+    """Leads that are new."""
+    updated: int
+    """Leads that were known, and of whom the file said something new."""
+    unchanged: int
+    """Leads that were known, and of whom the file said nothing new."""
+    repeats: int
+    """Rows whose phone stands in a usable row before them; what they say was joined to it."""
+    rejected: int
+    """Rows that could not be used; they stand in ``rejects_file`` with the reason."""
+    rejects_file: str | None
+    kept_device: int
+    """Known leads that belong to another device than the file says, and still do."""
+    moved: Moved | None = None
+    """What the device of the file sends instead of others, where that was asked for."""
+    columns: dict[str, tuple[str, ...]]
+    """The headings that each field was read from."""
+    attributes: tuple[str, ...]
+    """The names of the other columns, as templates have them."""
+    notes: tuple[ImportNote, ...]
+    first_rejected: tuple[RejectedRow, ...]
+    first_leads: tuple[Lead, ...]
+    """Of a dry run: the first rows as they would be stored."""
+
+
+class Notes:
+    """Counts what is to be said, and keeps the first examples."""
+
+    def __init__(self) -> None:
+        self._counts: dict[NoteKind, int] = {}
+        self._examples: dict[NoteKind, list[str]] = {}
+
+    def add(self, kind: NoteKind, example: str) -> None:
+        """One more."""
+        self._counts[kind] = self._counts.get(kind, 0) + 1
+        examples = self._examples.setdefault(kind, [])
+        if len(examples) < MOST_EXAMPLES:
+            examples.append(" ".join(example.split()))
+
+    def set_count(self, kind: NoteKind, count: int) -> None:
+        """How many there are, where only the examples were added."""
+        self._counts[kind] = count
+
+    def result(self) -> tuple[ImportNote, ...]:
+        """The notes, each kind once."""
+        return tuple(
+            ImportNote(
+                kind=kind,
+                count=self._counts[kind],
+                text=f"{_counted(self._counts[kind], noun)}: {text}",
+                examples=tuple(self._examples[kind]),
+            )
+            for kind, (noun, text) in _TEXTS.items()
+            if kind in self._counts
+        )
+
+
+def _counted(count: int, noun: str) -> str:
+    if count == 1:
+        return f"1 {noun}"
+    return f"{count:,} {'people' if noun == 'person' else noun + 's'}"

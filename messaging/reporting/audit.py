@@ -1,0 +1,212 @@
+"""The ledger's side of the audit: queries that find what must not be, and the totals that have to add up."""
+
+from datetime import datetime, timedelta
+
+from messaging.common.database import Pool
+from messaging.common.values import Value
+from messaging.sending.claims import CLAIM_LIFETIME, longer_lifetimes
+from messaging.sending.message_status import MessageStatus
+
+__all__ = [
+    "Totals",
+    "active_campaigns",
+    "active_contacts",
+    "broken_constraints",
+    "lost_leads",
+    "lost_steps",
+    "sent_twice",
+    "stuck",
+    "totals",
+]
+
+UNIQUE_CONSTRAINTS = (
+    "leads_phone_unique",
+    "sequences_name_unique",
+    "sequence_steps_key_unique",
+    "sequence_contacts_unique",
+    "campaigns_name_unique",
+    "unique_sequence_message",
+    "unique_campaign_message",
+)
+UNIQUE_INDEXES = ("one_live_sequence_message", "one_live_campaign_message")
+
+
+class Totals(Value):
+    """Every message that should be, by what became of it."""
+
+    should: int
+    sent: int
+    failed: int
+    suppressed: int
+    cancelled: int
+    expired: int
+    unconfirmed: int
+    waiting: int
+    """In the ledger without an outcome yet, or the next step of an active contact."""
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether nothing is missing and nothing is too much."""
+        found: int = sum(self.model_dump(exclude={"should"}).values())
+        return self.should == found
+
+
+async def sent_twice(pool: Pool, kind: str) -> list[str]:
+    """Steps or campaigns (``kind``) that a phone was sent more than once, on whatever device."""
+    column, name = {
+        "step": ("sequence_stepid", "(select key from sequence_steps where id = m.sequence_stepid)"),
+        "campaign": ("campaign_id", "(select name from campaigns where id = m.campaign_id)"),
+    }[kind]
+    rows = await pool.fetch(
+        f"select {name} as what, m.recipient_phone as phone, count(*) as copies from broadcast_messages m"  # noqa: S608
+        f" where m.{column} is not null and (m.status = 'sent' or m.sent_at is not null)"
+        f" group by m.{column}, m.recipient_phone having count(*) > 1 order by 2 limit 100"
+    )
+    return [f"{row['what']} to {row['phone']}: {row['copies']} times" for row in rows]
+
+
+async def broken_constraints(pool: Pool) -> list[str]:
+    """Unique constraints and indexes that are missing or not valid."""
+    constraints = {
+        row["conname"]
+        for row in await pool.fetch(
+            "select conname from pg_constraint join pg_index on indexrelid = conindid"
+            " where contype = 'u' and convalidated and indisvalid and indisunique"
+            " and connamespace = current_schema()::regnamespace"
+        )
+    }
+    indexes = {
+        row["relname"]
+        for row in await pool.fetch(
+            "select relname from pg_index join pg_class on pg_class.oid = indexrelid"
+            " where indisvalid and indisunique and relnamespace = current_schema()::regnamespace"
+        )
+    }
+    missing = [name for name in UNIQUE_CONSTRAINTS if name not in constraints]
+    missing += [name for name in UNIQUE_INDEXES if name not in indexes]
+    return [f"{name} is missing or not valid" for name in missing]
+
+
+PATIENCE = timedelta(minutes=5)
+"""A message with nobody at it is found within a minute or two."""
+
+
+async def stuck(pool: Pool) -> list[str]:
+    """Messages in ``processing`` that nobody has been at for some minutes, and nobody has found."""
+    rows = await pool.fetch(
+        "select m.id, m.recipient_phone, m.processing_worker_id from broadcast_messages m"
+        " where m.status = 'processing' and is_abandoned(m, $1, $2, clock_timestamp() - $3::interval)"
+        # One that is looked into again and again, while its gateway cannot be reached, is not forgotten.
+        " and (isfinite(m.claimed_at) or m.updated_at < clock_timestamp() - interval '10 minutes' - $3::interval)"
+        " order by m.updated_at limit 100",
+        CLAIM_LIFETIME,
+        longer_lifetimes(),
+        PATIENCE,
+    )
+    return [
+        f"message {row['id']} to {row['recipient_phone']}, by {row['processing_worker_id']}: is a worker running?"
+        f" It finds out by itself; 'message resolve {row['id']}' does it by hand"
+        for row in rows
+    ]
+
+
+async def lost_steps(pool: Pool) -> list[str]:
+    """Steps that a contact is past, or that lie before its position, of which the ledger has no message with an outcome."""
+    rows = await pool.fetch(
+        "select c.phone, s.name as sequence, done.key from sequence_contacts c"
+        " join sequences s on s.id = c.sequence_id"
+        " cross join lateral jsonb_array_elements_text(c.timeline -> 'done') as done(key)"
+        " where not exists (select from broadcast_messages m join sequence_steps t on t.id = m.sequence_stepid"
+        "   where m.sequence_contact_id = c.id and t.key = done.key"
+        # One that is sent again has a workflow of its own, which another check looks for.
+        "   and (m.resends > 0 or m.status not in ('pending', 'queued', 'processing')))"
+        " and not exists (select from broadcast_messages m join sequence_steps t on t.id = m.sequence_stepid"
+        "   where m.recipient_phone = c.phone and t.sequence_id = c.sequence_id and t.key = done.key"
+        "   and m.sequence_contact_id <> c.id)"
+        " order by c.id"
+    )
+    passed_over = await pool.fetch(
+        # Steps that an edit put before what the contact has had. Who has not planned by the edit yet gets his row when he does.
+        "select c.phone, s.name as sequence, t.key from sequence_contacts c"
+        " join sequences s on s.id = c.sequence_id and s.revision = c.plan_revision"
+        " cross join lateral (select max(d.position) as position from sequence_steps d"
+        "   where d.sequence_id = s.id and d.removed_at is null and c.timeline -> 'done' ? d.key) last"
+        " join sequence_steps t on t.sequence_id = s.id and t.removed_at is null and t.missed = 'leave_out'"
+        "   and t.position < last.position and not c.timeline -> 'done' ? t.key"
+        " where c.status = 'active' and not exists (select from broadcast_messages m"
+        "   where m.sequence_stepid = t.id and m.recipient_phone = c.phone) order by c.id"
+    )
+    return [f"{row['phone']} is past step {row['key']} of {row['sequence']}" for row in rows] + [
+        f"{row['phone']} never gets step {row['key']} of {row['sequence']}, and has no message that says so"
+        for row in passed_over
+    ]
+
+
+async def resends_under_way(pool: Pool) -> list[str]:
+    """Messages of sequences that an operator has sent again, and that are not settled."""
+    rows = await pool.fetch(
+        "select id from broadcast_messages where status in ('pending', 'queued', 'processing') and resends > 0"
+        " and campaign_id is null order by id"
+    )
+    return [str(row["id"]) for row in rows]
+
+
+async def lost_leads(pool: Pool) -> list[str]:
+    """Campaigns whose ledger has not the audience that was frozen, or that ended with something to settle."""
+    rows = await pool.fetch(
+        "select c.name, c.status, c.ended_at, count(m.id) as messages,"
+        " count(m.id) filter (where m.status in ('pending', 'queued', 'processing')) as unsettled,"
+        " (select coalesce(sum(n::integer), 0) from jsonb_each_text(c.audience) a (d, n)) as leads"
+        " from campaigns c left join broadcast_messages m on m.campaign_id = c.id group by c.id order by c.id"
+    )
+    found = [
+        f"campaign {row['name']}: {row['leads']:,} leads, and {row['messages']:,} messages"
+        for row in rows
+        if row["leads"] != row["messages"]
+    ]
+    return found + [
+        f"campaign {row['name']} is {row['status']}, and {row['unsettled']:,} messages are not settled"
+        for row in rows
+        if row["ended_at"] is not None and row["unsettled"]
+    ]
+
+
+async def totals(pool: Pool) -> Totals:
+    """What should have been sent, counted from the enrollments, against what the ledger says became of it.
+
+    Should: every step that a contact is past, the next one of each active contact, each message that was closed
+    when a contact left, and every lead of a campaign's audience.
+    """
+    row = await pool.fetchrow(
+        "with ledger as (select status, count(*) as messages from broadcast_messages group by status),"
+        " next as (select c.id, exists (select from broadcast_messages m where m.sequence_contact_id = c.id"
+        "   and m.sequence_stepid = c.next_step_id) as in_ledger"
+        "   from sequence_contacts c where c.status = 'active' and c.next_step_id is not null),"
+        " past as (select coalesce(sum(jsonb_array_length(timeline -> 'done')), 0) as steps from sequence_contacts),"
+        " closed as (select count(*) as messages from broadcast_messages m"
+        "   join sequence_contacts c on c.id = m.sequence_contact_id join sequence_steps t on t.id = m.sequence_stepid"
+        "   where not c.timeline -> 'done' ? t.key and c.next_step_id is distinct from t.id)"
+        " select (select steps from past) + (select count(*) from next) + (select messages from closed)"
+        "   + (select coalesce(sum(n::integer), 0) from campaigns c, jsonb_each_text(c.audience) a (d, n)) as should,"
+        " (select count(*) from next where not in_ledger) as to_come,"
+        " coalesce((select jsonb_object_agg(status, messages) from ledger), '{}') as counts"
+    )
+    assert row is not None
+    counts: dict[str, int] = row["counts"]
+    return Totals(
+        should=int(row["should"]),
+        waiting=row["to_come"] + sum(counts.get(status, 0) for status in MessageStatus if not status.settled),
+        **{status.value: counts.get(status, 0) for status in MessageStatus if status.settled},
+    )
+
+
+async def active_contacts(pool: Pool) -> dict[str, datetime]:
+    """The workflow of each active enrollment, with the time of its enrollment."""
+    rows = await pool.fetch("select workflow_id, enrolled_at from sequence_contacts where status = 'active'")
+    return {row["workflow_id"]: row["enrolled_at"] for row in rows}
+
+
+async def active_campaigns(pool: Pool) -> set[str]:
+    """The names of the campaigns that were started and have not ended."""
+    rows = await pool.fetch("select name from campaigns where status <> 'draft' and ended_at is null")
+    return {row["name"] for row in rows}

@@ -1,0 +1,1 @@
+"""One message from its claim to what came of it: the ledger, the dispatch, receipts."""

@@ -1,0 +1,78 @@
+"""From a claim to what the gateway is to send: the text rendered, the image fetched, in as many parts as it takes.
+
+One message of the ledger is one or two requests to the gateway: where the text is too long to stand below the image
+there, it follows as a second part. The last part bears the message's own ID, so that a gateway that knows that one
+has everything.
+"""
+
+from uuid import UUID, uuid5
+
+from messaging.gateways.base import Capabilities, Images, OutgoingMessage, WrongContent
+from messaging.gateways.images import ImageStore
+from messaging.sending.ledger import Claim
+from messaging.texts.approved import render_template
+from messaging.texts.liquid import MAX_CAPTION, MAX_TEXT, lead_variables, render
+
+__all__ = ["compose", "wording"]
+
+
+async def compose(
+    claim: Claim, message_id: UUID, capabilities: Capabilities, images: ImageStore
+) -> tuple[OutgoingMessage, ...]:
+    """The parts of the message, in order.
+
+    Raises TemplateProblem where the text cannot be made for this lead, WrongContent where it could be for nobody, and
+    NotAccepted where the image cannot be had just now.
+    """
+    variables = lead_variables(claim.lead)
+    text = render(claim.template, variables, limit=MAX_CAPTION if claim.image_url else MAX_TEXT)
+    whole = OutgoingMessage(
+        message_id=message_id,
+        device_id=claim.device,
+        phone=claim.lead.phone,
+        text=text,
+        image_url=claim.image_url,
+        template=(
+            render_template(claim.prepared, variables) if claim.prepared and capabilities.templates else None
+        ),
+    )
+    if whole.image_url is not None:
+        whole = await _with_image(whole, whole.image_url, claim.gateway, capabilities, images)
+    if whole.template is None and len(text) > capabilities.text_limit:
+        raise WrongContent(
+            f"the text has {len(text):,} characters, the gateway {claim.gateway} takes {capabilities.text_limit:,}:"
+            " shorten it"
+        )
+    # An image that has gone out alone is followed by its text, however short that has become since.
+    fits = len(text) <= capabilities.caption_limit and claim.parts_sent == 0
+    if whole.image_url is None or whole.template is not None or fits:
+        return (whole,)
+    return (
+        whole.model_copy(update={"text": "", "message_id": uuid5(message_id, "image")}),
+        whole.model_copy(update={"image_url": None, "picture": None}),
+    )
+
+
+async def _with_image(
+    message: OutgoingMessage, url: str, gateway: str, capabilities: Capabilities, images: ImageStore
+) -> OutgoingMessage:
+    match capabilities.images:
+        case Images.NONE:
+            raise WrongContent(
+                f"the gateway {gateway} sends no images: send the text alone, or by another device"
+            )
+        case Images.UNSEEN:
+            return message
+        case Images.LINK:
+            await images.get(url)  # so that what is wrong with it is known before anybody gets it
+            return message
+        case Images.UPLOAD:
+            return message.model_copy(update={"picture": await images.get(url)})
+
+
+def wording(parts: tuple[OutgoingMessage, ...]) -> str:
+    """What was written to the recipient, for the ledger."""
+    last = parts[-1]
+    if last.template is None:
+        return last.text
+    return f"[{last.template.name} {last.template.language}] " + " · ".join(last.template.parameters)

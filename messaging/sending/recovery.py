@@ -1,0 +1,87 @@
+"""Messages that were claimed and that nobody is at any more, and why that can be.
+
+An attempt dies with a message, or the gateway's answer is lost; and before another attempt takes the message over, its
+contact opts out, is stopped or moves on, its campaign is cancelled, or its workflow is ended by hand. No workflow comes
+for it then. A Temporal Schedule has such messages found, and gives each a workflow of its own, which settles it like any
+other doubt: looked up where the gateway can be asked, and never sent where nobody wants it any more.
+"""
+
+from datetime import datetime, timedelta
+
+from messaging.common.database import Pool
+from messaging.sending.claims import CLAIM_LIFETIME, longer_lifetimes
+from messaging.sending.outcomes import LeadRef, MessageRef
+
+__all__ = ["ABANDONED_TOGETHER", "abandoned", "close_unwanted", "forgotten_leads"]
+
+ABANDONED_TOGETHER = 200
+"""So many are found at a time; the next minute finds the rest."""
+
+FORGOTTEN_AFTER = timedelta(minutes=2)
+"""So long after its slot, or after the last attempt gave it back, a message is asked about. Starting what runs is refused."""
+
+
+async def abandoned(pool: Pool, *, now: datetime | None) -> list[MessageRef]:
+    """The messages in ``processing`` with nobody at them, the oldest first."""
+    rows = await pool.fetch(
+        "select m.id, m.recipient_phone, m.device_id, s.name as sequence, t.key as step, k.name as campaign"
+        " from broadcast_messages m left join sequence_steps t on t.id = m.sequence_stepid"
+        " left join sequences s on s.id = t.sequence_id left join campaigns k on k.id = m.campaign_id"
+        " where m.status = 'processing' and is_abandoned(m, $1, $2, coalesce($3, clock_timestamp()))"
+        " order by m.updated_at limit $4",
+        CLAIM_LIFETIME,
+        longer_lifetimes(),
+        now,
+        ABANDONED_TOGETHER,
+    )
+    return [
+        MessageRef(
+            message_id=row["id"],
+            phone=row["recipient_phone"],
+            what=f"campaign {row['campaign']}" if row["campaign"] else f"{row['sequence']} / {row['step']}",
+            sequence=row["sequence"] or "",
+            campaign=row["campaign"] or "",
+            device_id=row["device_id"],
+        )
+        for row in rows
+    ]
+
+
+async def close_unwanted(pool: Pool) -> int:
+    """Closes messages of sequences that wait though nobody wants them any more; how many.
+
+    Who ends a contact closes them himself. This finds what an attempt gave back afterwards, with no workflow left to ask.
+    """
+    done = await pool.execute(
+        "with unwanted as materialized (select m.id, u.status, u.reason"
+        "   from broadcast_messages m cross join lateral unwanted(m) u"
+        "   where m.status in ('pending', 'queued') and m.sequence_stepid is not null and u.status is not null limit 1000)"
+        " update broadcast_messages m set status = u.status, reason = u.reason, slot_at = null,"
+        "   updated_at = clock_timestamp()"
+        " from unwanted u where m.id = u.id and m.status in ('pending', 'queued')"
+    )
+    return int(done.split()[-1])
+
+
+async def forgotten_leads(pool: Pool, *, now: datetime | None) -> list[LeadRef]:
+    """The messages of campaigns whose slot has come and gone, and that nobody has come for: their workflow may be gone."""
+    rows = await pool.fetch(
+        "select m.id, m.recipient_phone, m.device_id, l.name, k.name as campaign"
+        " from broadcast_messages m join campaigns k on k.id = m.campaign_id join leads l on l.id = m.lead_id"
+        " where m.status = 'queued' and greatest(m.slot_at, m.updated_at) < coalesce($1, clock_timestamp()) - $2::interval"
+        " and k.status = 'running' and hold_of(m) is null order by m.updated_at limit $3",
+        now,
+        FORGOTTEN_AFTER,
+        ABANDONED_TOGETHER,
+    )
+    return [
+        LeadRef(
+            campaign=row["campaign"],
+            message_id=row["id"],
+            phone=row["recipient_phone"],
+            name=row["name"],
+            device_id=row["device_id"],
+            local=True,
+        )
+        for row in rows
+    ]

@@ -1,0 +1,175 @@
+"""What becomes of messages in doubt: an operator says that one arrived, or has it sent again.
+
+In doubt is what is ``unconfirmed``, and what was claimed by an attempt that is over without a word.
+"""
+
+import math
+from typing import Any, Literal
+from uuid import UUID
+
+from messaging.common.database import Connection, Record
+from messaging.common.errors import Conflict, NotFound
+from messaging.common.values import Value
+from messaging.sending.claims import ANEW, CLAIM_LIFETIME, longer_lifetimes
+from messaging.sending.outcomes import MessageRef
+
+__all__ = ["Doubtful", "Resolution", "find_unconfirmed", "resolve_as_sent", "send_again"]
+
+
+class Resolution(Value):
+    """What was done about a message. ``campaign`` or ``again``: whose workflow has to bring it on its way."""
+
+    message_id: UUID
+    phone: str
+    what: str
+    result: Literal["sent", "sending again", "still unconfirmed", "expired"]
+    campaign: str | None = None
+    again: MessageRef | None = None
+
+
+class Doubtful(Value):
+    """A message in doubt, and the device whose gateway may know of it."""
+
+    phone: str
+    what: str
+    device_id: str
+    gateway: str
+    options: dict[str, Any]
+
+
+_MESSAGE = """
+    select m.*, s.name as sequence, t.key as step, k.name as campaign,
+           d.gateway, d.gateway_options, coalesce((unwanted(m)).status = 'suppressed', false) as opted_out,
+           case when isfinite(m.claimed_at)
+                then extract(epoch from m.claimed_at + claim_life(m, $2, $3) - clock_timestamp())::float8 end as claimed_for
+      from broadcast_messages m join devices d on d.id = m.device_id
+      left join sequence_steps t on t.id = m.sequence_stepid left join sequences s on s.id = t.sequence_id
+      left join campaigns k on k.id = m.campaign_id
+     where m.id = $1 for no key update of m
+"""
+
+
+async def find_unconfirmed(connection: Connection, message_id: UUID) -> Doubtful | Resolution:
+    """The message; or that it is sent, of which there is no doubt left.
+
+    Raises NotFound, and Conflict for one that is not in doubt, or is being sent again.
+    """
+    row = await _in_doubt(connection, message_id, "sent")
+    if row["status"] == "sent":
+        return _sent(row)
+    if row["status"] in ("pending", "queued"):
+        raise Conflict(
+            f"message {message_id} is being sent again already: 'contact {row['recipient_phone']}' shows how far"
+        )
+    return Doubtful(
+        phone=row["recipient_phone"],
+        what=_what(row),
+        device_id=row["device_id"],
+        gateway=row["gateway"],
+        options=row["gateway_options"],
+    )
+
+
+async def _in_doubt(connection: Connection, message_id: UUID, *also: str) -> Record:
+    """The message's row, locked until the transaction ends; ``also``: other states that it may be in."""
+    row = await connection.fetchrow(_MESSAGE, message_id, CLAIM_LIFETIME, longer_lifetimes())
+    if row is None:
+        raise NotFound(f"there is no message {message_id}: 'messages' lists those that are unconfirmed")
+    if row["status"] in also:
+        return row
+    if row["status"] == "processing" and (row["claimed_for"] or 0) > 0:
+        raise Conflict(
+            f"message {message_id} is being sent just now: ask again in {math.ceil(row['claimed_for'])} seconds"
+        )
+    waits = row["resends"] > 0 and row["status"] in ("pending", "queued")
+    if row["status"] not in ("unconfirmed", "processing") and not waits:
+        raise Conflict(f"message {message_id} is {row['status']}, and only an unconfirmed one is resolved")
+    return row
+
+
+async def resolve_as_sent(
+    connection: Connection, message_id: UUID, gateway_message_id: str | None = None
+) -> Resolution:
+    """Notes that the message did arrive. Raises NotFound and Conflict."""
+    async with connection.transaction():
+        row = await _in_doubt(connection, message_id, "sent")
+        await connection.execute(
+            "update broadcast_messages set status = 'sent', sent_at ="
+            " case when isfinite(claimed_at) then claimed_at else updated_at end, reason = null,"
+            " slot_at = null, gateway_message_id = coalesce($2, gateway_message_id), updated_at = clock_timestamp()"
+            " where id = $1 and status <> 'sent'",
+            message_id,
+            gateway_message_id,
+        )
+        await connection.execute("select apply_early_receipts($1)", message_id)
+    return _sent(row)
+
+
+async def send_again(connection: Connection, message_id: UUID) -> Resolution:
+    """Makes the message due again: somebody found out that it did not arrive. Raises NotFound and Conflict.
+
+    Asking twice is harmless, also when it was sent again. One whose time is over is settled as ``expired`` instead.
+    """
+    async with connection.transaction():
+        row = await _in_doubt(connection, message_id, "sent")
+        if row["status"] == "sent":
+            if not row["resends"]:
+                raise Conflict(f"message {message_id} is sent, and only an unconfirmed one is sent again")
+            return _sent(row)
+        if row["opted_out"]:
+            raise Conflict(f"{row['recipient_phone']} has opted out: nothing is sent to them")
+        # Locked, as its end and its cancellation lock it: they see the message that waits again, or we see them.
+        status = await connection.fetchval(
+            "select status from campaigns where id = $1 for no key update", row["campaign_id"]
+        )
+        if status == "cancelled":
+            raise Conflict(f"campaign {row['campaign']!r} was cancelled: nothing of it is sent any more")
+        over = await connection.fetchval(
+            "update broadcast_messages m set status = 'expired', slot_at = null, reason = expiry_of(m.expires_at),"
+            " updated_at = clock_timestamp()"
+            " where id = $1 and status in ('unconfirmed', 'processing') and expires_at <= clock_timestamp() returning true",
+            message_id,
+        )
+        if over:
+            return Resolution(
+                message_id=message_id, phone=row["recipient_phone"], what=_what(row), result="expired"
+            )
+        if row["status"] in ("unconfirmed", "processing"):
+            await connection.execute(
+                "update broadcast_messages set status = 'pending', attempts = 0, resends = resends + 1,"  # noqa: S608
+                " earlier_gateway_ids = array_remove(earlier_gateway_ids || gateway_message_id, null),"
+                f" gateway_message_id = null, slot_at = null, reason = null, {ANEW}, updated_at = clock_timestamp()"
+                " where id = $1",
+                message_id,
+            )
+        if status == "finished":
+            await connection.execute(
+                "update campaigns set status = 'running', ended_at = null, updated_at = clock_timestamp()"
+                " where id = $1",
+                row["campaign_id"],
+            )
+    again = None
+    if row["campaign"] is None:
+        again = MessageRef(
+            message_id=message_id,
+            phone=row["recipient_phone"],
+            what=_what(row),
+            sequence=row["sequence"],
+            device_id=row["device_id"],
+        )
+    return Resolution(
+        message_id=message_id,
+        phone=row["recipient_phone"],
+        what=_what(row),
+        result="sending again",
+        campaign=row["campaign"],
+        again=again,
+    )
+
+
+def _sent(row: Record) -> Resolution:
+    return Resolution(message_id=row["id"], phone=row["recipient_phone"], what=_what(row), result="sent")
+
+
+def _what(row: Record) -> str:
+    return f"campaign {row['campaign']}" if row["campaign"] else f"{row['sequence']} / {row['step']}"

@@ -1,0 +1,86 @@
+"""What the gateway said must not be forgotten: an outcome is tried to be written for as long as the process lives."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from messaging.common.database import Verdict, verdict_of
+
+__all__ = ["Outcomes"]
+
+logger = logging.getLogger(__name__)
+
+FIRST_WAIT = 0.1
+"""Seconds before the second try; each wait is twice as long as the one before it."""
+
+LONGEST_WAIT = 5.0
+"""Seconds."""
+
+Written = TypeVar("Written")
+
+
+class Outcomes:
+    """Writes outcomes, through outages of the database of any length. One for a worker; safe to share between tasks."""
+
+    def __init__(self) -> None:
+        self._writing: set[asyncio.Task[Any]] = set()
+        self._failing = 0
+
+    async def write(self, write: Callable[[], Awaitable[Written]]) -> Written:
+        """Does it until it is done. It goes on where whoever asked for it is cancelled.
+
+        Raises what no later try would be spared (``Verdict.WRONG``), or where the process ends (``Verdict.OVER``).
+        """
+        return await asyncio.shield(self.begin(write))
+
+    def begin(self, write: Callable[[], Awaitable[Written]]) -> asyncio.Task[Written]:
+        """The same, for what nobody waits for."""
+        task = asyncio.create_task(self._insist(write))
+        self._writing.add(task)
+        task.add_done_callback(self._done)
+        return task
+
+    async def finish(self, within: float) -> None:
+        """Waits, at most ``within`` seconds, for what is still being written: before the pool is closed."""
+        if self._writing:
+            await asyncio.wait(self._writing, timeout=within)
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._writing.discard(task)
+        if not task.cancelled():
+            task.exception()  # who asked is told, if anybody still waits
+
+    async def _insist(self, write: Callable[[], Awaitable[Written]]) -> Written:
+        wait, failing = FIRST_WAIT, False
+        try:
+            while True:
+                try:
+                    return await write()
+                except Exception as error:
+                    verdict = verdict_of(error)
+                    if verdict not in (Verdict.AGAIN, Verdict.MEND):
+                        raise
+                    if not failing:
+                        failing = True
+                        self._tell(error, verdict)
+                await asyncio.sleep(wait * random.uniform(0.8, 1.2))  # noqa: S311 - spread, not secrecy
+                wait = min(wait * 2, LONGEST_WAIT)
+        finally:
+            if failing:
+                self._failing -= 1
+                if self._failing == 0:
+                    logger.info("no outcome of a message waits to be written any more")
+
+    def _tell(self, error: Exception, verdict: Verdict) -> None:
+        """Once, however many wait."""
+        if self._failing == 0:
+            level = logging.ERROR if verdict is Verdict.MEND else logging.WARNING
+            logger.log(
+                level,
+                "what became of messages cannot be written (%s: %s); it is tried until it can",
+                type(error).__name__,
+                error,
+            )
+        self._failing += 1

@@ -1,0 +1,156 @@
+"""Whose workflows are to be told of something that they cannot know: page by page, those first who need it first.
+
+Two things are told. That something else comes next than the workflow knows (``plans``): the row of the contact says so,
+until it has planned anew. And that what held a message up is over (the name of a sequence, device or campaign): those
+are found by their messages. Telling somebody twice is harmless, and so is not telling who has just moved on.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, NamedTuple
+
+from messaging.common.database import Pool
+from messaging.common.values import Value
+
+__all__ = [
+    "HELD",
+    "Page",
+    "Tell",
+    "Telling",
+    "ToTell",
+    "anybody_unplanned",
+    "count_held",
+    "count_unplanned",
+    "page",
+    "unmoved",
+]
+
+
+class Tell(Value):
+    """What workflows are to be told: that something else comes next (``plans``), or that a hold is over, by what held.
+
+    ``after`` and ``after_key``: where to go on, behind the one that was told last.
+    """
+
+    kind: Literal["plans", "sequence", "device", "campaign"]
+    name: str = ""
+    after: datetime | None = None
+    after_key: str = ""
+
+
+class Telling(Value):
+    """The input of TellingWorkflow: what is to be told yet, in this order."""
+
+    of: tuple[Tell, ...] = ()
+
+
+PAGE = 500
+"""Found at a time."""
+
+_UNPLANNED = """
+    select id::text as key, coalesce(next_due_at, plan_changed_at) as due_at, plan_changed_at as seen_at, workflow_id
+      from sequence_contacts
+     where status = 'active' and plan_changed_at is not null
+"""
+
+# Tried before, and without a moment to come at which it is looked at again. One in 'processing' with a reason is in doubt,
+# and waits for the next attempt. (offset 0: what waits is few, so it is sought first, and not contact by contact;
+# then the contact of each, and not all contacts, whatever the statistics say.)
+HELD = """
+    select m.id::text as key, m.due_at, m.updated_at as seen_at,
+           case when k.id is not null then 'campaign:' || k.name || ':' || m.recipient_phone
+                when m.resends > 0 then 'message:' || m.id else c.workflow_id end as workflow_id
+      from (select * from broadcast_messages
+             where status in ('pending', 'queued', 'processing') and reason is not null
+               and (slot_at is null or slot_at <= clock_timestamp()) and due_at <= clock_timestamp() offset 0) m
+      left join lateral (select * from sequence_contacts where id = m.sequence_contact_id offset 0) c on true
+      left join sequences s on s.id = c.sequence_id
+      left join campaigns k on k.id = m.campaign_id
+     where (c.id is null or c.status = 'active' or m.resends > 0)
+       and ($1::text is null or s.name = $1) and ($2::text is null or m.device_id = $2)
+       and ($3::text is null or k.name = $3)
+"""
+
+
+class ToTell(NamedTuple):
+    """A workflow that is to be told, as it was found: because of which row, and when that was changed last."""
+
+    workflow_id: str
+    key: str
+    due_at: datetime
+    seen_at: datetime
+
+
+class Page(NamedTuple):
+    """Who comes next, by which signal, and whether others come after them."""
+
+    signal: str
+    next: tuple[ToTell, ...]
+    more: bool
+
+
+async def page(pool: Pool, tell: Tell) -> Page:
+    """Who is to be told next, those who are due first before others."""
+    found, held_by = (_UNPLANNED, []) if tell.kind == "plans" else (HELD, _held_by(tell.kind, tell.name))
+    number = len(held_by)
+    rows = await pool.fetch(
+        f"select workflow_id, key, due_at, seen_at from ({found}) f"  # noqa: S608 - the text is all our own
+        f" where ${number + 1}::timestamptz is null or (due_at, key) > (${number + 1}, ${number + 2}::text)"
+        f" order by due_at, key limit {PAGE}",
+        *held_by,
+        tell.after,
+        tell.after_key,
+    )
+    return Page(
+        "plan_changed" if tell.kind == "plans" else "wake",
+        tuple(ToTell(**row) for row in rows),
+        more=len(rows) == PAGE,
+    )
+
+
+async def unmoved(pool: Pool, tell: Tell, told: Sequence[ToTell]) -> set[str]:
+    """Of those who were told this, the keys of those who have done nothing yet."""
+    if tell.kind == "plans":
+        query = (
+            "select c.id::text as key from unnest($1::text[], $2::timestamptz[]) as t (key, seen_at)"
+            " join sequence_contacts c on c.id = t.key::bigint"
+            " where c.status = 'active' and c.plan_changed_at = t.seen_at"
+        )
+    else:
+        query = (
+            "select m.id::text as key from unnest($1::text[], $2::timestamptz[]) as t (key, seen_at)"
+            " join broadcast_messages m on m.id = t.key::uuid"
+            " where m.status in ('pending', 'queued', 'processing') and m.updated_at = t.seen_at"
+        )
+    rows = await pool.fetch(query, [one.key for one in told], [one.seen_at for one in told])
+    return {row["key"] for row in rows}
+
+
+async def count_held(pool: Pool, kind: str, name: str) -> int:
+    """The contacts and leads that the sequence, device or campaign of this name has held up."""
+    query = f"select count(distinct workflow_id) from ({HELD}) h"  # noqa: S608
+    count: int = await pool.fetchval(query, *_held_by(kind, name))
+    return count
+
+
+def _held_by(kind: str, name: str) -> list[str | None]:
+    return [name if kind == one else None for one in ("sequence", "device", "campaign")]
+
+
+async def count_unplanned(pool: Pool, sequence_id: int | None = None) -> int:
+    """The contacts, of one sequence or all, whose workflows are still to hear that something else comes next."""
+    count: int = await pool.fetchval(
+        "select count(*) from sequence_contacts where status = 'active' and plan_changed_at is not null"
+        " and ($1::bigint is null or sequence_id = $1)",
+        sequence_id,
+    )
+    return count
+
+
+async def anybody_unplanned(pool: Pool) -> bool:
+    """Whether somebody is still to hear it, and has not been told again and again for some minutes already."""
+    found: bool = await pool.fetchval(
+        "select exists (select from sequence_contacts where status = 'active'"
+        " and plan_changed_at > clock_timestamp() - interval '10 minutes')"
+    )
+    return found

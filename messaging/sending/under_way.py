@@ -1,0 +1,109 @@
+"""What is on its way while somebody asks that nothing more be sent: an opt-out, a stop, a pause, the end of a campaign.
+
+Such a change holds for every claim from its commit on. An attempt that was claimed before may still begin its call to the
+gateway, for as long as CALL_GRACE. Whoever made the change waits until none can any more, and then answers: from there on
+nothing is sent, and what was at the gateway already is named.
+"""
+
+import asyncio
+from uuid import UUID
+
+from messaging.common.database import Pool
+from messaging.common.values import Value
+from messaging.sending.claims import CALL_GRACE, CLAIM_LIFETIME, longer_lifetimes
+
+__all__ = ["UnderWay", "nothing_begins_any_more", "under_way_in_words"]
+
+LOOK_EVERY = 0.05
+"""Seconds."""
+
+MARGIN = 0.5
+"""Seconds for an attempt that refuses to begin its call to give its claim back."""
+
+NAMED = 100
+"""So many are named at most."""
+
+
+class UnderWay(Value):
+    """A message that an attempt had in its hands. ``sent``: it has gone out; else the gateway has not answered yet."""
+
+    message_id: UUID
+    phone: str
+    what: str
+    sent: bool
+
+
+# oldest: transactions before this one have ended, so that a claim which did not see the change is seen here.
+_LOOK = """
+    select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as oldest,
+           pg_snapshot_xmax(pg_current_snapshot())::text::bigint as newest,
+           coalesce(array_agg(m.id), '{}') as held,
+           coalesce(bool_or(m.claimed_at + $6 > clock_timestamp()), false) as may_begin
+      from broadcast_messages m
+      left join sequence_contacts c on c.id = m.sequence_contact_id
+      left join sequences s on s.id = c.sequence_id left join campaigns k on k.id = m.campaign_id
+     where m.status = 'processing' and m.claimed_at + claim_life(m, $7, $8) > clock_timestamp()
+       and ($1::text is null or m.recipient_phone = $1) and ($2::text is null or m.device_id = $2)
+       and ($3::text is null or s.name = $3) and ($4::text is null or k.name = $4)
+       and ($5::bigint is null or c.id = $5)
+"""
+
+
+async def nothing_begins_any_more(
+    pool: Pool,
+    *,
+    phone: str | None = None,
+    device: str | None = None,
+    sequence: str | None = None,
+    campaign: str | None = None,
+    enrollment: int | None = None,
+) -> tuple[UnderWay, ...]:
+    """Waits until no attempt of before the present moment can begin to send; some milliseconds, or CALL_GRACE at most.
+
+    To be called after the change that keeps later claims away was committed. Answers the messages that were in an
+    attempt's hands and went out, or are at the gateway still.
+    """
+    loop = asyncio.get_running_loop()
+    deadline = loop.time() + CALL_GRACE.total_seconds() + MARGIN
+    held: set[UUID] = set()
+    newest: int | None = None
+    while True:
+        row = await pool.fetchrow(
+            *(_LOOK, phone, device, sequence, campaign, enrollment),
+            *(CALL_GRACE, CLAIM_LIFETIME, longer_lifetimes()),
+        )
+        assert row is not None
+        held.update(row["held"])
+        newest = newest or row["newest"]
+        if (row["oldest"] >= newest and not row["may_begin"]) or loop.time() > deadline:
+            break
+        await asyncio.sleep(LOOK_EVERY)
+    return await _what_became_of(pool, held) if held else ()
+
+
+async def _what_became_of(pool: Pool, held: set[UUID]) -> tuple[UnderWay, ...]:
+    rows = await pool.fetch(
+        "select m.id as message_id, m.recipient_phone as phone, m.status = 'sent' as sent,"
+        " coalesce(s.name || ' / ' || t.key, 'campaign ' || k.name) as what from broadcast_messages m"
+        " left join sequence_steps t on t.id = m.sequence_stepid left join sequences s on s.id = t.sequence_id"
+        " left join campaigns k on k.id = m.campaign_id"
+        " where m.id = any($1) and m.status in ('processing', 'sent') order by m.claimed_at limit $2",
+        list(held),
+        NAMED,
+    )
+    return tuple(UnderWay.model_validate(dict(row)) for row in rows)
+
+
+def under_way_in_words(messages: tuple[UnderWay, ...]) -> str:
+    """The sentence about them that ends an answer; nothing where there are none."""
+    parts = []
+    for sent, words in (
+        (True, "had been handed to the gateway just before, and went out"),
+        (False, "is at the gateway just now, and may still arrive"),
+    ):
+        some = [one for one in messages if one.sent is sent]
+        if len(some) == 1:
+            parts.append(f"one message ({some[0].what}) {words}")
+        elif some:
+            parts.append(f"{len(some):,} messages {words.replace('is at', 'are at')}")
+    return "".join(f"; {part}" for part in parts)

@@ -1,0 +1,227 @@
+"""Creating and editing sequences from their files: all of the files or nothing, in one transaction.
+
+A sequence is locked while it is edited, and so are its steps: edits come one after the other, and no message of a
+step begins while its meaning is looked at. An edit counts ``sequences.revision`` up by one, which tells contacts
+that their plan is old; applying what is stored already writes nothing. A step's row keeps its number by its ID.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from messaging.common.database import Connection, Record
+from messaging.common.transactions import all_or_nothing
+from messaging.common.values import Value
+from messaging.files.yaml import FileProblems, Problem
+from messaging.sequences.checks import check_together, check_with_stored, warnings_for
+from messaging.sequences.file import SequenceDraft, SequenceFile, StepFile
+from messaging.sequences.step_ids import StoredStep, changes_of_meaning
+from messaging.texts.approved import described
+from messaging.times.durations import format_duration
+
+__all__ = ["AppliedSequence", "apply_sequences"]
+
+
+class AppliedSequence(Value):
+    """What came of one file."""
+
+    sequence: str
+    result: Literal["created", "changed", "unchanged"]
+    revision: int
+    steps: int
+    changes: tuple[str, ...] = ()
+    """Each change in words."""
+    warnings: tuple[str, ...] = ()
+    """What should be looked at, with file and line."""
+
+
+async def apply_sequences(connection: Connection, drafts: Sequence[SequenceDraft]) -> list[AppliedSequence]:
+    """Stores the sequences of the files, in a transaction of its own.
+
+    Raises FileProblems with every problem of every file, in which case nothing is stored.
+    """
+    return await all_or_nothing(connection, lambda: _apply(connection, drafts))
+
+
+async def _apply(connection: Connection, drafts: Sequence[SequenceDraft]) -> list[AppliedSequence]:
+    problems = [problem for draft in drafts for problem in draft.document.problems]
+    problems += check_together(drafts)
+    problems += await check_with_stored(connection, drafts)
+    edits: list[_Edit] = []
+    usable = [(draft, draft.sequence) for draft in drafts if draft.sequence is not None]
+    for draft, sequence in sorted(usable, key=lambda pair: pair[1].sequence):  # one order of locks for all
+        edit = await _Edit.begin(connection, draft, sequence)
+        problems += edit.problems()
+        edits.append(edit)
+    if problems:
+        raise FileProblems(list(dict.fromkeys(problems)))
+    released = [edit.id for edit in edits if edit.row["trigger"] != edit.sequence.trigger]
+    await connection.execute("update sequences set trigger = null where id = any($1)", released)
+    applied = {edit.sequence.sequence: await edit.store(connection) for edit in edits}
+    warnings = await warnings_for(connection, drafts)
+    return [
+        applied[draft.sequence.sequence].model_copy(update={"warnings": tuple(map(str, noted))})
+        for draft, noted in zip(drafts, warnings, strict=True)
+        if draft.sequence is not None
+    ]
+
+
+class _Edit:
+    """One sequence on its way from what is stored to what its file says."""
+
+    def __init__(
+        self,
+        draft: SequenceDraft,
+        sequence: SequenceFile,
+        row: Record,
+        stored: dict[str, StoredStep],
+        *,
+        new: bool,
+    ) -> None:
+        self.sequence = sequence
+        self.row = row
+        self.id: int = row["id"]
+        self._draft = draft
+        self._stored = stored
+        self._new = new
+
+    @classmethod
+    async def begin(cls, connection: Connection, draft: SequenceDraft, sequence: SequenceFile) -> "_Edit":
+        """Locks the sequence, which is created if it is new, and its steps."""
+        new = await connection.fetchval(
+            "insert into sequences (name) values ($1) on conflict (name) do nothing returning true",
+            sequence.sequence,
+        )
+        # A contact that is being enrolled has its row before we go on, or sees what we store.
+        row = await connection.fetchrow(
+            "select * from sequences where name = $1 for update", sequence.sequence
+        )
+        assert row is not None, "sequences are never deleted"
+        await connection.execute("select from sequence_steps where sequence_id = $1 for update", row["id"])
+        steps = await connection.fetch(
+            "select id, key, position, day, at_time as at, after, expires_after, missed, text, image_url, template,"
+            " removed_at,"
+            " exists (select from broadcast_messages where sequence_stepid = s.id) as carried"
+            " from sequence_steps s where sequence_id = $1 order by position",
+            row["id"],
+        )
+        stored = {step["key"]: StoredStep.model_validate(dict(step)) for step in steps}
+        return cls(draft, sequence, row, stored, new=bool(new))
+
+    def problems(self) -> list[Problem]:
+        """The steps that would change their meaning."""
+        return [
+            self._draft.document.problem(("steps", index, "id"), message)
+            for index, message in changes_of_meaning(self._stored, self.sequence.steps)
+        ]
+
+    async def store(self, connection: Connection) -> AppliedSequence:
+        """Writes what is different; nothing if nothing is."""
+        changes = [] if self._new else self._changes()
+        revision: int = self.row["revision"]
+        if self._new or changes:
+            revision += not self._new
+            await self._store_sequence(connection, revision)
+            await self._store_steps(connection)
+        return AppliedSequence(
+            sequence=self.sequence.sequence,
+            result="created" if self._new else "changed" if changes else "unchanged",
+            revision=revision,
+            steps=len(self.sequence.steps),
+            changes=tuple(changes),
+        )
+
+    def _changes(self) -> list[str]:
+        row, sequence = self.row, self.sequence
+        headers = (
+            ("trigger", row["trigger"], sequence.trigger),
+            ("next_trigger", row["next_trigger"], sequence.next_trigger),
+            ("timezone", row["time_zone"], sequence.timezone),
+            ("skip_weekends", str(row["skip_weekends"]).lower(), str(sequence.skip_weekends).lower()),
+            ("device", row["device_id"], sequence.device),
+        )
+        changes = [f"{name}: {old or 'none'} → {new or 'none'}" for name, old, new in headers if old != new]
+        keys = [step.id for step in sequence.steps]
+        active = [key for key, step in self._stored.items() if step.removed_at is None]
+        changes += [f"step {key!r} removed" for key in active if key not in keys]
+        for step in sequence.steps:
+            changes += self._changes_of(step, self._stored.get(step.id))
+        if [key for key in active if key in keys] != [key for key in keys if key in active]:
+            changes.append(f"order of the steps: {', '.join(keys)}")
+        return changes
+
+    @staticmethod
+    def _changes_of(step: StepFile, before: StoredStep | None) -> list[str]:
+        if before is None:
+            return [f"step {step.id!r} added"]
+        changes = []
+        if before.removed_at is not None:
+            changes.append(f"step {step.id!r} {'restored' if before.carried else 'added'}")
+        elif (before.day, before.at, before.after) != (step.day, step.at, step.after):
+            changes.append(f"step {step.id!r} moved: {_when(before)} → {_when(step)}")
+        if before.removed_at is None and before.expires_after != step.expires_after:
+            old, new = (
+                format_duration(expiry) if expiry else "none"
+                for expiry in (before.expires_after, step.expires_after)
+            )
+            changes.append(f"step {step.id!r} expires_after: {old} → {new}")
+        if before.removed_at is None and before.missed != step.missed:
+            changes.append(f"step {step.id!r} missed: {before.missed} → {step.missed}")
+        if before.removed_at is None and before.text != step.text:
+            changes.append(f"step {step.id!r} reworded")
+        if before.removed_at is None and before.image_url != step.image:
+            what = "has another image" if before.image_url and step.image else "lost its image"
+            changes.append(f"step {step.id!r} {'got an image' if not before.image_url else what}")
+        template = step.template.model_dump() if step.template else None
+        if before.removed_at is None and before.template != template:
+            changes.append(
+                f"template of step {step.id!r}: {described(before.template)} → {described(template)}"
+            )
+        return changes
+
+    async def _store_sequence(self, connection: Connection, revision: int) -> None:
+        sequence = self.sequence
+        await connection.execute(
+            "update sequences set trigger = $2, next_trigger = $3, time_zone = $4, skip_weekends = $5,"
+            " device_id = $6, revision = $7, updated_at = clock_timestamp() where id = $1",
+            self.id,
+            sequence.trigger,
+            sequence.next_trigger,
+            sequence.timezone,
+            sequence.skip_weekends,
+            sequence.device,
+            revision,
+        )
+
+    async def _store_steps(self, connection: Connection) -> None:
+        await connection.execute(
+            "update sequence_steps set removed_at = clock_timestamp()"
+            " where sequence_id = $1 and removed_at is null and not key = any($2)",
+            self.id,
+            [step.id for step in self.sequence.steps],
+        )
+        # Out of each other's way: positions are unique at every moment.
+        await connection.execute(
+            "update sequence_steps set position = -1 - position where sequence_id = $1 and removed_at is null",
+            self.id,
+        )
+        await connection.executemany(
+            "insert into sequence_steps as s (sequence_id, key, position, day, at_time, after, expires_after, missed,"
+            " text, image_url, template) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (sequence_id, key) do update"
+            " set position = excluded.position, day = excluded.day, at_time = excluded.at_time,"
+            " after = excluded.after, expires_after = excluded.expires_after, missed = excluded.missed, text = excluded.text, image_url = excluded.image_url,"
+            " template = excluded.template, removed_at = null",
+            [
+                (
+                    *(self.id, step.id, position, step.day, step.at, step.after, step.expires_after),
+                    *(step.missed, step.text, step.image),
+                    step.template.model_dump() if step.template else None,
+                )
+                for position, step in enumerate(self.sequence.steps)
+            ],
+        )
+
+
+def _when(step: StepFile | StoredStep) -> str:
+    if step.after is not None:
+        return f"after {format_duration(step.after)}"
+    return f"day {step.day}" + (f" {step.at:%H:%M}" if step.at is not None else "")

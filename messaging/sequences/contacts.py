@@ -1,0 +1,53 @@
+"""One contact of one sequence, as services and operators ask for it: by the sequence's name and the phone."""
+
+from typing import NamedTuple
+
+from messaging.common.database import Connection, Pool
+from messaging.sequences.contract import EnrollmentStatus
+from messaging.sequences.store import find_sequence, no_such_sequence
+
+__all__ = ["Standing", "find_standing", "pause_contact", "resume_contact"]
+
+
+class Standing(NamedTuple):
+    """What the ledger knows of a phone and a sequence. ``status`` is None where there is no enrollment."""
+
+    opted_out: bool
+    status: EnrollmentStatus | None
+    reason: str | None
+    device: str | None
+
+
+async def find_standing(connection: Connection, sequence: str, phone: str) -> Standing:
+    """Whether the phone (E.164) is or was in the sequence, and whether it may be written to at all. Raises NotFound."""
+    if await find_sequence(connection, sequence) is None:
+        raise await no_such_sequence(connection, sequence)
+    row = await connection.fetchrow(
+        "select exists (select from suppressions where phone = $2) as opted_out, c.status, c.reason, c.device_id"
+        " from sequences s left join sequence_contacts c on c.sequence_id = s.id and c.phone = $2 where s.name = $1",
+        sequence,
+        phone,
+    )
+    assert row is not None
+    return Standing(row["opted_out"], row["status"], row["reason"], row["device_id"])
+
+
+async def pause_contact(connection: Connection | Pool, enrollment_id: int, reason: str | None) -> bool:
+    """Holds what an active contact is to get from the commit on; False where it is paused already, with its own reason."""
+    changed = await connection.fetchval(
+        "update sequence_contacts set paused_at = clock_timestamp(), paused_reason = $2"
+        " where id = $1 and status = 'active' and paused_at is null returning true",
+        enrollment_id,
+        reason,
+    )
+    return bool(changed)
+
+
+async def resume_contact(connection: Connection | Pool, enrollment_id: int) -> bool:
+    """Ends a contact's pause; False where there is none."""
+    changed = await connection.fetchval(
+        "update sequence_contacts set paused_at = null, paused_reason = null"
+        " where id = $1 and status = 'active' and paused_at is not null returning true",
+        enrollment_id,
+    )
+    return bool(changed)

@@ -1,0 +1,117 @@
+"""What an edit of a sequence means for those who are under way: whom it passes over, and who gets something at once.
+
+Counted before anything is stored, without locks: a number to decide by, as of the present.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from messaging.common.database import Connection
+from messaging.common.values import Value
+from messaging.sequences.file import SequenceDraft, SequenceFile
+from messaging.sequences.store import load_plan
+from messaging.times.calendar import Plan, PlanStep, Timeline, caught_up, left_out, next_due
+
+__all__ = ["Effects", "effects_of"]
+
+
+class Effects(Value):
+    """How many contacts an edit concerns in a way that nobody may expect, by the step's key."""
+
+    sequence: str
+    left_out: dict[str, int]
+    """They have had a step that comes later now, and will not get this one."""
+    caught_up: dict[str, int]
+    """They have had a step that comes later now, and get this one all the same."""
+    at_once: dict[str, int]
+    """The time of the step that comes next has passed for them now, and had not before."""
+
+    def lines(self) -> Iterator[str]:
+        """Each of them as a sentence."""
+        for key, count in self.left_out.items():
+            yield (
+                f"{_people(count)} had a step that comes after {key!r} now, and will not get {key!r}"
+                " (with 'missed: send' at the step they get it next)"
+            )
+        for key, count in self.caught_up.items():
+            yield f"{_people(count)} had a step that comes after {key!r} now, and get {key!r} next (missed: send)"
+        for key, count in self.at_once.items():
+            yield f"{_people(count)} not had {key!r}, whose time has passed for them now: they get it at once"
+
+
+async def effects_of(connection: Connection, drafts: Sequence[SequenceDraft]) -> list[Effects]:
+    """What these files mean for the contacts under way, for each file that can be used and means anything."""
+    found = []
+    for draft in drafts:
+        row = draft.sequence and await connection.fetchrow(
+            "select id, clock_timestamp() as now from sequences where name = $1", draft.sequence.sequence
+        )
+        if not draft.sequence or not row:
+            continue
+        before = await load_plan(connection, row["id"])
+        after = _planned(draft.sequence, before)
+        if _order(before) == _order(after):
+            continue
+        effects = Effects(
+            sequence=before.sequence,
+            **await _passed_over(connection, before, after),
+            at_once=await _at_once(connection, before, after),
+        )
+        if any(effects.lines()):
+            found.append(effects)
+    return found
+
+
+def _planned(file: SequenceFile, before: Plan) -> Plan:
+    """The plan as it would be; the numbers of its steps are of no account here."""
+    steps = tuple(
+        PlanStep(id=0, key=step.id, day=step.day, at=step.at, after=step.after, missed=step.missed)
+        for step in file.steps
+    )
+    return before.model_copy(update={"steps": steps, "skip_weekends": file.skip_weekends})
+
+
+def _order(plan: Plan) -> list[PlanStep]:
+    return [step.model_copy(update={"id": 0}) for step in plan.steps]
+
+
+async def _passed_over(connection: Connection, before: Plan, after: Plan) -> dict[str, dict[str, int]]:
+    # Contacts are many, and the ways in which they have come so far are few.
+    rows = await connection.fetch(
+        "select coalesce(timeline -> 'done', '[]') as done, count(*) as contacts from sequence_contacts"
+        " where sequence_id = $1 and status = 'active' group by 1",
+        before.sequence_id,
+    )
+    counts: dict[str, Counter[str]] = {"left_out": Counter(), "caught_up": Counter()}
+    for row in rows:
+        done = set(row["done"])
+        # Who was passed over before has a row that says so, and keeps it.
+        known = {step.key for step in left_out(before, done)}
+        for name, steps in (
+            ("left_out", left_out(after, done)),
+            ("caught_up", [step for step in caught_up(after, done) if step not in caught_up(before, done)]),
+        ):
+            for step in steps:
+                if step.key not in known:
+                    counts[name][step.key] += row["contacts"]
+    return {name: dict(counter) for name, counter in counts.items()}
+
+
+async def _at_once(connection: Connection, before: Plan, after: Plan) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    async with connection.transaction(readonly=True):
+        async for row in connection.cursor(
+            "select timeline, clock_timestamp() as now from sequence_contacts"
+            " where sequence_id = $1 and status = 'active' and next_due_at > clock_timestamp()",
+            before.sequence_id,
+            prefetch=1000,
+        ):
+            timeline, now = Timeline.model_validate(row["timeline"]), row["now"]
+            due = next_due(after, timeline, now)
+            if due is not None and due.due_at <= now and due.step not in caught_up(after, timeline.done):
+                found[due.step.key] += 1
+    return dict(found)
+
+
+def _people(count: int) -> str:
+    return "1 person has" if count == 1 else f"{count:,} people have"

@@ -1,0 +1,217 @@
+"""The file of a sequence: what stands in it, and every reason why it cannot be used as it is.
+
+Fields: ``sequence``, ``trigger``, ``next_trigger``, ``timezone`` (IANA), ``skip_weekends``, ``device`` and ``steps``,
+of which each has an ``id``, a ``day`` (perhaps with ``at``) or ``after``, perhaps ``expires_after`` and ``missed``, and a ``text``, an ``image`` or both; the
+text is the image's caption then. Beside them a ``template``, for gateways that want one. Lengths are those of the text as it stands in the file: values that are put in can
+make it longer, which is measured again for each message.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from datetime import time, timedelta
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, BeforeValidator, ValidationError
+
+from messaging.common.errors import InvalidInput
+from messaging.files.approved_template import TemplateFile, template_texts
+from messaging.files.fields import (
+    FileModel,
+    FileText,
+    Image,
+    Name,
+    TimeZone,
+    Trigger,
+    as_field,
+    check_contents,
+    drop_empty,
+    parse_time,
+)
+from messaging.files.yaml import Document, read_yaml
+from messaging.times.calendar import Missed
+from messaging.times.durations import parse_duration
+
+__all__ = ["SequenceDraft", "SequenceFile", "StepFile", "read_sequence"]
+
+_LAST_DAY = 3650
+_DAY = timedelta(days=1)
+
+_MAX_STEPS = 500
+"""More than a message a day for a year."""
+
+
+def _after(value: object) -> timedelta:
+    if not isinstance(value, str):
+        raise InvalidInput(f'{value!r} is not a duration, write e.g. "48h", "30m", "1h30m" or "2d"')
+    return parse_duration(value)
+
+
+def _expires_after(value: object) -> timedelta:
+    duration = _after(value)
+    if not duration:
+        raise InvalidInput(f'{value!r} would be over at once, write how late it may go out, e.g. "6h"')
+    return duration
+
+
+def _day(value: int) -> int:
+    if not 1 <= value <= _LAST_DAY:
+        raise InvalidInput(f"{value} is not a day of a sequence, the first is 1 and the last {_LAST_DAY}")
+    return value
+
+
+class StepFile(FileModel):
+    """One step as its file has it."""
+
+    id: Name
+    day: Annotated[int, AfterValidator(as_field(_day))] | None = None
+    at: Annotated[time, BeforeValidator(as_field(parse_time))] | None = None
+    after: Annotated[timedelta, BeforeValidator(as_field(_after))] | None = None
+    expires_after: Annotated[timedelta, BeforeValidator(as_field(_expires_after))] | None = None
+    missed: Missed = "leave_out"
+    text: str = ""
+    image: Image | None = None
+    template: TemplateFile | None = None
+
+
+class SequenceFile(FileModel):
+    """A sequence as its file has it; triggers are normalised."""
+
+    sequence: Name
+    trigger: Trigger | None = None
+    next_trigger: Trigger | None = None
+    timezone: TimeZone = "UTC"
+    skip_weekends: bool = False
+    device: Name | None = None
+    steps: list[StepFile]
+
+
+class SequenceDraft(NamedTuple):
+    """A file that was read: the sequence, if all of it can be used, and the document to note more problems in."""
+
+    document: Document
+    sequence: SequenceFile | None
+
+    @property
+    def texts(self) -> list[FileText]:
+        """The texts of the steps and their templates' parameters, whatever else is wrong with the file."""
+        found = []
+        for index, step in _steps(self.document):
+            if isinstance(step.get("text"), str):
+                found.append(FileText(self.document, ("steps", index, "text"), step["text"]))
+            found += template_texts(self.document, step, ("steps", index))
+        return found
+
+
+def read_sequence(source: str, file: str) -> SequenceDraft:
+    """Reads the text of a file. What is wrong is noted in the document, all of it."""
+    document = read_yaml(source, file)
+    if document.problems and not document.data:
+        return SequenceDraft(document, None)
+    drop_empty(document.data, SequenceFile)
+    for _, step in _steps(document):
+        drop_empty(step, StepFile)
+    sequence = None
+    try:
+        sequence = SequenceFile.model_validate(document.data)
+    except ValidationError as error:
+        document.note_invalid(
+            [e for e in error.errors() if e["loc"] != ("steps",) or e["type"] != "missing"],
+            {
+                "": SequenceFile.model_fields,
+                "steps": StepFile.model_fields,
+                "template": TemplateFile.model_fields,
+            },
+        )
+    if not document.data.get("steps", ()) and document.data.get("steps", []) in (None, []):
+        document.note(("steps",), "there is no step, a sequence needs at least one")
+    if len(_steps(document)) > _MAX_STEPS:
+        document.note(("steps",), f"there are {len(_steps(document)):,} steps, at most {_MAX_STEPS}")
+        return SequenceDraft(document, None)
+    _check_ids(document)
+    _check_when(document)
+    _check_order(document)
+    for index, step in _steps(document):
+        check_contents(document, step, ("steps", index))
+    return SequenceDraft(document, sequence if not document.problems else None)
+
+
+def _steps(document: Document) -> list[tuple[int, dict[str, Any]]]:
+    steps = document.data.get("steps")
+    return [
+        (i, step) for i, step in enumerate(steps if isinstance(steps, list) else ()) if isinstance(step, dict)
+    ]
+
+
+def _check_ids(document: Document) -> None:
+    ids = Counter[str]()
+    for index, step in _steps(document):
+        key = step.get("id")
+        if isinstance(key, str):
+            ids[key] += 1
+            if ids[key] > 1:
+                document.note(
+                    ("steps", index, "id"), f"{key!r} is the ID of a step before, each needs its own"
+                )
+
+
+def _check_when(document: Document) -> None:
+    for index, step in _steps(document):
+        path = ("steps", index)
+        if "day" in step and "after" in step:
+            document.note((*path, "after"), "stands beside 'day', give one of the two")
+        elif "day" not in step and "after" not in step:
+            hint = (
+                "the first step needs 'day: 1', or 'after'" if index == 0 else "give 'day: 3' or 'after: 48h'"
+            )
+            document.note((*path, "day"), f"is missing, {hint}")
+        elif "at" in step and "after" in step:
+            document.note((*path, "at"), "goes with 'day', not with 'after'")
+    if "timezone" not in document.data:
+        local = [index for index, step in _steps(document) if "at" in step]
+        if local:
+            document.note(("timezone",), f"is missing, and steps[{local[0]}].at is a local time")
+
+
+def _check_order(document: Document) -> None:
+    """Days must not go backwards, counted with what 'after' adds in between."""
+    before: tuple[int, timedelta, bool] | None = (
+        None  # the day, what was added to its midnight, whether that is known
+    )
+    for index, step in _steps(document):
+        day, at, after = step.get("day"), _time_of(step), _after_of(step)
+        if after is not None and "day" not in step and before is not None:
+            before = (before[0], before[1] + after, before[2])
+        if not isinstance(day, int) or isinstance(day, bool) or not 1 <= day <= _LAST_DAY or "after" in step:
+            continue
+        if before is not None:
+            reached = before[0] + before[1] // _DAY
+            same_day_too_early = (
+                day == reached and at is not None and before[2] and _since_midnight(at) < before[1] % _DAY
+            )
+            if day < reached:
+                document.note(
+                    ("steps", index, "day"), f"goes backwards, the step before it is on day {reached}"
+                )
+            elif same_day_too_early:
+                document.note(
+                    ("steps", index, "at"), f"goes backwards, the step before it is later on day {day}"
+                )
+        before = (day, _since_midnight(at) if at else timedelta(0), at is not None)
+
+
+def _since_midnight(at: time) -> timedelta:
+    return timedelta(hours=at.hour, minutes=at.minute, seconds=at.second)
+
+
+def _time_of(step: Mapping[str, Any]) -> time | None:
+    try:
+        return parse_time(step.get("at"))
+    except InvalidInput:
+        return None
+
+
+def _after_of(step: Mapping[str, Any]) -> timedelta | None:
+    try:
+        return _after(step.get("after"))
+    except InvalidInput:
+        return None

@@ -1,0 +1,197 @@
+"""Sequences as they are stored: their plans, their lists, and whether they are paused. Times are aware UTC."""
+
+from datetime import datetime, time, timedelta
+from typing import Literal
+
+from messaging.common.database import Connection, Pool
+from messaging.common.errors import NotFound
+from messaging.common.suggestions import did_you_mean
+from messaging.common.values import Value
+from messaging.times.calendar import Plan, PlanStep
+
+__all__ = [
+    "ContactCounts",
+    "SequenceDetails",
+    "SequenceRow",
+    "SequenceStatus",
+    "SequenceSummary",
+    "StepDetails",
+    "describe_sequence",
+    "find_sequence",
+    "list_sequences",
+    "load_plan",
+    "no_such_sequence",
+    "set_sequence_status",
+]
+
+SequenceStatus = Literal["active", "paused"]
+
+
+class SequenceRow(Value):
+    """A sequence without its steps."""
+
+    id: int
+    name: str
+    trigger: str | None
+    next_trigger: str | None
+    time_zone: str
+    skip_weekends: bool
+    device_id: str | None
+    status: SequenceStatus
+    status_reason: str | None
+    revision: int
+
+
+class ContactCounts(Value):
+    """Contacts of a sequence by where they stand."""
+
+    active: int = 0
+    paused: int = 0
+    """Of those that are active."""
+    completed: int = 0
+    stopped: int = 0
+    opted_out: int = 0
+
+
+class SequenceSummary(SequenceRow):
+    """A sequence in a list."""
+
+    steps: int
+    contacts: ContactCounts
+    next_due_at: datetime | None
+    """The earliest moment at which a contact's next step is due; it may have passed."""
+
+
+class StepDetails(Value):
+    """A step that is part of its sequence now, and how far contacts are with it."""
+
+    id: int
+    key: str
+    day: int | None
+    at: time | None
+    after: timedelta | None
+    expires_after: timedelta | None
+    text: str
+    image_url: str | None
+    waiting: int
+    """Active contacts for whom this step comes next."""
+    next_due_at: datetime | None
+    sent: int
+    """Messages of this step that were sent."""
+    expired: int
+    """Messages of this step that were over before they could be sent."""
+
+
+class SequenceDetails(SequenceRow):
+    """A sequence with its steps."""
+
+    contacts: ContactCounts
+    next_due_at: datetime | None
+    steps: tuple[StepDetails, ...]
+
+
+_COLUMNS = (
+    "s.id, s.name, s.trigger, s.next_trigger, s.time_zone, s.skip_weekends, s.device_id, s.status,"
+    " s.status_reason, s.revision"
+)
+
+_SUMMARY = f"""
+    select {_COLUMNS},
+           (select count(*) from sequence_steps t where t.sequence_id = s.id and t.removed_at is null) as steps,
+           jsonb_build_object('active', c.active, 'paused', c.paused, 'completed', c.completed, 'stopped', c.stopped,
+                              'opted_out', c.opted_out) as contacts,
+           c.next_due_at
+      from sequences s cross join lateral
+           (select count(*) filter (where status = 'active') as active,
+                   count(*) filter (where status = 'active' and paused_at is not null) as paused,
+                   count(*) filter (where status = 'completed') as completed,
+                   count(*) filter (where status = 'stopped') as stopped,
+                   count(*) filter (where status = 'opted_out') as opted_out,
+                   min(next_due_at) filter (where status = 'active' and paused_at is null) as next_due_at
+              from sequence_contacts where sequence_id = s.id) c
+"""  # noqa: S608 - the text is all our own
+
+
+async def find_sequence(connection: Connection, name: str) -> SequenceRow | None:
+    """The sequence of that name, or None."""
+    row = await connection.fetchrow(f"select {_COLUMNS} from sequences s where name = $1", name)  # noqa: S608
+    return SequenceRow.model_validate(dict(row)) if row else None
+
+
+async def load_plan(connection: Connection | Pool, sequence_id: int) -> Plan:
+    """When the steps of a sequence come, as of its present revision. Raises NotFound."""
+    # One statement sees one moment: revision and steps belong together.
+    rows = await connection.fetch(
+        "select s.name, s.revision, s.time_zone, s.skip_weekends, t.id, t.key, t.day, t.at_time, t.after, t.missed"
+        " from sequences s left join sequence_steps t on t.sequence_id = s.id and t.removed_at is null"
+        " where s.id = $1 order by t.position",
+        sequence_id,
+    )
+    if not rows:
+        raise NotFound(f"there is no sequence with the number {sequence_id}")
+    first = rows[0]
+    return Plan(
+        sequence_id=sequence_id,
+        sequence=first["name"],
+        revision=first["revision"],
+        time_zone=first["time_zone"],
+        skip_weekends=first["skip_weekends"],
+        steps=tuple(
+            PlanStep(
+                id=row["id"],
+                key=row["key"],
+                day=row["day"],
+                at=row["at_time"],
+                after=row["after"],
+                missed=row["missed"],
+            )
+            for row in rows
+            if row["id"] is not None
+        ),
+    )
+
+
+async def list_sequences(connection: Connection) -> list[SequenceSummary]:
+    """All sequences, by name."""
+    rows = await connection.fetch(f"{_SUMMARY} order by s.name")
+    return [SequenceSummary.model_validate(dict(row)) for row in rows]
+
+
+async def describe_sequence(connection: Connection, name: str) -> SequenceDetails:
+    """A sequence with its steps, and where its contacts stand. Raises NotFound."""
+    row = await connection.fetchrow(f"{_SUMMARY} where s.name = $1", name)
+    if row is None:
+        raise await no_such_sequence(connection, name)
+    steps = await connection.fetch(
+        "select t.id, t.key, t.day, t.at_time as at, t.after, t.expires_after, t.text, t.image_url,"
+        " coalesce(c.waiting, 0) as waiting, c.next_due_at, m.sent, m.expired"
+        " from sequence_steps t cross join lateral"
+        " (select count(*) filter (where status = 'sent') as sent, count(*) filter (where status = 'expired') as expired"
+        "   from broadcast_messages where sequence_stepid = t.id) m left join"
+        " (select next_step_id, count(*) as waiting, min(next_due_at) as next_due_at from sequence_contacts"
+        "   where sequence_id = $1 and status = 'active' group by next_step_id) c on c.next_step_id = t.id"
+        " where t.sequence_id = $1 and t.removed_at is null order by t.position",
+        row["id"],
+    )
+    return SequenceDetails.model_validate({**row, "steps": tuple(dict(step) for step in steps)})
+
+
+async def set_sequence_status(connection: Connection, name: str, status: SequenceStatus) -> bool:
+    """Pauses or resumes a sequence; False where that is its status already. Raises NotFound."""
+    changed = await connection.fetchval(
+        "update sequences set status = $2, status_reason = null, updated_at = clock_timestamp()"
+        " where name = $1 and status <> $2"
+        " returning true",
+        name,
+        status,
+    )
+    if not changed and await find_sequence(connection, name) is None:
+        raise await no_such_sequence(connection, name)
+    return bool(changed)
+
+
+async def no_such_sequence(connection: Connection, name: str) -> NotFound:
+    """The error that says so, and what was meant instead."""
+    names = [row["name"] for row in await connection.fetch("select name from sequences order by name")]
+    hint = did_you_mean(name, names) or "create it with 'sequence apply FILE.yaml'"
+    return NotFound(f"there is no sequence {name!r}: {hint}")

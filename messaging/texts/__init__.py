@@ -1,0 +1,1 @@
+"""Texts in Liquid, and approved templates."""

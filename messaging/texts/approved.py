@@ -1,0 +1,46 @@
+"""A template that the gateway knows by name: what is sent of it."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from messaging.gateways.base import RenderedTemplate
+from messaging.texts.liquid import TemplateProblem, render
+
+__all__ = ["ApprovedTemplate", "described", "render_template"]
+
+
+MAX_PARAMETER = 1024
+"""Characters; WhatsApp Cloud API, components of a template: a body has at most 1,024, whatever is put into it."""
+
+
+class ApprovedTemplate(BaseModel):
+    """A template that the gateway has approved, and what is put into the places of its body, in order: Liquid, like a text."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    language: str
+    parameters: list[str] = Field(default_factory=list)
+
+
+def described(template: Mapping[str, Any] | None) -> str:
+    """A stored template as a person says it."""
+    return f"{template['name']} ({template['language']})" if template else "none"
+
+
+def render_template(template: ApprovedTemplate, variables: Mapping[str, str]) -> RenderedTemplate:
+    """The template as it is sent. Raises TemplateProblem, also for a parameter with nothing in it.
+
+    White space in a parameter becomes single blanks: WhatsApp takes neither line breaks nor tabs there.
+    """
+    parameters = []
+    for number, source in enumerate(template.parameters, 1):
+        value = " ".join(render(source, variables, limit=MAX_PARAMETER).split())
+        if not value:
+            raise TemplateProblem(
+                f"parameter {number} of the template {template.name} is empty for this lead: give it a default"
+            )
+        parameters.append(value)
+    return RenderedTemplate(name=template.name, language=template.language, parameters=tuple(parameters))

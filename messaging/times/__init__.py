@@ -1,0 +1,1 @@
+"""Calendars, local times, sending hours, durations."""

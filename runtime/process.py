@@ -1,0 +1,106 @@
+"""How a process of Drumbeat speaks to its terminal, and ends: one line and an exit code."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import traceback
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import NoReturn, TypeVar
+
+from messaging.common.errors import DrumbeatError
+from messaging.common.file_problems import FileProblems
+from runtime.interrupts import ended_by_signals
+
+__all__ = ["DEBUG", "cannot_be_written", "fail", "leave", "run_plain", "tell"]
+
+
+Result = TypeVar("Result")
+
+
+DEBUG = "DRUMBEAT_DEBUG"
+"""Set, it adds the traceback to an unexpected error."""
+
+
+def tell(line: str) -> None:
+    """A notice for the person at the terminal."""
+    sys.stderr.write(f"drumbeat: {line}\n")
+    sys.stderr.flush()
+
+
+def run_plain(work: Callable[[], Awaitable[Result]]) -> Result:
+    """Runs ``work``; turns its errors into one line and an exit code."""
+
+    async def interruptible() -> Result:
+        with ended_by_signals():  # servers that were started are stopped again; the work may have its own way
+            return await work()
+
+    try:
+        return asyncio.run(interruptible())
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        fail("interrupted", 130)
+    except FileProblems as error:
+        # Bare lines, FILE:LINE: …, which editors can jump to.
+        sys.stderr.write(f"{error}\n")
+        leave(1)
+    except DrumbeatError as error:
+        fail(str(error))
+    except BrokenPipeError:
+        leave(1)
+    except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a stack trace
+        fail(_of_a_server(error) or _unexpected(error))
+
+
+def _of_a_server(error: Exception) -> str | None:
+    """The line for an error of Temporal's or PostgreSQL's client; None for any other."""
+    if type(error).__module__.startswith("temporalio."):
+        from temporalio.service import RPCError
+
+        if isinstance(error, RPCError):
+            return f"Temporal refused or cannot be reached: {error.message.strip() or error.status.name}"
+    if type(error).__module__.startswith("asyncpg."):
+        return f"PostgreSQL: {_one_line(error)}"
+    return None
+
+
+def _unexpected(error: Exception) -> str:
+    if os.environ.get(DEBUG):
+        traceback.print_exc()
+    return f"{type(error).__name__}: {_one_line(error)} ({DEBUG}=1 shows where)"
+
+
+def fail(message: str, code: int = 1) -> NoReturn:
+    """Says what is wrong, each line as an error of its own, and ends the process."""
+    with suppress(OSError):
+        sys.stdout.flush()
+    for line in message.splitlines():
+        tell(line)
+    leave(code)
+
+
+def leave(code: int) -> NoReturn:
+    """Ends the process at once, with everything written.
+
+    A process that held a Temporal client can, rarely, abort while the interpreter shuts down: the client's threads
+    outlive it. By now everything is closed, and a command that succeeded must not report failure for that.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (BrokenPipeError, ValueError):
+            code = code or 1
+        except OSError as error:
+            code = code or 1
+            tell(cannot_be_written(error))
+    os._exit(code)
+
+
+def cannot_be_written(error: OSError) -> str:
+    """The line for output that its file or device did not take."""
+    return f"the output cannot be written: {error.strerror or error}"
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split()) or type(error).__name__

@@ -1,0 +1,182 @@
+"""The client of Temporal: address, TLS and credentials as Temporal's own tools take them (``TEMPORAL_*``, profiles)."""
+
+import asyncio
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.client import Client
+from temporalio.common import SearchAttributeKey
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfigProfile
+from temporalio.service import RPCError, RPCStatusCode
+
+from messaging.common.errors import InvalidInput, Unavailable
+
+__all__ = ["configured_address", "connect", "ensure_search_attributes"]
+
+PATIENCE = 20.0
+"""Seconds for which a server that is still starting is tried."""
+
+SPREADING = 90.0
+"""Seconds until a new search attribute is known everywhere: a server looks once a minute."""
+
+HOPELESS = frozenset({RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED})
+FORBIDDEN = HOPELESS | {RPCStatusCode.UNIMPLEMENTED}
+
+Key = SearchAttributeKey[Any]
+
+
+def configured_address() -> str:
+    """Temporal's address as the profile that the environment names has it.
+
+    Raises InvalidInput where the configuration cannot be used.
+    """
+    address = _profile().address
+    if not address:
+        raise InvalidInput("Temporal's configuration names no address: set TEMPORAL_ADDRESS")
+    return address
+
+
+async def connect(
+    address: str,
+    namespace: str | None = None,
+    *,
+    embedded: bool = False,
+    patience: float = PATIENCE,
+    tell: Callable[[str], None] = lambda _: None,
+) -> Client:
+    """A client that speaks pydantic. ``embedded``: pass over the environment's settings for another server.
+
+    A server that does not answer yet is tried for ``patience`` seconds, and ``tell`` is told. Raises Unavailable and
+    InvalidInput.
+    """
+    config = {} if embedded else _connection()
+    config["target_host"] = address
+    if namespace is not None:
+        config["namespace"] = namespace
+    clock = asyncio.get_running_loop().time
+    started = clock()
+    told = False
+    while True:
+        try:
+            client = await Client.connect(**config, data_converter=pydantic_data_converter)
+            # A server can answer before its namespaces do.
+            await client.count_workflows("WorkflowId = 'is-the-namespace-ready'")
+        except (RuntimeError, RPCError, ValueError) as error:
+            hopeless = isinstance(error, ValueError) or (
+                isinstance(error, RPCError) and error.status in HOPELESS
+            )
+            if hopeless or clock() - started > patience:
+                advice = (
+                    "its log is below DRUMBEAT_HOME, in logs"
+                    if embedded
+                    else "check TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE, and that the server runs"
+                )
+                raise Unavailable(
+                    f"Temporal at {address} cannot be used: {_reason(error)}; {advice}"
+                ) from error
+            if not told and clock() - started > 1:
+                tell(f"waiting for Temporal at {address}: {_reason(error)}")
+                told = True
+            await asyncio.sleep(0.2)
+        else:
+            return client
+
+
+async def ensure_search_attributes(client: Client, keys: Sequence[Key]) -> None:
+    """Registers the attributes that the namespace lacks: a workflow that sets an unknown one would never get on.
+
+    Returns when they can be used. Raises Unavailable where one has another type, or where one is missing that we may
+    not register.
+    """
+    missing = await _missing(client, keys)
+    if missing:
+        await _register(client, missing)
+    deadline = asyncio.get_running_loop().time() + SPREADING
+    while not await _searchable(client, keys):
+        if asyncio.get_running_loop().time() > deadline:
+            raise Unavailable("Temporal does not know the search attributes that are registered with it")
+        await asyncio.sleep(0.5)
+
+
+async def _register(client: Client, missing: Sequence[Key]) -> None:
+    try:
+        await client.operator_service.add_search_attributes(
+            AddSearchAttributesRequest(
+                namespace=client.namespace,
+                search_attributes={key.name: _type(key) for key in missing},
+            )
+        )
+    except RPCError as error:
+        # Another process may have registered them between our look and our call.
+        if error.status is RPCStatusCode.ALREADY_EXISTS and not await _missing(client, missing):
+            return
+        arguments = " ".join(
+            f"--name {key.name} --type {key.indexed_value_type.name.title()}" for key in missing
+        )
+        raise Unavailable(
+            f"search attributes are missing in namespace {client.namespace} and cannot be registered from here "
+            f"({_reason(error)}): run 'temporal operator search-attribute create --namespace {client.namespace} "
+            f"{arguments}', or add them in Temporal Cloud's settings of the namespace"
+        ) from error
+
+
+async def _missing(client: Client, keys: Sequence[Key]) -> list[Key]:
+    try:
+        known = await client.operator_service.list_search_attributes(
+            ListSearchAttributesRequest(namespace=client.namespace)
+        )
+    except RPCError as error:
+        if error.status not in FORBIDDEN:
+            raise Unavailable(f"Temporal does not list its search attributes: {_reason(error)}") from error
+        return [key for key in keys if not await _searchable(client, [key])]
+    for key in keys:
+        kind = known.custom_attributes.get(key.name)
+        if kind is not None and kind != _type(key):
+            raise Unavailable(
+                f"the search attribute {key.name} of namespace {client.namespace} is not of type "
+                f"{key.indexed_value_type.name.title()}: remove it there, or use another namespace"
+            )
+    return [key for key in keys if key.name not in known.custom_attributes]
+
+
+async def _searchable(client: Client, keys: Sequence[Key]) -> bool:
+    """Whether a query may name them: to be seen even where administration is not for us."""
+    try:
+        await client.count_workflows(" AND ".join(f"{key.name} IS NULL" for key in keys))
+    except RPCError as error:
+        if error.status is RPCStatusCode.INVALID_ARGUMENT:
+            return False
+        raise Unavailable(f"Temporal cannot be searched: {_reason(error)}") from error
+    return True
+
+
+def _type(key: Key) -> IndexedValueType.ValueType:
+    return IndexedValueType.ValueType(key.indexed_value_type)
+
+
+def _profile() -> ClientConfigProfile:
+    try:
+        return ClientConfigProfile.load()
+    except (ValueError, RuntimeError, OSError) as error:
+        raise InvalidInput(f"Temporal's configuration cannot be used: {_reason(error)}") from error
+
+
+def _connection() -> dict[str, Any]:
+    profile = _profile()
+    try:
+        return dict(profile.to_client_connect_config())
+    except OSError as error:
+        raise InvalidInput(
+            f"Temporal's configuration names a file that cannot be read: {error.filename}: {error.strerror}"
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    """What the error says, in one line. The transport's errors hold their reason somewhere inside."""
+    told = " ".join(str(error).split()) or type(error).__name__
+    inner = re.findall(r'(?:message|error): "([^"]+)"', told)
+    return str(inner[-1]) if inner else told

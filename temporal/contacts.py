@@ -1,0 +1,101 @@
+"""The workflow of one contact in one sequence: its identity, and the one way to start it from outside."""
+
+from typing import Any, Final, NamedTuple
+
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from messaging.sequences.contract import EnrollmentRequest
+from temporal import search_attributes as attributes
+from temporal.ids import sequence_workflow_id
+
+__all__ = [
+    "CONTACT_WORKFLOW",
+    "NOT_ENROLLED",
+    "ContactIdentity",
+    "Started",
+    "contact_identity",
+    "start_contact",
+]
+
+CONTACT_WORKFLOW = "SequenceContactWorkflow"
+
+NOT_ENROLLED: Final = "not_enrolled"
+"""The outcome of a run whose person had opted out: it stored nothing, and another may follow."""
+
+
+class ContactIdentity(NamedTuple):
+    """What Temporal is told of a contact at the start."""
+
+    workflow_id: str
+    search_attributes: TypedSearchAttributes
+    summary: str
+
+
+class Started(NamedTuple):
+    """A contact's workflow. ``new``: whether this call started it; ``run_id`` is known only then."""
+
+    workflow_id: str
+    new: bool
+    run_id: str | None
+
+
+def contact_identity(request: EnrollmentRequest) -> ContactIdentity:
+    """The identity of one contact in one sequence. The workflow ID makes a second one impossible."""
+    lead = request.lead
+    return ContactIdentity(
+        workflow_id=sequence_workflow_id(request.sequence, lead.phone),
+        search_attributes=TypedSearchAttributes(
+            [
+                SearchAttributePair(attributes.SEQUENCE, request.sequence),
+                SearchAttributePair(attributes.PHONE, lead.phone),
+            ]
+        ),
+        summary=f"{lead.name or lead.phone} · {request.sequence}",
+    )
+
+
+async def start_contact(client: Client, request: EnrollmentRequest, *, task_queue: str) -> Started:
+    """Starts the workflow, unless it runs or has run: then that is the answer, not an error.
+
+    A run that enrolled nobody may be followed by another: one that failed (there was no such sequence, no device), and
+    one whose person had opted out. Whatever Temporal knows, the ledger's unique row is what admits nobody twice.
+    """
+    policy = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
+    try:
+        return await _start(client, request, task_queue, policy)
+    except WorkflowAlreadyStartedError:
+        workflow_id = contact_identity(request).workflow_id
+        if not await _enrolled_nobody(client, workflow_id):
+            return Started(workflow_id, new=False, run_id=None)
+    try:
+        return await _start(client, request, task_queue, WorkflowIDReusePolicy.ALLOW_DUPLICATE)
+    except WorkflowAlreadyStartedError:  # somebody else was faster
+        return Started(workflow_id, new=False, run_id=None)
+
+
+async def _start(
+    client: Client, request: EnrollmentRequest, task_queue: str, policy: WorkflowIDReusePolicy
+) -> Started:
+    identity = contact_identity(request)
+    handle = await client.start_workflow(
+        CONTACT_WORKFLOW,
+        request.model_copy(update={"local": True}),
+        id=identity.workflow_id,
+        task_queue=task_queue,
+        id_reuse_policy=policy,
+        search_attributes=identity.search_attributes,
+        static_summary=identity.summary,
+        request_eager_start=True,  # from a worker's own client, the sweep's; others start as ever
+    )
+    return Started(identity.workflow_id, new=True, run_id=handle.result_run_id)
+
+
+async def _enrolled_nobody(client: Client, workflow_id: str) -> bool:
+    """Whether the workflow has ended well without an enrollment: the person had opted out."""
+    run = await client.get_workflow_handle(workflow_id).describe()
+    if run.status is not WorkflowExecutionStatus.COMPLETED:
+        return False
+    handle = client.get_workflow_handle(workflow_id, run_id=run.run_id, result_type=dict[str, Any])
+    return bool((await handle.result(follow_runs=False)).get("outcome") == NOT_ENROLLED)

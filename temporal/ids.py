@@ -1,0 +1,36 @@
+"""The workflow IDs, which make a second workflow of the same impossible."""
+
+from messaging.common.phones import require_e164
+
+__all__ = [
+    "campaign_lead_workflow_id",
+    "campaign_shard_workflow_id",
+    "campaign_workflow_id",
+    "resend_workflow_id",
+    "sequence_workflow_id",
+]
+
+
+def sequence_workflow_id(sequence: str, phone: str) -> str:
+    """The workflow of one contact in one sequence. ``phone`` is E.164."""
+    return f"sequence:{sequence}:{require_e164(phone)}"
+
+
+def campaign_workflow_id(campaign: str) -> str:
+    """The workflow of a campaign."""
+    return f"campaign:{campaign}"
+
+
+def campaign_shard_workflow_id(campaign: str, shard: int) -> str:
+    """The workflow that feeds one share of a campaign; no phone looks like its last part."""
+    return f"campaign:{campaign}:shard-{shard}"
+
+
+def campaign_lead_workflow_id(campaign: str, phone: str) -> str:
+    """The workflow of one recipient of a campaign. ``phone`` is E.164."""
+    return f"campaign:{campaign}:{require_e164(phone)}"
+
+
+def resend_workflow_id(message_id: object) -> str:
+    """There is one workflow for a message, however often it is asked for."""
+    return f"message:{message_id}"

@@ -1,0 +1,25 @@
+"""The workflow that tells others what has changed: there is one of it, and whoever has something to tell hands it over."""
+
+from temporalio.client import Client
+from temporalio.common import WorkflowIDReusePolicy
+
+from messaging.sending.telling import Tell, Telling
+
+__all__ = ["start_telling"]
+
+TELLING = "telling"
+TELLING_WORKFLOW = "TellingWorkflow"
+
+
+async def start_telling(client: Client, tell: Tell, *, task_queue: str) -> None:
+    """Has it told by the workflow that runs, or by a new one. Returns when it is handed over. Raises RPCError."""
+    await client.start_workflow(
+        TELLING_WORKFLOW,
+        Telling(),
+        id=TELLING,
+        task_queue=task_queue,
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        start_signal="add",
+        start_signal_args=[tell],
+        static_summary="tells contacts what has changed, at a pace that the workers keep up with",
+    )

@@ -1,0 +1,27 @@
+"""The timeouts and the retry policy of all activities."""
+
+from datetime import timedelta
+
+from temporalio import workflow
+from temporalio.common import RetryPolicy
+
+with workflow.unsafe.imports_passed_through():
+    pass
+
+__all__ = ["DEAD_AFTER", "QUICK", "RETRY", "SEND_TIMEOUT"]
+
+
+SEND_TIMEOUT = timedelta(seconds=150)
+"""Start to close. Longer than a short wait for a slot, the grace before the call and the slowest gateway's answer."""
+
+
+DEAD_AFTER = timedelta(seconds=20)
+"""Without a heartbeat: the activity's worker is gone, and another attempt may begin."""
+
+
+QUICK = timedelta(seconds=20)
+"""Start to close of an activity that only asks the database."""
+
+
+RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
+"""For ever: what fails here is a worker or a server, and both come back. Refusals are results, not errors."""
