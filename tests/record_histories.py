@@ -15,9 +15,10 @@ from uuid import UUID
 
 from temporalio.client import WorkflowHandle, WorkflowHistory
 
-from messaging.contacts import pause_contact, resume_contact
-from messaging.enrollments import Enrollments
-from messaging.models import SweepCursor
+from messaging.sending.telling import Tell, Telling
+from messaging.sequences.contacts import pause_contact, resume_contact
+from messaging.sequences.contract import SweepCursor
+from messaging.sequences.enrollments import Enrollments
 from operations import campaigns, enrollment, messages
 from runtime.database import migrate, open_pool
 from runtime.embedded.postgres import Postgres
@@ -26,6 +27,8 @@ from tests.support.scenario import Scenario, phone
 from tests.support.simulator_process import running_simulator
 from tests.support.temporal_time import TASK_QUEUE, Skipping, skipping
 from tests.support.waiting import free_port, until
+from workflows.recovery import RecoveryWorkflow
+from workflows.telling import TellingWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow
 
 __all__ = ["HISTORIES"]
@@ -214,6 +217,13 @@ async def campaign_stories(live: Live) -> AsyncIterator[tuple[str, WorkflowHisto
     await messages.resolve(connection, again, "resend")
     await connection.temporal.get_workflow_handle(f"message:{again}").result()
     yield "sent_again", await history(f"message:{again}")
+
+    client, queue = connection.temporal, connection.settings.task_queue
+    await client.execute_workflow(RecoveryWorkflow.run, id="recovery", task_queue=queue)
+    yield "recovery", await history("recovery")
+    to_tell = Telling(of=(Tell(kind="plans"), Tell(kind="device", name=scenario.device)))
+    await client.execute_workflow(TellingWorkflow.run, to_tell, id="telling-of-two", task_queue=queue)
+    yield "telling", await history("telling-of-two")
 
 
 async def doubtful(scenario: Scenario, number: str) -> UUID:
