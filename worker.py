@@ -34,6 +34,7 @@ from messaging.gateways.networks import parse_networks
 from messaging.sending.settling import Outcomes
 from operations.connection import Connection, connect
 from operations.schedule import ensure_schedules
+from operations.workers import present
 from runtime.listener import raise_descriptor_limit
 from runtime.temporal_client import ensure_search_attributes
 from runtime.webhooks import webhooks
@@ -169,7 +170,7 @@ async def work(connection: Connection, stop: asyncio.Event) -> None:
             await stack.enter_async_context(
                 webhooks(pool, gateways, host=settings.webhooks_host, port=settings.webhooks_port)
             )
-        async with worker:
+        async with worker, present(connection.temporal, pool, settings.task_queue):
             logger.info("working on task queue %s", settings.task_queue)
             await stop.wait()
             logger.info("finishing what is being sent")

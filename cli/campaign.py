@@ -61,7 +61,7 @@ def start(
 
         return await campaigns.start(connection, campaign, now=now)
 
-    show(run(work), as_json, _change)
+    show(run(work, works=lambda _: True), as_json, _change)
 
 
 @app.command("list")
@@ -109,7 +109,7 @@ def resume(campaign: Name, as_json: Json = False) -> None:
 
         return await campaigns.resume(connection, campaign)
 
-    show(run(work), as_json, _change)
+    show(run(work, works=lambda _: True), as_json, _change)
 
 
 @app.command()
@@ -133,7 +133,7 @@ def retry_failed(campaign: Name, as_json: Json = False) -> None:
 
         return await campaigns.retry_failed(connection, campaign)
 
-    show(run(work), as_json, _change)
+    show(run(work, works=lambda _: True), as_json, _change)
 
 
 def _applied(applied: list[AppliedCampaign]) -> str:

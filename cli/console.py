@@ -38,10 +38,12 @@ def run(
     *,
     check: Callable[[], None] = lambda: None,
     temporal: bool = True,
+    works: Callable[[Result], bool] = lambda _: False,
 ) -> Result:
     """Connects, does the work, and returns its result; ends the process where it fails.
 
     ``check`` comes before the connection and raises what is wrong already. ``temporal``: whether the work needs it.
+    ``works``: whether a worker has something to do after it; where none runs, a notice says so.
     """
 
     async def connected() -> Result:
@@ -49,7 +51,13 @@ def run(
         from operations.connection import connect
 
         async with connect(tell=tell, temporal=temporal) as connection:
-            return await work(connection)
+            done = await work(connection)
+            if works(done) and connection.addresses.database_url is not None:
+                from operations.workers import idle
+
+                if sentence := await idle(connection):
+                    tell(sentence)
+            return done
 
     return run_plain(connected)
 

@@ -30,6 +30,11 @@ def contact_page(report: ContactReport) -> str:
         lines += wrapped(f"Opted out on {_moment(report.opted_out_at, zone)}: gets nothing more.")
     if report.not_enrolled is not None:
         lines += ["", *wrapped(report.not_enrolled)]
+    if report.handed_over:
+        from operations.reports import handed_over_in_words
+
+        words = handed_over_in_words(report.handed_over)
+        lines += ["", *wrapped(f"{words[0].upper()}{words[1:]}.")]
     for row in report.rejected:
         when = _moment(row.rejected_at, zone)
         lines += [

@@ -64,7 +64,7 @@ def resume(sequence: Sequence, phone: Phone, default_region: Region = None, as_j
 
         return await enrollment.resume_contact(connection, sequence, number)
 
-    _steer(work, phone, default_region, as_json)
+    _steer(work, phone, default_region, as_json, works=True)
 
 
 def stop(
@@ -102,14 +102,19 @@ def skip(
 
 
 def _steer(
-    ask: Callable[[Connection, str], Awaitable[Steered]], phone: str, region: str | None, as_json: bool
+    ask: Callable[[Connection, str], Awaitable[Steered]],
+    phone: str,
+    region: str | None,
+    as_json: bool,
+    *,
+    works: bool = False,
 ) -> None:
     async def work(connection: Connection) -> Steered:
         from messaging.common.phones import parse_phone
 
         return await ask(connection, parse_phone(phone, region))
 
-    show(run(work), as_json, _steered)
+    show(run(work, works=lambda _: works), as_json, _steered)
 
 
 def _steered(done: Steered) -> str:

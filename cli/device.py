@@ -121,7 +121,7 @@ def resume(device: Name, as_json: Json = False) -> None:
 
         return await devices.resume(connection, device)
 
-    show(run(work), as_json, _status)
+    show(run(work, works=lambda _: True), as_json, _status)
 
 
 @app.command()
@@ -141,7 +141,7 @@ def replace(
 
         return await moves.replace_device(connection, old, new)
 
-    show(run(work), as_json, _replaced)
+    show(run(work, works=lambda _: True), as_json, _replaced)
 
 
 def _replaced(done: DeviceReplaced) -> str:

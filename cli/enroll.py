@@ -10,9 +10,8 @@ from cli.console import Json, run, show
 from runtime.process import fail, tell
 
 if TYPE_CHECKING:
-    from messaging.sequences.contract import SweepTotals
     from operations.connection import Connection
-    from operations.enrollment import Enrollment, OptOut
+    from operations.enrollment import Enrollment, OptOut, Swept
 
 __all__ = ["enroll", "opt_out"]
 
@@ -53,12 +52,12 @@ def enroll(
         if sequence is not None or phone is not None:
             raise typer.BadParameter("give either SEQUENCE and PHONE, or --trigger")
 
-        async def sweep(connection: Connection) -> SweepTotals:
+        async def sweep(connection: Connection) -> Swept:
             from operations import enrollment
 
             return await enrollment.enroll_by_trigger(connection, trigger)
 
-        show(run(sweep), as_json, _swept)
+        show(run(sweep, works=lambda _: True), as_json, _swept)
         return
     if sequence is None or phone is None:
         raise typer.BadParameter("give SEQUENCE and PHONE, or --trigger")
@@ -90,7 +89,7 @@ def enroll(
             time_zone=time_zone,
         )
 
-    done = run(work)
+    done = run(work, works=lambda done: done.result in ("enrolled", "handed_over"))
     from messaging.times.zones import time_zone_warning
 
     if warning := time_zone_warning((time_zone or "").strip()):
@@ -135,10 +134,7 @@ def _enrolled(done: Enrollment) -> str:
         case "enrolled", _:
             words = f"enrolled in {done.sequence}"
         case "handed_over", _:
-            words = (
-                f"handed to Temporal for {done.sequence}, and kept there; no worker has taken it yet:"
-                " it is enrolled as soon as one runs"
-            )
+            words = f"handed to Temporal for {done.sequence}, and kept there; no worker has taken it yet"
         case _, "completed":
             words = f"has completed {done.sequence} before, {once}"
         case _, "stopped":
@@ -152,10 +148,12 @@ def _enrolled(done: Enrollment) -> str:
     return f"{done.phone} {words}"
 
 
-def _swept(totals: SweepTotals) -> str:
-    left_out = {"opted out": totals.opted_out, "without a device": totals.without_device}
+def _swept(done: Swept) -> str:
+    if done.handed_over:
+        return "handed to Temporal, and kept there; no worker is at it just now"
+    left_out = {"opted out": done.opted_out, "without a device": done.without_device}
     left = ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count)
-    return f"{totals.enrolled:,} enrolled, {totals.already_enrolled:,} were already" + (
+    return f"{done.enrolled:,} enrolled, {done.already_enrolled:,} were already" + (
         f"; left out: {left}" if left else ""
     )
 

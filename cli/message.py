@@ -74,7 +74,7 @@ def resolve(
 
         return await messages.resolve(connection, message, way)
 
-    show(run(work), as_json, _resolved)
+    show(run(work, works=lambda done: done.result == "sending again"), as_json, _resolved)
 
 
 def _resolved(done: Resolution) -> str:

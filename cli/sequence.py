@@ -110,7 +110,7 @@ def resume(sequence: Name, as_json: Json = False) -> None:
 
         return await sequences.resume(connection, sequence)
 
-    show(run(work), as_json, _status)
+    show(run(work, works=lambda _: True), as_json, _status)
 
 
 def _applied(applied: list[SequenceApplied]) -> str:

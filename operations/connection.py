@@ -40,6 +40,12 @@ class Connection:
         assert self._temporal is not None, "connect() was told that Temporal is not needed"
         return self._temporal
 
+    async def reach_temporal(self) -> "Client":
+        """The client of Temporal, also where the connection was made without. Raises Unavailable."""
+        if self._temporal is None:
+            self._temporal = await _client(self.settings, self.addresses, self._tell)
+        return self._temporal
+
     async def pool(self) -> "Pool":
         """The pool of connections to PostgreSQL; its schema is brought up to date first.
 

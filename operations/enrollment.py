@@ -36,6 +36,7 @@ from messaging.sequences.contract import (
 from messaging.sequences.enrollments import Enrollments
 from messaging.sequences.store import find_sequence, no_such_sequence
 from operations.connection import Connection
+from operations.workers import idle
 from temporal.contacts import start_contact
 from temporal.ids import sequence_workflow_id
 from workflows.sequence import ContactProgress, SequenceContactWorkflow
@@ -45,6 +46,7 @@ __all__ = [
     "Enrollment",
     "OptOut",
     "Steered",
+    "Swept",
     "enroll",
     "enroll_by_trigger",
     "look_up",
@@ -59,6 +61,9 @@ __all__ = [
 
 PATIENCE = 5.0
 """Seconds for which a worker's answer is waited for."""
+
+WAITING_FOR_ITS_FIRST_TASK = 2
+"""Events of a workflow that no worker has taken: it was started, and its task scheduled."""
 
 ASK_EVERY = 0.05
 """Seconds."""
@@ -188,10 +193,16 @@ async def look_up(
     )
 
 
-async def enroll_by_trigger(connection: Connection, trigger: str) -> SweepTotals:
+class Swept(SweepTotals):
+    """What came of enrolling by a trigger. ``handed_over``: Temporal has it and keeps it, and no worker is at it."""
+
+    handed_over: bool = False
+
+
+async def enroll_by_trigger(connection: Connection, trigger: str) -> Swept:
     """Enrolls all leads that bear the trigger into its sequence, now, as the sweep would within a minute.
 
-    A worker must be running. Raises NotFound where no active sequence has the trigger.
+    Raises NotFound where no active sequence has the trigger.
     """
     words = normalise_words(trigger)
     if len(words) != 1:
@@ -207,7 +218,7 @@ async def enroll_by_trigger(connection: Connection, trigger: str) -> SweepTotals
         raise NotFound(f"no sequence has the trigger {words[0]}: {hint}")
     if known != "active":
         raise Conflict(f"the sequence of the trigger {words[0]} is {known}: resume it first")
-    return await connection.temporal.execute_workflow(
+    handle = await connection.temporal.start_workflow(
         TriggerEnrollmentWorkflow.run,
         SweepCursor(trigger=words[0]),
         id=f"enroll-trigger:{words[0]}:{uuid4()}",
@@ -215,6 +226,14 @@ async def enroll_by_trigger(connection: Connection, trigger: str) -> SweepTotals
         id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
         static_summary=f"enroll by trigger {words[0]}",
     )
+    while True:
+        try:
+            async with asyncio.timeout(PATIENCE):
+                return Swept.model_validate((await handle.result()).model_dump())
+        except TimeoutError:
+            begun = (await handle.describe()).history_length > WAITING_FOR_ITS_FIRST_TASK
+            if not begun or await idle(connection) is not None:
+                return Swept(handed_over=True)
 
 
 async def progress(connection: Connection, sequence: str, phone: str) -> ContactProgress:

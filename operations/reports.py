@@ -1,10 +1,14 @@
-"""Reading: the whole in numbers, everything about one person, and what there is. All of it from PostgreSQL alone."""
+"""Reading: the whole in numbers, everything about one person, and what there is.
 
-from collections.abc import Sequence
+From PostgreSQL alone, but for people whom only Temporal knows, while no worker runs.
+"""
+
+import asyncio
+from collections.abc import Collection, Sequence
 
 from messaging.campaigns import lifecycle as campaigns
 from messaging.campaigns.lifecycle import CampaignSummary
-from messaging.common.errors import InvalidPhone
+from messaging.common.errors import InvalidPhone, NotFound, Unavailable
 from messaging.common.phones import parse_phone
 from messaging.devices import store as devices
 from messaging.devices.store import Device
@@ -15,10 +19,12 @@ from messaging.sending.message_status import MessageStatus
 from messaging.sequences import store as sequences
 from messaging.sequences.store import SequenceDetails, SequenceSummary
 from operations.connection import Connection
+from operations.workers import idle
 
 __all__ = [
     "campaign_status",
     "contact",
+    "handed_over_in_words",
     "list_campaigns",
     "list_devices",
     "list_sequences",
@@ -27,10 +33,13 @@ __all__ = [
     "status",
 ]
 
+PATIENCE = 5.0
+"""Seconds that Temporal has to answer."""
+
 
 async def status(connection: Connection) -> StatusReport:
     """Totals, and what needs somebody's attention."""
-    return await reports.status_report(await connection.pool())
+    return await reports.status_report(await connection.pool(), connection.settings.task_queue)
 
 
 async def contact(connection: Connection, phone: str, *, default_region: str | None = None) -> ContactReport:
@@ -43,7 +52,38 @@ async def contact(connection: Connection, phone: str, *, default_region: str | N
         number = parse_phone(phone, default_region)
     except InvalidPhone as error:
         raise InvalidPhone(reports.no_lead(str(error), await rejects_of(pool, None, phone))) from error
-    return await reports.contact_report(pool, number, phone)
+    try:
+        report = await reports.contact_report(pool, number, phone)
+    except NotFound as error:
+        # It may be somebody of whom only Temporal knows, as no worker has stored them yet.
+        if await idle(connection) is not None and (waiting := await _handed_over(connection, number)):
+            raise NotFound(f"{error}; {handed_over_in_words(waiting)}") from error
+        raise
+    if await idle(connection) is None:
+        return report
+    known = {one.workflow_id for one in report.enrollments}
+    return report.model_copy(update={"handed_over": await _handed_over(connection, number, known)})
+
+
+def handed_over_in_words(sequences: Sequence[str]) -> str:
+    """The sentence that Temporal has enrollments which no worker has taken."""
+    return f"handed to Temporal for {', '.join(sequences)}, and enrolled as soon as a worker takes it"
+
+
+async def _handed_over(connection: Connection, phone: str, known: Collection[str] = ()) -> tuple[str, ...]:
+    """The sequences that Temporal has the person for, and the ledger not; none where Temporal does not answer."""
+    from temporal.contacts import CONTACT_WORKFLOW
+
+    query = (
+        f"DrumbeatPhone = '{phone}' and WorkflowType = '{CONTACT_WORKFLOW}' and ExecutionStatus = 'Running'"
+    )
+    try:
+        async with asyncio.timeout(PATIENCE):
+            client = await connection.reach_temporal()
+            running = [one.id async for one in client.list_workflows(query)]
+    except (TimeoutError, Unavailable):
+        return ()
+    return tuple(sorted(one.split(":")[1] for one in running if one not in known))
 
 
 async def messages(

@@ -265,6 +265,15 @@ create table suppressions (
     created_at  timestamptz not null default now()
 );
 
+-- Processes that work, by their own word: so that it can be said when none does, and since when.
+create table workers (
+    id          text primary key,
+    task_queue  text        not null,
+    started_at  timestamptz not null default now(),
+    seen_at     timestamptz not null default now(),
+    ended_at    timestamptz                             -- it has said goodbye
+);
+
 -- migrate:down
 
-drop table suppressions, rejected_rows, early_receipts, broadcast_messages, campaigns, sequence_contacts, sequence_steps, sequences, leads, devices;
+drop table workers, suppressions, rejected_rows, early_receipts, broadcast_messages, campaigns, sequence_contacts, sequence_steps, sequences, leads, devices;

@@ -11,6 +11,7 @@ from messaging.common.values import Value
 from messaging.devices.store import list_devices
 from messaging.devices.waits import wait_in_words
 from messaging.leads.csv_rejects import RejectedLead, rejects_of
+from messaging.reporting.workers import WorkerRow, find_workers
 from messaging.sending.claims import CLAIM_LIFETIME, longer_lifetimes
 from messaging.sending.message_status import MessageStatus
 
@@ -62,6 +63,8 @@ class StatusReport(Value):
     campaigns: tuple[CampaignTotals, ...]
     """Those that are not over."""
     messages: dict[str, int]
+    workers: tuple[WorkerRow, ...] = ()
+    """Those that run, of every task queue."""
     attention: tuple[str, ...]
 
 
@@ -116,6 +119,8 @@ class ContactReport(Value):
     """Where the person never was in a sequence: that, and why, in a sentence."""
     rejected: tuple[RejectedLead, ...]
     """Rows of files about the person that could not be used."""
+    handed_over: tuple[str, ...] = ()
+    """Sequences that Temporal has the person for, and that no worker has enrolled them in yet."""
     enrollments: tuple[EnrollmentReport, ...]
     messages: tuple[MessageReport, ...]
 
@@ -156,8 +161,9 @@ async def list_messages(pool: Pool, statuses: Sequence[MessageStatus], limit: in
     return found[:limit]
 
 
-async def status_report(pool: Pool) -> StatusReport:
-    """Totals of everything."""
+async def status_report(pool: Pool, task_queue: str | None = None) -> StatusReport:
+    """Totals of everything; and that no worker polls ``task_queue``, where one is named."""
+    workers = await find_workers(pool, task_queue or "")
     sequences = await pool.fetch(
         "select s.name as sequence, s.status, s.status_reason, count(c.id) filter (where c.status = 'active') as active,"
         " count(c.id) filter (where c.status = 'active' and c.paused_at is not null) as paused,"
@@ -170,14 +176,19 @@ async def status_report(pool: Pool) -> StatusReport:
         "select status, count(*) from broadcast_messages group by status order by status"
     )
     counts = {row["status"]: row["count"] for row in messages}
-    attention = [
+    attention = [workers.idle] if task_queue is not None and workers.idle is not None else []
+    attention += [
         f"device {row['id']} is paused" + (f": {row['status_reason']}" if row["status_reason"] else "")
         for row in await pool.fetch(
             "select id, status_reason from devices where status = 'paused' and replaced_by is null order by id"
         )
     ]
     async with pool.acquire() as connection:
-        waits = [wait_in_words(one) for one in await list_devices(connection) if one.status == "active"]
+        waits = [
+            wait_in_words(one)
+            for one in await list_devices(connection)
+            if one.status == "active" and one.replaced_by is None
+        ]
     attention += [words for words in waits if words is not None]
     attention += [
         f"sequence {row['sequence']} is paused"
@@ -238,6 +249,7 @@ async def status_report(pool: Pool) -> StatusReport:
             for one in campaigns
         ),
         messages=counts,
+        workers=workers.running,
         attention=tuple(attention),
     )
 

@@ -20,6 +20,7 @@ from typer.testing import CliRunner
 
 from cli.app import app
 from cli.version import VERSION
+from messaging.reporting.workers import beat
 from tests.support.embedded_set import left
 from tests.support.live import ROOT, Live
 
@@ -126,6 +127,8 @@ async def test_what_needs_no_library_reads_none(arguments: str, code: int, but_f
 
 
 async def test_what_the_ledger_knows_needs_no_client_of_temporals(live: Live) -> None:
+    """While a worker runs: without one, somebody may be known to Temporal only."""
+    await beat(live.scenario.pool, "worker", live.connection.settings.task_queue)
     for words in (
         ["status"],
         ["contact", "+12015550123"],

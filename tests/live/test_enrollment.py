@@ -279,6 +279,7 @@ async def test_who_has_opted_out_is_said_to_have_and_can_be_enrolled_after_undo(
     await live.scenario.add_device()
     await live.scenario.apply(SHORT)
     await live.start_worker()
+    await until(live.works)
     people = [phone(1), phone(2), phone(3)]
     await pool.executemany(
         "insert into leads (phone, triggers, device_id) values ($1, $2, $3)",

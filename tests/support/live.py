@@ -14,6 +14,7 @@ from uuid import uuid4
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
+from messaging.reporting.workers import find_workers
 from operations.connection import Connection
 from runtime.servers import Addresses
 from runtime.settings import Settings
@@ -79,6 +80,11 @@ class Live:
             )
         self.workers.append(process)
         return process
+
+    async def works(self) -> bool:
+        """Whether a worker polls."""
+        queue = self.connection.settings.task_queue
+        return (await find_workers(self.scenario.pool, queue)).idle is None
 
     async def kill(self, process: asyncio.subprocess.Process) -> None:
         """SIGKILL."""

@@ -1,0 +1,90 @@
+"""Which workers run, by their own word: each says every other second that it reaches Temporal, and goodbye at its end.
+
+Temporal itself remembers for minutes who has polled a task queue, also of a worker that was killed, and nothing after that.
+"""
+
+from datetime import datetime, timedelta
+
+from messaging.common.database import Connection, Pool
+from messaging.common.values import Value
+
+__all__ = ["BEAT", "WorkerRow", "Workers", "beat", "find_workers", "goodbye"]
+
+BEAT = timedelta(seconds=2)
+"""How often a worker says that it runs."""
+
+SILENT = timedelta(seconds=10)
+"""Without a word for so long, it is taken to be gone."""
+
+KEPT = timedelta(days=30)
+"""For so long it is remembered that there was one."""
+
+
+class WorkerRow(Value):
+    """A worker that runs."""
+
+    id: str
+    task_queue: str
+    started_at: datetime
+    seen_at: datetime
+
+
+class Workers(Value):
+    """The workers that run, of every task queue; and when one of ``task_queue`` was last seen."""
+
+    task_queue: str
+    running: tuple[WorkerRow, ...]
+    last_seen_at: datetime | None
+    now: datetime
+
+    @property
+    def idle(self) -> str | None:
+        """The sentence that no worker polls the task queue, since when, and which queues are polled instead."""
+        if any(worker.task_queue == self.task_queue for worker in self.running):
+            return None
+        others = sorted({worker.task_queue for worker in self.running})
+        return (
+            f"no worker {'has ever polled' if self.last_seen_at is None else 'polls'} the task queue {self.task_queue!r}"
+            + ("" if self.last_seen_at is None else f" since {self.last_seen_at:%d %b %Y %H:%M:%S} UTC")
+            + (f" (workers run for {', '.join(map(repr, others))})" if others else "")
+            + ": nothing goes out before one runs, 'python worker.py'"
+        )
+
+
+async def beat(pool: Pool, worker: str, task_queue: str) -> None:
+    """Notes that the worker runs."""
+    await pool.execute(
+        "insert into workers (id, task_queue) values ($1, $2)"
+        " on conflict (id) do update set seen_at = clock_timestamp(), ended_at = null",
+        worker,
+        task_queue,
+    )
+
+
+async def goodbye(pool: Pool, worker: str) -> None:
+    """Notes that the worker has ended, and forgets those that ended long ago."""
+    await pool.execute(
+        "update workers set seen_at = clock_timestamp(), ended_at = clock_timestamp() where id = $1", worker
+    )
+    await pool.execute("delete from workers where seen_at < clock_timestamp() - $1::interval", KEPT)
+
+
+async def find_workers(connection: Connection | Pool, task_queue: str) -> Workers:
+    """The workers as they are now."""
+    rows = await connection.fetch(
+        "select id, task_queue, started_at, seen_at, ended_at is null and seen_at > clock_timestamp() - $1::interval as runs,"
+        " clock_timestamp() as now from workers order by started_at, id",
+        SILENT,
+    )
+    now = rows[0]["now"] if rows else await connection.fetchval("select clock_timestamp()")
+    columns = tuple(WorkerRow.model_fields)
+    return Workers(
+        task_queue=task_queue,
+        running=tuple(
+            WorkerRow.model_validate({column: row[column] for column in columns})
+            for row in rows
+            if row["runs"]
+        ),
+        last_seen_at=max((row["seen_at"] for row in rows if row["task_queue"] == task_queue), default=None),
+        now=now,
+    )

@@ -1,0 +1,62 @@
+"""Whether anybody works: a worker's word that it does, and the sentence that none does."""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from messaging.reporting.workers import BEAT, beat, find_workers, goodbye
+
+if TYPE_CHECKING:
+    from temporalio.client import Client
+
+    from messaging.common.database import Pool
+    from operations.connection import Connection
+
+__all__ = ["idle", "present"]
+
+logger = logging.getLogger("drumbeat")
+
+ANSWERS_WITHIN = timedelta(seconds=5)
+"""For Temporal, when it is asked whether it is there, and for the last word."""
+
+
+async def idle(connection: "Connection") -> str | None:
+    """The sentence that no worker polls our task queue, and since when; None while one does."""
+    return (await find_workers(await connection.pool(), connection.settings.task_queue)).idle
+
+
+@asynccontextmanager
+async def present(client: "Client", pool: "Pool", task_queue: str) -> AsyncIterator[None]:
+    """Says again and again, while its body runs, that a worker of the task queue is there and reaches Temporal."""
+    worker = f"{socket.gethostname()}:{os.getpid()}/{uuid4().hex[:8]}"
+    saying = asyncio.create_task(_say(client, pool, worker, task_queue))
+    try:
+        yield
+    finally:
+        saying.cancel()
+        await asyncio.wait([saying])
+        with suppress(Exception):  # where PostgreSQL is away, it is found silent instead
+            async with asyncio.timeout(ANSWERS_WITHIN.total_seconds()):
+                await goodbye(pool, worker)
+
+
+async def _say(client: "Client", pool: "Pool", worker: str, task_queue: str) -> None:
+    from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
+
+    well = True
+    while True:
+        try:
+            await client.workflow_service.get_system_info(GetSystemInfoRequest(), timeout=ANSWERS_WITHIN)
+            await beat(pool, worker, task_queue)
+            well = True
+        except Exception as error:  # noqa: BLE001 - it goes on, whatever it is
+            if well:
+                logger.warning("this worker does not reach its servers just now: %s", error)
+            well = False
+        await asyncio.sleep(BEAT.total_seconds())

@@ -1,0 +1,103 @@
+"""No worker runs: every page and command that it matters to says so, soon, and nothing that was asked for is lost."""
+
+import asyncio
+import json
+import signal
+
+from messaging.reporting.workers import find_workers
+from operations import enrollment, reports
+from tests.support.live import Live
+from tests.support.scenario import phone
+from tests.support.waiting import until
+
+SHORT = """
+sequence: short
+trigger: COLDVITAC
+steps:
+  - {id: a, day: 1, text: "One"}
+"""
+
+
+async def idle(live: Live) -> str | None:
+    return (await find_workers(live.scenario.pool, live.connection.settings.task_queue)).idle
+
+
+async def test_what_is_asked_for_while_no_worker_runs_is_said_and_done_later(live: Live) -> None:
+    queue, pool = live.connection.settings.task_queue, live.scenario.pool
+    await live.scenario.add_device()
+    await live.scenario.add_leads(2)
+    await live.scenario.apply(SHORT)
+    await live.scenario.apply_campaign("campaign: sale\ntarget: {niche: vitac}\ntext: Sale\n")
+    await pool.execute("update leads set triggers = '{COLDVITAC}'")
+    sentence = f"no worker has ever polled the task queue '{queue}'"
+
+    code, out, _ = await live.run("starter.py", "status")
+    assert (code, sentence in " ".join(out.split())) == (0, True)
+    report = json.loads((await live.run("starter.py", "status", "--json"))[1])
+    assert report["workers"] == []
+    assert report["attention"][0].startswith(sentence)
+
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    code, out, error = await live.run("starter.py", "enroll", "short", phone(7))
+    assert (code, "no worker has taken it yet" in out, sentence in error) == (0, True, True)
+    done = await enrollment.enroll_by_trigger(live.connection, "COLDVITAC")
+    assert done.handed_over
+    assert clock() - began < 15, "each within five seconds, and a process's start"
+    code, out, error = await live.run("starter.py", "campaign", "start", "sale")
+    assert (code, sentence in error) == (0, True)
+    code, _, error = await live.run("starter.py", "contact", phone(7))
+    assert code == 1
+    assert "handed to Temporal for short, and enrolled as soon as a worker takes it" in error
+    code, _, error = await live.run("starter.py", "pause", "short", phone(7))
+    assert (code, "no worker has enrolled it yet" in error) == (1, True)
+    await enrollment.enroll(live.connection, "short", phone(0), patience=0)
+    assert (await reports.contact(live.connection, phone(0))).handed_over == ("short",)
+    assert "Handed to Temporal for short" in (await live.run("starter.py", "contact", phone(0)))[1]
+
+    await live.start_worker()
+    await until(live.works)
+    await live.all_over(3)
+    assert (await reports.contact(live.connection, phone(7))).handed_over == ()
+    code, out, error = await live.run("starter.py", "status")
+    assert (code, "worker" in out, error) == (0, False, "")
+    (worker,) = (await reports.status(live.connection)).workers
+    assert worker.task_queue == queue
+
+    async def all_sent() -> bool:
+        return len(await live.scenario.accepted()) == 5
+
+    await until(all_sent)  # three contacts, and the campaign's two leads
+
+
+async def test_it_is_said_since_when_none_runs_and_for_which_queue_others_do(live: Live) -> None:
+    queue = live.connection.settings.task_queue
+    worker = await live.start_worker()
+    await until(live.works)
+    await live.kill(worker)
+
+    async def noticed() -> bool:
+        return not await live.works()
+
+    await until(noticed)
+    seen = await live.scenario.pool.fetchval("select max(seen_at) from workers")
+    assert await idle(live) == (
+        f"no worker polls the task queue '{queue}' since {seen:%d %b %Y %H:%M:%S} UTC:"
+        " nothing goes out before one runs, 'python worker.py'"
+    )
+    await live.start_worker(DRUMBEAT_TASK_QUEUE="elsewhere")
+
+    async def elsewhere() -> bool:
+        return "(workers run for 'elsewhere')" in (await idle(live) or "")
+
+    await until(elsewhere)
+
+
+async def test_a_worker_that_ends_says_so_at_once(live: Live) -> None:
+    worker = await live.start_worker()
+    await until(live.works)
+    worker.send_signal(signal.SIGTERM)
+    await worker.wait()
+    live.workers.remove(worker)
+    assert not await live.works()
+    assert await live.scenario.pool.fetchval("select ended_at is not null from workers")
