@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[2]
 
 COMMAND = """
 import asyncio, sys, time
-from cli import interrupts
-from cli.console import leave, run_plain
+from runtime import interrupts
+from runtime.process import leave, run_plain
 
 interrupts.GRACE = {grace}
 
