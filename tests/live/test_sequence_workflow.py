@@ -87,8 +87,12 @@ async def test_pause_over_a_due_time_loses_nothing_and_makes_no_burst(skipper: S
     assert not await pause_contact(pool, contact, "twice")
     if told:
         await handle.signal("plan_changed")
-        progress = await handle.query("progress", result_type=dict)
-        assert (progress["state"], progress["why"]) == ("paused", "on holiday")
+
+        async def paused() -> bool:
+            progress = await handle.query("progress", result_type=dict)
+            return (progress["state"], progress["why"]) == ("paused", "on holiday")
+
+        await until(paused)
     await skipper.sleep(timedelta(days=5))
     progress = await handle.query("progress", result_type=dict)
     assert progress["why"] == ("on holiday" if told else "the contact is paused: on holiday")
