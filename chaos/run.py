@@ -117,9 +117,10 @@ async def _settle(
                 return clock() - began
             if clock() > tell_at:
                 tell_at += TELL_EVERY
+                some = [*left.messages, *left.workflows, *left.enrollments][:3]
                 tell(
                     f"{len(left.messages):,} messages are not settled, {len(left.workflows):,} workflows and"
-                    f" {len(left.enrollments):,} enrollments are open; at most {began + within - clock():.0f} s more"
+                    f" {len(left.enrollments):,} enrollments are open; at most {began + within - clock():.0f} s more: {'; '.join(some)}"
                 )
         await asyncio.sleep(LOOK_EVERY)
     return None

@@ -384,7 +384,7 @@ def result_of(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return result
 
 
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(500)  # longer than a run waits for what is still open, so that it says what that is
 @pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize(
     ("seconds", "stopped"),
@@ -456,7 +456,7 @@ async def forget_claims(connection: Connection) -> None:
 
 
 @pytest.mark.long
-@pytest.mark.timeout(170)
+@pytest.mark.timeout(500)
 @pytest.mark.usefixtures("alone")
 def test_a_claim_that_forgets_is_found_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Proof that a run can fail: workers die while the gateway holds messages, and these go out a second time."""
