@@ -56,7 +56,7 @@ async def import_leads(
     ``columns`` says which columns are which fields where the headings do not: see :func:`parse_chosen`. ``dry_run``
     stores nothing and answers what would come of it.
     With ``move`` leads that belong to another device than the file says are given to that of the file, with all that is
-    to be sent to them. A corrected time zone reaches the contacts that are under way. See :func:`messaging.leads.store.csv_import.import_file`. Raises
+    to be sent to them. A corrected time zone reaches the contacts that are under way. See :func:`messaging.leads.csv_import.import_file`. Raises
     NotFound for an unknown device, InvalidInput for a file that cannot be used, and Unavailable.
     """
     summary = await import_file(
@@ -94,7 +94,7 @@ async def export_leads(
 ) -> ExportSummary:
     """Writes all leads to a CSV file (or a stream) that imports back to the same leads.
 
-    See :func:`messaging.leads.store.csv_export.export_file`. Raises InvalidInput where the file cannot be written.
+    See :func:`messaging.leads.csv_export.export_file`. Raises InvalidInput where the file cannot be written.
     """
     return await export_file(await connection.pool(), target, progress=progress)
 

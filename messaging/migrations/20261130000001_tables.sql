@@ -243,7 +243,7 @@ create table early_receipts (
 );
 create index early_receipts_of on early_receipts (gateway, gateway_message_id);
 
--- The latest rows of imported files that could not be used (messaging.leads.store.csv_rejects): for whoever asks why a person gets nothing.
+-- The latest rows of imported files that could not be used (messaging.leads.csv_rejects): for whoever asks why a person gets nothing.
 create table rejected_rows (
     id           bigint generated always as identity primary key,
     phone        text,                                -- E.164, where the row has a number
