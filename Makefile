@@ -7,7 +7,7 @@
 # PYTHON names the interpreter to make .venv with (3.11 or newer), where the first python3 found is not the right one.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all chaos bench check format setup lock clean
+.PHONY: help demo test test-all chaos bench check format schema setup lock clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?=
@@ -54,6 +54,11 @@ format:  ## Format the code, and mend what the linter can mend by itself
 	@scripts/setup dev
 	@.venv/bin/ruff check --fix --quiet .
 	@.venv/bin/ruff format .
+
+schema:  ## Write messaging/schema.sql anew, after a change of the migrations
+	@scripts/setup dev
+	@mkdir -p .tmp
+	@TMPDIR='$(CURDIR)/.tmp' exec .venv/bin/python -m tests.record_schema
 
 setup:  ## Make .venv with everything that the other targets need
 	@scripts/setup dev

@@ -51,6 +51,11 @@ class Postgres(Program):
         self._password = directory / "password"
         self._durable = durable
 
+    @staticmethod
+    def program(name: str) -> Path:
+        """One of the programs that come with the server, e.g. pg_dump. Raises Unavailable."""
+        return _binaries() / name
+
     def url(self, database: str = "drumbeat") -> str:
         """The connection string of one of the server's databases."""
         password = self._password.read_text().strip()

@@ -1,4 +1,4 @@
-"""The constraints that make duplicates impossible are there, and hold."""
+"""The schema is what it is said to be; the constraints that make duplicates impossible are there, and hold."""
 
 import asyncio
 import shutil
@@ -14,6 +14,8 @@ from messaging.common.errors import Unavailable
 from runtime import database
 from runtime.database import MIGRATIONS, migrate, open_pool
 from runtime.embedded.postgres import Postgres
+from tests.record_schema import SCHEMA, dumped_schema
+from tests.support.databases import TEMPLATE, Databases
 from tests.support.waiting import until
 
 
@@ -23,6 +25,16 @@ async def test_constraints_exist_and_are_valid(pool: Pool) -> None:
         for row in await pool.fetch("select conname from pg_constraint where contype = 'u' and convalidated")
     }
     assert {"unique_sequence_message", "unique_campaign_message", "sequence_contacts_unique"} <= names
+
+
+async def test_the_schema_in_the_repository_is_what_the_migrations_make(
+    postgres: Postgres,
+    databases: Databases,  # which has made the template
+) -> None:
+    made = await dumped_schema(postgres, TEMPLATE)
+    assert made == SCHEMA.read_text(), (
+        "messaging/schema.sql is not what the migrations make: run 'make schema'"
+    )
 
 
 TEN = 10

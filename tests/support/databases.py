@@ -8,9 +8,10 @@ from messaging.common.database import Connection
 from runtime.database import migrate
 from runtime.embedded.postgres import Postgres
 
-__all__ = ["Databases"]
+__all__ = ["TEMPLATE", "Databases"]
 
 TEMPLATE = "template_drumbeat"
+"""The one that is migrated; the others are copies of it."""
 
 _TABLES = """
 select string_agg(oid::regclass::text, ', ' order by oid) from pg_class

@@ -1,0 +1,1387 @@
+-- The schema as the migrations make it: tables, constraints, indexes and functions. Nothing reads this file but people,
+-- who see here what a change of the schema comes to. Written by 'make schema'; change the migrations, which also say what
+-- each table, column and function is for.
+
+SET check_function_bodies = false;
+
+CREATE FUNCTION public.apply_early_receipts(p_message uuid) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+    r early_receipts;
+begin
+    for r in with told as (
+        delete from early_receipts e using broadcast_messages m, devices d
+         where m.id = p_message and d.id = m.device_id
+           and e.gateway = d.gateway and e.gateway_message_id = m.gateway_message_id
+        returning e.*
+    ) select * from told order by id loop
+        perform record_receipt(r.gateway, p_message, r.gateway_message_id, r.status, r.told_at, r.reason,
+                               r.sign, r.wrong_content);
+    end loop;
+end $$;
+
+CREATE FUNCTION public.audience_lock() RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    AS $$ select 7271993 $$;
+
+CREATE FUNCTION public.campaign_audience(p_campaign bigint) RETURNS TABLE(lead_id bigint, phone text, device_id text, zone text, opted_out boolean)
+    LANGUAGE sql STABLE
+    AS $$
+    select l.id, l.phone, d.id, coalesce(l.time_zone, d.time_zone, 'UTC'),
+           exists (select from suppressions s where s.phone = l.phone)
+      from campaigns c
+      join leads l on (c.niche is null or l.niches @> array[c.niche])
+                  and (c.target_status = 'all' or l.target_status = c.target_status)
+      left join devices o on o.id = coalesce(l.device_id, (select only_device()))
+      left join devices d on d.id = coalesce(o.replaced_by, o.id)
+      cross join lateral (select array_agg(device_in_use(named)) as ids from unnest(c.device_ids) named) wanted
+     where c.id = p_campaign and (c.device_ids is null or d.id = any (wanted.ids))
+$$;
+
+CREATE FUNCTION public.campaign_message_id(p_campaign bigint, p_phone text) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select encode(set_byte(set_byte(digest, 6, get_byte(digest, 6) & 15 | 128), 8, get_byte(digest, 8) & 63 | 128),
+                  'hex')::uuid
+      from substring(sha256(decode('e315735096cd4eb6b78594f64b6114c6', 'hex')
+                            || convert_to('campaign:' || p_campaign || ':' || p_phone, 'UTF8'))
+                     from 1 for 16) as digest
+$$;
+
+CREATE TABLE public.broadcast_messages (
+    id uuid NOT NULL,
+    sequence_stepid bigint,
+    sequence_contact_id bigint,
+    campaign_id bigint,
+    lead_id bigint NOT NULL,
+    recipient_phone text NOT NULL,
+    device_id text NOT NULL,
+    status text DEFAULT 'pending'::text NOT NULL,
+    due_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    slot_at timestamp with time zone,
+    campaign_shard integer,
+    campaign_position integer,
+    attempts integer DEFAULT 0 NOT NULL,
+    processing_worker_id text,
+    claimed_at timestamp with time zone,
+    answered_at timestamp with time zone,
+    place_day date,
+    content text,
+    image_url text,
+    parts_sent integer DEFAULT 0 NOT NULL,
+    retried integer DEFAULT 0 NOT NULL,
+    resends integer DEFAULT 0 NOT NULL,
+    gateway_message_id text,
+    earlier_gateway_ids text[] DEFAULT '{}'::text[] NOT NULL,
+    reason text,
+    accepted_at timestamp with time zone,
+    sent_at timestamp with time zone,
+    delivered_at timestamp with time zone,
+    read_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT broadcast_messages_claim CHECK (((status <> 'processing'::text) OR ((processing_worker_id IS NOT NULL) AND (claimed_at IS NOT NULL)))),
+    CONSTRAINT broadcast_messages_enrollment CHECK (((sequence_stepid IS NULL) = (sequence_contact_id IS NULL))),
+    CONSTRAINT broadcast_messages_fed CHECK ((((campaign_id IS NULL) = (campaign_shard IS NULL)) AND ((campaign_id IS NULL) = (campaign_position IS NULL)))),
+    CONSTRAINT broadcast_messages_of_one CHECK (((sequence_stepid IS NULL) <> (campaign_id IS NULL))),
+    CONSTRAINT broadcast_messages_sent CHECK (((status = 'sent'::text) = (sent_at IS NOT NULL))),
+    CONSTRAINT broadcast_messages_status CHECK ((status = ANY (ARRAY['pending'::text, 'queued'::text, 'processing'::text, 'sent'::text, 'failed'::text, 'unconfirmed'::text, 'suppressed'::text, 'cancelled'::text, 'expired'::text])))
+);
+
+CREATE FUNCTION public.claim_life(m public.broadcast_messages, p_lifetime interval, p_longer jsonb) RETURNS interval
+    LANGUAGE sql STABLE
+    AS $$
+    select coalesce(make_interval(secs => (p_longer ->> d.gateway)::float8), p_lifetime)
+      from devices d where d.id = m.device_id
+$$;
+
+CREATE FUNCTION public.claim_message(p_message uuid, p_token text, p_lifetime interval, p_grace interval, p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    m           broadcast_messages;
+    d           devices;
+    k           record;            -- the campaign, if it is a campaign's: of its pace and the device's, the slower holds
+    ending      record;            -- why it is not sent any more
+    earliest    record;            -- from when on the device may send at all
+    moment      timestamptz;
+    least_delay double precision;  -- seconds
+    most_delay  double precision;
+    paced       boolean;
+    doubt       boolean;           -- an earlier attempt may have reached the gateway
+    pace        interval;
+    stride      interval;
+    ready_at    timestamptz;
+begin
+    select * into strict m from broadcast_messages where id = p_message for no key update;
+    moment := coalesce(p_now, clock_timestamp());
+    doubt := m.status = 'processing';
+    if m.status not in ('pending', 'queued', 'processing') then
+        return jsonb_build_object('outcome', 'settled', 'status', m.status, 'reason', m.reason, 'sent_at', m.sent_at);
+    elsif doubt and m.claimed_at + p_lifetime > moment then
+        return jsonb_build_object('outcome', 'deferred', 'until', m.claimed_at + p_lifetime, 'now', moment,
+                                  'reason', 'an earlier attempt may still be sending it');
+    end if;
+
+    select * into strict d from devices where id = m.device_id;
+    if d.replaced_by is not null and not doubt then
+        m := move_message(m, d.replaced_by);
+        select * into strict d from devices where id = m.device_id;
+    end if;
+    select min_delay, max_delay, time_zone into k from campaigns where id = m.campaign_id;
+    least_delay := greatest(d.min_delay, k.min_delay);
+    most_delay := greatest(d.max_delay, k.max_delay);
+    paced := most_delay > 0 or d.daily_limit is not null;
+    if paced then
+        -- Not 'for update': a new message's foreign key holds a share of the device's key, and two such would deadlock.
+        select * into strict d from devices where id = m.device_id for no key update;
+        moment := coalesce(p_now, clock_timestamp());  -- waiting for the lock took its time
+    end if;
+
+    ending := ending_of(m, moment);
+    if doubt and (ending.status is not null or d.replaced_by is not null) then
+        return hand_over(m, d, p_token, true, null, moment);
+    elsif ending.status is not null then
+        return close_message(p_message, ending.status, ending.reason);
+    elsif d.replaced_by is not null then  -- while we waited for its row: look again
+        return jsonb_build_object('outcome', 'deferred', 'until', moment, 'now', moment, 'reason', 'its device was replaced');
+    elsif hold_of(m) is not null then
+        return hold_message(m, moment);
+    end if;
+
+    -- The pace is kept against what was really sent, not against what was planned. While an attempt may be on its way
+    -- to the gateway, its arrival is unknown: wait for its settling, or for the last moment at which it may arrive.
+    earliest := earliest_send(d, m.place_day, moment);
+    pace := make_interval(secs => least_delay);
+    ready_at := greatest(earliest.free_at, d.last_send_at + pace,
+                         case when least_delay > 0 and d.in_flight_until > moment - pace
+                              then d.in_flight_until + pace end);
+    -- At least a tenth of a second over the minimum: the small delays of sends must not add up to missed slots.
+    stride := make_interval(secs => greatest(least_delay + random() * (most_delay - least_delay),
+                                             case when least_delay > 0 then least_delay + 0.1 else 0 end));
+    if ready_at > moment or (d.next_slot_at > moment and (m.slot_at is null or m.slot_at > moment)) then
+        return reserve_slot(m, d, earliest.free_at, ready_at, pace, stride, earliest.why, moment);
+    end if;
+    if k.time_zone = 'recipient' and recipient_opening(m, moment) > moment then
+        return postpone(m, d, moment, moment);
+    elsif paced then
+        perform take_turn(d, m.place_day, moment, stride, p_grace);
+    end if;
+    return hand_over(m, d, p_token, false, case when paced then (moment at time zone d.time_zone)::date end, moment);
+end $$;
+
+CREATE FUNCTION public.claim_step_message(p_enrollment bigint, p_step bigint, p_revision integer, p_message uuid, p_token text, p_lifetime interval, p_longer jsonb, p_grace interval, p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    c       sequence_contacts;
+    present integer;
+    zone    text;
+    known   text;
+    answer  jsonb;
+begin
+    select * into strict c from sequence_contacts where id = p_enrollment;
+    select s.revision, coalesce(l.time_zone, s.time_zone) into strict present, zone
+      from sequences s, leads l where s.id = c.sequence_id and l.id = c.lead_id;
+    select status into known from broadcast_messages where id = p_message;
+    if (known is null or known in ('pending', 'queued'))
+       and (present <> p_revision or zone <> c.timeline ->> 'zone' or c.plan_changed_at is not null) then
+        return jsonb_build_object('outcome', 'replanned');
+    end if;
+    if exists (select from broadcast_messages where id = p_message and resends > 0) then
+        -- The contact is past it, whatever becomes of it now.
+        return jsonb_build_object('outcome', 'settled', 'status', 'unconfirmed', 'reason', 'an operator has it sent again');
+    end if;
+    if known is null then
+        -- Before the step, which the insert holds: an edit takes the two in this order.
+        perform from sequences where id = c.sequence_id for key share;
+        insert into broadcast_messages
+               (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id, due_at, expires_at)
+        values (p_message, p_step, c.id, c.lead_id, c.phone, c.device_id, c.next_due_at,
+                c.next_due_at + (select expires_after from sequence_steps where id = p_step))
+        on conflict do nothing;
+        -- The insert may have waited for an edit of the sequence, which locks its steps.
+        select revision into strict present from sequences where id = c.sequence_id;
+        if present <> p_revision then
+            delete from broadcast_messages where id = p_message and status = 'pending' and attempts = 0;
+            return jsonb_build_object('outcome', 'replanned');
+        end if;
+        if not exists (select from broadcast_messages where id = p_message) then
+            return jsonb_build_object('outcome', 'settled', 'status', 'cancelled',
+                                      'reason', 'another message of this step is there for this phone');
+        end if;
+    elsif known in ('pending', 'queued') and c.next_step_id = p_step then
+        -- It was planned anew while it waited, or its contact was given to another device.
+        update broadcast_messages m
+           set due_at = c.next_due_at, expires_at = c.next_due_at + t.expires_after,
+               device_id = c.device_id, slot_at = case when m.device_id = c.device_id then m.slot_at end,
+               place_day = case when m.device_id = c.device_id then m.place_day end
+          from sequence_steps t
+         where m.id = p_message and t.id = p_step and m.status in ('pending', 'queued')
+           and (m.due_at, m.expires_at, m.device_id)
+               is distinct from (c.next_due_at, c.next_due_at + t.expires_after, c.device_id);
+    end if;
+    answer := claim_stored_message(p_message, p_token, p_lifetime, p_longer, p_grace, p_now);
+    return answer || jsonb_build_object(
+        'enrollment', jsonb_build_object('sequence_id', c.sequence_id, 'device_id', c.device_id, 'plan_revision', present,
+                                         'timeline', c.timeline, 'next_step_id', c.next_step_id,
+                                         'next_due_at', c.next_due_at, 'zone', zone));
+end $$;
+
+CREATE FUNCTION public.claim_stored_message(p_message uuid, p_token text, p_lifetime interval, p_longer jsonb, p_grace interval, p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    m      broadcast_messages;
+    answer jsonb;
+begin
+    select * into strict m from broadcast_messages where id = p_message;
+    answer := claim_message(p_message, p_token, claim_life(m, p_lifetime, p_longer), p_grace, p_now);
+    if answer ->> 'outcome' in ('claimed', 'taken_over') then
+        answer := answer || message_contents(p_message);
+    end if;
+    return answer;
+end $$;
+
+CREATE FUNCTION public.close_message(p_message uuid, p_status text, p_reason text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+begin
+    update broadcast_messages
+       set status = p_status, reason = p_reason, slot_at = null, updated_at = clock_timestamp()
+     where id = p_message;
+    return jsonb_build_object('outcome', 'settled', 'status', p_status, 'reason', p_reason);
+end $$;
+
+CREATE FUNCTION public.device_fault(p_device text, p_claimed timestamp with time zone, p_reason text, p_limit integer, p_wait interval, p_now timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    AS $$
+declare
+    d      devices;
+    moment timestamptz;
+begin
+    select * into strict d from devices where id = p_device for no key update;
+    moment := coalesce(p_now, clock_timestamp());
+    if d.status <> 'active' then
+        return null;
+    elsif d.faults > 0 and d.fault_at >= p_claimed then
+        return greatest(d.blocked_until, moment);
+    elsif d.faults + 1 >= p_limit then
+        update devices
+           set status = 'paused', faults = 0, fault_at = moment,
+               status_reason = 'parked after ' || p_limit || ' failures in a row: ' || p_reason
+         where id = p_device;
+        return null;
+    end if;
+    update devices
+       set faults = faults + 1, fault_at = moment,
+           blocked_until = greatest(blocked_until, moment + p_wait * power(3, faults)), blocked_reason = p_reason
+     where id = p_device
+    returning blocked_until into moment;
+    return moment;
+end $$;
+
+CREATE FUNCTION public.device_in_use(p_device text) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    select coalesce((select replaced_by from devices where id = p_device), p_device)
+$$;
+
+CREATE FUNCTION public.doubt_message(p_message uuid, p_token text, p_reason text, p_content text, p_image_url text, p_at_once boolean) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+begin
+    update broadcast_messages
+       set claimed_at = case when p_at_once then '-infinity' else claimed_at end, reason = p_reason,
+           content = coalesce(p_content, content), image_url = coalesce(p_image_url, image_url),
+           answered_at = clock_timestamp(), updated_at = clock_timestamp()
+     where id = p_message and status = 'processing' and processing_worker_id = p_token and answered_at is null;
+    return found;
+end $$;
+
+CREATE TABLE public.devices (
+    id text NOT NULL,
+    gateway text NOT NULL,
+    gateway_options jsonb DEFAULT '{}'::jsonb NOT NULL,
+    min_delay double precision DEFAULT 5 NOT NULL,
+    max_delay double precision DEFAULT 15 NOT NULL,
+    daily_limit integer,
+    opens_at time without time zone,
+    closes_at time without time zone,
+    time_zone text DEFAULT 'UTC'::text NOT NULL,
+    status text DEFAULT 'active'::text NOT NULL,
+    status_reason text,
+    next_slot_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    last_send_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    in_flight_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    limit_day date,
+    limit_used integer DEFAULT 0 NOT NULL,
+    blocked_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    blocked_reason text,
+    faults integer DEFAULT 0 NOT NULL,
+    fault_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    refusal text,
+    refusals integer DEFAULT 0 NOT NULL,
+    late_refusal text,
+    late_refusals integer DEFAULT 0 NOT NULL,
+    replaced_by text,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT devices_delays CHECK (((min_delay >= (0)::double precision) AND (max_delay >= min_delay))),
+    CONSTRAINT devices_hours CHECK ((((opens_at IS NULL) = (closes_at IS NULL)) AND ((opens_at IS NULL) OR (opens_at <> closes_at)))),
+    CONSTRAINT devices_limit CHECK (((daily_limit IS NULL) OR (daily_limit > 0))),
+    CONSTRAINT devices_replaced CHECK ((replaced_by <> id)),
+    CONSTRAINT devices_status CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text])))
+);
+
+CREATE FUNCTION public.earliest_send(d public.devices, p_place date, p_moment timestamp with time zone, OUT free_at timestamp with time zone, OUT why text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+    free_at := p_moment;
+    why := 'waits for its slot';
+    if d.blocked_until > free_at then
+        free_at := d.blocked_until;
+        why := case when d.faults > 0 then 'device ' || d.id || ' waits after a failure'
+                    else 'the gateway asked device ' || d.id || ' to wait' end || coalesce(': ' || d.blocked_reason, '');
+    end if;
+    if d.daily_limit is not null and d.limit_used >= d.daily_limit and p_place is distinct from d.limit_day
+       and d.limit_day >= (free_at at time zone d.time_zone)::date then
+        free_at := (d.limit_day + 1)::timestamp at time zone d.time_zone;
+        why := 'device ' || d.id || ' has sent its ' || d.daily_limit || ' of the day';
+    end if;
+    if next_opening(free_at, d.opens_at, d.closes_at, d.time_zone) > free_at then
+        free_at := next_opening(free_at, d.opens_at, d.closes_at, d.time_zone);
+        why := 'device ' || d.id || ' sends from ' || to_char(d.opens_at, 'HH24:MI') || ' to '
+               || to_char(d.closes_at, 'HH24:MI') || ' ' || d.time_zone;
+    end if;
+end $$;
+
+CREATE FUNCTION public.ending_of(m public.broadcast_messages, p_moment timestamp with time zone, OUT status text, OUT reason text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+    select u.status, u.reason into status, reason from unwanted(m) u;
+    if status is null and m.expires_at <= p_moment then
+        status := 'expired';
+        reason := expiry_of(m.expires_at);
+    end if;
+end $$;
+
+CREATE FUNCTION public.expiry_of(p_expires_at timestamp with time zone) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select 'it was to go out before ' || to_char(p_expires_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
+$$;
+
+CREATE FUNCTION public.hand_over(m public.broadcast_messages, d public.devices, p_token text, p_must_not_send boolean, p_place date, p_moment timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+begin
+    update broadcast_messages
+       set status = 'processing', processing_worker_id = p_token, claimed_at = p_moment, answered_at = null,
+           place_day = coalesce(p_place, place_day), attempts = attempts + 1, reason = null, updated_at = p_moment
+     where id = m.id;
+    return jsonb_build_object('outcome', case when m.status = 'processing' then 'taken_over' else 'claimed' end,
+                              'device', d.id, 'gateway', d.gateway, 'options', d.gateway_options,
+                              'attempts', m.attempts + 1, 'now', p_moment, 'due_at', m.due_at,
+                              'must_not_send', p_must_not_send, 'device_replaced', d.replaced_by is not null,
+                              'hours', jsonb_build_object('opens_at', d.opens_at, 'closes_at', d.closes_at,
+                                                          'time_zone', d.time_zone));
+end $$;
+
+CREATE FUNCTION public.hold_contents(p_message uuid, p_claimed timestamp with time zone, p_reason text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+    m broadcast_messages;
+begin
+    select * into strict m from broadcast_messages where id = p_message;
+    if m.campaign_id is not null then
+        update campaigns set status = 'paused', reason = p_reason, updated_at = clock_timestamp()
+         where id = m.campaign_id and status = 'running' and updated_at <= p_claimed;
+    else
+        update sequences s set status = 'paused', status_reason = p_reason, updated_at = clock_timestamp()
+          from sequence_contacts c
+         where c.id = m.sequence_contact_id and s.id = c.sequence_id and s.status = 'active'
+           and s.updated_at <= p_claimed;
+    end if;
+end $$;
+
+CREATE FUNCTION public.hold_message(m public.broadcast_messages, p_moment timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    hold text;
+begin
+    perform from devices where id = m.device_id for share;
+    perform from campaigns where id = m.campaign_id for share;
+    perform from sequences s join sequence_contacts c on c.sequence_id = s.id
+      where c.id = m.sequence_contact_id for share of s;
+    hold := hold_of(m);
+    if hold is null then
+        return jsonb_build_object('outcome', 'deferred', 'until', p_moment, 'now', p_moment, 'reason', 'was resumed');
+    end if;
+    update broadcast_messages set reason = hold, updated_at = p_moment
+     where id = m.id and reason is distinct from hold;
+    return jsonb_build_object('outcome', 'held', 'reason', hold,
+                              'until', case when m.expires_at > p_moment then m.expires_at end);
+end $$;
+
+CREATE FUNCTION public.hold_of(m public.broadcast_messages) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    select coalesce(
+        (select 'campaign ' || name || ' is paused' || coalesce(': ' || reason, '')
+           from campaigns where id = m.campaign_id and status = 'paused'),
+        (select case when c.paused_at is not null and c.status = 'active'
+                     then 'the contact is paused' || coalesce(': ' || c.paused_reason, '')
+                     when s.status = 'paused' then 'sequence ' || s.name || ' is paused' || coalesce(': ' || s.status_reason, '')
+                end
+           from sequence_contacts c join sequences s on s.id = c.sequence_id where c.id = m.sequence_contact_id),
+        (select 'device ' || id || ' is paused' || coalesce(': ' || status_reason, '')
+           from devices where id = m.device_id and status <> 'active' and replaced_by is null))
+$$;
+
+CREATE FUNCTION public.is_abandoned(m public.broadcast_messages, p_lifetime interval, p_longer jsonb, p_now timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+    over timestamptz := m.claimed_at + claim_life(m, p_lifetime, p_longer);
+begin
+    if m.status <> 'processing' or over + interval '5 seconds' > p_now then
+        return false;
+    elsif (unwanted(m)).status is not null then
+        return true;
+    end if;
+    return case when isfinite(over) then over + interval '2 minutes' else m.updated_at + interval '10 minutes' end < p_now
+       and (m.slot_at is null or m.slot_at + interval '2 minutes' < p_now)
+       and hold_of(m) is null;
+end $$;
+
+CREATE FUNCTION public.keep_receipt(p_gateway text, p_gateway_id text, p_status text, p_at timestamp with time zone, p_reason text, p_sign text, p_wrong_content boolean) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+    latest bigint;
+begin
+    insert into early_receipts (gateway, gateway_message_id, status, told_at, reason, sign, wrong_content)
+    values (p_gateway, p_gateway_id, p_status, p_at, p_reason, p_sign, p_wrong_content) returning id into latest;
+    if latest % 100 = 0 then  -- not for each that comes: it may read all of them
+        delete from early_receipts
+         where id in (select id from early_receipts
+                       where id <= latest - 20000 or received_at < clock_timestamp() - interval '1 hour'
+                       order by id limit 1000 for update skip locked);
+    end if;
+end $$;
+
+CREATE TABLE public.leads (
+    id bigint NOT NULL,
+    phone text NOT NULL,
+    name text DEFAULT ''::text NOT NULL,
+    niches text[] DEFAULT '{}'::text[] NOT NULL,
+    triggers text[] DEFAULT '{}'::text[] NOT NULL,
+    target_status text DEFAULT 'prospect'::text NOT NULL,
+    device_id text,
+    time_zone text,
+    attributes jsonb DEFAULT '{}'::jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT leads_phone_e164 CHECK ((phone ~ '^\+[1-9][0-9]{1,14}$'::text)),
+    CONSTRAINT leads_target_status CHECK ((target_status = ANY (ARRAY['prospect'::text, 'customer'::text])))
+);
+
+CREATE FUNCTION public.lead_as_json(l public.leads) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+    select jsonb_build_object('phone', l.phone, 'name', l.name, 'niches', l.niches, 'triggers', l.triggers,
+                              'target_status', l.target_status, 'device_id', l.device_id, 'time_zone', l.time_zone,
+                              'attributes', l.attributes)
+$$;
+
+CREATE FUNCTION public.message_contents(p_message uuid) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+    select jsonb_build_object('step', coalesce(st.key, ''), 'template', coalesce(st.text, c.text),
+                              'image_url', case when c.id is null then st.image_url else c.image_url end,
+                              'prepared', coalesce(st.template, c.template), 'parts_sent', m.parts_sent,
+                              'lead', lead_as_json(l))
+      from broadcast_messages m
+      join leads l on l.id = m.lead_id
+      left join sequence_steps st on st.id = m.sequence_stepid
+      left join campaigns c on c.id = m.campaign_id
+     where m.id = p_message
+$$;
+
+CREATE FUNCTION public.move_contact(p_contact bigint, p_to jsonb) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if p_to -> 'left_out' <> '[]' then
+        insert into broadcast_messages as m (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id,
+                                             due_at, status, reason)
+        select (l ->> 'message_id')::uuid, (l ->> 'step_id')::bigint, c.id, c.lead_id, c.phone, c.device_id,
+               coalesce(c.next_due_at, clock_timestamp()), 'cancelled',
+               'left out: an edit put the step before one that the contact had had'
+          from sequence_contacts c, jsonb_array_elements(p_to -> 'left_out') l
+         where c.id = p_contact and c.status = 'active'
+            on conflict (id) do update set status = excluded.status, reason = excluded.reason, slot_at = null,
+                                           updated_at = clock_timestamp()
+                    where m.status in ('pending', 'queued') and m.resends = 0;
+    end if;
+    update sequence_contacts
+       set timeline = p_to -> 'timeline',
+           next_step_id = case when status = 'active' then (p_to ->> 'next_step_id')::bigint end,
+           next_due_at = case when status = 'active' then (p_to ->> 'next_due_at')::timestamptz end,
+           plan_revision = (p_to ->> 'plan_revision')::integer,
+           -- By an older plan than the one that stands there: the sequence was edited while the message was sent.
+           plan_changed_at = case when plan_revision > (p_to ->> 'plan_revision')::integer
+                                  then coalesce(plan_changed_at, clock_timestamp()) end
+     where id = p_contact;
+end $$;
+
+CREATE FUNCTION public.move_leads(p_phones text[], p_device text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    moved    record;
+    contacts integer;
+    leads    integer;
+begin
+    moved := move_messages(array(select id from broadcast_messages
+                                  where recipient_phone = any (p_phones) and status in ('pending', 'queued')
+                                    and device_id <> p_device),
+                           p_device, 'moved to device ' || p_device);
+    update sequence_contacts set device_id = p_device
+     where phone = any (p_phones) and status = 'active' and device_id <> p_device;
+    get diagnostics contacts = row_count;
+    update leads set device_id = p_device, updated_at = clock_timestamp()
+     where phone = any (p_phones) and device_id is distinct from p_device;
+    get diagnostics leads = row_count;
+    return jsonb_build_object('devices', array[p_device], 'leads', leads, 'contacts', contacts,
+                              'messages', moved.messages, 'campaigns', moved.campaigns,
+                              'in_flight', (select count(*) from broadcast_messages
+                                             where recipient_phone = any (p_phones) and status = 'processing'
+                                               and device_id <> p_device));
+end $$;
+
+CREATE FUNCTION public.move_message(m public.broadcast_messages, p_device text) RETURNS public.broadcast_messages
+    LANGUAGE sql
+    AS $$
+    update broadcast_messages set device_id = p_device, slot_at = null, place_day = null, updated_at = clock_timestamp()
+     where id = m.id returning *
+$$;
+
+CREATE FUNCTION public.move_messages(p_messages uuid[], p_device text, p_reason text, OUT messages integer, OUT campaigns text[]) RETURNS record
+    LANGUAGE plpgsql
+    AS $$
+declare
+    moved jsonb;
+begin
+    with old as (
+        select id, device_id from broadcast_messages
+         where id = any (p_messages) and status in ('pending', 'queued') and device_id <> p_device
+         order by id for no key update
+    ), given as (
+        update broadcast_messages m
+           set device_id = p_device, slot_at = null, place_day = null, updated_at = clock_timestamp(),
+               reason = case when m.status = 'queued' or m.reason is not null then p_reason end
+          from old where m.id = old.id returning m.campaign_id, old.device_id
+    )
+    select coalesce(sum(n), 0), coalesce(jsonb_agg(jsonb_build_object('campaign', campaign_id, 'device', device_id, 'n', n))
+                                           filter (where campaign_id is not null), '[]')
+      into messages, moved
+      from (select campaign_id, device_id, count(*) as n from given group by campaign_id, device_id) counted;
+    update campaigns c
+       set audience = (select jsonb_object_agg(device, leads)
+                         from (select device, sum(leads) as leads
+                                 from (select key as device, value::integer as leads from jsonb_each_text(c.audience)
+                                       union all
+                                       select place.device, place.leads
+                                         from jsonb_to_recordset(moved) as x (campaign bigint, device text, n integer),
+                                              lateral (values (x.device, -x.n), (p_device, x.n)) place (device, leads)
+                                        where x.campaign = c.id) every group by device) summed)
+     where c.id in (select campaign from jsonb_to_recordset(moved) as x (campaign bigint));
+    campaigns := array(select name from campaigns k
+                        where k.id in (select campaign from jsonb_to_recordset(moved) as x (campaign bigint)) order by name);
+end $$;
+
+CREATE FUNCTION public.next_opening(p_moment timestamp with time zone, p_opens time without time zone, p_closes time without time zone, p_zone text) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+    local_moment timestamp := p_moment at time zone p_zone;
+    local_time   time := local_moment::time;
+    today        date := local_moment::date;
+begin
+    if p_opens is null then
+        return p_moment;
+    end if;
+    if p_opens < p_closes then
+        if local_time >= p_opens and local_time < p_closes then
+            return p_moment;
+        end if;
+        return (case when local_time < p_opens then today else today + 1 end + p_opens) at time zone p_zone;
+    end if;
+    -- Over midnight, e.g. 20:00 to 02:00.
+    if local_time >= p_opens or local_time < p_closes then
+        return p_moment;
+    end if;
+    return (today + p_opens) at time zone p_zone;
+end $$;
+
+CREATE FUNCTION public.note_late_refusal(p_device text, p_sign text, p_reason text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+    d      devices;
+    alike  integer;
+    limit_ constant integer := refusals_in_a_row();
+begin
+    select * into strict d from devices where id = p_device for no key update;
+    alike := case when p_sign is null then 0 when d.late_refusal = p_sign then d.late_refusals + 1 else 1 end;
+    update devices set late_refusal = p_sign, late_refusals = alike
+     where id = d.id and (late_refusals <> alike or late_refusal is distinct from p_sign);
+    if alike >= limit_ then
+        update devices
+           set status = 'paused',
+               status_reason = 'parked after ' || limit_ || ' accepted messages in a row that failed alike: ' || p_reason
+         where id = d.id and status = 'active';
+    end if;
+end $$;
+
+CREATE FUNCTION public.note_parts(p_message uuid, p_token text, p_parts integer, p_grace interval, p_now timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+declare
+    m broadcast_messages;
+    moment timestamptz := coalesce(p_now, clock_timestamp());
+begin
+    update broadcast_messages set parts_sent = p_parts, updated_at = moment
+     where id = p_message and status = 'processing' and processing_worker_id = p_token
+    returning * into m;
+    if not found then
+        return false;
+    end if;
+    update devices set last_send_at = greatest(last_send_at, moment), in_flight_until = moment + p_grace
+     where id = m.device_id and in_flight_until > '-infinity';
+    return true;
+end $$;
+
+CREATE FUNCTION public.only_device() RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    select min(id) from devices where replaced_by is null having count(*) = 1
+$$;
+
+CREATE FUNCTION public.postpone(m public.broadcast_messages, d public.devices, p_moment timestamp with time zone, p_now timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    opening timestamptz := p_moment;
+    met     boolean     := false;
+    doubt   boolean     := m.status = 'processing';
+    why     text        := 'the local time of the recipient had passed';
+begin
+    for turn in 1..4 loop
+        opening := next_opening(recipient_opening(m, opening), d.opens_at, d.closes_at, d.time_zone);
+        met := recipient_opening(m, opening) = opening;
+        exit when met;
+    end loop;
+    if not met and not doubt then
+        return close_message(m.id, 'expired', why || ', and device ' || d.id || ' does not send in its day');
+    elsif not doubt and exists (select from campaigns where id = m.campaign_id and if_passed = 'leave_out') then
+        return close_message(m.id, 'expired', why);
+    elsif m.expires_at <= opening and not doubt then
+        return close_message(m.id, 'expired', expiry_of(m.expires_at) || ', and ' || why);
+    end if;
+    why := why || ': it waits for the next day';
+    update broadcast_messages
+       set status = case when doubt then status else 'pending' end, due_at = case when doubt then due_at else opening end,
+           slot_at = case when doubt then opening end, reason = why, updated_at = p_now
+     where id = m.id;
+    return jsonb_build_object('outcome', 'deferred', 'until', opening, 'now', p_now, 'reason', why);
+end $$;
+
+CREATE FUNCTION public.receipt_lock(p_gateway text, p_gateway_id text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select hashtextextended(p_gateway || ' ' || p_gateway_id, 0)
+$$;
+
+CREATE FUNCTION public.recipient_opening(m public.broadcast_messages, p_moment timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+    opens time;
+    zone  text;
+begin
+    select c.scheduled_at::time, coalesce(l.time_zone, d.time_zone) into opens, zone
+      from campaigns c, leads l, devices d
+     where c.id = m.campaign_id and l.id = m.lead_id and d.id = m.device_id
+       and c.time_zone = 'recipient' and c.scheduled_at is not null and not c.start_now and c.if_passed <> 'send';
+    if not found then
+        return p_moment;
+    end if;
+    return next_opening(p_moment, opens, case when opens < '20:00' then '21:00' else opens + interval '1 hour' end, zone);
+exception when invalid_parameter_value then
+    return p_moment;  -- a zone that this server does not know
+end $$;
+
+CREATE FUNCTION public.record_receipt(p_gateway text, p_message uuid, p_gateway_id text, p_status text, p_at timestamp with time zone, p_reason text, p_sign text DEFAULT NULL::text, p_wrong_content boolean DEFAULT false) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+declare
+    m       broadcast_messages;
+    earlier boolean;  -- of another sending than the one that counts
+    present boolean;  -- surely of the one that counts
+    moment  timestamptz;
+    got     timestamptz;
+    seen    timestamptz;
+begin
+    select b.* into m from broadcast_messages b join devices d on d.id = b.device_id
+     where b.id = p_message and d.gateway = p_gateway for no key update of b;
+    if not found then
+        select b.* into m from broadcast_messages b join devices d on d.id = b.device_id
+         where b.gateway_message_id = p_gateway_id and d.gateway = p_gateway
+         order by b.created_at desc limit 1 for no key update of b;
+    end if;
+    if m.id is null and p_message is null and p_gateway_id is not null then
+        perform pg_advisory_xact_lock(receipt_lock(p_gateway, p_gateway_id));
+        select b.* into m from broadcast_messages b join devices d on d.id = b.device_id
+         where b.gateway_message_id = p_gateway_id and d.gateway = p_gateway
+         order by b.created_at desc limit 1 for no key update of b;
+        if not found then
+            perform keep_receipt(p_gateway, p_gateway_id, p_status, p_at, p_reason, p_sign, p_wrong_content);
+        end if;
+    end if;
+    if m.id is null then
+        return false;
+    end if;
+    earlier := coalesce(p_gateway_id = any (m.earlier_gateway_ids) or m.gateway_message_id <> p_gateway_id, false);
+    -- A new ID is that of the present sending where those of all earlier ones are known.
+    present := case when p_gateway_id is null then m.retried + m.resends = 0
+                    when m.gateway_message_id is not null then m.gateway_message_id = p_gateway_id
+                    else not earlier and cardinality(m.earlier_gateway_ids) >= m.retried + m.resends end;
+    if p_status = 'failed' then
+        if m.status = 'processing' and not present and not earlier and p_gateway_id is not null then
+            -- The answer will tell.
+            perform keep_receipt(p_gateway, p_gateway_id, p_status, p_at, p_reason, p_sign, p_wrong_content);
+            return false;
+        elsif m.status not in ('sent', 'unconfirmed', 'processing', 'failed') or m.delivered_at is not null or not present then
+            return false;
+        end if;
+        update broadcast_messages
+           set status = 'failed', sent_at = null, reason = case when status = 'failed' then reason
+                                                                else coalesce(p_reason, 'the gateway could not deliver it') end,
+               gateway_message_id = coalesce(gateway_message_id, p_gateway_id), updated_at = clock_timestamp()
+         where id = m.id and (status <> 'failed' or gateway_message_id is null);
+        if m.status = 'failed' then
+            return false;
+        elsif p_wrong_content then
+            perform hold_contents(m.id, m.claimed_at, p_reason);
+        else
+            perform note_late_refusal(m.device_id, p_sign, p_reason);
+        end if;
+        return true;
+    elsif p_status = 'sent' and earlier then
+        return false;
+    end if;
+    -- The answer's own word of when it was accepted is the best one.
+    moment := case when m.accepted_at = m.answered_at then m.accepted_at
+                   else least(coalesce(m.accepted_at, m.sent_at), p_at) end;
+    if p_status = 'sent' and m.status = 'failed' and m.gateway_message_id = p_gateway_id then
+        update broadcast_messages set accepted_at = moment where id = m.id and accepted_at is distinct from moment;
+        return false;
+    end if;
+    got := case when p_status = 'sent' then m.delivered_at else least(m.delivered_at, p_at) end;
+    seen := case when p_status = 'read' then least(m.read_at, p_at) else m.read_at end;
+    if m.status = 'sent' and (moment, got, seen) is not distinct from (m.sent_at, m.delivered_at, m.read_at)
+       and (m.gateway_message_id is not null or p_gateway_id is null) then
+        return false;
+    end if;
+    update broadcast_messages
+       set status = 'sent', accepted_at = moment, sent_at = moment, delivered_at = got, read_at = seen,
+           slot_at = null, reason = null, gateway_message_id = coalesce(gateway_message_id, p_gateway_id),
+           updated_at = clock_timestamp()
+     where id = m.id;
+    if p_status <> 'sent' then
+        update devices set late_refusals = 0 where id = m.device_id and late_refusals > 0;
+    end if;
+    if m.gateway_message_id is null and p_gateway_id is not null then
+        perform apply_early_receipts(m.id);
+    end if;
+    return true;
+exception when unique_violation then
+    return false;  -- the same step went to this phone through another device in the meantime
+end $$;
+
+CREATE PROCEDURE public.record_receipts(IN p_gateway text, IN p_messages uuid[], IN p_gateway_ids text[], IN p_statuses text[], IN p_ats timestamp with time zone[], IN p_reasons text[], IN p_signs text[], IN p_wrong_contents boolean[], INOUT news integer)
+    LANGUAGE plpgsql
+    AS $$
+declare
+    n integer;
+begin
+    news := 0;
+    for n in 1 .. cardinality(p_statuses) loop
+        perform set_config('synchronous_commit', 'off', true);
+        if record_receipt(p_gateway, p_messages[n], p_gateway_ids[n], p_statuses[n], p_ats[n], p_reasons[n],
+                          p_signs[n], p_wrong_contents[n]) then
+            news := news + 1;
+        end if;
+        commit;
+    end loop;
+    perform pg_current_xact_id();  -- without an ID there would be nothing to commit
+    commit;
+end
+$$;
+
+CREATE FUNCTION public.refusals_in_a_row() RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    AS $$ select 5 $$;
+
+CREATE FUNCTION public.refuse_attempt(p_message uuid, p_token text, p_at timestamp with time zone, p_reason text, p_content text, p_image_url text, p_contact jsonb, p_sign text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    m       broadcast_messages;
+    d       devices;
+    alike   integer;
+    limit_  constant integer := refusals_in_a_row();
+begin
+    select * into strict m from broadcast_messages where id = p_message for no key update;
+    if m.status = 'processing' and m.processing_worker_id = p_token and m.answered_at is null then
+        select * into strict d from devices where id = m.device_id for no key update;
+        alike := case when p_sign is null then 0 when d.refusal = p_sign then d.refusals + 1 else 1 end;
+        if d.refusals <> alike or d.refusal is distinct from p_sign then
+            update devices set refusal = p_sign, refusals = alike where id = d.id;
+        end if;
+        if alike >= limit_ then
+            update devices
+               set status = 'paused', status_reason = 'parked after ' || limit_ || ' answers in a row that were all alike: ' || p_reason
+             where id = d.id and status = 'active';
+            perform release_attempt(p_message, p_token, p_reason, null);
+            return jsonb_build_object('status', 'queued', 'reason', p_reason);
+        end if;
+    end if;
+    return settle_attempt(p_message, p_token, 'failed', p_at, null, p_reason, p_content, p_image_url, p_contact);
+end $$;
+
+CREATE FUNCTION public.release_attempt(p_message uuid, p_token text, p_reason text, p_wait timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+declare
+    m    broadcast_messages;
+    held date;
+begin
+    select place_day into held from broadcast_messages where id = p_message for no key update;
+    update broadcast_messages
+       set status = 'queued', slot_at = null, reason = p_reason,
+           place_day = case when parts_sent > 0 then place_day end,
+           answered_at = clock_timestamp(), updated_at = clock_timestamp()
+     where id = p_message and status = 'processing' and processing_worker_id = p_token and answered_at is null
+    returning * into m;
+    if not found then
+        return false;
+    end if;
+    update devices
+       set in_flight_until = case when last_send_at <= m.claimed_at then '-infinity' else in_flight_until end,
+           limit_used = limit_used - case when m.place_day is null and limit_day = held then 1 else 0 end,
+           blocked_reason = case when p_wait > blocked_until then p_reason else blocked_reason end,
+           blocked_until = greatest(blocked_until, coalesce(p_wait, '-infinity'))
+     where id = m.device_id;
+    return true;
+end $$;
+
+CREATE FUNCTION public.replace_device(p_old text, p_new text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    moved    record;
+    contacts integer;
+    leads    integer;
+begin
+    -- No audience is frozen meanwhile: it would still be given to the old device.
+    perform pg_advisory_xact_lock(audience_lock());
+    moved := move_messages(array(select id from broadcast_messages
+                                  where device_id = p_old and status in ('pending', 'queued')),
+                           p_new, 'device ' || p_old || ' was replaced by ' || p_new);
+    update devices
+       set replaced_by = case when id = p_new then null else p_new end
+     where id in (p_old, p_new) or replaced_by = p_old;
+    update sequence_contacts set device_id = p_new where device_id = p_old and status = 'active';
+    get diagnostics contacts = row_count;
+    update leads set device_id = p_new, updated_at = clock_timestamp() where device_id = p_old;
+    get diagnostics leads = row_count;
+    return jsonb_build_object('devices', array[p_old, p_new], 'leads', leads, 'contacts', contacts,
+                              'messages', moved.messages, 'campaigns', moved.campaigns,
+                              'in_flight', (select count(*) from broadcast_messages
+                                             where device_id = p_old and status = 'processing'));
+end $$;
+
+CREATE FUNCTION public.reserve_slot(m public.broadcast_messages, d public.devices, p_earliest timestamp with time zone, p_ready_at timestamp with time zone, p_pace interval, p_stride interval, p_why text, p_moment timestamp with time zone) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    my_slot timestamptz := m.slot_at;
+    new     boolean     := not coalesce(m.slot_at > p_moment and m.slot_at >= p_earliest, false);  -- else: woken before its slot
+begin
+    if new then
+        -- A slot missed by little moves a little. One missed by much (an outage, a pause) is no right to send:
+        -- it goes to the end of the queue, so that a thousand late messages come one by one.
+        my_slot := case when d.next_slot_at <= p_moment
+                          or m.slot_at > p_moment - p_pace - interval '2 seconds' then p_ready_at
+                        else greatest(p_ready_at, d.next_slot_at) end;
+        my_slot := next_opening(my_slot, d.opens_at, d.closes_at, d.time_zone);
+    end if;
+    if m.expires_at <= my_slot and m.status <> 'processing' then
+        return close_message(m.id, 'expired', expiry_of(m.expires_at) || ', and its turn would come at '
+                                              || to_char(my_slot at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC');
+    elsif m.campaign_id is not null and recipient_opening(m, my_slot) > my_slot then
+        return postpone(m, d, my_slot, p_moment);
+    elsif new then
+        update devices set next_slot_at = greatest(next_slot_at, my_slot + p_stride) where id = d.id;
+        update broadcast_messages
+           set status = case when m.status = 'processing' then m.status else 'queued' end, slot_at = my_slot,
+               reason = p_why, updated_at = p_moment
+         where id = m.id;
+    end if;
+    return jsonb_build_object('outcome', 'deferred', 'until', my_slot, 'now', p_moment, 'reason', p_why);
+end $$;
+
+CREATE FUNCTION public.settle_attempt(p_message uuid, p_token text, p_status text, p_at timestamp with time zone, p_gateway_message_id text, p_reason text, p_content text, p_image_url text, p_contact jsonb) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    m      broadcast_messages;
+    was    text;
+    kind   text;     -- of gateway
+    freed  boolean;  -- it surely did not go out: it gives its place of the day back
+begin
+    select * into strict m from broadcast_messages where id = p_message for no key update;
+    if m.processing_worker_id is distinct from p_token then
+        if p_status = 'sent' then
+            perform record_receipt((select gateway from devices where id = m.device_id), p_message, p_gateway_message_id,
+                                   'sent', p_at, null);
+            update broadcast_messages set content = p_content, image_url = p_image_url
+             where id = p_message and status = 'sent' and content is null;
+        end if;
+        return null;
+    elsif m.answered_at is not null then
+        -- Said before, and the word that it was written got lost.
+        return case when m.status in ('sent', 'failed', 'unconfirmed')
+                    then jsonb_build_object('status', m.status, 'reason', m.reason) end;
+    elsif m.status not in ('processing', 'unconfirmed', 'sent', 'failed') and p_status <> 'sent' then
+        return null;
+    end if;
+    was := m.status;
+    freed := p_status = 'failed' and was in ('processing', 'unconfirmed');
+    update broadcast_messages
+       set status = case when was in ('sent', 'failed') then was else p_status end,
+           reason = case when was in ('sent', 'failed') then reason else p_reason end,
+           answered_at = p_at,
+           accepted_at = case when p_status = 'sent' then p_at else accepted_at end,
+           sent_at = case when was = 'failed' then null when p_status = 'sent' then p_at else sent_at end,
+           earlier_gateway_ids = case when gateway_message_id <> p_gateway_message_id
+                                      then earlier_gateway_ids || gateway_message_id else earlier_gateway_ids end,
+           gateway_message_id = coalesce(p_gateway_message_id, gateway_message_id),
+           content = coalesce(p_content, content), image_url = coalesce(p_image_url, image_url),
+           place_day = case when freed then null else place_day end,
+           slot_at = case when was in ('pending', 'queued') then null else slot_at end,
+           updated_at = p_at
+     where id = p_message
+    returning status, reason into m.status, m.reason;
+    -- An attempt that was suspended may settle while a later one of the device is on its way: that one counts then.
+    update devices
+       set in_flight_until = case when last_send_at <= m.claimed_at then '-infinity' else in_flight_until end,
+           last_send_at = greatest(last_send_at, p_at),
+           limit_used = limit_used - case when freed and limit_day = m.place_day then 1 else 0 end,
+           faults = case when p_status = 'sent' then 0 else faults end,
+           refusals = case when p_status = 'sent' then 0 else refusals end
+     where id = m.device_id
+       and (min_delay > 0 or in_flight_until > '-infinity' or (faults + refusals > 0 and p_status = 'sent')
+            or (freed and limit_day = m.place_day));
+    if p_contact is not null then
+        -- Not once more, where somebody has found the message settled by a receipt, and has moved the contact on.
+        perform move_contact(c.id, p_contact) from sequence_contacts c, sequence_steps t
+          where c.id = m.sequence_contact_id and t.id = m.sequence_stepid and not c.timeline -> 'done' ? t.key;
+    end if;
+    if p_gateway_message_id is not null then
+        -- Who brings a receipt with this ID waits, and then finds the message; or we find what he has left.
+        select d.gateway into kind from devices d where d.id = m.device_id;
+        perform pg_advisory_xact_lock(receipt_lock(kind, p_gateway_message_id));
+        if exists (select from early_receipts where gateway = kind and gateway_message_id = p_gateway_message_id) then
+            perform apply_early_receipts(p_message);
+            select status, reason into m.status, m.reason from broadcast_messages where id = p_message;
+        end if;
+    end if;
+    return jsonb_build_object('status', m.status, 'reason', m.reason);
+exception when unique_violation then
+    return null;  -- the same step went to this phone through another device in the meantime
+end $$;
+
+CREATE FUNCTION public.take_turn(d public.devices, p_place date, p_moment timestamp with time zone, p_stride interval, p_grace interval) RETURNS void
+    LANGUAGE sql
+    AS $$
+    update devices
+       set next_slot_at = greatest(next_slot_at, p_moment + p_stride),
+           last_send_at = p_moment,
+           in_flight_until = p_moment + p_grace,
+           limit_used = case when limit_day is distinct from (p_moment at time zone time_zone)::date then 1
+                             when limit_day = p_place then limit_used else limit_used + 1 end,
+           limit_day = (p_moment at time zone time_zone)::date
+     where id = d.id
+$$;
+
+CREATE FUNCTION public.unwanted(m public.broadcast_messages, OUT status text, OUT reason text) RETURNS record
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+    if exists (select from suppressions s where s.phone = m.recipient_phone) then
+        status := 'suppressed';
+        reason := 'the recipient opted out';
+    elsif m.campaign_id is not null then
+        select 'cancelled', 'the campaign was cancelled' into status, reason
+          from campaigns c where c.id = m.campaign_id and c.status = 'cancelled';
+    elsif m.resends = 0 then
+        select 'cancelled', case when c.status <> 'active' then 'the enrollment had ended'
+                                 when t.removed_at is not null then 'the step was removed from the sequence'
+                                 else 'the contact has moved past the step' end
+          into status, reason
+          from sequence_contacts c, sequence_steps t
+         where c.id = m.sequence_contact_id and t.id = m.sequence_stepid
+           and (c.status <> 'active' or t.removed_at is not null or c.timeline -> 'done' ? t.key);
+    end if;
+end $$;
+
+CREATE TABLE public.campaigns (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    title text DEFAULT ''::text NOT NULL,
+    niche text,
+    target_status text DEFAULT 'all'::text NOT NULL,
+    device_ids text[],
+    text text DEFAULT ''::text NOT NULL,
+    image_url text,
+    template jsonb,
+    scheduled_at timestamp without time zone,
+    time_zone text DEFAULT 'UTC'::text NOT NULL,
+    until text,
+    if_passed text DEFAULT 'next_day'::text NOT NULL,
+    min_delay double precision,
+    max_delay double precision,
+    start_now boolean DEFAULT false NOT NULL,
+    asked_at timestamp with time zone,
+    status text DEFAULT 'draft'::text NOT NULL,
+    reason text,
+    frozen_at timestamp with time zone,
+    shards integer,
+    audience jsonb DEFAULT '{}'::jsonb NOT NULL,
+    opted_out integer DEFAULT 0 NOT NULL,
+    without_device integer DEFAULT 0 NOT NULL,
+    passed integer DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    CONSTRAINT campaigns_content CHECK (((text <> ''::text) OR (image_url IS NOT NULL))),
+    CONSTRAINT campaigns_ended CHECK (((status <> 'finished'::text) OR (ended_at IS NOT NULL))),
+    CONSTRAINT campaigns_frozen CHECK (((frozen_at IS NULL) OR (shards IS NOT NULL))),
+    CONSTRAINT campaigns_passed CHECK ((if_passed = ANY (ARRAY['next_day'::text, 'leave_out'::text, 'send'::text]))),
+    CONSTRAINT campaigns_status CHECK ((status = ANY (ARRAY['draft'::text, 'scheduled'::text, 'running'::text, 'paused'::text, 'cancelled'::text, 'finished'::text]))),
+    CONSTRAINT campaigns_target CHECK ((target_status = ANY (ARRAY['prospect'::text, 'customer'::text, 'all'::text])))
+);
+
+ALTER TABLE public.campaigns ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.campaigns_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.early_receipts (
+    id bigint NOT NULL,
+    gateway text NOT NULL,
+    gateway_message_id text NOT NULL,
+    status text NOT NULL,
+    told_at timestamp with time zone NOT NULL,
+    reason text,
+    sign text,
+    wrong_content boolean NOT NULL,
+    received_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE public.early_receipts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.early_receipts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE public.leads ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.leads_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.rejected_rows (
+    id bigint NOT NULL,
+    phone text,
+    digits text NOT NULL,
+    written text NOT NULL,
+    file text NOT NULL,
+    "row" integer NOT NULL,
+    reason text NOT NULL,
+    rejected_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE public.rejected_rows ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.rejected_rows_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.sequence_contacts (
+    id bigint NOT NULL,
+    sequence_id bigint NOT NULL,
+    lead_id bigint NOT NULL,
+    phone text NOT NULL,
+    device_id text NOT NULL,
+    status text DEFAULT 'active'::text NOT NULL,
+    reason text,
+    workflow_id text NOT NULL,
+    run_id text NOT NULL,
+    timeline jsonb NOT NULL,
+    plan_revision integer NOT NULL,
+    paused_at timestamp with time zone,
+    paused_reason text,
+    next_step_id bigint,
+    next_due_at timestamp with time zone,
+    plan_changed_at timestamp with time zone,
+    enrolled_at timestamp with time zone DEFAULT now() NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT sequence_contacts_ended CHECK (((status = 'active'::text) = (ended_at IS NULL))),
+    CONSTRAINT sequence_contacts_status CHECK ((status = ANY (ARRAY['active'::text, 'completed'::text, 'stopped'::text, 'opted_out'::text])))
+);
+
+ALTER TABLE public.sequence_contacts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.sequence_contacts_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.sequence_steps (
+    id bigint NOT NULL,
+    sequence_id bigint NOT NULL,
+    key text NOT NULL,
+    "position" integer NOT NULL,
+    day integer,
+    at_time time without time zone,
+    after interval,
+    expires_after interval,
+    missed text DEFAULT 'leave_out'::text NOT NULL,
+    text text DEFAULT ''::text NOT NULL,
+    image_url text,
+    template jsonb,
+    removed_at timestamp with time zone,
+    CONSTRAINT sequence_steps_content CHECK (((text <> ''::text) OR (image_url IS NOT NULL))),
+    CONSTRAINT sequence_steps_day CHECK ((day >= 1)),
+    CONSTRAINT sequence_steps_expiry CHECK ((expires_after > '00:00:00'::interval)),
+    CONSTRAINT sequence_steps_missed CHECK ((missed = ANY (ARRAY['send'::text, 'leave_out'::text]))),
+    CONSTRAINT sequence_steps_when CHECK ((((day IS NULL) <> (after IS NULL)) AND ((at_time IS NULL) OR (day IS NOT NULL))))
+);
+
+ALTER TABLE public.sequence_steps ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.sequence_steps_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.sequences (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    trigger text,
+    next_trigger text,
+    time_zone text DEFAULT 'UTC'::text NOT NULL,
+    skip_weekends boolean DEFAULT false NOT NULL,
+    device_id text,
+    status text DEFAULT 'active'::text NOT NULL,
+    status_reason text,
+    revision integer DEFAULT 1 NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT sequences_status CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text])))
+);
+
+ALTER TABLE public.sequences ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.sequences_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.suppressions (
+    phone text NOT NULL,
+    reason text DEFAULT 'opted out'::text NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL
+);
+
+CREATE TABLE public.workers (
+    id text NOT NULL,
+    task_queue text NOT NULL,
+    started_at timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone DEFAULT now() NOT NULL,
+    ended_at timestamp with time zone
+);
+
+ALTER TABLE ONLY public.broadcast_messages
+    ADD CONSTRAINT broadcast_messages_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.campaigns
+    ADD CONSTRAINT campaigns_name_unique UNIQUE (name);
+
+ALTER TABLE ONLY public.campaigns
+    ADD CONSTRAINT campaigns_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.devices
+    ADD CONSTRAINT devices_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.early_receipts
+    ADD CONSTRAINT early_receipts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.leads
+    ADD CONSTRAINT leads_phone_unique UNIQUE (phone);
+
+ALTER TABLE ONLY public.leads
+    ADD CONSTRAINT leads_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.rejected_rows
+    ADD CONSTRAINT rejected_rows_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.sequence_contacts
+    ADD CONSTRAINT sequence_contacts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.sequence_contacts
+    ADD CONSTRAINT sequence_contacts_unique UNIQUE (sequence_id, phone);
+
+ALTER TABLE ONLY public.sequence_steps
+    ADD CONSTRAINT sequence_steps_key_unique UNIQUE (sequence_id, key);
+
+ALTER TABLE ONLY public.sequence_steps
+    ADD CONSTRAINT sequence_steps_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.sequences
+    ADD CONSTRAINT sequences_name_unique UNIQUE (name);
+
+ALTER TABLE ONLY public.sequences
+    ADD CONSTRAINT sequences_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.suppressions
+    ADD CONSTRAINT suppressions_pkey PRIMARY KEY (phone);
+
+ALTER TABLE ONLY public.broadcast_messages
+    ADD CONSTRAINT unique_campaign_message UNIQUE (campaign_id, recipient_phone, device_id);
+
+ALTER TABLE ONLY public.broadcast_messages
+    ADD CONSTRAINT unique_sequence_message UNIQUE (sequence_stepid, recipient_phone, device_id);
+
+ALTER TABLE ONLY public.workers
+    ADD CONSTRAINT workers_pkey PRIMARY KEY (id);
+
+CREATE INDEX broadcast_messages_contact ON public.broadcast_messages USING btree (sequence_contact_id);
+
+CREATE INDEX broadcast_messages_failed ON public.broadcast_messages USING btree (status) WHERE (status = ANY (ARRAY['failed'::text, 'unconfirmed'::text]));
+
+CREATE INDEX broadcast_messages_feed ON public.broadcast_messages USING btree (campaign_id, campaign_shard, device_id, campaign_position) WHERE ((campaign_id IS NOT NULL) AND (status = ANY (ARRAY['pending'::text, 'queued'::text, 'processing'::text])));
+
+CREATE INDEX broadcast_messages_gateway_id ON public.broadcast_messages USING btree (gateway_message_id) WHERE (gateway_message_id IS NOT NULL);
+
+CREATE INDEX broadcast_messages_open ON public.broadcast_messages USING btree (status, device_id) WHERE (status = ANY (ARRAY['pending'::text, 'queued'::text, 'processing'::text, 'unconfirmed'::text]));
+
+CREATE INDEX broadcast_messages_phone ON public.broadcast_messages USING btree (recipient_phone);
+
+CREATE INDEX early_receipts_of ON public.early_receipts USING btree (gateway, gateway_message_id);
+
+CREATE INDEX leads_niches ON public.leads USING gin (niches);
+
+CREATE INDEX leads_triggered ON public.leads USING btree (id) WHERE (triggers <> '{}'::text[]);
+
+CREATE INDEX leads_triggers ON public.leads USING gin (triggers);
+
+CREATE UNIQUE INDEX one_live_campaign_message ON public.broadcast_messages USING btree (campaign_id, recipient_phone) WHERE (status = ANY (ARRAY['pending'::text, 'queued'::text, 'processing'::text, 'sent'::text, 'unconfirmed'::text]));
+
+CREATE UNIQUE INDEX one_live_sequence_message ON public.broadcast_messages USING btree (sequence_stepid, recipient_phone) WHERE (status = ANY (ARRAY['pending'::text, 'queued'::text, 'processing'::text, 'sent'::text, 'unconfirmed'::text]));
+
+CREATE INDEX rejected_rows_digits ON public.rejected_rows USING btree (digits);
+
+CREATE INDEX rejected_rows_file ON public.rejected_rows USING btree (file);
+
+CREATE INDEX rejected_rows_phone ON public.rejected_rows USING btree (phone);
+
+CREATE INDEX sequence_contacts_active ON public.sequence_contacts USING btree (sequence_id, id) WHERE (status = 'active'::text);
+
+CREATE INDEX sequence_contacts_phone ON public.sequence_contacts USING btree (phone);
+
+CREATE INDEX sequence_contacts_to_tell ON public.sequence_contacts USING btree (sequence_id) WHERE ((status = 'active'::text) AND (plan_changed_at IS NOT NULL));
+
+CREATE UNIQUE INDEX sequence_steps_position ON public.sequence_steps USING btree (sequence_id, "position") WHERE (removed_at IS NULL);
+
+CREATE UNIQUE INDEX sequences_trigger_unique ON public.sequences USING btree (trigger) WHERE (trigger IS NOT NULL);
+
+ALTER TABLE ONLY public.broadcast_messages
+    ADD CONSTRAINT broadcast_messages_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES public.campaigns(id);
+
+ALTER TABLE ONLY public.broadcast_messages
+    ADD CONSTRAINT broadcast_messages_device_id_fkey FOREIGN KEY (device_id) REFERENCES public.devices(id);
+
+ALTER TABLE ONLY public.broadcast_messages
+    ADD CONSTRAINT broadcast_messages_lead_id_fkey FOREIGN KEY (lead_id) REFERENCES public.leads(id);
+
+ALTER TABLE ONLY public.broadcast_messages
+    ADD CONSTRAINT broadcast_messages_sequence_contact_id_fkey FOREIGN KEY (sequence_contact_id) REFERENCES public.sequence_contacts(id);
+
+ALTER TABLE ONLY public.broadcast_messages
+    ADD CONSTRAINT broadcast_messages_sequence_stepid_fkey FOREIGN KEY (sequence_stepid) REFERENCES public.sequence_steps(id);
+
+ALTER TABLE ONLY public.devices
+    ADD CONSTRAINT devices_replaced_by_fkey FOREIGN KEY (replaced_by) REFERENCES public.devices(id);
+
+ALTER TABLE ONLY public.leads
+    ADD CONSTRAINT leads_device_id_fkey FOREIGN KEY (device_id) REFERENCES public.devices(id);
+
+ALTER TABLE ONLY public.sequence_contacts
+    ADD CONSTRAINT sequence_contacts_device_id_fkey FOREIGN KEY (device_id) REFERENCES public.devices(id);
+
+ALTER TABLE ONLY public.sequence_contacts
+    ADD CONSTRAINT sequence_contacts_lead_id_fkey FOREIGN KEY (lead_id) REFERENCES public.leads(id);
+
+ALTER TABLE ONLY public.sequence_contacts
+    ADD CONSTRAINT sequence_contacts_next_step_id_fkey FOREIGN KEY (next_step_id) REFERENCES public.sequence_steps(id);
+
+ALTER TABLE ONLY public.sequence_contacts
+    ADD CONSTRAINT sequence_contacts_sequence_id_fkey FOREIGN KEY (sequence_id) REFERENCES public.sequences(id);
+
+ALTER TABLE ONLY public.sequence_steps
+    ADD CONSTRAINT sequence_steps_sequence_id_fkey FOREIGN KEY (sequence_id) REFERENCES public.sequences(id);
+
+ALTER TABLE ONLY public.sequences
+    ADD CONSTRAINT sequences_device_id_fkey FOREIGN KEY (device_id) REFERENCES public.devices(id);
