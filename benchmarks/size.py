@@ -66,7 +66,7 @@ async def _watch(here: Stage, began: float, every: float) -> list[Sample]:
         await asyncio.sleep(every)
         campaign = await pool.fetchrow(
             "select ended_at is not null as over, (select count(*) from broadcast_messages"
-            " where status not in ('pending', 'queued', 'processing')) as settled from campaigns"
+            " where not is_unsettled(status)) as settled from campaigns"
         )
         assert campaign is not None
         now = here.usage()

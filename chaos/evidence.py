@@ -143,7 +143,7 @@ select m.id::text, m.recipient_phone as phone, m.device_id as device, m.status, 
 _UNSETTLED = f"""
 select r.what || ' to ' || r.phone || ' is ' || r.status || ' after ' || r.attempts || ' attempts'
        || coalesce(': ' || r.reason, '') as line
-  from ({_ROWS}) r where r.status in ('pending', 'queued', 'processing')
+  from ({_ROWS}) r where is_unsettled(r.status)
 """  # noqa: S608 - constants of this module
 _ENROLLMENTS = """
 select s.name || ' of ' || c.phone || ' is active' as line

@@ -118,7 +118,7 @@ begin
     select * into strict m from broadcast_messages where id = p_message for no key update;
     moment := coalesce(p_now, clock_timestamp());
     doubt := m.status = 'processing';
-    if m.status not in ('pending', 'queued', 'processing') then
+    if not is_unsettled(m.status) then
         return jsonb_build_object('outcome', 'settled', 'status', m.status, 'reason', m.reason, 'sent_at', m.sent_at);
     elsif doubt and m.claimed_at + p_lifetime > moment then
         return jsonb_build_object('outcome', 'deferred', 'until', m.claimed_at + p_lifetime, 'now', moment,
@@ -186,7 +186,7 @@ begin
     select s.revision, coalesce(l.time_zone, s.time_zone) into strict present, zone
       from sequences s, leads l where s.id = c.sequence_id and l.id = c.lead_id;
     select status into known from broadcast_messages where id = p_message;
-    if (known is null or known in ('pending', 'queued'))
+    if (known is null or is_waiting(known))
        and (present <> p_revision or zone <> c.timeline ->> 'zone' or c.plan_changed_at is not null) then
         return jsonb_build_object('outcome', 'replanned');
     end if;
@@ -212,14 +212,14 @@ begin
             return jsonb_build_object('outcome', 'settled', 'status', 'cancelled',
                                       'reason', 'another message of this step is there for this phone');
         end if;
-    elsif known in ('pending', 'queued') and c.next_step_id = p_step then
+    elsif is_waiting(known) and c.next_step_id = p_step then
         -- It was planned anew while it waited, or its contact was given to another device.
         update broadcast_messages m
            set due_at = c.next_due_at, expires_at = c.next_due_at + t.expires_after,
                device_id = c.device_id, slot_at = case when m.device_id = c.device_id then m.slot_at end,
                place_day = case when m.device_id = c.device_id then m.place_day end
           from sequence_steps t
-         where m.id = p_message and t.id = p_step and m.status in ('pending', 'queued')
+         where m.id = p_message and t.id = p_step and is_waiting(m.status)
            and (m.due_at, m.expires_at, m.device_id)
                is distinct from (c.next_due_at, c.next_due_at + t.expires_after, c.device_id);
     end if;
@@ -460,6 +460,14 @@ begin
        and hold_of(m) is null;
 end $$;
 
+CREATE FUNCTION public.is_unsettled(p_status text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ select p_status in ('pending', 'queued', 'processing') $$;
+
+CREATE FUNCTION public.is_waiting(p_status text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$ select p_status in ('pending', 'queued') $$;
+
 CREATE FUNCTION public.keep_receipt(p_gateway text, p_gateway_id text, p_status text, p_at timestamp with time zone, p_reason text, p_sign text, p_wrong_content boolean) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -528,7 +536,7 @@ begin
          where c.id = p_contact and c.status = 'active'
             on conflict (id) do update set status = excluded.status, reason = excluded.reason, slot_at = null,
                                            updated_at = clock_timestamp()
-                    where m.status in ('pending', 'queued') and m.resends = 0;
+                    where is_waiting(m.status) and m.resends = 0;
     end if;
     update sequence_contacts
        set timeline = p_to -> 'timeline',
@@ -550,7 +558,7 @@ declare
     leads    integer;
 begin
     moved := move_messages(array(select id from broadcast_messages
-                                  where recipient_phone = any (p_phones) and status in ('pending', 'queued')
+                                  where recipient_phone = any (p_phones) and is_waiting(status)
                                     and device_id <> p_device),
                            p_device, 'moved to device ' || p_device);
     update sequence_contacts set device_id = p_device
@@ -581,7 +589,7 @@ declare
 begin
     with old as (
         select id, device_id from broadcast_messages
-         where id = any (p_messages) and status in ('pending', 'queued') and device_id <> p_device
+         where id = any (p_messages) and is_waiting(status) and device_id <> p_device
          order by id for no key update
     ), given as (
         update broadcast_messages m
@@ -905,7 +913,7 @@ begin
     -- No audience is frozen meanwhile: it would still be given to the old device.
     perform pg_advisory_xact_lock(audience_lock());
     moved := move_messages(array(select id from broadcast_messages
-                                  where device_id = p_old and status in ('pending', 'queued')),
+                                  where device_id = p_old and is_waiting(status)),
                            p_new, 'device ' || p_old || ' was replaced by ' || p_new);
     update devices
        set replaced_by = case when id = p_new then null else p_new end
@@ -988,7 +996,7 @@ begin
            gateway_message_id = coalesce(p_gateway_message_id, gateway_message_id),
            content = coalesce(p_content, content), image_url = coalesce(p_image_url, image_url),
            place_day = case when freed then null else place_day end,
-           slot_at = case when was in ('pending', 'queued') then null else slot_at end,
+           slot_at = case when is_waiting(was) then null else slot_at end,
            updated_at = p_at
      where id = p_message
     returning status, reason into m.status, m.reason;
@@ -1311,11 +1319,11 @@ CREATE INDEX broadcast_messages_contact ON public.broadcast_messages USING btree
 
 CREATE INDEX broadcast_messages_failed ON public.broadcast_messages USING btree (status) WHERE (status = ANY (ARRAY['failed'::text, 'unconfirmed'::text]));
 
-CREATE INDEX broadcast_messages_feed ON public.broadcast_messages USING btree (campaign_id, campaign_shard, device_id, campaign_position) WHERE ((campaign_id IS NOT NULL) AND (status = ANY (ARRAY['pending'::text, 'queued'::text, 'processing'::text])));
+CREATE INDEX broadcast_messages_feed ON public.broadcast_messages USING btree (campaign_id, campaign_shard, device_id, campaign_position) WHERE ((campaign_id IS NOT NULL) AND public.is_unsettled(status));
 
 CREATE INDEX broadcast_messages_gateway_id ON public.broadcast_messages USING btree (gateway_message_id) WHERE (gateway_message_id IS NOT NULL);
 
-CREATE INDEX broadcast_messages_open ON public.broadcast_messages USING btree (status, device_id) WHERE (status = ANY (ARRAY['pending'::text, 'queued'::text, 'processing'::text, 'unconfirmed'::text]));
+CREATE INDEX broadcast_messages_open ON public.broadcast_messages USING btree (status, device_id) WHERE (public.is_unsettled(status) OR (status = 'unconfirmed'::text));
 
 CREATE INDEX broadcast_messages_phone ON public.broadcast_messages USING btree (recipient_phone);
 
@@ -1327,9 +1335,9 @@ CREATE INDEX leads_triggered ON public.leads USING btree (id) WHERE (triggers <>
 
 CREATE INDEX leads_triggers ON public.leads USING gin (triggers);
 
-CREATE UNIQUE INDEX one_live_campaign_message ON public.broadcast_messages USING btree (campaign_id, recipient_phone) WHERE (status = ANY (ARRAY['pending'::text, 'queued'::text, 'processing'::text, 'sent'::text, 'unconfirmed'::text]));
+CREATE UNIQUE INDEX one_live_campaign_message ON public.broadcast_messages USING btree (campaign_id, recipient_phone) WHERE (public.is_unsettled(status) OR (status = ANY (ARRAY['sent'::text, 'unconfirmed'::text])));
 
-CREATE UNIQUE INDEX one_live_sequence_message ON public.broadcast_messages USING btree (sequence_stepid, recipient_phone) WHERE (status = ANY (ARRAY['pending'::text, 'queued'::text, 'processing'::text, 'sent'::text, 'unconfirmed'::text]));
+CREATE UNIQUE INDEX one_live_sequence_message ON public.broadcast_messages USING btree (sequence_stepid, recipient_phone) WHERE (public.is_unsettled(status) OR (status = ANY (ARRAY['sent'::text, 'unconfirmed'::text])));
 
 CREATE INDEX rejected_rows_digits ON public.rejected_rows USING btree (digits);
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from messaging.common.values import Value
 from messaging.devices.store import DeviceSettings
+from messaging.sending.message_status import SETTLED
 from messaging.sequences.contract import SweepTotals
 from operations import campaigns, devices, leads, sequences
 from operations.campaigns import CampaignChange
@@ -30,11 +31,7 @@ class Progress(Value):
     @property
     def settled(self) -> int:
         """Messages that came to an end."""
-        return sum(
-            count
-            for status, count in self.messages.items()
-            if status not in ("pending", "queued", "processing")
-        )
+        return sum(count for status, count in self.messages.items() if status in SETTLED)
 
 
 async def set_the_stage(

@@ -255,7 +255,7 @@ async def finish_campaign(connection: Connection, campaign_id: int) -> bool:
             " ended_at = coalesce(ended_at, clock_timestamp()), reason = coalesce($2, reason),"
             " updated_at = clock_timestamp()"
             " where id = $1 and (frozen_at is not null or status = 'cancelled') and not exists (select from"
-            " broadcast_messages m where m.campaign_id = c.id and m.status in ('pending', 'queued', 'processing'))"
+            " broadcast_messages m where m.campaign_id = c.id and is_unsettled(m.status))"
             " returning true",
             campaign_id,
             _why_nobody(row) if row["frozen_at"] is not None and not row["audience"] else None,

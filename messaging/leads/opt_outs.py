@@ -45,7 +45,7 @@ async def suppress_waiting(connection: Connection | Pool, phone: str) -> None:
     """Closes the messages to somebody who has opted out that no attempt holds."""
     await connection.execute(
         "update broadcast_messages set status = 'suppressed', reason = 'the recipient opted out', slot_at = null,"
-        " updated_at = clock_timestamp() where recipient_phone = $1 and status in ('pending', 'queued')"
+        " updated_at = clock_timestamp() where recipient_phone = $1 and is_waiting(status)"
         " and exists (select from suppressions where phone = $1)",
         phone,
     )

@@ -1,5 +1,17 @@
 -- migrate:up
 
+-- Sets of a message's statuses, as messaging.sending.message_status has them. The planner inlines these functions, so queries
+-- that call them find the indexes that are made with them. What one answers never changes, as those indexes would not
+-- follow: another set is another function, with new indexes.
+
+-- Waiting: no attempt has begun with it, or each has given it back.
+create function is_waiting(p_status text) returns boolean
+language sql immutable parallel safe as $$ select p_status in ('pending', 'queued') $$;
+
+-- Unsettled: something is still to come of it by itself. All others are settled.
+create function is_unsettled(p_status text) returns boolean
+language sql immutable parallel safe as $$ select p_status in ('pending', 'queued', 'processing') $$;
+
 -- A WhatsApp sender: a number behind a gateway, with its pace, limits and sending hours.
 create table devices (
     id               text primary key,
@@ -211,13 +223,13 @@ create table broadcast_messages (
 );
 -- Stronger than the two constraints above: at most one live message per step or campaign and phone, on any device.
 create unique index one_live_sequence_message on broadcast_messages (sequence_stepid, recipient_phone)
-    where status in ('pending', 'queued', 'processing', 'sent', 'unconfirmed');
+    where is_unsettled(status) or status in ('sent', 'unconfirmed');
 create unique index one_live_campaign_message on broadcast_messages (campaign_id, recipient_phone)
-    where status in ('pending', 'queued', 'processing', 'sent', 'unconfirmed');
+    where is_unsettled(status) or status in ('sent', 'unconfirmed');
 create index broadcast_messages_phone on broadcast_messages (recipient_phone);
 create index broadcast_messages_contact on broadcast_messages (sequence_contact_id);
 create index broadcast_messages_open on broadcast_messages (status, device_id)
-    where status in ('pending', 'queued', 'processing', 'unconfirmed');
+    where is_unsettled(status) or status = 'unconfirmed';
 
 -- The messages that need somebody: 'messages' lists them, 'status' counts the failed ones by reason. Without it each of
 -- these reads the whole ledger. On the way of a message that is sent, no row enters this index; and it names no column that
@@ -227,7 +239,7 @@ create index broadcast_messages_failed on broadcast_messages (status) where stat
 create index broadcast_messages_gateway_id on broadcast_messages (gateway_message_id) where gateway_message_id is not null;
 -- What a campaign still has to settle, in the order in which it is fed: rows leave this index as they are settled.
 create index broadcast_messages_feed on broadcast_messages (campaign_id, campaign_shard, device_id, campaign_position)
-    where campaign_id is not null and status in ('pending', 'queued', 'processing');
+    where campaign_id is not null and is_unsettled(status);
 
 -- Receipts that came before the answer that teaches the gateway's ID of the message: kept for a while, until it is known.
 create table early_receipts (
@@ -277,3 +289,4 @@ create table workers (
 -- migrate:down
 
 drop table workers, suppressions, rejected_rows, early_receipts, broadcast_messages, campaigns, sequence_contacts, sequence_steps, sequences, leads, devices;
+drop function is_waiting, is_unsettled;

@@ -364,7 +364,7 @@ begin
     select * into strict m from broadcast_messages where id = p_message for no key update;
     moment := coalesce(p_now, clock_timestamp());
     doubt := m.status = 'processing';
-    if m.status not in ('pending', 'queued', 'processing') then
+    if not is_unsettled(m.status) then
         return jsonb_build_object('outcome', 'settled', 'status', m.status, 'reason', m.reason, 'sent_at', m.sent_at);
     elsif doubt and m.claimed_at + p_lifetime > moment then
         return jsonb_build_object('outcome', 'deferred', 'until', m.claimed_at + p_lifetime, 'now', moment,
@@ -482,7 +482,7 @@ begin
     select s.revision, coalesce(l.time_zone, s.time_zone) into strict present, zone
       from sequences s, leads l where s.id = c.sequence_id and l.id = c.lead_id;
     select status into known from broadcast_messages where id = p_message;
-    if (known is null or known in ('pending', 'queued'))
+    if (known is null or is_waiting(known))
        and (present <> p_revision or zone <> c.timeline ->> 'zone' or c.plan_changed_at is not null) then
         return jsonb_build_object('outcome', 'replanned');
     end if;
@@ -508,14 +508,14 @@ begin
             return jsonb_build_object('outcome', 'settled', 'status', 'cancelled',
                                       'reason', 'another message of this step is there for this phone');
         end if;
-    elsif known in ('pending', 'queued') and c.next_step_id = p_step then
+    elsif is_waiting(known) and c.next_step_id = p_step then
         -- It was planned anew while it waited, or its contact was given to another device.
         update broadcast_messages m
            set due_at = c.next_due_at, expires_at = c.next_due_at + t.expires_after,
                device_id = c.device_id, slot_at = case when m.device_id = c.device_id then m.slot_at end,
                place_day = case when m.device_id = c.device_id then m.place_day end
           from sequence_steps t
-         where m.id = p_message and t.id = p_step and m.status in ('pending', 'queued')
+         where m.id = p_message and t.id = p_step and is_waiting(m.status)
            and (m.due_at, m.expires_at, m.device_id)
                is distinct from (c.next_due_at, c.next_due_at + t.expires_after, c.device_id);
     end if;
@@ -536,7 +536,7 @@ declare
 begin
     with old as (
         select id, device_id from broadcast_messages
-         where id = any (p_messages) and status in ('pending', 'queued') and device_id <> p_device
+         where id = any (p_messages) and is_waiting(status) and device_id <> p_device
          order by id for no key update
     ), given as (
         update broadcast_messages m
@@ -571,7 +571,7 @@ declare
     leads    integer;
 begin
     moved := move_messages(array(select id from broadcast_messages
-                                  where recipient_phone = any (p_phones) and status in ('pending', 'queued')
+                                  where recipient_phone = any (p_phones) and is_waiting(status)
                                     and device_id <> p_device),
                            p_device, 'moved to device ' || p_device);
     update sequence_contacts set device_id = p_device
@@ -599,7 +599,7 @@ begin
     -- No audience is frozen meanwhile: it would still be given to the old device.
     perform pg_advisory_xact_lock(audience_lock());
     moved := move_messages(array(select id from broadcast_messages
-                                  where device_id = p_old and status in ('pending', 'queued')),
+                                  where device_id = p_old and is_waiting(status)),
                            p_new, 'device ' || p_old || ' was replaced by ' || p_new);
     update devices
        set replaced_by = case when id = p_new then null else p_new end
@@ -630,7 +630,7 @@ begin
          where c.id = p_contact and c.status = 'active'
             on conflict (id) do update set status = excluded.status, reason = excluded.reason, slot_at = null,
                                            updated_at = clock_timestamp()
-                    where m.status in ('pending', 'queued') and m.resends = 0;
+                    where is_waiting(m.status) and m.resends = 0;
     end if;
     update sequence_contacts
        set timeline = p_to -> 'timeline',
@@ -688,7 +688,7 @@ begin
            gateway_message_id = coalesce(p_gateway_message_id, gateway_message_id),
            content = coalesce(p_content, content), image_url = coalesce(p_image_url, image_url),
            place_day = case when freed then null else place_day end,
-           slot_at = case when was in ('pending', 'queued') then null else slot_at end,
+           slot_at = case when is_waiting(was) then null else slot_at end,
            updated_at = p_at
      where id = p_message
     returning status, reason into m.status, m.reason;

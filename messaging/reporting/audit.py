@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from messaging.common.database import Pool
 from messaging.common.values import Value
 from messaging.sending.claims import CLAIM_LIFETIME, longer_lifetimes
-from messaging.sending.message_status import MessageStatus
+from messaging.sending.message_status import SETTLED, UNSETTLED
 
 __all__ = [
     "Totals",
@@ -119,7 +119,7 @@ async def lost_steps(pool: Pool) -> list[str]:
         " where not exists (select from broadcast_messages m join sequence_steps t on t.id = m.sequence_stepid"
         "   where m.sequence_contact_id = c.id and t.key = done.key"
         # One that is sent again has a workflow of its own, which another check looks for.
-        "   and (m.resends > 0 or m.status not in ('pending', 'queued', 'processing')))"
+        "   and (m.resends > 0 or not is_unsettled(m.status)))"
         " and not exists (select from broadcast_messages m join sequence_steps t on t.id = m.sequence_stepid"
         "   where m.recipient_phone = c.phone and t.sequence_id = c.sequence_id and t.key = done.key"
         "   and m.sequence_contact_id <> c.id)"
@@ -145,7 +145,7 @@ async def lost_steps(pool: Pool) -> list[str]:
 async def resends_under_way(pool: Pool) -> list[str]:
     """Messages of sequences that an operator has sent again, and that are not settled."""
     rows = await pool.fetch(
-        "select id from broadcast_messages where status in ('pending', 'queued', 'processing') and resends > 0"
+        "select id from broadcast_messages where is_unsettled(status) and resends > 0"
         " and campaign_id is null order by id"
     )
     return [str(row["id"]) for row in rows]
@@ -155,7 +155,7 @@ async def lost_leads(pool: Pool) -> list[str]:
     """Campaigns whose ledger has not the audience that was frozen, or that ended with something to settle."""
     rows = await pool.fetch(
         "select c.name, c.status, c.ended_at, count(m.id) as messages,"
-        " count(m.id) filter (where m.status in ('pending', 'queued', 'processing')) as unsettled,"
+        " count(m.id) filter (where is_unsettled(m.status)) as unsettled,"
         " (select coalesce(sum(n::integer), 0) from jsonb_each_text(c.audience) a (d, n)) as leads"
         " from campaigns c left join broadcast_messages m on m.campaign_id = c.id group by c.id order by c.id"
     )
@@ -195,8 +195,8 @@ async def totals(pool: Pool) -> Totals:
     counts: dict[str, int] = row["counts"]
     return Totals(
         should=int(row["should"]),
-        waiting=row["to_come"] + sum(counts.get(status, 0) for status in MessageStatus if not status.settled),
-        **{status.value: counts.get(status, 0) for status in MessageStatus if status.settled},
+        waiting=row["to_come"] + sum(counts.get(status, 0) for status in UNSETTLED),
+        **{status.value: counts.get(status, 0) for status in SETTLED},
     )
 
 

@@ -128,7 +128,7 @@ class ContactReport(Value):
 _MESSAGES = (
     "select m.id, m.recipient_phone as phone, coalesce(s.name || ' / ' || t.key, 'campaign ' || k.name) as what,"
     " m.status, m.due_at, m.sent_at, m.device_id as device, m.reason, m.content as text,"
-    " case when m.status in ('pending', 'queued') and greatest(m.due_at, m.slot_at) > clock_timestamp()"
+    " case when is_waiting(m.status) and greatest(m.due_at, m.slot_at) > clock_timestamp()"
     " then greatest(m.due_at, m.slot_at) end as goes_out_at from broadcast_messages m"
     " left join sequence_steps t on t.id = m.sequence_stepid left join sequences s on s.id = t.sequence_id"
     " left join campaigns k on k.id = m.campaign_id"

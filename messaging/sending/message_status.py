@@ -2,7 +2,7 @@
 
 from enum import StrEnum
 
-__all__ = ["MessageStatus"]
+__all__ = ["SETTLED", "UNSETTLED", "WAITING", "MessageStatus"]
 
 
 class MessageStatus(StrEnum):
@@ -18,7 +18,12 @@ class MessageStatus(StrEnum):
     CANCELLED = "cancelled"
     EXPIRED = "expired"
 
-    @property
-    def settled(self) -> bool:
-        """Whether nothing more comes of it by itself."""
-        return self not in (MessageStatus.PENDING, MessageStatus.QUEUED, MessageStatus.PROCESSING)
+
+WAITING = frozenset({MessageStatus.PENDING, MessageStatus.QUEUED})
+"""No attempt has begun with it, or each has given it back. In SQL: ``is_waiting(status)``."""
+
+UNSETTLED = WAITING | {MessageStatus.PROCESSING}
+"""Something is still to come of it by itself. In SQL: ``is_unsettled(status)``."""
+
+SETTLED = frozenset(MessageStatus) - UNSETTLED
+"""Nothing more comes of it by itself."""

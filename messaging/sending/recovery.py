@@ -55,10 +55,10 @@ async def close_unwanted(pool: Pool) -> int:
     done = await pool.execute(
         "with unwanted as materialized (select m.id, u.status, u.reason"
         "   from broadcast_messages m cross join lateral unwanted(m) u"
-        "   where m.status in ('pending', 'queued') and m.sequence_stepid is not null and u.status is not null limit 1000)"
+        "   where is_waiting(m.status) and m.sequence_stepid is not null and u.status is not null limit 1000)"
         " update broadcast_messages m set status = u.status, reason = u.reason, slot_at = null,"
         "   updated_at = clock_timestamp()"
-        " from unwanted u where m.id = u.id and m.status in ('pending', 'queued')"
+        " from unwanted u where m.id = u.id and is_waiting(m.status)"
     )
     return int(done.split()[-1])
 

@@ -11,6 +11,7 @@ from messaging.common.database import Connection, Record
 from messaging.common.errors import Conflict, NotFound
 from messaging.common.values import Value
 from messaging.sending.claims import ANEW, CLAIM_LIFETIME, longer_lifetimes
+from messaging.sending.message_status import WAITING
 from messaging.sending.outcomes import MessageRef
 
 __all__ = ["Doubtful", "Resolution", "find_unconfirmed", "resolve_as_sent", "send_again"]
@@ -57,7 +58,7 @@ async def find_unconfirmed(connection: Connection, message_id: UUID) -> Doubtful
     row = await _in_doubt(connection, message_id, "sent")
     if row["status"] == "sent":
         return _sent(row)
-    if row["status"] in ("pending", "queued"):
+    if row["status"] in WAITING:
         raise Conflict(
             f"message {message_id} is being sent again already: 'contact {row['recipient_phone']}' shows how far"
         )
@@ -81,7 +82,7 @@ async def _in_doubt(connection: Connection, message_id: UUID, *also: str) -> Rec
         raise Conflict(
             f"message {message_id} is being sent just now: ask again in {math.ceil(row['claimed_for'])} seconds"
         )
-    waits = row["resends"] > 0 and row["status"] in ("pending", "queued")
+    waits = row["resends"] > 0 and row["status"] in WAITING
     if row["status"] not in ("unconfirmed", "processing") and not waits:
         raise Conflict(f"message {message_id} is {row['status']}, and only an unconfirmed one is resolved")
     return row

@@ -61,7 +61,7 @@ HELD = """
            case when k.id is not null then 'campaign:' || k.name || ':' || m.recipient_phone
                 when m.resends > 0 then 'message:' || m.id else c.workflow_id end as workflow_id
       from (select * from broadcast_messages
-             where status in ('pending', 'queued', 'processing') and reason is not null
+             where is_unsettled(status) and reason is not null
                and (slot_at is null or slot_at <= clock_timestamp()) and due_at <= clock_timestamp() offset 0) m
       left join lateral (select * from sequence_contacts where id = m.sequence_contact_id offset 0) c on true
       left join sequences s on s.id = c.sequence_id
@@ -120,7 +120,7 @@ async def unmoved(pool: Pool, tell: Tell, told: Sequence[ToTell]) -> set[str]:
         query = (
             "select m.id::text as key from unnest($1::text[], $2::timestamptz[]) as t (key, seen_at)"
             " join broadcast_messages m on m.id = t.key::uuid"
-            " where m.status in ('pending', 'queued', 'processing') and m.updated_at = t.seen_at"
+            " where is_unsettled(m.status) and m.updated_at = t.seen_at"
         )
     rows = await pool.fetch(query, [one.key for one in told], [one.seen_at for one in told])
     return {row["key"] for row in rows}

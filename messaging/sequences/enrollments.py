@@ -158,7 +158,7 @@ class Enrollments:
             await connection.execute(
                 "update broadcast_messages m set status = 'cancelled', slot_at = null, updated_at = $2,"
                 " reason = 'the step was removed from the sequence'"
-                " from sequence_steps s where m.sequence_contact_id = $1 and m.status in ('pending', 'queued')"
+                " from sequence_steps s where m.sequence_contact_id = $1 and is_waiting(m.status)"
                 " and m.resends = 0"
                 " and s.id = m.sequence_stepid and s.removed_at is not null",
                 enrollment_id,
@@ -235,8 +235,8 @@ class Enrollments:
                 " select $1, $2, id, lead_id, phone, device_id, $4, 'cancelled', 'skipped by an operator'"
                 " from sequence_contacts where id = $3"
                 " on conflict (id) do update set"
-                " status = case when m.status in ('pending', 'queued') then 'cancelled' else m.status end,"
-                " reason = case when m.status in ('pending', 'queued') then excluded.reason else m.reason end,"
+                " status = case when is_waiting(m.status) then 'cancelled' else m.status end,"
+                " reason = case when is_waiting(m.status) then excluded.reason else m.reason end,"
                 " slot_at = null, updated_at = clock_timestamp()"
                 " returning status, claimed_at + claim_life(m, $5, $6) > coalesce($7, clock_timestamp()) as held",
                 sequence_message_id(contact.step_id, contact.phone),
@@ -281,7 +281,7 @@ class Enrollments:
             # Messages are locked before enrollments, here as everywhere.
             await connection.execute(
                 "select from broadcast_messages where sequence_contact_id = $1"
-                " and status in ('pending', 'queued') for no key update",
+                " and is_waiting(status) for no key update",
                 end.enrollment_id,
             )
             await connection.execute(
@@ -300,7 +300,7 @@ class Enrollments:
                 "update broadcast_messages set status = $3, reason = $2, slot_at = null,"
                 " updated_at = clock_timestamp()"
                 # What an operator has sent again goes out all the same, unless the contact wants nothing more.
-                " where sequence_contact_id = $1 and status in ('pending', 'queued')"
+                " where sequence_contact_id = $1 and is_waiting(status)"
                 " and (resends = 0 or $3 = 'suppressed')",
                 end.enrollment_id,
                 row["reason"] or row["status"],

@@ -1,6 +1,7 @@
 """The schema is what it is said to be; the constraints that make duplicates impossible are there, and hold."""
 
 import asyncio
+import re
 import shutil
 import sys
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ import pytest
 
 from messaging.common.database import Pool
 from messaging.common.errors import Unavailable
+from messaging.sending.message_status import UNSETTLED, WAITING, MessageStatus
 from runtime import database
 from runtime.database import MIGRATIONS, migrate, open_pool
 from runtime.embedded.postgres import Postgres
@@ -35,6 +37,19 @@ async def test_the_schema_in_the_repository_is_what_the_migrations_make(
     assert made == SCHEMA.read_text(), (
         "messaging/schema.sql is not what the migrations make: run 'make schema'"
     )
+
+
+async def test_the_sets_of_statuses_are_those_of_the_code(pool: Pool) -> None:
+    rows = await pool.fetch(
+        "select status, is_waiting(status), is_unsettled(status) from unnest($1::text[]) status",
+        list(MessageStatus),
+    )
+    assert {row["status"] for row in rows if row["is_waiting"]} == WAITING
+    assert {row["status"] for row in rows if row["is_unsettled"]} == UNSETTLED
+    allowed = await pool.fetchval(
+        "select pg_get_constraintdef(oid) from pg_constraint where conname = 'broadcast_messages_status'"
+    )
+    assert set(re.findall("'([a-z]+)'", allowed)) == set(MessageStatus)
 
 
 TEN = 10

@@ -28,7 +28,7 @@ async def settled(live: Live, messages: int) -> None:
     async def enough() -> bool:
         count: int = await live.scenario.pool.fetchval(
             "select count(*) from broadcast_messages where campaign_id is not null"
-            " and status not in ('pending', 'queued', 'processing')"
+            " and not is_unsettled(status)"
         )
         return count >= messages
 
