@@ -13,6 +13,7 @@ from pathlib import Path
 from benchmarks.campaign import add_devices
 from benchmarks.compare_campaigns import compare_campaigns
 from benchmarks.compare_contacts import compare_contacts
+from benchmarks.editing import measure_edits
 from benchmarks.figures import Figure, Figures, spread
 from benchmarks.ledger import ledger_rates
 from benchmarks.machine import look_at_machine
@@ -37,6 +38,9 @@ async def run(figures: Figures, arguments: argparse.Namespace) -> None:
     figures.note(Figure("the machine, at the beginning", str(look_at_machine())))
     async with stage() as here:
         await add_devices(here)
+        if arguments.edited:
+            await measure_edits(here, figures, arguments.edited)
+            return
         for workers in (1, 2):
             # Half of them by two, to save time.
             leads = -(-arguments.leads // workers)
@@ -72,17 +76,27 @@ def main(asked: Sequence[str] | None = None) -> None:
     parser.add_argument(
         "--asleep", type=int, nargs="+", default=[1000, 2000], help="so many contacts, then more"
     )
+    parser.add_argument(
+        "--edited",
+        type=int,
+        default=0,
+        metavar="N",
+        help="measure this and nothing else: edits of a sequence in which so many contacts sleep, e.g. 20000",
+    )
     if "--full" in (sys.argv[1:] if asked is None else asked):
         parser.set_defaults(**FULL)
     arguments = parser.parse_args(asked)
-    if min(arguments.leads, arguments.rounds, arguments.contacts, *arguments.asleep) < 1:
+    if (
+        min(arguments.leads, arguments.rounds, arguments.contacts, 1 + arguments.edited, *arguments.asleep)
+        < 1
+    ):
         parser.error("give numbers from 1 on")
     if min(arguments.asleep) < arguments.rounds:
         parser.error("at least one contact a round is to sleep: give a larger --asleep, or fewer --rounds")
     # The audiences and the ledger's rows; who sleeps; who is enrolled by a service, and who wakes, all that in a second
     # attempt.
     by_service = 2 * (2 * arguments.rounds + 1) * arguments.contacts
-    people = 3 * arguments.leads + max(arguments.asleep) + by_service
+    people = arguments.edited or 3 * arguments.leads + max(arguments.asleep) + by_service
     if people > MOST or by_service > most_enrolled():
         parser.error(
             f"this takes {people:,} people, {by_service:,} of them enrolled by a service, and of fictional numbers there"
@@ -94,7 +108,9 @@ def main(asked: Sequence[str] | None = None) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         figures.tell(
-            "this takes some ten minutes on two cores, and '--full' half an hour; '--help' says how to measure less"
+            "each thousand contacts take some two minutes on two cores"
+            if arguments.edited
+            else "this takes some ten minutes on two cores, and '--full' half an hour; '--help' says how to measure less"
         )
         asyncio.run(run(figures, arguments))
         problem = ""

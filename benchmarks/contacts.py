@@ -22,6 +22,7 @@ from operations import enrollment, sequences
 from temporal.bulk import each
 
 __all__ = [
+    "SLEEPERS",
     "Asleep",
     "apply",
     "asleep",

@@ -11,7 +11,17 @@ from benchmarks.contacts import apply, enroll_all, start_bare
 from benchmarks.stage import Stage, Stuck
 from temporal.bulk import each
 
-__all__ = ["Lateness", "both", "enrolled_in_time", "middle", "wake", "wake_bare", "wake_together"]
+__all__ = [
+    "Lateness",
+    "awake",
+    "both",
+    "enroll_at",
+    "enrolled_in_time",
+    "middle",
+    "wake",
+    "wake_bare",
+    "wake_together",
+]
 
 One = TypeVar("One")
 Other = TypeVar("Other")
@@ -65,10 +75,10 @@ async def wake(here: Stage, name: str, count: int, moments: int, per_second: flo
     """
 
     async def enroll(attempt: str, first: datetime) -> None:
-        await _enroll(here, attempt, count, moments, first)
+        await enroll_at(here, attempt, count, moments, first)
 
     attempt, first = await enrolled_in_time(name, count / per_second, moments, enroll)
-    return await _awake(here, attempt, count, moments, first)
+    return await awake(here, attempt, count, moments, first)
 
 
 async def wake_bare(here: Stage, name: str, count: int, moments: int, per_second: float) -> Lateness:
@@ -88,13 +98,13 @@ async def wake_together(
 
     async def start(attempt: str, first: datetime) -> None:
         await both(
-            _enroll(here, attempt, count, moments, first), _start_bare(here, attempt, count, moments, first)
+            enroll_at(here, attempt, count, moments, first), _start_bare(here, attempt, count, moments, first)
         )
 
     # Each is enrolled by half the speed.
     attempt, first = await enrolled_in_time(name, 2 * count / per_second, moments, start)
     return await both(
-        _awake(here, attempt, count, moments, first), _bare_awake(here, attempt, count, moments, first)
+        awake(here, attempt, count, moments, first), _bare_awake(here, attempt, count, moments, first)
     )
 
 
@@ -130,7 +140,7 @@ async def enrolled_in_time(
     )
 
 
-async def _enroll(here: Stage, name: str, count: int, moments: int, first: datetime) -> None:
+async def enroll_at(here: Stage, name: str, count: int, moments: int, first: datetime) -> None:
     names = _names(name, moments)
     times = (first + timedelta(seconds=moment) for moment in range(moments))
     await apply(here, {of: DUE.format(name=of, at=at) for of, at in zip(names, times, strict=True)})
@@ -142,7 +152,7 @@ def _names(name: str, moments: int) -> list[str]:
     return [f"{name}-{moment}" for moment in range(moments)]
 
 
-async def _awake(here: Stage, name: str, count: int, moments: int, first: datetime) -> Lateness:
+async def awake(here: Stage, name: str, count: int, moments: int, first: datetime) -> Lateness:
     """Waits until all have been sent to."""
     names = _names(name, moments)
     pool = await here.connection.pool()

@@ -12,7 +12,7 @@ from typing import NoReturn
 
 import pytest
 
-from benchmarks import compare_contacts, waking
+from benchmarks import compare_contacts, editing, waking
 from benchmarks.__main__ import ENDED, main
 from benchmarks.stage import ROOT, Stuck
 from benchmarks.waking import both, enrolled_in_time
@@ -54,12 +54,36 @@ def test_every_figure_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "nobody enrolled" in found["30 contacts asleep, CPU"]["against"]
 
 
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_edits_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in FOREIGN:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(editing, "DUE", 6)
+    monkeypatch.setattr(editing, "MOMENTS", 3)
+    with pytest.raises(SystemExit) as ended:
+        main(["--edited", "60"])
+    assert ended.value.code == 0
+    results = json.loads(Path("bench-results.json").read_text())
+    assert results["problem"] == ""
+    found = {figure["what"]: figure for figure in results["figures"]}
+    edited = found["an edit that moves a step of 60 sleeping contacts"]["details"]
+    assert edited["contacts"] == 60
+    assert edited["timed_out"] == 0
+    assert len(edited["pauses"]) >= 1
+    assert found["6 others due over 3 s of it, lateness"]["details"]["contacts"] == 6
+    killed = found["three edits in a row, and the worker is killed and another begins meanwhile"]["details"]
+    assert (killed["contacts"], killed["edits"]) == (60, 3)
+
+
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
         ("--leads 0", "give numbers from 1 on"),
         ("--full --leads 9999", "give smaller ones"),
         ("--asleep 2 --rounds 3", "at least one contact a round"),
+        ("--edited 80000", "give smaller ones"),
         ("--ful", "unrecognized arguments"),
     ],
 )
