@@ -34,16 +34,15 @@ from messaging.common.errors import Conflict, DrumbeatError, InvalidInput, Inval
 from messaging.leads.lead import Lead
 from operations.audit import AuditReport, audit
 from operations.campaigns import apply as apply_campaigns
+from operations.campaigns import campaign_status, list_campaigns
 from operations.campaigns import cancel as cancel_campaign
-from operations.campaigns import listing as list_campaigns
 from operations.campaigns import pause as pause_campaign
 from operations.campaigns import resume as resume_campaign
 from operations.campaigns import retry_failed as retry_failed_campaign
 from operations.campaigns import start as start_campaign
-from operations.campaigns import status as campaign_status
-from operations.connection import Connection, connect
+from operations.connection import Drumbeat, connect
 from operations.devices import add as add_device
-from operations.devices import listing as list_devices
+from operations.devices import list_devices
 from operations.devices import pause as pause_device
 from operations.devices import resume as resume_device
 from operations.enrollment import (
@@ -61,17 +60,16 @@ from operations.enrollment import (
 from operations.leads import export_leads, import_leads, show_lead
 from operations.messages import resolve as resolve_message
 from operations.moves import move_lead, replace_device
-from operations.reports import contact, messages, status
+from operations.reports import contact, list_messages, status
 from operations.sequences import apply as apply_sequences
-from operations.sequences import listing as list_sequences
+from operations.sequences import list_sequences, show_sequence
 from operations.sequences import pause as pause_sequence
 from operations.sequences import resume as resume_sequence
-from operations.sequences import show as show_sequence
 
 __all__ = [
     "AuditReport",
     "Conflict",
-    "Connection",
+    "Drumbeat",
     "DrumbeatError",
     "Enrollment",
     "InvalidInput",
@@ -93,8 +91,8 @@ __all__ = [
     "import_leads",
     "list_campaigns",
     "list_devices",
+    "list_messages",
     "list_sequences",
-    "messages",
     "move_lead",
     "opt_out",
     "pause_campaign",

@@ -22,7 +22,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 
 from activities.campaigns import LONG_POLL, CampaignActivities
 from activities.clock import Clock, database_clock
-from activities.limiter import SHORT_WAIT, Sending
+from activities.limiter import SHORT_WAIT, DeviceLimiter
 from activities.messages import MessageActivities
 from activities.recovery import RecoveryActivities
 from activities.sequences import SequenceActivities
@@ -32,7 +32,7 @@ from messaging.common.database import Pool
 from messaging.gateways import Gateways
 from messaging.gateways.networks import parse_networks
 from messaging.sending.settling import Outcomes
-from operations.connection import Connection, connect
+from operations.connection import Drumbeat, connect
 from operations.schedule import ensure_schedules
 from operations.workers import present
 from runtime.listener import raise_descriptor_limit
@@ -117,7 +117,7 @@ def make_worker(
     ``runner``: what workflow code runs in; the plain one if None. ``outcomes``: writes what became of messages.
     """
     zero, outcomes = timedelta(0), outcomes or Outcomes()
-    sending = Sending(SHORT_WAIT if real_time else zero)
+    sending = DeviceLimiter(SHORT_WAIT if real_time else zero)
     sequences = SequenceActivities(pool, gateways, sending, clock, outcomes)
     messages = MessageActivities(pool, gateways, sending, clock, outcomes)
     campaigns = CampaignActivities(pool, clock, long_poll=LONG_POLL if real_time else zero)
@@ -131,10 +131,10 @@ def make_worker(
         activities=[
             sequences.enroll,
             sequences.send_step,
-            sequences.plan_step,
+            sequences.replan,
             sequences.finish,
             triggers.enroll_page,
-            campaigns.plan_campaign,
+            campaigns.campaign_state,
             campaigns.freeze_audience,
             campaigns.feed,
             campaigns.feed_page,
@@ -142,7 +142,7 @@ def make_worker(
             campaigns.close_campaign,
             campaigns.cancel_campaign,
             campaigns.finish_campaign,
-            messages.send_lead,
+            messages.send_campaign_message,
             messages.send_again,
             recovery.recover_messages,
             telling.tell,
@@ -153,24 +153,24 @@ def make_worker(
     )
 
 
-async def work(connection: Connection, stop: asyncio.Event) -> None:
+async def work(drumbeat: Drumbeat, stop: asyncio.Event) -> None:
     """Works until ``stop`` is set; then finishes what is being sent."""
-    await ensure_search_attributes(connection.temporal, attributes.ALL)
-    settings, pool = connection.settings, await connection.pool()
-    gateways = Gateways(connection.addresses.simulator_url, parse_networks(settings.image_networks))
+    await ensure_search_attributes(drumbeat.temporal, attributes.ALL)
+    settings, pool = drumbeat.settings, await drumbeat.pool()
+    gateways = Gateways(drumbeat.addresses.simulator_url, parse_networks(settings.image_networks))
     async with AsyncExitStack() as stack:
         stack.push_async_callback(gateways.close)
         outcomes = Outcomes()
         stack.push_async_callback(outcomes.finish, LAST_WORDS)
         worker = make_worker(
-            connection.temporal, pool, gateways, task_queue=settings.task_queue, outcomes=outcomes
+            drumbeat.temporal, pool, gateways, task_queue=settings.task_queue, outcomes=outcomes
         )
-        await ensure_schedules(connection)
+        await ensure_schedules(drumbeat)
         if settings.webhooks_port is not None:
             await stack.enter_async_context(
                 webhooks(pool, gateways, host=settings.webhooks_host, port=settings.webhooks_port)
             )
-        async with worker, present(connection.temporal, pool, settings.task_queue):
+        async with worker, present(drumbeat.temporal, pool, settings.task_queue):
             logger.info("working on task queue %s", settings.task_queue)
             await stop.wait()
             logger.info("finishing what is being sent")
@@ -180,16 +180,16 @@ async def main() -> None:
     """Runs until Ctrl-C or SIGTERM."""
     stop = asyncio.Event()
     raise_descriptor_limit()
-    async with connect(tell=logger.info) as connection:
+    async with connect(tell=logger.info) as drumbeat:
         # Until here there is nothing to finish, and a signal ends the process.
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        addresses = connection.addresses
+        addresses = drumbeat.addresses
         if addresses.ui_url:
             logger.info("Temporal Web UI: %s", addresses.ui_url)
         if addresses.simulator_url:
             logger.info("inbox of the simulated gateway: %s", addresses.simulator_url)
-        await work(connection, stop)
+        await work(drumbeat, stop)
     logger.info("stopped")
 
 

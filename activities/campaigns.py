@@ -14,7 +14,7 @@ from activities.refusals import refused_for_good
 from messaging.campaigns import feed as campaign_feed
 from messaging.campaigns import lifecycle as campaigns
 from messaging.campaigns.audience import SHARD_SIZE, freeze_audience
-from messaging.campaigns.contract import CampaignPlan, CampaignProgress, Fed, FeedPage, FeedRequest, Frozen
+from messaging.campaigns.contract import CampaignProgress, CampaignState, Fed, FeedPage, FeedRequest, Frozen
 from messaging.common.database import Pool
 from temporal.bulk import each, signal_each
 from temporal.campaigns import start_lead
@@ -51,11 +51,11 @@ class CampaignActivities:
         self._shard_size = shard_size
 
     @activity.defn
-    async def plan_campaign(self, campaign: str) -> CampaignPlan:
+    async def campaign_state(self, campaign: str) -> CampaignState:
         """Where a campaign stands by its row, and when it is to start."""
         with refused_for_good(f"the campaign {campaign!r}"):
             async with self._pool.acquire() as connection:
-                return await campaigns.plan_campaign(connection, campaign, now=await self._clock())
+                return await campaigns.campaign_state(connection, campaign, now=await self._clock())
 
     @activity.defn
     async def freeze_audience(self, campaign_id: int) -> Frozen:
@@ -115,12 +115,12 @@ class CampaignActivities:
         return await campaign_feed.progress(self._pool, campaign_id, now=await self._clock())
 
     @activity.defn
-    async def close_campaign(self, campaign: CampaignPlan) -> None:
+    async def close_campaign(self, campaign: CampaignState) -> None:
         """Closes what a cancelled campaign has not sent, and wakes the workflows that wait with it, so that they end."""
         async with heartbeats():
             await self._close(campaign)
 
-    async def _close(self, campaign: CampaignPlan) -> None:
+    async def _close(self, campaign: CampaignState) -> None:
         # First those that were begun: the claim closes their rows, so that doing this again finds whom it has missed.
         phones = await campaign_feed.phones_under_way(self._pool, campaign.campaign_id)
         for told in batches(phones):
@@ -136,8 +136,8 @@ class CampaignActivities:
     async def cancel_campaign(self, campaign: str) -> None:
         """The wish of somebody who cancelled the workflow itself. One that is over stays as it is."""
         async with self._pool.acquire() as connection:
-            plan = await campaigns.plan_campaign(connection, campaign, now=None)
-            if plan.status != "finished":
+            state = await campaigns.campaign_state(connection, campaign, now=None)
+            if state.status != "finished":
                 await campaigns.cancel_campaign(connection, campaign)
 
     @activity.defn

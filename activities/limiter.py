@@ -9,7 +9,7 @@ from typing import TypeVar
 from activities.heartbeat import heartbeats
 from messaging.sending.outcomes import Deferred
 
-__all__ = ["SHORT_WAIT", "Sending"]
+__all__ = ["SHORT_WAIT", "DeviceLimiter"]
 
 
 SHORT_WAIT = timedelta(seconds=1)
@@ -27,7 +27,7 @@ ROOM_WAIT = 1.0
 Outcome = TypeVar("Outcome")
 
 
-class Sending:
+class DeviceLimiter:
     """How long a worker's sending activities wait, and how many of them are at each device's gateway. One for a worker."""
 
     def __init__(self, short_wait: timedelta = SHORT_WAIT, places: int = AT_THE_GATEWAY) -> None:

@@ -6,13 +6,13 @@ from temporalio import activity
 
 from activities.attempts import new_attempt
 from activities.clock import Clock, database_clock
-from activities.limiter import Sending
+from activities.limiter import DeviceLimiter
 from activities.refusals import refused_for_good
 from messaging.common.database import Pool
 from messaging.gateways import Gateways
 from messaging.sending.dispatch import Dispatcher
 from messaging.sending.ledger import Claim, Ledger, SettledAlready
-from messaging.sending.outcomes import Deferred, Held, LeadOutcome, LeadRef, MessageRef, Settled
+from messaging.sending.outcomes import CampaignMessageRef, Deferred, Held, MessageOutcome, ResendRef, Settled
 from messaging.sending.settling import Outcomes
 
 __all__ = ["MessageActivities"]
@@ -25,7 +25,7 @@ class MessageActivities:
         self,
         pool: Pool,
         gateways: Gateways,
-        sending: Sending,
+        sending: DeviceLimiter,
         clock: Clock = database_clock,
         outcomes: Outcomes | None = None,
     ) -> None:
@@ -35,12 +35,12 @@ class MessageActivities:
         self._clock = clock
 
     @activity.defn
-    async def send_lead(self, ref: LeadRef) -> LeadOutcome:
+    async def send_campaign_message(self, ref: CampaignMessageRef) -> MessageOutcome:
         """Sends a campaign's message, or says when or why not. Safe to repeat, whatever happened to the last attempt."""
         return await self._sending.send(ref.device_id, lambda: self._send_once(ref.message_id))
 
     @activity.defn
-    async def send_again(self, ref: MessageRef) -> LeadOutcome:
+    async def send_again(self, ref: ResendRef) -> MessageOutcome:
         """The same for a message that an operator had sent again."""
         return await self._sending.send(ref.device_id, lambda: self._send_once(ref.message_id))
 

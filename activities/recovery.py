@@ -4,7 +4,7 @@ from temporalio import activity
 
 from activities.clock import Clock, database_clock
 from messaging.common.database import Pool
-from messaging.sending.outcomes import LeadRef, MessageRef
+from messaging.sending.outcomes import CampaignMessageRef, ResendRef
 from messaging.sending.recovery import abandoned, close_unwanted, forgotten_leads
 from messaging.sending.telling import Tell, anybody_unplanned
 from temporal.bulk import each
@@ -33,10 +33,10 @@ class RecoveryActivities:
         found = await abandoned(self._pool, now=await self._clock())
         client, task_queue = activity.client(), activity.info().task_queue
 
-        async def start(ref: MessageRef) -> None:
+        async def start(ref: ResendRef) -> None:
             await start_resend(client, ref, task_queue=task_queue, wake=False)
 
-        async def begin(lead: LeadRef) -> None:
+        async def begin(lead: CampaignMessageRef) -> None:
             await start_lead(client, lead, task_queue=task_queue)
 
         await each(found, start)

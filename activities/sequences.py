@@ -6,12 +6,12 @@ from temporalio import activity
 
 from activities.attempts import new_attempt
 from activities.clock import Clock, database_clock
-from activities.limiter import Sending
+from activities.limiter import DeviceLimiter
 from activities.refusals import refused_for_good
 from messaging.common.database import Pool
 from messaging.gateways import Gateways
 from messaging.sending.dispatch import Attempt, Dispatcher
-from messaging.sending.ledger import Claim, ContactPosition, Ledger, Replan, SettledAlready
+from messaging.sending.ledger import Claim, Ledger, NextPosition, Replan, SettledAlready
 from messaging.sending.message_ids import sequence_message_id
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Held, Settled
@@ -39,7 +39,7 @@ class SequenceActivities:
         self,
         pool: Pool,
         gateways: Gateways,
-        sending: Sending,
+        sending: DeviceLimiter,
         clock: Clock = database_clock,
         outcomes: Outcomes | None = None,
     ) -> None:
@@ -77,9 +77,9 @@ class SequenceActivities:
         return await self._sending.send(ref.device_id, lambda: self._send_once(ref))
 
     @activity.defn
-    async def plan_step(self, enrollment_id: int) -> Due | None:
+    async def replan(self, enrollment_id: int) -> Due | None:
         """What comes next for a contact, by the sequence as it is now."""
-        return await self._enrollments.plan(enrollment_id, now=await self._clock())
+        return await self._enrollments.replan(enrollment_id, now=await self._clock())
 
     @activity.defn
     async def finish(self, end: EnrollmentEnd) -> Finished:
@@ -103,7 +103,7 @@ class SequenceActivities:
                 return answer
             case Replan():
                 return Replanned(
-                    next=await self._enrollments.plan(ref.enrollment_id, now=await self._clock())
+                    next=await self._enrollments.replan(ref.enrollment_id, now=await self._clock())
                 )
             case SettledAlready():
                 return await self._settled_before(ref, attempt, answer)
@@ -123,7 +123,7 @@ class SequenceActivities:
         planned_at = position.next_due_at or claim.due_at
         next_due: Due | None = None
 
-        def after(done_at: datetime) -> ContactPosition | None:
+        def after(done_at: datetime) -> NextPosition | None:
             nonlocal next_due
             contact, next_due = after_settling(
                 plan,

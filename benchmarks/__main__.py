@@ -18,7 +18,7 @@ from benchmarks.figures import Figure, Figures, spread
 from benchmarks.ledger import ledger_rates
 from benchmarks.machine import look_at_machine
 from benchmarks.people import MOST, most_enrolled
-from benchmarks.stage import Stuck, stage
+from benchmarks.stage import StageError, stage
 from messaging.common.errors import DrumbeatError
 
 __all__ = ["main"]
@@ -33,7 +33,7 @@ FULL = {"contacts": 1000, "asleep": [1000, 10_000, 50_000]}
 
 
 async def run(figures: Figures, arguments: argparse.Namespace) -> None:
-    """Everything, on servers started for it. Raises Stuck, and whatever the servers say."""
+    """Everything, on servers started for it. Raises StageError, and whatever the servers say."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     figures.note(Figure("the machine, at the beginning", str(look_at_machine())))
     async with stage() as here:
@@ -116,7 +116,7 @@ def main(asked: Sequence[str] | None = None) -> None:
         problem = ""
     except (KeyboardInterrupt, asyncio.CancelledError):
         pass  # the latter where nothing was awaited yet
-    except (Stuck, DrumbeatError) as error:
+    except (StageError, DrumbeatError) as error:
         problem = str(error)
     except Exception as error:
         problem = repr(error)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.floor import QUEUE
 from benchmarks.people import add_leads
-from benchmarks.stage import Stage, Stuck
+from benchmarks.stage import Stage, StageError
 from messaging.devices.store import DeviceSettings
 from operations import campaigns, devices
 from temporal.ids import campaign_workflow_id
@@ -78,7 +78,7 @@ async def campaign_run(here: Stage, name: str, leads: int, workers: int = 1) -> 
         name,
     )
     if sent != leads:
-        raise Stuck(f"{sent} of {leads} were sent")
+        raise StageError(f"{sent} of {leads} were sent")
     return run
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
 from benchmarks import contacts
-from benchmarks.contacts import Asleep
+from benchmarks.contacts import IdleUsage
 from benchmarks.figures import Figure, Figures, medians, ratio, spread
 from benchmarks.floor import QUEUE
 from benchmarks.stage import Stage
@@ -111,7 +111,7 @@ async def _sleepers(
     figures: Figures,
     counts: Sequence[int],
     rounds: int,
-    nobody: Sequence[Asleep],
+    nobody: Sequence[IdleUsage],
     first: _Enrolled,
 ) -> None:
     """Of the first number all are enrolled. Enrolls what is missing of each other, and looks what they cost."""
@@ -156,7 +156,7 @@ async def _sleepers(
         )
 
 
-async def _look(here: Stage, count: int, times: int) -> list[Asleep]:
+async def _look(here: Stage, count: int, times: int) -> list[IdleUsage]:
     """So many looks, and one before them that does not count: what was done before has its after-work."""
     # What autovacuum would do at some time within the minute.
     await (await here.connection.pool()).execute("vacuum (analyze)")
@@ -168,7 +168,7 @@ async def _look(here: Stage, count: int, times: int) -> list[Asleep]:
     return looks[1:]
 
 
-def _cpu(looks: Sequence[Asleep], unit: str) -> str:
+def _cpu(looks: Sequence[IdleUsage], unit: str) -> str:
     """The whole, and its parts."""
     processes = medians([look.cpu_percent for look in looks])
     named = ", ".join(f"{name} {percent:.1f}" for name, percent in processes.items())

@@ -23,7 +23,7 @@ from temporal.bulk import each
 
 __all__ = [
     "SLEEPERS",
-    "Asleep",
+    "IdleUsage",
     "apply",
     "asleep",
     "end_bare",
@@ -85,8 +85,8 @@ async def start_bare(
         await temporal.get_workflow_handle(f"{name}:{index}").query(FloorContact.asleep)
 
     began = time.monotonic()
-    await each(range(count), start, at_once=AT_ONCE)
-    await each(_last(count), asleep, at_once=AT_ONCE)
+    await each(range(count), start, concurrency=AT_ONCE)
+    await each(_last(count), asleep, concurrency=AT_ONCE)
     return count / (time.monotonic() - began)
 
 
@@ -112,7 +112,7 @@ async def end_bare(here: Stage, name: str, count: int) -> None:
 
 
 @dataclass(frozen=True)
-class Asleep:
+class IdleUsage:
     """What so many sleeping contacts cost while nothing is due. CPU in percent of one core."""
 
     contacts: int
@@ -121,13 +121,13 @@ class Asleep:
     temporal_mb: float
 
 
-async def asleep(here: Stage, contacts: int, seconds: float) -> Asleep:
+async def asleep(here: Stage, contacts: int, seconds: float) -> IdleUsage:
     """Looks for so many seconds."""
     before, began = here.usage(), time.monotonic()
     await asyncio.sleep(seconds)
     passed = time.monotonic() - began
     after = here.usage()
-    return Asleep(
+    return IdleUsage(
         contacts=contacts,
         cpu_percent={name: 100 * cpu / passed for name, cpu in after.since(before).items()},
         worker_mb=after.memory["worker"] / 1e6,
@@ -188,9 +188,9 @@ async def enroll_all(here: Stage, names: Sequence[str], count: int) -> float:
         await enrollment.progress(here.connection, names[index % len(names)], phones[index])
 
     began = time.monotonic()
-    await each(range(count), one, at_once=AT_ONCE)
+    await each(range(count), one, concurrency=AT_ONCE)
     await _enrolled(here, names, count)
-    await each(_last(count), asleep, at_once=AT_ONCE)
+    await each(_last(count), asleep, concurrency=AT_ONCE)
     return count / (time.monotonic() - began)
 
 

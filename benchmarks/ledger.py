@@ -182,7 +182,7 @@ async def _bare(pool: Pool, table: str, messages: int) -> float:
 
 async def _rate(send: Callable[[Item], Awaitable[None]], items: Sequence[Item]) -> float:
     began = time.monotonic()
-    await each(items, send, at_once=AT_ONCE)
+    await each(items, send, concurrency=AT_ONCE)
     return len(items) / (time.monotonic() - began)
 
 

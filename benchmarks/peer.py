@@ -30,7 +30,7 @@ from uuid import UUID, uuid4
 
 from benchmarks.campaign import Run
 from benchmarks.processes import usage
-from benchmarks.stage import ROOT, Stage, Stuck
+from benchmarks.stage import ROOT, Stage, StageError
 from messaging.campaigns.audience import freeze_audience
 from messaging.campaigns.lifecycle import begin_campaign, finish_campaign
 from messaging.common.database import Pool
@@ -71,7 +71,7 @@ SERVERS = ("postgres", "simulator")
 
 
 async def peer_rate(here: Stage, campaign: str, *, step: bool = True) -> Run:
-    """Sends a drafted campaign on DBOS, in a process of its own. Raises Stuck, and Unavailable where DBOS is not installed.
+    """Sends a drafted campaign on DBOS, in a process of its own. Raises StageError, and Unavailable where DBOS is not installed.
 
     Neither the start of the process nor the freezing of the audience counts. ``step``: whether the sending is a step,
     the outcome of which DBOS records. That is what DBOS asks for, and what Temporal does with an activity. Here it
@@ -81,7 +81,7 @@ async def peer_rate(here: Stage, campaign: str, *, step: bool = True) -> Run:
         raise Unavailable(MISSING)
     pool = await here.connection.pool()
     async with pool.acquire() as connection:
-        _, plan = await begin_campaign(connection, campaign, at_once=True)
+        _, plan = await begin_campaign(connection, campaign, start_now=True)
         frozen = await freeze_audience(connection, plan.campaign_id, now=None)
     command = ["-m", "benchmarks.peer", str(here.home), str(plan.campaign_id), "--driven"]
     peer = await asyncio.create_subprocess_exec(
@@ -97,11 +97,11 @@ async def peer_rate(here: Stage, campaign: str, *, step: bool = True) -> Run:
     try:
         async with asyncio.timeout(WITHIN):
             if await peer.stdout.readline() != b"ready\n":
-                raise Stuck("the peer does not start")
+                raise StageError("the peer does not start")
             servers, own = here.usage(), usage({"peer": peer.pid})
             peer.stdin.write(b"go\n")
             if not (line := await peer.stdout.readline()):
-                raise Stuck("the peer ended before it was through")
+                raise StageError("the peer ended before it was through")
             told = json.loads(line)
             # It waits for us to look: a process that has ended has no CPU time.
             spent = here.usage().since(servers)
@@ -109,7 +109,7 @@ async def peer_rate(here: Stage, campaign: str, *, step: bool = True) -> Run:
             peer.stdin.close()
             await peer.wait()
     except TimeoutError:
-        raise Stuck(f"the peer is not through within {WITHIN:.0f} s") from None
+        raise StageError(f"the peer is not through within {WITHIN:.0f} s") from None
     finally:
         if peer.returncode is None:
             peer.kill()
@@ -126,7 +126,7 @@ async def _check(pool: Pool, campaign_id: int, leads: int, told: int) -> None:
         "select count(*) from broadcast_messages where campaign_id = $1 and status = 'sent'", campaign_id
     )
     if not sent == told == leads:
-        raise Stuck(f"the peer sent {sent} of {leads}")
+        raise StageError(f"the peer sent {sent} of {leads}")
     async with pool.acquire() as connection:
         await finish_campaign(connection, campaign_id)
 

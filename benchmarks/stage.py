@@ -14,13 +14,13 @@ from typing import TypeVar
 
 from benchmarks.processes import Usage, usage
 from messaging.common.errors import InvalidInput
-from operations.connection import Connection, connect
+from operations.connection import Drumbeat, connect
 from runtime.embedded.processes import dying_with_parent
 from runtime.embedded.state import read_state
 from runtime.servers import address_of_temporal
 from runtime.settings import Ports, Settings
 
-__all__ = ["Stage", "Stuck", "stage"]
+__all__ = ["Stage", "StageError", "stage"]
 
 ROOT = Path(__file__).parent.parent
 
@@ -34,7 +34,7 @@ STOP_WITHIN = 60.0
 """Seconds for a worker to end by itself."""
 
 
-class Stuck(Exception):
+class StageError(Exception):
     """What a benchmark waits for does not come."""
 
 
@@ -42,7 +42,7 @@ class Stuck(Exception):
 class Stage:
     """The servers, and the workers that were started."""
 
-    connection: Connection
+    connection: Drumbeat
     home: Path
     workers: list[asyncio.subprocess.Process] = field(default_factory=list)
     _logs: Iterator[int] = field(default_factory=itertools.count)
@@ -75,7 +75,7 @@ class Stage:
         return log.exists() and b"working on task queue" in log.read_bytes()
 
     async def watched(self, what: str, work: Awaitable[Answer], within: float = LONG) -> Answer:
-        """What comes of it. Raises Stuck when that takes too long, or a worker has ended meanwhile."""
+        """What comes of it. Raises StageError when that takes too long, or a worker has ended meanwhile."""
         task = asyncio.ensure_future(work)
         try:
             await self.until(what, task.done, within)
@@ -90,7 +90,7 @@ class Stage:
         within: float = LONG,
         every: float = 0.1,
     ) -> None:
-        """Waits for it, and looks every so many seconds. Raises Stuck when it takes too long, or a worker has ended."""
+        """Waits for it, and looks every so many seconds. Raises StageError when it takes too long, or a worker has ended."""
         deadline = asyncio.get_running_loop().time() + within
         while True:
             answer = done()
@@ -99,7 +99,7 @@ class Stage:
             ended = [worker.returncode for worker in self.workers if worker.returncode is not None]
             if ended or asyncio.get_running_loop().time() > deadline:
                 why = f"a worker ended with code {ended[0]}" if ended else f"not within {within:.0f} s"
-                raise Stuck(f"{what}: {why}{self._last_lines()}")
+                raise StageError(f"{what}: {why}{self._last_lines()}")
             await asyncio.sleep(every)
 
     def _last_lines(self) -> str:

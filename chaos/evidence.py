@@ -13,7 +13,7 @@ from chaos.patience import insist
 from chaos.plan import Leave, Plan
 from messaging.common.values import Value
 from operations.audit import audit
-from operations.connection import Connection
+from operations.connection import Drumbeat
 
 __all__ = ["Answer", "Delivery", "Evidence", "Expected", "LedgerRow", "Open", "expected_of", "fetch", "look"]
 
@@ -159,7 +159,7 @@ _STILL = {WorkflowExecutionStatus.RUNNING: "runs"}
 _FINE = {WorkflowExecutionStatus.COMPLETED, WorkflowExecutionStatus.CONTINUED_AS_NEW}
 
 
-async def look(connection: Connection, terminated: Collection[str] = ()) -> Open:
+async def look(connection: Drumbeat, terminated: Collection[str] = ()) -> Open:
     """What is not settled yet. ``terminated``: workflows ended by hand. Raises what servers that are down raise."""
     pool = await connection.pool()
     messages = await pool.fetch(_UNSETTLED)
@@ -171,7 +171,7 @@ async def look(connection: Connection, terminated: Collection[str] = ()) -> Open
     )
 
 
-async def _workflows(connection: Connection, terminated: Collection[str]) -> tuple[str, ...]:
+async def _workflows(connection: Drumbeat, terminated: Collection[str]) -> tuple[str, ...]:
     found = []
     async for one in connection.temporal.list_workflows("ExecutionStatus != 'Completed'", page_size=1000):
         if one.id in terminated and one.status is WorkflowExecutionStatus.TERMINATED:
@@ -183,7 +183,7 @@ async def _workflows(connection: Connection, terminated: Collection[str]) -> tup
 
 
 async def fetch(
-    connection: Connection, gateway: Control, answers: Sequence[Answer] = (), terminated: Collection[str] = ()
+    connection: Drumbeat, gateway: Control, answers: Sequence[Answer] = (), terminated: Collection[str] = ()
 ) -> Evidence:
     """Everything, once nothing moves any more; ``answers``: what was said meanwhile. Raises NeverHappened."""
     log = await gateway.log()

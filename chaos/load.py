@@ -12,7 +12,7 @@ from chaos.patience import insist
 from chaos.plan import Plan
 from messaging.devices.store import DeviceSettings
 from operations import campaigns, devices, enrollment, sequences
-from operations.connection import Connection
+from operations.connection import Drumbeat
 
 __all__ = ["NICHE", "Load", "sequence_file"]
 
@@ -48,7 +48,7 @@ _LEAD = "insert into leads (phone, name, niches, device_id) values ($1, $2, $3, 
 class Load:
     """The same seed, seconds and numbers make the same load. People are in both, as far as the smaller number goes."""
 
-    def __init__(self, connection: Connection, plan: Plan) -> None:
+    def __init__(self, connection: Drumbeat, plan: Plan) -> None:
         self._connection = connection
         self._leads = plan.leads
         self._campaign_at = CAMPAIGN_AT * plan.seconds

@@ -7,13 +7,13 @@ from typing import TypeVar
 import aiohttp
 from temporalio.service import RPCError
 
-from messaging.common.database import GONE
+from messaging.common.database import CONNECTION_LOST
 from messaging.common.errors import Unavailable
 
 __all__ = ["TRANSIENT", "NeverHappened", "insist", "until"]
 
 TRANSIENT: tuple[type[Exception], ...] = (
-    *GONE,
+    *CONNECTION_LOST,
     Unavailable,
     TimeoutError,
     aiohttp.ClientError,

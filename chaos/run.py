@@ -17,7 +17,7 @@ from chaos.patience import TRANSIENT
 from chaos.plan import Action, Plan
 from chaos.plan_file import write_plan
 from chaos.workers import Workers
-from operations.connection import Connection
+from operations.connection import Drumbeat
 
 __all__ = ["PLAN", "SETTLE_WITHIN", "Ended", "Prepare", "run"]
 
@@ -30,7 +30,7 @@ SETTLE_WITHIN = 400.0
 LOOK_EVERY = 0.5
 TELL_EVERY = 15.0
 
-Prepare = Callable[[Connection], Awaitable[None]]
+Prepare = Callable[[Drumbeat], Awaitable[None]]
 Tell = Callable[[str], None]
 
 
@@ -101,7 +101,7 @@ async def _make_trouble(plan: Plan, load: Load, director: Director) -> None:
 
 
 async def _settle(
-    connection: Connection, within: float, tell: Tell, terminated: Collection[str]
+    connection: Drumbeat, within: float, tell: Tell, terminated: Collection[str]
 ) -> float | None:
     """Waits until nothing is open; after how many seconds, or None where something is left after ``within``."""
     clock = asyncio.get_running_loop().time

@@ -33,7 +33,7 @@ app.command("resume")(contacts.resume)
 app.command("stop")(contacts.stop)
 app.command("skip")(contacts.skip)
 app.command("status")(reports.status)
-app.command("messages")(message.list_all)
+app.command("messages")(message.list_messages)
 app.command("audit")(reports.audit)
 app.command("demo")(demo.demo)
 

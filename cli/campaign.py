@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from messaging.campaigns.apply import AppliedCampaign
     from messaging.campaigns.lifecycle import CampaignSummary
     from operations.campaigns import CampaignChange
-    from operations.connection import Connection
+    from operations.connection import Drumbeat
 
 __all__ = ["app"]
 
@@ -26,7 +26,7 @@ Name = Annotated[str, typer.Argument(metavar="ID", help="The campaign's name.")]
 
 
 @app.command("apply")
-def apply_files(
+def apply(
     files: Annotated[list[Path], typer.Argument(metavar="FILE.yaml...", help="One campaign each.")],
     as_json: Json = False,
 ) -> None:
@@ -40,10 +40,10 @@ def apply_files(
 
         check_readable(files)
 
-    async def work(connection: Connection) -> list[AppliedCampaign]:
+    async def work(drumbeat: Drumbeat) -> list[AppliedCampaign]:
         from operations import campaigns
 
-        return await campaigns.apply(connection, files)
+        return await campaigns.apply(drumbeat, files)
 
     show(run(work, check=check), as_json, _applied)
 
@@ -56,22 +56,22 @@ def start(
 ) -> None:
     """Start a campaign: at its scheduled_at, or at once if it has none. It starts once, however often you ask."""
 
-    async def work(connection: Connection) -> CampaignChange:
+    async def work(drumbeat: Drumbeat) -> CampaignChange:
         from operations import campaigns
 
-        return await campaigns.start(connection, campaign, now=now)
+        return await campaigns.start(drumbeat, campaign, now=now)
 
     show(run(work, works=lambda _: True), as_json, _change)
 
 
 @app.command("list")
-def list_all(as_json: Json = False) -> None:
+def list_campaigns(as_json: Json = False) -> None:
     """All campaigns, the latest first, and how far they are."""
 
-    async def work(connection: Connection) -> list[CampaignSummary]:
+    async def work(drumbeat: Drumbeat) -> list[CampaignSummary]:
         from operations import reports
 
-        return await reports.list_campaigns(connection)
+        return await reports.list_campaigns(drumbeat)
 
     show(run(work, temporal=False), as_json, _listing)
 
@@ -80,10 +80,10 @@ def list_all(as_json: Json = False) -> None:
 def status(campaign: Name, as_json: Json = False) -> None:
     """One campaign: its target and time, and where its messages stand."""
 
-    async def work(connection: Connection) -> CampaignSummary:
+    async def work(drumbeat: Drumbeat) -> CampaignSummary:
         from operations import reports
 
-        return await reports.campaign_status(connection, campaign)
+        return await reports.campaign_status(drumbeat, campaign)
 
     show(run(work, temporal=False), as_json, _details)
 
@@ -92,10 +92,10 @@ def status(campaign: Name, as_json: Json = False) -> None:
 def pause(campaign: Name, as_json: Json = False) -> None:
     """Send nothing more of a campaign until it is resumed. Nothing is lost: what is due waits."""
 
-    async def work(connection: Connection) -> CampaignChange:
+    async def work(drumbeat: Drumbeat) -> CampaignChange:
         from operations import campaigns
 
-        return await campaigns.pause(connection, campaign)
+        return await campaigns.pause(drumbeat, campaign)
 
     show(run(work), as_json, _change)
 
@@ -104,10 +104,10 @@ def pause(campaign: Name, as_json: Json = False) -> None:
 def resume(campaign: Name, as_json: Json = False) -> None:
     """Go on with a paused campaign. What waited goes out at the devices' pace."""
 
-    async def work(connection: Connection) -> CampaignChange:
+    async def work(drumbeat: Drumbeat) -> CampaignChange:
         from operations import campaigns
 
-        return await campaigns.resume(connection, campaign)
+        return await campaigns.resume(drumbeat, campaign)
 
     show(run(work, works=lambda _: True), as_json, _change)
 
@@ -116,10 +116,10 @@ def resume(campaign: Name, as_json: Json = False) -> None:
 def cancel(campaign: Name, as_json: Json = False) -> None:
     """End a campaign for good. What was not sent by now never will be; what was, cannot be taken back."""
 
-    async def work(connection: Connection) -> CampaignChange:
+    async def work(drumbeat: Drumbeat) -> CampaignChange:
         from operations import campaigns
 
-        return await campaigns.cancel(connection, campaign)
+        return await campaigns.cancel(drumbeat, campaign)
 
     show(run(work), as_json, _change)
 
@@ -128,10 +128,10 @@ def cancel(campaign: Name, as_json: Json = False) -> None:
 def retry_failed(campaign: Name, as_json: Json = False) -> None:
     """Send the failed messages of a campaign again, and no others. 'messages' lists them with the reasons."""
 
-    async def work(connection: Connection) -> CampaignChange:
+    async def work(drumbeat: Drumbeat) -> CampaignChange:
         from operations import campaigns
 
-        return await campaigns.retry_failed(connection, campaign)
+        return await campaigns.retry_failed(drumbeat, campaign)
 
     show(run(work, works=lambda _: True), as_json, _change)
 

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from operations.connection import Connection
+    from operations.connection import Drumbeat
 from runtime.process import run_plain, tell
 
 __all__ = ["Json", "run", "say", "show"]
@@ -34,7 +34,7 @@ def say(text: str) -> None:
 
 
 def run(
-    work: Callable[[Connection], Awaitable[Result]],
+    work: Callable[[Drumbeat], Awaitable[Result]],
     *,
     check: Callable[[], None] = lambda: None,
     temporal: bool = True,
@@ -50,12 +50,12 @@ def run(
         check()
         from operations.connection import connect
 
-        async with connect(tell=tell, temporal=temporal) as connection:
-            done = await work(connection)
-            if works(done) and connection.addresses.database_url is not None:
+        async with connect(tell=tell, temporal=temporal) as drumbeat:
+            done = await work(drumbeat)
+            if works(done) and drumbeat.addresses.database_url is not None:
                 from operations.workers import idle
 
-                if sentence := await idle(connection):
+                if sentence := await idle(drumbeat):
                     tell(sentence)
             return done
 

@@ -12,8 +12,8 @@ from cli.contact_page import contact_page
 
 if TYPE_CHECKING:
     from messaging.reporting.reports import ContactReport
-    from operations.connection import Connection
-    from operations.enrollment import Steered
+    from operations.connection import Drumbeat
+    from operations.enrollment import ContactCommandResult
 
 __all__ = ["contact", "pause", "resume", "skip", "stop"]
 
@@ -31,10 +31,10 @@ def contact(phone: Phone, default_region: Region = None, as_json: Json = False) 
     Example: contact +12015550123
     """
 
-    async def work(connection: Connection) -> ContactReport:
+    async def work(drumbeat: Drumbeat) -> ContactReport:
         from operations import reports
 
-        return await reports.contact(connection, phone, default_region=default_region)
+        return await reports.contact(drumbeat, phone, default_region=default_region)
 
     show(run(work, temporal=False), as_json, contact_page)
 
@@ -48,10 +48,10 @@ def pause(
 ) -> None:
     """Pause one contact in one sequence."""
 
-    async def work(connection: Connection, number: str) -> Steered:
+    async def work(drumbeat: Drumbeat, number: str) -> ContactCommandResult:
         from operations import enrollment
 
-        return await enrollment.pause_contact(connection, sequence, number, reason)
+        return await enrollment.pause_contact(drumbeat, sequence, number, reason)
 
     _steer(work, phone, default_region, as_json)
 
@@ -59,10 +59,10 @@ def pause(
 def resume(sequence: Sequence, phone: Phone, default_region: Region = None, as_json: Json = False) -> None:
     """Go on with a paused contact, without a burst."""
 
-    async def work(connection: Connection, number: str) -> Steered:
+    async def work(drumbeat: Drumbeat, number: str) -> ContactCommandResult:
         from operations import enrollment
 
-        return await enrollment.resume_contact(connection, sequence, number)
+        return await enrollment.resume_contact(drumbeat, sequence, number)
 
     _steer(work, phone, default_region, as_json, works=True)
 
@@ -76,10 +76,10 @@ def stop(
 ) -> None:
     """End one contact's enrollment for good; what was not sent is cancelled."""
 
-    async def work(connection: Connection, number: str) -> Steered:
+    async def work(drumbeat: Drumbeat, number: str) -> ContactCommandResult:
         from operations import enrollment
 
-        return await enrollment.stop_contact(connection, sequence, number, reason)
+        return await enrollment.stop_contact(drumbeat, sequence, number, reason)
 
     _steer(work, phone, default_region, as_json)
 
@@ -93,31 +93,31 @@ def skip(
 ) -> None:
     """Leave out the step that comes next."""
 
-    async def work(connection: Connection, number: str) -> Steered:
+    async def work(drumbeat: Drumbeat, number: str) -> ContactCommandResult:
         from operations import enrollment
 
-        return await enrollment.skip_step(connection, sequence, number, step)
+        return await enrollment.skip_step(drumbeat, sequence, number, step)
 
     _steer(work, phone, default_region, as_json)
 
 
 def _steer(
-    ask: Callable[[Connection, str], Awaitable[Steered]],
+    ask: Callable[[Drumbeat, str], Awaitable[ContactCommandResult]],
     phone: str,
     region: str | None,
     as_json: bool,
     *,
     works: bool = False,
 ) -> None:
-    async def work(connection: Connection) -> Steered:
+    async def work(drumbeat: Drumbeat) -> ContactCommandResult:
         from messaging.common.phones import parse_phone
 
-        return await ask(connection, parse_phone(phone, region))
+        return await ask(drumbeat, parse_phone(phone, region))
 
     show(run(work, works=lambda _: works), as_json, _steered)
 
 
-def _steered(done: Steered) -> str:
+def _steered(done: ContactCommandResult) -> str:
     from messaging.sending.under_way import under_way_in_words
 
     return f"{done.phone} in {done.sequence}: {done.result}{under_way_in_words(done.under_way)}"

@@ -18,7 +18,7 @@ from cli.reports import audit_page
 from runtime.process import leave, tell
 
 if TYPE_CHECKING:
-    from operations.connection import Connection
+    from operations.connection import Drumbeat
 
 __all__ = ["demo"]
 
@@ -34,7 +34,7 @@ def demo(
     default_region: Annotated[
         str, typer.Option(help="Country of phones without a country code.", metavar="CC")
     ] = "US",
-    leave_at_once: Annotated[
+    leave_after_audit: Annotated[
         bool, typer.Option("--exit", help="End after the audit, instead of staying up until Ctrl-C.")
     ] = False,
 ) -> None:
@@ -43,19 +43,19 @@ def demo(
     Messages go to a simulated gateway on this machine and nowhere else.
     """
 
-    async def work(connection: Connection) -> bool:
-        return await _play(connection, leads, default_region, leave_at_once)
+    async def work(drumbeat: Drumbeat) -> bool:
+        return await _play(drumbeat, leads, default_region, leave_after_audit)
 
     if not run(work):
         leave(1)
 
 
-async def _play(connection: Connection, file: Path, default_region: str, leave_at_once: bool) -> bool:
+async def _play(drumbeat: Drumbeat, file: Path, default_region: str, leave_after_audit: bool) -> bool:
     from operations import demo as story
     from operations.audit import audit
 
-    async with _worker(connection):
-        summary, triggers = await story.set_the_stage(connection, file, default_region)
+    async with _worker(drumbeat):
+        summary, triggers = await story.set_the_stage(drumbeat, file, default_region)
         say(
             f"Imported {file.name}: {summary.rows:,} rows, {summary.imported:,} new leads,"
             f" {summary.updated:,} updated, {summary.unchanged:,} unchanged, {summary.repeats:,} repeats,"
@@ -63,29 +63,29 @@ async def _play(connection: Connection, file: Path, default_region: str, leave_a
         )
         if summary.rejects_file is not None:
             say(f"Rejected rows, each with its reason: {summary.rejects_file}")
-        enrolled = await story.enroll_all(connection, triggers)
+        enrolled = await story.enroll_all(drumbeat, triggers)
         say(f"Enrolled {enrolled.enrolled:,} contacts by their triggers ({', '.join(triggers)})")
         if not enrolled.enrolled:
             say("All of them were enrolled before, and nobody is written to twice.")
-        campaign = await story.start_campaign(connection)
+        campaign = await story.start_campaign(drumbeat)
         if campaign.changed:
             say(f"Started the campaign {campaign.campaign}: one message to every lead of its target")
         else:
             say(f"The campaign {campaign.campaign} was sent before, and is not sent again.")
-        await _watch(connection)
-        report = await audit(connection)
+        await _watch(drumbeat)
+        report = await audit(drumbeat)
         say(audit_page(report))
-        if not leave_at_once:
-            _say_addresses(connection)
+        if not leave_after_audit:
+            _say_addresses(drumbeat)
             say("Everything stays up until Ctrl-C.")
             await _until_interrupted()
     return report.kept
 
 
 @asynccontextmanager
-async def _worker(connection: Connection) -> AsyncIterator[None]:
+async def _worker(drumbeat: Drumbeat) -> AsyncIterator[None]:
     """A worker of our own, in a process of its own; stopped at the end, whatever the end is."""
-    logs = connection.settings.home / "logs"
+    logs = drumbeat.settings.home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     with (logs / "worker.log").open("ab") as log:
         process = await asyncio.create_subprocess_exec(
@@ -116,7 +116,7 @@ async def _end_with(process: asyncio.subprocess.Process, owner: asyncio.Task[obj
     owner.cancel()
 
 
-async def _watch(connection: Connection) -> None:
+async def _watch(drumbeat: Drumbeat) -> None:
     """Shows how the messages go out, until no contact has a step to come and the campaign is over."""
     from rich.console import Console
     from rich.progress import (
@@ -145,7 +145,7 @@ async def _watch(connection: Connection) -> None:
     ) as bar:
         task = bar.add_task("", total=None, told="")
         while asyncio.get_running_loop().time() < deadline:
-            now = await story.look(connection)
+            now = await story.look(drumbeat)
             told = ", ".join(f"{count:,} {status}" for status, count in now.messages.items()) or "no messages"
             bar.update(task, completed=now.over, total=now.active + now.over, told=told)
             clock = asyncio.get_running_loop().time()
@@ -158,8 +158,8 @@ async def _watch(connection: Connection) -> None:
             await asyncio.sleep(0.5)
 
 
-def _say_addresses(connection: Connection) -> None:
-    addresses = connection.addresses
+def _say_addresses(drumbeat: Drumbeat) -> None:
+    addresses = drumbeat.addresses
     if addresses.ui_url:
         say(f"Temporal Web UI:                {addresses.ui_url}")
     if addresses.simulator_url:

@@ -12,7 +12,7 @@ from cli.values import read_count, read_seconds
 
 if TYPE_CHECKING:
     from messaging.devices.store import Device
-    from operations.connection import Connection
+    from operations.connection import Drumbeat
     from operations.devices import DeviceAdded, DeviceStatusChange
     from operations.moves import DeviceReplaced
 
@@ -65,7 +65,7 @@ def add(
 ) -> None:
     """Add a device, or change it: what is not given stays as it is, and the same again changes nothing."""
 
-    async def add_it(connection: Connection) -> DeviceAdded:
+    async def add_it(drumbeat: Drumbeat) -> DeviceAdded:
         from messaging.devices.store import DeviceSettings, parse_hours, parse_options
         from operations import devices
 
@@ -79,19 +79,19 @@ def add(
             hours=parse_hours(hours) if hours is not None else None,
             time_zone=time_zone,
         )
-        return await devices.add(connection, settings)
+        return await devices.add(drumbeat, settings)
 
     show(run(add_it), as_json, _added)
 
 
 @app.command("list")
-def list_all(as_json: Json = False) -> None:
+def list_devices(as_json: Json = False) -> None:
     """All devices, with pace, limit and sending hours. Options are named only: they may be credentials."""
 
-    async def work(connection: Connection) -> list[Device]:
+    async def work(drumbeat: Drumbeat) -> list[Device]:
         from operations import reports
 
-        return await reports.list_devices(connection)
+        return await reports.list_devices(drumbeat)
 
     show(run(work, temporal=False), as_json, _listing)
 
@@ -104,10 +104,10 @@ def pause(
 ) -> None:
     """Send nothing more through a device until it is resumed. Nothing is lost: what is due waits."""
 
-    async def work(connection: Connection) -> DeviceStatusChange:
+    async def work(drumbeat: Drumbeat) -> DeviceStatusChange:
         from operations import devices
 
-        return await devices.pause(connection, device, reason)
+        return await devices.pause(drumbeat, device, reason)
 
     show(run(work, temporal=False), as_json, _status)
 
@@ -116,10 +116,10 @@ def pause(
 def resume(device: Name, as_json: Json = False) -> None:
     """Go on with a device that is paused, or waits as its gateway asked. What is late goes out at the device's pace."""
 
-    async def work(connection: Connection) -> DeviceStatusChange:
+    async def work(drumbeat: Drumbeat) -> DeviceStatusChange:
         from operations import devices
 
-        return await devices.resume(connection, device)
+        return await devices.resume(drumbeat, device)
 
     show(run(work, works=lambda _: True), as_json, _status)
 
@@ -136,10 +136,10 @@ def replace(
     device from now on means the new one, until 'device resume OLD'.
     """
 
-    async def work(connection: Connection) -> DeviceReplaced:
+    async def work(drumbeat: Drumbeat) -> DeviceReplaced:
         from operations import moves
 
-        return await moves.replace_device(connection, old, new)
+        return await moves.replace_device(drumbeat, old, new)
 
     show(run(work, works=lambda _: True), as_json, _replaced)
 

@@ -10,7 +10,7 @@ from cli.console import Json, run, show
 from runtime.process import fail, tell
 
 if TYPE_CHECKING:
-    from operations.connection import Connection
+    from operations.connection import Drumbeat
     from operations.enrollment import Enrollment, OptOut, Swept
 
 __all__ = ["enroll", "opt_out"]
@@ -52,10 +52,10 @@ def enroll(
         if sequence is not None or phone is not None:
             raise typer.BadParameter("give either SEQUENCE and PHONE, or --trigger")
 
-        async def sweep(connection: Connection) -> Swept:
+        async def sweep(drumbeat: Drumbeat) -> Swept:
             from operations import enrollment
 
-            return await enrollment.enroll_by_trigger(connection, trigger)
+            return await enrollment.enroll_by_trigger(drumbeat, trigger)
 
         show(run(sweep, works=lambda _: True), as_json, _swept)
         return
@@ -64,24 +64,24 @@ def enroll(
     if move and device is None:
         raise typer.BadParameter("--move needs --device: which one is to write to the person?")
 
-    async def work(connection: Connection) -> Enrollment:
+    async def work(drumbeat: Drumbeat) -> Enrollment:
         from messaging.common.phones import parse_phone
         from operations import enrollment
 
         number = parse_phone(phone, default_region)
-        known = await enrollment.look_up(connection, sequence, number, device)
+        known = await enrollment.look_up(drumbeat, sequence, number, device)
         if move and device is not None and (known is None or known.result != "opted_out"):
             from operations import moves
 
-            await moves.move_lead(connection, number, device)
-            known = await enrollment.look_up(connection, sequence, number, device)
+            await moves.move_lead(drumbeat, number, device)
+            known = await enrollment.look_up(drumbeat, sequence, number, device)
         if known is not None and known.result == "already_enrolled" and time_zone:
             from operations import leads
 
-            moved = await leads.correct_time_zone(connection, number, time_zone)
+            moved = await leads.correct_time_zone(drumbeat, number, time_zone)
             tell(f"time zone: {time_zone}; {moved:,} contacts under way have another moment next by it")
         return known or await enrollment.enroll(
-            connection,
+            drumbeat,
             sequence,
             number,
             name=name,
@@ -115,14 +115,14 @@ def opt_out(
     Example: opt-out +12015550123
     """
 
-    async def work(connection: Connection) -> OptOut:
+    async def work(drumbeat: Drumbeat) -> OptOut:
         from messaging.common.phones import parse_phone
         from operations import enrollment
 
         number = parse_phone(phone, default_region)
         if undo:
-            return await enrollment.withdraw_opt_out(connection, number)
-        return await enrollment.opt_out(connection, number, reason)
+            return await enrollment.withdraw_opt_out(drumbeat, number)
+        return await enrollment.opt_out(drumbeat, number, reason)
 
     show(run(work), as_json, _opted_out)
 

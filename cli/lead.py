@@ -15,7 +15,7 @@ from cli.console import Json, run, show
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from operations.connection import Connection
+    from operations.connection import Drumbeat
     from operations.leads import ExportSummary, ImportProgress, ImportSummary, LeadsImported, StoredLead
 
 __all__ = ["app"]
@@ -72,7 +72,7 @@ def import_(
     Examples: lead import leads.csv --default-region MY --dry-run    lead import people.csv --map phone='Phone 1 - Value'
     """
 
-    async def work(connection: Connection) -> LeadsImported:
+    async def work(drumbeat: Drumbeat) -> LeadsImported:
         from operations import leads
 
         with _bar(f"Importing {file.name}") as bar:
@@ -84,7 +84,7 @@ def import_(
                     bar.update(bar.task_ids[0], completed=step.bytes_read, total=step.bytes_total)
 
             return await leads.import_leads(
-                connection,
+                drumbeat,
                 file,
                 device=device,
                 move=move,
@@ -106,12 +106,12 @@ def export(
     """Write all leads to a CSV file that imports back to the same leads."""
     to_stdout = file == "-"
 
-    async def work(connection: Connection) -> ExportSummary:
+    async def work(drumbeat: Drumbeat) -> ExportSummary:
         from operations import leads
 
         with _bar("Exporting") as bar:
             return await leads.export_leads(
-                connection,
+                drumbeat,
                 sys.stdout.buffer if to_stdout else Path(file),
                 progress=lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total),
             )
@@ -131,10 +131,10 @@ def show_(
 ) -> None:
     """Show what is known about one lead."""
 
-    async def work(connection: Connection) -> StoredLead:
+    async def work(drumbeat: Drumbeat) -> StoredLead:
         from operations import leads
 
-        return await leads.show_lead(connection, phone, default_region=default_region)
+        return await leads.show_lead(drumbeat, phone, default_region=default_region)
 
     show(run(work, temporal=False), as_json, _lead)
 

@@ -15,16 +15,16 @@ from runtime.process import fail
 if TYPE_CHECKING:
     from messaging.reporting.reports import MessageReport
     from messaging.sending.resolutions import Resolution
-    from operations.connection import Connection
+    from operations.connection import Drumbeat
     from operations.messages import Way
 
-__all__ = ["app", "list_all"]
+__all__ = ["app", "list_messages"]
 
 app = typer.Typer(help="Messages of the ledger: list them, resolve unconfirmed ones.", no_args_is_help=True)
 
 
 @app.command("list")
-def list_all(
+def list_messages(
     status: Annotated[
         list[MessageStatus] | None,
         typer.Option(
@@ -46,10 +46,10 @@ def list_all(
         raise typer.BadParameter("--limit is the number of messages to show: 1 or more")
     statuses = status or [MessageStatus.FAILED, MessageStatus.UNCONFIRMED]
 
-    async def work(connection: Connection) -> list[MessageReport]:
+    async def work(drumbeat: Drumbeat) -> list[MessageReport]:
         from operations import reports
 
-        return await reports.messages(connection, statuses, limit)
+        return await reports.list_messages(drumbeat, statuses, limit)
 
     show(run(work, temporal=False), as_json, _messages)
 
@@ -69,10 +69,10 @@ def resolve(
         fail("give --sent or --resend, not both", 2)
     way: Way = "sent" if sent else "resend" if resend else "look-up"
 
-    async def work(connection: Connection) -> Resolution:
+    async def work(drumbeat: Drumbeat) -> Resolution:
         from operations import messages
 
-        return await messages.resolve(connection, message, way)
+        return await messages.resolve(drumbeat, message, way)
 
     show(run(work, works=lambda done: done.result == "sending again"), as_json, _resolved)
 

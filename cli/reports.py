@@ -13,7 +13,7 @@ from runtime.process import leave
 if TYPE_CHECKING:
     from messaging.reporting.reports import StatusReport
     from operations.audit import AuditReport
-    from operations.connection import Connection
+    from operations.connection import Drumbeat
 
 __all__ = ["audit", "audit_page", "status", "status_page"]
 
@@ -21,10 +21,10 @@ __all__ = ["audit", "audit_page", "status", "status_page"]
 def status(as_json: Json = False) -> None:
     """Show totals, and what needs attention."""
 
-    async def work(connection: Connection) -> StatusReport:
+    async def work(drumbeat: Drumbeat) -> StatusReport:
         from operations import reports
 
-        return await reports.status(connection)
+        return await reports.status(drumbeat)
 
     show(run(work, temporal=False), as_json, status_page)
 
@@ -32,10 +32,10 @@ def status(as_json: Json = False) -> None:
 def audit(as_json: Json = False) -> None:
     """Prove that no promise is broken, or show what breaks it (exit code 1)."""
 
-    async def work(connection: Connection) -> AuditReport:
+    async def work(drumbeat: Drumbeat) -> AuditReport:
         from operations import audit
 
-        return await audit.audit(connection)
+        return await audit.audit(drumbeat)
 
     report = run(work)
     show(report, as_json, audit_page)

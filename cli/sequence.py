@@ -17,7 +17,7 @@ from runtime.process import fail, tell
 
 if TYPE_CHECKING:
     from messaging.sequences.store import ContactCounts, SequenceDetails, SequenceSummary, StepDetails
-    from operations.connection import Connection
+    from operations.connection import Drumbeat
     from operations.sequences import SequenceApplied, SequenceStatusChange
 
 __all__ = ["app"]
@@ -28,7 +28,7 @@ Name = Annotated[str, typer.Argument(metavar="ID", help="The sequence's name.")]
 
 
 @app.command("apply")
-def apply_files(
+def apply(
     files: Annotated[list[Path], typer.Argument(metavar="FILE.yaml...", help="One sequence each.")],
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Agree to what the edit means for those who are under way.")
@@ -46,45 +46,45 @@ def apply_files(
 
         check_readable(files)
 
-    async def work(connection: Connection, consent: bool) -> list[SequenceApplied] | NeedsConsent:
+    async def work(drumbeat: Drumbeat, consent: bool) -> list[SequenceApplied] | NeedsConsent:
         from operations import sequences
 
         try:
-            return await sequences.apply(connection, files, consent=consent)
+            return await sequences.apply(drumbeat, files, consent=consent)
         except NeedsConsent as question:
             return question
 
-    done = run(lambda connection: work(connection, yes), check=check)
+    done = run(lambda drumbeat: work(drumbeat, yes), check=check)
     if isinstance(done, NeedsConsent):
         for line in done.lines:
             tell(line)
         if not sys.stdin.isatty() or not typer.confirm("Apply it?", err=True):
             fail("nothing was changed; with --yes it is applied")
-        done = run(lambda connection: work(connection, consent=True))
+        done = run(lambda drumbeat: work(drumbeat, consent=True))
     assert not isinstance(done, NeedsConsent)
     show(done, as_json, _applied)
 
 
 @app.command("list")
-def list_all(as_json: Json = False) -> None:
+def list_sequences(as_json: Json = False) -> None:
     """All sequences, and how many contacts are in them."""
 
-    async def work(connection: Connection) -> list[SequenceSummary]:
+    async def work(drumbeat: Drumbeat) -> list[SequenceSummary]:
         from operations import reports
 
-        return await reports.list_sequences(connection)
+        return await reports.list_sequences(drumbeat)
 
     show(run(work, temporal=False), as_json, _listing)
 
 
 @app.command("show")
-def show_one(sequence: Name, as_json: Json = False) -> None:
+def show_sequence(sequence: Name, as_json: Json = False) -> None:
     """One sequence: its steps, and where its contacts stand."""
 
-    async def work(connection: Connection) -> SequenceDetails:
+    async def work(drumbeat: Drumbeat) -> SequenceDetails:
         from operations import reports
 
-        return await reports.show_sequence(connection, sequence)
+        return await reports.show_sequence(drumbeat, sequence)
 
     show(run(work, temporal=False), as_json, _details)
 
@@ -93,10 +93,10 @@ def show_one(sequence: Name, as_json: Json = False) -> None:
 def pause(sequence: Name, as_json: Json = False) -> None:
     """Send nothing more of a sequence until it is resumed. Nothing is lost: what is due waits."""
 
-    async def work(connection: Connection) -> SequenceStatusChange:
+    async def work(drumbeat: Drumbeat) -> SequenceStatusChange:
         from operations import sequences
 
-        return await sequences.pause(connection, sequence)
+        return await sequences.pause(drumbeat, sequence)
 
     show(run(work, temporal=False), as_json, _status)
 
@@ -105,10 +105,10 @@ def pause(sequence: Name, as_json: Json = False) -> None:
 def resume(sequence: Name, as_json: Json = False) -> None:
     """Go on with a paused sequence. What is late goes out one by one, at the device's pace."""
 
-    async def work(connection: Connection) -> SequenceStatusChange:
+    async def work(drumbeat: Drumbeat) -> SequenceStatusChange:
         from operations import sequences
 
-        return await sequences.resume(connection, sequence)
+        return await sequences.resume(drumbeat, sequence)
 
     show(run(work, works=lambda _: True), as_json, _status)
 

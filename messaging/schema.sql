@@ -289,12 +289,12 @@ CREATE FUNCTION public.device_in_use(p_device text) RETURNS text
     select coalesce((select replaced_by from devices where id = p_device), p_device)
 $$;
 
-CREATE FUNCTION public.doubt_message(p_message uuid, p_token text, p_reason text, p_content text, p_image_url text, p_at_once boolean) RETURNS boolean
+CREATE FUNCTION public.doubt_message(p_message uuid, p_token text, p_reason text, p_content text, p_image_url text, p_retry_now boolean) RETURNS boolean
     LANGUAGE plpgsql
     AS $$
 begin
     update broadcast_messages
-       set claimed_at = case when p_at_once then '-infinity' else claimed_at end, reason = p_reason,
+       set claimed_at = case when p_retry_now then '-infinity' else claimed_at end, reason = p_reason,
            content = coalesce(p_content, content), image_url = coalesce(p_image_url, image_url),
            answered_at = clock_timestamp(), updated_at = clock_timestamp()
      where id = p_message and status = 'processing' and processing_worker_id = p_token and answered_at is null;
@@ -511,9 +511,9 @@ $$;
 CREATE FUNCTION public.message_contents(p_message uuid) RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
-    select jsonb_build_object('step', coalesce(st.key, ''), 'template', coalesce(st.text, c.text),
+    select jsonb_build_object('step', coalesce(st.key, ''), 'text', coalesce(st.text, c.text),
                               'image_url', case when c.id is null then st.image_url else c.image_url end,
-                              'prepared', coalesce(st.template, c.template), 'parts_sent', m.parts_sent,
+                              'approved_template', coalesce(st.template, c.template), 'parts_sent', m.parts_sent,
                               'lead', lead_as_json(l))
       from broadcast_messages m
       join leads l on l.id = m.lead_id

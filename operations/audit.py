@@ -6,7 +6,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from messaging.common.values import Value
 from messaging.reporting import audit as ledger
 from messaging.reporting.audit import Totals
-from operations.connection import Connection
+from operations.connection import Drumbeat
 from temporal.bulk import each
 from temporal.contacts import CONTACT_WORKFLOW
 from temporal.ids import campaign_workflow_id, resend_workflow_id
@@ -38,16 +38,18 @@ class AuditReport(Value):
     totals: Totals
 
 
-async def audit(connection: Connection) -> AuditReport:
+async def audit(drumbeat: Drumbeat) -> AuditReport:
     """Reads everything and changes nothing."""
-    pool = await connection.pool()
+    pool = await drumbeat.pool()
     steps = await pool.fetchval("select count(*) from broadcast_messages where sequence_stepid is not null")
-    mails = await pool.fetchval("select count(*) from broadcast_messages where campaign_id is not null")
-    orphans, strays, running = await _compare(connection)
+    campaign_messages = await pool.fetchval(
+        "select count(*) from broadcast_messages where campaign_id is not null"
+    )
+    orphans, strays, running = await _compare(drumbeat)
     under_way = await ledger.active_campaigns(pool)
-    stranded = await _stranded(connection, sorted(under_way))
+    stranded = await _stranded(drumbeat, sorted(under_way))
     again = await ledger.resends_under_way(pool)
-    dropped = await _dropped(connection, again)
+    dropped = await _dropped(drumbeat, again)
     counted = await ledger.totals(pool)
     lost = await ledger.lost_steps(pool)
     checks = [
@@ -58,7 +60,7 @@ async def audit(connection: Connection) -> AuditReport:
         ),
         _check(
             "no campaign was sent twice to a phone",
-            f"{mails:,} messages of campaigns",
+            f"{campaign_messages:,} messages of campaigns",
             await ledger.sent_twice(pool, "campaign"),
         ),
         _check(
@@ -76,7 +78,7 @@ async def audit(connection: Connection) -> AuditReport:
         _check("no step was lost", f"{counted.should:,} messages should be", lost),
         _check(
             "no lead of a campaign was lost",
-            f"{mails:,} messages of campaigns",
+            f"{campaign_messages:,} messages of campaigns",
             await ledger.lost_leads(pool),
         ),
         _check(
@@ -105,19 +107,19 @@ def _check(promise: str, evidence: str, broken: list[str]) -> Check:
     return Check(promise=promise, evidence=evidence, broken=tuple(broken[:EXAMPLES]), count=len(broken))
 
 
-async def _compare(connection: Connection) -> tuple[list[str], list[str], int]:
+async def _compare(drumbeat: Drumbeat) -> tuple[list[str], list[str], int]:
     """Active enrollments without a running workflow, running workflows without an enrollment, and the running ones.
 
     Temporal's index of workflows lags behind a little, and contacts come and go while we look: whatever does not match
     is looked up once more, in Temporal's own record and in the database.
     """
     query = f"WorkflowType = '{CONTACT_WORKFLOW}' and ExecutionStatus = 'Running'"
-    listed = {execution.id async for execution in connection.temporal.list_workflows(query, page_size=1000)}
-    pool = await connection.pool()
+    listed = {execution.id async for execution in drumbeat.temporal.list_workflows(query, page_size=1000)}
+    pool = await drumbeat.pool()
     active = set(await ledger.active_contacts(pool))
 
     async def look(workflow_id: str) -> tuple[str, bool, bool]:
-        return workflow_id, *await _state(connection, workflow_id)
+        return workflow_id, *await _state(drumbeat, workflow_id)
 
     doubtful = await each(sorted(listed ^ active), look)
     still_active = set(await ledger.active_contacts(pool))
@@ -130,24 +132,24 @@ async def _compare(connection: Connection) -> tuple[list[str], list[str], int]:
     )
 
 
-async def _stranded(connection: Connection, campaigns: list[str]) -> list[str]:
+async def _stranded(drumbeat: Drumbeat, campaigns: list[str]) -> list[str]:
     """The campaigns under way whose workflow does not run."""
-    found = [name for name in campaigns if not (await _state(connection, campaign_workflow_id(name)))[0]]
-    still = await ledger.active_campaigns(await connection.pool())  # some have ended while we looked
+    found = [name for name in campaigns if not (await _state(drumbeat, campaign_workflow_id(name)))[0]]
+    still = await ledger.active_campaigns(await drumbeat.pool())  # some have ended while we looked
     return [name for name in found if name in still]
 
 
-async def _dropped(connection: Connection, again: list[str]) -> list[str]:
+async def _dropped(drumbeat: Drumbeat, again: list[str]) -> list[str]:
     """The messages that are sent again and whose workflow does not run."""
-    found = [one for one in again if not (await _state(connection, resend_workflow_id(one)))[0]]
-    still = await ledger.resends_under_way(await connection.pool())  # some have ended while we looked
+    found = [one for one in again if not (await _state(drumbeat, resend_workflow_id(one)))[0]]
+    still = await ledger.resends_under_way(await drumbeat.pool())  # some have ended while we looked
     return [one for one in found if one in still]
 
 
-async def _state(connection: Connection, workflow_id: str) -> tuple[bool, bool]:
+async def _state(drumbeat: Drumbeat, workflow_id: str) -> tuple[bool, bool]:
     """Whether a workflow runs, and whether it is about to enroll its contact or to end."""
     try:
-        description = await connection.temporal.get_workflow_handle(workflow_id).describe()
+        description = await drumbeat.temporal.get_workflow_handle(workflow_id).describe()
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
             return False, False

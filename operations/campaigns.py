@@ -9,32 +9,31 @@ from temporalio.service import RPCError
 
 from messaging.campaigns import lifecycle as campaigns
 from messaging.campaigns.apply import AppliedCampaign, apply_campaigns
-from messaging.campaigns.contract import CampaignPlan, CampaignStatus
+from messaging.campaigns.contract import CampaignState, CampaignStatus
 from messaging.campaigns.file import CampaignDraft, read_campaign
 from messaging.campaigns.forecast import Forecast
-from messaging.common.database import Connection as Database
+from messaging.common.database import Connection
 from messaging.common.errors import Unavailable
 from messaging.common.values import Value
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
 from operations import signals
-from operations.connection import Connection
+from operations.connection import Drumbeat
 from operations.files import read_draft
-from operations.reports import campaign_status as status
-from operations.reports import list_campaigns as listing
+from operations.reports import campaign_status, list_campaigns
 from temporal.campaigns import campaign_identity
 from workflows.campaign import CampaignWorkflow
 
 __all__ = [
     "CampaignChange",
     "apply",
+    "campaign_status",
     "cancel",
-    "follow",
-    "listing",
+    "list_campaigns",
+    "notify_or_start",
     "pause",
     "resume",
     "retry_failed",
     "start",
-    "status",
 ]
 
 Answer = TypeVar("Answer")
@@ -57,7 +56,7 @@ class CampaignChange(Value):
     """What its time means for its leads, where it waits for its start."""
 
 
-async def apply(connection: Connection, files: Sequence[Path]) -> list[AppliedCampaign]:
+async def apply(drumbeat: Drumbeat, files: Sequence[Path]) -> list[AppliedCampaign]:
     """Creates or edits the campaigns of YAML files: all of them or, if one has a problem, none.
 
     A new time reaches a campaign that waits for its start. Raises FileProblems (one line for each problem) and
@@ -66,58 +65,58 @@ async def apply(connection: Connection, files: Sequence[Path]) -> list[AppliedCa
     drafts = [
         read_draft(file, read_campaign, lambda document: CampaignDraft(document, None)) for file in files
     ]
-    applied = await _database(connection, lambda database: apply_campaigns(database, drafts))
+    applied = await _in_database(drumbeat, lambda connection: apply_campaigns(connection, drafts))
     for campaign in applied:
         if campaign.status in ("scheduled", "paused"):
-            await _tell(connection, campaign.campaign)
+            await notify_or_start(drumbeat, campaign.campaign)
     return applied
 
 
-async def start(connection: Connection, campaign: str, *, now: bool = False) -> CampaignChange:
+async def start(drumbeat: Drumbeat, campaign: str, *, now: bool = False) -> CampaignChange:
     """Starts a campaign at its time, or at once if it has none or ``now`` says so.
 
     A campaign starts once: doing it again changes nothing, whoever does it, also after the campaign has ended. Raises
     NotFound, and Conflict for one that was cancelled, whose time has passed, or that nobody would get.
     """
-    changed, plan = await _database(
-        connection, lambda database: campaigns.begin_campaign(database, campaign, at_once=now)
+    changed, state = await _in_database(
+        drumbeat, lambda connection: campaigns.begin_campaign(connection, campaign, start_now=now)
     )
     # Before its workflow freezes the audience, after which there is nothing to foretell.
-    found = await _database(connection, lambda database: campaigns.forecast_campaign(database, campaign))
-    if not plan.over:
+    found = await _in_database(drumbeat, lambda connection: campaigns.forecast_campaign(connection, campaign))
+    if not state.over:
         # Also when nothing was changed: somebody may have been cut off between the two.
-        await _follow(connection, plan)
+        await _start_or_signal(drumbeat, state)
     return CampaignChange(
-        campaign=campaign, wish="start", changed=changed, status=plan.status, when=plan.when, forecast=found
+        campaign=campaign, wish="start", changed=changed, status=state.status, when=state.when, forecast=found
     )
 
 
-async def pause(connection: Connection, campaign: str) -> CampaignChange:
+async def pause(drumbeat: Drumbeat, campaign: str) -> CampaignChange:
     """Holds everything that the campaign would send, from now on; nothing is lost. Raises NotFound and Conflict.
 
     Answers when nothing more can begin to be sent.
     """
-    changed, status = await _database(
-        connection, lambda database: campaigns.pause_campaign(database, campaign)
+    changed, status = await _in_database(
+        drumbeat, lambda connection: campaigns.pause_campaign(connection, campaign)
     )
-    await _tell(connection, campaign)
-    under_way = await nothing_begins_any_more(await connection.pool(), campaign=campaign)
+    await notify_or_start(drumbeat, campaign)
+    under_way = await nothing_begins_any_more(await drumbeat.pool(), campaign=campaign)
     return CampaignChange(
         campaign=campaign, wish="pause", changed=changed, status=status, under_way=under_way
     )
 
 
-async def resume(connection: Connection, campaign: str) -> CampaignChange:
+async def resume(drumbeat: Drumbeat, campaign: str) -> CampaignChange:
     """Ends the pause; what waited goes out at the devices' pace. Raises NotFound, Conflict and Unavailable.
 
     It also gets a campaign going again whose workflow was ended by hand.
     """
-    changed, status = await _database(
-        connection, lambda database: campaigns.resume_campaign(database, campaign)
+    changed, status = await _in_database(
+        drumbeat, lambda connection: campaigns.resume_campaign(connection, campaign)
     )
-    found = await _database(connection, lambda database: campaigns.forecast_campaign(database, campaign))
-    woken = await signals.wake_held(connection, "campaign", campaign)
-    await _tell(connection, campaign)
+    found = await _in_database(drumbeat, lambda connection: campaigns.forecast_campaign(connection, campaign))
+    woken = await signals.wake_held(drumbeat, "campaign", campaign)
+    await notify_or_start(drumbeat, campaign)
     return CampaignChange(
         campaign=campaign,
         wish="resume",
@@ -128,74 +127,71 @@ async def resume(connection: Connection, campaign: str) -> CampaignChange:
     )
 
 
-async def cancel(connection: Connection, campaign: str) -> CampaignChange:
+async def cancel(drumbeat: Drumbeat, campaign: str) -> CampaignChange:
     """Ends a campaign for good: what was not sent is closed. Raises NotFound and Conflict.
 
     Answers when nothing more can begin to be sent.
     """
-    changed = await _database(connection, lambda database: campaigns.cancel_campaign(database, campaign))
-    await _tell(connection, campaign)
-    under_way = await nothing_begins_any_more(await connection.pool(), campaign=campaign)
+    changed = await _in_database(drumbeat, lambda connection: campaigns.cancel_campaign(connection, campaign))
+    await notify_or_start(drumbeat, campaign)
+    under_way = await nothing_begins_any_more(await drumbeat.pool(), campaign=campaign)
     return CampaignChange(
         campaign=campaign, wish="cancel", changed=changed, status="cancelled", under_way=under_way
     )
 
 
-async def retry_failed(connection: Connection, campaign: str) -> CampaignChange:
+async def retry_failed(drumbeat: Drumbeat, campaign: str) -> CampaignChange:
     """Sends the failed messages of a campaign again, and no others; none that is over. Raises NotFound and Conflict."""
-    messages = await _database(connection, lambda database: campaigns.retry_failed(database, campaign))
-    over = await _database(connection, lambda database: campaigns.failed_and_over(database, campaign))
-    plan = await _plan(connection, campaign)
-    if not plan.over:
-        await _tell(connection, campaign)
+    messages = await _in_database(drumbeat, lambda connection: campaigns.retry_failed(connection, campaign))
+    over = await _in_database(drumbeat, lambda connection: campaigns.failed_and_over(connection, campaign))
+    state = await _state_of(drumbeat, campaign)
+    if not state.over:
+        await notify_or_start(drumbeat, campaign)
     return CampaignChange(
         campaign=campaign,
         wish="retry-failed",
         changed=messages > 0,
-        status=plan.status,
+        status=state.status,
         messages=messages,
         over=over,
     )
 
 
-async def _database(connection: Connection, work: Callable[[Database], Awaitable[Answer]]) -> Answer:
-    async with (await connection.pool()).acquire() as database:
-        return await work(database)
+async def _in_database(drumbeat: Drumbeat, work: Callable[[Connection], Awaitable[Answer]]) -> Answer:
+    async with (await drumbeat.pool()).acquire() as connection:
+        return await work(connection)
 
 
-async def follow(connection: Connection, campaign: str) -> None:
-    """Has the campaign's workflows look at its row anew, which something else has changed."""
-    await _tell(connection, campaign)
+async def _state_of(drumbeat: Drumbeat, campaign: str) -> CampaignState:
+    return await _in_database(
+        drumbeat, lambda connection: campaigns.campaign_state(connection, campaign, now=None)
+    )
 
 
-async def _plan(connection: Connection, campaign: str) -> CampaignPlan:
-    return await _database(connection, lambda database: campaigns.plan_campaign(database, campaign, now=None))
-
-
-async def _tell(connection: Connection, campaign: str) -> None:
+async def notify_or_start(drumbeat: Drumbeat, campaign: str) -> None:
     """Has the campaign's workflows look at its row anew; where it is under way and none runs, one is started."""
-    plan = await _plan(connection, campaign)
+    state = await _state_of(drumbeat, campaign)
     try:
-        await signals.campaign_changed(connection, plan)
-        if not plan.over:
-            await _follow(connection, plan)
+        await signals.campaign_changed(drumbeat, state)
+        if not state.over:
+            await _start_or_signal(drumbeat, state)
     except RPCError as error:
         raise Unavailable(
-            f"campaign {campaign} is {plan.status} now, but Temporal could not tell its running workflows"
+            f"campaign {campaign} is {state.status} now, but Temporal could not tell its running workflows"
             f" ({error.message}): give the command again"
         ) from error
 
 
-async def _follow(connection: Connection, plan: CampaignPlan) -> None:
+async def _start_or_signal(drumbeat: Drumbeat, state: CampaignState) -> None:
     """Tells the campaign's workflow to look at its row; starts it where none is running."""
-    if plan.status == "draft":
+    if state.status == "draft":
         return
-    identity = campaign_identity(plan.campaign, plan.title)
-    await connection.temporal.start_workflow(
+    identity = campaign_identity(state.campaign, state.title)
+    await drumbeat.temporal.start_workflow(
         CampaignWorkflow.run,
-        plan.campaign,
+        state.campaign,
         id=identity.workflow_id,
-        task_queue=connection.settings.task_queue,
+        task_queue=drumbeat.settings.task_queue,
         # The row tells whether anything is to be done; a second run finds out, and ends.
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,

@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
     from messaging.common.database import Pool
 
-__all__ = ["Connection", "connect"]
+__all__ = ["Drumbeat", "connect"]
 
 
-class Connection:
+class Drumbeat:
     """Made by :func:`connect`. Safe to share between tasks."""
 
     def __init__(
@@ -71,7 +71,7 @@ class Connection:
 @asynccontextmanager
 async def connect(
     settings: Settings | None = None, tell: Callable[[str], None] = lambda _: None, *, temporal: bool = True
-) -> AsyncIterator[Connection]:
+) -> AsyncIterator[Drumbeat]:
     """Connects to the servers that the environment names, or to the embedded ones, which it starts if need be.
 
     ``tell`` is told what takes a while, and what the operator should know. ``temporal``: whether it is needed; what only
@@ -82,7 +82,7 @@ async def connect(
         for notice in addresses.notices:
             tell(notice)
         client = await _client(settings, addresses, tell) if temporal else None
-        connection = Connection(settings, addresses, client, tell)
+        connection = Drumbeat(settings, addresses, client, tell)
         try:
             yield connection
         finally:

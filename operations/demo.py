@@ -8,7 +8,7 @@ from messaging.sending.message_status import SETTLED
 from messaging.sequences.contract import SweepTotals
 from operations import campaigns, devices, leads, sequences
 from operations.campaigns import CampaignChange
-from operations.connection import Connection
+from operations.connection import Drumbeat
 from operations.enrollment import enroll_by_trigger
 from operations.leads import LeadsImported
 
@@ -35,39 +35,39 @@ class Progress(Value):
 
 
 async def set_the_stage(
-    connection: Connection, file: Path, default_region: str
+    drumbeat: Drumbeat, file: Path, default_region: str
 ) -> tuple[LeadsImported, list[str]]:
     """A device on the simulated gateway, the leads, and the sequences; answers the summary and the triggers."""
-    await devices.add(connection, DeviceSettings(id=DEVICE, gateway="simulated", min_delay=0, max_delay=0))
+    await devices.add(drumbeat, DeviceSettings(id=DEVICE, gateway="simulated", min_delay=0, max_delay=0))
     summary = await leads.import_leads(
-        connection,
+        drumbeat,
         file,
         device=DEVICE,
         default_region=default_region,
-        rejects=connection.settings.home / f"{file.stem}.rejects.csv",
+        rejects=drumbeat.settings.home / f"{file.stem}.rejects.csv",
     )
-    await sequences.apply(connection, sorted((EXAMPLES / "demo" / "sequences").glob("*.yaml")))
-    listed = await sequences.listing(connection)
+    await sequences.apply(drumbeat, sorted((EXAMPLES / "demo" / "sequences").glob("*.yaml")))
+    listed = await sequences.list_sequences(drumbeat)
     return summary, [one.trigger for one in listed if one.trigger and one.status == "active"]
 
 
-async def start_campaign(connection: Connection) -> CampaignChange:
+async def start_campaign(drumbeat: Drumbeat) -> CampaignChange:
     """One message to every prospect of the niche, whatever sequence they are in."""
-    await campaigns.apply(connection, [EXAMPLES / "demo" / "campaign.yaml"])
-    return await campaigns.start(connection, CAMPAIGN)
+    await campaigns.apply(drumbeat, [EXAMPLES / "demo" / "campaign.yaml"])
+    return await campaigns.start(drumbeat, CAMPAIGN)
 
 
-async def enroll_all(connection: Connection, triggers: list[str]) -> SweepTotals:
+async def enroll_all(drumbeat: Drumbeat, triggers: list[str]) -> SweepTotals:
     """Enrolls everybody who bears one of the triggers."""
     totals = SweepTotals()
     for trigger in triggers:
-        totals = totals.plus(await enroll_by_trigger(connection, trigger))
+        totals = totals.plus(await enroll_by_trigger(drumbeat, trigger))
     return totals
 
 
-async def look(connection: Connection) -> Progress:
+async def look(drumbeat: Drumbeat) -> Progress:
     """How far it is."""
-    pool = await connection.pool()
+    pool = await drumbeat.pool()
     contacts = await pool.fetchrow(
         "select count(*) filter (where status = 'active') as active,"
         " count(*) filter (where status <> 'active') as over from sequence_contacts where device_id = $1",
@@ -78,7 +78,7 @@ async def look(connection: Connection) -> Progress:
         "select status, count(*) from broadcast_messages where device_id = $1 group by status order by status",
         DEVICE,
     )
-    campaign = await campaigns.status(connection, CAMPAIGN)
+    campaign = await campaigns.campaign_status(drumbeat, CAMPAIGN)
     return Progress(
         active=contacts["active"],
         campaign_over=campaign.ended_at is not None,

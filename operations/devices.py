@@ -8,10 +8,10 @@ from messaging.devices.store import AddedDevice, DeviceSettings, DeviceStatus
 from messaging.devices.waits import lift_wait, queue_anew
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
 from operations import signals
-from operations.connection import Connection
-from operations.reports import list_devices as listing
+from operations.connection import Drumbeat
+from operations.reports import list_devices
 
-__all__ = ["DeviceAdded", "DeviceStatusChange", "add", "listing", "pause", "resume"]
+__all__ = ["DeviceAdded", "DeviceStatusChange", "add", "list_devices", "pause", "resume"]
 
 
 class DeviceStatusChange(Value):
@@ -33,42 +33,42 @@ class DeviceAdded(AddedDevice):
     contacts_woken: int = 0
 
 
-async def add(connection: Connection, settings: DeviceSettings) -> DeviceAdded:
+async def add(drumbeat: Drumbeat, settings: DeviceSettings) -> DeviceAdded:
     """Creates a device, or changes the one of that ID; the same again changes nothing.
 
     Other sending hours, another zone or limit hold for what waits already. Raises InvalidInput and Unavailable.
     """
     woken = 0
-    async with (await connection.pool()).acquire() as database:
-        added = await devices.add_device(database, settings)
+    async with (await drumbeat.pool()).acquire() as connection:
+        added = await devices.add_device(connection, settings)
         if added.rescheduled:
-            await queue_anew(database, added.device)
+            await queue_anew(connection, added.device)
     if added.rescheduled:
-        woken = await signals.wake_held(connection, "device", added.device)
+        woken = await signals.wake_held(drumbeat, "device", added.device)
     return DeviceAdded(**added.model_dump(), contacts_woken=woken)
 
 
-async def pause(connection: Connection, device: str, reason: str | None = None) -> DeviceStatusChange:
+async def pause(drumbeat: Drumbeat, device: str, reason: str | None = None) -> DeviceStatusChange:
     """Sends nothing more through the device until it is resumed; what is due waits. Raises NotFound.
 
     Answers when nothing more can begin to be sent.
     """
-    pool = await connection.pool()
-    async with pool.acquire() as database:
-        changed = await devices.set_device_status(database, device, "paused", reason)
+    pool = await drumbeat.pool()
+    async with pool.acquire() as connection:
+        changed = await devices.set_device_status(connection, device, "paused", reason)
     under_way = await nothing_begins_any_more(pool, device=device)
     return DeviceStatusChange(device=device, status="paused", changed=changed, under_way=under_way)
 
 
-async def resume(connection: Connection, device: str) -> DeviceStatusChange:
+async def resume(drumbeat: Drumbeat, device: str) -> DeviceStatusChange:
     """Ends the pause, and what the device waits for by itself, because its gateway asked for it or it has failed.
 
     Wakes those whom it held up, also if it had ended before. Raises NotFound, Unavailable.
     """
-    async with (await connection.pool()).acquire() as database:
-        changed = await devices.set_device_status(database, device, "active")
-        waited_until = await lift_wait(database, device)
-    woken = await signals.wake_held(connection, "device", device)
+    async with (await drumbeat.pool()).acquire() as connection:
+        changed = await devices.set_device_status(connection, device, "active")
+        waited_until = await lift_wait(connection, device)
+    woken = await signals.wake_held(drumbeat, "device", device)
     return DeviceStatusChange(
         device=device,
         status="active",

@@ -35,7 +35,7 @@ from messaging.sequences.contract import (
 )
 from messaging.sequences.enrollments import Enrollments
 from messaging.sequences.store import find_sequence, no_such_sequence
-from operations.connection import Connection
+from operations.connection import Drumbeat
 from operations.workers import idle
 from temporal.contacts import start_contact
 from temporal.ids import sequence_workflow_id
@@ -43,9 +43,9 @@ from workflows.sequence import ContactProgress, SequenceContactWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow
 
 __all__ = [
+    "ContactCommandResult",
     "Enrollment",
     "OptOut",
-    "Steered",
     "Swept",
     "enroll",
     "enroll_by_trigger",
@@ -96,7 +96,7 @@ class Enrollment(Value):
     workflow_id: str
 
 
-class Steered(Value):
+class ContactCommandResult(Value):
     """What was asked of a contact, and where it stands now."""
 
     sequence: str
@@ -118,7 +118,7 @@ class OptOut(Value):
 
 
 async def enroll(
-    connection: Connection,
+    drumbeat: Drumbeat,
     sequence: str,
     phone: str,
     *,
@@ -144,8 +144,8 @@ async def enroll(
         attributes={storable(key): clean_text(value, f"attribute {key!r}") for key, value in given},
     )
     request = EnrollmentRequest(sequence=validate_name(sequence, "sequence"), lead=clean_lead(lead))
-    started = await start_contact(connection.temporal, request, task_queue=connection.settings.task_queue)
-    told = await _ask(connection, started.workflow_id, patience)
+    started = await start_contact(drumbeat.temporal, request, task_queue=drumbeat.settings.task_queue)
+    told = await _ask(drumbeat, started.workflow_id, patience)
     done = Enrollment(
         sequence=sequence, phone=lead.phone, result="handed_over", workflow_id=started.workflow_id
     )
@@ -168,17 +168,17 @@ async def enroll(
 
 
 async def look_up(
-    connection: Connection, sequence: str, phone: str, device: str | None = None
+    drumbeat: Drumbeat, sequence: str, phone: str, device: str | None = None
 ) -> Enrollment | None:
     """What the database says of an enrollment that is about to be asked for; None where nothing speaks against it.
 
     For whoever can reach it, before ``enroll``; a service that cannot gets the same from the workflow. ``phone`` is
     E.164. Raises NotFound where there is no such sequence or device.
     """
-    async with (await connection.pool()).acquire() as database:
-        standing = await find_standing(database, sequence, phone)
+    async with (await drumbeat.pool()).acquire() as connection:
+        standing = await find_standing(connection, sequence, phone)
         if device is not None:
-            await check_device(database, device)
+            await check_device(connection, device)
     if not standing.opted_out and standing.status is None:
         return None
     return Enrollment(
@@ -199,7 +199,7 @@ class Swept(SweepTotals):
     handed_over: bool = False
 
 
-async def enroll_by_trigger(connection: Connection, trigger: str) -> Swept:
+async def enroll_by_trigger(drumbeat: Drumbeat, trigger: str) -> Swept:
     """Enrolls all leads that bear the trigger into its sequence, now, as the sweep would within a minute.
 
     Raises NotFound where no active sequence has the trigger.
@@ -207,22 +207,22 @@ async def enroll_by_trigger(connection: Connection, trigger: str) -> Swept:
     words = normalise_words(trigger)
     if len(words) != 1:
         raise NotFound(f"{trigger!r} is not one trigger")
-    known = await (await connection.pool()).fetchval(
+    known = await (await drumbeat.pool()).fetchval(
         "select status from sequences where trigger = $1", words[0]
     )
     if known is None:
-        triggers = await (await connection.pool()).fetch(
+        triggers = await (await drumbeat.pool()).fetch(
             "select trigger from sequences where trigger is not null order by trigger"
         )
         hint = did_you_mean(words[0], [row["trigger"] for row in triggers]) or "see 'sequence list'"
         raise NotFound(f"no sequence has the trigger {words[0]}: {hint}")
     if known != "active":
         raise Conflict(f"the sequence of the trigger {words[0]} is {known}: resume it first")
-    handle = await connection.temporal.start_workflow(
+    handle = await drumbeat.temporal.start_workflow(
         TriggerEnrollmentWorkflow.run,
         SweepCursor(trigger=words[0]),
         id=f"enroll-trigger:{words[0]}:{uuid4()}",
-        task_queue=connection.settings.task_queue,
+        task_queue=drumbeat.settings.task_queue,
         id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
         static_summary=f"enroll by trigger {words[0]}",
     )
@@ -232,32 +232,34 @@ async def enroll_by_trigger(connection: Connection, trigger: str) -> Swept:
                 return Swept.model_validate((await handle.result()).model_dump())
         except TimeoutError:
             begun = (await handle.describe()).history_length > WAITING_FOR_ITS_FIRST_TASK
-            if not begun or await idle(connection) is not None:
+            if not begun or await idle(drumbeat) is not None:
                 return Swept(handed_over=True)
 
 
-async def progress(connection: Connection, sequence: str, phone: str) -> ContactProgress:
+async def progress(drumbeat: Drumbeat, sequence: str, phone: str) -> ContactProgress:
     """Where a running contact stands, by its own word. ``phone`` is E.164. Raises NotFound."""
-    handle = connection.temporal.get_workflow_handle(sequence_workflow_id(sequence, phone))
+    handle = drumbeat.temporal.get_workflow_handle(sequence_workflow_id(sequence, phone))
     try:
         return await handle.query(SequenceContactWorkflow.progress)
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
-        raise await _not_found(connection, sequence, phone) from error
+        raise await _not_found(drumbeat, sequence, phone) from error
 
 
-async def pause_contact(connection: Connection, sequence: str, phone: str, reason: str = "") -> Steered:
+async def pause_contact(
+    drumbeat: Drumbeat, sequence: str, phone: str, reason: str = ""
+) -> ContactCommandResult:
     """Sends one contact nothing more until it is resumed; what is due in the meantime goes out then, without a burst.
 
     Answers when nothing more can begin to be sent. Raises NotFound, and Conflict where it has left the sequence.
     """
-    contact, pool = await _active(connection, sequence, phone), await connection.pool()
+    contact, pool = await _active(drumbeat, sequence, phone), await drumbeat.pool()
     changed = await contacts.pause_contact(pool, contact["id"], storable(reason, LONGEST_REASON) or None)
-    await _signal(connection, contact["workflow_id"], "plan_changed")
+    await _signal(drumbeat, contact["workflow_id"], "plan_changed")
     under_way = await nothing_begins_any_more(pool, enrollment=contact["id"])
     before = f": {contact['paused_reason']}" if contact["paused_reason"] else ""
-    return Steered(
+    return ContactCommandResult(
         sequence=sequence,
         phone=phone,
         result="paused" if changed else f"had been paused already{before}",
@@ -265,64 +267,68 @@ async def pause_contact(connection: Connection, sequence: str, phone: str, reaso
     )
 
 
-async def resume_contact(connection: Connection, sequence: str, phone: str) -> Steered:
+async def resume_contact(drumbeat: Drumbeat, sequence: str, phone: str) -> ContactCommandResult:
     """Goes on after a pause. Raises NotFound, and Conflict where it has left the sequence."""
-    contact = await _active(connection, sequence, phone)
-    changed = await contacts.resume_contact(await connection.pool(), contact["id"])
+    contact = await _active(drumbeat, sequence, phone)
+    changed = await contacts.resume_contact(await drumbeat.pool(), contact["id"])
     # Also where nothing was changed: somebody may have been cut off between the two.
-    await _signal(connection, contact["workflow_id"], "plan_changed")
-    return Steered(sequence=sequence, phone=phone, result="resumed" if changed else "was not paused")
+    await _signal(drumbeat, contact["workflow_id"], "plan_changed")
+    return ContactCommandResult(
+        sequence=sequence, phone=phone, result="resumed" if changed else "was not paused"
+    )
 
 
-async def stop_contact(connection: Connection, sequence: str, phone: str, reason: str = "") -> Steered:
+async def stop_contact(
+    drumbeat: Drumbeat, sequence: str, phone: str, reason: str = ""
+) -> ContactCommandResult:
     """Ends one contact's enrollment for good, also where its workflow is gone; what was not sent is cancelled.
 
     Answers when nothing more can begin to be sent. Raises NotFound, and Conflict where it has ended in another way.
     """
-    pool, reason = await connection.pool(), storable(reason, LONGEST_REASON) or "stopped by an operator"
-    contact = await _contact(connection, sequence, phone)
+    pool, reason = await drumbeat.pool(), storable(reason, LONGEST_REASON) or "stopped by an operator"
+    contact = await _contact(drumbeat, sequence, phone)
     if contact is None:
         # A workflow that has not enrolled it yet finds this when it has.
-        if not await _signal(connection, sequence_workflow_id(sequence, phone), "stop", reason):
-            raise await _not_found(connection, sequence, phone)
-        return Steered(sequence=sequence, phone=phone, result="stopped")
+        if not await _signal(drumbeat, sequence_workflow_id(sequence, phone), "stop", reason):
+            raise await _not_found(drumbeat, sequence, phone)
+        return ContactCommandResult(sequence=sequence, phone=phone, result="stopped")
     if contact["status"] not in ("active", "stopped"):
         raise Conflict(f"{phone} in {sequence}: the contact has left the sequence ({contact['status']})")
     end = EnrollmentEnd(enrollment_id=contact["id"], status="stopped", reason=reason)
     await Enrollments(pool).finish(end, now=None)
-    await _signal(connection, contact["workflow_id"], "stop", reason)
+    await _signal(drumbeat, contact["workflow_id"], "stop", reason)
     under_way = await nothing_begins_any_more(pool, enrollment=contact["id"])
     await Enrollments(pool).finish(end, now=None)  # also what an attempt has given back meanwhile
     result = "stopped" if contact["status"] == "active" else "had been stopped already"
-    return Steered(sequence=sequence, phone=phone, result=result, under_way=under_way)
+    return ContactCommandResult(sequence=sequence, phone=phone, result=result, under_way=under_way)
 
 
-async def skip_step(connection: Connection, sequence: str, phone: str, step: str) -> Steered:
+async def skip_step(drumbeat: Drumbeat, sequence: str, phone: str, step: str) -> ContactCommandResult:
     """Leaves out the step that comes next, which ``step`` names. Raises NotFound, and Conflict with the reason."""
-    contact = await _contact(connection, sequence, phone)
+    contact = await _contact(drumbeat, sequence, phone)
     if contact is None:
-        raise await _not_found(connection, sequence, phone)
+        raise await _not_found(drumbeat, sequence, phone)
     try:
-        changed = await Enrollments(await connection.pool()).skip(contact["id"], step, now=None)
+        changed = await Enrollments(await drumbeat.pool()).skip(contact["id"], step, now=None)
     except Conflict as error:
         raise Conflict(f"{phone} in {sequence}: {error}") from error
-    await _signal(connection, contact["workflow_id"], "plan_changed")
-    return Steered(
+    await _signal(drumbeat, contact["workflow_id"], "plan_changed")
+    return ContactCommandResult(
         sequence=sequence, phone=phone, result=f"skips {step}" if changed else f"had skipped {step} already"
     )
 
 
-async def opt_out(connection: Connection, phone: str, reason: str = "opted out") -> OptOut:
+async def opt_out(drumbeat: Drumbeat, phone: str, reason: str = "opted out") -> OptOut:
     """The person gets nothing more, from any sequence, campaign or device. ``phone`` is E.164, in either of its spellings.
 
     Answers when nothing more can begin to be sent: within some milliseconds, or three seconds where an attempt at a
     message of the person's was just about to.
     """
-    phone, pool = canonical_phone(phone), await connection.pool()
-    async with pool.acquire() as database:
-        recorded = await record_opt_out(database, phone, storable(reason, LONGEST_REASON))
+    phone, pool = canonical_phone(phone), await drumbeat.pool()
+    async with pool.acquire() as connection:
+        recorded = await record_opt_out(connection, phone, storable(reason, LONGEST_REASON))
     for workflow_id in recorded.workflows:
-        await _signal(connection, workflow_id, "opt_out")
+        await _signal(drumbeat, workflow_id, "opt_out")
     under_way = await nothing_begins_any_more(pool, phone=phone)
     await suppress_waiting(pool, phone)  # also what an attempt has given back meanwhile
     return OptOut(
@@ -330,14 +336,14 @@ async def opt_out(connection: Connection, phone: str, reason: str = "opted out")
     )
 
 
-async def withdraw_opt_out(connection: Connection, phone: str) -> OptOut:
+async def withdraw_opt_out(drumbeat: Drumbeat, phone: str) -> OptOut:
     """The person may be written to again. What was stopped stays stopped."""
     phone = canonical_phone(phone)
-    return OptOut(phone=phone, opted_out=False, changed=await withdraw(await connection.pool(), phone))
+    return OptOut(phone=phone, opted_out=False, changed=await withdraw(await drumbeat.pool(), phone))
 
 
-async def _contact(connection: Connection, sequence: str, phone: str) -> Record | None:
-    return await (await connection.pool()).fetchrow(
+async def _contact(drumbeat: Drumbeat, sequence: str, phone: str) -> Record | None:
+    return await (await drumbeat.pool()).fetchrow(
         "select c.id, c.status, c.workflow_id, c.paused_reason from sequence_contacts c join sequences s on s.id = c.sequence_id"
         " where s.name = $1 and c.phone = $2",
         sequence,
@@ -345,19 +351,19 @@ async def _contact(connection: Connection, sequence: str, phone: str) -> Record 
     )
 
 
-async def _active(connection: Connection, sequence: str, phone: str) -> Record:
-    contact = await _contact(connection, sequence, phone)
+async def _active(drumbeat: Drumbeat, sequence: str, phone: str) -> Record:
+    contact = await _contact(drumbeat, sequence, phone)
     if contact is None:
-        raise await _not_found(connection, sequence, phone)
+        raise await _not_found(drumbeat, sequence, phone)
     if contact["status"] != "active":
         raise Conflict(f"{phone} in {sequence}: the contact has left the sequence ({contact['status']})")
     return contact
 
 
-async def _signal(connection: Connection, workflow_id: str, signal: str, *arguments: Any) -> bool:
+async def _signal(drumbeat: Drumbeat, workflow_id: str, signal: str, *arguments: Any) -> bool:
     """Tells a workflow what the ledger has already; False where none runs."""
     try:
-        await connection.temporal.get_workflow_handle(workflow_id).signal(signal, args=list(arguments))
+        await drumbeat.temporal.get_workflow_handle(workflow_id).signal(signal, args=list(arguments))
     except RPCError as error:
         if error.status is not RPCStatusCode.NOT_FOUND:
             raise
@@ -365,9 +371,9 @@ async def _signal(connection: Connection, workflow_id: str, signal: str, *argume
     return True
 
 
-async def _ask(connection: Connection, workflow_id: str, patience: float) -> ContactProgress | None:
+async def _ask(drumbeat: Drumbeat, workflow_id: str, patience: float) -> ContactProgress | None:
     """What a workflow says of itself once its enrollment is decided; None where no worker has answered in time."""
-    handle = connection.temporal.get_workflow_handle(workflow_id)
+    handle = drumbeat.temporal.get_workflow_handle(workflow_id)
     clock = asyncio.get_running_loop().time
     until = clock() + patience
     told: ContactProgress | None = None
@@ -386,12 +392,12 @@ async def _ask(connection: Connection, workflow_id: str, patience: float) -> Con
     return told
 
 
-async def _not_found(connection: Connection, sequence: str, phone: str) -> Exception:
+async def _not_found(drumbeat: Drumbeat, sequence: str, phone: str) -> Exception:
     """Why there is nobody to steer: no such sequence, no enrollment yet, or none at all."""
-    async with (await connection.pool()).acquire() as database:
-        if await find_sequence(database, sequence) is None:
-            return await no_such_sequence(database, sequence)
-    handle = connection.temporal.get_workflow_handle(sequence_workflow_id(sequence, phone))
+    async with (await drumbeat.pool()).acquire() as connection:
+        if await find_sequence(connection, sequence) is None:
+            return await no_such_sequence(connection, sequence)
+    handle = drumbeat.temporal.get_workflow_handle(sequence_workflow_id(sequence, phone))
     try:
         waits = (await handle.describe()).status is WorkflowExecutionStatus.RUNNING
     except RPCError as error:

@@ -14,7 +14,7 @@ from messaging.leads.csv_notes import ImportNote, ImportSummary
 from messaging.leads.lead import Lead
 from messaging.leads.store import StoredLead
 from operations import signals
-from operations.connection import Connection
+from operations.connection import Drumbeat
 from operations.moves import follow_moved
 
 __all__ = [
@@ -40,7 +40,7 @@ class LeadsImported(ImportSummary):
 
 
 async def import_leads(
-    connection: Connection,
+    drumbeat: Drumbeat,
     path: Path,
     *,
     device: str | None = None,
@@ -60,7 +60,7 @@ async def import_leads(
     NotFound for an unknown device, InvalidInput for a file that cannot be used, and Unavailable.
     """
     summary = await import_file(
-        await connection.pool(),
+        await drumbeat.pool(),
         path,
         device=device,
         move=move,
@@ -71,23 +71,23 @@ async def import_leads(
         progress=progress,
     )
     if summary.moved is not None and not dry_run:
-        await follow_moved(connection, summary.moved)
-    changed = 0 if dry_run else (await signals.zones_corrected(connection)).changed
+        await follow_moved(drumbeat, summary.moved)
+    changed = 0 if dry_run else (await signals.zones_corrected(drumbeat)).changed
     return LeadsImported(**summary.model_dump(), contacts_replanned=changed)
 
 
-async def correct_time_zone(connection: Connection, phone: str, time_zone: str) -> int:
+async def correct_time_zone(drumbeat: Drumbeat, phone: str, time_zone: str) -> int:
     """Notes somebody's time zone; for how many contacts under way another moment comes next by it. ``phone`` is E.164.
 
     Raises InvalidInput for a zone that there is not, and Unavailable.
     """
-    async with (await connection.pool()).acquire() as database:
-        await leads.upsert_lead(database, Lead(phone=phone, time_zone=time_zone))
-    return (await signals.zones_corrected(connection)).changed
+    async with (await drumbeat.pool()).acquire() as connection:
+        await leads.upsert_lead(connection, Lead(phone=phone, time_zone=time_zone))
+    return (await signals.zones_corrected(drumbeat)).changed
 
 
 async def export_leads(
-    connection: Connection,
+    drumbeat: Drumbeat,
     target: Path | BinaryIO,
     *,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
@@ -96,14 +96,14 @@ async def export_leads(
 
     See :func:`messaging.leads.csv_export.export_file`. Raises InvalidInput where the file cannot be written.
     """
-    return await export_file(await connection.pool(), target, progress=progress)
+    return await export_file(await drumbeat.pool(), target, progress=progress)
 
 
-async def show_lead(connection: Connection, phone: str, *, default_region: str | None = None) -> StoredLead:
+async def show_lead(drumbeat: Drumbeat, phone: str, *, default_region: str | None = None) -> StoredLead:
     """The lead with this phone, in any format. Raises InvalidPhone, and NotFound if nobody has it."""
     e164 = parse_phone(phone, default_region)
-    async with (await connection.pool()).acquire() as database:
-        lead = await leads.load_lead(database, e164)
+    async with (await drumbeat.pool()).acquire() as connection:
+        lead = await leads.load_lead(connection, e164)
     if lead is None:
         raise NotFound(f"there is no lead with the phone {e164}")
     return lead

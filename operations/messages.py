@@ -9,10 +9,10 @@ from messaging.common.errors import Conflict, InvalidInput, Unavailable
 from messaging.gateways import Gateways
 from messaging.gateways.base import MaybeAccepted, NotAccepted, Recovery
 from messaging.sending import resolutions
-from messaging.sending.outcomes import MessageRef
+from messaging.sending.outcomes import ResendRef
 from messaging.sending.resolutions import Resolution
 from operations import campaigns
-from operations.connection import Connection
+from operations.connection import Drumbeat
 from temporal.messages import start_resend
 
 __all__ = ["Way", "resolve"]
@@ -20,7 +20,7 @@ __all__ = ["Way", "resolve"]
 Way = Literal["look-up", "sent", "resend"]
 
 
-async def resolve(connection: Connection, message: UUID | str, way: Way) -> Resolution:
+async def resolve(drumbeat: Drumbeat, message: UUID | str, way: Way) -> Resolution:
     """Resolves one unconfirmed message, which its ID names.
 
     ``sent``: somebody knows that it arrived. ``resend``: somebody knows that it did not, and it goes out again under
@@ -28,17 +28,17 @@ async def resolve(connection: Connection, message: UUID | str, way: Way) -> Reso
     or the gateway cannot be asked; Unavailable.
     """
     message_id = _id(message)
-    pool = await connection.pool()
+    pool = await drumbeat.pool()
     if way == "look-up":
-        return await _look_up(connection, message_id)
-    async with pool.acquire() as database:
+        return await _look_up(drumbeat, message_id)
+    async with pool.acquire() as connection:
         if way == "sent":
-            return await resolutions.resolve_as_sent(database, message_id)
-        done = await resolutions.send_again(database, message_id)
+            return await resolutions.resolve_as_sent(connection, message_id)
+        done = await resolutions.send_again(connection, message_id)
     if done.campaign is not None:
-        await campaigns.follow(connection, done.campaign)
+        await campaigns.notify_or_start(drumbeat, done.campaign)
     if done.again is not None:
-        await _start(connection, done.again)
+        await _start(drumbeat, done.again)
     return done
 
 
@@ -51,13 +51,13 @@ def _id(message: UUID | str) -> UUID:
         ) from None
 
 
-async def _look_up(connection: Connection, message_id: UUID) -> Resolution:
-    pool = await connection.pool()
-    async with pool.acquire() as database:
-        doubtful = await resolutions.find_unconfirmed(database, message_id)
+async def _look_up(drumbeat: Drumbeat, message_id: UUID) -> Resolution:
+    pool = await drumbeat.pool()
+    async with pool.acquire() as connection:
+        doubtful = await resolutions.find_unconfirmed(connection, message_id)
     if isinstance(doubtful, Resolution):
         return doubtful
-    gateways = Gateways(connection.addresses.simulator_url)
+    gateways = Gateways(drumbeat.addresses.simulator_url)
     accepted = None
     try:
         gateway = await gateways.of(doubtful.gateway, doubtful.options)
@@ -76,17 +76,17 @@ async def _look_up(connection: Connection, message_id: UUID) -> Resolution:
             f"the gateway {doubtful.gateway} cannot be asked about message {message_id}: find out at the recipient's,"
             " then say --sent or --resend"
         )
-    async with pool.acquire() as database:
+    async with pool.acquire() as connection:
         if accepted is not None:
-            return await resolutions.resolve_as_sent(database, message_id, accepted.gateway_message_id)
+            return await resolutions.resolve_as_sent(connection, message_id, accepted.gateway_message_id)
     return Resolution(
         message_id=message_id, phone=doubtful.phone, what=doubtful.what, result="still unconfirmed"
     )
 
 
-async def _start(connection: Connection, ref: MessageRef) -> None:
+async def _start(drumbeat: Drumbeat, ref: ResendRef) -> None:
     try:
-        await start_resend(connection.temporal, ref, task_queue=connection.settings.task_queue)
+        await start_resend(drumbeat.temporal, ref, task_queue=drumbeat.settings.task_queue)
     except RPCError as error:
         raise Unavailable(
             f"message {ref.message_id} is due again, but Temporal could not start its workflow ({error.message}):"

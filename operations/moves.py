@@ -6,7 +6,7 @@ from messaging.leads import device_moves
 from messaging.leads.device_moves import Moved
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
 from operations import campaigns, signals
-from operations.connection import Connection
+from operations.connection import Drumbeat
 
 __all__ = ["DeviceReplaced", "follow_moved", "move_lead", "replace_device"]
 
@@ -22,35 +22,35 @@ class DeviceReplaced(Value):
     """What an attempt had in its hands already, by ``device``."""
 
 
-async def replace_device(connection: Connection, old: str, new: str) -> DeviceReplaced:
+async def replace_device(drumbeat: Drumbeat, old: str, new: str) -> DeviceReplaced:
     """Has ``new`` send from now on what ``old`` was to send: leads, contacts on their way, messages that wait.
 
     Answers when nothing more can begin to be sent by ``old``. What is being sent, or may have been sent, by it stays with
     it until that is settled. Doing it again moves what has come to ``old`` since, and is otherwise harmless. Raises
     NotFound, InvalidInput and Unavailable.
     """
-    pool = await connection.pool()
+    pool = await drumbeat.pool()
     changed, moved = await device_moves.replace_device(pool, old, new)
-    await follow_moved(connection, moved)
+    await follow_moved(drumbeat, moved)
     under_way = await nothing_begins_any_more(pool, device=old)
     return DeviceReplaced(device=old, by=new, changed=changed, moved=moved, under_way=under_way)
 
 
 async def move_lead(
-    connection: Connection, phone: str, device: str, *, default_region: str | None = None
+    drumbeat: Drumbeat, phone: str, device: str, *, default_region: str | None = None
 ) -> Moved:
     """Gives one person to a device, with all that is to be sent to them. Raises InvalidPhone, NotFound, Unavailable."""
-    async with (await connection.pool()).acquire() as database, database.transaction():
-        await device_moves.check_device(database, device)
-        moved = await device_moves.move_leads(database, [parse_phone(phone, default_region)], device)
-    await follow_moved(connection, moved)
+    async with (await drumbeat.pool()).acquire() as connection, connection.transaction():
+        await device_moves.check_device(connection, device)
+        moved = await device_moves.move_leads(connection, [parse_phone(phone, default_region)], device)
+    await follow_moved(drumbeat, moved)
     return moved
 
 
-async def follow_moved(connection: Connection, moved: Moved) -> None:
+async def follow_moved(drumbeat: Drumbeat, moved: Moved) -> None:
     """Has the workflows of what was moved look anew: those that wait, and the feeders of campaigns. Raises Unavailable."""
     if moved.messages or moved.in_flight:
         for device in moved.devices:
-            await signals.wake_held(connection, "device", device)
+            await signals.wake_held(drumbeat, "device", device)
     for campaign in moved.campaigns:
-        await campaigns.follow(connection, campaign)
+        await campaigns.notify_or_start(drumbeat, campaign)

@@ -18,7 +18,7 @@ from messaging.reporting.reports import ContactReport, MessageReport, StatusRepo
 from messaging.sending.message_status import MessageStatus
 from messaging.sequences import store as sequences
 from messaging.sequences.store import SequenceDetails, SequenceSummary
-from operations.connection import Connection
+from operations.connection import Drumbeat
 from operations.workers import idle
 
 __all__ = [
@@ -27,8 +27,8 @@ __all__ = [
     "handed_over_in_words",
     "list_campaigns",
     "list_devices",
+    "list_messages",
     "list_sequences",
-    "messages",
     "show_sequence",
     "status",
 ]
@@ -37,17 +37,17 @@ PATIENCE = 5.0
 """Seconds that Temporal has to answer."""
 
 
-async def status(connection: Connection) -> StatusReport:
+async def status(drumbeat: Drumbeat) -> StatusReport:
     """Totals, and what needs somebody's attention."""
-    return await reports.status_report(await connection.pool(), connection.settings.task_queue)
+    return await reports.status_report(await drumbeat.pool(), drumbeat.settings.task_queue)
 
 
-async def contact(connection: Connection, phone: str, *, default_region: str | None = None) -> ContactReport:
+async def contact(drumbeat: Drumbeat, phone: str, *, default_region: str | None = None) -> ContactReport:
     """Everything about the person with this phone, in any format.
 
     Raises NotFound, and InvalidPhone, each with the row that was rejected on import where there is one.
     """
-    pool = await connection.pool()
+    pool = await drumbeat.pool()
     try:
         number = parse_phone(phone, default_region)
     except InvalidPhone as error:
@@ -56,13 +56,13 @@ async def contact(connection: Connection, phone: str, *, default_region: str | N
         report = await reports.contact_report(pool, number, phone)
     except NotFound as error:
         # It may be somebody of whom only Temporal knows, as no worker has stored them yet.
-        if await idle(connection) is not None and (waiting := await _handed_over(connection, number)):
+        if await idle(drumbeat) is not None and (waiting := await _handed_over(drumbeat, number)):
             raise NotFound(f"{error}; {handed_over_in_words(waiting)}") from error
         raise
-    if await idle(connection) is None:
+    if await idle(drumbeat) is None:
         return report
     known = {one.workflow_id for one in report.enrollments}
-    return report.model_copy(update={"handed_over": await _handed_over(connection, number, known)})
+    return report.model_copy(update={"handed_over": await _handed_over(drumbeat, number, known)})
 
 
 def handed_over_in_words(sequences: Sequence[str]) -> str:
@@ -70,7 +70,7 @@ def handed_over_in_words(sequences: Sequence[str]) -> str:
     return f"handed to Temporal for {', '.join(sequences)}, and enrolled as soon as a worker takes it"
 
 
-async def _handed_over(connection: Connection, phone: str, known: Collection[str] = ()) -> tuple[str, ...]:
+async def _handed_over(drumbeat: Drumbeat, phone: str, known: Collection[str] = ()) -> tuple[str, ...]:
     """The sequences that Temporal has the person for, and the ledger not; none where Temporal does not answer."""
     from temporal.contacts import CONTACT_WORKFLOW
 
@@ -79,46 +79,46 @@ async def _handed_over(connection: Connection, phone: str, known: Collection[str
     )
     try:
         async with asyncio.timeout(PATIENCE):
-            client = await connection.reach_temporal()
+            client = await drumbeat.reach_temporal()
             running = [one.id async for one in client.list_workflows(query)]
     except (TimeoutError, Unavailable):
         return ()
     return tuple(sorted(one.split(":")[1] for one in running if one not in known))
 
 
-async def messages(
-    connection: Connection, statuses: Sequence[MessageStatus], limit: int = 100
+async def list_messages(
+    drumbeat: Drumbeat, statuses: Sequence[MessageStatus], limit: int = 100
 ) -> list[MessageReport]:
     """The latest messages in one of these states, each with its reason."""
-    return await reports.list_messages(await connection.pool(), statuses, limit)
+    return await reports.list_messages(await drumbeat.pool(), statuses, limit)
 
 
-async def list_devices(connection: Connection) -> list[Device]:
+async def list_devices(drumbeat: Drumbeat) -> list[Device]:
     """All devices, by ID. Credentials among their options are left out when they are written as JSON."""
-    async with (await connection.pool()).acquire() as database:
-        return await devices.list_devices(database)
+    async with (await drumbeat.pool()).acquire() as connection:
+        return await devices.list_devices(connection)
 
 
-async def list_sequences(connection: Connection) -> list[SequenceSummary]:
+async def list_sequences(drumbeat: Drumbeat) -> list[SequenceSummary]:
     """All sequences, by name."""
-    async with (await connection.pool()).acquire() as database:
-        return await sequences.list_sequences(database)
+    async with (await drumbeat.pool()).acquire() as connection:
+        return await sequences.list_sequences(connection)
 
 
-async def show_sequence(connection: Connection, sequence: str) -> SequenceDetails:
+async def show_sequence(drumbeat: Drumbeat, sequence: str) -> SequenceDetails:
     """One sequence with its steps and where its contacts stand. Raises NotFound."""
-    async with (await connection.pool()).acquire() as database:
-        return await sequences.describe_sequence(database, sequence)
+    async with (await drumbeat.pool()).acquire() as connection:
+        return await sequences.show_sequence(connection, sequence)
 
 
-async def list_campaigns(connection: Connection) -> list[CampaignSummary]:
+async def list_campaigns(drumbeat: Drumbeat) -> list[CampaignSummary]:
     """All campaigns, the latest first."""
-    async with (await connection.pool()).acquire() as database:
-        return await campaigns.list_campaigns(database)
+    async with (await drumbeat.pool()).acquire() as connection:
+        return await campaigns.list_campaigns(connection)
 
 
-async def campaign_status(connection: Connection, campaign: str) -> CampaignSummary:
+async def campaign_status(drumbeat: Drumbeat, campaign: str) -> CampaignSummary:
     """One campaign with its numbers. Raises NotFound."""
-    async with (await connection.pool()).acquire() as database:
-        (summary,) = await campaigns.list_campaigns(database, campaign)
+    async with (await drumbeat.pool()).acquire() as connection:
+        (summary,) = await campaigns.list_campaigns(connection, campaign)
         return summary

@@ -15,7 +15,7 @@ from temporalio.client import (
 )
 
 from messaging.sequences.contract import SweepCursor
-from operations.connection import Connection
+from operations.connection import Drumbeat
 from workflows.recovery import RecoveryWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow
 
@@ -28,11 +28,11 @@ CATCH_UP = timedelta(seconds=30)
 """After an outage the next run finds everything; those that were missed need not be made up for."""
 
 
-async def ensure_schedules(connection: Connection) -> None:
+async def ensure_schedules(drumbeat: Drumbeat) -> None:
     """Creates the schedules, or brings them up to date; whether an operator has paused one stays as it is."""
-    task_queue = connection.settings.task_queue
+    task_queue = drumbeat.settings.task_queue
     await _ensure(
-        connection,
+        drumbeat,
         ScheduleActionStartWorkflow(
             TriggerEnrollmentWorkflow.run,
             SweepCursor(),
@@ -42,7 +42,7 @@ async def ensure_schedules(connection: Connection) -> None:
         ),
     )
     await _ensure(
-        connection,
+        drumbeat,
         ScheduleActionStartWorkflow(
             RecoveryWorkflow.run,
             id=RECOVERY,
@@ -52,18 +52,18 @@ async def ensure_schedules(connection: Connection) -> None:
     )
 
 
-async def _ensure(connection: Connection, action: ScheduleActionStartWorkflow) -> None:
+async def _ensure(drumbeat: Drumbeat, action: ScheduleActionStartWorkflow) -> None:
     schedule = Schedule(
         action=action,
         spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=EVERY)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCH_UP),
     )
     try:
-        await connection.temporal.create_schedule(action.id, schedule)
+        await drumbeat.temporal.create_schedule(action.id, schedule)
     except ScheduleAlreadyRunningError:
 
         def renew(current: ScheduleUpdateInput) -> ScheduleUpdate:
             schedule.state = current.description.schedule.state
             return ScheduleUpdate(schedule)
 
-        await connection.temporal.get_schedule_handle(action.id).update(renew)
+        await drumbeat.temporal.get_schedule_handle(action.id).update(renew)

@@ -13,20 +13,19 @@ from messaging.sequences.effects import effects_of
 from messaging.sequences.file import SequenceDraft, read_sequence
 from messaging.sequences.store import SequenceStatus
 from operations import signals
-from operations.connection import Connection
+from operations.connection import Drumbeat
 from operations.files import read_draft
-from operations.reports import list_sequences as listing
-from operations.reports import show_sequence as show
+from operations.reports import list_sequences, show_sequence
 
 __all__ = [
     "FileProblems",
     "SequenceApplied",
     "SequenceStatusChange",
     "apply",
-    "listing",
+    "list_sequences",
     "pause",
     "resume",
-    "show",
+    "show_sequence",
 ]
 
 
@@ -54,9 +53,7 @@ class SequenceStatusChange(Value):
     """What an attempt had in its hands already."""
 
 
-async def apply(
-    connection: Connection, files: Sequence[Path], *, consent: bool = False
-) -> list[SequenceApplied]:
+async def apply(drumbeat: Drumbeat, files: Sequence[Path], *, consent: bool = False) -> list[SequenceApplied]:
     """Creates or edits the sequences of YAML files: all of them or, if one has a problem, none.
 
     An edit reaches the contacts that are under way. Applying the same file again changes nothing; it tells those who
@@ -66,14 +63,14 @@ async def apply(
     drafts = [
         read_draft(file, read_sequence, lambda document: SequenceDraft(document, None)) for file in files
     ]
-    async with (await connection.pool()).acquire() as database:
-        effects = {one.sequence: tuple(one.lines()) for one in await effects_of(database, drafts)}
+    async with (await drumbeat.pool()).acquire() as connection:
+        effects = {one.sequence: tuple(one.lines()) for one in await effects_of(connection, drafts)}
         if effects and not consent and not any(draft.document.problems for draft in drafts):
             raise NeedsConsent([f"{name}: {line}" for name, lines in effects.items() for line in lines])
-        applied = await apply_sequences(database, drafts)
+        applied = await apply_sequences(connection, drafts)
     done = []
     for sequence in applied:
-        planned = await signals.plan_changed(connection, sequence.sequence)
+        planned = await signals.plan_changed(drumbeat, sequence.sequence)
         done.append(
             SequenceApplied(
                 **sequence.model_dump(),
@@ -85,21 +82,21 @@ async def apply(
     return done
 
 
-async def pause(connection: Connection, sequence: str) -> SequenceStatusChange:
+async def pause(drumbeat: Drumbeat, sequence: str) -> SequenceStatusChange:
     """Holds everything that the sequence would send, from now on; nothing is lost. Raises NotFound.
 
     Answers when nothing more can begin to be sent.
     """
-    pool = await connection.pool()
-    async with pool.acquire() as database:
-        changed = await sequences.set_sequence_status(database, sequence, "paused")
+    pool = await drumbeat.pool()
+    async with pool.acquire() as connection:
+        changed = await sequences.set_sequence_status(connection, sequence, "paused")
     under_way = await nothing_begins_any_more(pool, sequence=sequence)
     return SequenceStatusChange(sequence=sequence, status="paused", changed=changed, under_way=under_way)
 
 
-async def resume(connection: Connection, sequence: str) -> SequenceStatusChange:
+async def resume(drumbeat: Drumbeat, sequence: str) -> SequenceStatusChange:
     """Ends the pause, and wakes those whom it held up, also if it had ended before. Raises NotFound, Unavailable."""
-    async with (await connection.pool()).acquire() as database:
-        changed = await sequences.set_sequence_status(database, sequence, "active")
-    woken = await signals.wake_held(connection, "sequence", sequence)
+    async with (await drumbeat.pool()).acquire() as connection:
+        changed = await sequences.set_sequence_status(connection, sequence, "active")
+    woken = await signals.wake_held(drumbeat, "sequence", sequence)
     return SequenceStatusChange(sequence=sequence, status="active", changed=changed, contacts_woken=woken)

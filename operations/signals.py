@@ -8,14 +8,14 @@ from typing import Literal
 
 from temporalio.service import RPCError
 
-from messaging.campaigns.contract import CampaignPlan
+from messaging.campaigns.contract import CampaignState
 from messaging.common.errors import Unavailable
 from messaging.common.values import Value
 from messaging.sending import telling
 from messaging.sending.telling import Tell
 from messaging.sequences.replanning import replan, sequences_of_other_zones
 from messaging.sequences.store import find_sequence
-from operations.connection import Connection
+from operations.connection import Drumbeat
 from temporal.bulk import signal_each
 from temporal.ids import campaign_shard_workflow_id, campaign_workflow_id
 from temporal.telling import start_telling
@@ -30,53 +30,51 @@ class Replanned(Value):
     to_tell: int
 
 
-async def plan_changed(connection: Connection, sequence: str) -> Replanned:
+async def plan_changed(drumbeat: Drumbeat, sequence: str) -> Replanned:
     """Plans every contact anew that follows an old revision of the sequence. Raises Unavailable."""
-    pool = await connection.pool()
-    async with pool.acquire() as database:
-        row = await find_sequence(database, sequence)
+    pool = await drumbeat.pool()
+    async with pool.acquire() as connection:
+        row = await find_sequence(connection, sequence)
     assert row is not None, "it was stored a moment ago"
-    return await _replan(connection, [row.id], f"sequence {sequence} is stored", zones=False)
+    return await _replan(drumbeat, [row.id], f"sequence {sequence} is stored", zones=False)
 
 
-async def zones_corrected(connection: Connection) -> Replanned:
+async def zones_corrected(drumbeat: Drumbeat) -> Replanned:
     """Plans every contact anew whose time zone was corrected since its plan was made. Raises Unavailable."""
-    sequences = await sequences_of_other_zones(await connection.pool())
-    return await _replan(connection, sequences, "the leads are stored", zones=True)
+    sequences = await sequences_of_other_zones(await drumbeat.pool())
+    return await _replan(drumbeat, sequences, "the leads are stored", zones=True)
 
 
-async def wake_held(
-    connection: Connection, kind: Literal["sequence", "device", "campaign"], name: str
-) -> int:
+async def wake_held(drumbeat: Drumbeat, kind: Literal["sequence", "device", "campaign"], name: str) -> int:
     """Wakes the contacts and leads that a paused sequence, device or campaign held up: so many. Raises Unavailable."""
-    held = await telling.count_held(await connection.pool(), kind, name)
+    held = await telling.count_held(await drumbeat.pool(), kind, name)
     if held:
-        await _hand_over(connection, Tell(kind=kind, name=name), f"{kind} {name} was resumed")
+        await _hand_over(drumbeat, Tell(kind=kind, name=name), f"{kind} {name} was resumed")
     return held
 
 
-async def campaign_changed(connection: Connection, plan: CampaignPlan) -> None:
+async def campaign_changed(drumbeat: Drumbeat, state: CampaignState) -> None:
     """Has the workflows of a campaign that run look at it anew, the feeders before the one that watches them.
 
     Raises RPCError.
     """
-    shards = [campaign_shard_workflow_id(plan.campaign, shard) for shard in range(plan.shards)]
-    await signal_each(connection.temporal, shards, "changed")
-    await signal_each(connection.temporal, [campaign_workflow_id(plan.campaign)], "changed")
+    shards = [campaign_shard_workflow_id(state.campaign, shard) for shard in range(state.shards)]
+    await signal_each(drumbeat.temporal, shards, "changed")
+    await signal_each(drumbeat.temporal, [campaign_workflow_id(state.campaign)], "changed")
 
 
-async def _replan(connection: Connection, sequences: list[int], done: str, *, zones: bool) -> Replanned:
-    pool = await connection.pool()
+async def _replan(drumbeat: Drumbeat, sequences: list[int], done: str, *, zones: bool) -> Replanned:
+    pool = await drumbeat.pool()
     changed = sum([await replan(pool, sequence, zones=zones) for sequence in sequences])
     to_tell = sum([await telling.count_unplanned(pool, sequence) for sequence in sequences])
     if to_tell:
-        await _hand_over(connection, Tell(kind="plans"), done)
+        await _hand_over(drumbeat, Tell(kind="plans"), done)
     return Replanned(changed=changed, to_tell=to_tell)
 
 
-async def _hand_over(connection: Connection, tell: Tell, done: str) -> None:
+async def _hand_over(drumbeat: Drumbeat, tell: Tell, done: str) -> None:
     try:
-        await start_telling(connection.temporal, tell, task_queue=connection.settings.task_queue)
+        await start_telling(drumbeat.temporal, tell, task_queue=drumbeat.settings.task_queue)
     except RPCError as error:
         raise Unavailable(
             f"{done}, but Temporal cannot have its running workflows told ({error.message}): give the command again"

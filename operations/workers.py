@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from temporalio.client import Client
 
     from messaging.common.database import Pool
-    from operations.connection import Connection
+    from operations.connection import Drumbeat
 
 __all__ = ["idle", "present"]
 
@@ -26,9 +26,9 @@ ANSWERS_WITHIN = timedelta(seconds=5)
 """For Temporal, when it is asked whether it is there, and for the last word."""
 
 
-async def idle(connection: "Connection") -> str | None:
+async def idle(drumbeat: "Drumbeat") -> str | None:
     """The sentence that no worker polls our task queue, and since when; None while one does."""
-    return (await find_workers(await connection.pool(), connection.settings.task_queue)).idle
+    return (await find_workers(await drumbeat.pool(), drumbeat.settings.task_queue)).idle
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ import asyncpg
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from messaging.common.database import GONE, Pool
+from messaging.common.database import CONNECTION_LOST, Pool
 from messaging.common.errors import InvalidInput
 from messaging.common.say_once import SayOnce
 from messaging.common.words import validate_name
@@ -29,7 +29,7 @@ logger.addFilter(SayOnce())
 
 LARGEST = 4 * 1024 * 1024
 """Bytes of a request. Meta's have 3 MB at most (Cloud API, Webhooks: "payloads … can be up to 3MB")."""
-AT_ONCE = 4
+CONCURRENCY = 4
 """Requests that are looked into at the same time: each takes a connection to the database, which sending needs too."""
 HANDLED_WITHIN = 60.0
 """Seconds from a complete request to its answer."""
@@ -60,7 +60,7 @@ class _Reception:
 
     def __init__(self, pool: Pool, gateways: Gateways, listener: Listener) -> None:
         self._pool, self._gateways, self._listener = pool, gateways, listener
-        self._turns = asyncio.Semaphore(AT_ONCE)
+        self._turns = asyncio.Semaphore(CONCURRENCY)
 
     def application(self) -> web.Application:
         """The paths."""
@@ -120,7 +120,7 @@ class _Reception:
         return bytes(body)
 
 
-NOT_NOW: tuple[type[Exception], ...] = (*GONE, asyncpg.PostgresError)
+NOT_NOW: tuple[type[Exception], ...] = (*CONNECTION_LOST, asyncpg.PostgresError)
 """What the database may be unable to do at this moment; the gateway is asked to come again."""
 
 

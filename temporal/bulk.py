@@ -7,17 +7,17 @@ from typing import TypeVar
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-__all__ = ["AT_ONCE", "each", "signal_each"]
+__all__ = ["CONCURRENCY", "each", "signal_each"]
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
-AT_ONCE = 16
+CONCURRENCY = 16
 """Calls that one caller has on the wire at a time."""
 
 
 async def each(
-    items: Iterable[Item], call: Callable[[Item], Awaitable[Answer]], *, at_once: int = AT_ONCE
+    items: Iterable[Item], call: Callable[[Item], Awaitable[Answer]], *, concurrency: int = CONCURRENCY
 ) -> list[Answer]:
     """What ``call`` answers to each item, in their order; so many calls are on the wire at a time.
 
@@ -35,7 +35,7 @@ async def each(
             except Exception as error:  # noqa: BLE001 - raised below
                 errors.append(error)
 
-    await asyncio.gather(*(work() for _ in range(at_once)))
+    await asyncio.gather(*(work() for _ in range(concurrency)))
     if errors:
         raise errors[0]
     return [answers[index] for index in sorted(answers)]

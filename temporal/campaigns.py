@@ -7,7 +7,7 @@ from temporalio.client import Client
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from messaging.sending.outcomes import LeadRef
+from messaging.sending.outcomes import CampaignMessageRef
 from temporal import search_attributes as attributes
 from temporal.ids import campaign_lead_workflow_id, campaign_workflow_id
 
@@ -34,7 +34,7 @@ def campaign_identity(campaign: str, title: str) -> CampaignIdentity:
     )
 
 
-def lead_identity(lead: LeadRef) -> CampaignIdentity:
+def lead_identity(lead: CampaignMessageRef) -> CampaignIdentity:
     """The identity of one lead of a campaign: there is no second workflow for it."""
     return CampaignIdentity(
         workflow_id=campaign_lead_workflow_id(lead.campaign, lead.phone),
@@ -49,7 +49,7 @@ def lead_identity(lead: LeadRef) -> CampaignIdentity:
     )
 
 
-async def start_lead(client: Client, lead: LeadRef, *, task_queue: str) -> None:
+async def start_lead(client: Client, lead: CampaignMessageRef, *, task_queue: str) -> None:
     """Starts a lead's workflow, unless it is on its way.
 
     Where ``client`` is a worker's own, the first task comes with the server's answer (an eager start): neither a queue

@@ -8,7 +8,7 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 
-from messaging.sending.outcomes import MessageRef
+from messaging.sending.outcomes import ResendRef
 from temporal import search_attributes as attributes
 from temporal.ids import resend_workflow_id
 
@@ -18,7 +18,7 @@ __all__ = ["start_resend"]
 RESEND_WORKFLOW = "ResendWorkflow"
 
 
-async def start_resend(client: Client, ref: MessageRef, *, task_queue: str, wake: bool = True) -> None:
+async def start_resend(client: Client, ref: ResendRef, *, task_queue: str, wake: bool = True) -> None:
     """Starts the message's workflow; one that runs already is told to ``wake``, or left to its own pace.
 
     Raises RPCError.

@@ -174,7 +174,7 @@ async def campaign_stories(live: Live) -> AsyncIterator[tuple[str, WorkflowHisto
 
     async def ended(name: str) -> None:
         async def over() -> bool:
-            return (await campaigns.status(connection, name)).ended_at is not None
+            return (await campaigns.campaign_status(connection, name)).ended_at is not None
 
         await until(over, 120)
         await connection.temporal.get_workflow_handle(f"campaign:{name}").result()

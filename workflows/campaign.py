@@ -15,7 +15,7 @@ from workflows.options import DEAD_AFTER, QUICK, RETRY
 
 with workflow.unsafe.imports_passed_through():
     from activities.campaigns import CampaignActivities
-    from messaging.campaigns.contract import CampaignPlan, CampaignProgress, CampaignStatus, FeedRequest
+    from messaging.campaigns.contract import CampaignProgress, CampaignState, CampaignStatus, FeedRequest
     from messaging.common.values import Value
     from temporal.campaigns import campaign_identity
     from temporal.ids import campaign_shard_workflow_id
@@ -78,63 +78,65 @@ class CampaignWorkflow:
     async def _follow(self, campaign: str) -> CampaignResult:
         while True:
             self._changed = False
-            plan = await workflow.execute_activity_method(
-                CampaignActivities.plan_campaign,
+            state = await workflow.execute_activity_method(
+                CampaignActivities.campaign_state,
                 campaign,
                 start_to_close_timeout=QUICK,
                 retry_policy=RETRY,
                 summary="where it stands",
             )
-            self._display.plan(plan)
-            if plan.over:
-                result = await self._over(plan)
+            self._display.state(state)
+            if state.over:
+                result = await self._over(state)
                 # It may have been opened again while we looked how it ended.
                 if not (self._changed and workflow.patched("opened-again")):
                     return result
                 continue
-            if plan.frozen:
-                await self._send(plan)
-            elif plan.status != "scheduled":
-                await wait(workflow.now() + RECHECK, lambda: self._changed, f"the campaign is {plan.status}")
-            elif plan.start_at > plan.now:
+            if state.frozen:
+                await self._send(state)
+            elif state.status != "scheduled":
+                await wait(workflow.now() + RECHECK, lambda: self._changed, f"the campaign is {state.status}")
+            elif state.start_at > state.now:
                 # Looking at the clock of the row, not at ours: the two may differ by a little.
                 await wait(
-                    workflow.now() + (plan.start_at - plan.now), lambda: self._changed, f"starts {plan.when}"
+                    workflow.now() + (state.start_at - state.now),
+                    lambda: self._changed,
+                    f"starts {state.when}",
                 )
             else:
-                await self._freeze(plan)
+                await self._freeze(state)
             if workflow.info().is_continue_as_new_suggested():
                 await workflow.wait_condition(workflow.all_handlers_finished)
                 workflow.continue_as_new(campaign)
 
-    async def _freeze(self, plan: CampaignPlan) -> None:
+    async def _freeze(self, state: CampaignState) -> None:
         await workflow.execute_activity_method(
             CampaignActivities.freeze_audience,
-            plan.campaign_id,
+            state.campaign_id,
             start_to_close_timeout=FREEZE,
             heartbeat_timeout=DEAD_AFTER,
             retry_policy=RETRY,
             summary="freeze the audience",
         )
 
-    async def _send(self, plan: CampaignPlan) -> None:
+    async def _send(self, state: CampaignState) -> None:
         """Has the audience fed, and watches until every message is settled."""
-        if plan.status == "cancelled":
+        if state.status == "cancelled":
             await workflow.execute_activity_method(
                 CampaignActivities.close_campaign,
-                plan,
+                state,
                 start_to_close_timeout=FREEZE,
                 heartbeat_timeout=DEAD_AFTER,
                 retry_policy=RETRY,
                 summary="close what was not sent",
             )
-        for shard in range(plan.shards):
-            await self._start_shard(plan, shard)
+        for shard in range(state.shards):
+            await self._start_shard(state, shard)
         pause, still = FIRST_PAUSE, 0
         while not self._changed and still < STALLED and not workflow.info().is_continue_as_new_suggested():
             progress = await workflow.execute_activity_method(
                 CampaignActivities.watch_campaign,
-                plan.campaign_id,
+                state.campaign_id,
                 start_to_close_timeout=QUICK,
                 retry_policy=RETRY,
                 summary="how far it is",
@@ -142,11 +144,11 @@ class CampaignWorkflow:
             moved = self._progress is None or progress.counts != self._progress.counts
             pause, still = (FIRST_PAUSE, 0) if moved else (min(2 * pause, LONGEST_PAUSE), still + 1)
             self._progress = progress
-            self._display.progress(plan, progress)
+            self._display.progress(state, progress)
             if progress.unsettled == 0:
                 await workflow.execute_activity_method(
                     CampaignActivities.finish_campaign,
-                    plan.campaign_id,
+                    state.campaign_id,
                     start_to_close_timeout=QUICK,
                     retry_policy=RETRY,
                     summary="finish",
@@ -160,41 +162,44 @@ class CampaignWorkflow:
                 until = min(until, max(progress.over_at, workflow.now() + FIRST_PAUSE))
             await wait(until, lambda: self._changed, summary)
 
-    async def _start_shard(self, plan: CampaignPlan, shard: int) -> None:
-        identity = campaign_identity(plan.campaign, plan.title)
+    async def _start_shard(self, state: CampaignState, shard: int) -> None:
+        identity = campaign_identity(state.campaign, state.title)
         with suppress(WorkflowAlreadyStartedError):  # it feeds already
             await workflow.start_child_workflow(
                 CampaignShardWorkflow.run,
                 Feeding(
                     request=FeedRequest(
-                        campaign_id=plan.campaign_id, campaign=plan.campaign, shard=shard, shards=plan.shards
+                        campaign_id=state.campaign_id,
+                        campaign=state.campaign,
+                        shard=shard,
+                        shards=state.shards,
                     ),
                     eager=True,
                 ),
-                id=campaign_shard_workflow_id(plan.campaign, shard),
+                id=campaign_shard_workflow_id(state.campaign, shard),
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 # A continue-as-new of ours must not end it; and the ledger tells how far it is.
                 parent_close_policy=ParentClosePolicy.ABANDON,
                 search_attributes=identity.search_attributes,
-                static_summary=f"feeds {plan.campaign}, {shard + 1} of {plan.shards}",
+                static_summary=f"feeds {state.campaign}, {shard + 1} of {state.shards}",
             )
 
-    async def _over(self, plan: CampaignPlan) -> CampaignResult:
+    async def _over(self, state: CampaignState) -> CampaignResult:
         progress = await workflow.execute_activity_method(
             CampaignActivities.watch_campaign,
-            plan.campaign_id,
+            state.campaign_id,
             start_to_close_timeout=QUICK,
             retry_policy=RETRY,
             summary="how it ended",
         )
-        self._display.progress(plan, progress)
+        self._display.progress(state, progress)
         return CampaignResult(
-            status=plan.status,
+            status=state.status,
             counts=progress.counts,
             opted_out=progress.opted_out,
             without_device=progress.without_device,
             passed=progress.passed,
-            reason=plan.reason,
+            reason=state.reason,
         )
 
     @workflow.signal

@@ -7,7 +7,7 @@ from temporalio import workflow
 from workflows.display import plain
 
 with workflow.unsafe.imports_passed_through():
-    from messaging.campaigns.contract import CampaignPlan, CampaignProgress
+    from messaging.campaigns.contract import CampaignProgress, CampaignState
     from temporal import search_attributes as attributes
 
 __all__ = ["CampaignDisplay"]
@@ -32,25 +32,25 @@ class CampaignDisplay:
         self._campaign = campaign
         self._listed: str | None = None
 
-    def plan(self, plan: CampaignPlan) -> None:
+    def state(self, state: CampaignState) -> None:
         """Shows where the campaign stands before its messages tell more."""
-        lines = [self._title(plan), f"State: **{plan.status}**"]
-        if not plan.frozen:
-            lines.append(f"Starts: {plan.when}")
-        if plan.reason:
-            lines.append(f"Why: {plain(plan.reason)}")
+        lines = [self._title(state), f"State: **{state.status}**"]
+        if not state.frozen:
+            lines.append(f"Starts: {state.when}")
+        if state.reason:
+            lines.append(f"Why: {plain(state.reason)}")
         workflow.set_current_details("\n\n".join(lines))
-        if self._listed != plan.status:
-            updates = [attributes.STATE.value_set(plan.status)]
-            self._listed = plan.status
+        if self._listed != state.status:
+            updates = [attributes.STATE.value_set(state.status)]
+            self._listed = state.status
             workflow.upsert_search_attributes(updates)
 
-    def progress(self, plan: CampaignPlan, progress: CampaignProgress) -> None:
+    def progress(self, state: CampaignState, progress: CampaignProgress) -> None:
         """Shows how far it is: the messages by status, the rate, and the expected end."""
         total = sum(progress.counts.values())
         settled = total - progress.unsettled
         lines = [
-            self._title(plan),
+            self._title(state),
             f"State: **{progress.status}** · {settled:,} of {total:,} settled",
             # No table: the Web UI sets its columns side by side without a gap.
             " · ".join(
@@ -69,10 +69,10 @@ class CampaignDisplay:
                 f"Left out: {progress.opted_out:,} opted out, {progress.without_device:,} without a device,"
                 f" {progress.passed:,} whose time had passed"
             )
-        reason = progress.reason or plan.reason
+        reason = progress.reason or state.reason
         if reason:
             lines.append(f"Why: {plain(reason)}")
         workflow.set_current_details("\n\n".join(lines))
 
-    def _title(self, plan: CampaignPlan) -> str:
-        return f"**{plain(plan.title or self._campaign)}** · campaign {self._campaign}"
+    def _title(self, state: CampaignState) -> str:
+        return f"**{plain(state.title or self._campaign)}** · campaign {self._campaign}"

@@ -17,7 +17,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.campaigns import CampaignActivities
     from messaging.campaigns.contract import Fed, FeedRequest
     from messaging.common.values import Value
-    from messaging.sending.outcomes import LeadRef
+    from messaging.sending.outcomes import CampaignMessageRef
     from temporal.campaigns import lead_identity
 
 __all__ = ["CampaignShardWorkflow", "Feeding"]
@@ -112,7 +112,7 @@ class CampaignShardWorkflow:
         self._children += len(page.leads)
         return Fed(begun=len(page.leads), **page.model_dump(exclude={"leads"}))
 
-    async def _start_child(self, lead: LeadRef) -> None:
+    async def _start_child(self, lead: CampaignMessageRef) -> None:
         identity = lead_identity(lead)
         with suppress(WorkflowAlreadyStartedError):  # it is on its way
             await workflow.start_child_workflow(

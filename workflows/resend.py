@@ -2,12 +2,12 @@
 
 from temporalio import workflow
 
+from workflows.message_delivery import DeliveryResult, MessageDelivery
 from workflows.options import DEAD_AFTER, RETRY, SEND_TIMEOUT
-from workflows.single import Single, SingleResult
 
 with workflow.unsafe.imports_passed_through():
     from activities.messages import MessageActivities
-    from messaging.sending.outcomes import Deferred, Held, MessageRef, Settled
+    from messaging.sending.outcomes import Deferred, Held, ResendRef, Settled
 
 __all__ = ["ResendWorkflow"]
 
@@ -17,11 +17,11 @@ class ResendWorkflow:
     """Brings the message on its way. Another run for it is harmless: the ledger knows what was sent."""
 
     @workflow.init
-    def __init__(self, ref: MessageRef) -> None:
-        self._message = Single(ref)
+    def __init__(self, ref: ResendRef) -> None:
+        self._message = MessageDelivery(ref)
 
     @workflow.run
-    async def run(self, ref: MessageRef) -> SingleResult:
+    async def run(self, ref: ResendRef) -> DeliveryResult:
         """Deliver; that is all."""
 
         async def send() -> Settled | Deferred | Held:

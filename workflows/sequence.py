@@ -131,7 +131,7 @@ class SequenceContactWorkflow:
         if control.replan:
             control.replan = False
             self._due = await local_first(
-                SequenceActivities.plan_step,
+                SequenceActivities.replan,
                 enrolled.enrollment_id,
                 local=self._request.local,
                 summary="what comes next",
@@ -141,7 +141,7 @@ class SequenceContactWorkflow:
             self._show("paused", due.paused)
             await wait(workflow.now() + HELD_RECHECK, lambda: control.urgent, due.paused)
             control.replan = True
-        elif due.due_at > workflow.now() and not due.at_once:
+        elif due.due_at > workflow.now() and not due.already_due:
             control.woken = False
             self._show("scheduled", due.when)
             await wait(due.due_at, lambda: control.urgent, f"{due.step}: {due.when}")

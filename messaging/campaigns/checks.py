@@ -98,11 +98,11 @@ async def _check_times(
     )
     assert row is not None
     found = await forecast(connection, campaign_id, Timing.of(row), now)
-    at_once = row["scheduled_at"] is None or row["start_now"]
+    starts_now = row["scheduled_at"] is None or row["start_now"]
     # When one starts that has no time, its start says whether it is night; that may be any time.
-    lines = found.lines[: len(found.lines) - (found.night > 0)] if at_once else found.lines
+    lines = found.lines[: len(found.lines) - (found.night > 0)] if starts_now else found.lines
     return [
-        document.problem(("scheduled_at",) if not at_once else ("until",), f"warning: {line}")
+        document.problem(("scheduled_at",) if not starts_now else ("until",), f"warning: {line}")
         for line in lines
     ]
 

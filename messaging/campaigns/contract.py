@@ -6,11 +6,11 @@ from typing import Literal
 from pydantic import Field
 
 from messaging.common.values import Value
-from messaging.sending.outcomes import LeadRef
+from messaging.sending.outcomes import CampaignMessageRef
 
 __all__ = [
-    "CampaignPlan",
     "CampaignProgress",
+    "CampaignState",
     "CampaignStatus",
     "Fed",
     "FeedPage",
@@ -23,7 +23,7 @@ __all__ = [
 CampaignStatus = Literal["draft", "scheduled", "running", "paused", "cancelled", "finished"]
 
 
-class CampaignPlan(Value):
+class CampaignState(Value):
     """Where a campaign stands, and when it is to start."""
 
     campaign_id: int
@@ -100,7 +100,7 @@ class FeedState(Value):
 class FeedPage(FeedState):
     """What to begin next; the positions are those after it."""
 
-    leads: tuple[LeadRef, ...]
+    leads: tuple[CampaignMessageRef, ...]
 
 
 class Fed(FeedState):

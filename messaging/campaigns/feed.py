@@ -12,7 +12,7 @@ from datetime import datetime
 from messaging.campaigns.contract import CampaignProgress, CampaignStatus, FeedPage, FeedRequest
 from messaging.campaigns.lifecycle import CampaignCounts
 from messaging.common.database import Pool, Record
-from messaging.sending.outcomes import LeadRef
+from messaging.sending.outcomes import CampaignMessageRef
 
 __all__ = [
     "MAX_WINDOW",
@@ -110,7 +110,7 @@ async def feed_page(pool: Pool, request: FeedRequest, *, now: datetime | None) -
             rows = await connection.fetch(_PAGE, *shard)
     status: CampaignStatus = rows[0]["status"] if rows else "finished"
     positions = dict(request.positions)
-    leads: list[LeadRef] = []
+    leads: list[CampaignMessageRef] = []
     later: dict[str, datetime] = {}
     for row in rows:
         if row["id"] is None or row["device_id"] in later:
@@ -139,8 +139,8 @@ def _may_begin(status: CampaignStatus, row: Record) -> bool:
     return status == "running" or (status == "cancelled" and row["message_status"] == "processing")
 
 
-def _lead(request: FeedRequest, row: Record) -> LeadRef:
-    return LeadRef(
+def _lead(request: FeedRequest, row: Record) -> CampaignMessageRef:
+    return CampaignMessageRef(
         campaign=request.campaign,
         message_id=row["id"],
         phone=row["recipient_phone"],
@@ -150,7 +150,7 @@ def _lead(request: FeedRequest, row: Record) -> LeadRef:
     )
 
 
-def _devices_of(leads: list[LeadRef]) -> list[str]:
+def _devices_of(leads: list[CampaignMessageRef]) -> list[str]:
     return list(dict.fromkeys(lead.device_id for lead in leads))
 
 

@@ -81,5 +81,5 @@ async def forecast(connection: Connection, campaign_id: int, timing: Timing, now
 
 
 def _at_night(turn: Turn, zone: str, now: datetime) -> bool:
-    at_once = turn.due_at is None or (turn.passed and turn.due_at < now)
-    return at_once and not turn.left_out and not turn.over(now) and is_night(now, load_zone(zone))
+    starts_now = turn.due_at is None or (turn.passed and turn.due_at < now)
+    return starts_now and not turn.left_out and not turn.over(now) and is_night(now, load_zone(zone))

@@ -7,7 +7,7 @@ the start: from then on its messages stand in the ledger, and nothing that happe
 
 from datetime import datetime
 
-from messaging.campaigns.contract import CampaignPlan, CampaignStatus
+from messaging.campaigns.contract import CampaignState, CampaignStatus
 from messaging.campaigns.forecast import Forecast, forecast
 from messaging.campaigns.start_times import RECIPIENT, Timing, has_passed, start_of, turns, when
 from messaging.common.database import Connection, Record
@@ -20,6 +20,7 @@ __all__ = [
     "CampaignCounts",
     "CampaignSummary",
     "begin_campaign",
+    "campaign_state",
     "cancel_campaign",
     "failed_and_over",
     "finish_campaign",
@@ -27,7 +28,6 @@ __all__ = [
     "list_campaigns",
     "no_such_campaign",
     "pause_campaign",
-    "plan_campaign",
     "resume_campaign",
     "retry_failed",
 ]
@@ -81,10 +81,10 @@ class CampaignSummary(Value):
     messages: CampaignCounts
 
 
-async def plan_campaign(connection: Connection, campaign: str, *, now: datetime | None) -> CampaignPlan:
+async def campaign_state(connection: Connection, campaign: str, *, now: datetime | None) -> CampaignState:
     """Where a campaign stands, and when it is to start. Raises NotFound."""
     row = await _row(connection, campaign, now=now)
-    return CampaignPlan(
+    return CampaignState(
         campaign_id=row["id"],
         campaign=row["name"],
         title=row["title"],
@@ -100,9 +100,9 @@ async def plan_campaign(connection: Connection, campaign: str, *, now: datetime 
 
 
 async def begin_campaign(
-    connection: Connection, campaign: str, *, at_once: bool, now: datetime | None = None
-) -> tuple[bool, CampaignPlan]:
-    """Takes a draft to ``scheduled``; ``at_once`` starts also one that was to start later.
+    connection: Connection, campaign: str, *, start_now: bool, now: datetime | None = None
+) -> tuple[bool, CampaignState]:
+    """Takes a draft to ``scheduled``; ``start_now`` starts also one that was to start later.
 
     Answers whether that changed anything, and where it stands now. Raises NotFound, and Conflict for one that was
     cancelled, whose time has passed everywhere, or that would go to nobody any more: that is rather a mistake than a wish.
@@ -112,8 +112,8 @@ async def begin_campaign(
         if row["status"] == "cancelled":
             raise Conflict(f"campaign {campaign!r} was cancelled: apply it under another name to send it")
         waits = row["frozen_at"] is None and row["status"] in ("scheduled", "paused")
-        changed = row["status"] == "draft" or (at_once and waits and not row["start_now"])
-        if changed and not at_once and has_passed(row["scheduled_at"], row["time_zone"], row["now"]):
+        changed = row["status"] == "draft" or (start_now and waits and not row["start_now"])
+        if changed and not start_now and has_passed(row["scheduled_at"], row["time_zone"], row["now"]):
             raise Conflict(
                 f"the time of campaign {campaign!r} has passed ({when(row)}):"
                 " apply it with another one, or start it at once with --now"
@@ -123,11 +123,11 @@ async def begin_campaign(
                 "update campaigns set status = case when status = 'draft' then 'scheduled' else status end,"
                 " start_now = $2, started_at = coalesce(started_at, $3), asked_at = $3, updated_at = $3 where id = $1",
                 row["id"],
-                at_once,
+                start_now,
                 row["now"],
             )
             await _check_not_in_vain(connection, await _row(connection, campaign, now=now))
-        return changed, await plan_campaign(connection, campaign, now=now)
+        return changed, await campaign_state(connection, campaign, now=now)
 
 
 async def _check_not_in_vain(connection: Connection, row: Record) -> None:

@@ -8,7 +8,7 @@ import asyncpg
 from asyncpg import exceptions as errors
 from asyncpg.pool import PoolConnectionProxy
 
-__all__ = ["ERRORS", "GONE", "Connection", "Pool", "Record", "Verdict", "verdict_of"]
+__all__ = ["CONNECTION_LOST", "ERRORS", "Connection", "Pool", "Record", "Verdict", "verdict_of"]
 
 if TYPE_CHECKING:
     Record = asyncpg.Record
@@ -88,7 +88,9 @@ ERRORS: Mapping[type[Exception], Verdict] = {
 }
 """What each class of errors means; the nearest one counts."""
 
-GONE: tuple[type[Exception], ...] = tuple(kind for kind, verdict in ERRORS.items() if verdict is _AGAIN)
+CONNECTION_LOST: tuple[type[Exception], ...] = tuple(
+    kind for kind, verdict in ERRORS.items() if verdict is _AGAIN
+)
 """What is raised while PostgreSQL is down, has just gone, or is too busy: the same statement may work again in a moment."""
 
 

@@ -15,7 +15,7 @@ from messaging.gateways.base import (
     Receipt,
     RenderedTemplate,
 )
-from messaging.gateways.cloud_api_errors import as_error, told_by
+from messaging.gateways.cloud_api_errors import as_error, read_error
 from messaging.gateways.cloud_api_webhooks import answer_to_challenge, receipts_of
 from messaging.gateways.http import Answer
 from messaging.gateways.http_gateway import HttpGateway
@@ -116,7 +116,7 @@ class CloudApiGateway(HttpGateway):
     def _rejection(self, answer: Answer, token: str) -> GatewayError:
         """What an answer other than a yes means."""
         content = answer.content if isinstance(answer.content, Mapping) else {}
-        told = told_by(content.get("error"), hide=token)
+        told = read_error(content.get("error"), hide=token)
         if told is not None and told.rule is not None:
             return as_error(str(told), told.rule, self._client, answer.retry_after)
         words = str(told) if told is not None else ""

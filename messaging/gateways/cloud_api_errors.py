@@ -14,7 +14,7 @@ from urllib.parse import quote
 from messaging.gateways.base import DeviceUnfit, GatewayError, NotAccepted, Refused, WrongContent
 from messaging.gateways.http import HttpClient, one_line
 
-__all__ = ["Rule", "Told", "Verdict", "as_error", "told_by"]
+__all__ = ["ReportedError", "Rule", "Verdict", "as_error", "read_error"]
 
 SLOW_DOWN = 60.0
 """Seconds. These limits count the calls of a whole hour."""
@@ -51,7 +51,7 @@ class Rule:
 
 
 @dataclass(frozen=True)
-class Told:
+class ReportedError:
     """One error of an answer or a webhook. ``rule`` is None where the code is not known here."""
 
     words: str
@@ -143,7 +143,7 @@ _RECIPIENT = re.compile(
 _WRONG_RECIPIENT = Rule(Verdict.REFUSED, "check the recipient's number")
 
 
-def told_by(error: Any, *, hide: str = "") -> Told | None:
+def read_error(error: Any, *, hide: str = "") -> ReportedError | None:
     """An error object of an answer or a webhook, understood; None where it is none.
 
     ``hide``: a credential that Meta's words may repeat.
@@ -156,11 +156,11 @@ def told_by(error: Any, *, hide: str = "") -> Told | None:
     texts = [_said(text, code, hide) for text in (details, error.get("message"), error.get("title"))]
     words = next(filter(None, texts), "")
     if code is None:
-        return Told(words, None) if words else None
+        return ReportedError(words, None) if words else None
     rule = _rule(code, _number(error.get("error_subcode")), " ".join(texts))
     if rule is None and error.get("is_transient") is True:
         rule = _PASSING
-    return Told(f"{words} ({code})" if words else f"({code})", rule, code)
+    return ReportedError(f"{words} ({code})" if words else f"({code})", rule, code)
 
 
 def as_error(told: str, rule: Rule, client: HttpClient, retry_after: float | None) -> GatewayError:

@@ -158,9 +158,9 @@ $$;
 -- What an attempt needs to send a message that it has claimed.
 create function message_contents(p_message uuid) returns jsonb
 language sql stable as $$
-    select jsonb_build_object('step', coalesce(st.key, ''), 'template', coalesce(st.text, c.text),
+    select jsonb_build_object('step', coalesce(st.key, ''), 'text', coalesce(st.text, c.text),
                               'image_url', case when c.id is null then st.image_url else c.image_url end,
-                              'prepared', coalesce(st.template, c.template), 'parts_sent', m.parts_sent,
+                              'approved_template', coalesce(st.template, c.template), 'parts_sent', m.parts_sent,
                               'lead', lead_as_json(l))
       from broadcast_messages m
       join leads l on l.id = m.lead_id
@@ -786,14 +786,14 @@ begin
 end $$;
 
 -- An attempt that may have reached the gateway ends without knowing: the message stays in 'processing'. The next attempt
--- takes it over at once (p_at_once), which is for gateways that honour an idempotency key; or when the claim has run out.
+-- takes it over at once (p_retry_now), which is for gateways that honour an idempotency key; or when the claim has run out.
 create function doubt_message(
-    p_message uuid, p_token text, p_reason text, p_content text, p_image_url text, p_at_once boolean
+    p_message uuid, p_token text, p_reason text, p_content text, p_image_url text, p_retry_now boolean
 ) returns boolean
 language plpgsql as $$
 begin
     update broadcast_messages
-       set claimed_at = case when p_at_once then '-infinity' else claimed_at end, reason = p_reason,
+       set claimed_at = case when p_retry_now then '-infinity' else claimed_at end, reason = p_reason,
            content = coalesce(p_content, content), image_url = coalesce(p_image_url, image_url),
            answered_at = clock_timestamp(), updated_at = clock_timestamp()
      where id = p_message and status = 'processing' and processing_worker_id = p_token and answered_at is null;

@@ -25,7 +25,7 @@ async def compose(
     NotAccepted where the image cannot be had just now.
     """
     variables = lead_variables(claim.lead)
-    text = render(claim.template, variables, limit=MAX_CAPTION if claim.image_url else MAX_TEXT)
+    text = render(claim.text, variables, limit=MAX_CAPTION if claim.image_url else MAX_TEXT)
     whole = OutgoingMessage(
         message_id=message_id,
         device_id=claim.device,
@@ -33,7 +33,9 @@ async def compose(
         text=text,
         image_url=claim.image_url,
         template=(
-            render_template(claim.prepared, variables) if claim.prepared and capabilities.templates else None
+            render_template(claim.approved_template, variables)
+            if claim.approved_template and capabilities.templates
+            else None
         ),
     )
     if whole.image_url is not None:

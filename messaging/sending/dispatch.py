@@ -32,8 +32,8 @@ from messaging.sending.compose import compose, wording
 from messaging.sending.ledger import (
     CALL_GRACE,
     Claim,
-    ContactPosition,
     Ledger,
+    NextPosition,
     Outcome,
     StepAnswer,
     claim_lifetime,
@@ -104,7 +104,7 @@ class Attempt:
             )
 
 
-After = Callable[[datetime], ContactPosition | None]
+After = Callable[[datetime], NextPosition | None]
 """Where the contact stands once its message was settled at that moment."""
 
 
@@ -122,7 +122,7 @@ class Dispatcher:
         The outcome is written for as long as the process lives, also where this call is cancelled.
         """
         try:
-            return await self._carry_out(_Course(attempt, claim, after))
+            return await self._carry_out(_InFlight(attempt, claim, after))
         except _LostClaim:
             # Whoever has it now knows better; ask again.
             return Deferred(until=claim.now, reason="another attempt took the message over")
@@ -143,60 +143,64 @@ class Dispatcher:
         text = storable(reason, LONGEST_REASON)
         self._outcomes.begin(lambda: self._ledger.release(attempt.message_id, attempt.token, text))
 
-    async def _carry_out(self, course: "_Course") -> Settled | Deferred:
-        claim = course.claim
+    async def _carry_out(self, in_flight: "_InFlight") -> Settled | Deferred:
+        claim = in_flight.claim
         try:
             gateway = await self._gateways.of(claim.gateway, claim.options)
         except InvalidInput as error:
-            return await self._try_later(course, DeviceUnfit(str(error)))
+            return await self._try_later(in_flight, DeviceUnfit(str(error)))
         try:
-            accepted = await self._send(gateway, course)
+            accepted = await self._send(gateway, in_flight)
         except (TemplateProblem, Refused) as error:
-            if course.may_have_arrived:
+            if in_flight.may_have_arrived:
                 reason = f"an earlier attempt may have sent it, and another one cannot: {error}"
-                return await self._settle(course, MessageStatus.UNCONFIRMED, reason=reason)
+                return await self._settle(in_flight, MessageStatus.UNCONFIRMED, reason=reason)
             if isinstance(error, Refused):
-                return await self._refuse(course, error)
-            return await self._settle(course, MessageStatus.FAILED, reason=str(error))
+                return await self._refuse(in_flight, error)
+            return await self._settle(in_flight, MessageStatus.FAILED, reason=str(error))
         except NotAccepted as error:
-            return await self._try_later(course, error)
+            return await self._try_later(in_flight, error)
         except MaybeAccepted as error:
-            return await self._in_doubt(gateway, course, error)
+            return await self._in_doubt(gateway, in_flight, error)
         except _LostClaim:
             raise
         except Exception as error:
             # A fault of ours. What became of the message is known all the same, as far as it can be.
-            logger.exception("the send of message %s failed", course.attempt.message_id)
+            logger.exception("the send of message %s failed", in_flight.attempt.message_id)
             why = f"an unexpected error, which the worker's log has in full: {type(error).__name__}: {error}"
-            if course.called:
-                return await self._in_doubt(gateway, course, MaybeAccepted(why))
-            return await self._try_later(course, NotAccepted(why, concerns="message"))
-        return await self._settle(course, MessageStatus.SENT, gateway_message_id=accepted.gateway_message_id)
+            if in_flight.called:
+                return await self._in_doubt(gateway, in_flight, MaybeAccepted(why))
+            return await self._try_later(in_flight, NotAccepted(why, concerns="message"))
+        return await self._settle(
+            in_flight, MessageStatus.SENT, gateway_message_id=accepted.gateway_message_id
+        )
 
-    async def _send(self, gateway: Gateway, course: "_Course") -> Accepted:
+    async def _send(self, gateway: Gateway, in_flight: "_InFlight") -> Accepted:
         """Hands over what has not gone out yet, part by part."""
-        attempt, claim = course.attempt, course.claim
+        attempt, claim = in_flight.attempt, in_flight.claim
         if claim.outcome == "taken_over":
-            accepted = await self._find_out(gateway, course)
+            accepted = await self._find_out(gateway, in_flight)
             if accepted is not None:
                 return accepted
-        course.parts = await compose(claim, attempt.message_id, gateway.capabilities, self._gateways.images)
+        in_flight.parts = await compose(
+            claim, attempt.message_id, gateway.capabilities, self._gateways.images
+        )
         if attempt.age > FRESH and not await self._ledger.may_go_out(attempt.message_id, attempt.token):
             raise NotAccepted("it was stopped at the last moment", concerns="message")
         attempt.refuse_if_late()
         within = gateway.capabilities.answers_within
-        *first, last = course.parts
+        *first, last = in_flight.parts
         if first and claim.parts_sent == 0:
             if not await self._has_arrived(gateway, claim, first[0]):
-                course.called = True
+                in_flight.called = True
                 await gateway.send(first[0], timeout=attempt.time_left(within))
             # It must not go out again, and the second not too late.
             if not await self._outcomes.write(
-                lambda: self._ledger.note_parts(attempt.message_id, attempt.token, 1, now=course.now)
+                lambda: self._ledger.note_parts(attempt.message_id, attempt.token, 1, now=in_flight.now)
             ):
                 raise _LostClaim
             attempt.refuse_if_no_time_left(within)
-        course.called = True
+        in_flight.called = True
         return await gateway.send(last, timeout=attempt.time_left(within))
 
     async def _has_arrived(self, gateway: Gateway, claim: Claim, part: OutgoingMessage) -> bool:
@@ -206,71 +210,71 @@ class Dispatcher:
             return False
         return await gateway.look_up(claim.device, part.message_id) is not None
 
-    async def _find_out(self, gateway: Gateway, course: "_Course") -> Accepted | None:
+    async def _find_out(self, gateway: Gateway, in_flight: "_InFlight") -> Accepted | None:
         """What the gateway knows of a message in doubt; None means: send it again, under the same key."""
-        claim = course.claim
+        claim = in_flight.claim
         recovery = await gateway.recovery(claim.device)
         # One that must not go out is not sent again under its key either, and looked up where that can be done.
         ask = claim.must_not_send and recovery is Recovery.RESEND and gateway.capabilities.look_up
         if recovery is Recovery.LOOK_UP or ask:
             try:
-                accepted = await gateway.look_up(claim.device, course.attempt.message_id)
+                accepted = await gateway.look_up(claim.device, in_flight.attempt.message_id)
             except MaybeAccepted as error:
                 raise MaybeAccepted(f"{_why_not(claim)} while it was being sent, and {error}") from error
             if accepted is not None:
                 return accepted
-            course.may_have_arrived = False
+            in_flight.may_have_arrived = False
         if recovery is Recovery.NONE:
             raise MaybeAccepted("a worker stopped in the middle of sending it")
-        if claim.must_not_send and course.may_have_arrived:
+        if claim.must_not_send and in_flight.may_have_arrived:
             raise MaybeAccepted(f"{_why_not(claim)} while it was being sent")
         if claim.must_not_send:
             raise NotAccepted(f"it had not arrived, and {_why_not(claim)}", concerns="message")
         return None
 
     async def _in_doubt(
-        self, gateway: Gateway, course: "_Course", error: MaybeAccepted
+        self, gateway: Gateway, in_flight: "_InFlight", error: MaybeAccepted
     ) -> Settled | Deferred:
-        claim, reason = course.claim, _words(error)
+        claim, reason = in_flight.claim, _words(error)
         try:
             recovery = await gateway.recovery(claim.device)
         except NotAccepted:
             recovery = None
         if recovery is Recovery.NONE or claim.must_not_send or claim.attempts >= MAX_ATTEMPTS:
-            return await self._settle(course, MessageStatus.UNCONFIRMED, reason=reason)
+            return await self._settle(in_flight, MessageStatus.UNCONFIRMED, reason=reason)
         if recovery is Recovery.RESEND:
-            until = course.now + _back_off(claim.attempts)
+            until = in_flight.now + _back_off(claim.attempts)
         else:
             # A look-up proves nothing before the gateway has had the time that it may take.
             until = claim.now + claim_lifetime(gateway.capabilities.answers_within)
-        at_once = recovery is Recovery.RESEND
-        if not await self._doubt(course, reason, at_once=at_once):
+        retry_now = recovery is Recovery.RESEND
+        if not await self._doubt(in_flight, reason, retry_now=retry_now):
             # A receipt was faster than the answer: it has settled the message, and knows nothing of its contents.
-            return await self._settle(course, MessageStatus.UNCONFIRMED, reason=reason)
+            return await self._settle(in_flight, MessageStatus.UNCONFIRMED, reason=reason)
         return Deferred(until=until, reason=reason)
 
-    async def _doubt(self, course: "_Course", reason: str, *, at_once: bool) -> bool:
-        attempt = course.attempt
+    async def _doubt(self, in_flight: "_InFlight", reason: str, *, retry_now: bool) -> bool:
+        attempt = in_flight.attempt
         return await self._outcomes.write(
             lambda: self._ledger.doubt(
-                attempt.message_id, attempt.token, reason, at_once=at_once, **course.contents
+                attempt.message_id, attempt.token, reason, retry_now=retry_now, **in_flight.contents
             )
         )
 
-    async def _try_later(self, course: "_Course", error: NotAccepted) -> Settled | Deferred:
-        attempt, claim, reason = course.attempt, course.claim, _words(error)
-        doubt = course.may_have_arrived
+    async def _try_later(self, in_flight: "_InFlight", error: NotAccepted) -> Settled | Deferred:
+        attempt, claim, reason = in_flight.attempt, in_flight.claim, _words(error)
+        doubt = in_flight.may_have_arrived
         if doubt and claim.device_replaced:
             # It may never answer again, and the contact's next message goes by another device.
             return await self._settle(
-                course, MessageStatus.UNCONFIRMED, reason=f"{_why_not(claim)}: {reason}"
+                in_flight, MessageStatus.UNCONFIRMED, reason=f"{_why_not(claim)}: {reason}"
             )
         if claim.attempts >= MAX_ATTEMPTS:
             status = MessageStatus.UNCONFIRMED if doubt else MessageStatus.FAILED
             return await self._settle(
-                course, status, reason=f"gave up after {claim.attempts} attempts: {reason}"
+                in_flight, status, reason=f"gave up after {claim.attempts} attempts: {reason}"
             )
-        now = course.now
+        now = in_flight.now
         until = now + _back_off(claim.attempts)
         asked = None
         if error.retry_after is not None:
@@ -279,8 +283,8 @@ class Dispatcher:
         device_waits_until = asked if error.concerns == "device" else None
 
         if doubt:
-            if not await self._doubt(course, reason, at_once=True):
-                return await self._settle(course, MessageStatus.UNCONFIRMED, reason=reason)
+            if not await self._doubt(in_flight, reason, retry_now=True):
+                return await self._settle(in_flight, MessageStatus.UNCONFIRMED, reason=reason)
         elif not await self._outcomes.write(
             lambda: self._ledger.release(
                 attempt.message_id, attempt.token, reason, device_waits_until=device_waits_until
@@ -303,28 +307,28 @@ class Dispatcher:
             until = max(until, waits_until)
         return Deferred(until=until, reason=reason)
 
-    async def _refuse(self, course: "_Course", error: Refused) -> Settled | Deferred:
+    async def _refuse(self, in_flight: "_InFlight", error: Refused) -> Settled | Deferred:
         """Settles it as failed, or leaves it to wait with its device, where that gets nothing but such answers."""
-        settled = await self._settle(course, MessageStatus.FAILED, reason=str(error), refused=error)
+        settled = await self._settle(in_flight, MessageStatus.FAILED, reason=str(error), refused=error)
         if settled.status is not MessageStatus.QUEUED:
             return settled
-        logger.error("device %s is parked: %s", course.claim.device, settled.reason)
-        return Deferred(until=course.now, reason=settled.reason or "")
+        logger.error("device %s is parked: %s", in_flight.claim.device, settled.reason)
+        return Deferred(until=in_flight.now, reason=settled.reason or "")
 
     async def _settle(
         self,
-        course: "_Course",
+        in_flight: "_InFlight",
         status: MessageStatus,
         *,
         reason: str | None = None,
         gateway_message_id: str | None = None,
         refused: Refused | None = None,
     ) -> Settled:
-        attempt, at = course.attempt, course.now
+        attempt, at = in_flight.attempt, in_flight.now
         reason = storable(reason, LONGEST_REASON) if reason is not None else None
         contact, wrong = None, None
         try:
-            contact = course.after(at)
+            contact = in_flight.after(at)
         except Exception as error:  # noqa: BLE001 - first what became of the message is written
             wrong = error
 
@@ -337,7 +341,7 @@ class Dispatcher:
                     reason or "",
                     sign=refused.sign,
                     contact=contact,
-                    **course.contents,
+                    **in_flight.contents,
                 )
             return await self._ledger.settle(
                 attempt.message_id,
@@ -347,7 +351,7 @@ class Dispatcher:
                 gateway_message_id=gateway_message_id,
                 reason=reason,
                 contact=contact,
-                **course.contents,
+                **in_flight.contents,
             )
 
         try:
@@ -356,7 +360,7 @@ class Dispatcher:
             if verdict_of(error) is not Verdict.WRONG:
                 raise
             logger.exception("the outcome of message %s could not be written in full", attempt.message_id)
-            outcome = await self._settle_plainly(course, status, at, gateway_message_id)
+            outcome = await self._settle_plainly(in_flight, status, at, gateway_message_id)
         if wrong is not None:
             raise wrong
         if outcome is None:
@@ -364,10 +368,10 @@ class Dispatcher:
         return Settled(message_id=attempt.message_id, status=outcome.status, reason=outcome.reason)
 
     async def _settle_plainly(
-        self, course: "_Course", status: MessageStatus, at: datetime, gateway_message_id: str | None
+        self, in_flight: "_InFlight", status: MessageStatus, at: datetime, gateway_message_id: str | None
     ) -> Outcome | None:
         """What can be written whatever is wrong with the words. Whoever asks again moves the contact on."""
-        attempt = course.attempt
+        attempt = in_flight.attempt
         reason = None if status is MessageStatus.SENT else "its reason could not be stored; the log has it"
         return await self._outcomes.write(
             lambda: self._ledger.settle(
@@ -382,7 +386,7 @@ class Dispatcher:
 
 
 @dataclass
-class _Course:
+class _InFlight:
     """One claim being carried out."""
 
     attempt: Attempt

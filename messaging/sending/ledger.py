@@ -24,14 +24,15 @@ __all__ = [
     "CALL_GRACE",
     "CLAIM_LIFETIME",
     "Claim",
-    "ContactPosition",
+    "EnrollmentPosition",
     "Ledger",
     "LeftOut",
+    "NextPosition",
     "Outcome",
-    "Position",
     "Replan",
     "SettledAlready",
     "StepAnswer",
+    "StoredPosition",
     "claim_lifetime",
     "longer_lifetimes",
 ]
@@ -47,15 +48,35 @@ class _Answer(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Position(_Answer):
-    """Where an enrolled contact stands, as stored."""
+class LeftOut(BaseModel):
+    """A step that a contact does not get, and the ID that its message would have had."""
 
-    sequence_id: int
-    device_id: str
-    plan_revision: int
+    model_config = ConfigDict(frozen=True)
+
+    step_id: int
+    message_id: UUID
+
+
+class EnrollmentPosition(_Answer):
+    """Where an enrollment stands: the days that it counts by, and the step that comes next (None: nothing more)."""
+
     timeline: Timeline
     next_step_id: int | None
     next_due_at: datetime | None
+    plan_revision: int
+
+
+class NextPosition(EnrollmentPosition):
+    """Where an enrollment is to stand from now on, and which steps it is never to get."""
+
+    left_out: tuple[LeftOut, ...] = ()
+
+
+class StoredPosition(EnrollmentPosition):
+    """Where an enrollment stood when its message was claimed."""
+
+    sequence_id: int
+    device_id: str
     zone: str
     """The contact's zone, as it is known now; the timeline's may be an earlier one."""
 
@@ -76,14 +97,14 @@ class Claim(_Answer):
     hours: SendingHours
     step: str = ""
     """The step's key; none for a campaign."""
-    template: str
+    text: str
     """The text, in Liquid."""
     image_url: str | None
-    prepared: ApprovedTemplate | None = None
+    approved_template: ApprovedTemplate | None = None
     """The gateway's own template that stands beside the text."""
     parts_sent: int = 0
     lead: Lead
-    enrollment: Position | None = None
+    enrollment: StoredPosition | None = None
 
 
 class SettledAlready(_Answer):
@@ -93,7 +114,7 @@ class SettledAlready(_Answer):
     status: MessageStatus
     reason: str | None = None
     sent_at: datetime | None = None
-    enrollment: Position | None = None
+    enrollment: StoredPosition | None = None
 
 
 class Replan(_Answer):
@@ -123,27 +144,6 @@ _answers: TypeAdapter[Claim | SettledAlready | Replan | _DeferredAnswer | _HeldA
         Field(discriminator="outcome"),
     ]
 )
-
-
-class LeftOut(BaseModel):
-    """A step that a contact does not get, and the ID that its message would have had."""
-
-    model_config = ConfigDict(frozen=True)
-
-    step_id: int
-    message_id: UUID
-
-
-class ContactPosition(BaseModel):
-    """What a settled step changes of its enrollment."""
-
-    model_config = ConfigDict(frozen=True)
-
-    timeline: Timeline
-    next_step_id: int | None
-    next_due_at: datetime | None
-    plan_revision: int
-    left_out: tuple[LeftOut, ...] = ()
 
 
 class Outcome(_Answer):
@@ -212,7 +212,7 @@ class Ledger:
         reason: str | None = None,
         content: str | None = None,
         image_url: str | None = None,
-        contact: ContactPosition | None = None,
+        contact: NextPosition | None = None,
     ) -> Outcome | None:
         """Records what came of the attempt. None: another one holds the message, or it waits to be sent anew.
 
@@ -242,7 +242,7 @@ class Ledger:
         sign: str | None,
         content: str | None = None,
         image_url: str | None = None,
-        contact: ContactPosition | None = None,
+        contact: NextPosition | None = None,
     ) -> Outcome | None:
         """Settles as ``failed`` what the gateway will never take; or ``queued``, given back, as the device is held.
 
@@ -317,11 +317,11 @@ class Ledger:
         *,
         content: str | None = None,
         image_url: str | None = None,
-        at_once: bool = True,
+        retry_now: bool = True,
     ) -> bool:
         """Leaves a message that may have been sent to the next attempt; False if it is not held any more.
 
-        ``at_once``: the next one need not wait until this claim has run out, as it resends under the same key.
+        ``retry_now``: the next one need not wait until this claim has run out, as it resends under the same key.
         """
         doubted: bool = await self._pool.fetchval(
             "select doubt_message($1, $2, $3, $4, $5, $6)",
@@ -330,7 +330,7 @@ class Ledger:
             reason,
             content,
             image_url,
-            at_once,
+            retry_now,
         )
         return doubted
 

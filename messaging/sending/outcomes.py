@@ -10,7 +10,7 @@ from messaging.common.values import Value
 from messaging.sending.message_status import MessageStatus
 from messaging.times.calendar import Due
 
-__all__ = ["Deferred", "Held", "LeadOutcome", "LeadRef", "MessageRef", "Settled"]
+__all__ = ["CampaignMessageRef", "Deferred", "Held", "MessageOutcome", "ResendRef", "Settled"]
 
 
 class Settled(Value):
@@ -42,7 +42,7 @@ class Held(Value):
     """When it is over, held or not; None: never."""
 
 
-class LeadRef(Value):
+class CampaignMessageRef(Value):
     """One message of a campaign, for the workflow that brings it on its way."""
 
     campaign: str
@@ -54,7 +54,7 @@ class LeadRef(Value):
     """Whether its send is a local activity: workflows that were started before there were any replay without."""
 
 
-class MessageRef(Value):
+class ResendRef(Value):
     """One message that has a workflow of its own: it is sent again, or nobody else finds out what became of it."""
 
     message_id: UUID
@@ -66,4 +66,4 @@ class MessageRef(Value):
     device_id: str
 
 
-LeadOutcome = Annotated[Settled | Deferred | Held, Field(discriminator="kind")]
+MessageOutcome = Annotated[Settled | Deferred | Held, Field(discriminator="kind")]

@@ -14,7 +14,7 @@ __all__ = ["record_receipts"]
 logger = logging.getLogger(__name__)
 logger.addFilter(SayOnce())
 
-AT_ONCE = 200
+BATCH = 200
 """Receipts of one call to the database."""
 
 
@@ -30,8 +30,8 @@ async def record_receipts(connection: Connection, gateway: str, receipts: Iterab
     was written until then stays, and what is told twice is no news. Not to be called in a transaction.
     """
     news, told = 0, list(receipts)
-    for start in range(0, len(told), AT_ONCE):
-        news += await _record(connection, gateway, told[start : start + AT_ONCE])
+    for start in range(0, len(told), BATCH):
+        news += await _record(connection, gateway, told[start : start + BATCH])
     return news
 
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from messaging.common.database import Pool
 from messaging.sending.claims import CLAIM_LIFETIME, longer_lifetimes
-from messaging.sending.outcomes import LeadRef, MessageRef
+from messaging.sending.outcomes import CampaignMessageRef, ResendRef
 
 __all__ = ["ABANDONED_TOGETHER", "abandoned", "close_unwanted", "forgotten_leads"]
 
@@ -21,7 +21,7 @@ FORGOTTEN_AFTER = timedelta(minutes=2)
 """So long after its slot, or after the last attempt gave it back, a message is asked about. Starting what runs is refused."""
 
 
-async def abandoned(pool: Pool, *, now: datetime | None) -> list[MessageRef]:
+async def abandoned(pool: Pool, *, now: datetime | None) -> list[ResendRef]:
     """The messages in ``processing`` with nobody at them, the oldest first."""
     rows = await pool.fetch(
         "select m.id, m.recipient_phone, m.device_id, s.name as sequence, t.key as step, k.name as campaign"
@@ -35,7 +35,7 @@ async def abandoned(pool: Pool, *, now: datetime | None) -> list[MessageRef]:
         ABANDONED_TOGETHER,
     )
     return [
-        MessageRef(
+        ResendRef(
             message_id=row["id"],
             phone=row["recipient_phone"],
             what=f"campaign {row['campaign']}" if row["campaign"] else f"{row['sequence']} / {row['step']}",
@@ -63,7 +63,7 @@ async def close_unwanted(pool: Pool) -> int:
     return int(done.split()[-1])
 
 
-async def forgotten_leads(pool: Pool, *, now: datetime | None) -> list[LeadRef]:
+async def forgotten_leads(pool: Pool, *, now: datetime | None) -> list[CampaignMessageRef]:
     """The messages of campaigns whose slot has come and gone, and that nobody has come for: their workflow may be gone."""
     rows = await pool.fetch(
         "select m.id, m.recipient_phone, m.device_id, l.name, k.name as campaign"
@@ -75,7 +75,7 @@ async def forgotten_leads(pool: Pool, *, now: datetime | None) -> list[LeadRef]:
         ABANDONED_TOGETHER,
     )
     return [
-        LeadRef(
+        CampaignMessageRef(
             campaign=row["campaign"],
             message_id=row["id"],
             phone=row["recipient_phone"],

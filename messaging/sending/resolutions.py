@@ -12,9 +12,9 @@ from messaging.common.errors import Conflict, NotFound
 from messaging.common.values import Value
 from messaging.sending.claims import ANEW, CLAIM_LIFETIME, longer_lifetimes
 from messaging.sending.message_status import WAITING
-from messaging.sending.outcomes import MessageRef
+from messaging.sending.outcomes import ResendRef
 
-__all__ = ["Doubtful", "Resolution", "find_unconfirmed", "resolve_as_sent", "send_again"]
+__all__ = ["Resolution", "UnconfirmedMessage", "find_unconfirmed", "resolve_as_sent", "send_again"]
 
 
 class Resolution(Value):
@@ -25,10 +25,10 @@ class Resolution(Value):
     what: str
     result: Literal["sent", "sending again", "still unconfirmed", "expired"]
     campaign: str | None = None
-    again: MessageRef | None = None
+    again: ResendRef | None = None
 
 
-class Doubtful(Value):
+class UnconfirmedMessage(Value):
     """A message in doubt, and the device whose gateway may know of it."""
 
     phone: str
@@ -50,7 +50,7 @@ _MESSAGE = """
 """
 
 
-async def find_unconfirmed(connection: Connection, message_id: UUID) -> Doubtful | Resolution:
+async def find_unconfirmed(connection: Connection, message_id: UUID) -> UnconfirmedMessage | Resolution:
     """The message; or that it is sent, of which there is no doubt left.
 
     Raises NotFound, and Conflict for one that is not in doubt, or is being sent again.
@@ -62,7 +62,7 @@ async def find_unconfirmed(connection: Connection, message_id: UUID) -> Doubtful
         raise Conflict(
             f"message {message_id} is being sent again already: 'contact {row['recipient_phone']}' shows how far"
         )
-    return Doubtful(
+    return UnconfirmedMessage(
         phone=row["recipient_phone"],
         what=_what(row),
         device_id=row["device_id"],
@@ -151,7 +151,7 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
             )
     again = None
     if row["campaign"] is None:
-        again = MessageRef(
+        again = ResendRef(
             message_id=message_id,
             phone=row["recipient_phone"],
             what=_what(row),

@@ -13,7 +13,7 @@ from messaging.common.database import Pool
 from messaging.common.values import Value
 
 __all__ = [
-    "HELD",
+    "SELECT_HELD",
     "Page",
     "Tell",
     "Telling",
@@ -47,7 +47,7 @@ class Telling(Value):
 PAGE = 500
 """Found at a time."""
 
-_UNPLANNED = """
+_SELECT_UNPLANNED = """
     select id::text as key, coalesce(next_due_at, plan_changed_at) as due_at, plan_changed_at as seen_at, workflow_id
       from sequence_contacts
      where status = 'active' and plan_changed_at is not null
@@ -56,7 +56,7 @@ _UNPLANNED = """
 # Tried before, and without a moment to come at which it is looked at again. One in 'processing' with a reason is in doubt,
 # and waits for the next attempt. (offset 0: what waits is few, so it is sought first, and not contact by contact;
 # then the contact of each, and not all contacts, whatever the statistics say.)
-HELD = """
+SELECT_HELD = """
     select m.id::text as key, m.due_at, m.updated_at as seen_at,
            case when k.id is not null then 'campaign:' || k.name || ':' || m.recipient_phone
                 when m.resends > 0 then 'message:' || m.id else c.workflow_id end as workflow_id
@@ -91,7 +91,9 @@ class Page(NamedTuple):
 
 async def page(pool: Pool, tell: Tell) -> Page:
     """Who is to be told next, those who are due first before others."""
-    found, held_by = (_UNPLANNED, []) if tell.kind == "plans" else (HELD, _held_by(tell.kind, tell.name))
+    found, held_by = (
+        (_SELECT_UNPLANNED, []) if tell.kind == "plans" else (SELECT_HELD, _held_by(tell.kind, tell.name))
+    )
     number = len(held_by)
     rows = await pool.fetch(
         f"select workflow_id, key, due_at, seen_at from ({found}) f"  # noqa: S608 - the text is all our own
@@ -128,7 +130,7 @@ async def unmoved(pool: Pool, tell: Tell, told: Sequence[ToTell]) -> set[str]:
 
 async def count_held(pool: Pool, kind: str, name: str) -> int:
     """The contacts and leads that the sequence, device or campaign of this name has held up."""
-    query = f"select count(distinct workflow_id) from ({HELD}) h"  # noqa: S608
+    query = f"select count(distinct workflow_id) from ({SELECT_HELD}) h"  # noqa: S608
     count: int = await pool.fetchval(query, *_held_by(kind, name))
     return count
 

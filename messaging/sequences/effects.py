@@ -23,7 +23,7 @@ class Effects(Value):
     """They have had a step that comes later now, and will not get this one."""
     caught_up: dict[str, int]
     """They have had a step that comes later now, and get this one all the same."""
-    at_once: dict[str, int]
+    already_due: dict[str, int]
     """The time of the step that comes next has passed for them now, and had not before."""
 
     def lines(self) -> Iterator[str]:
@@ -35,7 +35,7 @@ class Effects(Value):
             )
         for key, count in self.caught_up.items():
             yield f"{_people(count)} had a step that comes after {key!r} now, and get {key!r} next (missed: send)"
-        for key, count in self.at_once.items():
+        for key, count in self.already_due.items():
             yield f"{_people(count)} not had {key!r}, whose time has passed for them now: they get it at once"
 
 
@@ -55,7 +55,7 @@ async def effects_of(connection: Connection, drafts: Sequence[SequenceDraft]) ->
         effects = Effects(
             sequence=before.sequence,
             **await _passed_over(connection, before, after),
-            at_once=await _at_once(connection, before, after),
+            already_due=await _already_due(connection, before, after),
         )
         if any(effects.lines()):
             found.append(effects)
@@ -97,7 +97,7 @@ async def _passed_over(connection: Connection, before: Plan, after: Plan) -> dic
     return {name: dict(counter) for name, counter in counts.items()}
 
 
-async def _at_once(connection: Connection, before: Plan, after: Plan) -> dict[str, int]:
+async def _already_due(connection: Connection, before: Plan, after: Plan) -> dict[str, int]:
     found: Counter[str] = Counter()
     async with connection.transaction(readonly=True):
         async for row in connection.cursor(

@@ -13,7 +13,7 @@ from messaging.common.errors import Conflict, NotFound
 from messaging.common.read_anew import Changed, read_anew
 from messaging.leads.lead import Lead
 from messaging.leads.store import upsert_lead
-from messaging.sending.ledger import CLAIM_LIFETIME, ContactPosition, LeftOut, longer_lifetimes
+from messaging.sending.ledger import CLAIM_LIFETIME, LeftOut, NextPosition, longer_lifetimes
 from messaging.sending.message_ids import sequence_message_id
 from messaging.sequences.contract import (
     Enrolled,
@@ -38,10 +38,10 @@ from messaging.times.calendar import (
 )
 from messaging.times.sending_hours import SendingHours
 
-__all__ = ["Contact", "Enrollments", "after_settling", "position_of"]
+__all__ = ["EnrollmentState", "Enrollments", "after_settling", "position_of"]
 
 
-class Contact(NamedTuple):
+class EnrollmentState(NamedTuple):
     """An enrollment with the plan that it follows now."""
 
     enrollment_id: int
@@ -133,7 +133,7 @@ class Enrollments:
         if due is not None and due.revision != await self._revision(sequence["id"]):
             due = None  # edited meanwhile, by somebody who could not see this contact yet, and told only the others
         if due is None and not duplicate and existing["status"] == "active":
-            due = await self.plan(existing["id"], now=now)
+            due = await self.replan(existing["id"], now=now)
         return Enrolled(
             duplicate=duplicate,
             enrollment_id=existing["id"],
@@ -144,7 +144,7 @@ class Enrollments:
         )
 
     @read_anew
-    async def plan(self, enrollment_id: int, *, now: datetime | None) -> Due | None:
+    async def replan(self, enrollment_id: int, *, now: datetime | None) -> Due | None:
         """Plans anew what comes next, by the sequence as it is now, and stores it.
 
         Messages that wait for a slot of a step which is no longer part of the sequence are cancelled. One that may have
@@ -198,7 +198,7 @@ class Enrollments:
             )
             async with self._pool.acquire() as connection, connection.transaction():
                 await self._store(connection, contact, position)
-        return await self.plan(enrollment_id, now=now)
+        return await self.replan(enrollment_id, now=now)
 
     @read_anew
     async def skip(self, enrollment_id: int, step: str, *, now: datetime | None) -> bool:
@@ -274,7 +274,7 @@ class Enrollments:
         """
         if end.status == "completed" and await self._was_edited(end.enrollment_id):
             # While the last step was being sent: there may be more, or a step that lies before it now.
-            following = await self.plan(end.enrollment_id, now=now)
+            following = await self.replan(end.enrollment_id, now=now)
             if following is not None:
                 return Finished(status="completed", next=following)
         async with self._pool.acquire() as connection, connection.transaction():
@@ -320,7 +320,7 @@ class Enrollments:
         )
         return edited
 
-    async def load(self, enrollment_id: int, *, now: datetime | None) -> Contact:
+    async def load(self, enrollment_id: int, *, now: datetime | None) -> EnrollmentState:
         """The enrollment as stored, with the present plan of its sequence, and in the zone that is known now."""
         row = await self._pool.fetchrow(
             "select c.*, c.xmin::text as version, s.revision, t.key as step, d.opens_at, d.closes_at, d.time_zone,"
@@ -335,7 +335,7 @@ class Enrollments:
         )
         if row is None:
             raise NotFound(f"there is no enrollment {enrollment_id}")
-        return Contact(
+        return EnrollmentState(
             enrollment_id=enrollment_id,
             phone=row["phone"],
             device_id=row["device_id"],
@@ -427,7 +427,7 @@ class Enrollments:
         return row, None
 
     @staticmethod
-    async def _store(connection: Connection, contact: Contact, position: ContactPosition) -> None:
+    async def _store(connection: Connection, contact: EnrollmentState, position: NextPosition) -> None:
         """Raises Changed where somebody has written to the enrollment since; in a transaction, which is undone then."""
         if not await connection.fetchval(
             "select true from sequence_contacts where id = $1 and xmin::text = $2 for no key update",
@@ -473,14 +473,14 @@ def after_settling(
     *,
     phone: str,
     device: str,
-) -> tuple[ContactPosition, Due | None]:
+) -> tuple[NextPosition, Due | None]:
     """Where a contact stands after a step (its key) was settled at ``done_at``, and what comes next."""
     moved = advance(plan, timeline, step, planned_at, done_at, hours)
     scheduled = next_due(plan, moved, done_at)
     return position_of(plan, moved, scheduled, phone), _due(plan, moved, scheduled, device)
 
 
-def _begun(contact: Contact) -> Scheduled | None:
+def _begun(contact: EnrollmentState) -> Scheduled | None:
     """The step that an attempt has begun with, where nobody knows yet what came of it: an edit does not overtake it.
 
     A step that was removed is not waited for.
@@ -491,9 +491,9 @@ def _begun(contact: Contact) -> Scheduled | None:
     return Scheduled(step=step, due_at=contact.due_at)
 
 
-def position_of(plan: Plan, timeline: Timeline, scheduled: Scheduled | None, phone: str) -> ContactPosition:
+def position_of(plan: Plan, timeline: Timeline, scheduled: Scheduled | None, phone: str) -> NextPosition:
     """Where a contact stands for whom that comes next."""
-    return ContactPosition(
+    return NextPosition(
         timeline=timeline,
         next_step_id=scheduled.step.id if scheduled else None,
         next_due_at=scheduled.due_at if scheduled else None,
@@ -517,5 +517,5 @@ def _due(
         when=describe(timeline, scheduled),
         revision=plan.revision,
         device_id=device_id,
-        at_once=now is not None and scheduled.due_at <= now,
+        already_due=now is not None and scheduled.due_at <= now,
     )

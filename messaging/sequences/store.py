@@ -16,12 +16,12 @@ __all__ = [
     "SequenceStatus",
     "SequenceSummary",
     "StepDetails",
-    "describe_sequence",
     "find_sequence",
     "list_sequences",
     "load_plan",
     "no_such_sequence",
     "set_sequence_status",
+    "show_sequence",
 ]
 
 SequenceStatus = Literal["active", "paused"]
@@ -157,7 +157,7 @@ async def list_sequences(connection: Connection) -> list[SequenceSummary]:
     return [SequenceSummary.model_validate(dict(row)) for row in rows]
 
 
-async def describe_sequence(connection: Connection, name: str) -> SequenceDetails:
+async def show_sequence(connection: Connection, name: str) -> SequenceDetails:
     """A sequence with its steps, and where its contacts stand. Raises NotFound."""
     row = await connection.fetchrow(f"{_SUMMARY} where s.name = $1", name)
     if row is None:

@@ -80,7 +80,7 @@ class Due(Value):
     """The device that sends it, as things are."""
     paused: str | None = None
     """Why the contact was paused when this was answered, if it was."""
-    at_once: bool = False
+    already_due: bool = False
     """Whether it was due when this was answered: in a task, a workflow's clock stands still behind the database's."""
 
 

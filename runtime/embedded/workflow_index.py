@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 WHOLE = frozenset({"default_idx", "by_workflow_id", "by_workflow_type", "by_status", "by_root_workflow_id"})
 """Of what every workflow has, and what one looks for; by the last one the Web UI finds a workflow's relations."""
 
-GONE = frozenset(
+DROPPED = frozenset(
     {
         "by_execution_time",
         "by_history_length",
@@ -66,7 +66,7 @@ def _make_smaller(database: Path) -> None:
             if name in WHOLE:
                 continue
             attribute = ONE_ATTRIBUTE.search(sql)
-            if name in GONE:
+            if name in DROPPED:
                 connection.execute(f'drop index "{name}"')
             elif attribute and attribute.end() == len(sql):
                 connection.execute(f'drop index "{name}"')

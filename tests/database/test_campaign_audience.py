@@ -38,13 +38,13 @@ async def add_lead(
         await pool.execute("insert into suppressions (phone) values ($1)", phone(index))
 
 
-async def begun(scenario: Scenario, *fields: str, at_once: bool = True) -> int:
+async def begun(scenario: Scenario, *fields: str, start_now: bool = True) -> int:
     """The ID of a campaign that is to start, and has not."""
     await scenario.apply_campaign(
         "".join(f"{field}\n" for field in ("campaign: sale", *fields, "text: Hello"))
     )
     async with scenario.pool.acquire() as connection:
-        _, plan = await begin_campaign(connection, "sale", at_once=at_once, now=NOW - timedelta(days=1))
+        _, plan = await begin_campaign(connection, "sale", start_now=start_now, now=NOW - timedelta(days=1))
     return plan.campaign_id
 
 
@@ -245,7 +245,7 @@ async def test_each_is_due_when_its_own_clocks_show_the_time(scenario: Scenario)
     for index, zone in enumerate(zones):
         await add_lead(scenario.pool, index, scenario.device, zone=zone)
     await add_lead(scenario.pool, 5, OTHER)
-    await freeze(scenario.pool, await begun(scenario, EVERYBODY, *HALF_PAST_TWO, at_once=False))
+    await freeze(scenario.pool, await begun(scenario, EVERYBODY, *HALF_PAST_TWO, start_now=False))
     kuala_lumpur = datetime(2026, 3, 7, 18, 30, tzinfo=UTC)
     berlin = datetime(2026, 3, 8, 1, 30, tzinfo=UTC)
     assert [(row["recipient_phone"], row["due_at"]) for row in await rows(scenario.pool)] == [
@@ -269,21 +269,21 @@ async def test_a_zone_under_another_name_is_as_good(scenario: Scenario) -> None:
     await scenario.add_device()
     for index, zone in enumerate([NEW_YORK, name]):
         await add_lead(scenario.pool, index, scenario.device, zone=zone)
-    await freeze(scenario.pool, await begun(scenario, EVERYBODY, *HALF_PAST_TWO, at_once=False))
+    await freeze(scenario.pool, await begun(scenario, EVERYBODY, *HALF_PAST_TWO, start_now=False))
     assert [(row["recipient_phone"], row["due_at"]) for row in await rows(scenario.pool)] == [
         (phone(1), datetime(2026, 3, 7, 18, 30, tzinfo=UTC)),
         (phone(0), datetime(2026, 3, 8, 7, 30, tzinfo=UTC)),
     ]
 
 
-@pytest.mark.parametrize("at_once", [True, False])
-async def test_without_recipients_time_all_are_due_together(scenario: Scenario, at_once: bool) -> None:
+@pytest.mark.parametrize("start_now", [True, False])
+async def test_without_recipients_time_all_are_due_together(scenario: Scenario, start_now: bool) -> None:
     await scenario.add_device()
     for index, zone in enumerate([NEW_YORK, KUALA_LUMPUR]):
         await add_lead(scenario.pool, index, scenario.device, zone=zone)
-    time = HALF_PAST_TWO if at_once else (HALF_PAST_TWO[0], f"timezone: {KUALA_LUMPUR}")
-    await freeze(scenario.pool, await begun(scenario, EVERYBODY, *time, at_once=at_once))
-    due = NOW if at_once else datetime(2026, 3, 7, 18, 30, tzinfo=UTC)
+    time = HALF_PAST_TWO if start_now else (HALF_PAST_TWO[0], f"timezone: {KUALA_LUMPUR}")
+    await freeze(scenario.pool, await begun(scenario, EVERYBODY, *time, start_now=start_now))
+    due = NOW if start_now else datetime(2026, 3, 7, 18, 30, tzinfo=UTC)
     assert [row["due_at"] for row in await rows(scenario.pool)] == [due, due]
 
 

@@ -76,7 +76,7 @@ async def add_lead(
 async def start(pool: Pool) -> None:
     """Starts the campaign as its workflow does, at 02:00 UTC."""
     async with pool.acquire() as connection:
-        _, plan = await begin_campaign(connection, "launch", at_once=True, now=NOW)
+        _, plan = await begin_campaign(connection, "launch", start_now=True, now=NOW)
         assert (await freeze_audience(connection, plan.campaign_id, now=NOW)).frozen
 
 
@@ -203,7 +203,7 @@ async def test_everything_may_change_until_it_starts(
     await apply(pool, edited())
     async with pool.acquire() as connection:
         if status != "draft":
-            await begin_campaign(connection, "launch", at_once=False, now=NOW)
+            await begin_campaign(connection, "launch", start_now=False, now=NOW)
         if status == "paused":
             await pause_campaign(connection, "launch")
     before = (await stored(pool))[0]["updated_at"]
@@ -383,7 +383,7 @@ async def test_a_campaign_that_waits_is_not_started_by_a_slip(
     assert applied.result == "created"
     await apply(pool, edited())
     async with pool.acquire() as connection:
-        await begin_campaign(connection, "launch", at_once=False, now=NOW)
+        await begin_campaign(connection, "launch", start_now=False, now=NOW)
     await pool.execute("update campaigns set status = $1", status)
     assert await refused(pool, draft) == [
         (
@@ -397,7 +397,7 @@ async def test_a_campaign_that_waits_is_not_started_by_a_slip(
 async def test_another_time_is_the_last_word_over_a_start_at_once(pool: Pool) -> None:
     await apply(pool, edited())
     async with pool.acquire() as connection:
-        await begin_campaign(connection, "launch", at_once=True, now=NOW)
+        await begin_campaign(connection, "launch", start_now=True, now=NOW)
     await apply(pool, edited(text="text: Hi"))
     assert (await stored(pool))[0]["start_now"]
     await apply(pool, edited(scheduled_at="scheduled_at: 2026-11-29 10:00"))
@@ -527,7 +527,7 @@ async def test_applies_of_the_same_files_in_another_order_do_not_block_each_othe
 async def test_an_edit_that_meets_the_start_waits_for_it_and_comes_too_late(pool: Pool) -> None:
     await apply(pool, draft_of(ALL, TEXT))
     async with pool.acquire() as other, other.transaction():
-        _, plan = await begin_campaign(other, "launch", at_once=True, now=NOW)
+        _, plan = await begin_campaign(other, "launch", start_now=True, now=NOW)
         await freeze_audience(other, plan.campaign_id, now=NOW)
         edit = asyncio.create_task(apply(pool, draft_of(ALL, "text: Hi")))
         done, _ = await asyncio.wait({edit}, timeout=0.5)

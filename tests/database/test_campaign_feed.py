@@ -33,7 +33,7 @@ from messaging.common.database import Connection, Pool
 from messaging.common.errors import Conflict
 from messaging.sending.ledger import Claim, Ledger, StepAnswer
 from messaging.sending.message_status import MessageStatus
-from messaging.sending.outcomes import Deferred, Held, LeadRef
+from messaging.sending.outcomes import CampaignMessageRef, Deferred, Held
 from tests.support.frozen import CAMPAIGN, NOW, running
 from tests.support.scenario import Scenario, phone
 
@@ -67,23 +67,25 @@ class Feeder:
         self.positions = page.positions
         return page
 
-    async def everything(self) -> list[LeadRef]:
+    async def everything(self) -> list[CampaignMessageRef]:
         """All that may be begun before something is settled."""
-        begun: list[LeadRef] = []
+        begun: list[CampaignMessageRef] = []
         while leads := (await self.page()).leads:
             begun.extend(leads)
         return begun
 
 
-def devices(leads: Sequence[LeadRef]) -> Counter[str]:
+def devices(leads: Sequence[CampaignMessageRef]) -> Counter[str]:
     return Counter(lead.device_id for lead in leads)
 
 
-def phones(leads: Sequence[LeadRef]) -> list[str]:
+def phones(leads: Sequence[CampaignMessageRef]) -> list[str]:
     return [lead.phone for lead in leads]
 
 
-async def settle(pool: Pool, leads: Sequence[LeadRef], status: str = "sent", *, at: datetime = NOW) -> None:
+async def settle(
+    pool: Pool, leads: Sequence[CampaignMessageRef], status: str = "sent", *, at: datetime = NOW
+) -> None:
     """Brings these messages to that status, settled or not."""
     await pool.execute(
         "update broadcast_messages set status = $2::text, sent_at = case when $2 = 'sent' then $3::timestamptz end,"
@@ -238,7 +240,9 @@ async def test_nothing_is_begun_before_it_is_due(scenario: Scenario) -> None:
     await scenario.add_leads(3)
     for index, zone in enumerate(["America/New_York", "Asia/Tokyo", "Europe/Berlin"]):
         await scenario.pool.execute("update leads set time_zone = $2 where phone = $1", phone(index), zone)
-    campaign = await running(scenario, "scheduled_at: 2026-11-27 12:00", "timezone: recipient", at_once=False)
+    campaign = await running(
+        scenario, "scheduled_at: 2026-11-27 12:00", "timezone: recipient", start_now=False
+    )
     feeder = Feeder(scenario.pool, campaign)
     tokyo, berlin, new_york = (NOW.replace(hour=hour) for hour in (3, 11, 17))
     for now, expected, following in [
@@ -274,7 +278,7 @@ async def test_exhausted_and_settled(scenario: Scenario) -> None:
     await scenario.add_device()
     await scenario.add_leads(60)
     feeder = Feeder(scenario.pool, await running(scenario))
-    begun: list[LeadRef] = []
+    begun: list[CampaignMessageRef] = []
     for _ in range(2):
         page = await feeder.page()
         begun += page.leads
@@ -533,7 +537,7 @@ async def test_messages_of_a_paused_campaign_are_held(scenario: Scenario) -> Non
     assert await phones_under_way(scenario.pool, campaign) == [phone(1), phone(2)], "those are to be woken"
     answer = await claim(scenario.pool, begun[1].message_id)
     assert isinstance(answer, Claim)
-    assert (answer.template, answer.lead.phone, answer.must_not_send) == ("Hello", phone(1), False)
+    assert (answer.text, answer.lead.phone, answer.must_not_send) == ("Hello", phone(1), False)
 
 
 async def test_messages_of_a_cancelled_campaign_are_closed(scenario: Scenario) -> None:

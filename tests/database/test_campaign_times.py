@@ -96,9 +96,11 @@ def test_the_end_is_local_too(until: str, zone: str, name: str, expires: str) ->
 
 
 def test_an_end_without_a_date_is_of_the_day_of_the_start() -> None:
-    at_once = timing(until="18:00").model_copy(update={"scheduled_at": None})
-    assert there(AUCKLAND, turns(at_once)[AUCKLAND].expires_at) == "01 18:00", "it is the first there already"
-    assert there(NEW_YORK, turns(at_once)[NEW_YORK].expires_at) == "30 18:00"
+    start_now = timing(until="18:00").model_copy(update={"scheduled_at": None})
+    assert there(AUCKLAND, turns(start_now)[AUCKLAND].expires_at) == "01 18:00", (
+        "it is the first there already"
+    )
+    assert there(NEW_YORK, turns(start_now)[NEW_YORK].expires_at) == "30 18:00"
 
 
 def test_the_calendar_of_the_tests() -> None:
@@ -130,10 +132,10 @@ async def applied(scenario: Scenario, *fields: str) -> tuple[str, ...]:
     return one.warnings
 
 
-async def started(scenario: Scenario, *fields: str, at: datetime = NOW, at_once: bool = False) -> int:
+async def started(scenario: Scenario, *fields: str, at: datetime = NOW, start_now: bool = False) -> int:
     await applied(scenario, *fields)
     async with scenario.pool.acquire() as connection:
-        _, plan = await begin_campaign(connection, "sale", at_once=at_once, now=at)
+        _, plan = await begin_campaign(connection, "sale", start_now=start_now, now=at)
     return plan.campaign_id
 
 
@@ -205,7 +207,7 @@ async def test_apply_and_start_say_for_how_many_and_where(scenario: Scenario) ->
 
 
 @pytest.mark.parametrize(
-    ("fields", "at_once", "expected"),
+    ("fields", "start_now", "expected"),
     [
         (("if_passed: send", TEN), False, 2),  # Auckland at once, and New York at its ten o'clock
         ((TEN,), True, 3),
@@ -213,10 +215,10 @@ async def test_apply_and_start_say_for_how_many_and_where(scenario: Scenario) ->
     ],
 )
 async def test_a_start_says_for_how_many_it_is_night(
-    scenario: Scenario, fields: tuple[str, ...], at_once: bool, expected: int
+    scenario: Scenario, fields: tuple[str, ...], start_now: bool, expected: int
 ) -> None:
     await world(scenario, AUCKLAND, AUCKLAND, NEW_YORK, KUALA_LUMPUR)
-    await started(scenario, OWN, *fields, at_once=at_once)
+    await started(scenario, OWN, *fields, start_now=start_now)
     async with scenario.pool.acquire() as connection:
         found = await forecast_campaign(connection, "sale", now=NOW)
     assert found is not None
@@ -320,12 +322,12 @@ async def test_late_it_goes_out_by_day_and_never_at_night(
     assert isinstance(await claim(scenario.pool, 0, answer.until), Claim)
 
 
-@pytest.mark.parametrize(("fields", "at_once"), [(("if_passed: send",), False), ((), True)])
+@pytest.mark.parametrize(("fields", "start_now"), [(("if_passed: send",), False), ((), True)])
 async def test_who_asks_for_it_gets_it_at_night_too(
-    scenario: Scenario, fields: tuple[str, ...], at_once: bool
+    scenario: Scenario, fields: tuple[str, ...], start_now: bool
 ) -> None:
     await world(scenario, AUCKLAND)
-    await freeze(scenario.pool, await started(scenario, TEN, OWN, *fields, at_once=at_once))
+    await freeze(scenario.pool, await started(scenario, TEN, OWN, *fields, start_now=start_now))
     assert isinstance(await claim(scenario.pool, 0, NOW), Claim)
 
 

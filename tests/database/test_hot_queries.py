@@ -31,14 +31,14 @@ from messaging.common.database import Connection, Pool
 from messaging.leads.lead import Lead
 from messaging.leads.store import upsert_lead
 from messaging.reporting import reports
-from messaging.sending.ledger import ContactPosition, Ledger
+from messaging.sending.ledger import Ledger, NextPosition
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.telling import Tell, count_held, page
 from messaging.sequences.contract import Enrolled, EnrollmentEnd, EnrollmentRequest, SweepCursor
 from messaging.sequences.enrollments import Enrollments
 from messaging.sequences.triggers import due_enrollments
 from messaging.times.calendar import Timeline
-from operations.connection import Connection as Operations
+from operations.connection import Drumbeat
 from operations.enrollment import opt_out
 from operations.signals import Replanned, plan_changed
 from runtime.embedded.postgres import Postgres
@@ -255,7 +255,7 @@ def big(postgres: Postgres, databases: Databases, request: pytest.FixtureRequest
 
 
 @dataclass
-class Taken:
+class QueryCost:
     """What some statements took, the worst of eight times of each. ``scanned``: big tables that were read as a whole."""
 
     rows: int = 0
@@ -329,7 +329,7 @@ async def opened(url: str) -> AsyncIterator[Connection]:
         await connection.close()
 
 
-async def taken_by(connection: Connection, case: Case, big: Big, times: int = TIMES) -> Taken:
+async def cost_of(connection: Connection, case: Case, big: Big, times: int = TIMES) -> QueryCost:
     """Runs the case, undoes it, and explains each of its statements."""
     caught: list[LoggedQuery] = []
     attempt = connection.transaction()
@@ -337,7 +337,7 @@ async def taken_by(connection: Connection, case: Case, big: Big, times: int = TI
     with connection.query_logger(caught.append):
         await case(cast("Pool", OneConnection(connection)), big)
     await attempt.rollback()
-    taken = Taken()
+    taken = QueryCost()
     for query, arguments in {
         (one.query, repr(one.args)): (one.query, one.args)
         for one in caught
@@ -349,7 +349,7 @@ async def taken_by(connection: Connection, case: Case, big: Big, times: int = TI
 
 
 async def _explain(
-    connection: Connection, query: str, arguments: Sequence[Any], times: int, taken: Taken
+    connection: Connection, query: str, arguments: Sequence[Any], times: int, taken: QueryCost
 ) -> None:
     types = [one.name for one in (await connection.prepare(query)).get_parameters()]
     literals = [
@@ -449,7 +449,7 @@ async def _settle(pool: Pool, big: Big) -> None:
 
 
 async def _settle_step(pool: Pool, big: Big) -> None:
-    position = ContactPosition(
+    position = NextPosition(
         timeline=Timeline(zone="UTC", enrolled_at=NOW, done=("step-1", "step-2", "step-3")),
         next_step_id=None,
         next_due_at=None,
@@ -584,7 +584,7 @@ async def _enroll(pool: Pool, big: Big) -> None:
 
 
 async def _plan(pool: Pool, big: Big) -> None:
-    assert await Enrollments(pool).plan(big.contact, now=NOW) is not None
+    assert await Enrollments(pool).replan(big.contact, now=NOW) is not None
 
 
 async def _move_past(pool: Pool, big: Big) -> None:
@@ -619,15 +619,13 @@ class NobodyToTell:
 
 
 async def _opt_out(pool: Pool, big: Big) -> None:
-    answer = await opt_out(cast("Operations", NobodyToTell(pool)), big.phone)
+    answer = await opt_out(cast("Drumbeat", NobodyToTell(pool)), big.phone)
     assert (answer.changed, answer.told) == (True, 0)
 
 
 async def _plan_changed(pool: Pool, big: Big) -> None:
     # All plan by the present revision, and each was looked at.
-    assert (await plan_changed(cast("Operations", NobodyToTell(pool)), "S2")) == Replanned(
-        changed=0, to_tell=0
-    )
+    assert (await plan_changed(cast("Drumbeat", NobodyToTell(pool)), "S2")) == Replanned(changed=0, to_tell=0)
 
 
 async def _freeze(pool: Pool, big: Big) -> None:
@@ -759,7 +757,7 @@ async def test_it_stays_small(big: Big, name: str) -> None:
     async with opened(big.url) as connection:
         if limit.before:
             await connection.execute(limit.before)
-        taken = await taken_by(connection, case, big)
+        taken = await cost_of(connection, case, big)
     assert not taken.beyond(limit), "\n".join([*taken.beyond(limit), *taken.plans])
 
 
@@ -788,5 +786,5 @@ async def test_without_its_index_it_does_not(big: Big, taken_away: str, name: st
     case, limit = CASES[name][0], CASES[name][1].of(big.rows)
     async with opened(big.url) as connection:
         await connection.execute(f"{taken_away}; {limit.before}")
-        taken = await taken_by(connection, case, big, times=2)
+        taken = await cost_of(connection, case, big, times=2)
     assert taken.beyond(limit)

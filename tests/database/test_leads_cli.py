@@ -12,7 +12,7 @@ from temporalio.client import Client
 from typer.testing import CliRunner
 
 import cli.lead
-from operations.connection import Connection
+from operations.connection import Drumbeat
 from runtime.servers import Addresses
 from runtime.settings import Settings
 from tests.support.lead_tables import write
@@ -34,9 +34,9 @@ def lead(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Lead:
         embedded=False,
     )
 
-    def run(work: Callable[[Connection], Awaitable[Any]], *, temporal: bool = True) -> Any:
+    def run(work: Callable[[Drumbeat], Awaitable[Any]], *, temporal: bool = True) -> Any:
         async def connected() -> Any:
-            connection = Connection(Settings(), addresses, cast("Client", None))
+            connection = Drumbeat(Settings(), addresses, cast("Client", None))
             try:
                 return await work(connection)
             finally:

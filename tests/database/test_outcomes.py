@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from asyncpg import exceptions
 
-from messaging.common.database import ERRORS, GONE, Pool, Verdict, verdict_of
+from messaging.common.database import CONNECTION_LOST, ERRORS, Pool, Verdict, verdict_of
 from messaging.common.storable import LONGEST_ID, LONGEST_REASON, storable, storable_id
 from messaging.gateways.base import Accepted, OutgoingMessage, Receipt, Refused
 from messaging.gateways.simulated import SimulatedGateway
@@ -48,7 +48,7 @@ def test_what_is_not_the_databases() -> None:
     assert verdict_of(TimeoutError()) is Verdict.AGAIN
     assert verdict_of(asyncpg.InterfaceError("pool is closed")) is Verdict.OVER
     assert verdict_of(asyncpg.InterfaceError("connection is closed")) is Verdict.AGAIN
-    assert issubclass(asyncpg.TooManyConnectionsError, GONE)
+    assert issubclass(asyncpg.TooManyConnectionsError, CONNECTION_LOST)
 
 
 FAILS = """

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from activities.limiter import Sending
+from activities.limiter import DeviceLimiter
 from activities.sequences import SequenceActivities
 from messaging.gateways import Gateways
 from messaging.sending.ledger import CALL_GRACE
@@ -29,7 +29,9 @@ class Crowd:
         self.refs: dict[str, StepRef] = {}
         self.again: dict[str, datetime] = {}
         self.calls = 0
-        self._activities = SequenceActivities(scenario.pool, gateways, Sending(timedelta(0)), self._clock)
+        self._activities = SequenceActivities(
+            scenario.pool, gateways, DeviceLimiter(timedelta(0)), self._clock
+        )
 
     async def _clock(self) -> datetime:
         return self.now

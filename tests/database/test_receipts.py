@@ -14,7 +14,7 @@ from messaging.sending.receipts import record_receipts
 from messaging.sending.resolutions import resolve_as_sent, send_again
 from tests.support.contact import NOON, Contact
 
-Told = Literal["sent", "delivered", "read", "failed"]
+ReceiptStatus = Literal["sent", "delivered", "read", "failed"]
 
 
 async def in_state(contact: Contact, status: str, **columns: object) -> UUID:
@@ -40,7 +40,9 @@ async def tell(contact: Contact, *receipts: Receipt) -> int:
 
 @pytest.mark.parametrize("told", ["sent", "delivered", "read"])
 @pytest.mark.parametrize("status", ["unconfirmed", "processing", "queued", "pending", "failed"])
-async def test_a_receipt_proves_that_the_message_went_out(contact: Contact, status: str, told: Told) -> None:
+async def test_a_receipt_proves_that_the_message_went_out(
+    contact: Contact, status: str, told: ReceiptStatus
+) -> None:
     message_id = await in_state(contact, status)
     at = NOON + timedelta(minutes=1)
     receipt = Receipt(status=told, at=at, message_id=message_id, gateway_message_id="wamid.1")

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from messaging.common.database import Pool
-from messaging.sending.ledger import ContactPosition, Ledger
+from messaging.sending.ledger import Ledger, NextPosition
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Settled
 from messaging.sending.telling import anybody_unplanned, count_unplanned
@@ -59,7 +59,7 @@ async def test_an_edit_is_in_the_rows_at_once_and_marks_whom_it_concerns(
     assert await rows(pool) == [("more", hours, True), *before[1:]]
     # Its workflow has heard, and planned anew.
     assert contact.enrolled is not None
-    await contact.activities.plan_step(contact.enrolled.enrollment_id)
+    await contact.activities.replan(contact.enrolled.enrollment_id)
     assert await rows(pool) == before
     assert not await anybody_unplanned(pool)
 
@@ -96,7 +96,7 @@ async def test_what_is_being_sent_is_not_overtaken_and_its_contact_is_told(conta
     assert await rows(pool) == [("hello", zero, True)]
     # It had heard, and asked, while it was sent; and then the attempt settles by the plan that it began with.
     await pool.execute("update sequence_contacts set plan_changed_at = null")
-    position = ContactPosition(
+    position = NextPosition(
         timeline=claim.enrollment.timeline,
         next_step_id=claim.enrollment.next_step_id,
         next_due_at=claim.enrollment.next_due_at + timedelta(hours=1),

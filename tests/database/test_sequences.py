@@ -14,11 +14,11 @@ from messaging.sequences.apply import AppliedSequence, apply_sequences
 from messaging.sequences.file import SequenceDraft, read_sequence
 from messaging.sequences.store import (
     ContactCounts,
-    describe_sequence,
     find_sequence,
     list_sequences,
     load_plan,
     set_sequence_status,
+    show_sequence,
 )
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -415,10 +415,10 @@ async def test_shows_where_contacts_stand(pool: Pool) -> None:
         due,
     )
     async with pool.acquire() as connection:
-        details = await describe_sequence(connection, "cold")
+        details = await show_sequence(connection, "cold")
         summaries = await list_sequences(connection)
         with pytest.raises(NotFound, match="there is no sequence 'nothing': known are cold, other"):
-            await describe_sequence(connection, "nothing")
+            await show_sequence(connection, "nothing")
     assert details.contacts == ContactCounts(active=1)
     assert details.next_due_at == due
     assert [(step.key, step.waiting, step.next_due_at, step.sent) for step in details.steps] == [

@@ -127,7 +127,7 @@ async def test_what_is_wrong_with_a_campaign_is_caught(live: Live) -> None:
         "update broadcast_messages set status = 'queued', sent_at = null where recipient_phone = $1", phone(1)
     )
     async with live.scenario.pool.acquire() as connection:
-        await begin_campaign(connection, "later", at_once=False)
+        await begin_campaign(connection, "later", start_now=False)
     broken = {check.promise: check.broken for check in (await audit(live.connection)).checks if check.broken}
     assert broken == {
         "no lead of a campaign was lost": (

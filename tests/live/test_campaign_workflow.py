@@ -176,7 +176,7 @@ async def test_cancelling_the_workflow_itself_cancels_the_campaign(live: Live) -
     await handle.cancel()
     with pytest.raises(WorkflowFailureError):
         await handle.result()
-    done = await campaigns.status(live.connection, "sale")
+    done = await campaigns.campaign_status(live.connection, "sale")
     assert done.status == "cancelled"
     assert done.ended_at is not None
     assert done.messages.unsettled == 0
@@ -213,7 +213,7 @@ async def test_a_device_that_is_offline_or_paused_holds_up_its_own_leads_only(li
     await campaigns.start(live.connection, "sale")
     await settled(live, 20)
     assert len(await live.scenario.accepted()) == 20
-    progress = await campaigns.status(live.connection, "sale")
+    progress = await campaigns.campaign_status(live.connection, "sale")
     assert (progress.status, progress.messages.sent, progress.messages.unsettled) == ("running", 20, 40)
     await live.scenario.faults()
 

@@ -295,7 +295,7 @@ async def test_a_dead_number_is_replaced_under_way(live: Live) -> None:
     await live.all_over(10)
 
     async def over() -> bool:
-        return (await campaigns.status(live.connection, "sale")).ended_at is not None
+        return (await campaigns.campaign_status(live.connection, "sale")).ended_at is not None
 
     await until(over, 60)
     sent = Counter(

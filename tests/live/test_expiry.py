@@ -9,7 +9,7 @@ from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Held, Settled
 from messaging.sending.resolutions import send_again
 from messaging.sequences.contract import Replanned
-from messaging.sequences.store import describe_sequence
+from messaging.sequences.store import show_sequence
 from tests.support.contact import NOON, Contact
 from tests.support.scenario import Scenario, phone
 from tests.support.temporal_time import skipping
@@ -50,7 +50,7 @@ async def test_a_step_goes_out_until_its_end_and_not_from_then_on(contact: Conta
     assert (await row_of(contact))["status"] == "expired"
     assert await contact.scenario.requests() == []
     async with contact.scenario.pool.acquire() as connection:
-        steps = (await describe_sequence(connection, "reminder")).steps
+        steps = (await show_sequence(connection, "reminder")).steps
     assert [(step.sent, step.expired) for step in steps] == [(0, 1), (0, 0)]
 
 

@@ -58,7 +58,7 @@ async def rows(contact: Contact) -> dict[str, tuple[str, str | None]]:
 async def plan(contact: Contact) -> Due | None:
     assert contact.enrolled is not None
     enrollment_id = contact.enrolled.enrollment_id
-    contact.due = await Enrollments(contact.scenario.pool).plan(enrollment_id, now=contact.now)
+    contact.due = await Enrollments(contact.scenario.pool).replan(enrollment_id, now=contact.now)
     return contact.due
 
 
@@ -164,7 +164,7 @@ async def test_an_edit_while_the_last_step_is_sent_is_not_missed(
         (file(A, SEND_C, B), {"caught_up": {"c": 1}}),
         (file("id: new, day: 1, text: New", A, B, C), {"left_out": {"new": 1}}),
         (file(A, B, "id: new, after: 1h, text: New", C), {}),
-        (file(A, B, "id: c, after: 1m, text: C"), {"at_once": {"c": 1}}),
+        (file(A, B, "id: c, after: 1m, text: C"), {"already_due": {"c": 1}}),
         (file(A, B, C.replace("text: C", "text: Other")), {}),
     ],
     ids=[
@@ -186,7 +186,7 @@ async def test_an_edit_says_how_many_it_concerns(
     async with pool.acquire() as connection:
         found = await effects_of(connection, [read_sequence(edited, "letters.yaml")])
     assert [one.model_dump(exclude={"sequence"}) for one in found] == (
-        [{"left_out": {}, "caught_up": {}, "at_once": {}, **expected}] if expected else []
+        [{"left_out": {}, "caught_up": {}, "already_due": {}, **expected}] if expected else []
     )
 
 

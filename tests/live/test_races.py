@@ -10,7 +10,7 @@ import asyncpg
 import pytest
 from yarl import URL
 
-from activities.limiter import Sending
+from activities.limiter import DeviceLimiter
 from activities.messages import MessageActivities
 from messaging.campaigns import feed as campaign_feed
 from messaging.campaigns import lifecycle as campaigns
@@ -22,7 +22,7 @@ from messaging.leads.lead import Lead
 from messaging.reporting import audit
 from messaging.sending import dispatch
 from messaging.sending.message_status import MessageStatus
-from messaging.sending.outcomes import Held, LeadOutcome, LeadRef, MessageRef, Settled
+from messaging.sending.outcomes import CampaignMessageRef, Held, MessageOutcome, ResendRef, Settled
 from messaging.sending.receipts import record_receipts
 from messaging.sending.resolutions import resolve_as_sent, send_again
 from messaging.sequences.contract import Enrolled, EnrollmentEnd, EnrollmentRequest
@@ -45,7 +45,7 @@ def activities(contact: Contact) -> MessageActivities:
     async def clock() -> Any:
         return contact.now
 
-    return MessageActivities(contact.scenario.pool, contact.gateways, Sending(), clock)
+    return MessageActivities(contact.scenario.pool, contact.gateways, DeviceLimiter(), clock)
 
 
 async def in_doubt(contact: Contact) -> UUID:
@@ -64,9 +64,9 @@ async def resend(contact: Contact, message: UUID) -> None:
         await send_again(connection, message)
 
 
-async def sent_again(contact: Contact, message: UUID) -> LeadOutcome:
+async def sent_again(contact: Contact, message: UUID) -> MessageOutcome:
     """What the workflow of a resent message does."""
-    ref = MessageRef(
+    ref = ResendRef(
         message_id=message,
         phone=contact.phone,
         what="welcome / hello",
@@ -76,7 +76,7 @@ async def sent_again(contact: Contact, message: UUID) -> LeadOutcome:
     return await activities(contact).send_again(ref)
 
 
-async def campaign_message(contact: Contact) -> LeadRef:
+async def campaign_message(contact: Contact) -> CampaignMessageRef:
     """A campaign with one lead, frozen and running."""
     scenario = contact.scenario
     await scenario.pool.execute(
@@ -86,11 +86,11 @@ async def campaign_message(contact: Contact) -> LeadRef:
     )
     await scenario.apply_campaign('campaign: sale\ntarget: {niche: vitac}\ntext: "Hi {{ name }}"\n')
     async with scenario.pool.acquire() as connection:
-        await campaigns.begin_campaign(connection, "sale", at_once=True, now=contact.now)
+        await campaigns.begin_campaign(connection, "sale", start_now=True, now=contact.now)
         number = await connection.fetchval("select id from campaigns")
         await freeze_audience(connection, number, now=contact.now)
         message = await connection.fetchval("select id from broadcast_messages where campaign_id is not null")
-    return LeadRef(
+    return CampaignMessageRef(
         campaign="sale", message_id=message, phone=phone(50), name="Lina", device_id=scenario.device
     )
 
@@ -174,7 +174,7 @@ async def test_a_receipt_of_an_earlier_sending_does_not_have_it_sent_a_third_tim
     ref = await campaign_message(contact)
     await contact.scenario.offer(keys=False, look_up=False)
     sending = activities(contact)
-    await sending.send_lead(ref)
+    await sending.send_campaign_message(ref)
     first = (await row_of(contact, ref.message_id))["gateway_message_id"]
     failed = Receipt(
         status="failed", at=NOON, message_id=ref.message_id, gateway_message_id=first, reason="131049"
@@ -183,7 +183,7 @@ async def test_a_receipt_of_an_earlier_sending_does_not_have_it_sent_a_third_tim
     async with contact.scenario.pool.acquire() as connection:
         assert await campaigns.retry_failed(connection, "sale") == 1
     assert await tell(contact, failed) == 0, "while it waits"
-    await sending.send_lead(ref)
+    await sending.send_campaign_message(ref)
     assert await tell(contact, failed) == 0, "after it was sent again"
     assert await tell(contact, failed.model_copy(update={"gateway_message_id": None})) == 0
     row = await row_of(contact, ref.message_id)
@@ -247,8 +247,8 @@ async def test_contents_that_are_refused_while_the_campaign_is_cancelled_hold_no
         raise WrongContent("there is no such template")
 
     monkeypatch.setattr(dispatch, "compose", refused)
-    assert not isinstance(await activities(contact).send_lead(ref), Held)
-    await activities(contact).send_lead(ref)
+    assert not isinstance(await activities(contact).send_campaign_message(ref), Held)
+    await activities(contact).send_campaign_message(ref)
     assert (await row_of(contact, ref.message_id))["status"] == "cancelled"
 
 
@@ -425,7 +425,7 @@ async def test_a_campaign_that_is_opened_again_while_its_workflow_looks_how_it_e
         await settled_as(live, "sent", 3)
 
         async def over() -> bool:
-            return (await operated.status(live.connection, "sale")).status == "finished"
+            return (await operated.campaign_status(live.connection, "sale")).status == "finished"
 
         await until(over)
         await live.connection.temporal.get_workflow_handle("campaign:sale").result()
@@ -437,7 +437,7 @@ async def test_a_plan_that_is_made_while_a_step_is_skipped_does_not_undo_that(co
     assert contact.enrolled is not None
     contact_id = contact.enrolled.enrollment_id
     enrollments = Enrollments(pool)
-    assert await enrollments.plan(contact_id, now=contact.now) is not None  # so that the plan is known
+    assert await enrollments.replan(contact_id, now=contact.now) is not None  # so that the plan is known
 
     async def waits() -> bool:
         return bool(await pool.fetchval("select count(*) from pg_locks where not granted"))
@@ -448,7 +448,7 @@ async def test_a_plan_that_is_made_while_a_step_is_skipped_does_not_undo_that(co
             " next_step_id = (select id from sequence_steps where key = 'more') where id = $1",
             contact_id,
         )
-        planning = asyncio.create_task(enrollments.plan(contact_id, now=contact.now))
+        planning = asyncio.create_task(enrollments.replan(contact_id, now=contact.now))
         await until(waits)
     due = await planning
     assert due is not None

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from activities.limiter import Sending
+from activities.limiter import DeviceLimiter
 from activities.messages import MessageActivities
 from messaging.campaigns.audience import freeze_audience
 from messaging.campaigns.lifecycle import begin_campaign
@@ -16,7 +16,7 @@ from messaging.reporting.audit import stuck
 from messaging.reporting.reports import list_messages, status_report
 from messaging.sending.ledger import CLAIM_LIFETIME, Claim, Ledger
 from messaging.sending.message_status import MessageStatus
-from messaging.sending.outcomes import Deferred, MessageRef, Settled
+from messaging.sending.outcomes import Deferred, ResendRef, Settled
 from messaging.sending.recovery import abandoned, close_unwanted, forgotten_leads
 from messaging.sending.resolutions import resolve_as_sent, send_again
 from messaging.sequences.contract import EnrollmentEnd
@@ -55,7 +55,7 @@ async def skipped(contact: Contact) -> None:
 
 async def step_removed(contact: Contact) -> None:
     await contact.scenario.apply(SEQUENCE.replace("id: hello", "id: other").replace("Hi {{", "Hello {{"))
-    due = await Enrollments(contact.scenario.pool).plan(contact.ref().enrollment_id, now=contact.now)
+    due = await Enrollments(contact.scenario.pool).replan(contact.ref().enrollment_id, now=contact.now)
     assert due is not None
     assert due.step == "other"
 
@@ -68,17 +68,19 @@ ENDINGS: dict[str, Callable[[Contact], Awaitable[None]]] = {
 }
 
 
-async def found(contact: Contact) -> list[MessageRef]:
+async def found(contact: Contact) -> list[ResendRef]:
     return await abandoned(contact.scenario.pool, now=contact.now)
 
 
-async def recovered(contact: Contact, ref: MessageRef) -> Settled:
+async def recovered(contact: Contact, ref: ResendRef) -> Settled:
     """What the workflow of a message that was found does."""
 
     async def clock() -> datetime:
         return contact.now
 
-    activities = MessageActivities(contact.scenario.pool, contact.gateways, Sending(timedelta(0)), clock)
+    activities = MessageActivities(
+        contact.scenario.pool, contact.gateways, DeviceLimiter(timedelta(0)), clock
+    )
     for _ in range(3):
         outcome = await activities.send_again(ref)
         if isinstance(outcome, Settled):
@@ -169,7 +171,9 @@ async def test_an_edit_does_not_overtake_a_step_that_was_begun(contact: Contact)
     await contact.claim()
     step = "  - {id: new, day: 1, text: New}\n  - id: hello\n"
     await contact.scenario.apply(SEQUENCE.replace("  - id: hello\n", step))
-    contact.due = await Enrollments(contact.scenario.pool).plan(contact.ref().enrollment_id, now=contact.now)
+    contact.due = await Enrollments(contact.scenario.pool).replan(
+        contact.ref().enrollment_id, now=contact.now
+    )
     assert contact.due is not None
     assert contact.due.step == "hello"
     contact.now += OVER
@@ -195,7 +199,7 @@ async def test_a_message_whose_workflow_is_gone_is_found_after_a_while(contact: 
 async def test_what_nobody_is_at_is_listed_and_can_be_resolved_by_hand(contact: Contact) -> None:
     pool = contact.scenario.pool
     contact.now = await pool.fetchval("select clock_timestamp()")
-    contact.due = await Enrollments(pool).plan(contact.ref().enrollment_id, now=contact.now)
+    contact.due = await Enrollments(pool).replan(contact.ref().enrollment_id, now=contact.now)
     await contact.claim()
     message_id = UUID(str((await contact.message())["id"]))
     await stopped(contact)
@@ -212,7 +216,7 @@ async def test_what_nobody_is_at_is_listed_and_can_be_resolved_by_hand(contact: 
         assert any("1 messages are in doubt" in line for line in (await status_report(pool)).attention)
         assert [str(message_id) in line for line in await stuck(pool)] == [True]
         assert (await send_again(connection, message_id)).result == "sending again"
-    outcome = await recovered(contact, MessageRef(message_id=message_id, phone="", what="", device_id="d"))
+    outcome = await recovered(contact, ResendRef(message_id=message_id, phone="", what="", device_id="d"))
     assert outcome.status is MessageStatus.SENT
     assert await stuck(pool) == []
 
@@ -251,7 +255,7 @@ async def test_a_lead_whose_workflow_is_gone_gets_another(scenario: Scenario) ->
     await scenario.add_leads(2)
     await scenario.apply_campaign("campaign: sale\ntarget: {niche: VITAC}\ntext: Hi\n")
     async with scenario.pool.acquire() as connection:
-        _, plan = await begin_campaign(connection, "sale", at_once=True)
+        _, plan = await begin_campaign(connection, "sale", start_now=True)
         await freeze_audience(connection, plan.campaign_id, now=None, shard_size=100)
     assert await forgotten_leads(scenario.pool, now=None) == [], "the feeder has not begun with them"
     now = await scenario.pool.fetchval(

@@ -21,7 +21,7 @@ from messaging.sequences.apply import apply_sequences
 from messaging.sequences.file import read_sequence
 from messaging.sequences.replanning import replan
 from operations import devices, leads, sequences, signals
-from operations.connection import Connection
+from operations.connection import Drumbeat
 from runtime.servers import Addresses
 from runtime.settings import Settings
 from temporal import search_attributes as attributes
@@ -91,7 +91,7 @@ async def client(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[C
 
 
 @pytest.fixture
-async def connection(database_url: str, client: Client) -> AsyncIterator[Connection]:
+async def connection(database_url: str, client: Client) -> AsyncIterator[Drumbeat]:
     """The test's servers, as operations are given them."""
     addresses = Addresses(
         database_url=database_url,
@@ -101,7 +101,7 @@ async def connection(database_url: str, client: Client) -> AsyncIterator[Connect
         simulator_url=None,
         embedded=False,
     )
-    connected = Connection(Settings(task_queue="test"), addresses, client)
+    connected = Drumbeat(Settings(task_queue="test"), addresses, client)
     yield connected
     await connected.close()
 
@@ -164,7 +164,7 @@ async def prepare(pool: Pool) -> None:
 
 
 async def test_an_edit_reaches_the_contacts_of_the_sequence_alone(
-    pool: Pool, client: Client, connection: Connection, tmp_path: Path
+    pool: Pool, client: Client, connection: Drumbeat, tmp_path: Path
 ) -> None:
     await prepare(pool)
     asleep = await contact(pool, client, "+12015550101", state="scheduled")
@@ -195,7 +195,7 @@ async def test_an_edit_reaches_the_contacts_of_the_sequence_alone(
 
 
 async def test_an_import_that_corrects_zones_reaches_whose_plan_has_another(
-    pool: Pool, client: Client, connection: Connection, tmp_path: Path
+    pool: Pool, client: Client, connection: Drumbeat, tmp_path: Path
 ) -> None:
     await prepare(pool)
     asleep = await contact(pool, client, "+12015550101", state="scheduled")
@@ -215,7 +215,7 @@ async def test_an_import_that_corrects_zones_reaches_whose_plan_has_another(
 
 
 async def test_what_waits_for_a_device_goes_by_its_new_hours(
-    pool: Pool, client: Client, connection: Connection
+    pool: Pool, client: Client, connection: Drumbeat
 ) -> None:
     await prepare(pool)
     waits = await contact(pool, client, "+12015550101")
@@ -234,7 +234,7 @@ async def test_what_waits_for_a_device_goes_by_its_new_hours(
     assert await pool.fetchval("select next_slot_at <= clock_timestamp() from devices")
 
 
-async def test_resuming_wakes_whom_it_held(pool: Pool, client: Client, connection: Connection) -> None:
+async def test_resuming_wakes_whom_it_held(pool: Pool, client: Client, connection: Drumbeat) -> None:
     await prepare(pool)
     held = await contact(pool, client, "+12015550101")
     later = await contact(pool, client, "+12015550102")
@@ -259,7 +259,7 @@ async def test_resuming_wakes_whom_it_held(pool: Pool, client: Client, connectio
 
 
 async def test_many_are_told_a_few_at_a_time_those_first_who_are_due_first(
-    pool: Pool, client: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    pool: Pool, client: Client, connection: Drumbeat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pacing, "PATIENCE", 600.0)
     monkeypatch.setattr(telling, "batches", lambda items: pacing.batches(items, 2))
@@ -290,7 +290,7 @@ async def test_many_are_told_a_few_at_a_time_those_first_who_are_due_first(
 
 
 async def test_what_is_handed_over_meanwhile_is_told_too(
-    pool: Pool, client: Client, connection: Connection, monkeypatch: pytest.MonkeyPatch
+    pool: Pool, client: Client, connection: Drumbeat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pacing, "PATIENCE", 600.0)
     await prepare(pool)
@@ -310,7 +310,7 @@ async def test_what_is_handed_over_meanwhile_is_told_too(
 
 
 async def test_an_unreadable_file_is_a_problem_like_any_other(
-    pool: Pool, connection: Connection, tmp_path: Path
+    pool: Pool, connection: Drumbeat, tmp_path: Path
 ) -> None:
     latin, good = tmp_path / "latin.yaml", tmp_path / "good.yaml"
     latin.write_bytes("sequence: café".encode("latin-1"))

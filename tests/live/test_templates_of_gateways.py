@@ -180,14 +180,14 @@ async def test_a_campaign_whose_template_is_wrong_waits_for_everybody_and_goes_o
         await campaigns.start(live.connection, "sale")
 
         async def held() -> bool:
-            return (await campaigns.status(live.connection, "sale")).status == "paused"
+            return (await campaigns.campaign_status(live.connection, "sale")).status == "paused"
 
         await until(held)
         code, out, _ = await live.run("starter.py", "status", COLUMNS="500")
         assert code == 0
         (line,) = [line for line in out.splitlines() if line.startswith("! campaign sale is paused: ")]
         assert "132001" in line
-        status = await campaigns.status(live.connection, "sale")
+        status = await campaigns.campaign_status(live.connection, "sale")
         assert (status.messages.unsettled, status.messages.failed) == (6, 0), "nobody was refused one by one"
         assert len(meta.bodies) < 6
         meta.error = None

@@ -28,7 +28,7 @@ SOON = 0.5
 async def claimed(contact: Contact, token: str = "alive") -> UUID:
     """An attempt has the contact's first message, since just now."""
     contact.now = await contact.scenario.pool.fetchval("select clock_timestamp()")
-    contact.due = await contact.activities.plan_step(contact.ref().enrollment_id)
+    contact.due = await contact.activities.replan(contact.ref().enrollment_id)
     await contact.claim(token)
     ref = contact.ref()
     return sequence_message_id(ref.step_id, ref.phone)
@@ -97,7 +97,7 @@ async def test_a_claim_that_did_not_see_the_change_is_seen(contact: Contact) -> 
     """Its transaction is under way when the opt-out is committed, and commits afterwards."""
     pool = contact.scenario.pool
     contact.now = await pool.fetchval("select clock_timestamp()")
-    contact.due = await contact.activities.plan_step(contact.ref().enrollment_id)
+    contact.due = await contact.activities.replan(contact.ref().enrollment_id)
     ref = contact.ref()
     message = sequence_message_id(ref.step_id, ref.phone)
     async with pool.acquire() as claiming, pool.acquire() as operator:
@@ -132,7 +132,7 @@ async def test_an_attempt_that_was_suspended_looks_once_more_before_its_call(
     contact: Contact, change: Callable[[Contact], Awaitable[None]]
 ) -> None:
     contact.now = await contact.scenario.pool.fetchval("select clock_timestamp()")
-    contact.due = await contact.activities.plan_step(contact.ref().enrollment_id)
+    contact.due = await contact.activities.replan(contact.ref().enrollment_id)
     ref = contact.ref()
     ledger = Ledger(contact.scenario.pool)
     attempt = new_attempt(sequence_message_id(ref.step_id, ref.phone))

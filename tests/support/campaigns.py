@@ -27,8 +27,8 @@ async def finished(live: Live, campaign: str = "sale", seconds: float = 60) -> C
     """Waits until it is over, workflow and all."""
 
     async def over() -> bool:
-        return (await campaigns.status(live.connection, campaign)).ended_at is not None
+        return (await campaigns.campaign_status(live.connection, campaign)).ended_at is not None
 
     await until(over, seconds)
     await live.connection.temporal.get_workflow_handle(f"campaign:{campaign}").result()
-    return await campaigns.status(live.connection, campaign)
+    return await campaigns.campaign_status(live.connection, campaign)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from uuid import uuid4
 
-from activities.limiter import Sending
+from activities.limiter import DeviceLimiter
 from activities.sequences import SequenceActivities
 from messaging.gateways import Gateways
 from messaging.sending.ledger import Claim, Ledger
@@ -47,7 +47,7 @@ class Contact:
         async def clock() -> datetime:
             return self.now
 
-        self.activities = SequenceActivities(self.scenario.pool, self.gateways, Sending(), clock)
+        self.activities = SequenceActivities(self.scenario.pool, self.gateways, DeviceLimiter(), clock)
 
     async def enroll(self, number: str | None = None, sequence: str = "welcome") -> None:
         if number:

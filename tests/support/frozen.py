@@ -13,11 +13,11 @@ CAMPAIGN = "campaign: {name}\ntarget: {{status: all}}\ntext: Hello\n"
 
 
 async def running(
-    scenario: Scenario, *more: str, name: str = "sale", shard_size: int = 10_000, at_once: bool = True
+    scenario: Scenario, *more: str, name: str = "sale", shard_size: int = 10_000, start_now: bool = True
 ) -> int:
     """A campaign to all leads, started at 02:00; ``more`` are lines of its file."""
     await scenario.apply_campaign(CAMPAIGN.format(name=name) + "".join(f"{line}\n" for line in more))
     async with scenario.pool.acquire() as connection:
-        _, plan = await begin_campaign(connection, name, at_once=at_once, now=NOW)
+        _, plan = await begin_campaign(connection, name, start_now=start_now, now=NOW)
         assert (await freeze_audience(connection, plan.campaign_id, now=NOW, shard_size=shard_size)).frozen
     return plan.campaign_id

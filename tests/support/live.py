@@ -15,7 +15,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
 from messaging.reporting.workers import find_workers
-from operations.connection import Connection
+from operations.connection import Drumbeat
 from runtime.servers import Addresses
 from runtime.settings import Settings
 from temporal import search_attributes as attributes
@@ -33,7 +33,7 @@ class Live:
     """The servers, and what a test does with them."""
 
     scenario: Scenario
-    connection: Connection
+    connection: Drumbeat
     database_url: str
     log: Path
     workers: list[asyncio.subprocess.Process] = field(default_factory=list)
@@ -130,7 +130,7 @@ async def live_servers(
         **server,
     ) as environment:
         client = environment.client
-        connection = Connection(
+        connection = Drumbeat(
             Settings(task_queue=f"test-{uuid4()}"),
             Addresses(
                 database_url=database_url,

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import compare_contacts, editing, waking
 from benchmarks.__main__ import ENDED, main
-from benchmarks.stage import ROOT, Stuck
+from benchmarks.stage import ROOT, StageError
 from benchmarks.waking import both, enrolled_in_time
 from tests.support.embedded_set import left
 from tests.support.waiting import until
@@ -118,15 +118,15 @@ async def test_who_is_never_in_time_is_no_figure(monkeypatch: pytest.MonkeyPatch
     async def enroll(attempt: str, first: datetime) -> None:
         pass
 
-    with pytest.raises(Stuck, match="those of WAKE who were to wake"):
+    with pytest.raises(StageError, match="those of WAKE who were to wake"):
         await enrolled_in_time("WAKE", 1.0, 1, enroll)
 
 
 async def test_what_is_wrong_with_one_of_two_is_said_in_its_own_words() -> None:
     async def stuck() -> NoReturn:
-        raise Stuck("3 contacts are sent to: not within 9 s")
+        raise StageError("3 contacts are sent to: not within 9 s")
 
-    with pytest.raises(Stuck, match="3 contacts are sent to"):
+    with pytest.raises(StageError, match="3 contacts are sent to"):
         await both(stuck(), asyncio.sleep(60))
 
 

@@ -14,7 +14,7 @@ from chaos.plan import Hold, KillWorker, Plan, make_plan, parse_action, plain
 from chaos.plan_file import read_plan, write_plan
 from chaos.reconcile import CANNOT, CHECKS, reconcile
 from messaging.files.yaml import FileProblems
-from operations.connection import Connection
+from operations.connection import Drumbeat
 
 # Plans
 
@@ -451,7 +451,7 @@ end $$;
 """The claim forgets that somebody else had the message: the next attempt sends it without asking."""
 
 
-async def forget_claims(connection: Connection) -> None:
+async def forget_claims(connection: Drumbeat) -> None:
     await (await connection.pool()).execute(BLIND)
 
 

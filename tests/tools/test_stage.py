@@ -6,8 +6,8 @@ from typing import cast
 
 import pytest
 
-from benchmarks.stage import Stage, Stuck
-from operations.connection import Connection
+from benchmarks.stage import Stage, StageError
+from operations.connection import Drumbeat
 
 TAKES_ITS_TIME = (
     "import sys, time; time.sleep(0.7); print('working on task queue x', flush=True); time.sleep(60)"
@@ -17,7 +17,7 @@ TAKES_ITS_TIME = (
 @pytest.fixture
 def here(tmp_path: Path) -> Stage:
     (tmp_path / "logs").mkdir()
-    return Stage(cast("Connection", None), tmp_path)  # its workers are no workers, and need no servers
+    return Stage(cast("Drumbeat", None), tmp_path)  # its workers are no workers, and need no servers
 
 
 async def test_each_worker_has_begun_before_the_clock_starts(here: Stage) -> None:
@@ -31,10 +31,12 @@ async def test_each_worker_has_begun_before_the_clock_starts(here: Stage) -> Non
 
 
 async def test_who_waits_is_told_why_a_worker_ended(here: Stage) -> None:
-    with pytest.raises(Stuck, match=r"worker begins .*: a worker ended with code 3\n.*no such table: leads"):
+    with pytest.raises(
+        StageError, match=r"worker begins .*: a worker ended with code 3\n.*no such table: leads"
+    ):
         await here.start_worker("-c", "import sys; print('no such table: leads', flush=True); sys.exit(3)")
 
 
 async def test_nobody_waits_for_ever(here: Stage) -> None:
-    with pytest.raises(Stuck, match="it ends: not within 0 s"):
+    with pytest.raises(StageError, match="it ends: not within 0 s"):
         await here.until("it ends", lambda: False, within=0.2)

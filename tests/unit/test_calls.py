@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from temporal.bulk import AT_ONCE, each
+from temporal.bulk import CONCURRENCY, each
 
 
 async def test_answers_in_order_and_never_more_at_a_time() -> None:
@@ -19,7 +19,7 @@ async def test_answers_in_order_and_never_more_at_a_time() -> None:
         return -item
 
     assert await each(range(100), call) == [-item for item in range(100)]
-    assert most == AT_ONCE
+    assert most == CONCURRENCY
     assert await each([], call) == []
 
 
@@ -37,5 +37,5 @@ async def test_an_error_comes_as_it_is_after_what_was_on_the_wire_and_before_any
 
     with pytest.raises(ConnectionError, match="refused"):
         await each(range(100), call)
-    assert begun == list(range(AT_ONCE))
-    assert ended == [item for item in range(AT_ONCE) if item != 3]
+    assert begun == list(range(CONCURRENCY))
+    assert ended == [item for item in range(CONCURRENCY) if item != 3]

@@ -3,12 +3,12 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from activities.limiter import Sending
+from activities.limiter import DeviceLimiter
 from messaging.sending.outcomes import Deferred, Held
 
 
 async def test_a_device_that_hangs_takes_its_places_and_no_more() -> None:
-    sending = Sending(places=2)
+    sending = DeviceLimiter(places=2)
     hangs = asyncio.Event()
     there = 0
 
@@ -36,7 +36,7 @@ async def test_a_device_that_hangs_takes_its_places_and_no_more() -> None:
 
 
 async def test_a_slot_that_is_near_is_waited_for_without_taking_a_place() -> None:
-    sending = Sending(timedelta(seconds=1), places=1)
+    sending = DeviceLimiter(timedelta(seconds=1), places=1)
     calls: dict[str, int] = {}
 
     async def send(name: str) -> Deferred | Held:

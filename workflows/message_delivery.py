@@ -11,29 +11,29 @@ from workflows.display import plain
 with workflow.unsafe.imports_passed_through():
     from messaging.common.values import Value
     from messaging.sending.message_status import MessageStatus
-    from messaging.sending.outcomes import Deferred, Held, LeadRef, MessageRef, Settled
+    from messaging.sending.outcomes import CampaignMessageRef, Deferred, Held, ResendRef, Settled
     from temporal import search_attributes as attributes
 
-__all__ = ["Single", "SingleResult"]
+__all__ = ["DeliveryResult", "MessageDelivery"]
 
 
-class SingleResult(Value):
+class DeliveryResult(Value):
     """What became of the message, and why if it was not sent."""
 
     status: MessageStatus
     reason: str | None = None
 
 
-class Single:
+class MessageDelivery:
     """The message, from the first attempt to its end; and what the Web UI shows of it meanwhile."""
 
-    def __init__(self, ref: LeadRef | MessageRef) -> None:
+    def __init__(self, ref: CampaignMessageRef | ResendRef) -> None:
         self._ref = ref
         self._control = Control()
         # Attributes go along when a history is continued as a new one.
         self._listed = workflow.info().typed_search_attributes.get(attributes.STATE)
 
-    async def deliver(self, send: Callable[[], Awaitable[Settled | Deferred | Held]]) -> SingleResult:
+    async def deliver(self, send: Callable[[], Awaitable[Settled | Deferred | Held]]) -> DeliveryResult:
         """Delivers it with ``send``; continues as new where the history has grown long."""
         settled: Settled | None = None
         while settled is None:
@@ -43,7 +43,7 @@ class Single:
             if settled is not None and settled.status is MessageStatus.UNCONFIRMED and self._control.woken:
                 settled = None  # somebody has had the message sent again in the meantime
         self._show(settled.status, settled.reason or "")
-        return SingleResult(status=settled.status, reason=settled.reason)
+        return DeliveryResult(status=settled.status, reason=settled.reason)
 
     def wake(self) -> None:
         """A hold has ended, or nobody wants the message any more: look again."""
