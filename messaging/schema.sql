@@ -187,7 +187,8 @@ begin
       from sequences s, leads l where s.id = c.sequence_id and l.id = c.lead_id;
     select status into known from broadcast_messages where id = p_message;
     if (known is null or is_waiting(known))
-       and (present <> p_revision or zone <> c.timeline ->> 'zone' or c.plan_changed_at is not null) then
+       and (present <> p_revision or zone <> c.timeline ->> 'zone' or c.plan_changed_at is not null
+            or (known is null and c.next_step_id is distinct from p_step)) then
         return jsonb_build_object('outcome', 'replanned');
     end if;
     if exists (select from broadcast_messages where id = p_message and resends > 0) then

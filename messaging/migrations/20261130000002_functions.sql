@@ -464,7 +464,7 @@ end $$;
 
 -- Creates the ledger's row for one step of one enrollment if there is none, and claims it. Beside claim_message's answers:
 --   replanned  the sequence was edited since p_revision, the contact's zone is another one than it was planned with, or
---              something else comes next than its workflow knows
+--              something else comes next than its workflow knows, or nothing: it has ended since the step was planned
 -- To what claim_message answers, it adds where the contact stands, and with a claim, what is to be sent.
 create function claim_step_message(
     p_enrollment bigint, p_step bigint, p_revision integer, p_message uuid,
@@ -483,7 +483,8 @@ begin
       from sequences s, leads l where s.id = c.sequence_id and l.id = c.lead_id;
     select status into known from broadcast_messages where id = p_message;
     if (known is null or is_waiting(known))
-       and (present <> p_revision or zone <> c.timeline ->> 'zone' or c.plan_changed_at is not null) then
+       and (present <> p_revision or zone <> c.timeline ->> 'zone' or c.plan_changed_at is not null
+            or (known is null and c.next_step_id is distinct from p_step)) then
         return jsonb_build_object('outcome', 'replanned');
     end if;
     if exists (select from broadcast_messages where id = p_message and resends > 0) then

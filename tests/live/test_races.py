@@ -19,13 +19,14 @@ from messaging.gateways import KINDS, Gateways
 from messaging.gateways.base import Capabilities, Images, Receipt, WrongContent
 from messaging.gateways.simulated import SimulatedGateway
 from messaging.leads.lead import Lead
+from messaging.leads.opt_outs import record_opt_out
 from messaging.reporting import audit
 from messaging.sending import dispatch
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import CampaignMessageRef, Held, MessageOutcome, ResendRef, Settled
 from messaging.sending.receipts import record_receipts
 from messaging.sending.resolutions import resolve_as_sent, send_again
-from messaging.sequences.contract import Enrolled, EnrollmentEnd, EnrollmentRequest
+from messaging.sequences.contract import Enrolled, EnrollmentEnd, EnrollmentRequest, Replanned
 from messaging.sequences.enrollments import Enrollments
 from messaging.sequences.store import set_sequence_status
 from operations import campaigns as operated
@@ -136,6 +137,25 @@ async def test_the_contacts_own_attempt_does_not_send_what_is_sent_again(contact
     assert isinstance(await contact.activities.send_step(late), Settled)
     assert await contact.scenario.pool.fetchrow(position) == before
     assert await contact.scenario.accepted() == []
+
+
+@pytest.mark.parametrize("leaves", ["stopped", "opted out", "moved on"])
+async def test_who_left_before_the_step_was_claimed_is_through(contact: Contact, leaves: str) -> None:
+    """An attempt that never came to its claim, as PostgreSQL was away, is repeated; it must not fail for ever."""
+    assert contact.enrolled is not None
+    pool, enrollments = contact.scenario.pool, Enrollments(contact.scenario.pool)
+    if leaves == "stopped":
+        end = EnrollmentEnd(enrollment_id=contact.enrolled.enrollment_id, status="stopped")
+        await enrollments.finish(end, now=contact.now)
+    elif leaves == "opted out":
+        async with pool.acquire() as connection:
+            await record_opt_out(connection, contact.phone, "wants nothing")
+    else:
+        await enrollments.move_past(contact.enrolled.enrollment_id, contact.ref().step_id, None, now=NOON)
+    outcome = await contact.send()
+    assert isinstance(outcome, Replanned)
+    assert (outcome.next and outcome.next.step) == ("more" if leaves == "moved on" else None)
+    assert await contact.scenario.messages() == []
 
 
 class TwoParts(SimulatedGateway):
