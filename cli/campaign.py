@@ -45,7 +45,7 @@ def apply(
 
         return await campaigns.apply(drumbeat, files)
 
-    show(run(work, check=check), as_json, _applied)
+    show(run(work, check=check), as_json, _format_applied)
 
 
 @app.command()
@@ -61,7 +61,7 @@ def start(
 
         return await campaigns.start(drumbeat, campaign, now=now)
 
-    show(run(work, works=lambda _: True), as_json, _change)
+    show(run(work, works=lambda _: True), as_json, _format_change)
 
 
 @app.command("list")
@@ -73,7 +73,7 @@ def list_campaigns(as_json: Json = False) -> None:
 
         return await reports.list_campaigns(drumbeat)
 
-    show(run(work, temporal=False), as_json, _listing)
+    show(run(work, temporal=False), as_json, _format_list)
 
 
 @app.command()
@@ -85,7 +85,7 @@ def status(campaign: Name, as_json: Json = False) -> None:
 
         return await reports.campaign_status(drumbeat, campaign)
 
-    show(run(work, temporal=False), as_json, _details)
+    show(run(work, temporal=False), as_json, _format_details)
 
 
 @app.command()
@@ -97,7 +97,7 @@ def pause(campaign: Name, as_json: Json = False) -> None:
 
         return await campaigns.pause(drumbeat, campaign)
 
-    show(run(work), as_json, _change)
+    show(run(work), as_json, _format_change)
 
 
 @app.command()
@@ -109,7 +109,7 @@ def resume(campaign: Name, as_json: Json = False) -> None:
 
         return await campaigns.resume(drumbeat, campaign)
 
-    show(run(work, works=lambda _: True), as_json, _change)
+    show(run(work, works=lambda _: True), as_json, _format_change)
 
 
 @app.command()
@@ -121,7 +121,7 @@ def cancel(campaign: Name, as_json: Json = False) -> None:
 
         return await campaigns.cancel(drumbeat, campaign)
 
-    show(run(work), as_json, _change)
+    show(run(work), as_json, _format_change)
 
 
 @app.command("retry-failed")
@@ -133,10 +133,10 @@ def retry_failed(campaign: Name, as_json: Json = False) -> None:
 
         return await campaigns.retry_failed(drumbeat, campaign)
 
-    show(run(work, works=lambda _: True), as_json, _change)
+    show(run(work, works=lambda _: True), as_json, _format_change)
 
 
-def _applied(applied: list[AppliedCampaign]) -> str:
+def _format_applied(applied: list[AppliedCampaign]) -> str:
     lines: list[str] = []
     for one in applied:
         lines += one.warnings
@@ -147,8 +147,8 @@ def _applied(applied: list[AppliedCampaign]) -> str:
     return "\n".join(lines)
 
 
-def _change(change: CampaignChange) -> str:
-    from messaging.sending.under_way import under_way_in_words
+def _format_change(change: CampaignChange) -> str:
+    from messaging.sending.under_way import format_under_way
 
     name, done = change.campaign, change.changed
     match change.wish:
@@ -170,7 +170,7 @@ def _change(change: CampaignChange) -> str:
             )
         case _:
             words = f"{'' if done else 'already '}{change.status}"
-    lines = [f"{name}: {words}{under_way_in_words(change.under_way)}"]
+    lines = [f"{name}: {words}{format_under_way(change.under_way)}"]
     if change.over:
         lines.append(
             f"  {change.over:,} failed messages are not sent again, for the campaign is over for them"
@@ -180,7 +180,7 @@ def _change(change: CampaignChange) -> str:
     return "\n".join(lines)
 
 
-def _listing(listed: list[CampaignSummary]) -> str:
+def _format_list(listed: list[CampaignSummary]) -> str:
     if not listed:
         return "There is no campaign yet: create one with 'campaign apply FILE.yaml'."
     table = Table(
@@ -206,7 +206,7 @@ def _listing(listed: list[CampaignSummary]) -> str:
     return str(table)
 
 
-def _details(one: CampaignSummary) -> str:
+def _format_details(one: CampaignSummary) -> str:
     counts = one.messages
     zone = UTC if one.time_zone == "recipient" else ZoneInfo(one.time_zone)
     target = [f"niche {one.niche}" if one.niche else "every niche", f"status {one.target_status}"]
@@ -217,10 +217,12 @@ def _details(one: CampaignSummary) -> str:
         f"target: {', '.join(target)}",
         f"starts {one.when}"
         if one.frozen_at is None
-        else f"started {_moment(one.frozen_at, zone)} ({one.when})",
+        else f"started {_format_moment(one.frozen_at, zone)} ({one.when})",
     ]
     if one.ended_at is not None:
-        lines.append(f"ended {_moment(one.ended_at, zone)}" + (f": {one.reason}" if one.reason else ""))
+        lines.append(
+            f"ended {_format_moment(one.ended_at, zone)}" + (f": {one.reason}" if one.reason else "")
+        )
     if one.frozen_at is None:
         return "\n".join(lines)
     left_out = {
@@ -237,5 +239,5 @@ def _details(one: CampaignSummary) -> str:
     return "\n".join([*lines, "", str(table)] if counts.total else lines)
 
 
-def _moment(moment: datetime, zone: tzinfo) -> str:
+def _format_moment(moment: datetime, zone: tzinfo) -> str:
     return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S} {zone}"

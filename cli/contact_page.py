@@ -27,16 +27,16 @@ def contact_page(report: ContactReport) -> str:
     whose = "the person's time zone" if report.time_zone else "for want of a time zone of the person's own"
     lines += wrapped(f"Times are those of {report.zone}, {whose}.")
     if report.opted_out_at is not None:
-        lines += wrapped(f"Opted out on {_moment(report.opted_out_at, zone)}: gets nothing more.")
+        lines += wrapped(f"Opted out on {_format_moment(report.opted_out_at, zone)}: gets nothing more.")
     if report.not_enrolled is not None:
         lines += ["", *wrapped(report.not_enrolled)]
     if report.handed_over:
-        from operations.reports import handed_over_in_words
+        from operations.reports import format_handed_over
 
-        words = handed_over_in_words(report.handed_over)
+        words = format_handed_over(report.handed_over)
         lines += ["", *wrapped(f"{words[0].upper()}{words[1:]}.")]
     for row in report.rejected:
-        when = _moment(row.rejected_at, zone)
+        when = _format_moment(row.rejected_at, zone)
         lines += [
             "",
             *wrapped(
@@ -44,13 +44,13 @@ def contact_page(report: ContactReport) -> str:
             ),
         ]
     if report.enrollments:
-        lines += ["", _enrollments(report.enrollments, zone)]
+        lines += ["", _format_enrollments(report.enrollments, zone)]
     if report.messages:
-        lines += ["", _messages(report.messages, zone)]
+        lines += ["", _format_messages(report.messages, zone)]
     return "\n".join(lines)
 
 
-def _enrollments(enrollments: tuple[EnrollmentReport, ...], zone: tzinfo) -> str:
+def _format_enrollments(enrollments: tuple[EnrollmentReport, ...], zone: tzinfo) -> str:
     table = Table(
         (
             Column("sequence"),
@@ -66,24 +66,24 @@ def _enrollments(enrollments: tuple[EnrollmentReport, ...], zone: tzinfo) -> str
             *(
                 one.sequence,
                 "paused" if one.paused_at else one.status,
-                _moment(one.enrolled_at, zone),
+                _format_moment(one.enrolled_at, zone),
                 one.next_step,
             ),
-            *(_moment(one.due_at, zone), _moment(one.ended_at, zone)),
-            below=wrapped(why, _INDENT) if (why := _why(one, zone)) else (),
+            *(_format_moment(one.due_at, zone), _format_moment(one.ended_at, zone)),
+            below=wrapped(why, _INDENT) if (why := _format_why(one, zone)) else (),
         )
     return str(table)
 
 
-def _why(one: EnrollmentReport, zone: tzinfo) -> str | None:
+def _format_why(one: EnrollmentReport, zone: tzinfo) -> str | None:
     if one.paused_at is None:
         return one.reason
-    return f"paused since {_moment(one.paused_at, zone)}" + (
+    return f"paused since {_format_moment(one.paused_at, zone)}" + (
         f": {one.paused_reason}" if one.paused_reason else ""
     )
 
 
-def _messages(messages: tuple[MessageReport, ...], zone: tzinfo) -> str:
+def _format_messages(messages: tuple[MessageReport, ...], zone: tzinfo) -> str:
     table = Table(
         (
             Column("message"),
@@ -96,14 +96,14 @@ def _messages(messages: tuple[MessageReport, ...], zone: tzinfo) -> str:
     )
     for one in messages:
         table.row(
-            *(one.what, one.status, _moment(one.due_at, zone), _moment(one.goes_out_at, zone)),
-            *(_moment(one.sent_at, zone), one.device),
-            below=[*_text(one.text), *(wrapped(one.reason, _INDENT) if one.reason else ())],
+            *(one.what, one.status, _format_moment(one.due_at, zone), _format_moment(one.goes_out_at, zone)),
+            *(_format_moment(one.sent_at, zone), one.device),
+            below=[*_format_text(one.text), *(wrapped(one.reason, _INDENT) if one.reason else ())],
         )
     return str(table)
 
 
-def _text(text: str | None) -> list[str]:
+def _format_text(text: str | None) -> list[str]:
     """A text is long, and its beginning tells which it is; what is no terminal gets all of it."""
     if not text:
         return []
@@ -112,5 +112,5 @@ def _text(text: str | None) -> list[str]:
     return [_INDENT + (line if width is None else shortened(line, width - len(_INDENT)))]
 
 
-def _moment(moment: datetime | None, zone: tzinfo) -> str:
+def _format_moment(moment: datetime | None, zone: tzinfo) -> str:
     return "" if moment is None else f"{moment.astimezone(zone):%d %b %Y %H:%M:%S}"

@@ -53,7 +53,7 @@ def pause(
 
         return await enrollment.pause_contact(drumbeat, sequence, number, reason)
 
-    _steer(work, phone, default_region, as_json)
+    _command(work, phone, default_region, as_json)
 
 
 def resume(sequence: Sequence, phone: Phone, default_region: Region = None, as_json: Json = False) -> None:
@@ -64,7 +64,7 @@ def resume(sequence: Sequence, phone: Phone, default_region: Region = None, as_j
 
         return await enrollment.resume_contact(drumbeat, sequence, number)
 
-    _steer(work, phone, default_region, as_json, works=True)
+    _command(work, phone, default_region, as_json, works=True)
 
 
 def stop(
@@ -81,7 +81,7 @@ def stop(
 
         return await enrollment.stop_contact(drumbeat, sequence, number, reason)
 
-    _steer(work, phone, default_region, as_json)
+    _command(work, phone, default_region, as_json)
 
 
 def skip(
@@ -98,10 +98,10 @@ def skip(
 
         return await enrollment.skip_step(drumbeat, sequence, number, step)
 
-    _steer(work, phone, default_region, as_json)
+    _command(work, phone, default_region, as_json)
 
 
-def _steer(
+def _command(
     ask: Callable[[Drumbeat, str], Awaitable[ContactCommandResult]],
     phone: str,
     region: str | None,
@@ -114,10 +114,10 @@ def _steer(
 
         return await ask(drumbeat, parse_phone(phone, region))
 
-    show(run(work, works=lambda _: works), as_json, _steered)
+    show(run(work, works=lambda _: works), as_json, _format_result)
 
 
-def _steered(done: ContactCommandResult) -> str:
-    from messaging.sending.under_way import under_way_in_words
+def _format_result(done: ContactCommandResult) -> str:
+    from messaging.sending.under_way import format_under_way
 
-    return f"{done.phone} in {done.sequence}: {done.result}{under_way_in_words(done.under_way)}"
+    return f"{done.phone} in {done.sequence}: {done.result}{format_under_way(done.under_way)}"

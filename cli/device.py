@@ -81,7 +81,7 @@ def add(
         )
         return await devices.add(drumbeat, settings)
 
-    show(run(add_it), as_json, _added)
+    show(run(add_it), as_json, _format_added)
 
 
 @app.command("list")
@@ -93,7 +93,7 @@ def list_devices(as_json: Json = False) -> None:
 
         return await reports.list_devices(drumbeat)
 
-    show(run(work, temporal=False), as_json, _listing)
+    show(run(work, temporal=False), as_json, _format_list)
 
 
 @app.command()
@@ -109,7 +109,7 @@ def pause(
 
         return await devices.pause(drumbeat, device, reason)
 
-    show(run(work, temporal=False), as_json, _status)
+    show(run(work, temporal=False), as_json, _format_status)
 
 
 @app.command()
@@ -121,7 +121,7 @@ def resume(device: Name, as_json: Json = False) -> None:
 
         return await devices.resume(drumbeat, device)
 
-    show(run(work, works=lambda _: True), as_json, _status)
+    show(run(work, works=lambda _: True), as_json, _format_status)
 
 
 @app.command()
@@ -141,15 +141,15 @@ def replace(
 
         return await moves.replace_device(drumbeat, old, new)
 
-    show(run(work, works=lambda _: True), as_json, _replaced)
+    show(run(work, works=lambda _: True), as_json, _format_replaced)
 
 
-def _replaced(done: DeviceReplaced) -> str:
-    from messaging.sending.under_way import under_way_in_words
+def _format_replaced(done: DeviceReplaced) -> str:
+    from messaging.sending.under_way import format_under_way
 
     moved = done.moved
     lines = [
-        f"{done.device}: {'' if done.changed else 'already '}replaced by {done.by}{under_way_in_words(done.under_way)}",
+        f"{done.device}: {'' if done.changed else 'already '}replaced by {done.by}{format_under_way(done.under_way)}",
         f"  {moved.leads:,} leads, {moved.contacts:,} contacts on their way and {moved.messages:,} waiting messages go by {done.by}",
     ]
     if moved.in_flight:
@@ -159,7 +159,7 @@ def _replaced(done: DeviceReplaced) -> str:
     return "\n".join(lines)
 
 
-def _added(added: DeviceAdded) -> str:
+def _format_added(added: DeviceAdded) -> str:
     words = {"created": "added", "changed": "changed", "unchanged": "nothing changed"}
     lines = [*added.warnings, f"{added.device}: {words[added.result]}"]
     lines += [f"  {change}" for change in added.changes]
@@ -168,12 +168,12 @@ def _added(added: DeviceAdded) -> str:
     return "\n".join(lines)
 
 
-def _status(change: DeviceStatusChange) -> str:
-    from messaging.sending.under_way import under_way_in_words
+def _format_status(change: DeviceStatusChange) -> str:
+    from messaging.sending.under_way import format_under_way
 
     lines = [
         f"{change.device}: {'' if change.changed else 'already '}{change.status}"
-        + under_way_in_words(change.under_way)
+        + format_under_way(change.under_way)
     ]
     if change.waited_until is not None:
         lines.append(f"  it does not wait until {change.waited_until:%H:%M:%S} UTC any more")
@@ -182,9 +182,9 @@ def _status(change: DeviceStatusChange) -> str:
     return "\n".join(lines)
 
 
-def _listing(listed: list[Device]) -> str:
+def _format_list(listed: list[Device]) -> str:
     from messaging.devices.store import ALWAYS
-    from messaging.devices.waits import wait_in_words
+    from messaging.devices.waits import format_wait
 
     if not listed:
         return "There is no device yet: add one with 'device add ID --gateway NAME'."
@@ -216,5 +216,5 @@ def _listing(listed: list[Device]) -> str:
         for one in listed
         if one.status_reason and not one.replaced_by
     ]
-    why += [f"! {words}" for one in listed if (words := wait_in_words(one)) is not None]
+    why += [f"! {words}" for one in listed if (words := format_wait(one)) is not None]
     return "\n".join([str(table), *(line for words in why for line in wrapped(words))])

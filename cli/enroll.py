@@ -57,7 +57,7 @@ def enroll(
 
             return await enrollment.enroll_by_trigger(drumbeat, trigger)
 
-        show(run(sweep, works=lambda _: True), as_json, _swept)
+        show(run(sweep, works=lambda _: True), as_json, _format_swept)
         return
     if sequence is None or phone is None:
         raise typer.BadParameter("give SEQUENCE and PHONE, or --trigger")
@@ -95,7 +95,7 @@ def enroll(
     if warning := time_zone_warning((time_zone or "").strip()):
         tell(f"warning: time-zone: {warning}")
     if done.result != "opted_out" or as_json:
-        show(done, as_json, _enrolled)
+        show(done, as_json, _format_enrolled)
     if done.result == "opted_out":
         fail(
             f"{done.phone} has opted out, and was not enrolled in {sequence}:"
@@ -124,10 +124,10 @@ def opt_out(
             return await enrollment.withdraw_opt_out(drumbeat, number)
         return await enrollment.opt_out(drumbeat, number, reason)
 
-    show(run(work), as_json, _opted_out)
+    show(run(work), as_json, _format_opted_out)
 
 
-def _enrolled(done: Enrollment) -> str:
+def _format_enrolled(done: Enrollment) -> str:
     why = f" ({done.reason})" if done.reason else ""
     once = "and nobody goes through a sequence twice"
     match done.result, done.status:
@@ -148,7 +148,7 @@ def _enrolled(done: Enrollment) -> str:
     return f"{done.phone} {words}"
 
 
-def _swept(done: Swept) -> str:
+def _format_swept(done: Swept) -> str:
     if done.handed_over:
         return "handed to Temporal, and kept there; no worker is at it just now"
     left_out = {"opted out": done.opted_out, "without a device": done.without_device}
@@ -158,10 +158,10 @@ def _swept(done: Swept) -> str:
     )
 
 
-def _opted_out(done: OptOut) -> str:
-    from messaging.sending.under_way import under_way_in_words
+def _format_opted_out(done: OptOut) -> str:
+    from messaging.sending.under_way import format_under_way
 
     if not done.opted_out:
         return f"{done.phone} may be written to again" if done.changed else f"{done.phone} had not opted out"
     words = "opted out" if done.changed else "had opted out already"
-    return f"{done.phone} {words}; {done.told:,} running sequences end{under_way_in_words(done.under_way)}"
+    return f"{done.phone} {words}; {done.told:,} running sequences end{format_under_way(done.under_way)}"

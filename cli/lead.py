@@ -95,7 +95,7 @@ def import_(
                 progress=tell,
             )
 
-    show(run(work), as_json, _imported)
+    show(run(work), as_json, _format_imported)
 
 
 @app.command("export")
@@ -120,7 +120,7 @@ def export(
         raise typer.BadParameter("'-' and --json both write to standard output: choose one")
     summary = run(work, temporal=False)
     if not to_stdout:
-        show(summary, as_json, _exported)
+        show(summary, as_json, _format_exported)
 
 
 @app.command("show")
@@ -136,7 +136,7 @@ def show_(
 
         return await leads.show_lead(drumbeat, phone, default_region=default_region)
 
-    show(run(work, temporal=False), as_json, _lead)
+    show(run(work, temporal=False), as_json, _format_lead)
 
 
 @contextmanager
@@ -158,11 +158,11 @@ def _bar(what: str) -> Iterator[Progress]:
         yield bar
 
 
-def _exported(summary: ExportSummary) -> str:
+def _format_exported(summary: ExportSummary) -> str:
     return f"{summary.file}: {summary.leads} leads"
 
 
-def _imported(summary: LeadsImported) -> str:
+def _format_imported(summary: LeadsImported) -> str:
     counts = {
         "new leads": summary.imported,
         "updated": summary.updated,
@@ -173,7 +173,7 @@ def _imported(summary: LeadsImported) -> str:
     parts = " + ".join(f"{count} {what}" for what, count in counts.items())
     lines = [f"{summary.file}: {summary.rows} rows = {parts}"]
     if summary.dry_run:
-        lines += _preview(summary)
+        lines += _format_preview(summary)
     for note in summary.notes:
         lines.append(note.text)
         lines += [f"  {example}" for example in note.examples]
@@ -207,7 +207,7 @@ def _imported(summary: LeadsImported) -> str:
     return "\n".join(lines)
 
 
-def _preview(summary: ImportSummary) -> list[str]:
+def _format_preview(summary: ImportSummary) -> list[str]:
     """How the file is understood, and what stops somebody who reads it from being surprised."""
     lines = ["this was a dry run: nothing is stored"]
     lines += [f"{field}: {' or '.join(map(repr, headings))}" for field, headings in summary.columns.items()]
@@ -226,7 +226,7 @@ def _preview(summary: ImportSummary) -> list[str]:
     return lines
 
 
-def _lead(lead: StoredLead) -> str:
+def _format_lead(lead: StoredLead) -> str:
     fields = {
         "phone": lead.phone,
         "name": lead.name,

@@ -51,7 +51,7 @@ def list_messages(
 
         return await reports.list_messages(drumbeat, statuses, limit)
 
-    show(run(work, temporal=False), as_json, _messages)
+    show(run(work, temporal=False), as_json, _format_messages)
 
 
 @app.command()
@@ -74,10 +74,10 @@ def resolve(
 
         return await messages.resolve(drumbeat, message, way)
 
-    show(run(work, works=lambda done: done.result == "sending again"), as_json, _resolved)
+    show(run(work, works=lambda done: done.result == "sending again"), as_json, _format_resolved)
 
 
-def _resolved(done: Resolution) -> str:
+def _format_resolved(done: Resolution) -> str:
     words = {
         "sent": "counts as sent",
         "sending again": "is sent again",
@@ -87,7 +87,7 @@ def _resolved(done: Resolution) -> str:
     return f"{done.what} to {done.phone}: {words[done.result]}"
 
 
-def _messages(found: list[MessageReport]) -> str:
+def _format_messages(found: list[MessageReport]) -> str:
     if not found:
         return "None."
     lines = ["Times are UTC."]

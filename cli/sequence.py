@@ -62,7 +62,7 @@ def apply(
             fail("nothing was changed; with --yes it is applied")
         done = run(lambda drumbeat: work(drumbeat, consent=True))
     assert not isinstance(done, NeedsConsent)
-    show(done, as_json, _applied)
+    show(done, as_json, _format_applied)
 
 
 @app.command("list")
@@ -74,7 +74,7 @@ def list_sequences(as_json: Json = False) -> None:
 
         return await reports.list_sequences(drumbeat)
 
-    show(run(work, temporal=False), as_json, _listing)
+    show(run(work, temporal=False), as_json, _format_list)
 
 
 @app.command("show")
@@ -86,7 +86,7 @@ def show_sequence(sequence: Name, as_json: Json = False) -> None:
 
         return await reports.show_sequence(drumbeat, sequence)
 
-    show(run(work, temporal=False), as_json, _details)
+    show(run(work, temporal=False), as_json, _format_details)
 
 
 @app.command()
@@ -98,7 +98,7 @@ def pause(sequence: Name, as_json: Json = False) -> None:
 
         return await sequences.pause(drumbeat, sequence)
 
-    show(run(work, temporal=False), as_json, _status)
+    show(run(work, temporal=False), as_json, _format_status)
 
 
 @app.command()
@@ -110,10 +110,10 @@ def resume(sequence: Name, as_json: Json = False) -> None:
 
         return await sequences.resume(drumbeat, sequence)
 
-    show(run(work, works=lambda _: True), as_json, _status)
+    show(run(work, works=lambda _: True), as_json, _format_status)
 
 
-def _applied(applied: list[SequenceApplied]) -> str:
+def _format_applied(applied: list[SequenceApplied]) -> str:
     lines: list[str] = []
     for one in applied:
         lines += one.warnings
@@ -137,19 +137,19 @@ def _applied(applied: list[SequenceApplied]) -> str:
     return "\n".join(lines)
 
 
-def _status(change: SequenceStatusChange) -> str:
-    from messaging.sending.under_way import under_way_in_words
+def _format_status(change: SequenceStatusChange) -> str:
+    from messaging.sending.under_way import format_under_way
 
     lines = [
         f"{change.sequence}: {'' if change.changed else 'already '}{change.status}"
-        + under_way_in_words(change.under_way)
+        + format_under_way(change.under_way)
     ]
     if change.contacts_woken:
         lines.append(f"  {change.contacts_woken:,} contacts whose step is due go on")
     return "\n".join(lines)
 
 
-def _listing(listed: list[SequenceSummary]) -> str:
+def _format_list(listed: list[SequenceSummary]) -> str:
     if not listed:
         return "There is no sequence yet: create one with 'sequence apply FILE.yaml'."
     table = Table(
@@ -166,12 +166,12 @@ def _listing(listed: list[SequenceSummary]) -> str:
     for one in listed:
         table.row(
             *(one.name, one.status, one.trigger, one.steps, f"{one.contacts.active:,}"),
-            *(f"{one.contacts.completed:,}", _moment(one.next_due_at, UTC)),
+            *(f"{one.contacts.completed:,}", _format_moment(one.next_due_at, UTC)),
         )
     return str(table)
 
 
-def _details(one: SequenceDetails) -> str:
+def _format_details(one: SequenceDetails) -> str:
     zone = ZoneInfo(one.time_zone)
     head = [
         f"{one.name}: {one.status}{f' ({one.status_reason})' if one.status_reason else ''}, revision {one.revision}",
@@ -180,7 +180,7 @@ def _details(one: SequenceDetails) -> str:
             f"timezone {one.time_zone}, as are the times below{', skips weekends' if one.skip_weekends else ''}"
             f"{f', device {one.device_id}' if one.device_id else ''}"
         ),
-        f"contacts: {_contacts(one.contacts)}",
+        f"contacts: {_format_contacts(one.contacts)}",
         "",
     ]
     table = Table(
@@ -196,28 +196,26 @@ def _details(one: SequenceDetails) -> str:
     )
     for step in one.steps:
         table.row(
-            *(step.key, _when(step), f"{step.sent:,}", f"{step.expired:,}" if step.expired else ""),
-            *(f"{step.waiting:,}", _moment(step.next_due_at, zone)),
+            *(step.key, _format_when(step), f"{step.sent:,}", f"{step.expired:,}" if step.expired else ""),
+            *(f"{step.waiting:,}", _format_moment(step.next_due_at, zone)),
             ("[image] " if step.image_url else "") + one_line(step.text),
         )
     return "\n".join([*head, str(table)])
 
 
-def _contacts(counts: ContactCounts) -> str:
+def _format_contacts(counts: ContactCounts) -> str:
     active = f"{counts.active:,} active" + (f" ({counts.paused:,} of them paused)" if counts.paused else "")
     named = counts.model_dump(exclude={"active", "paused"})
     others = [f"{count:,} {name.replace('_', ' ')}" for name, count in named.items() if count]
     return ", ".join([*([active] if counts.active else []), *others]) or "none"
 
 
-def _when(step: StepDetails) -> str:
-    from messaging.times.durations import format_duration
+def _format_when(step: StepDetails) -> str:
+    from messaging.times.durations import format_duration, format_when
 
-    when = f"day {step.day}{f' {step.at:%H:%M}' if step.at else ''}"
-    if step.after is not None:
-        when = f"after {format_duration(step.after)}"
+    when = format_when(step.day, step.at, step.after)
     return when + (f", for {format_duration(step.expires_after)}" if step.expires_after else "")
 
 
-def _moment(moment: datetime | None, zone: tzinfo) -> str:
+def _format_moment(moment: datetime | None, zone: tzinfo) -> str:
     return f"{moment.astimezone(zone):%Y-%m-%d %H:%M}" if moment else ""

@@ -24,7 +24,7 @@ from operations.workers import idle
 __all__ = [
     "campaign_status",
     "contact",
-    "handed_over_in_words",
+    "format_handed_over",
     "list_campaigns",
     "list_devices",
     "list_messages",
@@ -57,7 +57,7 @@ async def contact(drumbeat: Drumbeat, phone: str, *, default_region: str | None 
     except NotFound as error:
         # It may be somebody of whom only Temporal knows, as no worker has stored them yet.
         if await idle(drumbeat) is not None and (waiting := await _handed_over(drumbeat, number)):
-            raise NotFound(f"{error}; {handed_over_in_words(waiting)}") from error
+            raise NotFound(f"{error}; {format_handed_over(waiting)}") from error
         raise
     if await idle(drumbeat) is None:
         return report
@@ -65,7 +65,7 @@ async def contact(drumbeat: Drumbeat, phone: str, *, default_region: str | None 
     return report.model_copy(update={"handed_over": await _handed_over(drumbeat, number, known)})
 
 
-def handed_over_in_words(sequences: Sequence[str]) -> str:
+def format_handed_over(sequences: Sequence[str]) -> str:
     """The sentence that Temporal has enrollments which no worker has taken."""
     return f"handed to Temporal for {', '.join(sequences)}, and enrolled as soon as a worker takes it"
 

@@ -76,10 +76,10 @@ async def connect(
                     else "check TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE, and that the server runs"
                 )
                 raise Unavailable(
-                    f"Temporal at {address} cannot be used: {_reason(error)}; {advice}"
+                    f"Temporal at {address} cannot be used: {_format_error(error)}; {advice}"
                 ) from error
             if not told and clock() - started > 1:
-                tell(f"waiting for Temporal at {address}: {_reason(error)}")
+                tell(f"waiting for Temporal at {address}: {_format_error(error)}")
                 told = True
             await asyncio.sleep(0.2)
         else:
@@ -119,7 +119,7 @@ async def _register(client: Client, missing: Sequence[Key]) -> None:
         )
         raise Unavailable(
             f"search attributes are missing in namespace {client.namespace} and cannot be registered from here "
-            f"({_reason(error)}): run 'temporal operator search-attribute create --namespace {client.namespace} "
+            f"({_format_error(error)}): run 'temporal operator search-attribute create --namespace {client.namespace} "
             f"{arguments}', or add them in Temporal Cloud's settings of the namespace"
         ) from error
 
@@ -131,7 +131,9 @@ async def _missing(client: Client, keys: Sequence[Key]) -> list[Key]:
         )
     except RPCError as error:
         if error.status not in FORBIDDEN:
-            raise Unavailable(f"Temporal does not list its search attributes: {_reason(error)}") from error
+            raise Unavailable(
+                f"Temporal does not list its search attributes: {_format_error(error)}"
+            ) from error
         return [key for key in keys if not await _searchable(client, [key])]
     for key in keys:
         kind = known.custom_attributes.get(key.name)
@@ -150,7 +152,7 @@ async def _searchable(client: Client, keys: Sequence[Key]) -> bool:
     except RPCError as error:
         if error.status is RPCStatusCode.INVALID_ARGUMENT:
             return False
-        raise Unavailable(f"Temporal cannot be searched: {_reason(error)}") from error
+        raise Unavailable(f"Temporal cannot be searched: {_format_error(error)}") from error
     return True
 
 
@@ -162,7 +164,7 @@ def _profile() -> ClientConfigProfile:
     try:
         return ClientConfigProfile.load()
     except (ValueError, RuntimeError, OSError) as error:
-        raise InvalidInput(f"Temporal's configuration cannot be used: {_reason(error)}") from error
+        raise InvalidInput(f"Temporal's configuration cannot be used: {_format_error(error)}") from error
 
 
 def _connection() -> dict[str, Any]:
@@ -175,7 +177,7 @@ def _connection() -> dict[str, Any]:
         ) from error
 
 
-def _reason(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     """What the error says, in one line. The transport's errors hold their reason somewhere inside."""
     told = " ".join(str(error).split()) or type(error).__name__
     inner = re.findall(r'(?:message|error): "([^"]+)"', told)

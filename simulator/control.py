@@ -158,10 +158,10 @@ async def _export(request: Request, columns: str, table: str) -> Response:
 
 
 def _lines(rows: Iterable[Any]) -> str:
-    return "".join(json.dumps(_plain(dict(row)), ensure_ascii=False) + "\n" for row in rows)
+    return "".join(json.dumps(_decode_row(dict(row)), ensure_ascii=False) + "\n" for row in rows)
 
 
-def _plain(row: dict[str, Any]) -> dict[str, Any]:
+def _decode_row(row: dict[str, Any]) -> dict[str, Any]:
     if row.get("fault"):
         row["fault"] = json.loads(row["fault"])
     if "key_honoured" in row:

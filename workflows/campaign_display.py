@@ -4,7 +4,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 
-from workflows.display import plain
+from workflows.display import escape_markdown
 
 with workflow.unsafe.imports_passed_through():
     from messaging.campaigns.contract import CampaignProgress, CampaignState
@@ -38,7 +38,7 @@ class CampaignDisplay:
         if not state.frozen:
             lines.append(f"Starts: {state.when}")
         if state.reason:
-            lines.append(f"Why: {plain(state.reason)}")
+            lines.append(f"Why: {escape_markdown(state.reason)}")
         workflow.set_current_details("\n\n".join(lines))
         if self._listed != state.status:
             updates = [attributes.STATE.value_set(state.status)]
@@ -71,8 +71,8 @@ class CampaignDisplay:
             )
         reason = progress.reason or state.reason
         if reason:
-            lines.append(f"Why: {plain(reason)}")
+            lines.append(f"Why: {escape_markdown(reason)}")
         workflow.set_current_details("\n\n".join(lines))
 
     def _title(self, state: CampaignState) -> str:
-        return f"**{plain(state.title or self._campaign)}** · campaign {self._campaign}"
+        return f"**{escape_markdown(state.title or self._campaign)}** · campaign {self._campaign}"

@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from messaging.times.calendar import Due
     from temporal import search_attributes as attributes
 
-__all__ = ["Display", "plain"]
+__all__ = ["Display", "escape_markdown"]
 
 WAITING = {"held", "paused"}
 OVER = {"completed", "stopped", "opted_out"}
@@ -38,9 +38,9 @@ class Display:
         self.state, self.why = state, why
         lead = self._request.lead
         lines = [
-            f"**{plain(lead.name) or 'No name'}** · {lead.phone} · sequence **{self._request.sequence}**",
+            f"**{escape_markdown(lead.name) or 'No name'}** · {lead.phone} · sequence **{self._request.sequence}**",
             *([f"Device: {device}"] if device else []),
-            f"State: **{state}**" + (f" ({plain(why)})" if why else ""),
+            f"State: **{state}**" + (f" ({escape_markdown(why)})" if why else ""),
             *([f"Next step: **{due.step}**, {due.when}"] if due else ["No step is left."] if device else []),
         ]
         workflow.set_current_details("\n\n".join(lines))
@@ -66,7 +66,7 @@ class Display:
         self._listed = (state, due)
 
 
-def plain(text: str) -> str:
+def escape_markdown(text: str) -> str:
     """Text of a stranger inside Markdown: no markup, one line."""
     return "".join(
         f"\\{character}" if character in r"\`*_{}[]<>()#+!|~" else character

@@ -6,7 +6,7 @@ from temporalio import workflow
 
 from workflows.control import Control
 from workflows.delivery import deliver
-from workflows.display import plain
+from workflows.display import escape_markdown
 
 with workflow.unsafe.imports_passed_through():
     from messaging.common.values import Value
@@ -52,7 +52,7 @@ class MessageDelivery:
     def _show(self, state: str, why: str) -> None:
         if state == "sending":
             return  # not worth a word: it is over in a moment
-        said = f" ({plain(why)})" if why else ""
+        said = f" ({escape_markdown(why)})" if why else ""
         workflow.set_current_details(f"State: **{state}**{said}\n\nDevice: {self._ref.device_id}")
         if state == "held" or self._listed:
             self._list(state)

@@ -16,7 +16,7 @@ from messaging.common.database import Connection, Record
 from messaging.common.transactions import all_or_nothing
 from messaging.common.values import Value
 from messaging.files.yaml import FieldPath, FileProblems, Problem
-from messaging.texts.approved import described
+from messaging.texts.approved import format_template
 
 __all__ = ["AppliedCampaign", "apply_campaigns"]
 
@@ -116,7 +116,9 @@ class _Edit:
         self._new = new
         self._values = _values(campaign)
         self._changed = [
-            field for field in _FIELDS if _plain(row[field.column]) != _plain(self._values[field.column])
+            field
+            for field in _FIELDS
+            if _comparable(row[field.column]) != _comparable(self._values[field.column])
         ]
 
     @property
@@ -170,16 +172,16 @@ class _Edit:
             campaign=self._campaign.campaign,
             result="created" if self._new else "changed" if self._changed else "unchanged",
             status=self._row["status"],
-            changes=tuple(self._in_words(field) for field in self._changed),
+            changes=tuple(self._format_change(field) for field in self._changed),
             rescheduled=self._rescheduled,
             warnings=tuple(map(str, warnings)),
         )
 
-    def _in_words(self, field: _Field) -> str:
+    def _format_change(self, field: _Field) -> str:
         old, new = self._row[field.column], self._values[field.column]
         if field.column == "text":
             return "text reworded" if old and new else "text added" if new else "text removed"
-        return f"{'.'.join(map(str, field.path))}: {_shown(old, field)} → {_shown(new, field)}"
+        return f"{'.'.join(map(str, field.path))}: {_format_value(old, field)} → {_format_value(new, field)}"
 
 
 def _values(campaign: CampaignFile) -> dict[str, Any]:
@@ -201,12 +203,12 @@ def _values(campaign: CampaignFile) -> dict[str, Any]:
     }
 
 
-def _plain(value: Any) -> Any:
+def _comparable(value: Any) -> Any:
     """The value for comparing: the order of a list says nothing."""
     return sorted(value) if isinstance(value, list) else value
 
 
-def _shown(value: Any, field: _Field) -> str:
+def _format_value(value: Any, field: _Field) -> str:
     if value is None or value == "":
         return field.none
     if isinstance(value, datetime):
@@ -214,5 +216,5 @@ def _shown(value: Any, field: _Field) -> str:
     if isinstance(value, float):
         return repr(value).removesuffix(".0")
     if isinstance(value, dict):
-        return described(value)
+        return format_template(value)
     return ", ".join(value) if isinstance(value, list) else str(value)

@@ -17,7 +17,7 @@ from phonenumbers import PhoneMetadata
 from messaging.common.errors import InvalidInput, InvalidPhone
 from messaging.common.whatsapp_numbers import AccountNumber, account_number, canonical_phone
 
-__all__ = ["PhoneReading", "parse_phone", "read_phone", "shown", "validate_region"]
+__all__ = ["PhoneReading", "parse_phone", "quoted", "read_phone", "validate_region"]
 
 
 _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
@@ -26,7 +26,7 @@ _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 def require_e164(phone: str) -> str:
     """Two spellings of a phone would be two people: nothing but the one form of it becomes part of an ID."""
     if _E164.fullmatch(phone) is None:
-        raise InvalidPhone(f"{shown(phone)} is not in the form +12015550123")
+        raise InvalidPhone(f"{quoted(phone)} is not in the form +12015550123")
     return canonical_phone(phone)
 
 
@@ -102,7 +102,7 @@ def parse_phone(text: str, default_region: str | None) -> str:
     """
     reading = read_phone(text, default_region)
     if reading.left is not None:
-        raise InvalidPhone(f"{shown(text)} holds more than one number: give one")
+        raise InvalidPhone(f"{quoted(text)} holds more than one number: give one")
     return reading.phone
 
 
@@ -114,14 +114,14 @@ def read_phone(text: str, default_region: str | None) -> PhoneReading:
     parts are. Where it cannot be told, the field is refused.
     """
     region = validate_region(default_region)
-    field = _plain(text)
+    field = _to_ascii(text)
     if not field:
         raise InvalidPhone("the phone is empty")
     if len(field) > _LONGEST:
-        raise InvalidPhone(f"{shown(text)} is too long for a phone: leave one number")
+        raise InvalidPhone(f"{quoted(text)} is too long for a phone: leave one number")
     if _SCIENTIFIC.fullmatch(field):
         raise InvalidPhone(
-            f"{shown(text)} is a number that a spreadsheet has rounded: format the column as text and fill it in anew"
+            f"{quoted(text)} is a number that a spreadsheet has rounded: format the column as text and fill it in anew"
         )
     if link := _LINK.fullmatch(field):
         field = f"+{link[1] or link[2]}"
@@ -133,7 +133,7 @@ def read_phone(text: str, default_region: str | None) -> PhoneReading:
                 _LABEL.sub("", piece, count=1) if _LABEL.match(piece) else piece, region
             )
         except _NoNumberError as error:
-            first = first or InvalidPhone(str(error).format(shown(text)))
+            first = first or InvalidPhone(str(error).format(quoted(text)))
             continue
         others = [*pieces[:place], *([left] if left else []), *pieces[place + 1 :]]
         return PhoneReading(
@@ -146,9 +146,9 @@ def read_phone(text: str, default_region: str | None) -> PhoneReading:
         )
     if len(pieces) > 1 and first is not None and "extension" not in str(first):
         raise InvalidPhone(
-            f"{shown(text)} holds several parts, and none is a full phone number{_where(region, field)}"
+            f"{quoted(text)} holds several parts, and none is a full phone number{_where(region, field)}"
         )
-    raise first or InvalidPhone(f"{shown(text)} is not a phone number: write it like +12015550123")
+    raise first or InvalidPhone(f"{quoted(text)} is not a phone number: write it like +12015550123")
 
 
 class _NoNumberError(Exception):
@@ -283,7 +283,7 @@ def _where(region: str | None, number: str) -> str:
     return "" if region is None or number.startswith("+") else f" in {region} or with a country code"
 
 
-def _plain(text: str) -> str:
+def _to_ascii(text: str) -> str:
     """ASCII digits and punctuation for whatever alphabet the number was written in."""
     text = text.strip()
     plain = text if text.isascii() and text.isprintable() else "".join(_signs(text))
@@ -310,7 +310,7 @@ def _signs(text: str) -> Iterator[str]:
             yield sign
 
 
-def shown(text: str) -> str:
+def quoted(text: str) -> str:
     """A value as a message shows it: quoted, on one line, and cut off where it is long."""
     text = text.strip()
     return repr(text if len(text) <= 40 else text[:39] + "…")

@@ -5,7 +5,7 @@ import unicodedata
 from collections.abc import Iterable
 
 from messaging.common.errors import InvalidInput
-from messaging.common.phones import shown
+from messaging.common.phones import quoted
 
 __all__ = ["MAX_WORD_LENGTH", "normalise_words", "validate_name"]
 
@@ -36,7 +36,7 @@ def normalise_words(words: str | Iterable[str]) -> tuple[str, ...]:
             word = _normalise_word(piece)
             if len(word) > MAX_WORD_LENGTH:
                 raise InvalidInput(
-                    f"{shown(word)} is too long: a word has at most {MAX_WORD_LENGTH} characters"
+                    f"{quoted(word)} is too long: a word has at most {MAX_WORD_LENGTH} characters"
                 )
             if word:
                 found[word] = None
@@ -59,7 +59,7 @@ def validate_name(name: str, what: str = "name") -> str:
     """
     if _NAME.fullmatch(name) is None:
         raise InvalidInput(
-            f"{shown(name)} cannot be a {what}: use 1 to 64 letters, digits, '.', '-' and '_',"
+            f"{quoted(name)} cannot be a {what}: use 1 to 64 letters, digits, '.', '-' and '_',"
             " beginning with a letter or digit"
         )
     return name

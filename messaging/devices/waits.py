@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 from messaging.common.database import Connection
 from messaging.devices.store import Device
 
-__all__ = ["lift_wait", "queue_anew", "wait_in_words"]
+__all__ = ["format_wait", "lift_wait", "queue_anew"]
 
 
 async def lift_wait(connection: Connection, device: str) -> datetime | None:
@@ -45,7 +45,7 @@ async def _free_slots(connection: Connection, device: str) -> None:
     )
 
 
-def wait_in_words(device: Device) -> str | None:
+def format_wait(device: Device) -> str | None:
     """What a device waits for, and how to end it; None where it does not wait."""
     if device.waits_until is None:
         return None

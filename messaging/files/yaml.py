@@ -98,7 +98,7 @@ class Document:
 
     def problem(self, path: FieldPath, message: str) -> Problem:
         """A problem at that field."""
-        return Problem(self.file, self.line_of(path), _written(path), _one_line(message))
+        return Problem(self.file, self.line_of(path), _format_path(path), _one_line(message))
 
     def note(self, path: FieldPath, message: str) -> None:
         """Adds a problem at that field."""
@@ -106,7 +106,7 @@ class Document:
 
     def has_problem(self, path: FieldPath) -> bool:
         """Whether a problem is noted at that very field."""
-        return any(problem.field == _written(path) for problem in self.problems)
+        return any(problem.field == _format_path(path) for problem in self.problems)
 
     def note_invalid(self, errors: list[ErrorDetails], fields_of: Mapping[str, Iterable[str]]) -> None:
         """Adds what pydantic found, in words. ``fields_of``: the fields of each group by its name; '' is the file."""
@@ -114,7 +114,7 @@ class Document:
             path = tuple(part for part in error["loc"])
             group = next((part for part in reversed(path[:-1]) if isinstance(part, str)), "")
             known = list(fields_of.get(group, ()))
-            self.note(path, _in_words(error, known))
+            self.note(path, _format_error(error, known))
 
     def read(self, source: str) -> None:
         """Reads the text of the file."""
@@ -184,14 +184,14 @@ class Document:
                     if isinstance(key_node, ScalarNode)
                     else "is not a field's name"
                 )
-                self.problems.append(Problem(self.file, line, _written(path), what))
+                self.problems.append(Problem(self.file, line, _format_path(path), what))
                 continue
             key = str(key_node.value)
             line = key_node.start_mark.line + 1
             if key in data:
                 first = self._lines[(*path, key)]
                 message = f"is given twice, first on line {first}"
-                self.problems.append(Problem(self.file, line, _written((*path, key)), message))
+                self.problems.append(Problem(self.file, line, _format_path((*path, key)), message))
                 continue
             self._lines[(*path, key)] = line
             data[key] = self._value(value_node, (*path, key), (*within, node))
@@ -201,7 +201,7 @@ class Document:
         text = str(node.value)
         kind = str(node.tag).removeprefix(_TAG)
         if node.style is not None:
-            return self._escaped(text, path)
+            return self._decode_escapes(text, path)
         if kind == "null":
             return None
         if kind == "bool" and text.lower() in {"true", "false"}:
@@ -209,7 +209,7 @@ class Document:
         whole = kind == "int" and len(text) <= _MAX_DIGITS and _WHOLE_NUMBER.fullmatch(text)
         return int(text) if whole else text
 
-    def _escaped(self, text: str, path: FieldPath) -> str:
+    def _decode_escapes(self, text: str, path: FieldPath) -> str:
         r"""A text in quotes may hold anything, by escapes: ``\0``, and JSON's two halves of a character."""
         if (found := _CONTROL.search(text)) is None:
             return text
@@ -247,7 +247,7 @@ def _one_line(message: str) -> str:
     )
 
 
-def _written(path: FieldPath) -> str:
+def _format_path(path: FieldPath) -> str:
     text = ""
     for part in path:
         name = part if isinstance(part, int) else part if len(part) <= 60 else part[:59] + "…"
@@ -255,7 +255,7 @@ def _written(path: FieldPath) -> str:
     return text
 
 
-def _in_words(error: ErrorDetails, known: list[str]) -> str:
+def _format_error(error: ErrorDetails, known: list[str]) -> str:
     value = error["input"]
     match error["type"]:
         case "missing":
@@ -265,15 +265,15 @@ def _in_words(error: ErrorDetails, known: list[str]) -> str:
         case "string_type" if value is None:
             return "is empty"
         case "string_type" if isinstance(value, bool | int):
-            return f'{_as_written(value)} is not a text, put it in quotes: "{_as_written(value)}"'
+            return f'{_format_value(value)} is not a text, put it in quotes: "{_format_value(value)}"'
         case "string_type":
             return "is not a text"
         case "int_type" if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value):
             return f"{value!r} is a text, write the number without quotes: {value}"
         case "int_type":
-            return f"{_as_written(value)} is not a whole number"
+            return f"{_format_value(value)} is not a whole number"
         case "bool_type":
-            return f"{_as_written(value)} is neither true nor false"
+            return f"{_format_value(value)} is neither true nor false"
         case "list_type":
             return "is not a list, write each item on a line that begins with '- '"
         case "model_type" | "dict_type" | "model_attributes_type":
@@ -282,7 +282,7 @@ def _in_words(error: ErrorDetails, known: list[str]) -> str:
             return error["msg"]
 
 
-def _as_written(value: object) -> str:
+def _format_value(value: object) -> str:
     if value is None:
         return "nothing"
     if isinstance(value, bool):

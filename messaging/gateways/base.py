@@ -118,7 +118,7 @@ def _identifier(value: Any) -> Any:
     return storable_id(value) if isinstance(value, str) else value
 
 
-def _reason(value: Any) -> Any:
+def _storable_reason(value: Any) -> Any:
     return storable(value, LONGEST_REASON) if isinstance(value, str) else value
 
 
@@ -160,7 +160,7 @@ class Receipt(Value):
     at: Annotated[datetime, AfterValidator(_of_our_time)]
     message_id: UUID | None = None
     gateway_message_id: GatewayId | None = None
-    reason: Annotated[str | None, BeforeValidator(_reason)] = None
+    reason: Annotated[str | None, BeforeValidator(_storable_reason)] = None
     """Why it failed."""
     sign: str | None = None
     """What is alike in failures of this kind, as of Refused; None where it is known to be about this recipient."""

@@ -9,10 +9,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
-from urllib.parse import quote
 
 from messaging.gateways.base import DeviceUnfit, GatewayError, NotAccepted, Refused, WrongContent
-from messaging.gateways.http import HttpClient, one_line
+from messaging.gateways.http import HttpClient, format_words
 
 __all__ = ["ReportedError", "Rule", "Verdict", "as_error", "read_error"]
 
@@ -153,7 +152,7 @@ def read_error(error: Any, *, hide: str = "") -> ReportedError | None:
     code = _number(error.get("code"))
     data = error.get("error_data")
     details = data.get("details") if isinstance(data, Mapping) else None
-    texts = [_said(text, code, hide) for text in (details, error.get("message"), error.get("title"))]
+    texts = [_format_text(text, code, hide) for text in (details, error.get("message"), error.get("title"))]
     words = next(filter(None, texts), "")
     if code is None:
         return ReportedError(words, None) if words else None
@@ -196,11 +195,6 @@ def _number(value: Any) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _said(text: Any, code: int | None, hide: str) -> str:
+def _format_text(text: Any, code: int | None, hide: str) -> str:
     """Meta's words without a credential, and without the code, which they often begin with."""
-    if not isinstance(text, str):
-        return ""
-    # Before the words are cut, which might leave half of it.
-    for credential in {hide, quote(hide, safe="")} - {""}:
-        text = text.replace(credential, "***")
-    return one_line(text.strip().removeprefix(f"(#{code})")).rstrip(".")
+    return format_words(text, hide).removeprefix(f"(#{code})").strip()

@@ -13,8 +13,7 @@ from messaging.gateways.base import (
     Refused,
     WrongContent,
 )
-from messaging.gateways.http import Answer, one_line
-from messaging.gateways.options import redacted
+from messaging.gateways.http import Answer, format_words
 from messaging.gateways.signatures import check_signature
 from messaging.gateways.webhook_bodies import pass_over, read_json, receipt
 
@@ -77,10 +76,7 @@ def refusal_of(
 ) -> tuple[GatewayError | None, str]:
     """The error that code and words call for, if they do, and the words. ``hide``: credentials, not to be repeated."""
     content = answer.content if isinstance(answer.content, Mapping) else {}
-    code, words = (
-        text if isinstance(text, str) else "" for text in (content.get("code"), content.get("message"))
-    )
-    code, words = one_line(redacted(code, *hide)), one_line(redacted(words, *hide)).rstrip(".")
+    code, words = (format_words(content.get(name), *hide) for name in ("code", "message"))
     said = f"{words} ({code})" if code else words
     for pattern, kind, way_out in _REFUSALS:
         if pattern.search(f"{code}: {words}"):

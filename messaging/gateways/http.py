@@ -18,8 +18,9 @@ from messaging.common.storable import storable
 from messaging.common.values import Value
 from messaging.gateways.base import MaybeAccepted, NotAccepted
 from messaging.gateways.connections import Connector
+from messaging.gateways.options import redacted
 
-__all__ = ["Answer", "HttpClient", "alike", "one_line"]
+__all__ = ["Answer", "HttpClient", "alike", "format_words", "one_line"]
 
 CONNECTIONS = 500
 """Requests in flight at most; more wait for a connection, which counts as not accepted when it takes too long."""
@@ -129,13 +130,13 @@ class HttpClient:
                 try:
                     content = _json(await _read(answer))
                 except (aiohttp.ClientError, OSError, _Endless) as error:
-                    problem = str(error) if isinstance(error, _Endless) else _why(error)
+                    problem = str(error) if isinstance(error, _Endless) else _format_cause(error)
                     answer.close()
                 if problem and 200 <= answer.status < 300:
                     raise _NoAnswer(f"it answered {answer.status}, but {problem}", sent=True)
                 return Answer(status=answer.status, content=content, retry_after=_retry_after(answer))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _NoAnswer(_why(error), sent=progress.sent) from error
+            raise _NoAnswer(_format_cause(error), sent=progress.sent) from error
 
     def maybe(self, why: str) -> MaybeAccepted:
         """The error for a message in doubt."""
@@ -193,6 +194,11 @@ def one_line(text: str) -> str:
     return " ".join(storable(text).split())[:LONGEST_WORDS]
 
 
+def format_words(words: Any, *credentials: str) -> str:
+    """What a gateway says, in one line without its full stop and without credentials; nothing where it is no text."""
+    return one_line(redacted(words, *credentials)).rstrip(".") if isinstance(words, str) else ""
+
+
 def alike(status: int, words: str) -> str:
     """What is the same in refusals that differ by a number, an ID or a time only."""
     return f"{status} {re.sub(r'[^a-z]+', ' ', words.lower()).strip()}".rstrip()
@@ -205,7 +211,7 @@ def _json(raw: bytes) -> Any:
         return None
 
 
-def _why(error: BaseException) -> str:
+def _format_cause(error: BaseException) -> str:
     """The cause in words, and where to look."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name is not known; check the address"

@@ -142,7 +142,7 @@ class ImageStore:
             await asyncio.wait({task}, timeout=wait)
             if not task.done() or task.cancelled():
                 why = "was stopped" if task.done() else "is still being fetched; its server is slow"
-                raise NotAccepted(f"the image {_shown(url)} {why}", concerns="message")
+                raise NotAccepted(f"the image {_format_url(url)} {why}", concerns="message")
             outcome = task.result()
         if isinstance(outcome, Picture):
             return outcome
@@ -174,8 +174,8 @@ class ImageStore:
             chain = (error, error.__cause__)
             why = next(text for cause, text in _CAUSES if any(isinstance(each, cause) for each in chain))
             kind = WrongContent if why is _INVALID else NotAccepted
-        redirected = f" (redirected to {_shown(str(hops[-1]))})" if len(hops) > 1 else ""
-        text = one_line(f"the image {_shown(url)}{redirected} cannot be used: {why}")
+        redirected = f" (redirected to {_format_url(str(hops[-1]))})" if len(hops) > 1 else ""
+        text = one_line(f"the image {_format_url(url)}{redirected} cannot be used: {why}")
         return kind(text, concerns="message")
 
     async def _follow(self, address: URL, hops: list[URL]) -> Picture:
@@ -235,7 +235,7 @@ async def _read(answer: aiohttp.ClientResponse) -> Picture:
     return Picture(content=bytes(content), media_type="image/png" if content[0] == _PNG[0] else "image/jpeg")
 
 
-def _shown(url: str) -> str:
+def _format_url(url: str) -> str:
     """The URL in one line, without what may be secret: user, password and query."""
     try:
         text = str(URL(url).with_user(None).with_query(None).with_fragment(None))

@@ -5,9 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from messaging.gateways.base import DeviceUnfit, GatewayError, NotAccepted, Refused
-from messaging.gateways.http import Answer, alike, one_line
+from messaging.gateways.http import Answer, alike, format_words
 from messaging.gateways.http_gateway import BUSY, BUSY_FOR, UNFIT, HttpGateway
-from messaging.gateways.options import redacted
 
 __all__ = ["SLOW_ANSWER", "PlatformGateway"]
 
@@ -39,7 +38,7 @@ class PlatformGateway(HttpGateway):
         """
         content = answer.content if isinstance(answer.content, Mapping) else {}
         words = next(
-            filter(None, (_said(content.get(name), hide) for name in ("message", "msg", "reason"))), ""
+            filter(None, (format_words(content.get(name), hide) for name in ("message", "msg", "reason"))), ""
         )
         if content.get("status") is False:
             raise self._no(answer, words, mend)
@@ -62,7 +61,3 @@ class PlatformGateway(HttpGateway):
         if OF_THE_MOMENT.search(words):
             return NotAccepted(said, retry_after=wait)
         return Refused(said, sign=None if OF_THE_RECIPIENT.search(words) else alike(answer.status, words))
-
-
-def _said(words: Any, hide: str) -> str:
-    return one_line(redacted(words, hide)).rstrip(".") if isinstance(words, str) else ""

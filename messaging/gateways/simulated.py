@@ -102,23 +102,23 @@ class SimulatedGateway(HttpGateway):
         if isinstance(content, dict) and (answer.status == 200 or _code(content) in ABOUT_A_MESSAGE):
             return content
         raise NotAccepted(
-            f"{self._client.name} could not be asked: it answered {_words(answer)}",
+            f"{self._client.name} could not be asked: it answered {_format_answer(answer)}",
             retry_after=answer.retry_after,
         )
 
     def _rejection(self, answer: Answer) -> GatewayError:
         """What an answer other than a yes means."""
-        said = f"{self._client.name} answered {_words(answer)}"
+        said = f"{self._client.name} answered {_format_answer(answer)}"
         if answer.status in (429, 503):
             return NotAccepted(said, retry_after=answer.retry_after)
         if answer.status >= 500:
-            return self._client.maybe(f"it answered {_words(answer)}")
+            return self._client.maybe(f"it answered {_format_answer(answer)}")
         if answer.status in (401, 403):
             return DeviceUnfit(said)
         code = _code(answer.content)
         if 400 <= answer.status < 500 and code is not None and code not in NOT_THE_GATEWAY:
             sign = None if code in OF_THE_RECIPIENT else code
-            return Refused(f"{self._client.name} refused the message: {_words(answer)}", sign=sign)
+            return Refused(f"{self._client.name} refused the message: {_format_answer(answer)}", sign=sign)
         # What answers there is not the gateway's endpoint. Once the address is mended the message can be sent.
         return NotAccepted(f"{said}; is its address right?")
 
@@ -140,7 +140,7 @@ def _code(content: Any) -> str | None:
     return code if isinstance(code, str) else None
 
 
-def _words(answer: Answer) -> str:
+def _format_answer(answer: Answer) -> str:
     """The status and what the gateway says, in one line."""
     words = one_line(str(_error(answer.content).get("message") or ""))
     code = _code(answer.content)

@@ -6,7 +6,7 @@ quotes around it (OWASP, "CSV Injection"). An apostrophe before it makes it a te
 
 import re
 
-__all__ = ["guarded", "guarded_raw", "plain"]
+__all__ = ["guarded", "guarded_raw", "unguarded"]
 
 _FORMULA = re.compile("'*[=+\\-@\t\r\n\uff1d\uff0b\uff0d\uff20]")
 _NUMBER = re.compile(r"[+-]?[0-9]+(?:[.,][0-9]+)?|\+[0-9][0-9 ().-]{5,20}")
@@ -14,7 +14,7 @@ _AS_TEXT = re.compile(r'="([^\t\r\n]*)"', re.DOTALL)
 
 
 def guarded(value: str) -> str:
-    """The value as a cell that no spreadsheet runs; :func:`plain` gives the value again. Numbers stay as they are, phones too."""
+    """The value as a cell that no spreadsheet runs; :func:`unguarded` gives the value again. Numbers stay as they are, phones too."""
     return f"'{value}" if _FORMULA.match(value) and not _NUMBER.fullmatch(value) else value
 
 
@@ -23,7 +23,7 @@ def guarded_raw(cell: str) -> str:
     return cell if cell.startswith("'") or _AS_TEXT.fullmatch(cell) else guarded(cell)
 
 
-def plain(cell: str) -> str:
+def unguarded(cell: str) -> str:
     """The value of a cell: without the apostrophe of :func:`guarded`, and without ``="…"``, by which programs keep the
     zeros at the front of a number."""
     if cell.startswith("'") and _FORMULA.match(cell):

@@ -8,7 +8,7 @@ from messaging.common.errors import InvalidInput, InvalidPhone
 from messaging.common.phones import PhoneReading, read_phone
 from messaging.common.suggestions import did_you_mean
 from messaging.common.words import normalise_words
-from messaging.leads.cells import plain
+from messaging.leads.cells import unguarded
 from messaging.leads.cleaning import attribute_name, attribute_names, clean_lead, parse_target_status
 from messaging.leads.csv_headings import (
     FIELDS,
@@ -87,7 +87,7 @@ class Columns(NamedTuple):
             )
 
         def cell(place: int | None) -> str:
-            return plain(cells[place]) if place is not None and place < len(cells) else ""
+            return unguarded(cells[place]) if place is not None and place < len(cells) else ""
 
         place, phone, passed_over = self._phone(cell, default_region)
         status = cell(self.target_status)
@@ -115,7 +115,7 @@ class Columns(NamedTuple):
 
     def phone_of(self, cells: list[str], default_region: str | None) -> tuple[str | None, str]:
         """The phone of a row that cannot be used, as far as it has one (E.164), and as it is written."""
-        written = [plain(cells[one.place]).strip() for one in self.phones if one.place < len(cells)]
+        written = [unguarded(cells[one.place]).strip() for one in self.phones if one.place < len(cells)]
         for text in filter(None, written):
             with suppress(InvalidPhone):
                 return read_phone(text, default_region).phone, text
@@ -164,7 +164,7 @@ class Columns(NamedTuple):
     def _joined(cell: Cell, places: tuple[int, ...]) -> str:
         return " ".join(filter(None, (cell(place).strip() for place in places)))
 
-    def shown(self, header: list[str]) -> dict[str, tuple[str, ...]]:
+    def format_headings(self, header: list[str]) -> dict[str, tuple[str, ...]]:
         """The headings of each field, as a person is told them; ``First + Last`` where two are one value."""
         single = {
             "niches": self.niches,

@@ -217,12 +217,12 @@ class RowWriter:
         self._write(map(guarded_raw, cells))
 
     def _write(self, cells: Iterable[str]) -> None:
-        with _told(self._name):
+        with _writing_errors(self._name):
             self._writer.writerow(cells)
 
     def detach(self) -> None:
         """Writes out what is buffered and leaves the stream open."""
-        with _told(self._name):
+        with _writing_errors(self._name):
             self._text.flush()
             self._text.detach().flush()
 
@@ -236,7 +236,7 @@ def new_file(path: Path, *, separator: str = ",") -> Iterator[RowWriter]:
     """
     # Through links; and a device or a pipe cannot be replaced, it is written to.
     target = Path(os.path.realpath(path))
-    with _told(str(path)):
+    with _writing_errors(str(path)):
         special = target.exists() and not target.is_file()
         part = target if special else target.with_name(f".{uuid4().hex}.part")
         stream = part.open("wb")
@@ -244,7 +244,7 @@ def new_file(path: Path, *, separator: str = ",") -> Iterator[RowWriter]:
         writer = RowWriter(stream, str(path), separator=separator, encoding="utf-8-sig")
         yield writer
         writer.detach()
-        with _told(str(path)):
+        with _writing_errors(str(path)):
             stream.close()
             if not special:
                 part.replace(target)
@@ -256,7 +256,7 @@ def new_file(path: Path, *, separator: str = ",") -> Iterator[RowWriter]:
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
+def _writing_errors(name: str) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from messaging.common.database import Connection, Pool
 from messaging.common.errors import InvalidInput, NotFound
-from messaging.common.phones import shown, validate_region
+from messaging.common.phones import quoted, validate_region
 from messaging.leads.cleaning import attribute_name
 from messaging.leads.csv_columns import REJECT_COLUMNS, Chosen, RowReading
 from messaging.leads.csv_files import Row, RowFile, RowWriter, new_file
@@ -117,7 +117,7 @@ async def import_file(
         rejects_file=str(rejects) if aside.written else None,
         kept_device=0 if move else merged["kept_device"],
         moved=moved,
-        columns=rows.columns.shown(rows.header),
+        columns=rows.columns.format_headings(rows.header),
         attributes=tuple(name for _, name in rows.columns.attributes),
         notes=reader.notes.result(),
         first_rejected=tuple(aside.first),
@@ -231,7 +231,7 @@ class _Reader:
 
     def _note(self, number: int, reading: RowReading) -> None:
         phone = reading.phone
-        read = f"row {number}: {shown(reading.written)} is {phone.phone}"
+        read = f"row {number}: {quoted(reading.written)} is {phone.phone}"
         if phone.left is not None:
             self.notes.add("several_numbers", read)
         if phone.complete:
@@ -245,7 +245,7 @@ class _Reader:
                 "other_column", f"{read}, from {heading!r}; not from {better!r}: {reading.passed_over}"
             )
         if reading.other_status is not None:
-            self.notes.add("other_status", f"row {number}: {shown(reading.other_status)}")
+            self.notes.add("other_status", f"row {number}: {quoted(reading.other_status)}")
         zone = reading.lead.time_zone
         if zone is not None and (warning := time_zone_warning(zone)):
             self.notes.add("time_zone", f"row {number}: {warning}")

@@ -9,7 +9,7 @@ from messaging.common.database import Pool, Record
 from messaging.common.errors import NotFound
 from messaging.common.values import Value
 from messaging.devices.store import list_devices
-from messaging.devices.waits import wait_in_words
+from messaging.devices.waits import format_wait
 from messaging.leads.csv_rejects import RejectedLead, rejects_of
 from messaging.reporting.workers import WorkerRow, find_workers
 from messaging.sending.claims import CLAIM_LIFETIME, longer_lifetimes
@@ -185,7 +185,7 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
     ]
     async with pool.acquire() as connection:
         waits = [
-            wait_in_words(one)
+            format_wait(one)
             for one in await list_devices(connection)
             if one.status == "active" and one.replaced_by is None
         ]

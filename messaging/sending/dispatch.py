@@ -220,22 +220,24 @@ class Dispatcher:
             try:
                 accepted = await gateway.look_up(claim.device, in_flight.attempt.message_id)
             except MaybeAccepted as error:
-                raise MaybeAccepted(f"{_why_not(claim)} while it was being sent, and {error}") from error
+                raise MaybeAccepted(
+                    f"{_format_unwanted(claim)} while it was being sent, and {error}"
+                ) from error
             if accepted is not None:
                 return accepted
             in_flight.may_have_arrived = False
         if recovery is Recovery.NONE:
             raise MaybeAccepted("a worker stopped in the middle of sending it")
         if claim.must_not_send and in_flight.may_have_arrived:
-            raise MaybeAccepted(f"{_why_not(claim)} while it was being sent")
+            raise MaybeAccepted(f"{_format_unwanted(claim)} while it was being sent")
         if claim.must_not_send:
-            raise NotAccepted(f"it had not arrived, and {_why_not(claim)}", concerns="message")
+            raise NotAccepted(f"it had not arrived, and {_format_unwanted(claim)}", concerns="message")
         return None
 
     async def _in_doubt(
         self, gateway: Gateway, in_flight: "_InFlight", error: MaybeAccepted
     ) -> Settled | Deferred:
-        claim, reason = in_flight.claim, _words(error)
+        claim, reason = in_flight.claim, _format_error(error)
         try:
             recovery = await gateway.recovery(claim.device)
         except NotAccepted:
@@ -262,12 +264,12 @@ class Dispatcher:
         )
 
     async def _try_later(self, in_flight: "_InFlight", error: NotAccepted) -> Settled | Deferred:
-        attempt, claim, reason = in_flight.attempt, in_flight.claim, _words(error)
+        attempt, claim, reason = in_flight.attempt, in_flight.claim, _format_error(error)
         doubt = in_flight.may_have_arrived
         if doubt and claim.device_replaced:
             # It may never answer again, and the contact's next message goes by another device.
             return await self._settle(
-                in_flight, MessageStatus.UNCONFIRMED, reason=f"{_why_not(claim)}: {reason}"
+                in_flight, MessageStatus.UNCONFIRMED, reason=f"{_format_unwanted(claim)}: {reason}"
             )
         if claim.attempts >= MAX_ATTEMPTS:
             status = MessageStatus.UNCONFIRMED if doubt else MessageStatus.FAILED
@@ -415,7 +417,7 @@ class _InFlight:
         return self.claim.now + self.attempt.age
 
 
-def _why_not(claim: Claim) -> str:
+def _format_unwanted(claim: Claim) -> str:
     return f"device {claim.device} was replaced" if claim.device_replaced else "nobody wanted it any more"
 
 
@@ -425,6 +427,6 @@ def _back_off(attempts: int) -> timedelta:
     return timedelta(seconds=seconds * random.uniform(0.8, 1.2))  # noqa: S311 - spread, not secrecy
 
 
-def _words(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     """What is wrong, as it may be stored and travel."""
     return storable(str(error), LONGEST_REASON)

@@ -1,11 +1,11 @@
-"""The IDs that make a second message of the same impossible."""
+"""The IDs that make a second message of the same impossible, and what a message is called."""
 
 import hashlib
 from uuid import UUID, uuid5
 
 from messaging.common.phones import require_e164
 
-__all__ = ["campaign_message_id", "sequence_message_id"]
+__all__ = ["campaign_message_id", "message_name", "sequence_message_id"]
 
 
 MESSAGES = UUID("e3157350-96cd-4eb6-b785-94f64b6114c6")
@@ -32,3 +32,8 @@ def campaign_message_id(campaign_id: int, phone: str) -> UUID:
     digest[6] = digest[6] & 0x0F | 0x80
     digest[8] = digest[8] & 0x3F | 0x80
     return UUID(bytes=bytes(digest))
+
+
+def message_name(campaign: str | None, sequence: str | None, step: str | None) -> str:
+    """What a message is called where people read of it: ``campaign black-friday``, or ``cold-vitac / welcome``."""
+    return f"campaign {campaign}" if campaign else f"{sequence} / {step}"

@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 
 from messaging.common.database import Pool
 from messaging.sending.claims import CLAIM_LIFETIME, longer_lifetimes
+from messaging.sending.message_ids import message_name
 from messaging.sending.outcomes import CampaignMessageRef, ResendRef
 
 __all__ = ["ABANDONED_TOGETHER", "abandoned", "close_unwanted", "forgotten_leads"]
@@ -38,7 +39,7 @@ async def abandoned(pool: Pool, *, now: datetime | None) -> list[ResendRef]:
         ResendRef(
             message_id=row["id"],
             phone=row["recipient_phone"],
-            what=f"campaign {row['campaign']}" if row["campaign"] else f"{row['sequence']} / {row['step']}",
+            what=message_name(row["campaign"], row["sequence"], row["step"]),
             sequence=row["sequence"] or "",
             campaign=row["campaign"] or "",
             device_id=row["device_id"],

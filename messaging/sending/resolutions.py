@@ -11,6 +11,7 @@ from messaging.common.database import Connection, Record
 from messaging.common.errors import Conflict, NotFound
 from messaging.common.values import Value
 from messaging.sending.claims import ANEW, CLAIM_LIFETIME, longer_lifetimes
+from messaging.sending.message_ids import message_name
 from messaging.sending.message_status import WAITING
 from messaging.sending.outcomes import ResendRef
 
@@ -64,7 +65,7 @@ async def find_unconfirmed(connection: Connection, message_id: UUID) -> Unconfir
         )
     return UnconfirmedMessage(
         phone=row["recipient_phone"],
-        what=_what(row),
+        what=message_name(row["campaign"], row["sequence"], row["step"]),
         device_id=row["device_id"],
         gateway=row["gateway"],
         options=row["gateway_options"],
@@ -133,7 +134,10 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
         )
         if over:
             return Resolution(
-                message_id=message_id, phone=row["recipient_phone"], what=_what(row), result="expired"
+                message_id=message_id,
+                phone=row["recipient_phone"],
+                what=message_name(row["campaign"], row["sequence"], row["step"]),
+                result="expired",
             )
         if row["status"] in ("unconfirmed", "processing"):
             await connection.execute(
@@ -154,14 +158,14 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
         again = ResendRef(
             message_id=message_id,
             phone=row["recipient_phone"],
-            what=_what(row),
+            what=message_name(row["campaign"], row["sequence"], row["step"]),
             sequence=row["sequence"],
             device_id=row["device_id"],
         )
     return Resolution(
         message_id=message_id,
         phone=row["recipient_phone"],
-        what=_what(row),
+        what=message_name(row["campaign"], row["sequence"], row["step"]),
         result="sending again",
         campaign=row["campaign"],
         again=again,
@@ -169,8 +173,9 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
 
 
 def _sent(row: Record) -> Resolution:
-    return Resolution(message_id=row["id"], phone=row["recipient_phone"], what=_what(row), result="sent")
-
-
-def _what(row: Record) -> str:
-    return f"campaign {row['campaign']}" if row["campaign"] else f"{row['sequence']} / {row['step']}"
+    return Resolution(
+        message_id=row["id"],
+        phone=row["recipient_phone"],
+        what=message_name(row["campaign"], row["sequence"], row["step"]),
+        result="sent",
+    )

@@ -12,7 +12,7 @@ from messaging.common.database import Pool
 from messaging.common.values import Value
 from messaging.sending.claims import CALL_GRACE, CLAIM_LIFETIME, longer_lifetimes
 
-__all__ = ["UnderWay", "nothing_begins_any_more", "under_way_in_words"]
+__all__ = ["UnderWay", "format_under_way", "nothing_begins_any_more"]
 
 LOOK_EVERY = 0.05
 """Seconds."""
@@ -94,7 +94,7 @@ async def _what_became_of(pool: Pool, held: set[UUID]) -> tuple[UnderWay, ...]:
     return tuple(UnderWay.model_validate(dict(row)) for row in rows)
 
 
-def under_way_in_words(messages: tuple[UnderWay, ...]) -> str:
+def format_under_way(messages: tuple[UnderWay, ...]) -> str:
     """The sentence about them that ends an answer; nothing where there are none."""
     parts = []
     for sent, words in (

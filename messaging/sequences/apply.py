@@ -15,8 +15,8 @@ from messaging.files.yaml import FileProblems, Problem
 from messaging.sequences.checks import check_together, check_with_stored, warnings_for
 from messaging.sequences.file import SequenceDraft, SequenceFile, StepFile
 from messaging.sequences.step_ids import StoredStep, changes_of_meaning
-from messaging.texts.approved import described
-from messaging.times.durations import format_duration
+from messaging.texts.approved import format_template
+from messaging.times.durations import format_duration, format_when
 
 __all__ = ["AppliedSequence", "apply_sequences"]
 
@@ -157,7 +157,9 @@ class _Edit:
         if before.removed_at is not None:
             changes.append(f"step {step.id!r} {'restored' if before.carried else 'added'}")
         elif (before.day, before.at, before.after) != (step.day, step.at, step.after):
-            changes.append(f"step {step.id!r} moved: {_when(before)} → {_when(step)}")
+            changes.append(
+                f"step {step.id!r} moved: {format_when(before.day, before.at, before.after)} → {format_when(step.day, step.at, step.after)}"
+            )
         if before.removed_at is None and before.expires_after != step.expires_after:
             old, new = (
                 format_duration(expiry) if expiry else "none"
@@ -174,7 +176,7 @@ class _Edit:
         template = step.template.model_dump() if step.template else None
         if before.removed_at is None and before.template != template:
             changes.append(
-                f"template of step {step.id!r}: {described(before.template)} → {described(template)}"
+                f"template of step {step.id!r}: {format_template(before.template)} → {format_template(template)}"
             )
         return changes
 
@@ -219,9 +221,3 @@ class _Edit:
                 for position, step in enumerate(self.sequence.steps)
             ],
         )
-
-
-def _when(step: StepFile | StoredStep) -> str:
-    if step.after is not None:
-        return f"after {format_duration(step.after)}"
-    return f"day {step.day}" + (f" {step.at:%H:%M}" if step.at is not None else "")

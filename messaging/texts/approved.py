@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from messaging.gateways.base import RenderedTemplate
 from messaging.texts.liquid import TemplateProblem, render
 
-__all__ = ["ApprovedTemplate", "described", "render_template"]
+__all__ = ["ApprovedTemplate", "format_template", "render_template"]
 
 
 MAX_PARAMETER = 1024
@@ -25,7 +25,7 @@ class ApprovedTemplate(BaseModel):
     parameters: list[str] = Field(default_factory=list)
 
 
-def described(template: Mapping[str, Any] | None) -> str:
+def format_template(template: Mapping[str, Any] | None) -> str:
     """A stored template as a person says it."""
     return f"{template['name']} ({template['language']})" if template else "none"
 

@@ -1,11 +1,11 @@
-"""Durations as people write them: ``48h``, ``1h30m``, ``2d``, ``5s``."""
+"""Durations as people write them (``48h``, ``1h30m``, ``2d``, ``5s``), and when a step comes."""
 
 import re
-from datetime import timedelta
+from datetime import time, timedelta
 
 from messaging.common.errors import InvalidInput
 
-__all__ = ["LONGEST_DELAY", "format_duration", "parse_duration"]
+__all__ = ["LONGEST_DELAY", "format_duration", "format_when", "parse_duration"]
 
 _UNITS = {"d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 _DURATION = re.compile(r"(?=\d)(?:(\d{1,5})d)?(?:(\d{1,6})h)?(?:(\d{1,7})m)?(?:(\d{1,9})s)?")
@@ -36,3 +36,10 @@ def format_duration(duration: timedelta) -> str:
     days, hours = divmod(hours, 24) if hours >= 48 else (0, hours)
     parts = ((days, "d"), (hours, "h"), (minutes, "m"), (seconds, "s"))
     return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
+
+
+def format_when(day: int | None, at: time | None, after: timedelta | None) -> str:
+    """When a step comes: ``day 3 10:00``, ``day 3`` or ``after 2d``."""
+    if after is not None:
+        return f"after {format_duration(after)}"
+    return f"day {day}" + (f" {at:%H:%M}" if at is not None else "")

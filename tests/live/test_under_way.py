@@ -14,7 +14,7 @@ from messaging.sending.ledger import CALL_GRACE, CLAIM_LIFETIME, Claim, Ledger, 
 from messaging.sending.message_ids import sequence_message_id
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Settled
-from messaging.sending.under_way import UnderWay, nothing_begins_any_more, under_way_in_words
+from messaging.sending.under_way import UnderWay, format_under_way, nothing_begins_any_more
 from operations import devices, enrollment, sequences
 from tests.support.contact import Contact
 from tests.support.live import Live
@@ -67,7 +67,7 @@ async def test_an_attempt_that_is_about_to_call_is_waited_for_and_named(contact:
     expected = (UnderWay(message_id=message, phone=contact.phone, what="welcome / hello", sent=True),)
     async with asyncio.timeout(SOON):
         assert await asyncio.gather(*waiting) == [expected] * 4
-    assert under_way_in_words(expected) == (
+    assert format_under_way(expected) == (
         "; one message (welcome / hello) had been handed to the gateway just before, and went out"
     )
 
@@ -78,7 +78,7 @@ async def test_an_attempt_that_says_nothing_may_not_begin_after_its_grace(contac
     (under_way,) = await nothing_begins_any_more(contact.scenario.pool, phone=contact.phone)
     assert CALL_GRACE.total_seconds() - 0.5 < time.monotonic() - began < CALL_GRACE.total_seconds() + 2
     assert (under_way.message_id, under_way.sent) == (message, False)
-    assert under_way_in_words((under_way, under_way)) == (
+    assert format_under_way((under_way, under_way)) == (
         "; 2 messages are at the gateway just now, and may still arrive"
     )
 
