@@ -160,7 +160,7 @@ class Director:
         async def opt_out() -> str:
             done = await enrollment.opt_out(connection, number)
             self._answered(action, done.under_way, phone=number)
-            return f"{done.told} enrollments ended"
+            return f"{done.ended} enrollments ended"
 
         async def stop() -> str:
             done = await enrollment.stop_contact(connection, SEQUENCE, number)

@@ -1,4 +1,4 @@
-"""The page about one person."""
+"""The page about one phone."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _INDENT = "    "
 
 
 def contact_page(report: ContactReport) -> str:
-    """Everything about one person as people read it: reasons whole, times in one zone, which is named once."""
+    """Everything about one phone, for people to read: reasons whole, times in one zone, which is named once."""
     zone = ZoneInfo(report.zone)
     lines = [f"{one_line(report.name) or 'No name'}  {report.phone}  {report.target_status}"]
     lines += wrapped(
         f"Niches: {', '.join(report.niches) or 'none'}. Triggers: {', '.join(report.triggers) or 'none'}."
         f" Device: {report.device or 'none'}."
     )
-    whose = "the person's time zone" if report.time_zone else "for want of a time zone of the person's own"
+    whose = "the lead's time zone" if report.time_zone else "as the lead has no time zone of its own"
     lines += wrapped(f"Times are those of {report.zone}, {whose}.")
     if report.opted_out_at is not None:
         lines += wrapped(f"Opted out on {_format_moment(report.opted_out_at, zone)}: gets nothing more.")

@@ -1,4 +1,4 @@
-"""One person: ``contact``, and ``pause``, ``resume``, ``stop``, ``skip`` for a contact in a sequence."""
+"""All about one phone: ``contact``; and ``pause``, ``resume``, ``stop``, ``skip`` for a contact in a sequence."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["contact", "pause", "resume", "skip", "stop"]
 
 Sequence = Annotated[str, typer.Argument(help="The sequence's name.")]
-Phone = Annotated[str, typer.Argument(help="The person's phone, in any format.")]
+Phone = Annotated[str, typer.Argument(help="The phone, in any format.")]
 Region = Annotated[
     str | None, typer.Option(metavar="CC", help="Country of a phone without a country code, e.g. MY.")
 ]
@@ -26,7 +26,7 @@ Reason = Annotated[str, typer.Option(help="Why, for the record.")]
 
 
 def contact(phone: Phone, default_region: Region = None, as_json: Json = False) -> None:
-    """Show everything about one person: enrollments, the next step, every message.
+    """Show everything about one phone: enrollments, the next step, every message.
 
     Example: contact +12015550123
     """

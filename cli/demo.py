@@ -55,7 +55,7 @@ async def _play(drumbeat: Drumbeat, file: Path, default_region: str, leave_after
     from operations.audit import audit
 
     async with _worker(drumbeat):
-        summary, triggers = await story.set_the_stage(drumbeat, file, default_region)
+        summary, triggers = await story.prepare(drumbeat, file, default_region)
         say(
             f"Imported {file.name}: {summary.rows:,} rows, {summary.imported:,} new leads,"
             f" {summary.updated:,} updated, {summary.unchanged:,} unchanged, {summary.repeats:,} repeats,"
@@ -66,7 +66,7 @@ async def _play(drumbeat: Drumbeat, file: Path, default_region: str, leave_after
         enrolled = await story.enroll_all(drumbeat, triggers)
         say(f"Enrolled {enrolled.enrolled:,} contacts by their triggers ({', '.join(triggers)})")
         if not enrolled.enrolled:
-            say("All of them were enrolled before, and nobody is written to twice.")
+            say("All of them were enrolled before, and none is written to twice.")
         campaign = await story.start_campaign(drumbeat)
         if campaign.changed:
             say(f"Started the campaign {campaign.campaign}: one message to every lead of its target")

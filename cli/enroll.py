@@ -23,8 +23,8 @@ Region = Annotated[
 
 def enroll(
     sequence: Annotated[str | None, typer.Argument(help="The sequence's name.")] = None,
-    phone: Annotated[str | None, typer.Argument(help="The person's phone, in any format.")] = None,
-    name: Annotated[str, typer.Option(help="The person's name.")] = "",
+    phone: Annotated[str | None, typer.Argument(help="The lead's phone, in any format.")] = None,
+    name: Annotated[str, typer.Option(help="The lead's name.")] = "",
     device: Annotated[
         str | None, typer.Option(help="The device to write from, for a lead that belongs to none yet.")
     ] = None,
@@ -35,16 +35,16 @@ def enroll(
             help="With --device: also for a lead of another device, with all that is to be sent to it.",
         ),
     ] = False,
-    time_zone: Annotated[str | None, typer.Option(help="The person's time zone, e.g. Asia/Jakarta.")] = None,
+    time_zone: Annotated[str | None, typer.Option(help="The lead's time zone, e.g. Asia/Jakarta.")] = None,
     default_region: Region = None,
     trigger: Annotated[
         str | None, typer.Option(help="Instead: all leads that bear this trigger, into its sequence.")
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Enroll one person, or all leads with a trigger. Doing it twice is harmless.
+    """Enroll one lead, or all leads with a trigger. Doing it twice is harmless.
 
-    Somebody who has opted out is not enrolled (exit code 1), and nothing is used up: after 'opt-out PHONE --undo' it can be done.
+    A phone that has opted out is not enrolled (exit code 1), and nothing is used up: after 'opt-out PHONE --undo' it can be done.
 
     Examples: enroll cold-vitac +12015550123 --name Aisha    enroll --trigger COLDVITAC
     """
@@ -62,7 +62,7 @@ def enroll(
     if sequence is None or phone is None:
         raise typer.BadParameter("give SEQUENCE and PHONE, or --trigger")
     if move and device is None:
-        raise typer.BadParameter("--move needs --device: which one is to write to the person?")
+        raise typer.BadParameter("--move needs --device: which one is to write to the lead?")
 
     async def work(drumbeat: Drumbeat) -> Enrollment:
         from messaging.common.phones import parse_phone
@@ -104,13 +104,13 @@ def enroll(
 
 
 def opt_out(
-    phone: Annotated[str, typer.Argument(help="The person's phone, in any format.")],
-    undo: Annotated[bool, typer.Option("--undo", help="Let the person be written to again.")] = False,
+    phone: Annotated[str, typer.Argument(help="The phone, in any format.")],
+    undo: Annotated[bool, typer.Option("--undo", help="Let the phone be written to again.")] = False,
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "opted out",
     default_region: Region = None,
     as_json: Json = False,
 ) -> None:
-    """Send a person nothing more, from any sequence, campaign or device.
+    """Send a phone nothing more, from any sequence, campaign or device.
 
     Example: opt-out +12015550123
     """
@@ -129,7 +129,7 @@ def opt_out(
 
 def _format_enrolled(done: Enrollment) -> str:
     why = f" ({done.reason})" if done.reason else ""
-    once = "and nobody goes through a sequence twice"
+    once = "and no contact goes through a sequence twice"
     match done.result, done.status:
         case "enrolled", _:
             words = f"enrolled in {done.sequence}"
@@ -144,7 +144,7 @@ def _format_enrolled(done: Enrollment) -> str:
         case _:
             words = f"is enrolled in {done.sequence} already"
     if done.kept_device and done.status == "active":
-        words += f"; by {done.device}, to which the person belongs already: --move moves them"
+        words += f"; by {done.device}, to which the lead belongs already: --move moves it"
     return f"{done.phone} {words}"
 
 
@@ -164,4 +164,5 @@ def _format_opted_out(done: OptOut) -> str:
     if not done.opted_out:
         return f"{done.phone} may be written to again" if done.changed else f"{done.phone} had not opted out"
     words = "opted out" if done.changed else "had opted out already"
-    return f"{done.phone} {words}; {done.told:,} running sequences end{format_under_way(done.under_way)}"
+    ended = "1 enrollment ends" if done.ended == 1 else f"{done.ended:,} enrollments end"
+    return f"{done.phone} {words}; {ended}{format_under_way(done.under_way)}"

@@ -61,7 +61,7 @@ def resolve(
     resend: Annotated[bool, typer.Option("--resend", help="It did not arrive: send it again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Resolve a message of which nobody knew whether the gateway sent it.
+    """Resolve an unconfirmed message: one that the gateway may have sent, and did not say.
 
     Without an option the gateway is asked, where it can be. Nothing is ever sent again without --resend.
     """

@@ -31,7 +31,7 @@ Name = Annotated[str, typer.Argument(metavar="ID", help="The sequence's name.")]
 def apply(
     files: Annotated[list[Path], typer.Argument(metavar="FILE.yaml...", help="One sequence each.")],
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Agree to what the edit means for those who are under way.")
+        bool, typer.Option("--yes", "-y", help="Agree to what the edit means for contacts under way.")
     ] = False,
     as_json: Json = False,
 ) -> None:

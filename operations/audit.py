@@ -1,5 +1,7 @@
 """The proof that no promise is broken: ledger, enrollments and Temporal, held against each other."""
 
+from typing import NamedTuple
+
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -38,6 +40,25 @@ class AuditReport(Value):
     totals: Totals
 
 
+class _Comparison(NamedTuple):
+    """Contacts by their workflows and by their enrollments; each with a line that says what is wrong."""
+
+    orphans: list[str]
+    """Active enrollments without a running workflow."""
+    strays: list[str]
+    """Running workflows without an active enrollment."""
+    running: int
+    """Workflows of contacts that run."""
+
+
+class _WorkflowState(NamedTuple):
+    """What Temporal's own record says of a workflow."""
+
+    runs: bool
+    moving: bool
+    """Whether it is about to enroll its contact, or to end."""
+
+
 async def audit(drumbeat: Drumbeat) -> AuditReport:
     """Reads everything and changes nothing."""
     pool = await drumbeat.pool()
@@ -45,7 +66,7 @@ async def audit(drumbeat: Drumbeat) -> AuditReport:
     campaign_messages = await pool.fetchval(
         "select count(*) from broadcast_messages where campaign_id is not null"
     )
-    orphans, strays, running = await _compare(drumbeat)
+    contacts = await _compare(drumbeat)
     under_way = await ledger.active_campaigns(pool)
     stranded = await _stranded(drumbeat, sorted(under_way))
     again = await ledger.resends_under_way(pool)
@@ -68,11 +89,19 @@ async def audit(drumbeat: Drumbeat) -> AuditReport:
             f"{len(ledger.UNIQUE_CONSTRAINTS) + len(ledger.UNIQUE_INDEXES)} constraints and indexes",
             await ledger.broken_constraints(pool),
         ),
-        _check("every running workflow has its enrollment", f"{running:,} workflows run", strays),
-        _check("every active enrollment has its workflow", f"{running:,} workflows run", orphans),
+        _check(
+            "every running workflow has its enrollment",
+            f"{contacts.running:,} workflows run",
+            contacts.strays,
+        ),
+        _check(
+            "every active enrollment has its workflow",
+            f"{contacts.running:,} workflows run",
+            contacts.orphans,
+        ),
         _check(
             "no message is stuck in processing",
-            "none that nobody has been at for five minutes",
+            "none has been abandoned for five minutes",
             await ledger.stuck(pool),
         ),
         _check("no step was lost", f"{counted.should:,} messages should be", lost),
@@ -107,8 +136,8 @@ def _check(promise: str, evidence: str, broken: list[str]) -> Check:
     return Check(promise=promise, evidence=evidence, broken=tuple(broken[:EXAMPLES]), count=len(broken))
 
 
-async def _compare(drumbeat: Drumbeat) -> tuple[list[str], list[str], int]:
-    """Active enrollments without a running workflow, running workflows without an enrollment, and the running ones.
+async def _compare(drumbeat: Drumbeat) -> _Comparison:
+    """Holds the contacts' workflows against their enrollments.
 
     Temporal's index of workflows lags behind a little, and contacts come and go while we look: whatever does not match
     is looked up once more, in Temporal's own record and in the database.
@@ -118,43 +147,42 @@ async def _compare(drumbeat: Drumbeat) -> tuple[list[str], list[str], int]:
     pool = await drumbeat.pool()
     active = set(await ledger.active_contacts(pool))
 
-    async def look(workflow_id: str) -> tuple[str, bool, bool]:
-        return workflow_id, *await _state(drumbeat, workflow_id)
-
-    doubtful = await each(sorted(listed ^ active), look)
+    names = sorted(listed ^ active)
+    found = list(zip(names, await each(names, lambda name: _state(drumbeat, name)), strict=True))
     still_active = set(await ledger.active_contacts(pool))
-    orphans = [name for name, runs, _ in doubtful if not runs and name in still_active]
-    strays = [name for name, runs, moving in doubtful if runs and not moving and name not in still_active]
-    return (
-        [f"{name}: no workflow runs; 'stop {' '.join(name.split(':')[1:])}' ends it" for name in orphans],
-        [f"{name}: no active enrollment" for name in strays],
-        len(listed),
+    orphans = [name for name, state in found if not state.runs and name in still_active]
+    strays = [name for name, state in found if state.runs and not state.moving and name not in still_active]
+    return _Comparison(
+        orphans=[
+            f"{name}: no workflow runs; 'stop {' '.join(name.split(':')[1:])}' ends it" for name in orphans
+        ],
+        strays=[f"{name}: no active enrollment" for name in strays],
+        running=len(listed),
     )
 
 
 async def _stranded(drumbeat: Drumbeat, campaigns: list[str]) -> list[str]:
     """The campaigns under way whose workflow does not run."""
-    found = [name for name in campaigns if not (await _state(drumbeat, campaign_workflow_id(name)))[0]]
+    found = [name for name in campaigns if not (await _state(drumbeat, campaign_workflow_id(name))).runs]
     still = await ledger.active_campaigns(await drumbeat.pool())  # some have ended while we looked
     return [name for name in found if name in still]
 
 
 async def _dropped(drumbeat: Drumbeat, again: list[str]) -> list[str]:
     """The messages that are sent again and whose workflow does not run."""
-    found = [one for one in again if not (await _state(drumbeat, resend_workflow_id(one)))[0]]
+    found = [one for one in again if not (await _state(drumbeat, resend_workflow_id(one))).runs]
     still = await ledger.resends_under_way(await drumbeat.pool())  # some have ended while we looked
     return [one for one in found if one in still]
 
 
-async def _state(drumbeat: Drumbeat, workflow_id: str) -> tuple[bool, bool]:
-    """Whether a workflow runs, and whether it is about to enroll its contact or to end."""
+async def _state(drumbeat: Drumbeat, workflow_id: str) -> _WorkflowState:
     try:
         description = await drumbeat.temporal.get_workflow_handle(workflow_id).describe()
     except RPCError as error:
         if error.status is RPCStatusCode.NOT_FOUND:
-            return False, False
+            return _WorkflowState(runs=False, moving=False)
         raise
     raw = description.raw_description
     pending = {activity.activity_type.name for activity in raw.pending_activities}
     moving = bool(pending & {"enroll", "finish"}) or raw.HasField("pending_workflow_task")
-    return description.status is WorkflowExecutionStatus.RUNNING, moving
+    return _WorkflowState(runs=description.status is WorkflowExecutionStatus.RUNNING, moving=moving)

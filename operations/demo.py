@@ -12,7 +12,7 @@ from operations.connection import Drumbeat
 from operations.enrollment import enroll_by_trigger
 from operations.leads import LeadsImported
 
-__all__ = ["DEVICE", "EXAMPLES", "Progress", "enroll_all", "look", "set_the_stage", "start_campaign"]
+__all__ = ["DEVICE", "EXAMPLES", "Progress", "enroll_all", "look", "prepare", "start_campaign"]
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 DEVICE = "demo"
@@ -34,10 +34,8 @@ class Progress(Value):
         return sum(count for status, count in self.messages.items() if status in SETTLED)
 
 
-async def set_the_stage(
-    drumbeat: Drumbeat, file: Path, default_region: str
-) -> tuple[LeadsImported, list[str]]:
-    """A device on the simulated gateway, the leads, and the sequences; answers the summary and the triggers."""
+async def prepare(drumbeat: Drumbeat, file: Path, default_region: str) -> tuple[LeadsImported, list[str]]:
+    """A device on the simulated gateway, the leads, and the sequences; answers the import's summary and the active triggers."""
     await devices.add(drumbeat, DeviceSettings(id=DEVICE, gateway="simulated", min_delay=0, max_delay=0))
     summary = await leads.import_leads(
         drumbeat,
@@ -52,13 +50,13 @@ async def set_the_stage(
 
 
 async def start_campaign(drumbeat: Drumbeat) -> CampaignChange:
-    """One message to every prospect of the niche, whatever sequence they are in."""
+    """One message to every prospect of the niche, whatever sequence it is in."""
     await campaigns.apply(drumbeat, [EXAMPLES / "demo" / "campaign.yaml"])
     return await campaigns.start(drumbeat, CAMPAIGN)
 
 
 async def enroll_all(drumbeat: Drumbeat, triggers: list[str]) -> SweepTotals:
-    """Enrolls everybody who bears one of the triggers."""
+    """Enrolls every lead that bears one of the triggers."""
     totals = SweepTotals()
     for trigger in triggers:
         totals = totals.plus(await enroll_by_trigger(drumbeat, trigger))

@@ -15,7 +15,7 @@ __all__ = ["DeviceAdded", "DeviceStatusChange", "add", "list_devices", "pause", 
 
 
 class DeviceStatusChange(Value):
-    """A device's status; ``changed``: whether it was another before. ``contacts_woken``: who goes on now."""
+    """A device's status; ``changed``: whether it was another before. ``contacts_woken``: how many go on now."""
 
     device: str
     status: DeviceStatus
@@ -63,7 +63,7 @@ async def pause(drumbeat: Drumbeat, device: str, reason: str | None = None) -> D
 async def resume(drumbeat: Drumbeat, device: str) -> DeviceStatusChange:
     """Ends the pause, and what the device waits for by itself, because its gateway asked for it or it has failed.
 
-    Wakes those whom it held up, also if it had ended before. Raises NotFound, Unavailable.
+    Wakes what it held up, also if it had ended before. Raises NotFound, Unavailable.
     """
     async with (await drumbeat.pool()).acquire() as connection:
         changed = await devices.set_device_status(connection, device, "active")

@@ -1,4 +1,4 @@
-"""Putting contacts into sequences, and steering those who are in one.
+"""Putting leads into sequences, and pausing, resuming, stopping and skipping for those that are in one.
 
 To enroll, only Temporal is needed: the request carries the lead's data, and the workflow's first activity stores it.
 """
@@ -78,7 +78,7 @@ class Enrollment(Value):
     """What came of an enrollment.
 
     ``enrolled``: the ledger has it. ``already_enrolled``, which is a success too: it had it before. ``opted_out``: the
-    person wants nothing, and nothing was used up. ``handed_over``: Temporal has it and keeps it, and no worker has
+    phone is to get nothing, and nothing was used up. ``handed_over``: Temporal has it and keeps it, and no worker has
     answered yet.
     """
 
@@ -92,27 +92,28 @@ class Enrollment(Value):
     device: str | None = None
     """The device that writes to the contact."""
     kept_device: bool = False
-    """Whether that is another one than was asked for: a person belongs to the first device that was given."""
+    """Whether that is another one than was asked for: a lead belongs to the first device that it was given."""
     workflow_id: str
 
 
 class ContactCommandResult(Value):
-    """What was asked of a contact, and where it stands now."""
+    """What came of a pause, resume, stop or skip of a contact."""
 
     sequence: str
     phone: str
     result: str
+    """In words: ``paused``, ``had been stopped already``, ``skips story``."""
     under_way: tuple[UnderWay, ...] = ()
     """What an attempt had in its hands already."""
 
 
 class OptOut(Value):
-    """A recipient's opt-out; ``changed``: whether it was otherwise before. ``told``: enrollments that it ended."""
+    """A recipient's opt-out; ``changed``: whether it was otherwise before. ``ended``: enrollments that it ended."""
 
     phone: str
     opted_out: bool
     changed: bool
-    told: int = 0
+    ended: int = 0
     under_way: tuple[UnderWay, ...] = ()
     """What an attempt had in its hands already."""
 
@@ -129,9 +130,9 @@ async def enroll(
     attributes: dict[str, str] | None = None,
     patience: float = PATIENCE,
 ) -> Enrollment:
-    """Enrolls one person, in whatever format the phone is written. Doing it again, or at once elsewhere, is harmless.
+    """Enrolls one lead, in whatever format the phone is written. Doing it again, or at once elsewhere, is harmless.
 
-    What is given of a person who is new to the sequence is stored; what is not given stays as it was. A worker's answer
+    What is given of a lead that is new to the sequence is stored; what is not given stays as it was. A worker's answer
     is waited for ``patience`` seconds at most. Raises InvalidPhone and InvalidInput; and Conflict where the worker
     refuses, since there is no such sequence or no device.
     """
@@ -319,10 +320,10 @@ async def skip_step(drumbeat: Drumbeat, sequence: str, phone: str, step: str) ->
 
 
 async def opt_out(drumbeat: Drumbeat, phone: str, reason: str = "opted out") -> OptOut:
-    """The person gets nothing more, from any sequence, campaign or device. ``phone`` is E.164, in either of its spellings.
+    """The phone gets nothing more, from any sequence, campaign or device. ``phone`` is E.164, in either of its spellings.
 
     Answers when nothing more can begin to be sent: within some milliseconds, or three seconds where an attempt at a
-    message of the person's was just about to.
+    message to it was just about to.
     """
     phone, pool = canonical_phone(phone), await drumbeat.pool()
     async with pool.acquire() as connection:
@@ -332,12 +333,12 @@ async def opt_out(drumbeat: Drumbeat, phone: str, reason: str = "opted out") -> 
     under_way = await nothing_begins_any_more(pool, phone=phone)
     await suppress_waiting(pool, phone)  # also what an attempt has given back meanwhile
     return OptOut(
-        phone=phone, opted_out=True, changed=recorded.changed, told=recorded.ended, under_way=under_way
+        phone=phone, opted_out=True, changed=recorded.changed, ended=recorded.ended, under_way=under_way
     )
 
 
 async def withdraw_opt_out(drumbeat: Drumbeat, phone: str) -> OptOut:
-    """The person may be written to again. What was stopped stays stopped."""
+    """The phone may be written to again. What was stopped stays stopped."""
     phone = canonical_phone(phone)
     return OptOut(phone=phone, opted_out=False, changed=await withdraw(await drumbeat.pool(), phone))
 
@@ -393,7 +394,7 @@ async def _ask(drumbeat: Drumbeat, workflow_id: str, patience: float) -> Contact
 
 
 async def _not_found(drumbeat: Drumbeat, sequence: str, phone: str) -> Exception:
-    """Why there is nobody to steer: no such sequence, no enrollment yet, or none at all."""
+    """Why there is no contact to change: no such sequence, no enrollment yet, or none at all."""
     async with (await drumbeat.pool()).acquire() as connection:
         if await find_sequence(connection, sequence) is None:
             return await no_such_sequence(connection, sequence)

@@ -77,7 +77,7 @@ async def import_leads(
 
 
 async def correct_time_zone(drumbeat: Drumbeat, phone: str, time_zone: str) -> int:
-    """Notes somebody's time zone; for how many contacts under way another moment comes next by it. ``phone`` is E.164.
+    """Notes a lead's time zone; for how many contacts under way another moment comes next by it. ``phone`` is E.164.
 
     Raises InvalidInput for a zone that there is not, and Unavailable.
     """
@@ -100,7 +100,7 @@ async def export_leads(
 
 
 async def show_lead(drumbeat: Drumbeat, phone: str, *, default_region: str | None = None) -> StoredLead:
-    """The lead with this phone, in any format. Raises InvalidPhone, and NotFound if nobody has it."""
+    """The lead with this phone, in any format. Raises InvalidPhone, and NotFound if no lead has it."""
     e164 = parse_phone(phone, default_region)
     async with (await drumbeat.pool()).acquire() as connection:
         lead = await leads.load_lead(connection, e164)

@@ -1,4 +1,4 @@
-"""Giving to another device what is to be sent: one person's, or all that was a device's."""
+"""Giving to another device what is to be sent: one lead's, or all that was a device's."""
 
 from messaging.common.phones import parse_phone
 from messaging.common.values import Value
@@ -39,7 +39,7 @@ async def replace_device(drumbeat: Drumbeat, old: str, new: str) -> DeviceReplac
 async def move_lead(
     drumbeat: Drumbeat, phone: str, device: str, *, default_region: str | None = None
 ) -> Moved:
-    """Gives one person to a device, with all that is to be sent to them. Raises InvalidPhone, NotFound, Unavailable."""
+    """Gives one lead to a device, with all that is to be sent to it. Raises InvalidPhone, NotFound, Unavailable."""
     async with (await drumbeat.pool()).acquire() as connection, connection.transaction():
         await device_moves.check_device(connection, device)
         moved = await device_moves.move_leads(connection, [parse_phone(phone, default_region)], device)

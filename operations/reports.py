@@ -1,6 +1,6 @@
-"""Reading: the whole in numbers, everything about one person, and what there is.
+"""Reading: the whole in numbers, everything about one phone, and what there is.
 
-From PostgreSQL alone, but for people whom only Temporal knows, while no worker runs.
+From PostgreSQL alone, but for enrollments that only Temporal knows, while no worker runs.
 """
 
 import asyncio
@@ -43,7 +43,7 @@ async def status(drumbeat: Drumbeat) -> StatusReport:
 
 
 async def contact(drumbeat: Drumbeat, phone: str, *, default_region: str | None = None) -> ContactReport:
-    """Everything about the person with this phone, in any format.
+    """Everything about this phone, in any format.
 
     Raises NotFound, and InvalidPhone, each with the row that was rejected on import where there is one.
     """
@@ -55,7 +55,7 @@ async def contact(drumbeat: Drumbeat, phone: str, *, default_region: str | None 
     try:
         report = await reports.contact_report(pool, number, phone)
     except NotFound as error:
-        # It may be somebody of whom only Temporal knows, as no worker has stored them yet.
+        # It may be a lead that only Temporal knows, as no worker has stored it yet.
         if await idle(drumbeat) is not None and (waiting := await _handed_over(drumbeat, number)):
             raise NotFound(f"{error}; {format_handed_over(waiting)}") from error
         raise
@@ -71,7 +71,7 @@ def format_handed_over(sequences: Sequence[str]) -> str:
 
 
 async def _handed_over(drumbeat: Drumbeat, phone: str, known: Collection[str] = ()) -> tuple[str, ...]:
-    """The sequences that Temporal has the person for, and the ledger not; none where Temporal does not answer."""
+    """The sequences that Temporal has the phone for, and the ledger not; none where Temporal does not answer."""
     from temporal.contacts import CONTACT_WORKFLOW
 
     query = (

@@ -1,4 +1,4 @@
-"""The Temporal Schedules: the trigger sweep, and the recovery of messages with nobody at them, each every minute."""
+"""The Temporal Schedules: the trigger sweep, and the recovery of abandoned messages, each every minute."""
 
 from datetime import timedelta
 
@@ -47,7 +47,7 @@ async def ensure_schedules(drumbeat: Drumbeat) -> None:
             RecoveryWorkflow.run,
             id=RECOVERY,
             task_queue=task_queue,
-            static_summary="settle messages that nobody is at",
+            static_summary="settle abandoned messages",
         ),
     )
 

@@ -43,7 +43,7 @@ class SequenceApplied(AppliedSequence):
 
 
 class SequenceStatusChange(Value):
-    """A sequence's status; ``changed``: whether it was another before. ``contacts_woken``: who goes on now."""
+    """A sequence's status; ``changed``: whether it was another before. ``contacts_woken``: how many go on now."""
 
     sequence: str
     status: SequenceStatus
@@ -95,7 +95,7 @@ async def pause(drumbeat: Drumbeat, sequence: str) -> SequenceStatusChange:
 
 
 async def resume(drumbeat: Drumbeat, sequence: str) -> SequenceStatusChange:
-    """Ends the pause, and wakes those whom it held up, also if it had ended before. Raises NotFound, Unavailable."""
+    """Ends the pause, and wakes the contacts that it held up, also if it had ended before. Raises NotFound, Unavailable."""
     async with (await drumbeat.pool()).acquire() as connection:
         changed = await sequences.set_sequence_status(connection, sequence, "active")
     woken = await signals.wake_held(drumbeat, "sequence", sequence)

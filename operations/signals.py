@@ -1,7 +1,7 @@
 """Has running workflows told what they could not know: that something else comes next, or that what held them up is over.
 
-Whom to tell is read from PostgreSQL, which knows it exactly. One workflow does the telling, at a pace that the workers
-keep up with, those first who are due first; here it is handed over to it.
+Which ones to tell is read from PostgreSQL, which knows it exactly. One workflow does the telling, at a pace that the workers
+keep up with, in the order in which they are due; here it is handed over to it.
 """
 
 from typing import Literal

@@ -6,6 +6,7 @@ the start: from then on its messages stand in the ledger, and nothing that happe
 """
 
 from datetime import datetime
+from typing import NamedTuple
 
 from messaging.campaigns.contract import CampaignState, CampaignStatus
 from messaging.campaigns.forecast import Forecast, forecast
@@ -18,6 +19,8 @@ from messaging.sending.claims import ANEW
 
 __all__ = [
     "CampaignCounts",
+    "CampaignStarted",
+    "CampaignStatusChange",
     "CampaignSummary",
     "begin_campaign",
     "campaign_state",
@@ -81,6 +84,20 @@ class CampaignSummary(Value):
     messages: CampaignCounts
 
 
+class CampaignStarted(NamedTuple):
+    """A campaign that was to start. ``changed``: whether this did it; ``state``: where it stands now."""
+
+    changed: bool
+    state: CampaignState
+
+
+class CampaignStatusChange(NamedTuple):
+    """A campaign that was paused or resumed. ``changed``: whether this did it; ``status``: the one that it has now."""
+
+    changed: bool
+    status: CampaignStatus
+
+
 async def campaign_state(connection: Connection, campaign: str, *, now: datetime | None) -> CampaignState:
     """Where a campaign stands, and when it is to start. Raises NotFound."""
     row = await _row(connection, campaign, now=now)
@@ -101,10 +118,10 @@ async def campaign_state(connection: Connection, campaign: str, *, now: datetime
 
 async def begin_campaign(
     connection: Connection, campaign: str, *, start_now: bool, now: datetime | None = None
-) -> tuple[bool, CampaignState]:
+) -> CampaignStarted:
     """Takes a draft to ``scheduled``; ``start_now`` starts also one that was to start later.
 
-    Answers whether that changed anything, and where it stands now. Raises NotFound, and Conflict for one that was
+    Raises NotFound, and Conflict for one that was
     cancelled, whose time has passed everywhere, or that would go to nobody any more: that is rather a mistake than a wish.
     """
     async with connection.transaction():
@@ -127,7 +144,7 @@ async def begin_campaign(
                 row["now"],
             )
             await _check_not_in_vain(connection, await _row(connection, campaign, now=now))
-        return changed, await campaign_state(connection, campaign, now=now)
+        return CampaignStarted(changed, await campaign_state(connection, campaign, now=now))
 
 
 async def _check_not_in_vain(connection: Connection, row: Record) -> None:
@@ -157,8 +174,8 @@ async def forecast_campaign(
     return await forecast(connection, row["id"], Timing.of(row), row["now"])
 
 
-async def pause_campaign(connection: Connection, campaign: str) -> tuple[bool, CampaignStatus]:
-    """Holds a campaign; whether that changed anything, and its status. Raises NotFound, Conflict where it cannot be."""
+async def pause_campaign(connection: Connection, campaign: str) -> CampaignStatusChange:
+    """Holds a campaign. Raises NotFound, Conflict where it cannot be."""
     async with connection.transaction():
         row = await _row(connection, campaign, lock=True)
         if row["status"] not in ("scheduled", "running", "paused"):
@@ -166,11 +183,11 @@ async def pause_campaign(connection: Connection, campaign: str) -> tuple[bool, C
         changed = row["status"] != "paused"
         if changed:
             await _set_status(connection, row["id"], "paused")
-        return changed, "paused"
+        return CampaignStatusChange(changed, "paused")
 
 
-async def resume_campaign(connection: Connection, campaign: str) -> tuple[bool, CampaignStatus]:
-    """Ends a pause; whether there was one, and the status now. Raises NotFound, Conflict where it cannot be."""
+async def resume_campaign(connection: Connection, campaign: str) -> CampaignStatusChange:
+    """Ends a pause. Raises NotFound, Conflict where it cannot be."""
     async with connection.transaction():
         row = await _row(connection, campaign, lock=True)
         if row["status"] not in ("scheduled", "running", "paused"):
@@ -184,7 +201,7 @@ async def resume_campaign(connection: Connection, campaign: str) -> tuple[bool, 
                 " where id = $1 and frozen_at is null and scheduled_at is not null and not start_now",
                 row["id"],
             )
-        return changed, status
+        return CampaignStatusChange(changed, status)
 
 
 async def cancel_campaign(connection: Connection, campaign: str) -> bool:

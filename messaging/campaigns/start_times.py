@@ -114,7 +114,7 @@ def _next(clock: time, zone: ZoneInfo, floor: datetime) -> datetime:
 
 
 def until_of(text: str) -> tuple[date | None, time]:
-    """An ``until`` as it is stored: a time, perhaps with its date."""
+    """An ``until`` as it is stored, local: its date (None: that of the start) and its time."""
     day, _, clock = text.rpartition(" ")
     return date.fromisoformat(day) if day else None, time.fromisoformat(clock)
 

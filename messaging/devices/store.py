@@ -246,6 +246,7 @@ def _merge(before: Device, gateway: str, settings: DeviceSettings) -> Device:
 
 
 def _delays(before: Device, settings: DeviceSettings) -> tuple[float, float]:
+    """The least and the longest delay, in seconds. Raises InvalidInput."""
     min_delay = before.min_delay if settings.min_delay is None else settings.min_delay
     max_delay = before.max_delay if settings.max_delay is None else settings.max_delay
     for name, seconds in (("min-delay", min_delay), ("max-delay", max_delay)):

@@ -134,6 +134,7 @@ def _guess_separator(line: str, chosen: Chosen | None) -> str:
     """The separator under which the header has what is chosen and a phone, or else the most columns."""
 
     def fit(separator: str) -> tuple[bool, int]:
+        """Whether there is a phone under it, and how many columns."""
         header = next(csv.reader([line], delimiter=separator), [])
         try:
             return find_columns(header, chosen) is not None, len(header)

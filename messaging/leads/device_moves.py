@@ -1,4 +1,4 @@
-"""What another device is to send from now on: of people who are given to it, or of a device whose place it takes.
+"""What another device is to send from now on: of leads that are given to it, or of a device whose place it takes.
 
 Each is one transaction, in the functions of the same names. What has not gone out moves with them: leads, contacts on
 their way, and messages that no attempt has in its hands. A message stays the same row with the same ID, so none is sent
@@ -6,6 +6,7 @@ twice. What is being sent, or may have been, stays with the device that did it, 
 """
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import asyncpg
 
@@ -14,10 +15,10 @@ from messaging.common.errors import InvalidInput, NotFound
 from messaging.common.suggestions import did_you_mean
 from messaging.common.values import Value
 
-__all__ = ["Moved", "check_device", "move_leads", "replace_device"]
+__all__ = ["Moved", "Replaced", "check_device", "move_leads", "replace_device"]
 
 TRIES = 5
-"""A deadlock with somebody who holds one of many rows is PostgreSQL's word to try again."""
+"""A deadlock with a transaction that holds one of many rows is PostgreSQL's word to try again."""
 
 
 class Moved(Value):
@@ -45,6 +46,13 @@ class Moved(Value):
         )
 
 
+class Replaced(NamedTuple):
+    """A device whose place another one has. ``changed``: whether it had not before; ``moved``: what this moved."""
+
+    changed: bool
+    moved: Moved
+
+
 async def check_device(connection: Connection | Pool, device: str) -> None:
     """Raises NotFound where there is no such device."""
     devices = [row["id"] for row in await connection.fetch("select id from devices order by id")]
@@ -54,14 +62,14 @@ async def check_device(connection: Connection | Pool, device: str) -> None:
 
 
 async def move_leads(connection: Connection, phones: Sequence[str], device: str) -> Moved:
-    """Gives the people with these phones (E.164) to a device, with all that is to be sent to them."""
+    """Gives the leads with these phones (E.164) to a device, with all that is to be sent to them."""
     return Moved.model_validate(
         await connection.fetchval("select move_leads($1, device_in_use($2))", list(phones), device)
     )
 
 
-async def replace_device(pool: Pool, old: str, new: str) -> tuple[bool, Moved]:
-    """Has ``new`` send all that ``old`` was to send, now and later; whether it did not before. Raises NotFound and InvalidInput."""
+async def replace_device(pool: Pool, old: str, new: str) -> Replaced:
+    """Has ``new`` send all that ``old`` was to send, now and later. Raises NotFound and InvalidInput."""
     for device in (old, new):
         await check_device(pool, device)
     if old == new:
@@ -71,7 +79,7 @@ async def replace_device(pool: Pool, old: str, new: str) -> tuple[bool, Moved]:
             async with pool.acquire() as connection, connection.transaction():
                 before = await connection.fetchval("select replaced_by from devices where id = $1", old)
                 moved = await connection.fetchval("select replace_device($1, $2)", old, new)
-            return before != new, Moved.model_validate(moved)
+            return Replaced(before != new, Moved.model_validate(moved))
         except asyncpg.DeadlockDetectedError:
             if not left:
                 raise

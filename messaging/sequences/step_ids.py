@@ -14,13 +14,13 @@ As long as neither step has carried a message, everything is allowed.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime, time, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from messaging.common.values import Value
 from messaging.sequences.file import StepFile
 from messaging.times.calendar import Missed
 
-__all__ = ["StoredStep", "changes_of_meaning"]
+__all__ = ["MeaningChange", "StoredStep", "changes_of_meaning"]
 
 
 class StoredStep(Value):
@@ -42,10 +42,17 @@ class StoredStep(Value):
     """Whether the ledger has a message of it, of whatever status."""
 
 
-def changes_of_meaning(stored: Mapping[str, StoredStep], steps: Sequence[StepFile]) -> list[tuple[int, str]]:
-    """Why an edit must not be, as the index of the step in question and one line."""
+class MeaningChange(NamedTuple):
+    """A step whose ID would come to mean something else: its position in the file, from 0, and why that must not be, in a line."""
+
+    position: int
+    reason: str
+
+
+def changes_of_meaning(stored: Mapping[str, StoredStep], steps: Sequence[StepFile]) -> list[MeaningChange]:
+    """What an edit must not do, with the reason; nothing where it may be."""
     new = {step.id: step for step in steps}
-    found: list[tuple[int, str]] = []
+    found: list[MeaningChange] = []
     for index, step in enumerate(steps):
         before = stored.get(step.id)
         contents = _contents(step.text, step.image)
@@ -56,13 +63,13 @@ def changes_of_meaning(stored: Mapping[str, StoredStep], steps: Sequence[StepFil
                 f"{step.id!r} was the ID of a step that was removed, and it carried messages:"
                 " give this step another ID, or restore the old contents"
             )
-            found.append((index, reason))
+            found.append(MeaningChange(index, reason))
             continue
         for other in stored.values():
             if other.key != step.id and contents == _contents(other.text, other.image_url):
                 wandered = _wandered(before, other, step.id, new.get(other.key))
                 if wandered is not None:
-                    found.append((index, wandered))
+                    found.append(MeaningChange(index, wandered))
                     break
     return found
 

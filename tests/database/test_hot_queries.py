@@ -620,7 +620,7 @@ class NobodyToTell:
 
 async def _opt_out(pool: Pool, big: Big) -> None:
     answer = await opt_out(cast("Drumbeat", NobodyToTell(pool)), big.phone)
-    assert (answer.changed, answer.told) == (True, 0)
+    assert (answer.changed, answer.ended) == (True, 0)
 
 
 async def _plan_changed(pool: Pool, big: Big) -> None:

@@ -235,7 +235,7 @@ async def test_opting_out_ends_what_runs(live: Live) -> None:
     await enrollment.enroll(live.connection, "long", phone(1), device=live.scenario.device)
     await sent(live, 1)
     done = await enrollment.opt_out(live.connection, phone(1))
-    assert (done.changed, done.told) == (True, 1)
+    assert (done.changed, done.ended) == (True, 1)
     await live.all_over(1)
     assert not (await enrollment.opt_out(live.connection, phone(1))).changed
     assert await live.scenario.pool.fetchval("select status from sequence_contacts") == "opted_out"
@@ -252,7 +252,7 @@ async def test_two_spellings_of_one_account_are_one_contact_and_one_opt_out(live
     await sent(live, 1)
     assert (await reports.contact(connection, "+541155550131")).phone == "+5491155550131"
     done = await enrollment.opt_out(connection, "+541155550131")
-    assert (done.phone, done.changed, done.told) == ("+5491155550131", True, 1)
+    assert (done.phone, done.changed, done.ended) == ("+5491155550131", True, 1)
     await live.all_over(1)
     assert await live.scenario.pool.fetchval("select status from sequence_contacts") == "opted_out"
     assert (await enrollment.withdraw_opt_out(connection, "+541155550131")).changed

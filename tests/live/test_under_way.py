@@ -199,7 +199,7 @@ async def test_the_commands_say_what_is_on_its_way(live: Live) -> None:
     code, out, error = await live.run("starter.py", "opt-out", phone(0))
     assert code == 0, error
     assert out == (
-        f"{phone(0)} opted out; 1 running sequences end;"
+        f"{phone(0)} opted out; 1 enrollment ends;"
         " one message (story / a) had been handed to the gateway just before, and went out\n"
     )
     assert len(await live.scenario.accepted()) == 1
