@@ -134,7 +134,7 @@ class CampaignActivities:
 
     @activity.defn
     async def cancel_campaign(self, campaign: str) -> None:
-        """The wish of somebody who cancelled the workflow itself. One that is over stays as it is."""
+        """The wish of an operator who cancelled the workflow itself. One that is over stays as it is."""
         async with self._pool.acquire() as connection:
             state = await campaigns.campaign_state(connection, campaign, now=None)
             if state.status != "finished":

@@ -55,7 +55,7 @@ class DeviceLimiter:
             async with asyncio.timeout(ROOM_WAIT):
                 await places.acquire()
         except TimeoutError:
-            # Not all at once: those who wait come back spread over some seconds.
+            # Not all at once: those that wait come back spread over some seconds.
             back = datetime.now(UTC) + timedelta(seconds=random.uniform(2, 6))  # noqa: S311 - no secret
             return Deferred(until=back, reason=f"device {device_id} is slow, and has its hands full")
         try:

@@ -1,4 +1,4 @@
-"""The activity that has messages settled which nobody is at any more."""
+"""The activity that has abandoned messages settled."""
 
 from temporalio import activity
 
@@ -6,7 +6,7 @@ from activities.clock import Clock, database_clock
 from messaging.common.database import Pool
 from messaging.sending.outcomes import CampaignMessageRef, ResendRef
 from messaging.sending.recovery import abandoned, close_unwanted, forgotten_leads
-from messaging.sending.telling import Tell, anybody_unplanned
+from messaging.sending.telling import Tell, any_unplanned
 from temporal.bulk import each
 from temporal.campaigns import start_lead
 from temporal.messages import start_resend
@@ -24,9 +24,9 @@ class RecoveryActivities:
 
     @activity.defn
     async def recover_messages(self) -> int:
-        """Starts a workflow for each message that was claimed and has nobody at it; answers how many they are.
+        """Starts a workflow for each abandoned message; answers how many they are.
 
-        What waits though nobody wants it any more is closed, a campaign's lead whose workflow is gone gets another, and
+        What waits though it is not wanted any more is closed, a campaign's lead whose workflow is gone gets another, and
         those are told whose plan was changed, should nobody be at that.
         """
         await close_unwanted(self._pool)
@@ -41,6 +41,6 @@ class RecoveryActivities:
 
         await each(found, start)
         await each(await forgotten_leads(self._pool, now=await self._clock()), begin)
-        if await anybody_unplanned(self._pool):
+        if await any_unplanned(self._pool):
             await start_telling(client, Tell(kind="plans"), task_queue=task_queue)
         return len(found)

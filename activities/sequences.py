@@ -53,7 +53,7 @@ class SequenceActivities:
     async def enroll(self, enrolling: Enrolling) -> EnrollOutcome:
         """Stores the lead and the enrollment; a repeated attempt gets the same answer, another run a duplicate's.
 
-        Of somebody who has opted out nothing is stored.
+        Of a phone that has opted out nothing is stored.
         """
         workflow_id = activity.info().workflow_id
         assert workflow_id is not None, "only workflows enroll"
@@ -66,7 +66,7 @@ class SequenceActivities:
             )
         lead = enrolling.request.lead
         if lead.time_zone is not None:
-            # Where that corrects the person's zone, the other sequences that the person is in go by it too.
+            # Where that corrects the lead's zone, the other sequences that it is in go by it too.
             asleep = await self._enrollments.of_another_zone(lead.phone)
             await signal_each(activity.client(), asleep, "plan_changed")
         return enrolled

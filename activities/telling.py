@@ -29,7 +29,7 @@ class TellingActivities:
 
     @activity.defn
     async def tell(self, tell: Tell) -> Tell | None:
-        """Tells for some seconds; answers where to go on, None when everybody was told. Safe to repeat."""
+        """Tells for some seconds; answers where to go on, None when all were told. Safe to repeat."""
         loop = asyncio.get_running_loop()
         until = loop.time() + TELL_FOR
         async with heartbeats():

@@ -76,7 +76,7 @@ async def start(drumbeat: Drumbeat, campaign: str, *, now: bool = False) -> Camp
     """Starts a campaign at its time, or at once if it has none or ``now`` says so.
 
     A campaign starts once: doing it again changes nothing, whoever does it, also after the campaign has ended. Raises
-    NotFound, and Conflict for one that was cancelled, whose time has passed, or that nobody would get.
+    NotFound, and Conflict for one that was cancelled, whose time has passed, or that no lead would get.
     """
     changed, state = await _in_database(
         drumbeat, lambda connection: campaigns.begin_campaign(connection, campaign, start_now=now)

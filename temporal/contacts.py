@@ -22,7 +22,7 @@ __all__ = [
 CONTACT_WORKFLOW = "SequenceContactWorkflow"
 
 NOT_ENROLLED: Final = "not_enrolled"
-"""The outcome of a run whose person had opted out: it stored nothing, and another may follow."""
+"""The outcome of a run whose phone had opted out: it stored nothing, and another may follow."""
 
 
 class ContactIdentity(NamedTuple):
@@ -59,19 +59,19 @@ def contact_identity(request: EnrollmentRequest) -> ContactIdentity:
 async def start_contact(client: Client, request: EnrollmentRequest, *, task_queue: str) -> Started:
     """Starts the workflow, unless it runs or has run: then that is the answer, not an error.
 
-    A run that enrolled nobody may be followed by another: one that failed (there was no such sequence, no device), and
-    one whose person had opted out. Whatever Temporal knows, the ledger's unique row is what admits nobody twice.
+    A run that enrolled nothing may be followed by another: one that failed (there was no such sequence, no device), and
+    one whose phone had opted out. Whatever Temporal knows, the ledger's unique row is what admits none twice.
     """
     policy = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
     try:
         return await _start(client, request, task_queue, policy)
     except WorkflowAlreadyStartedError:
         workflow_id = contact_identity(request).workflow_id
-        if not await _enrolled_nobody(client, workflow_id):
+        if not await _enrolled_nothing(client, workflow_id):
             return Started(workflow_id, new=False, run_id=None)
     try:
         return await _start(client, request, task_queue, WorkflowIDReusePolicy.ALLOW_DUPLICATE)
-    except WorkflowAlreadyStartedError:  # somebody else was faster
+    except WorkflowAlreadyStartedError:  # another start was faster
         return Started(workflow_id, new=False, run_id=None)
 
 
@@ -92,8 +92,8 @@ async def _start(
     return Started(identity.workflow_id, new=True, run_id=handle.result_run_id)
 
 
-async def _enrolled_nobody(client: Client, workflow_id: str) -> bool:
-    """Whether the workflow has ended well without an enrollment: the person had opted out."""
+async def _enrolled_nothing(client: Client, workflow_id: str) -> bool:
+    """Whether the workflow has ended well without an enrollment: the phone had opted out."""
     run = await client.get_workflow_handle(workflow_id).describe()
     if run.status is not WorkflowExecutionStatus.COMPLETED:
         return False

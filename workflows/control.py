@@ -19,8 +19,11 @@ class Control:
     stop: str | None = None
     """The reason, once the contact is to be stopped."""
     opted_out: bool = False
+    """Whether it is stopped because its phone has opted out."""
     replan: bool = False
+    """Something else may come next than the workflow knows: it asks anew."""
     woken: bool = False
+    """A hold may have ended: the message is tried again before its time."""
 
     @property
     def urgent(self) -> bool:

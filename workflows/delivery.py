@@ -50,7 +50,7 @@ async def deliver(
 
 
 def _look_again(held: Held) -> datetime:
-    """When a message that is held is looked at though nobody has lifted the hold."""
+    """When a message that is held is looked at though no signal has told that the hold ended."""
     recheck = workflow.now() + HELD_RECHECK
     if held.until is None:
         return recheck

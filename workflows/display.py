@@ -34,7 +34,7 @@ class Display:
         self.why = ""
 
     def show(self, state: str, why: str, due: Due | None, *, device: str) -> None:
-        """Shows who this is, which step comes when, and why it waits."""
+        """Shows which contact this is, which step comes when, and why it waits."""
         self.state, self.why = state, why
         lead = self._request.lead
         lines = [

@@ -41,12 +41,12 @@ class MessageDelivery:
             if settled is None and workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(self._ref)
             if settled is not None and settled.status is MessageStatus.UNCONFIRMED and self._control.woken:
-                settled = None  # somebody has had the message sent again in the meantime
+                settled = None  # an operator has had the message sent again in the meantime
         self._show(settled.status, settled.reason or "")
         return DeliveryResult(status=settled.status, reason=settled.reason)
 
     def wake(self) -> None:
-        """A hold has ended, or nobody wants the message any more: look again."""
+        """A hold has ended, or the message is not wanted any more: look again."""
         self._control.woken = True
 
     def _show(self, state: str, why: str) -> None:
@@ -58,7 +58,7 @@ class MessageDelivery:
             self._list(state)
 
     def _list(self, state: str) -> None:
-        """Attributes cost an event each time they change: only who was held once is listed, from then on truly."""
+        """Attributes cost an event each time they change: only what was held once is listed, from then on truly."""
         if self._listed == state:
             return
         self._listed = state

@@ -1,4 +1,4 @@
-"""The sweep for messages that were claimed and that nobody is at any more. Started by a Temporal Schedule."""
+"""The sweep for abandoned messages. Started by a Temporal Schedule."""
 
 from datetime import timedelta
 

@@ -41,7 +41,7 @@ Ending = Literal["completed", "stopped", "opted_out"]
 class ContactResult(Value):
     """How a contact left the sequence.
 
-    ``duplicate``: another run had it before; this one sent nothing. ``not_enrolled``: the person had opted out, and
+    ``duplicate``: another run had it before; this one sent nothing. ``not_enrolled``: the phone had opted out, and
     nothing was stored; another run may follow.
     """
 

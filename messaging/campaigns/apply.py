@@ -1,7 +1,7 @@
 """Creating and editing campaigns from their files: all of the files or nothing, in one transaction.
 
 A campaign is locked while it is edited, and so it is while it starts: an edit comes before the start, or finds that
-it was too late. What people get, who they are and when is fixed from the start on; the pace and the title are not.
+it was too late. What is sent, to which leads and when is fixed from the start on; the pace and the title are not.
 Applying what is stored already writes nothing.
 """
 
@@ -30,7 +30,7 @@ class AppliedCampaign(Value):
     changes: tuple[str, ...] = ()
     """Each change in words."""
     rescheduled: bool = False
-    """It starts at another time than before: who waits for that has to be told."""
+    """It starts at another time than before: its workflow waits for that, and has to be told."""
     warnings: tuple[str, ...] = ()
     """What should be looked at, with file and line."""
 
@@ -50,9 +50,9 @@ class _Field(NamedTuple):
 
 _FIELDS = (
     _Field(("title",), "title"),
-    _Field(("target", "niche"), "niche", "target", "other people"),
-    _Field(("target", "status"), "target_status", "target", "other people"),
-    _Field(("target", "devices"), "device_ids", "target", "other people", none="all"),
+    _Field(("target", "niche"), "niche", "target", "other leads"),
+    _Field(("target", "status"), "target_status", "target", "other leads"),
+    _Field(("target", "devices"), "device_ids", "target", "other leads", none="all"),
     _Field(("scheduled_at",), "scheduled_at", "time", "another time"),
     _Field(("timezone",), "time_zone", "time zone", "another time"),
     _Field(("until",), "until", "end", "another end"),

@@ -23,7 +23,7 @@ __all__ = ["check_moved", "check_together", "check_with_stored", "warnings_for"]
 
 _SHOWN_NICHES = 10
 
-# Without those who opted out: nothing that is missing about them matters.
+# Without those that opted out: nothing that they lack matters.
 _AUDIENCE = """
 select count(*) as leads, count(*) filter (where a.device_id is null) as without_device,
        count(*) filter (where a.device_id is not null and l.time_zone is null) as without_zone
@@ -47,7 +47,7 @@ async def check_with_stored(connection: Connection, drafts: Sequence[CampaignDra
 async def warnings_for(
     connection: Connection, draft: CampaignDraft, campaign: CampaignFile, row: Record, now: datetime
 ) -> list[Problem]:
-    """What may not be meant: a time that has passed, nobody to send to, leads left out, blanks in messages.
+    """What may not be meant: a time that has passed, no lead to send to, leads left out, blanks in messages.
 
     ``row`` is the campaign's as it is stored. Of one that has started or was cancelled there is nothing to warn.
     """
@@ -92,7 +92,7 @@ def _check_passed(document: Document, campaign: CampaignFile, row: Record, now: 
 async def _check_times(
     connection: Connection, document: Document, campaign_id: int, now: datetime
 ) -> list[Problem]:
-    """For whom the campaign's time has passed, or is over: as it is stored now, and if it started now where it is a draft."""
+    """For which leads the campaign's time has passed, or is over: as it is stored now, and if it started now where it is a draft."""
     row = await connection.fetchrow(
         "select *, $2::timestamptz as now from campaigns where id = $1", campaign_id, now
     )

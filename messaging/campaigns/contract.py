@@ -40,13 +40,13 @@ class CampaignState(Value):
     start_at: datetime
     """The first moment at which one of its messages is due; it may have passed."""
     when: str
-    """The same as a person says it."""
+    """The same in words."""
     now: datetime
     """The moment that this was true."""
 
 
 class Frozen(Value):
-    """The audience of a campaign. Opted-out leads, those whom no device writes to, and those whose time had passed where the
+    """The audience of a campaign. Opted-out leads, those that no device writes to, and those whose time had passed where the
     campaign says so, were left out."""
 
     frozen: bool
@@ -69,7 +69,7 @@ class CampaignProgress(Value):
     over_at: datetime | None = None
     """When the next one of those that are not settled is over."""
     reason: str | None = None
-    """Why it is paused, where nobody paused it by hand."""
+    """Why it is paused, where no operator paused it."""
     per_second: float
     """Messages sent a second, over the last minute."""
 

@@ -116,7 +116,7 @@ _Delay = Annotated[float, BeforeValidator(as_field(_delay))]
 
 
 class TargetFile(FileModel):
-    """Whom a campaign goes to: leads that are all of this. The niche is normalised."""
+    """Which leads a campaign goes to: those that are all of this. The niche is normalised."""
 
     niche: Annotated[str, AfterValidator(as_field(parse_niche))] | None = None
     status: Annotated[str, AfterValidator(as_field(_status))] = "all"

@@ -1,4 +1,4 @@
-"""What the time of a campaign means for the people whom it would go to: for whom it has passed, is over, or is night."""
+"""What the time of a campaign means for the leads that it would go to: for how many it has passed, is over, or is night."""
 
 from collections.abc import Iterable
 from datetime import datetime

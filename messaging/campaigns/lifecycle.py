@@ -1,8 +1,8 @@
-"""Campaigns as they are stored: when they start, whom they go to, whether they are paused. Times are aware UTC.
+"""Campaigns as they are stored: when they start, which leads they go to, whether they are paused. Times are aware UTC.
 
 The row is the truth, and the campaign's workflow follows it: ``draft`` → ``scheduled`` → ``running`` → ``finished``,
 from the second on with ``paused`` in between, and ``cancelled`` from anywhere but the last. The audience is frozen at
-the start: from then on its messages stand in the ledger, and nothing that happens to the leads changes who gets one.
+the start: from then on its messages stand in the ledger, and nothing that happens to the leads changes which of them get one.
 """
 
 from datetime import datetime
@@ -68,9 +68,9 @@ class CampaignSummary(Value):
     title: str
     status: CampaignStatus
     when: str
-    """When it starts or was to start, as a person says it."""
+    """When it starts or was to start, in words."""
     time_zone: str
-    """The zone of its times; ``recipient``: each person's own."""
+    """The zone of its times; ``recipient``: each recipient's own."""
     niche: str | None
     target_status: str
     device_ids: tuple[str, ...] | None
@@ -122,7 +122,7 @@ async def begin_campaign(
     """Takes a draft to ``scheduled``; ``start_now`` starts also one that was to start later.
 
     Raises NotFound, and Conflict for one that was
-    cancelled, whose time has passed everywhere, or that would go to nobody any more: that is rather a mistake than a wish.
+    cancelled, whose time has passed everywhere, or that would go to no lead any more: that is rather a mistake than a wish.
     """
     async with connection.transaction():
         row = await _row(connection, campaign, now=now, lock=True)
@@ -148,7 +148,7 @@ async def begin_campaign(
 
 
 async def _check_not_in_vain(connection: Connection, row: Record) -> None:
-    """Raises Conflict for a campaign that is about to start and that nobody would get, as its time is over."""
+    """Raises Conflict for a campaign that is about to start and that no lead would get, as its time is over."""
     timing, name = Timing.of(row), row["name"]
     if timing.time_zone != RECIPIENT and turns(timing, [timing.time_zone])[timing.time_zone].over(row["now"]):
         raise Conflict(
@@ -157,7 +157,7 @@ async def _check_not_in_vain(connection: Connection, row: Record) -> None:
     found = await forecast(connection, row["id"], timing, row["now"])
     if found.nobody:
         raise Conflict(
-            f"nobody would get campaign {name!r}: {'; '.join(found.lines)}: apply it with another time"
+            f"no lead would get campaign {name!r}: {'; '.join(found.lines)}: apply it with another time"
         )
 
 
@@ -226,7 +226,7 @@ async def cancel_campaign(connection: Connection, campaign: str) -> bool:
 async def retry_failed(connection: Connection, campaign: str) -> int:
     """Makes the failed messages of a campaign due again, and no others; answers how many they are.
 
-    A failed message was surely not accepted by the gateway: what may have been is ``unconfirmed``. Those who opted out
+    A failed message was surely not accepted by the gateway: what may have been is ``unconfirmed``. Those that opted out
     since are found by the claim; what is over stays as it is, see failed_and_over(). Raises NotFound, and Conflict for a campaign that never started or was cancelled.
     """
     async with connection.transaction():
@@ -287,7 +287,7 @@ def _why_nobody(row: Record) -> str:
         "had their time passed": row["passed"],
     }
     if any(left_out.values()):
-        return f"nobody was left to write to: {', '.join(f'{count:,} {why}' for why, count in left_out.items() if count)}"
+        return f"no lead was left to write to: {', '.join(f'{count:,} {why}' for why, count in left_out.items() if count)}"
     return "no lead matched the target"
 
 

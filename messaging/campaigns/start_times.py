@@ -1,6 +1,6 @@
 """When the messages of a campaign are due and over: at one moment, or at each recipient's own local time.
 
-What has passed is judged by the last word that somebody had on the campaign's time: its start, another time, or the
+What has passed is judged by an operator's last word on the campaign's time: its start, another time, or the
 end of a pause. A worker that was away changes nothing in that; what is late then, the claim decides.
 """
 
@@ -39,7 +39,7 @@ LAST_ZONE = timedelta(hours=12)
 """How far the last places on earth are behind UTC: what has passed there has passed everywhere."""
 
 NIGHT = (time(21), time(8))
-"""Local times between which nobody is called: 47 CFR 64.1200(c)(1). The claim has the first of them too."""
+"""Local times between which no phone is called: 47 CFR 64.1200(c)(1). The claim has the first of them too."""
 
 
 class Timing(Value):
@@ -50,7 +50,7 @@ class Timing(Value):
     until: str | None = None
     if_passed: IfPassed = "next_day"
     asked_at: datetime
-    """The last word that somebody had on it."""
+    """An operator's last word on it."""
 
     @classmethod
     def of(cls, row: Record) -> Self:
@@ -149,7 +149,7 @@ async def start_of(connection: Connection, row: Record) -> datetime:
 
 
 def when(row: Record) -> str:
-    """The start as a person says it, and the end if there is one."""
+    """The start in words, and the end if there is one."""
     until = f", until {row['until']}" if row["until"] else ""
     zone = "in each recipient's time zone" if row["time_zone"] == RECIPIENT else row["time_zone"]
     if row["start_now"] or row["scheduled_at"] is None:

@@ -5,7 +5,7 @@
     │   └── InvalidPhone          not a phone number that anybody can have
     ├── NotFound                  no device, lead, sequence, contact or message of that name
     ├── Conflict                  right in itself, but not in the present state
-    │   └── NeedsConsent          it concerns people in a way that somebody has to say yes to
+    │   └── NeedsConsent          it concerns contacts in a way that an operator has to say yes to
     └── Unavailable               Temporal, PostgreSQL or the simulated gateway cannot be reached
 
 Errors of a gateway are another family, told apart by whether it could have accepted the message:
@@ -46,7 +46,7 @@ class Conflict(DrumbeatError):
 
 
 class NeedsConsent(Conflict):
-    """The request concerns people in a way that somebody has to say yes to; ``lines`` say how."""
+    """The request concerns contacts in a way that an operator has to say yes to; ``lines`` say how."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         super().__init__(f"nothing was changed: {'; '.join(lines)}")

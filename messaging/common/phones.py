@@ -24,7 +24,7 @@ _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 
 
 def require_e164(phone: str) -> str:
-    """Two spellings of a phone would be two people: nothing but the one form of it becomes part of an ID."""
+    """Two spellings of a phone would be two leads: nothing but the one form of it becomes part of an ID."""
     if _E164.fullmatch(phone) is None:
         raise InvalidPhone(f"{quoted(phone)} is not in the form +12015550123")
     return canonical_phone(phone)

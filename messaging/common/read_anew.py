@@ -17,7 +17,7 @@ TRIES = 20
 
 
 class Changed(Exception):
-    """Somebody else has written to the row since it was read."""
+    """Another transaction has written to the row since it was read."""
 
 
 def read_anew(

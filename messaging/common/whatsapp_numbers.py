@@ -1,7 +1,7 @@
 """The form in which WhatsApp knows a number, where that is not the one that people dial.
 
 In a few countries one account has two spellings in daily use, and both reach it. Drumbeat keeps one of them, the one
-that WhatsApp itself shows and that its gateways take, so that one person is one lead, one contact and one opt-out.
+that WhatsApp itself shows and that its gateways take, so that one account is one lead, one contact and one opt-out.
 
 Argentina
     A mobile has a 9 after the country code (+54 9 11 …), and no 15. Source: WhatsApp's help centre, "How to add an

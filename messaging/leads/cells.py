@@ -19,7 +19,7 @@ def guarded(value: str) -> str:
 
 
 def guarded_raw(cell: str) -> str:
-    """A cell of somebody's file, to be written into another: what would be run is guarded, what is guarded stays."""
+    """A cell of an author's file, to be written into another: what would be run is guarded, what is guarded stays."""
     return cell if cell.startswith("'") or _AS_TEXT.fullmatch(cell) else guarded(cell)
 
 

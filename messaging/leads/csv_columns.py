@@ -32,7 +32,7 @@ REJECT_COLUMNS = ("import_row", "import_error")
 """What the rejects file adds to a row, and an import of that file passes over."""
 
 Chosen = Mapping[str, Sequence[str]]
-"""Columns that somebody has named: the headings of each field; none for a field that the file does not have."""
+"""Columns that an author has named: the headings of each field; none for a field that the file does not have."""
 
 
 Cell = Callable[[int | None], str]
@@ -165,7 +165,7 @@ class Columns(NamedTuple):
         return " ".join(filter(None, (cell(place).strip() for place in places)))
 
     def format_headings(self, header: list[str]) -> dict[str, tuple[str, ...]]:
-        """The headings of each field, as a person is told them; ``First + Last`` where two are one value."""
+        """The headings of each field, for people to read; ``First + Last`` where two are one value."""
         single = {
             "niches": self.niches,
             "triggers": self.triggers,
@@ -286,7 +286,7 @@ def _names(headings: list[str], named: list[int] | None, *, exported: bool) -> t
 
 
 def _place(header: list[str], headings: list[str], wanted: str) -> int:
-    """Where the column is that somebody named, as it is written or nearly so."""
+    """Where the column is that was named, as it is written or nearly so."""
     for place, heading in enumerate(header):
         if heading.strip() == wanted:
             return place

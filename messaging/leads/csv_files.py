@@ -39,7 +39,7 @@ class Row(NamedTuple):
 class RowFile(Iterator[Row]):
     """Reads the rows of a file of leads; ``with`` closes it. Rows without any content are passed over, but counted.
 
-    ``chosen``: which columns are which fields, where somebody has said so. Opening raises InvalidInput if there is no such
+    ``chosen``: which columns are which fields, where that was said. Opening raises InvalidInput if there is no such
     file, its first row does not name a column for the phone, or lacks one that was chosen; reading, if the file is not UTF-8 or a quote is never closed. The error names the line.
     """
 
@@ -147,7 +147,7 @@ def _guess_separator(line: str, chosen: Chosen | None) -> str:
 class _Lines(Iterator[str]):
     """The lines of a file with their ends. ``number`` is that of the last one; ``pending`` counts since it was set.
 
-    ``cut_off``: the file ended while somebody who had begun to read a record asked for more.
+    ``cut_off``: the file ended while a record was being read.
     """
 
     def __init__(self, file: io.BufferedReader, name: str) -> None:

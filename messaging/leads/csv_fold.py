@@ -18,7 +18,7 @@ __all__ = [
     "joined_rows",
     "merge",
     "move_others",
-    "note_people",
+    "note_leads",
     "prepare",
     "staged",
 ]
@@ -108,7 +108,7 @@ select r.row_number, r.phone, r.written, r.name, r.target_status, r.device_id, r
 """
 
 _SPELLINGS = """
-select count(*) over () as people, phone, array_agg(row_number order by row_number) as numbers,
+select count(*) over () as leads, phone, array_agg(row_number order by row_number) as numbers,
        array_agg(written order by row_number) as written, max(doubtful) as doubtful
   from lead_rows group by phone having count(distinct spelling) > 1 order by min(row_number) limit $1
 """
@@ -184,14 +184,14 @@ async def joined_rows(connection: Connection) -> AsyncIterator[JoinedRow]:
         )
 
 
-async def note_people(connection: Connection, notes: Notes) -> None:
-    """Who stands in the file in two spellings, and which known leads get another name. Before the merge."""
+async def note_leads(connection: Connection, notes: Notes) -> None:
+    """Which leads stand in the file in two spellings, and which known ones get another name. Before the merge."""
     for row in await connection.fetch(_SPELLINGS, MOST_EXAMPLES):
         rows = ", ".join(map(str, row["numbers"][:MOST_EXAMPLES]))
         spellings = " and ".join(map(repr, dict.fromkeys(row["written"][:MOST_EXAMPLES])))
         doubt = f"; {row['doubtful']}" if row["doubtful"] else ""
         notes.add("one_account", f"rows {rows}: {spellings} are {row['phone']}{doubt}")
-        notes.set_count("one_account", row["people"])
+        notes.set_count("one_account", row["leads"])
     for row in await connection.fetch(_RENAMED, MOST_EXAMPLES):
         notes.add("renamed", f"{row['phone']}: {row['before']!r} becomes {row['after']!r}")
         notes.set_count("renamed", row["leads"])

@@ -103,7 +103,7 @@ def first_known(known: tuple[str, ...], headings: list[str]) -> int | None:
 
 
 def field_of(word: str) -> str | None:
-    """The field that somebody means by a word, e.g. ``tz``; None for none."""
+    """The field that is meant by a word, e.g. ``tz``; None for none."""
     identifier = attribute_name(word)
     if identifier in ("phone", "whatsapp", "mobile"):
         return "phone"

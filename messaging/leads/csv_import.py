@@ -28,7 +28,7 @@ from messaging.leads.csv_fold import (
     joined_rows,
     merge,
     move_others,
-    note_people,
+    note_leads,
     prepare,
     staged,
 )
@@ -100,7 +100,7 @@ async def import_file(
             async for joined in joined_rows(connection):
                 reader.notes.add("joined_rows", f"row {joined.number} {joined.reason}")
                 aside.join(joined)
-            await note_people(connection, reader.notes)
+            await note_leads(connection, reader.notes)
             moved = await move_others(connection) if move else None
             merged = await merge(connection)
             await keep_rejects(connection, str(path.absolute()), aside.kept)

@@ -27,7 +27,7 @@ _TEXTS: dict[NoteKind, tuple[str, str]] = {
     "without_plus": ("row", "a number of another country without +, read with its country code"),
     "other_column": ("row", "the phone is from another column, since the one before it holds none that can be used"),
     "account_form": ("row", "kept in the other spelling of its WhatsApp account"),
-    "one_account": ("person", "in two spellings of one WhatsApp account, joined to one lead"),
+    "one_account": ("lead", "in two spellings of one WhatsApp account, joined to one lead"),
     "other_status": ("row", "a status other than 'prospect' and 'customer', kept as the attribute 'status'"),
     "time_zone": ("row", "a time zone that is not what it looks like"),
     "joined_rows": ("row", "another value than a row of the same phone, which counts"),
@@ -64,9 +64,9 @@ class ImportSummary(Value):
     imported: int
     """Leads that are new."""
     updated: int
-    """Leads that were known, and of whom the file said something new."""
+    """Leads that were known, and of which the file said something new."""
     unchanged: int
-    """Leads that were known, and of whom the file said nothing new."""
+    """Leads that were known, and of which the file said nothing new."""
     repeats: int
     """Rows whose phone stands in a usable row before them; what they say was joined to it."""
     rejected: int
@@ -121,4 +121,4 @@ class Notes:
 def _counted(count: int, noun: str) -> str:
     if count == 1:
         return f"1 {noun}"
-    return f"{count:,} {'people' if noun == 'person' else noun + 's'}"
+    return f"{count:,} {noun}s"

@@ -1,4 +1,4 @@
-"""The latest rows of imported files that could not be used, so that whoever misses a person among the leads finds the reason.
+"""The latest rows of imported files that could not be used, so that whoever misses a phone among the leads finds the reason.
 
 They are few, of one import and in all; the oldest go first.
 """
@@ -21,7 +21,7 @@ MOST_OF_ONE = 1_000
 """Rows of one import, the last ones."""
 
 _SHOWN = 20
-"""Rows of one person, at most."""
+"""Rows of one phone, at most."""
 
 _LONGEST_WRITTEN = 100
 
@@ -48,7 +48,7 @@ class RejectedLead(Value):
 
 
 async def keep_rejects(connection: Connection, file: str, rejects: Iterable[Reject]) -> None:
-    """Replaces what was kept of the file, and forgets the rows of people whom this import has made leads.
+    """Replaces what was kept of the file, and forgets the rows of phones that this import has made leads.
 
     To be called in the import's transaction, once its rows stand in ``lead_rows``.
     """
@@ -78,7 +78,7 @@ async def keep_rejects(connection: Connection, file: str, rejects: Iterable[Reje
 
 
 async def rejects_of(pool: Pool, phone: str | None, written: str) -> list[RejectedLead]:
-    """The kept rows of a person: by the phone (E.164), or by the digits of it as it is written. The latest first."""
+    """The kept rows of a phone: by the number (E.164), or by the digits of it as it is written. The latest first."""
     rows = await pool.fetch(
         "select phone, written, file, row, reason, rejected_at from rejected_rows"
         " where phone = $1 or (digits = $2 and ($2 <> '' or lower(written) = lower($4))) order by id desc limit $3",

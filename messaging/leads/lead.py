@@ -19,7 +19,7 @@ class TargetStatus(StrEnum):
 
 
 class Lead(Value):
-    """A person, as a service or a file knows them. Unset fields leave what is stored as it is.
+    """A lead, as a service or a file knows it. Unset fields leave what is stored as it is.
 
     ``phone`` is E.164: build it with :func:`messaging.common.phones.parse_phone`. Of two spellings of one WhatsApp account
     it becomes the one that is kept.

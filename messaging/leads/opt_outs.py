@@ -1,4 +1,4 @@
-"""Opt-outs: who wants nothing more, from any sequence, campaign or device. Phones are E.164."""
+"""Opt-outs: phones that are to get nothing more, from any sequence, campaign or device. Phones are E.164."""
 
 from typing import NamedTuple
 
@@ -13,11 +13,11 @@ class RecordedOptOut(NamedTuple):
     changed: bool
     ended: int
     workflows: list[str]
-    """Those that run for the person's enrollments, as far as the ledger knows."""
+    """Those that run for the phone's enrollments, as far as the ledger knows."""
 
 
 async def record_opt_out(connection: Connection, phone: str, reason: str) -> RecordedOptOut:
-    """Notes it, ends the person's enrollments and closes every message that no attempt holds, all or nothing.
+    """Notes it, ends the phone's enrollments and closes every message that no attempt holds, all or nothing.
 
     Again, it changes nothing, and closes what it finds. What an attempt holds or has held is settled by that attempt,
     or by whoever finds it (messaging.sending.recovery).
@@ -42,7 +42,7 @@ async def record_opt_out(connection: Connection, phone: str, reason: str) -> Rec
 
 
 async def suppress_waiting(connection: Connection | Pool, phone: str) -> None:
-    """Closes the messages to somebody who has opted out that no attempt holds."""
+    """Closes the messages to a phone that has opted out, as far as no attempt holds them."""
     await connection.execute(
         "update broadcast_messages set status = 'suppressed', reason = 'the recipient opted out', slot_at = null,"
         " updated_at = clock_timestamp() where recipient_phone = $1 and is_waiting(status)"
@@ -52,5 +52,5 @@ async def suppress_waiting(connection: Connection | Pool, phone: str) -> None:
 
 
 async def withdraw(pool: Pool, phone: str) -> bool:
-    """The person may be written to again; whether that is news. What ended stays ended."""
+    """The phone may be written to again; whether that is news. What ended stays ended."""
     return bool(await pool.fetchval("delete from suppressions where phone = $1 returning true", phone))

@@ -5,7 +5,7 @@ The rule, for a row of a file as for a service's request:
 - a name, target status, time zone or attribute that is given replaces the stored one; one that is not leaves it;
 - triggers and niches unite, in the order in which they came;
 - a trigger does not come back once it was consumed: the phone has been through the sequence of that trigger;
-- the device that owns a lead is the first that was given. The person knows that number; importing the lead for another
+- the device that owns a lead is the first that was given. Its owner knows that number; importing the lead for another
   does not take it away, unless that is asked for (messaging.leads.store.device_moves). One that was replaced stands for its successor;
 - a new lead without a target status is a prospect.
 
@@ -112,7 +112,7 @@ async def upsert_lead(connection: Connection, lead: Lead) -> int:
 
 
 async def load_lead(connection: Connection, phone: str) -> StoredLead | None:
-    """The lead with this phone (E.164), None if nobody has it."""
+    """The lead with this phone (E.164), None if there is none."""
     row = await connection.fetchrow("select * from leads where phone = $1", phone)
     return None if row is None else stored_lead(row)
 

@@ -88,11 +88,11 @@ async def broken_constraints(pool: Pool) -> list[str]:
 
 
 PATIENCE = timedelta(minutes=5)
-"""A message with nobody at it is found within a minute or two."""
+"""An abandoned message is found within a minute or two."""
 
 
 async def stuck(pool: Pool) -> list[str]:
-    """Messages in ``processing`` that nobody has been at for some minutes, and nobody has found."""
+    """Messages in ``processing`` that have been abandoned for some minutes, and were not found."""
     rows = await pool.fetch(
         "select m.id, m.recipient_phone, m.processing_worker_id from broadcast_messages m"
         " where m.status = 'processing' and is_abandoned(m, $1, $2, clock_timestamp() - $3::interval)"
@@ -126,7 +126,7 @@ async def lost_steps(pool: Pool) -> list[str]:
         " order by c.id"
     )
     passed_over = await pool.fetch(
-        # Steps that an edit put before what the contact has had. Who has not planned by the edit yet gets his row when he does.
+        # Steps that an edit put before what the contact has had. A contact that was not replanned by the edit yet gets the row then.
         "select c.phone, s.name as sequence, t.key from sequence_contacts c"
         " join sequences s on s.id = c.sequence_id and s.revision = c.plan_revision"
         " cross join lateral (select max(d.position) as position from sequence_steps d"

@@ -1,4 +1,4 @@
-"""What operators ask of the ledger: totals, and everything about one person."""
+"""What operators ask of the ledger: totals, and everything about one phone."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -49,13 +49,13 @@ class CampaignTotals(Value):
     campaign: str
     status: str
     when: str
-    """When it starts, as a person says it."""
+    """When it starts, in words."""
     leads: int
     settled: int
 
 
 class StatusReport(Value):
-    """The whole in numbers; ``attention``: lines that need somebody."""
+    """The whole in numbers; ``attention``: lines about what needs an operator."""
 
     leads: int
     opted_out: int
@@ -77,7 +77,7 @@ class MessageReport(Value):
     status: str
     due_at: datetime
     goes_out_at: datetime | None
-    """When one that waits is to go out, as its device has room; None where it does not wait, or nobody can know."""
+    """When one that waits is to go out, as its device has room; None where it does not wait, or that cannot be known."""
     sent_at: datetime | None
     device: str
     reason: str | None
@@ -102,7 +102,7 @@ class EnrollmentReport(Value):
 
 
 class ContactReport(Value):
-    """Everything about one person."""
+    """Everything about one phone."""
 
     phone: str
     name: str
@@ -112,15 +112,15 @@ class ContactReport(Value):
     device: str | None
     time_zone: str | None
     zone: str
-    """The person's time zone; for want of one that of the enrollments, else UTC."""
+    """The lead's time zone; for want of one that of the enrollments, else UTC."""
     attributes: dict[str, str]
     opted_out_at: datetime | None
     not_enrolled: str | None
-    """Where the person never was in a sequence: that, and why, in a sentence."""
+    """Where the lead never was in a sequence: that, and why, in a sentence."""
     rejected: tuple[RejectedLead, ...]
-    """Rows of files about the person that could not be used."""
+    """Rows of files with the phone that could not be used."""
     handed_over: tuple[str, ...] = ()
-    """Sequences that Temporal has the person for, and that no worker has enrolled them in yet."""
+    """Sequences that Temporal has the phone for, and that no worker has enrolled it in yet."""
     enrollments: tuple[EnrollmentReport, ...]
     messages: tuple[MessageReport, ...]
 
@@ -224,7 +224,7 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
     overdue = await pool.fetchval(_OVERDUE)
     if overdue:
         attention.append(
-            f"{overdue:,} messages have waited for over a quarter of an hour since their time came, and nobody is at them:"
+            f"{overdue:,} messages have waited for over a quarter of an hour since their time came, and no worker is at them:"
             " is a worker running? 'audit' names the workflows that are gone"
         )
     attention += [
@@ -255,7 +255,7 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
 
 
 async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
-    """Everything about the person with this E.164 phone, as it was asked for. Raises NotFound."""
+    """Everything about this phone, in E.164, as it was asked for. Raises NotFound."""
     rejected = await rejects_of(pool, phone, written)
     lead = await pool.fetchrow(
         "select l.*, o.created_at as opted_out_at from leads l left join suppressions o on o.phone = l.phone"
@@ -297,7 +297,7 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
 
 
 async def _why_not_enrolled(pool: Pool, lead: Record) -> str:
-    """Of somebody who never was in a sequence: what keeps the sweep from enrolling them, or that nothing does."""
+    """Of a lead that never was in a sequence: what keeps the sweep from enrolling it, or that nothing does."""
     never, by_hand = "Never enrolled in a sequence", f"'enroll SEQUENCE {lead['phone']}' enrolls by hand"
     if lead["opted_out_at"] is not None:
         return f"{never}: opted out."
@@ -322,7 +322,7 @@ async def _why_not_enrolled(pool: Pool, lead: Record) -> str:
 
 
 def no_lead(why: str, rejected: Sequence[RejectedLead]) -> str:
-    """The sentence about somebody who is no lead: with the row of a file that was to make one, where there is one."""
+    """The sentence about a phone that is no lead: with the row of a file that was to make one, where there is one."""
     if not rejected:
         return why
     one = rejected[0]

@@ -293,7 +293,7 @@ class Dispatcher:
             )
         ):
             raise _LostClaim
-        # What is on hold now, the next claim finds, and waits for its end; or that nobody wants the message any more.
+        # What is on hold now, the next claim finds, and waits for its end; or that the message is not wanted any more.
         if isinstance(error, WrongContent):
             await self._outcomes.write(
                 lambda: self._ledger.hold_contents(attempt.message_id, claim.now, reason)
@@ -418,7 +418,7 @@ class _InFlight:
 
 
 def _format_unwanted(claim: Claim) -> str:
-    return f"device {claim.device} was replaced" if claim.device_replaced else "nobody wanted it any more"
+    return f"device {claim.device} was replaced" if claim.device_replaced else "it was not wanted any more"
 
 
 def _back_off(attempts: int) -> timedelta:

@@ -88,10 +88,14 @@ class Claim(_Answer):
     device: str
     gateway: str
     options: dict[str, Any]
+    """The device's, as messaging.gateways.options reads them."""
     attempts: int
+    """How many there have been with this one."""
     now: datetime
+    """The moment of the claim, by the clock that decided."""
     due_at: datetime
     must_not_send: bool
+    """It is only to be found out what became of the message: it is not wanted any more, or another device sends it."""
     device_replaced: bool = False
     """Another device sends now what has not gone out by this one."""
     hours: SendingHours
@@ -103,8 +107,10 @@ class Claim(_Answer):
     approved_template: ApprovedTemplate | None = None
     """The gateway's own template that stands beside the text."""
     parts_sent: int = 0
+    """Of a message that goes out in parts: how many have gone out."""
     lead: Lead
     enrollment: StoredPosition | None = None
+    """Of a step: where its contact stands."""
 
 
 class SettledAlready(_Answer):
@@ -271,7 +277,7 @@ class Ledger:
         return released
 
     async def may_go_out(self, message_id: UUID, token: str) -> bool:
-        """Whether the attempt holds the message still, and nobody has opted out, ended or paused it since the claim."""
+        """Whether the attempt holds the message still, and it was not stopped, paused or opted out of since the claim."""
         may: bool = await self._pool.fetchval(
             "select exists (select from broadcast_messages m where id = $1 and status = 'processing'"
             " and processing_worker_id = $2 and (unwanted(m)).status is null and hold_of(m) is null)",
@@ -303,7 +309,7 @@ class Ledger:
         return until
 
     async def hold_contents(self, message_id: UUID, claimed_at: datetime, reason: str) -> None:
-        """Pauses the campaign or sequence of a message whose contents the gateway takes for nobody.
+        """Pauses the campaign or sequence of a message whose contents the gateway takes for no recipient.
 
         Not if it was edited or resumed since the claim.
         """

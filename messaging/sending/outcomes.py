@@ -34,7 +34,7 @@ class Deferred(Value):
 
 
 class Held(Value):
-    """Not until somebody lifts the hold; a signal will tell."""
+    """Not until the hold ends; a signal will tell."""
 
     kind: Literal["held"] = "held"
     reason: str
@@ -55,12 +55,12 @@ class CampaignMessageRef(Value):
 
 
 class ResendRef(Value):
-    """One message that has a workflow of its own: it is sent again, or nobody else finds out what became of it."""
+    """One message that has a workflow of its own: it is sent again, or was abandoned."""
 
     message_id: UUID
     phone: str
     what: str
-    """Sequence and step, or campaign, as a person says it."""
+    """Sequence and step, or campaign: see message_name()."""
     sequence: str = ""
     campaign: str = ""
     device_id: str

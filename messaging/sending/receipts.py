@@ -1,4 +1,4 @@
-"""What gateways tell afterwards: a message was delivered, was read, went wrong late, or did go out when nobody knew."""
+"""What gateways tell afterwards: a message was delivered, was read, went wrong late, or did go out, which was unconfirmed."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -19,11 +19,11 @@ BATCH = 200
 
 
 async def record_receipts(connection: Connection, gateway: str, receipts: Iterable[Receipt]) -> int:
-    """Writes receipts of a gateway into the ledger; how many said something new. A message that we do not know is somebody else's.
+    """Writes receipts of a gateway into the ledger; how many said something new. A message that we do not know is another program's.
 
     A receipt that bears our ID proves that the message went out, whatever the ledger says by now: it settles an
     unconfirmed one, and keeps one that waits from going out once more. Of a message that was sent again, what is told of
-    an earlier sending does not count, unless that was delivered. A failure that would meet everybody holds the campaign or
+    an earlier sending does not count, unless that was delivered. A failure that would meet every recipient holds the campaign or
     sequence, and several in a row that are alike hold the device, as the same in an answer does.
 
     A receipt that the database refuses is passed over, with a line in the log. Raises the database's other errors; what

@@ -1,9 +1,9 @@
-"""Messages that were claimed and that nobody is at any more, and why that can be.
+"""Abandoned messages: claimed, with no attempt or workflow at them any more; and why that can be.
 
 An attempt dies with a message, or the gateway's answer is lost; and before another attempt takes the message over, its
 contact opts out, is stopped or moves on, its campaign is cancelled, or its workflow is ended by hand. No workflow comes
 for it then. A Temporal Schedule has such messages found, and gives each a workflow of its own, which settles it like any
-other doubt: looked up where the gateway can be asked, and never sent where nobody wants it any more.
+other doubt: looked up where the gateway can be asked, and never sent where it is not wanted any more.
 """
 
 from datetime import datetime, timedelta
@@ -23,7 +23,7 @@ FORGOTTEN_AFTER = timedelta(minutes=2)
 
 
 async def abandoned(pool: Pool, *, now: datetime | None) -> list[ResendRef]:
-    """The messages in ``processing`` with nobody at them, the oldest first."""
+    """The abandoned messages, the oldest first."""
     rows = await pool.fetch(
         "select m.id, m.recipient_phone, m.device_id, s.name as sequence, t.key as step, k.name as campaign"
         " from broadcast_messages m left join sequence_steps t on t.id = m.sequence_stepid"
@@ -49,9 +49,9 @@ async def abandoned(pool: Pool, *, now: datetime | None) -> list[ResendRef]:
 
 
 async def close_unwanted(pool: Pool) -> int:
-    """Closes messages of sequences that wait though nobody wants them any more; how many.
+    """Closes messages of sequences that wait though they are not wanted any more; how many.
 
-    Who ends a contact closes them himself. This finds what an attempt gave back afterwards, with no workflow left to ask.
+    What ends a contact closes them. This finds what an attempt gave back afterwards, with no workflow left to ask.
     """
     done = await pool.execute(
         "with unwanted as materialized (select m.id, u.status, u.reason"
@@ -65,7 +65,7 @@ async def close_unwanted(pool: Pool) -> int:
 
 
 async def forgotten_leads(pool: Pool, *, now: datetime | None) -> list[CampaignMessageRef]:
-    """The messages of campaigns whose slot has come and gone, and that nobody has come for: their workflow may be gone."""
+    """The messages of campaigns whose slot has come and gone, and for which no attempt has come: their workflow may be gone."""
     rows = await pool.fetch(
         "select m.id, m.recipient_phone, m.device_id, l.name, k.name as campaign"
         " from broadcast_messages m join campaigns k on k.id = m.campaign_id join leads l on l.id = m.lead_id"

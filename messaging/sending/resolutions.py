@@ -108,7 +108,7 @@ async def resolve_as_sent(
 
 
 async def send_again(connection: Connection, message_id: UUID) -> Resolution:
-    """Makes the message due again: somebody found out that it did not arrive. Raises NotFound and Conflict.
+    """Makes the message due again: an operator found out that it did not arrive. Raises NotFound and Conflict.
 
     Asking twice is harmless, also when it was sent again. One whose time is over is settled as ``expired`` instead.
     """

@@ -36,7 +36,7 @@ class Outcomes:
         return await asyncio.shield(self.begin(write))
 
     def begin(self, write: Callable[[], Awaitable[Written]]) -> asyncio.Task[Written]:
-        """The same, for what nobody waits for."""
+        """The same, where no caller waits for it."""
         task = asyncio.create_task(self._insist(write))
         self._writing.add(task)
         task.add_done_callback(self._done)
@@ -50,7 +50,7 @@ class Outcomes:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._writing.discard(task)
         if not task.cancelled():
-            task.exception()  # who asked is told, if anybody still waits
+            task.exception()  # the caller is told, if it still waits
 
     async def _insist(self, write: Callable[[], Awaitable[Written]]) -> Written:
         wait, failing = FIRST_WAIT, False

@@ -1,8 +1,8 @@
-"""Whose workflows are to be told of something that they cannot know: page by page, those first who need it first.
+"""Which workflows are to be told of something that they cannot know: page by page, those first that need it first.
 
 Two things are told. That something else comes next than the workflow knows (``plans``): the row of the contact says so,
 until it has planned anew. And that what held a message up is over (the name of a sequence, device or campaign): those
-are found by their messages. Telling somebody twice is harmless, and so is not telling who has just moved on.
+are found by their messages. Telling one twice is harmless, and so is not telling one that has just moved on.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ __all__ = [
     "Tell",
     "Telling",
     "ToTell",
-    "anybody_unplanned",
+    "any_unplanned",
     "count_held",
     "count_unplanned",
     "page",
@@ -82,7 +82,7 @@ class ToTell(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Who comes next, by which signal, and whether others come after them."""
+    """Which come next, by which signal, and whether others come after them."""
 
     signal: str
     next: tuple[ToTell, ...]
@@ -90,7 +90,7 @@ class Page(NamedTuple):
 
 
 async def page(pool: Pool, tell: Tell) -> Page:
-    """Who is to be told next, those who are due first before others."""
+    """Which are to be told next, those that are due first before others."""
     found, held_by = (
         (_SELECT_UNPLANNED, []) if tell.kind == "plans" else (SELECT_HELD, _held_by(tell.kind, tell.name))
     )
@@ -111,7 +111,7 @@ async def page(pool: Pool, tell: Tell) -> Page:
 
 
 async def unmoved(pool: Pool, tell: Tell, told: Sequence[ToTell]) -> set[str]:
-    """Of those who were told this, the keys of those who have done nothing yet."""
+    """Of those that were told this, the keys of those that have done nothing yet."""
     if tell.kind == "plans":
         query = (
             "select c.id::text as key from unnest($1::text[], $2::timestamptz[]) as t (key, seen_at)"
@@ -149,8 +149,8 @@ async def count_unplanned(pool: Pool, sequence_id: int | None = None) -> int:
     return count
 
 
-async def anybody_unplanned(pool: Pool) -> bool:
-    """Whether somebody is still to hear it, and has not been told again and again for some minutes already."""
+async def any_unplanned(pool: Pool) -> bool:
+    """Whether one is still to hear it, and has not been told again and again for some minutes already."""
     found: bool = await pool.fetchval(
         "select exists (select from sequence_contacts where status = 'active'"
         " and plan_changed_at > clock_timestamp() - interval '10 minutes')"

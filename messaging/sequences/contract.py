@@ -31,7 +31,7 @@ EnrollmentStatus = Literal["active", "completed", "stopped", "opted_out"]
 
 
 class EnrollmentRequest(Value):
-    """The input of SequenceContactWorkflow: who enters which sequence."""
+    """The input of SequenceContactWorkflow: which lead enters which sequence."""
 
     sequence: str
     lead: Lead
@@ -60,7 +60,7 @@ class Enrolled(Value):
 
 
 class NotEnrolled(Value):
-    """Nothing was stored, and nothing used up: the person has opted out, and may be enrolled once that is taken back."""
+    """Nothing was stored, and nothing used up: the phone has opted out, and may be enrolled once that is taken back."""
 
     kind: Literal["not_enrolled"] = "not_enrolled"
     reason: str
@@ -128,7 +128,7 @@ class SweepTotals(Value):
     opted_out: int = 0
     """Leads that bear the trigger, and were left out because they have opted out."""
     without_device: int = 0
-    """Leads that bear the trigger, and were left out because nobody knows which device writes to them."""
+    """Leads that bear the trigger, and were left out because no device is known that writes to them."""
 
     def plus(self, other: "SweepTotals") -> "SweepTotals":
         """Both together."""

@@ -1,4 +1,4 @@
-"""What an edit of a sequence means for those who are under way: whom it passes over, and who gets something at once.
+"""What an edit of a sequence means for contacts under way: which it passes over, and which get something at once.
 
 Counted before anything is stored, without locks: a number to decide by, as of the present.
 """
@@ -16,7 +16,7 @@ __all__ = ["Effects", "effects_of"]
 
 
 class Effects(Value):
-    """How many contacts an edit concerns in a way that nobody may expect, by the step's key."""
+    """How many contacts an edit concerns in a way that its author may not expect, by the step's key."""
 
     sequence: str
     left_out: dict[str, int]
@@ -30,13 +30,13 @@ class Effects(Value):
         """Each of them as a sentence."""
         for key, count in self.left_out.items():
             yield (
-                f"{_people(count)} had a step that comes after {key!r} now, and will not get {key!r}"
+                f"{_contacts(count)} had a step that comes after {key!r} now, and will not get {key!r}"
                 " (with 'missed: send' at the step they get it next)"
             )
         for key, count in self.caught_up.items():
-            yield f"{_people(count)} had a step that comes after {key!r} now, and get {key!r} next (missed: send)"
+            yield f"{_contacts(count)} had a step that comes after {key!r} now, and get {key!r} next (missed: send)"
         for key, count in self.already_due.items():
-            yield f"{_people(count)} not had {key!r}, whose time has passed for them now: they get it at once"
+            yield f"{_contacts(count)} not had {key!r}, whose time has passed for them now: they get it at once"
 
 
 async def effects_of(connection: Connection, drafts: Sequence[SequenceDraft]) -> list[Effects]:
@@ -85,7 +85,7 @@ async def _passed_over(connection: Connection, before: Plan, after: Plan) -> dic
     counts: dict[str, Counter[str]] = {"left_out": Counter(), "caught_up": Counter()}
     for row in rows:
         done = set(row["done"])
-        # Who was passed over before has a row that says so, and keeps it.
+        # A contact that was passed over before has a row that says so, and keeps it.
         known = {step.key for step in left_out(before, done)}
         for name, steps in (
             ("left_out", left_out(after, done)),
@@ -113,5 +113,5 @@ async def _already_due(connection: Connection, before: Plan, after: Plan) -> dic
     return dict(found)
 
 
-def _people(count: int) -> str:
-    return "1 person has" if count == 1 else f"{count:,} people have"
+def _contacts(count: int) -> str:
+    return "1 contact has" if count == 1 else f"{count:,} contacts have"

@@ -54,7 +54,7 @@ class EnrollmentState(NamedTuple):
     step: str | None
     due_at: datetime | None
     in_doubt: bool
-    """Whether an attempt at that step may have reached the gateway, and nobody knows yet."""
+    """Whether an attempt at that step may have reached the gateway, and that is not known yet."""
     paused: str | None
     """Why it is paused, if it is."""
     version: str
@@ -98,7 +98,7 @@ class Enrollments:
     ) -> EnrollOutcome:
         """Stores the lead, records the enrollment and consumes the sequence's trigger, all or nothing.
 
-        Nothing of somebody who has opted out, but of the run whose enrollment stands from before. Raises NotFound where
+        Nothing of a phone that has opted out, but of the run whose enrollment stands from before. Raises NotFound where
         there is no such sequence and Conflict where no device can be told.
         """
         async with self._pool.acquire() as connection, connection.transaction():
@@ -131,7 +131,7 @@ class Enrollments:
                 )
         duplicate = existing["run_id"] != run_id
         if due is not None and due.revision != await self._revision(sequence["id"]):
-            due = None  # edited meanwhile, by somebody who could not see this contact yet, and told only the others
+            due = None  # edited meanwhile: the edit could not see this contact yet, and told only the others
         if due is None and not duplicate and existing["status"] == "active":
             due = await self.replan(existing["id"], now=now)
         return Enrolled(
@@ -355,7 +355,7 @@ class Enrollments:
         )
 
     async def of_another_zone(self, phone: str) -> list[str]:
-        """The workflows of the person's contacts whose plan was made for another time zone than is known now."""
+        """The workflows of the phone's contacts whose plan was made for another time zone than is known now."""
         rows = await self._pool.fetch(
             "select c.workflow_id from sequence_contacts c join sequences s on s.id = c.sequence_id"
             " join leads l on l.id = c.lead_id where c.phone = $1 and c.status = 'active'"
@@ -428,7 +428,7 @@ class Enrollments:
 
     @staticmethod
     async def _store(connection: Connection, contact: EnrollmentState, position: NextPosition) -> None:
-        """Raises Changed where somebody has written to the enrollment since; in a transaction, which is undone then."""
+        """Raises Changed where another has written to the enrollment since; in a transaction, which is undone then."""
         if not await connection.fetchval(
             "select true from sequence_contacts where id = $1 and xmin::text = $2 for no key update",
             contact.enrollment_id,
@@ -481,7 +481,7 @@ def after_settling(
 
 
 def _begun(contact: EnrollmentState) -> Scheduled | None:
-    """The step that an attempt has begun with, where nobody knows yet what came of it: an edit does not overtake it.
+    """The step that an attempt has begun with, where it is not known yet what came of it: an edit does not overtake it.
 
     A step that was removed is not waited for.
     """
@@ -492,7 +492,7 @@ def _begun(contact: EnrollmentState) -> Scheduled | None:
 
 
 def position_of(plan: Plan, timeline: Timeline, scheduled: Scheduled | None, phone: str) -> NextPosition:
-    """Where a contact stands for whom that comes next."""
+    """Where a contact stands when that comes next."""
     return NextPosition(
         timeline=timeline,
         next_step_id=scheduled.step.id if scheduled else None,

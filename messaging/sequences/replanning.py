@@ -1,6 +1,6 @@
 """Contacts whose plan has become old, because a sequence was edited or a time zone corrected: all of them planned anew.
 
-What comes next is computed here, for everybody at once, so that the rows are true when this returns. What a contact's
+What comes next is computed here, for all contacts at once, so that the rows are true when this returns. What a contact's
 workflow knows is another matter: for whom another step or moment comes next, ``plan_changed_at`` says that it is still
 to be told (see :mod:`messaging.sending.telling`). Until it has heard, a claim answers that it must plan anew, so that nothing
 goes out by an old plan; who has no claim before the new moment must hear in time. For whom the same comes next at the

@@ -74,7 +74,7 @@ class StepDetails(Value):
     text: str
     image_url: str | None
     waiting: int
-    """Active contacts for whom this step comes next."""
+    """Active contacts for which this step comes next."""
     next_due_at: datetime | None
     sent: int
     """Messages of this step that were sent."""

@@ -26,7 +26,7 @@ class ApprovedTemplate(BaseModel):
 
 
 def format_template(template: Mapping[str, Any] | None) -> str:
-    """A stored template as a person says it."""
+    """A stored template in words."""
     return f"{template['name']} ({template['language']})" if template else "none"
 
 

@@ -2,7 +2,7 @@
 
 Variables are a lead's ``name``, ``phone``, ``niche`` and ``trigger`` (each a comma list), ``target_status``,
 ``device``, and its attributes by the names under which they are stored: the column ``First Name`` is
-``{{ first_name }}``. Their values are data: Liquid in somebody's name is text. Nothing is escaped, so URLs and line breaks arrive as written.
+``{{ first_name }}``. Their values are data: Liquid in a lead's name is text. Nothing is escaped, so URLs and line breaks arrive as written.
 
 A template is a pure function of its variables and cannot hang a worker: it includes nothing, reads no clock and no
 file, and does each thing in it at most once. How much there may be of it says :mod:`messaging.texts.liquid_syntax`, how long

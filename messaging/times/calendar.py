@@ -73,7 +73,7 @@ class Due(Value):
     step: str
     due_at: datetime
     when: str
-    """The due moment as a person says it, e.g. ``day 3, 10:00 Asia/Kuala_Lumpur``."""
+    """The due moment in words, e.g. ``day 3, 10:00 Asia/Kuala_Lumpur``."""
     revision: int
     """The revision of the sequence that this follows from."""
     device_id: str

@@ -225,12 +225,12 @@ FIXED = [
     ({"text": "text: Hi"}, 9, "text", "text", "other words"),
     ({"text": ""}, 1, "text", "text", "other words"),
     ({"image": "image: https://example.com/b.jpg"}, 8, "image", "image", "another image"),
-    ({"target": "target: {niche: VITAB, devices: [main]}"}, 3, "target.niche", "target", "other people"),
+    ({"target": "target: {niche: VITAB, devices: [main]}"}, 3, "target.niche", "target", "other leads"),
     (
         {"target": "target: {niche: VITAC, status: prospect, devices: [main]}"},
-        *(3, "target.status", "target", "other people"),
+        *(3, "target.status", "target", "other leads"),
     ),
-    ({"target": "target: {niche: VITAC}"}, 3, "target.devices", "target", "other people"),
+    ({"target": "target: {niche: VITAC}"}, 3, "target.devices", "target", "other leads"),
     ({"scheduled_at": "scheduled_at: 2026-11-29 10:00"}, 4, "scheduled_at", "time", "another time"),
     ({"timezone": "timezone: recipient"}, 5, "timezone", "time zone", "another time"),
 ]

@@ -273,11 +273,11 @@ async def test_moved_to_a_time_that_has_passed_for_some(scenario: Scenario) -> N
     [
         (
             (TEN, OWN, "if_passed: leave_out"),
-            "nobody would get campaign 'sale': 2026-11-30 10:00 has passed for 1 of 1",
+            "no lead would get campaign 'sale': 2026-11-30 10:00 has passed for 1 of 1",
         ),
         (
             (TEN, OWN, "until: 18:00"),
-            "nobody would get campaign 'sale': .*it is over \\(until 18:00\\) before the turn comes",
+            "no lead would get campaign 'sale': .*it is over \\(until 18:00\\) before the turn comes",
         ),
         ((f"timezone: {KUALA_LUMPUR}", "until: 19:00"), "is over \\(until 19:00 Asia/Kuala_Lumpur\\)"),
         ((TEN, f"timezone: {KUALA_LUMPUR}"), "has passed \\(2026-11-30 10:00 Asia/Kuala_Lumpur\\)"),

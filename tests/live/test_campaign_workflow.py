@@ -79,7 +79,7 @@ async def test_nobody_to_send_to(live: Live) -> None:
     await campaigns.start(live.connection, "sale")
     done = await finished(live)
     assert (done.status, done.messages.total, done.opted_out) == ("finished", 0, 1)
-    assert done.reason == "nobody was left to write to: 1 opted out"
+    assert done.reason == "no lead was left to write to: 1 opted out"
     assert await live.scenario.accepted() == []
 
 

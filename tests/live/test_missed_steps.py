@@ -205,7 +205,7 @@ async def test_apply_asks_before_it_passes_over_people(live: Live, tmp_path: Pat
     letters.write_text(file(A, C, "id: b, after: 0s, text: B"))
     code, out, error = await live.run("starter.py", "sequence", "apply", str(letters))
     says = (
-        "1 person has had a step that comes after 'c' now, and will not get 'c'"
+        "1 contact has had a step that comes after 'c' now, and will not get 'c'"
         " (with 'missed: send' at the step they get it next)"
     )
     assert (code, out) == (1, "")

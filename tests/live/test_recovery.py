@@ -238,7 +238,7 @@ async def test_what_waits_though_nobody_wants_it_is_closed(contact: Contact) -> 
     await contact.send()
     assert await close_unwanted(pool) == 0
     await pool.execute("update broadcast_messages set updated_at = updated_at - interval '1 hour'")
-    assert not any("nobody is at them" in line for line in (await status_report(pool)).attention)
+    assert not any("no worker is at them" in line for line in (await status_report(pool)).attention)
     await pool.execute("update devices set status = 'active'")
     assert any("1 messages have waited" in line for line in (await status_report(pool)).attention)
     await pool.execute(
