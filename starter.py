@@ -1,4 +1,4 @@
-"""The door to Drumbeat, for services and for the command line.
+"""The public API of Drumbeat, for services and for the command line.
 
 A service imports this module and awaits typed functions::
 

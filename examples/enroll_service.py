@@ -14,7 +14,7 @@ import starter
 
 
 async def main(sequence: str, phone: str, name: str) -> int:
-    """Enrolls one person; harmless to repeat."""
+    """Enrolls one lead; harmless to repeat."""
     try:
         async with starter.connect() as drumbeat:
             done = await starter.enroll(drumbeat, sequence, phone, name=name)
