@@ -17,9 +17,11 @@ from benchmarks.editing import measure_edits
 from benchmarks.figures import Figure, Figures, spread
 from benchmarks.ledger import ledger_rates
 from benchmarks.machine import look_at_machine
-from benchmarks.people import MOST, most_enrolled
-from benchmarks.stage import StageError, stage
+from benchmarks.people import most_enrolled
 from messaging.common.errors import DrumbeatError
+from rig.people import MOST_PHONES
+from rig.stage import stage
+from rig.waiting import NeverHappened
 
 __all__ = ["main"]
 
@@ -33,7 +35,7 @@ FULL = {"contacts": 1000, "asleep": [1000, 10_000, 50_000]}
 
 
 async def run(figures: Figures, arguments: argparse.Namespace) -> None:
-    """Everything, on servers started for it. Raises StageError, and whatever the servers say."""
+    """Everything, on servers started for it. Raises NeverHappened, and whatever the servers say."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     figures.note(Figure("the machine, at the beginning", str(look_at_machine())))
     async with stage() as here:
@@ -97,10 +99,10 @@ def main(asked: Sequence[str] | None = None) -> None:
     # attempt.
     by_service = 2 * (2 * arguments.rounds + 1) * arguments.contacts
     people = arguments.edited or 3 * arguments.leads + max(arguments.asleep) + by_service
-    if people > MOST or by_service > most_enrolled():
+    if people > MOST_PHONES or by_service > most_enrolled():
         parser.error(
             f"this takes {people:,} people, {by_service:,} of them enrolled by a service, and of fictional numbers there"
-            f" are {MOST:,}, of which a service may enroll {most_enrolled():,}: give smaller ones"
+            f" are {MOST_PHONES:,}, of which a service may enroll {most_enrolled():,}: give smaller ones"
         )
     figures = Figures(RESULTS, vars(arguments))
     problem = ENDED
@@ -116,7 +118,7 @@ def main(asked: Sequence[str] | None = None) -> None:
         problem = ""
     except (KeyboardInterrupt, asyncio.CancelledError):
         pass  # the latter where nothing was awaited yet
-    except (StageError, DrumbeatError) as error:
+    except (NeverHappened, DrumbeatError) as error:
         problem = str(error)
     except Exception as error:
         problem = repr(error)

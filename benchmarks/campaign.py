@@ -9,9 +9,10 @@ from pathlib import Path
 
 from benchmarks.floor import QUEUE
 from benchmarks.people import add_leads
-from benchmarks.stage import Stage, StageError
 from messaging.devices.store import DeviceSettings
 from operations import campaigns, devices
+from rig.stage import Stage
+from rig.waiting import NeverHappened
 from temporal.ids import campaign_workflow_id
 
 __all__ = ["DEVICES", "FLOORS", "Run", "add_devices", "campaign_run", "draft_campaign", "floor_run"]
@@ -78,7 +79,7 @@ async def campaign_run(here: Stage, name: str, leads: int, workers: int = 1) -> 
         name,
     )
     if sent != leads:
-        raise StageError(f"{sent} of {leads} were sent")
+        raise NeverHappened(f"{sent} of {leads} were sent")
     return run
 
 

@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from benchmarks.campaign import FLOORS, Run, campaign_run, draft_campaign, floor_run
 from benchmarks.figures import Figure, Figures, medians, parts, spread
 from benchmarks.peer import MISSING, peer_rate
-from benchmarks.stage import Stage
+from rig.stage import Stage
 
 __all__ = ["compare_campaigns"]
 

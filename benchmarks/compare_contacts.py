@@ -9,9 +9,9 @@ from benchmarks import contacts
 from benchmarks.contacts import IdleUsage
 from benchmarks.figures import Figure, Figures, medians, ratio, spread
 from benchmarks.floor import QUEUE
-from benchmarks.stage import Stage
 from benchmarks.waking import Lateness, middle, wake, wake_bare, wake_together
 from operations.schedule import SWEEP
+from rig.stage import Stage
 
 __all__ = ["compare_contacts"]
 

@@ -17,8 +17,8 @@ from pathlib import Path
 from benchmarks.campaign import DEVICES
 from benchmarks.floor import QUEUE, FloorContact, FloorFeeder
 from benchmarks.people import add_leads, some_phones
-from benchmarks.stage import Stage
 from operations import enrollment, sequences
+from rig.stage import Stage
 from temporal.bulk import each
 
 __all__ = [

@@ -13,12 +13,12 @@ from datetime import datetime
 
 from benchmarks.contacts import SLEEPERS, apply, enroll_by_trigger
 from benchmarks.figures import Figure, Figures
-from benchmarks.stage import Stage
 from benchmarks.waking import Lateness, awake, both, enroll_at, enrolled_in_time
 from messaging.common.database import Pool
 from messaging.sending.telling import count_unplanned
 from operations import enrollment
 from operations.schedule import SWEEP
+from rig.stage import Stage
 
 __all__ = ["measure_edits"]
 

@@ -20,13 +20,14 @@ from uuid import UUID, uuid4
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.people import MOST, add_leads
-from benchmarks.stage import Stage, stage
+from benchmarks.people import add_leads
 from messaging.common.database import Pool
 from messaging.devices.store import DeviceSettings
 from messaging.sending.ledger import Claim, Ledger
 from messaging.sending.message_status import MessageStatus
 from operations import devices
+from rig.people import MOST_PHONES
+from rig.stage import Stage, stage
 from runtime.database import open_pool
 from temporal.bulk import each
 
@@ -198,11 +199,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--messages", type=int, default=4000, help=f"each way and round; at most {MOST:,}")
+    parser.add_argument(
+        "--messages", type=int, default=4000, help=f"each way and round; at most {MOST_PHONES:,}"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    if not 0 < arguments.messages <= MOST or arguments.rounds < 1:
-        parser.error(f"--messages is from 1 to {MOST:,}, --rounds from 1 on")
+    if not 0 < arguments.messages <= MOST_PHONES or arguments.rounds < 1:
+        parser.error(f"--messages is from 1 to {MOST_PHONES:,}, --rounds from 1 on")
     table = Table("what", "messages/s", "slowest", "fastest", "against", "ratio", box=None)
     for rate in asyncio.run(_run(arguments.messages, arguments.rounds)):
         ratio = "" if rate.ratio is None else f"{rate.ratio:.2f}"

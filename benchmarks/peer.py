@@ -29,8 +29,6 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 from benchmarks.campaign import Run
-from benchmarks.processes import usage
-from benchmarks.stage import ROOT, Stage, StageError
 from messaging.campaigns.audience import freeze_audience
 from messaging.campaigns.lifecycle import begin_campaign, finish_campaign
 from messaging.common.database import Pool
@@ -39,9 +37,13 @@ from messaging.gateways import Gateways
 from messaging.sending.dispatch import Attempt, Dispatcher
 from messaging.sending.ledger import Claim, Ledger, SettledAlready
 from messaging.sending.outcomes import Deferred, Settled
+from rig.processes import usage
+from rig.stage import Stage
+from rig.waiting import NeverHappened
 from runtime.database import open_pool
 from runtime.embedded.processes import dying_with_parent
 from runtime.embedded.state import Running, read_running
+from runtime.settings import CHECKOUT
 
 __all__ = ["MISSING", "peer_rate"]
 
@@ -71,7 +73,7 @@ SERVERS = ("postgres", "simulator")
 
 
 async def peer_rate(here: Stage, campaign: str, *, step: bool = True) -> Run:
-    """Sends a drafted campaign on DBOS, in a process of its own. Raises StageError, and Unavailable where DBOS is not installed.
+    """Sends a drafted campaign on DBOS, in a process of its own. Raises NeverHappened, and Unavailable where DBOS is not installed.
 
     Neither the start of the process nor the freezing of the audience counts. ``step``: whether the sending is a step,
     the outcome of which DBOS records. That is what DBOS asks for, and what Temporal does with an activity. Here it
@@ -87,7 +89,7 @@ async def peer_rate(here: Stage, campaign: str, *, step: bool = True) -> Run:
     peer = await asyncio.create_subprocess_exec(
         *dying_with_parent(signal.SIGKILL),
         *(sys.executable, *command, *([] if step else ["--no-step"])),
-        cwd=ROOT,
+        cwd=CHECKOUT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         start_new_session=True,  # Ctrl-C is for us, who end it
@@ -97,11 +99,11 @@ async def peer_rate(here: Stage, campaign: str, *, step: bool = True) -> Run:
     try:
         async with asyncio.timeout(WITHIN):
             if await peer.stdout.readline() != b"ready\n":
-                raise StageError("the peer does not start")
+                raise NeverHappened("the peer does not start")
             servers, own = here.usage(), usage({"peer": peer.pid})
             peer.stdin.write(b"go\n")
             if not (line := await peer.stdout.readline()):
-                raise StageError("the peer ended before it was through")
+                raise NeverHappened("the peer ended before it was through")
             told = json.loads(line)
             # It waits for us to look: a process that has ended has no CPU time.
             spent = here.usage().since(servers)
@@ -109,7 +111,7 @@ async def peer_rate(here: Stage, campaign: str, *, step: bool = True) -> Run:
             peer.stdin.close()
             await peer.wait()
     except TimeoutError:
-        raise StageError(f"the peer is not through within {WITHIN:.0f} s") from None
+        raise NeverHappened(f"the peer is not through within {WITHIN:.0f} s") from None
     finally:
         if peer.returncode is None:
             peer.kill()
@@ -126,7 +128,7 @@ async def _check(pool: Pool, campaign_id: int, leads: int, told: int) -> None:
         "select count(*) from broadcast_messages where campaign_id = $1 and status = 'sent'", campaign_id
     )
     if not sent == told == leads:
-        raise StageError(f"the peer sent {sent} of {leads}")
+        raise NeverHappened(f"the peer sent {sent} of {leads}")
     async with pool.acquire() as connection:
         await finish_campaign(connection, campaign_id)
 

@@ -5,40 +5,40 @@ from functools import cache
 
 import phonenumbers
 
-from benchmarks.stage import Stage
+from rig.people import MOST_PHONES, phone
+from rig.stage import Stage
 
-__all__ = ["MOST", "add_leads", "most_enrolled", "some_phones"]
-
-MOST = 79_900
-"""So many numbers of the form +1 NPA 555-01xx are there."""
+__all__ = ["add_leads", "most_enrolled", "some_phones"]
 
 _leads = itertools.count()
 _services = itertools.count(1)
 
 
 @cache
-def _area_codes() -> list[int]:
-    """Those that are none, before those that are: what is stored directly does not ask, what a service enrolls does."""
-    return sorted(range(201, 1000), key=_is_valid)
+def _hundreds() -> list[int]:
+    """Where each hundred of numbers begins: those of no area code, before those that are valid.
+
+    What is stored directly does not ask for that, what a service enrolls does.
+    """
+    return sorted(range(0, MOST_PHONES, 100), key=_is_valid)
 
 
 def most_enrolled() -> int:
     """So many of them may a service enroll."""
-    return 100 * sum(_is_valid(code) for code in _area_codes())
+    return 100 * sum(_is_valid(first) for first in _hundreds())
 
 
-def _is_valid(code: int) -> bool:
-    return phonenumbers.is_valid_number(phonenumbers.parse(f"+1{code}5550100"))
+def _is_valid(index: int) -> bool:
+    return phonenumbers.is_valid_number(phonenumbers.parse(phone(index)))
 
 
 def _phone(index: int) -> str:
-    assert 0 <= index < MOST, "there are no more fictional numbers"
-    return f"+1{_area_codes()[index // 100]}555{100 + index % 100:04d}"
+    return phone(_hundreds()[index // 100] + index % 100)
 
 
 def some_phones(count: int) -> list[str]:
     """Numbers that nobody had before in this process, and that a service may enroll."""
-    return [_phone(MOST - next(_services)) for _ in range(count)]
+    return [_phone(MOST_PHONES - next(_services)) for _ in range(count)]
 
 
 async def add_leads(

@@ -12,13 +12,12 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import aiohttp
-
 from benchmarks.campaign import DEVICES, add_devices, draft_campaign
-from benchmarks.people import MOST
-from benchmarks.stage import Stage, stage
 from operations import audit as audits
 from operations import campaigns
+from rig import gateway_control
+from rig.people import MOST_PHONES
+from rig.stage import Stage, stage
 
 __all__ = ["Sample", "main"]
 
@@ -94,17 +93,7 @@ async def _examine(here: Stage, leads: int) -> dict[str, Any]:
     """The gateway's log against the ledger, and how long the histories became."""
     pool = await here.connection.pool()
     phones = {row["phone"] for row in await pool.fetch("select phone from leads")}
-    accepted: Counter[str] = Counter()
-    async with aiohttp.ClientSession() as session:
-        after = 0
-        while True:
-            url = f"{here.connection.addresses.simulator_url}/v1/accepted?after={after}&limit=10000"
-            async with session.get(url) as answer:
-                page = [json.loads(line) for line in (await answer.text()).splitlines()]
-            if not page:
-                break
-            accepted.update(row["phone"] for row in page)
-            after = page[-1]["id"]
+    accepted = Counter(row["phone"] for row in await gateway_control.accepted(here.gateway_control))
     longest: Counter[str] = Counter()
     runs: Counter[str] = Counter()
     query = "WorkflowType in ('CampaignWorkflow', 'CampaignShardWorkflow')"
@@ -129,12 +118,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--leads", type=int, default=50_000, help=f"at most {MOST:,}")
+    parser.add_argument("--leads", type=int, default=50_000, help=f"at most {MOST_PHONES:,}")
     parser.add_argument("--devices", type=int, default=DEVICES)
     parser.add_argument("--every", type=float, default=20.0, help="seconds between two samples")
     arguments = parser.parse_args()
-    if not 0 < arguments.leads <= MOST or arguments.devices < 1 or arguments.every <= 0:
-        parser.error(f"--leads is from 1 to {MOST:,}; --devices and --every are positive")
+    if not 0 < arguments.leads <= MOST_PHONES or arguments.devices < 1 or arguments.every <= 0:
+        parser.error(f"--leads is from 1 to {MOST_PHONES:,}; --devices and --every are positive")
     result = asyncio.run(run(arguments.leads, arguments.devices, arguments.every))
     print(json.dumps(result, indent=1))  # noqa: T201 - a program's own output
     whole = result["doubled"] == result["missing"] == result["strangers"] == 0 and result["audit_kept"]

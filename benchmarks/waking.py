@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from benchmarks.contacts import apply, enroll_all, start_bare
-from benchmarks.stage import Stage, StageError
+from rig.stage import Stage
+from rig.waiting import NeverHappened
 from temporal.bulk import each
 
 __all__ = [
@@ -125,7 +126,7 @@ async def enrolled_in_time(
 
     ``seconds``: how long it usually takes. Answers the name of those who are in time, and their moment. Who is enrolled
     after the moment is due tomorrow, and who was in time when others were not has woken before the next attempt's
-    moment. Raises StageError.
+    moment. Raises NeverHappened.
     """
     over = datetime.now(UTC)
     for attempt, longer in enumerate((1.5, 6.0)):
@@ -135,7 +136,7 @@ async def enrolled_in_time(
         if datetime.now(UTC) < first:
             return f"{name}-{attempt}", first
         over = first + timedelta(seconds=moments)
-    raise StageError(
+    raise NeverHappened(
         f"those of {name} who were to wake were not enrolled in time, though they had six times as long as usual"
     )
 

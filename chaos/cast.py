@@ -13,7 +13,6 @@ __all__ = [
     "WORKERS",
     "Traits",
     "device_of",
-    "phone",
 ]
 
 
@@ -51,11 +50,6 @@ CAMPAIGN_TEXT = "Half price today"
 WORKERS = 2
 
 MOST_PEOPLE = 1_000
-
-
-def phone(index: int) -> str:
-    """A number that belongs to nobody; there are MOST_PEOPLE of them."""
-    return f"+1{201 + index // 100}555{100 + index % 100:04d}"
 
 
 def device_of(index: int) -> str:

@@ -9,12 +9,9 @@ from typing import Any, assert_never
 
 from temporalio.service import RPCError, RPCStatusCode
 
-from benchmarks.stage import Stage
-from chaos.cast import CAMPAIGN, DEVICES, LAST_STEP, SEQUENCE, phone
+from chaos.cast import CAMPAIGN, DEVICES, LAST_STEP, SEQUENCE
 from chaos.evidence import Answer
-from chaos.gateway import Control
 from chaos.load import sequence_file
-from chaos.patience import insist, until
 from chaos.plan import (
     Action,
     Hold,
@@ -30,9 +27,13 @@ from chaos.workers import Workers
 from messaging.common.errors import Conflict, DrumbeatError, NotFound, Unavailable
 from messaging.sending.under_way import UnderWay
 from operations import campaigns, devices, enrollment, sequences
+from rig import gateway_control
+from rig.people import phone
+from rig.stage import Stage
+from rig.waiting import COMES_BACK_WITHIN, insist, until
 from runtime.embedded.processes import ProcessId
 from runtime.embedded.state import read_state
-from simulator.faults import Latency, Terminal
+from simulator.api import Latency, Terminal
 from temporal.ids import campaign_lead_workflow_id, sequence_workflow_id
 
 __all__ = ["Director"]
@@ -41,7 +42,7 @@ __all__ = ["Director"]
 class Director:
     """What dies comes back while the plan goes on. ``tell`` is told what was done."""
 
-    def __init__(self, here: Stage, workers: Workers, gateway: Control, tell: Callable[[str], None]) -> None:
+    def __init__(self, here: Stage, workers: Workers, gateway: str, tell: Callable[[str], None]) -> None:
         self._here = here
         self._workers = workers
         self._gateway = gateway
@@ -77,7 +78,7 @@ class Director:
 
     async def make_peace(self) -> None:
         """No faults, nothing paused, all workers running. Raises NeverHappened."""
-        await self._gateway.set_faults([])
+        await gateway_control.set_faults(self._gateway)
         await self._workers.all_run()
         connection = self._here.connection
         until = datetime.now(UTC)
@@ -111,7 +112,10 @@ class Director:
                 return await self._kill_server(action.server)
             case SetFaults():
                 async with self._turn("faults"):
-                    await self._gateway.set_faults(action.faults)
+                    await gateway_control.set_faults(
+                        self._gateway,
+                        *(fault.model_dump(mode="json", exclude_unset=True) for fault in action.faults),
+                    )
                 return ", ".join(map(_fault_in_words, action.faults)) or "none"
             case Hold():
                 async with self._turn(f"{action.campaign} {action.sequence} {action.device}"):
@@ -134,7 +138,11 @@ class Director:
         clock = asyncio.get_running_loop().time
         killed_at = clock()
         # Its record is that of the dead one until the next one is started.
-        await until(f"{name} is started again", lambda: self._child(name) not in (None, before))
+        await until(
+            lambda: self._child(name) not in (None, before),
+            COMES_BACK_WITHIN,
+            what=f"{name} is started again",
+        )
         await self._answers(name)
         return f"process {before.pid} killed; it answers again after {clock() - killed_at:.1f} s"
 
@@ -152,7 +160,7 @@ class Director:
                 question = "WorkflowId = 'is-it-there'"
                 await insist("Temporal answers", lambda: connection.temporal.count_workflows(question))
             case _:
-                await self._gateway.answers()
+                await gateway_control.answers(self._gateway)
 
     async def _leave(self, action: Leave) -> str:
         connection, number = self._here.connection, phone(action.person)

@@ -7,13 +7,14 @@ from datetime import datetime
 from pydantic import Field
 from temporalio.client import WorkflowExecutionStatus
 
-from chaos.cast import CAMPAIGN, CAMPAIGN_TEXT, DEVICES, LAST_STEP, SEQUENCE, STEPS, Traits, device_of, phone
-from chaos.gateway import Control
-from chaos.patience import insist
+from chaos.cast import CAMPAIGN, CAMPAIGN_TEXT, DEVICES, LAST_STEP, SEQUENCE, STEPS, Traits, device_of
 from chaos.plan import Leave, Plan
 from messaging.common.values import Value
 from operations.audit import audit
 from operations.connection import Drumbeat
+from rig import gateway_control
+from rig.people import phone
+from rig.waiting import insist
 
 __all__ = ["Answer", "Delivery", "Evidence", "Expected", "LedgerRow", "Open", "expected_of", "fetch", "look"]
 
@@ -183,11 +184,11 @@ async def _workflows(connection: Drumbeat, terminated: Collection[str]) -> tuple
 
 
 async def fetch(
-    connection: Drumbeat, gateway: Control, answers: Sequence[Answer] = (), terminated: Collection[str] = ()
+    connection: Drumbeat, gateway: str, answers: Sequence[Answer] = (), terminated: Collection[str] = ()
 ) -> Evidence:
-    """Everything, once nothing moves any more; ``answers``: what was said meanwhile. Raises NeverHappened."""
-    log = await gateway.log()
-    accepted = await gateway.accepted()
+    """Everything, once nothing moves any more. ``gateway``: its control's address; ``answers``: what was said meanwhile. Raises NeverHappened."""
+    log = await gateway_control.requests_log(gateway)
+    accepted = await gateway_control.accepted(gateway)
 
     async def read() -> Evidence:
         pool = await connection.pool()

@@ -6,13 +6,14 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from chaos.cast import CAMPAIGN, CAMPAIGN_TEXT, DEVICES, SEQUENCE, STEPS, device_of, phone
-from chaos.gateway import Control
-from chaos.patience import insist
+from chaos.cast import CAMPAIGN, CAMPAIGN_TEXT, DEVICES, SEQUENCE, STEPS, device_of
 from chaos.plan import Plan
 from messaging.devices.store import DeviceSettings
 from operations import campaigns, devices, enrollment, sequences
 from operations.connection import Drumbeat
+from rig import gateway_control
+from rig.people import phone
+from rig.waiting import insist
 
 __all__ = ["NICHE", "Load", "sequence_file"]
 
@@ -55,7 +56,7 @@ class Load:
         draw = random.Random(f"load {plan.seed}")  # noqa: S311 - repeatable, not secret
         self._moments = sorted(draw.uniform(FIRST, LAST) * plan.seconds for _ in range(plan.contacts))
 
-    async def prepare(self, gateway: Control) -> None:
+    async def prepare(self, gateway: str) -> None:
         """Devices, leads, the sequence, and the campaign as a draft."""
         for name, traits in DEVICES.items():
             await devices.add(
@@ -64,7 +65,7 @@ class Load:
                     id=name, gateway="simulated", min_delay=traits.min_delay, max_delay=traits.max_delay
                 ),
             )
-            await gateway.set_device(name, idempotency=traits.idempotency, lookup=traits.lookup)
+            await gateway_control.offer(gateway, name, keys=traits.idempotency, look_up=traits.lookup)
         pool = await self._connection.pool()
         await pool.executemany(
             _LEAD,

@@ -14,8 +14,9 @@ from pydantic import (
     model_validator,
 )
 
-from chaos.cast import CAMPAIGN, DEVICES, MOST_PEOPLE, SEQUENCE, WORKERS, phone
-from simulator.faults import Fault
+from chaos.cast import CAMPAIGN, DEVICES, MOST_PEOPLE, SEQUENCE, WORKERS
+from rig.people import phone
+from simulator.api import Fault
 
 __all__ = [
     "CONTACTS",

@@ -7,17 +7,16 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.stage import stage
 from chaos.cast import WORKERS
 from chaos.director import Director
 from chaos.evidence import Evidence, fetch, look
-from chaos.gateway import Control, control_url
 from chaos.load import Load
-from chaos.patience import TRANSIENT
 from chaos.plan import Action, Plan
 from chaos.plan_file import write_plan
 from chaos.workers import Workers
 from operations.connection import Drumbeat
+from rig.stage import stage
+from rig.waiting import TRANSIENT
 
 __all__ = ["PLAN", "SETTLE_WITHIN", "Ended", "Prepare", "run"]
 
@@ -63,7 +62,7 @@ async def run(
     folder.mkdir(parents=True, exist_ok=True)
     write_plan(folder / PLAN, plan)
     async with stage() as here:
-        gateway = Control(control_url(here.home))
+        gateway = here.gateway_control
         load = Load(here.connection, plan)
         await load.prepare(gateway)
         if prepare is not None:

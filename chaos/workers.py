@@ -6,8 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks.stage import Stage
-from chaos.patience import until
+from rig.stage import Stage
+from rig.waiting import COMES_BACK_WITHIN, until
 
 __all__ = ["Workers"]
 
@@ -52,8 +52,9 @@ class Workers:
         self._keepers = [asyncio.create_task(self._keep(place)) for place in self._places]
         for place in self._places:
             await until(
-                f"worker {place.number} works",
                 lambda place=place: self._here.works(place.log),  # type: ignore[misc]
+                COMES_BACK_WITHIN,
+                what=f"worker {place.number} works",
             )
 
     async def kill(self, number: int, down_for: float) -> str:
@@ -89,8 +90,9 @@ class Workers:
         """Returns when every one of them runs. Raises NeverHappened."""
         for place in self._places:
             await until(
-                f"worker {place.number} runs",
                 lambda place=place: place.running is not None,  # type: ignore[misc]
+                COMES_BACK_WITHIN,
+                what=f"worker {place.number} runs",
             )
 
     async def close(self) -> None:

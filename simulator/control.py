@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from simulator.answers import error, first_problem
-from simulator.faults import Fault, Latency, Terminal
+from simulator.api import Fault, Latency, Terminal
 from simulator.gateway import gateway_of
 from simulator.settings import Setting
 from simulator.store import Arrival, utc_now

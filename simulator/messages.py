@@ -10,8 +10,9 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
 from simulator.answers import error, first_problem
+from simulator.api import Drop, Fail, Garble, Hang, Offline, RateLimit, Refuse, Terminal
 from simulator.connections import Dropped, Hung
-from simulator.faults import Drop, Fail, Garble, Hang, Offline, Plan, RateLimit, Refuse, Terminal
+from simulator.faults import Plan
 from simulator.gateway import Gateway, gateway_of
 from simulator.store import Arrival, utc_now
 

@@ -13,9 +13,9 @@ from runtime.embedded.postgres import Postgres
 from tests.support.contact import Contact, enrolled_contact
 from tests.support.databases import Databases
 from tests.support.live import Live, live_servers
+from tests.support.ports import free_port
 from tests.support.scenario import Scenario
 from tests.support.simulator_process import SimulatorProcess
-from tests.support.waiting import free_port
 
 TOGETHER = {
     "test_hot_queries.py": "hot queries",  # a large database is made for them

@@ -20,13 +20,15 @@ from messaging.sequences.contacts import pause_contact, resume_contact
 from messaging.sequences.contract import SweepCursor
 from messaging.sequences.enrollments import Enrollments
 from operations import campaigns, enrollment, messages
+from rig.people import phone
+from rig.waiting import until
 from runtime.database import migrate, open_pool
 from runtime.embedded.postgres import Postgres
 from tests.support.live import Live, live_servers
-from tests.support.scenario import Scenario, phone
+from tests.support.ports import free_port
+from tests.support.scenario import Scenario
 from tests.support.simulator_process import running_simulator
 from tests.support.temporal_time import TASK_QUEUE, Skipping, skipping
-from tests.support.waiting import free_port, until
 from workflows.recovery import RecoveryWorkflow
 from workflows.telling import TellingWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow

@@ -9,7 +9,7 @@ from urllib.parse import unquote, urlsplit
 
 from runtime.database import MIGRATIONS, migrate
 from runtime.embedded.postgres import Postgres
-from tests.support.waiting import free_port
+from tests.support.ports import free_port
 
 __all__ = ["SCHEMA", "dumped_schema"]
 

@@ -13,7 +13,8 @@ from messaging.common.database import Connection, Pool, Record
 from messaging.common.errors import InvalidInput
 from messaging.sending.message_ids import campaign_message_id
 from messaging.times.local_time import load_zone
-from tests.support.scenario import Scenario, phone
+from rig.people import phone
+from tests.support.scenario import Scenario
 
 NOW = datetime(2026, 3, 7, 18, 0, tzinfo=UTC)
 EVERYBODY = "target: {status: all}"

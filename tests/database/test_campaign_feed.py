@@ -34,8 +34,9 @@ from messaging.common.errors import Conflict
 from messaging.sending.ledger import Claim, Ledger, StepAnswer
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import CampaignMessageRef, Deferred, Held
+from rig.people import phone
 from tests.support.frozen import CAMPAIGN, NOW, running
-from tests.support.scenario import Scenario, phone
+from tests.support.scenario import Scenario
 
 OTHER = "other-device"
 

@@ -25,7 +25,8 @@ from messaging.common.database import Pool, Record
 from messaging.common.errors import Conflict
 from messaging.sending.ledger import Claim, Ledger, StepAnswer
 from messaging.sending.outcomes import Deferred
-from tests.support.scenario import Scenario, phone
+from rig.people import phone
+from tests.support.scenario import Scenario
 
 AUCKLAND, KUALA_LUMPUR, NEW_YORK, LONDON = (
     "Pacific/Auckland", "Asia/Kuala_Lumpur", "America/New_York", "Europe/London",

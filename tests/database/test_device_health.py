@@ -20,8 +20,8 @@ from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Held, Settled
 from messaging.sending.receipts import record_receipts
 from messaging.sending.telling import Tell
+from rig.people import phone
 from tests.support.contact import Contact
-from tests.support.scenario import phone
 
 
 async def device(contact: Contact) -> dict[str, Any]:

@@ -23,7 +23,8 @@ from messaging.gateways.base import (
     Refused,
 )
 from messaging.gateways.simulated import SimulatedGateway
-from tests.support.simulator_process import SimulatorProcess, accepted, requests_log, set_faults
+from rig.gateway_control import accepted, requests_log, set_faults
+from tests.support.simulator_process import SimulatorProcess
 
 PHONE = "+12015550123"
 _numbers = itertools.count(1)

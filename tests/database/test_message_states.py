@@ -17,8 +17,8 @@ from messaging.gateways.base import Receipt
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.receipts import record_receipts
+from rig.waiting import until
 from tests.support.contact import NOON, Contact
-from tests.support.waiting import until
 
 Event = Literal["yes", "maybe", "refused", "sent", "delivered", "read", "failed"]
 RECEIPTS: tuple[Event, ...] = ("sent", "delivered", "read", "failed")

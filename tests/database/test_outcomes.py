@@ -21,9 +21,9 @@ from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Settled
 from messaging.sending.receipts import record_receipts
 from messaging.sending.settling import Outcomes
+from rig.people import phone
+from rig.waiting import until
 from tests.support.contact import NOON, Contact
-from tests.support.scenario import phone
-from tests.support.waiting import until
 
 RAISED = [
     kind

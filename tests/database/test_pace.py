@@ -14,7 +14,8 @@ from messaging.gateways import Gateways
 from messaging.sending.ledger import CALL_GRACE
 from messaging.sending.outcomes import Deferred, Settled
 from messaging.sequences.contract import StepRef
-from tests.support.scenario import Scenario, phone
+from rig.people import phone
+from tests.support.scenario import Scenario
 
 START = datetime(2026, 3, 2, 12, tzinfo=UTC)
 ONE = 'sequence: one\nsteps:\n  - {id: a, day: 1, text: "Hello"}\n'

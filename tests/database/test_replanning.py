@@ -12,8 +12,8 @@ from messaging.sending.telling import any_unplanned, count_unplanned
 from messaging.sequences import replanning
 from messaging.sequences.contract import Replanned
 from messaging.sequences.replanning import replan, sequences_of_other_zones
+from rig.people import phone
 from tests.support.contact import NOON, SEQUENCE, Contact
-from tests.support.scenario import phone
 
 LATER = SEQUENCE.replace("after: 1h", "after: 3h")
 

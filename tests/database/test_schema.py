@@ -13,12 +13,12 @@ import pytest
 from messaging.common.database import Pool
 from messaging.common.errors import Unavailable
 from messaging.sending.message_status import UNSETTLED, WAITING, MessageStatus
+from rig.waiting import until
 from runtime import database
 from runtime.database import MIGRATIONS, migrate, open_pool
 from runtime.embedded.postgres import Postgres
 from tests.record_schema import SCHEMA, dumped_schema
 from tests.support.databases import TEMPLATE, Databases
-from tests.support.waiting import until
 
 
 async def test_constraints_exist_and_are_valid(pool: Pool) -> None:

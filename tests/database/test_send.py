@@ -15,8 +15,8 @@ from messaging.sending.message_ids import sequence_message_id
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Held, Settled
 from messaging.sequences.contract import Replanned
+from rig.people import phone
 from tests.support.contact import NOON, SEQUENCE, Contact
-from tests.support.scenario import phone
 
 
 async def test_sent_once_however_often_it_is_asked(contact: Contact) -> None:

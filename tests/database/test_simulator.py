@@ -8,15 +8,8 @@ from datetime import UTC, datetime
 import aiohttp
 import pytest
 
-from tests.support.simulator_process import (
-    PHONE,
-    SimulatorProcess,
-    accepted,
-    outcomes,
-    post,
-    requests_log,
-    set_faults,
-)
+from rig.gateway_control import accepted, requests_log, set_faults
+from tests.support.simulator_process import PHONE, SimulatorProcess, outcomes, post
 
 _numbers = itertools.count(1)
 

@@ -10,17 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tests.support.simulator_process import (
-    PHONE,
-    SimulatorProcess,
-    accepted,
-    outcomes,
-    post,
-    raw_send,
-    requests_log,
-    set_faults,
-)
-from tests.support.waiting import until
+from rig.gateway_control import accepted, requests_log, set_faults
+from rig.waiting import until
+from tests.support.simulator_process import PHONE, SimulatorProcess, outcomes, post, raw_send
 
 _numbers = itertools.count(1)
 

@@ -7,7 +7,8 @@ from urllib.parse import quote
 import aiohttp
 import pytest
 
-from tests.support.simulator_process import SimulatorProcess, running_simulator, set_faults
+from rig.gateway_control import set_faults
+from tests.support.simulator_process import SimulatorProcess, running_simulator
 
 PHONE = "+12015550123"
 

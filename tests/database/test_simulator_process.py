@@ -11,17 +11,9 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from tests.support.simulator_process import (
-    PHONE,
-    ROOT,
-    accepted,
-    post,
-    raw_send,
-    requests_log,
-    running_simulator,
-    set_faults,
-)
-from tests.support.waiting import until
+from rig.gateway_control import accepted, requests_log, set_faults
+from rig.waiting import until
+from tests.support.simulator_process import PHONE, ROOT, post, raw_send, running_simulator
 
 
 @pytest.fixture

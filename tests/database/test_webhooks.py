@@ -24,10 +24,10 @@ from messaging.gateways import Gateways
 from messaging.gateways.base import Receipt
 from messaging.gateways.cloud_api_webhooks import receipts_of
 from messaging.sending.receipts import record_receipts
+from rig.waiting import until
 from runtime import listener, webhooks
 from runtime.listener import Listener
 from tests.support.contact import NOON, Contact
-from tests.support.waiting import until
 
 SECRET = "app-secret"
 AT = 1772452860

@@ -10,9 +10,9 @@ from messaging.campaigns.lifecycle import begin_campaign
 from messaging.common.database import Pool
 from operations import campaigns, enrollment
 from operations.audit import audit
+from rig.people import phone
+from rig.waiting import until
 from tests.support.live import Live
-from tests.support.scenario import phone
-from tests.support.waiting import until
 
 SEQUENCE = """
 sequence: story

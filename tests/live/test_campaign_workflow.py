@@ -12,11 +12,11 @@ from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
 from messaging.common.errors import Conflict
 from operations import campaigns, devices, enrollment
 from operations.audit import audit
+from rig.people import phone
+from rig.waiting import until
 from temporal import search_attributes as attributes
 from tests.support.campaigns import CAMPAIGN, finished, ready
 from tests.support.live import Live
-from tests.support.scenario import phone
-from tests.support.waiting import until
 from workflows.campaign import CampaignResult
 
 SEED = 20261124

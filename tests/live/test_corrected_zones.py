@@ -6,8 +6,8 @@ import pytest
 
 from messaging.sending.outcomes import Settled
 from messaging.sequences.contract import Replanned
+from rig.people import phone
 from tests.support.contact import Contact
-from tests.support.scenario import phone
 from tests.support.temporal_time import skipping
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)

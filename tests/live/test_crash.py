@@ -13,9 +13,9 @@ import pytest
 from messaging.sending.ledger import CLAIM_LIFETIME
 from operations import enrollment
 from operations.audit import audit
+from rig.people import phone
+from rig.waiting import until
 from tests.support.live import Live
-from tests.support.scenario import phone
-from tests.support.waiting import until
 
 SEED = 20261123
 CONTACTS = 40

@@ -21,10 +21,11 @@ from operations import campaigns, devices, enrollment
 from operations.audit import audit
 from operations.moves import move_lead
 from operations.moves import replace_device as replace
+from rig.people import phone
+from rig.waiting import until
 from tests.support.contact import NOON, Contact
 from tests.support.live import Live
-from tests.support.scenario import Scenario, phone
-from tests.support.waiting import until
+from tests.support.scenario import Scenario
 
 ONE_OF_EACH = {"leads": 1, "contacts": 1, "messages": 1, "in_flight": 0}
 

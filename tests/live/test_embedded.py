@@ -15,6 +15,7 @@ import pytest
 from temporalio.common import SearchAttributeKey, SearchAttributePair, TypedSearchAttributes
 
 from messaging.common.errors import Unavailable
+from rig.waiting import until
 from runtime.embedded.lease import leased
 from runtime.embedded.locks import is_held
 from runtime.embedded.state import SUPERVISOR, Running, read_running, read_state
@@ -34,7 +35,6 @@ from tests.support.embedded_set import (
     temporal_of,
     write_data,
 )
-from tests.support.waiting import until
 
 KEPT = ("drum", "RUNNING", 1)
 

@@ -15,9 +15,9 @@ from messaging.leads.lead import Lead
 from messaging.sequences.contract import EnrollmentRequest
 from operations import devices, enrollment, reports, sequences
 from operations.schedule import SWEEP, ensure_schedules
+from rig.people import phone
+from rig.waiting import until
 from tests.support.live import Live
-from tests.support.scenario import phone
-from tests.support.waiting import until
 from workflows.sequence import SequenceContactWorkflow
 
 SHORT = """

@@ -10,8 +10,9 @@ from messaging.sending.outcomes import Deferred, Held, Settled
 from messaging.sending.resolutions import send_again
 from messaging.sequences.contract import Replanned
 from messaging.sequences.store import show_sequence
+from rig.people import phone
 from tests.support.contact import NOON, Contact
-from tests.support.scenario import Scenario, phone
+from tests.support.scenario import Scenario
 from tests.support.temporal_time import skipping
 
 REMINDER = """

@@ -10,10 +10,10 @@ from temporalio.client import WorkflowHistory
 from messaging.leads.lead import Lead
 from messaging.sequences.contract import EnrollmentRequest
 from operations import campaigns
+from rig.people import phone
 from temporal.contacts import start_contact
 from tests.support.campaigns import finished, ready
 from tests.support.live import Live
-from tests.support.scenario import phone
 
 LEAD_EVENTS, LEAD_BYTES = 6, 1_900
 """Started, the task (3), the send's marker, completed."""

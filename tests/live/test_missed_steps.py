@@ -14,10 +14,10 @@ from messaging.sequences.enrollments import Enrollments
 from messaging.sequences.file import read_sequence
 from messaging.times.calendar import Due
 from operations import enrollment
+from rig.people import phone
+from rig.waiting import until
 from tests.support.contact import NOON, Contact
 from tests.support.live import Live
-from tests.support.scenario import phone
-from tests.support.waiting import until
 
 
 def file(*steps: str, sequence: str = "letters") -> str:

@@ -32,13 +32,13 @@ from messaging.sequences.store import set_sequence_status
 from operations import campaigns as operated
 from operations import messages
 from operations.audit import audit as held_against_temporal
+from rig.people import phone
+from rig.waiting import until
 from runtime.webhooks import webhooks
 from tests.support.campaigns import ready
 from tests.support.contact import NOON, Contact
 from tests.support.live import Live
-from tests.support.scenario import phone
 from tests.support.unconfirmed import SEQUENCE, settled_as, unconfirmed
-from tests.support.waiting import until
 from worker import make_worker
 
 

@@ -24,10 +24,11 @@ from messaging.sequences.enrollments import Enrollments
 from operations import campaigns, enrollment
 from operations.audit import audit
 from operations.schedule import RECOVERY
+from rig.people import phone
+from rig.waiting import until
 from tests.support.contact import SEQUENCE, Contact
 from tests.support.live import Live
-from tests.support.scenario import Scenario, phone
-from tests.support.waiting import until
+from tests.support.scenario import Scenario
 
 OVER = CLAIM_LIFETIME + timedelta(seconds=6)
 

@@ -4,9 +4,9 @@ import json
 
 from operations import campaigns
 from operations.audit import audit
+from rig.people import phone
 from tests.support.campaigns import finished, ready
 from tests.support.live import Live
-from tests.support.scenario import phone
 from tests.support.unconfirmed import SEQUENCE, settled_as, unconfirmed
 
 

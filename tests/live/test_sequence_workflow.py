@@ -12,9 +12,10 @@ from temporalio.client import WorkflowFailureError, WorkflowHandle
 from messaging.common.errors import Conflict
 from messaging.sequences.contacts import pause_contact, resume_contact
 from messaging.sequences.enrollments import Enrollments
-from tests.support.scenario import Scenario, phone
+from rig.people import phone
+from rig.waiting import until
+from tests.support.scenario import Scenario
 from tests.support.temporal_time import Skipping, skipping
-from tests.support.waiting import until
 from workflows.sequence import ContactResult, SequenceContactWorkflow
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -22,11 +22,11 @@ from messaging.sequences.file import read_sequence
 from messaging.sequences.replanning import replan
 from operations import devices, leads, sequences, signals
 from operations.connection import Drumbeat
+from rig.waiting import until
 from runtime.servers import Addresses
 from runtime.settings import Settings
 from temporal import search_attributes as attributes
 from temporal.telling import start_telling
-from tests.support.waiting import until
 from workflows.telling import TellingWorkflow
 
 TEMPORAL = Path(sys.executable).parent / "temporal"

@@ -19,10 +19,10 @@ from messaging.sequences.file import read_sequence
 from messaging.texts.approved import render_template
 from messaging.texts.liquid import TemplateProblem
 from operations import campaigns
+from rig.people import phone
+from rig.waiting import until
 from tests.support.campaigns import finished
 from tests.support.live import Live
-from tests.support.scenario import phone
-from tests.support.waiting import until
 
 HEAD = "campaign: sale\ntarget: {status: all}\ntext: Hi\n"
 TEMPLATE = """template:

@@ -16,10 +16,10 @@ from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Settled
 from messaging.sending.under_way import UnderWay, format_under_way, nothing_begins_any_more
 from operations import devices, enrollment, sequences
+from rig.people import phone
+from rig.waiting import until
 from tests.support.contact import Contact
 from tests.support.live import Live
-from tests.support.scenario import phone
-from tests.support.waiting import until
 
 SOON = 0.5
 """Seconds within which an answer comes where nothing has to be waited for, on a busy machine too."""

@@ -6,9 +6,10 @@ import socket
 from contextlib import suppress
 
 from operations import enrollment
+from rig.people import phone
+from rig.waiting import until
 from tests.support.live import Live
-from tests.support.scenario import phone
-from tests.support.waiting import free_port, until
+from tests.support.ports import free_port
 
 FILES = 200
 """Descriptors that the worker may have. A few dozen it needs for itself."""

@@ -6,9 +6,9 @@ import signal
 
 from messaging.reporting.workers import find_workers
 from operations import enrollment, reports
+from rig.people import phone
+from rig.waiting import until
 from tests.support.live import Live
-from tests.support.scenario import phone
-from tests.support.waiting import until
 
 SHORT = """
 sequence: short

@@ -12,9 +12,9 @@ from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from operations import enrollment
+from rig.people import phone
+from rig.waiting import until
 from tests.support.live import Live
-from tests.support.scenario import phone
-from tests.support.waiting import until
 from worker import WORKFLOWS
 from workflows.inputs import CheckingRunner
 

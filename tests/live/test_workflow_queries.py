@@ -6,8 +6,8 @@ from pathlib import Path
 from temporalio.api.sdk.v1 import WorkflowMetadata
 
 from operations import campaigns, devices, enrollment
+from rig.waiting import until
 from tests.support.live import Live
-from tests.support.waiting import until
 
 GUIDE = Path(__file__).parents[2] / "docs" / "operating.md"
 PERSON = "+12015550123"

@@ -2,8 +2,8 @@
 
 from messaging.campaigns.lifecycle import CampaignSummary
 from operations import campaigns
+from rig.waiting import until
 from tests.support.live import Live
-from tests.support.waiting import until
 
 __all__ = ["CAMPAIGN", "finished", "ready"]
 

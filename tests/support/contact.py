@@ -13,7 +13,8 @@ from messaging.sending.ledger import Claim, Ledger
 from messaging.sending.message_ids import sequence_message_id
 from messaging.sequences.contract import Enrolled, SendOutcome, StepRef
 from messaging.times.calendar import Due
-from tests.support.scenario import Scenario, phone
+from rig.people import phone
+from tests.support.scenario import Scenario
 
 __all__ = ["NOON", "SEQUENCE", "Contact", "enrolled_contact"]
 

@@ -16,10 +16,11 @@ import aiohttp
 import asyncpg
 from temporalio.client import Client
 
+from rig.gateway_control import accepted
+from rig.waiting import until
 from runtime.embedded.state import Running, read_state
 from runtime.temporal_client import connect
-from tests.support.simulator_process import ROOT, accepted, post
-from tests.support.waiting import until
+from tests.support.simulator_process import ROOT, post
 
 __all__ = [
     "Innocent",

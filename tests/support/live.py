@@ -1,7 +1,6 @@
 """Drumbeat as it runs: Temporal's real server, PostgreSQL, the simulated gateway, and workers in processes of their own."""
 
 import asyncio
-import os
 import signal
 import sys
 from collections.abc import AsyncIterator
@@ -16,11 +15,12 @@ from temporalio.testing import WorkflowEnvironment
 
 from messaging.reporting.workers import find_workers
 from operations.connection import Drumbeat
+from rig.waiting import until
+from rig.workers import environment, spawn_worker
 from runtime.servers import Addresses
 from runtime.settings import Settings
 from temporal import search_attributes as attributes
 from tests.support.scenario import Scenario
-from tests.support.waiting import until
 
 __all__ = ["Live", "live_servers"]
 
@@ -41,25 +41,20 @@ class Live:
     @property
     def environment(self) -> dict[str, str]:
         """For a process that is to use these servers."""
-        return {
-            **{
-                name: value
-                for name, value in os.environ.items()
-                if not name.startswith(("TEMPORAL_", "DRUMBEAT_"))
-            },
-            "DATABASE_URL": self.database_url,
-            "TEMPORAL_ADDRESS": self.connection.addresses.temporal_address,
-            "DRUMBEAT_TASK_QUEUE": self.connection.settings.task_queue,
-            "DRUMBEAT_SIMULATOR_URL": self.scenario.simulator_url,
-        }
+        return environment(
+            DATABASE_URL=self.database_url,
+            TEMPORAL_ADDRESS=self.connection.addresses.temporal_address,
+            DRUMBEAT_TASK_QUEUE=self.connection.settings.task_queue,
+            DRUMBEAT_SIMULATOR_URL=self.scenario.simulator_url,
+        )
 
-    async def run(self, *arguments: str, **environment: str) -> tuple[int, str, str]:
+    async def run(self, *arguments: str, **more: str) -> tuple[int, str, str]:
         """Runs Python with these arguments; answers exit code, standard output and standard error."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             *arguments,
             cwd=ROOT,
-            env={**self.environment, **environment},
+            env={**self.environment, **more},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -68,16 +63,9 @@ class Live:
         assert process.returncode is not None
         return process.returncode, out.decode(), error.decode()
 
-    async def start_worker(self, *prefix: str, **environment: str) -> asyncio.subprocess.Process:
+    async def start_worker(self, *prefix: str, **more: str) -> asyncio.subprocess.Process:
         """A worker process; it may not be ready yet, and nobody need care. ``prefix``: what starts it."""
-        with self.log.open("ab") as log:
-            process = await asyncio.create_subprocess_exec(
-                *(*prefix, sys.executable, "worker.py"),
-                cwd=ROOT,
-                env={**self.environment, **environment},
-                stdout=log,
-                stderr=log,
-            )
+        process = await spawn_worker(self.log, {**self.environment, **more}, prefix=prefix)
         self.workers.append(process)
         return process
 

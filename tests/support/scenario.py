@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import aiohttp
-
 from messaging.campaigns.apply import apply_campaigns
 from messaging.campaigns.file import read_campaign
 from messaging.common.database import Pool
@@ -16,16 +14,12 @@ from messaging.sequences.apply import apply_sequences
 from messaging.sequences.contract import Enrolled, EnrollmentRequest
 from messaging.sequences.enrollments import Enrollments
 from messaging.sequences.file import read_sequence
-from tests.support.simulator_process import accepted, requests_log, set_faults
+from rig.gateway_control import accepted, offer, requests_log, set_faults
+from rig.people import phone
 
-__all__ = ["Scenario", "phone"]
+__all__ = ["Scenario"]
 
 _numbers = itertools.count(1)
-
-
-def phone(index: int) -> str:
-    """A fictional number; up to 10,000 of them."""
-    return f"+1{201 + index // 100}555{100 + index % 100:04d}"
 
 
 @dataclass
@@ -96,12 +90,7 @@ class Scenario:
 
     async def offer(self, *, keys: bool, look_up: bool) -> None:
         """What the gateway is to offer to this scenario's device: keys that it honours, look-ups that it answers."""
-        settings = {"device": self.device, "idempotency": keys, "lookup": look_up}
-        async with (
-            aiohttp.ClientSession() as session,
-            session.put(f"{self.simulator_url}/v1/settings", json=settings) as answer,
-        ):
-            assert answer.status == 200
+        await offer(self.simulator_url, self.device, keys=keys, look_up=look_up)
 
     async def faults(self, *faults: dict[str, Any]) -> None:
         """Faults of this scenario's device; those of before are gone."""

@@ -14,19 +14,17 @@ from typing import Any
 
 import aiohttp
 
-from tests.support.waiting import free_port
+from rig.gateway_control import requests_log
+from tests.support.ports import free_port
 
 __all__ = [
     "PHONE",
     "ROOT",
     "SimulatorProcess",
-    "accepted",
     "outcomes",
     "post",
     "raw_send",
-    "requests_log",
     "running_simulator",
-    "set_faults",
 ]
 
 PHONE = "+12015550123"
@@ -104,37 +102,6 @@ async def running_simulator(data: Path, *arguments: str) -> AsyncIterator[Simula
         yield process
     finally:
         await asyncio.to_thread(process.close)
-
-
-async def set_faults(url: str, *faults: dict[str, Any]) -> None:
-    """These faults and no others. ``url`` may be the control URL."""
-    async with (
-        aiohttp.ClientSession() as session,
-        session.put(f"{url}/v1/faults", json={"faults": list(faults)}) as answer,
-    ):
-        assert answer.status == 200, await answer.text()
-
-
-async def accepted(url: str, **query: str) -> list[dict[str, Any]]:
-    """Every message that the gateway accepted."""
-    return await _export(url, "/v1/accepted", query)
-
-
-async def requests_log(url: str, **query: str) -> list[dict[str, Any]]:
-    """Every request that the gateway received."""
-    return await _export(url, "/v1/log", query)
-
-
-async def _export(url: str, path: str, query: dict[str, str]) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
-    async with aiohttp.ClientSession() as session:
-        while True:
-            after = str(rows[-1]["id"]) if rows else "0"
-            async with session.get(url + path, params={**query, "after": after, "limit": "10000"}) as answer:
-                page = [json.loads(line) for line in (await answer.text()).splitlines()]
-            if not page:
-                return rows
-            rows += page
 
 
 async def post(

@@ -2,8 +2,8 @@
 
 from typing import Any
 
+from rig.waiting import until
 from tests.support.live import Live
-from tests.support.waiting import until
 
 __all__ = ["SEQUENCE", "settled_as", "unconfirmed"]
 

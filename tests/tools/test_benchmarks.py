@@ -14,10 +14,10 @@ import pytest
 
 from benchmarks import compare_contacts, editing, waking
 from benchmarks.__main__ import ENDED, main
-from benchmarks.stage import ROOT, StageError
 from benchmarks.waking import both, enrolled_in_time
+from rig.waiting import NeverHappened, until
+from runtime.settings import CHECKOUT
 from tests.support.embedded_set import left
-from tests.support.waiting import until
 
 FOREIGN = ("DATABASE_URL", "TEMPORAL_ADDRESS", "TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE")
 """Servers that it does not use."""
@@ -118,15 +118,15 @@ async def test_who_is_never_in_time_is_no_figure(monkeypatch: pytest.MonkeyPatch
     async def enroll(attempt: str, first: datetime) -> None:
         pass
 
-    with pytest.raises(StageError, match="those of WAKE who were to wake"):
+    with pytest.raises(NeverHappened, match="those of WAKE who were to wake"):
         await enrolled_in_time("WAKE", 1.0, 1, enroll)
 
 
 async def test_what_is_wrong_with_one_of_two_is_said_in_its_own_words() -> None:
     async def stuck() -> NoReturn:
-        raise StageError("3 contacts are sent to: not within 9 s")
+        raise NeverHappened("3 contacts are sent to: not within 9 s")
 
-    with pytest.raises(StageError, match="3 contacts are sent to"):
+    with pytest.raises(NeverHappened, match="3 contacts are sent to"):
         await both(stuck(), asyncio.sleep(60))
 
 
@@ -138,7 +138,7 @@ async def test_ctrl_c_keeps_what_was_found_and_leaves_nothing_running(tmp_path: 
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "benchmarks", "--leads", "5000"),
         cwd=tmp_path,
-        env={**environment, "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path)},
+        env={**environment, "PYTHONPATH": str(CHECKOUT), "TMPDIR": str(tmp_path)},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,

@@ -15,6 +15,7 @@ from chaos.plan_file import read_plan, write_plan
 from chaos.reconcile import CANNOT, CHECKS, reconcile
 from messaging.files.yaml import FileProblems
 from operations.connection import Drumbeat
+from rig.people import phone
 
 # Plans
 
@@ -180,7 +181,7 @@ def test_wrong_use_is_told_and_nothing_is_started(tmp_path: Path, capsys: pytest
 
 # The reckoning, on a run of two contacts and two leads: one is both.
 
-ANN, BEN, CID = cast.phone(0), cast.phone(1), cast.phone(3)
+ANN, BEN, CID = phone(0), phone(1), phone(3)
 EXPECTED = Expected(
     contacts=(ANN, BEN),
     leads=(ANN, CID),
@@ -418,7 +419,7 @@ def test_a_short_run_holds(
 
 SLOW = {"kind": "latency", "seconds": 0.1, "to_seconds": 1.0}
 SLOW_ANSWER = {**SLOW, "after_accepting": True}
-REFUSED = {"kind": "refuse", "phone": cast.phone(5)}
+REFUSED = {"kind": "refuse", "phone": phone(5)}
 SHORT: tuple[dict[str, Any], ...] = (
     {"at": 0, "do": "faults", "faults": [REFUSED, SLOW, SLOW_ANSWER]},
     {"at": 1, "do": "pause", "sequence": cast.SEQUENCE},

@@ -19,7 +19,7 @@ import worker
 from runtime.database import migrate
 from runtime.embedded.postgres import Postgres
 from temporal import search_attributes as attributes
-from tests.support.waiting import free_port
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 PASSWORDS = {

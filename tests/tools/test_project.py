@@ -137,7 +137,7 @@ def test_what_runs_in_production_imports_only_what_production_installs() -> None
     installed = set(_pins("run"))
     providers = importlib.metadata.packages_distributions()
     missing = set()
-    folders = set(CONTRACTS["root_packages"]) - {"simulator", "chaos", "benchmarks"}
+    folders = set(CONTRACTS["root_packages"]) - {"simulator", "rig", "chaos", "benchmarks"}
     files = [ROOT / "worker.py", ROOT / "starter.py"]
     files += [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
     for path in files:

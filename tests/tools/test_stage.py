@@ -6,8 +6,9 @@ from typing import cast
 
 import pytest
 
-from benchmarks.stage import Stage, StageError
 from operations.connection import Drumbeat
+from rig.stage import Stage
+from rig.waiting import NeverHappened
 
 TAKES_ITS_TIME = (
     "import sys, time; time.sleep(0.7); print('working on task queue x', flush=True); time.sleep(60)"
@@ -32,11 +33,11 @@ async def test_each_worker_has_begun_before_the_clock_starts(here: Stage) -> Non
 
 async def test_who_waits_is_told_why_a_worker_ended(here: Stage) -> None:
     with pytest.raises(
-        StageError, match=r"worker begins .*: a worker ended with code 3\n.*no such table: leads"
+        NeverHappened, match=r"worker begins .*: a worker ended with code 3\n.*no such table: leads"
     ):
         await here.start_worker("-c", "import sys; print('no such table: leads', flush=True); sys.exit(3)")
 
 
 async def test_nobody_waits_for_ever(here: Stage) -> None:
-    with pytest.raises(StageError, match="it ends: not within 0 s"):
+    with pytest.raises(NeverHappened, match="it ends: not within 0 s"):
         await here.until("it ends", lambda: False, within=0.2)

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from messaging.gateways.base import NotAccepted, Picture, WrongContent
 from messaging.gateways.images import ENTRIES, FETCHES, LARGEST, MEMORY, ImageStore, is_public
 from messaging.gateways.networks import parse_networks
-from tests.support.waiting import free_port, until
+from rig.waiting import until
+from tests.support.ports import free_port
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"a png"
 JPEG = b"\xff\xd8\xff\xe0" + b"a jpeg"

@@ -1,10 +1,9 @@
-"""Embedded servers of a benchmark's own, and worker processes beside them."""
+"""Embedded servers of one's own, and worker processes beside them."""
 
 import asyncio
+import inspect
 import itertools
-import os
 import signal
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -12,17 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from benchmarks.processes import Usage, usage
 from messaging.common.errors import InvalidInput
 from operations.connection import Drumbeat, connect
+from rig.processes import Usage, usage
+from rig.waiting import NeverHappened, until
+from rig.workers import environment, spawn_worker
 from runtime.embedded.processes import dying_with_parent
 from runtime.embedded.state import read_state
 from runtime.servers import address_of_temporal
 from runtime.settings import Ports, Settings
 
-__all__ = ["Stage", "StageError", "stage"]
-
-ROOT = Path(__file__).parent.parent
+__all__ = ["Stage", "stage"]
 
 Answer = TypeVar("Answer")
 
@@ -32,10 +31,6 @@ LONG = 1800.0
 """Seconds in which anything else should be through."""
 STOP_WITHIN = 60.0
 """Seconds for a worker to end by itself."""
-
-
-class StageError(Exception):
-    """What a benchmark waits for does not come."""
 
 
 @dataclass
@@ -57,16 +52,9 @@ class Stage:
 
     async def spawn_worker(self, log: Path, *command: str) -> asyncio.subprocess.Process:
         """A worker process, which need not be ready yet. It does not outlive us, also where we are killed."""
-        with log.open("ab") as file:
-            process = await asyncio.create_subprocess_exec(
-                *dying_with_parent(signal.SIGKILL),
-                *(sys.executable, *(command or ("worker.py",))),
-                cwd=ROOT,
-                env=_environment(self.home),
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=file,
-                stderr=file,
-            )
+        process = await spawn_worker(
+            log, environment(DRUMBEAT_HOME=str(self.home)), *command, prefix=dying_with_parent(signal.SIGKILL)
+        )
         self.workers.append(process)
         return process
 
@@ -74,8 +62,16 @@ class Stage:
         """Whether a worker that writes this log has begun to work."""
         return log.exists() and b"working on task queue" in log.read_bytes()
 
+    @property
+    def gateway_control(self) -> str:
+        """Where the gateway is controlled, also while it is offline. The port outlives a restart."""
+        state = read_state(self.home)
+        assert state is not None, "the servers run"
+        assert state.running is not None, "the servers run"
+        return f"http://127.0.0.1:{state.running.ports['simulator_control_port']}"
+
     async def watched(self, what: str, work: Awaitable[Answer], within: float = LONG) -> Answer:
-        """What comes of it. Raises StageError when that takes too long, or a worker has ended meanwhile."""
+        """What comes of it. Raises NeverHappened when that takes too long, or a worker has ended meanwhile."""
         task = asyncio.ensure_future(work)
         try:
             await self.until(what, task.done, within)
@@ -90,17 +86,21 @@ class Stage:
         within: float = LONG,
         every: float = 0.1,
     ) -> None:
-        """Waits for it, and looks every so many seconds. Raises StageError when it takes too long, or a worker has ended."""
-        deadline = asyncio.get_running_loop().time() + within
-        while True:
+        """As :func:`rig.waiting.until`, with a worker's last lines. Raises NeverHappened also when a worker has ended."""
+
+        async def over() -> bool:
             answer = done()
-            if answer if isinstance(answer, bool) else await answer:
-                return
-            ended = [worker.returncode for worker in self.workers if worker.returncode is not None]
-            if ended or asyncio.get_running_loop().time() > deadline:
-                why = f"a worker ended with code {ended[0]}" if ended else f"not within {within:.0f} s"
-                raise StageError(f"{what}: {why}{self._last_lines()}")
-            await asyncio.sleep(every)
+            if await answer if inspect.isawaitable(answer) else answer:
+                return True
+            for worker in self.workers:
+                if worker.returncode is not None:
+                    raise NeverHappened(f"{what}: a worker ended with code {worker.returncode}")
+            return False
+
+        try:
+            await until(over, within, what=what, every=every)
+        except NeverHappened as never:
+            raise NeverHappened(f"{never}{self._last_lines()}") from None
 
     def _last_lines(self) -> str:
         """Of the newest worker's log, which is gone when anybody reads this."""
@@ -149,7 +149,7 @@ async def stage() -> AsyncIterator[Stage]:
     """Servers with data of their own, which are removed afterwards. Raises InvalidInput where there are others to use."""
     if address_of_temporal() is not None:
         raise InvalidInput("this runs on servers of its own: unset TEMPORAL_ADDRESS and TEMPORAL_PROFILE")
-    with tempfile.TemporaryDirectory(prefix="drumbeat-bench-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="drumbeat-rig-", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
         async with connect(_settings(home)) as connection:
             await connection.pool()
@@ -163,10 +163,3 @@ async def stage() -> AsyncIterator[Stage]:
 def _settings(home: Path) -> Settings:
     """As the workers have them, whatever the environment says."""
     return Settings.model_construct(home=home, ports=Ports.model_construct())
-
-
-def _environment(home: Path) -> dict[str, str]:
-    """For a process that is to use these servers and no others."""
-    foreign = ("TEMPORAL_", "DRUMBEAT_", "DATABASE_URL")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return {**kept, "DRUMBEAT_HOME": str(home)}

@@ -1,4 +1,4 @@
-"""What the processes of a benchmark use: worker and servers, each with all its children."""
+"""What processes use: worker and servers, each with all its children."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

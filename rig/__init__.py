@@ -1,0 +1,1 @@
+"""What chaos, benchmarks and tests share: servers and workers on this machine, people who are none, and how to wait."""

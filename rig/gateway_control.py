@@ -1,0 +1,84 @@
+"""The simulated gateway as whoever tests sees it: what goes wrong, what it offers, and its log, over its HTTP API.
+
+``url`` is where clients send to, or the address of its control port, which stays open while the gateway is offline. Each
+function waits for a gateway that is just being started, and raises NeverHappened when it does not come.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+
+from rig.waiting import insist
+
+__all__ = ["accepted", "answers", "offer", "requests_log", "set_faults"]
+
+PAGE = 10_000
+"""Rows of the log that are read at a time: the longest that it gives."""
+
+TIMEOUT = aiohttp.ClientTimeout(total=10)
+
+
+async def set_faults(url: str, *faults: Mapping[str, Any]) -> None:
+    """These faults and no others, for each device or phone that is named in one, or for all."""
+    await _put(f"{url}/v1/faults", {"faults": list(faults)})
+
+
+async def offer(url: str, device: str, *, keys: bool, look_up: bool) -> None:
+    """What the gateway is to offer to a device: keys that it honours, look-ups that it answers."""
+    await _put(f"{url}/v1/settings", {"device": device, "idempotency": keys, "lookup": look_up})
+
+
+async def accepted(url: str, **query: str) -> list[dict[str, Any]]:
+    """Every message that the gateway accepted, oldest first. ``query``: ``device`` and others, to have some only."""
+    return await _export(f"{url}/v1/accepted", query)
+
+
+async def requests_log(url: str, **query: str) -> list[dict[str, Any]]:
+    """Every request that the gateway received, in the order in which they were written; with what came of it."""
+    return await _export(f"{url}/v1/log", query)
+
+
+async def answers(url: str) -> None:
+    """Returns when it answers."""
+    await insist("the gateway answers", lambda: _get(f"{url}/health", {}))
+
+
+async def _export(url: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+
+    async def read_on() -> bool:
+        after = str(rows[-1]["id"]) if rows else "0"
+        text = await _get(url, {**query, "after": after, "limit": str(PAGE)})
+        page = [json.loads(line) for line in text.splitlines()]
+        rows.extend(page)
+        return bool(page)
+
+    while await insist("the gateway shows its log", read_on):
+        pass
+    return rows
+
+
+async def _get(url: str, query: Mapping[str, str]) -> str:
+    async with aiohttp.ClientSession(timeout=TIMEOUT) as session, session.get(url, params=query) as answer:
+        return await _text(answer)
+
+
+async def _put(url: str, body: Mapping[str, Any]) -> None:
+    async def put() -> str:
+        async with (
+            aiohttp.ClientSession(timeout=TIMEOUT) as session,
+            session.put(url, json=body) as answer,
+        ):
+            return await _text(answer)
+
+    await insist("the gateway takes its faults and settings", put)
+
+
+async def _text(answer: aiohttp.ClientResponse) -> str:
+    if answer.status >= 500:
+        answer.raise_for_status()  # it is on its way down, or up
+    text = await answer.text()
+    assert answer.status == 200, text
+    return text

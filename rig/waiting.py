@@ -1,0 +1,79 @@
+"""How tests, chaos and benchmarks wait: for what happens by itself, and for servers that come back. Always with an end."""
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import aiohttp
+from temporalio.service import RPCError
+
+from messaging.common.database import CONNECTION_LOST
+from messaging.common.errors import Unavailable
+
+__all__ = ["COMES_BACK_WITHIN", "TRANSIENT", "NeverHappened", "insist", "until"]
+
+TRANSIENT: tuple[type[Exception], ...] = (
+    *CONNECTION_LOST,
+    Unavailable,
+    TimeoutError,
+    aiohttp.ClientError,
+    RPCError,
+)
+"""What is raised while a server is down or has just gone."""
+
+COMES_BACK_WITHIN = 90.0
+"""Seconds: a server that is not back by then does not come back."""
+
+WITHIN = 30.0
+"""Seconds for what takes a moment, as generous as a busy machine needs."""
+
+EVERY = 0.02
+"""Seconds between two looks."""
+
+Answer = TypeVar("Answer")
+
+
+class NeverHappened(Exception):
+    """Something that has to happen did not, within its time; the text says what."""
+
+
+async def until(
+    happened: Callable[[], bool | Awaitable[bool]],
+    within: float = WITHIN,
+    *,
+    what: str = "",
+    every: float = EVERY,
+) -> None:
+    """Waits until ``happened`` answers true; looks every so many seconds.
+
+    Raises NeverHappened after ``within`` seconds, with ``what`` (the name of ``happened``, if not given), and whatever
+    ``happened`` raises.
+    """
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + within
+    while True:
+        answer = happened()
+        if await answer if inspect.isawaitable(answer) else answer:
+            return
+        if clock() > deadline:
+            named = what or getattr(happened, "__qualname__", "it")
+            raise NeverHappened(f"{named}: not within {within:.0f} s")
+        await asyncio.sleep(every)
+
+
+async def insist(
+    what: str, work: Callable[[], Awaitable[Answer]], within: float = COMES_BACK_WITHIN
+) -> Answer:
+    """Does it again until no server is in the way (TRANSIENT). Raises NeverHappened after ``within`` seconds."""
+    clock = asyncio.get_running_loop().time
+    deadline = clock() + within
+    while True:
+        try:
+            async with asyncio.timeout_at(deadline):
+                return await work()
+        except TRANSIENT as error:
+            if clock() > deadline:
+                reason = " ".join(str(error).split()) or type(error).__name__
+                raise NeverHappened(f"{what}: not within {within:.0f} s: {reason}") from error
+        await asyncio.sleep(5 * EVERY)
