@@ -11,7 +11,7 @@ from runtime.process import fail, tell
 
 if TYPE_CHECKING:
     from operations.connection import Drumbeat
-    from operations.enrollment import Enrollment, OptOut, Swept
+    from operations.enrollment import Enrollment, OptOut, SweepResult
 
 __all__ = ["enroll", "opt_out"]
 
@@ -52,7 +52,7 @@ def enroll(
         if sequence is not None or phone is not None:
             raise typer.BadParameter("give either SEQUENCE and PHONE, or --trigger")
 
-        async def sweep(drumbeat: Drumbeat) -> Swept:
+        async def sweep(drumbeat: Drumbeat) -> SweepResult:
             from operations import enrollment
 
             return await enrollment.enroll_by_trigger(drumbeat, trigger)
@@ -148,7 +148,7 @@ def _format_enrolled(done: Enrollment) -> str:
     return f"{done.phone} {words}"
 
 
-def _format_swept(done: Swept) -> str:
+def _format_swept(done: SweepResult) -> str:
     if done.handed_over:
         return "handed to Temporal, and kept there; no worker is at it just now"
     left_out = {"opted out": done.opted_out, "without a device": done.without_device}

@@ -46,7 +46,7 @@ __all__ = [
     "ContactCommandResult",
     "Enrollment",
     "OptOut",
-    "Swept",
+    "SweepResult",
     "enroll",
     "enroll_by_trigger",
     "look_up",
@@ -194,13 +194,13 @@ async def look_up(
     )
 
 
-class Swept(SweepTotals):
+class SweepResult(SweepTotals):
     """What came of enrolling by a trigger. ``handed_over``: Temporal has it and keeps it, and no worker is at it."""
 
     handed_over: bool = False
 
 
-async def enroll_by_trigger(drumbeat: Drumbeat, trigger: str) -> Swept:
+async def enroll_by_trigger(drumbeat: Drumbeat, trigger: str) -> SweepResult:
     """Enrolls all leads that bear the trigger into its sequence, now, as the sweep would within a minute.
 
     Raises NotFound where no active sequence has the trigger.
@@ -230,11 +230,11 @@ async def enroll_by_trigger(drumbeat: Drumbeat, trigger: str) -> Swept:
     while True:
         try:
             async with asyncio.timeout(PATIENCE):
-                return Swept.model_validate((await handle.result()).model_dump())
+                return SweepResult.model_validate((await handle.result()).model_dump())
         except TimeoutError:
             begun = (await handle.describe()).history_length > WAITING_FOR_ITS_FIRST_TASK
             if not begun or await idle(drumbeat) is not None:
-                return Swept(handed_over=True)
+                return SweepResult(handed_over=True)
 
 
 async def progress(drumbeat: Drumbeat, sequence: str, phone: str) -> ContactProgress:

@@ -20,17 +20,17 @@ from temporal.bulk import signal_each
 from temporal.ids import campaign_shard_workflow_id, campaign_workflow_id
 from temporal.telling import start_telling
 
-__all__ = ["Replanned", "campaign_changed", "plan_changed", "wake_held", "zones_corrected"]
+__all__ = ["ReplanCounts", "campaign_changed", "plan_changed", "wake_held", "zones_corrected"]
 
 
-class Replanned(Value):
+class ReplanCounts(Value):
     """Contacts under way: for how many another step or moment comes next now, and how many are still to hear of one."""
 
     changed: int
     to_tell: int
 
 
-async def plan_changed(drumbeat: Drumbeat, sequence: str) -> Replanned:
+async def plan_changed(drumbeat: Drumbeat, sequence: str) -> ReplanCounts:
     """Plans every contact anew that follows an old revision of the sequence. Raises Unavailable."""
     pool = await drumbeat.pool()
     async with pool.acquire() as connection:
@@ -39,7 +39,7 @@ async def plan_changed(drumbeat: Drumbeat, sequence: str) -> Replanned:
     return await _replan(drumbeat, [row.id], f"sequence {sequence} is stored", zones=False)
 
 
-async def zones_corrected(drumbeat: Drumbeat) -> Replanned:
+async def zones_corrected(drumbeat: Drumbeat) -> ReplanCounts:
     """Plans every contact anew whose time zone was corrected since its plan was made. Raises Unavailable."""
     sequences = await sequences_of_other_zones(await drumbeat.pool())
     return await _replan(drumbeat, sequences, "the leads are stored", zones=True)
@@ -63,13 +63,13 @@ async def campaign_changed(drumbeat: Drumbeat, state: CampaignState) -> None:
     await signal_each(drumbeat.temporal, [campaign_workflow_id(state.campaign)], "changed")
 
 
-async def _replan(drumbeat: Drumbeat, sequences: list[int], done: str, *, zones: bool) -> Replanned:
+async def _replan(drumbeat: Drumbeat, sequences: list[int], done: str, *, zones: bool) -> ReplanCounts:
     pool = await drumbeat.pool()
     changed = sum([await replan(pool, sequence, zones=zones) for sequence in sequences])
     to_tell = sum([await telling.count_unplanned(pool, sequence) for sequence in sequences])
     if to_tell:
         await _hand_over(drumbeat, Tell(kind="plans"), done)
-    return Replanned(changed=changed, to_tell=to_tell)
+    return ReplanCounts(changed=changed, to_tell=to_tell)
 
 
 async def _hand_over(drumbeat: Drumbeat, tell: Tell, done: str) -> None:

@@ -94,9 +94,9 @@ class AddedDevice(Value):
 
 _COLUMNS = (
     "id, gateway, gateway_options as options, min_delay, max_delay, daily_limit, opens_at, closes_at, time_zone,"
-    " status, status_reason, case when blocked_until > clock_timestamp() then blocked_until end as waits_until,"
-    " case when blocked_until > clock_timestamp() then case when faults > 0 then 'it has failed by its own fault'"
-    " else 'the gateway asked for it' end || coalesce(': ' || blocked_reason, '') end as waits_because"
+    " status, status_reason, case when waits_until > clock_timestamp() then waits_until end as waits_until,"
+    " case when waits_until > clock_timestamp() then case when faults > 0 then 'it has failed by its own fault'"
+    " else 'the gateway asked for it' end || coalesce(': ' || waits_reason, '') end as waits_because"
     ", replaced_by"
 )
 

@@ -15,11 +15,11 @@ async def lift_wait(connection: Connection, device: str) -> datetime | None:
     What had its slot reserved behind the wait queues anew, once it is woken.
     """
     lifted: datetime | None = await connection.fetchval(
-        "with before as (select id, blocked_until, next_slot_at from devices where id = $1 for no key update)"
-        " update devices d set blocked_until = '-infinity', blocked_reason = null, faults = 0, refusals = 0, late_refusals = 0,"
-        " next_slot_at = case when b.blocked_until > clock_timestamp() then clock_timestamp() else d.next_slot_at end"
+        "with before as (select id, waits_until, next_slot_at from devices where id = $1 for no key update)"
+        " update devices d set waits_until = '-infinity', waits_reason = null, faults = 0, refusals = 0, late_refusals = 0,"
+        " next_slot_at = case when b.waits_until > clock_timestamp() then clock_timestamp() else d.next_slot_at end"
         " from before b where d.id = b.id"
-        " returning case when b.blocked_until > clock_timestamp() then b.blocked_until end",
+        " returning case when b.waits_until > clock_timestamp() then b.waits_until end",
         device,
     )
     await _free_slots(connection, device)

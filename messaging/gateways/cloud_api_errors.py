@@ -13,7 +13,7 @@ from typing import Any
 from messaging.gateways.base import DeviceUnfit, GatewayError, NotAccepted, Refused, WrongContent
 from messaging.gateways.http import HttpClient, format_words
 
-__all__ = ["ReportedError", "Rule", "Verdict", "as_error", "read_error"]
+__all__ = ["Meaning", "ReportedError", "Rule", "as_error", "read_error"]
 
 SLOW_DOWN = 60.0
 """Seconds. These limits count the calls of a whole hour."""
@@ -25,8 +25,8 @@ FLOW = 600.0
 """Seconds. A throttled flow takes ten messages an hour."""
 
 
-class Verdict(Enum):
-    """What an error says of the message."""
+class Meaning(Enum):
+    """What an error means for its message."""
 
     LATER = "not now: Meta is at fault"
     UNKNOWN = "perhaps: Meta does not say"
@@ -34,7 +34,7 @@ class Verdict(Enum):
     MESSAGE_WAITS = "not now: too fast for this recipient"
     UNFIT = "nothing from this device"
     REFUSED = "not to this recipient"
-    WRONG = "to nobody, as the step is"
+    WRONG = "to no recipient, as the step is"
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Rule:
     ``way_out``: for the operator, and true of an answer as of a webhook, after which nothing is tried again.
     """
 
-    verdict: Verdict
+    meaning: Meaning
     way_out: str
     wait: float | None = None
 
@@ -79,53 +79,53 @@ def _table(*rows: tuple[Iterable[int], Rule]) -> Mapping[int, Rule]:
 
 
 _RULES = _table(
-    ((2, 131016, 133004), Rule(Verdict.LATER, "Meta is down or overloaded for a while")),
-    ((131043,), Rule(Verdict.LATER, "Meta could not pass it on within its time to live")),
-    ((131057,), Rule(Verdict.LATER, "Meta has the account in maintenance for a while")),
-    ((1, 131000), Rule(Verdict.UNKNOWN, "Meta does not say more")),
+    ((2, 131016, 133004), Rule(Meaning.LATER, "Meta is down or overloaded for a while")),
+    ((131043,), Rule(Meaning.LATER, "Meta could not pass it on within its time to live")),
+    ((131057,), Rule(Meaning.LATER, "Meta has the account in maintenance for a while")),
+    ((1, 131000), Rule(Meaning.UNKNOWN, "Meta does not say more")),
     # Limits of the application, the account, and those of Meta's own choice for one kind of calls.
-    ((4, 17, 32, 341, 613, *range(80000, 80015)), Rule(Verdict.DEVICE_WAITS, _HOLD, SLOW_DOWN)),
-    ((130429,), Rule(Verdict.DEVICE_WAITS, _HOLD, THROUGHPUT)),
-    ((131056,), Rule(Verdict.MESSAGE_WAITS, "one number may write to one person every six seconds", PAIR)),
-    ((132069,), Rule(Verdict.MESSAGE_WAITS, "Meta throttles the template's flow: mend its endpoint", FLOW)),
+    ((4, 17, 32, 341, 613, *range(80000, 80015)), Rule(Meaning.DEVICE_WAITS, _HOLD, SLOW_DOWN)),
+    ((130429,), Rule(Meaning.DEVICE_WAITS, _HOLD, THROUGHPUT)),
+    ((131056,), Rule(Meaning.MESSAGE_WAITS, "one number may write to one person every six seconds", PAIR)),
+    ((132069,), Rule(Meaning.MESSAGE_WAITS, "Meta throttles the template's flow: mend its endpoint", FLOW)),
     # The device.
-    ((0, 102, 190), Rule(Verdict.UNFIT, _TOKEN)),
-    ((3, 10, *range(200, 300), 131005), Rule(Verdict.UNFIT, _PERMISSION)),
-    ((33, 803), Rule(Verdict.UNFIT, _NUMBER)),
-    ((368, 131031), Rule(Verdict.UNFIT, _RESTRICTED)),
+    ((0, 102, 190), Rule(Meaning.UNFIT, _TOKEN)),
+    ((3, 10, *range(200, 300), 131005), Rule(Meaning.UNFIT, _PERMISSION)),
+    ((33, 803), Rule(Meaning.UNFIT, _NUMBER)),
+    ((368, 131031), Rule(Meaning.UNFIT, _RESTRICTED)),
     (
         (131048,),
-        Rule(Verdict.UNFIT, "too many have blocked or reported it: see its quality in WhatsApp Manager"),
+        Rule(Meaning.UNFIT, "too many have blocked or reported it: see its quality in WhatsApp Manager"),
     ),
-    ((131037,), Rule(Verdict.UNFIT, "have the number's display name approved in WhatsApp Manager")),
-    ((131042,), Rule(Verdict.UNFIT, "mend the account's payment method in WhatsApp Manager")),
-    ((131045, 133006, 133010), Rule(Verdict.UNFIT, _REGISTER)),
+    ((131037,), Rule(Meaning.UNFIT, "have the number's display name approved in WhatsApp Manager")),
+    ((131042,), Rule(Meaning.UNFIT, "mend the account's payment method in WhatsApp Manager")),
+    ((131045, 133006, 133010), Rule(Meaning.UNFIT, _REGISTER)),
     # The recipient.
     (
         (131026,),
-        Rule(Verdict.REFUSED, "they are not on WhatsApp, use an old app, or have not agreed to its terms"),
+        Rule(Meaning.REFUSED, "they are not on WhatsApp, use an old app, or have not agreed to its terms"),
     ),
-    ((131021,), Rule(Verdict.REFUSED, "it is the device's own number")),
+    ((131021,), Rule(Meaning.REFUSED, "it is the device's own number")),
     (
         (131030,),
-        Rule(Verdict.REFUSED, "a test number sends only to its own list: add them, or use a real number"),
+        Rule(Meaning.REFUSED, "a test number sends only to its own list: add them, or use a real number"),
     ),
-    ((131047,), Rule(Verdict.REFUSED, "more than 24 hours after their last message it needs a template")),
+    ((131047,), Rule(Meaning.REFUSED, "more than 24 hours after their last message it needs a template")),
     (
         (131049,),
-        Rule(Verdict.REFUSED, "Meta limits the marketing messages of each person: do not repeat it soon"),
+        Rule(Meaning.REFUSED, "Meta limits the marketing messages of each person: do not repeat it soon"),
     ),
-    ((130472,), Rule(Verdict.REFUSED, "Meta keeps marketing messages from them, as an experiment")),
-    ((131050,), Rule(Verdict.REFUSED, "they have stopped this business's marketing messages")),
-    ((130497,), Rule(Verdict.REFUSED, "Meta does not let this account write to that country")),
+    ((130472,), Rule(Meaning.REFUSED, "Meta keeps marketing messages from them, as an experiment")),
+    ((131050,), Rule(Meaning.REFUSED, "they have stopped this business's marketing messages")),
+    ((130497,), Rule(Meaning.REFUSED, "Meta does not let this account write to that country")),
     # The step. All of 132000 is about templates; a later row goes before an earlier one.
-    ((100, 131008, 131009, 131051, 135000), Rule(Verdict.WRONG, _PARAMETERS)),
-    ((131052, 131053), Rule(Verdict.WRONG, _IMAGE)),
-    ((131058, *range(132000, 132019), 132068), Rule(Verdict.WRONG, _TEMPLATE)),
-    ((132015, 132016), Rule(Verdict.WRONG, _PAUSED)),
+    ((100, 131008, 131009, 131051, 135000), Rule(Meaning.WRONG, _PARAMETERS)),
+    ((131052, 131053), Rule(Meaning.WRONG, _IMAGE)),
+    ((131058, *range(132000, 132019), 132068), Rule(Meaning.WRONG, _TEMPLATE)),
+    ((132015, 132016), Rule(Meaning.WRONG, _PAUSED)),
 )
 
-_PASSING = Rule(Verdict.LATER, "Meta says that it passes")
+_PASSING = Rule(Meaning.LATER, "Meta says that it passes")
 """What Meta's field is_transient says of a code that is not known here: the same request may succeed later. Of a known one
 it says nothing new: rate limits have been seen with false."""
 
@@ -139,7 +139,7 @@ _RECIPIENT = re.compile(
       | \b recipient (?:'s)? \s (?:phone|number|wa_?id|whatsapp|address) \b
     """
 )
-_WRONG_RECIPIENT = Rule(Verdict.REFUSED, "check the recipient's number")
+_WRONG_RECIPIENT = Rule(Meaning.REFUSED, "check the recipient's number")
 
 
 def read_error(error: Any, *, hide: str = "") -> ReportedError | None:
@@ -164,26 +164,26 @@ def read_error(error: Any, *, hide: str = "") -> ReportedError | None:
 
 def as_error(told: str, rule: Rule, client: HttpClient, retry_after: float | None) -> GatewayError:
     """The error that the rule calls for. ``retry_after``: seconds that the gateway asked for, if it did."""
-    if rule.verdict is Verdict.UNKNOWN:
+    if rule.meaning is Meaning.UNKNOWN:
         return client.maybe(told)
     said = f"{client.name} refuses: {told}"
     wait = rule.wait if retry_after is None else retry_after
-    match rule.verdict:
-        case Verdict.LATER | Verdict.DEVICE_WAITS:
+    match rule.meaning:
+        case Meaning.LATER | Meaning.DEVICE_WAITS:
             return NotAccepted(said, retry_after=wait)
-        case Verdict.MESSAGE_WAITS:
+        case Meaning.MESSAGE_WAITS:
             return NotAccepted(said, retry_after=max(wait or 0.0, PAIR), concerns="message")
-        case Verdict.UNFIT:
+        case Meaning.UNFIT:
             return DeviceUnfit(said)
-        case Verdict.WRONG:
+        case Meaning.WRONG:
             return WrongContent(said)
-        case Verdict.REFUSED:
+        case Meaning.REFUSED:
             return Refused(said)
 
 
 def _rule(code: int, subcode: int | None, texts: str) -> Rule | None:
     if (code, subcode) == _NO_SUCH_OBJECT:
-        return Rule(Verdict.UNFIT, _NUMBER)
+        return Rule(Meaning.UNFIT, _NUMBER)
     if code in _OF_PARAMETERS and _RECIPIENT.search(texts):
         return _WRONG_RECIPIENT
     return _RULES.get(code)

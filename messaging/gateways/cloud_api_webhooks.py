@@ -7,7 +7,7 @@ from typing import Any, Literal
 from uuid import UUID
 
 from messaging.gateways.base import Receipt, Unauthentic
-from messaging.gateways.cloud_api_errors import Verdict, read_error
+from messaging.gateways.cloud_api_errors import Meaning, read_error
 from messaging.gateways.signatures import check_signature, same
 from messaging.gateways.webhook_bodies import pass_over, read_json, receipt
 
@@ -89,12 +89,12 @@ def _receipt(status: Any) -> Receipt | None:
 def _failure(status: Mapping[str, Any]) -> dict[str, Any]:
     """Why it failed, and whether others would fail just so."""
     told = [one for error in _objects(status, "errors") if (one := read_error(error)) is not None]
-    verdicts = {one.rule.verdict if one.rule is not None else None for one in told}
-    about_the_recipient = not told or Verdict.REFUSED in verdicts
+    meanings = {one.rule.meaning if one.rule is not None else None for one in told}
+    about_the_recipient = not told or Meaning.REFUSED in meanings
     return {
         "reason": " / ".join(map(str, told)) or None,
         "sign": None if about_the_recipient else " ".join(f"code {one.code}" for one in told),
-        "wrong_content": not about_the_recipient and verdicts == {Verdict.WRONG},
+        "wrong_content": not about_the_recipient and meanings == {Meaning.WRONG},
     }
 
 

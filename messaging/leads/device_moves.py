@@ -15,7 +15,7 @@ from messaging.common.errors import InvalidInput, NotFound
 from messaging.common.suggestions import did_you_mean
 from messaging.common.values import Value
 
-__all__ = ["Moved", "Replaced", "check_device", "move_leads", "replace_device"]
+__all__ = ["Moved", "ReplacedDevice", "check_device", "move_leads", "replace_device"]
 
 TRIES = 5
 """A deadlock with a transaction that holds one of many rows is PostgreSQL's word to try again."""
@@ -46,7 +46,7 @@ class Moved(Value):
         )
 
 
-class Replaced(NamedTuple):
+class ReplacedDevice(NamedTuple):
     """A device whose place another one has. ``changed``: whether it had not before; ``moved``: what this moved."""
 
     changed: bool
@@ -68,7 +68,7 @@ async def move_leads(connection: Connection, phones: Sequence[str], device: str)
     )
 
 
-async def replace_device(pool: Pool, old: str, new: str) -> Replaced:
+async def replace_device(pool: Pool, old: str, new: str) -> ReplacedDevice:
     """Has ``new`` send all that ``old`` was to send, now and later. Raises NotFound and InvalidInput."""
     for device in (old, new):
         await check_device(pool, device)
@@ -79,7 +79,7 @@ async def replace_device(pool: Pool, old: str, new: str) -> Replaced:
             async with pool.acquire() as connection, connection.transaction():
                 before = await connection.fetchval("select replaced_by from devices where id = $1", old)
                 moved = await connection.fetchval("select replace_device($1, $2)", old, new)
-            return Replaced(before != new, Moved.model_validate(moved))
+            return ReplacedDevice(before != new, Moved.model_validate(moved))
         except asyncpg.DeadlockDetectedError:
             if not left:
                 raise

@@ -30,8 +30,8 @@ create table devices (
     in_flight_until  timestamptz not null default '-infinity',  -- while later than now, an attempt may be at the gateway
     limit_day        date,                                  -- the local day that limit_used counts
     limit_used       integer     not null default 0,
-    blocked_until    timestamptz not null default '-infinity',  -- waits: the gateway asked for it, or after a failure of its own
-    blocked_reason   text,                                      -- why
+    waits_until      timestamptz not null default '-infinity',  -- the gateway asked for it, or it waits after a failure of its own
+    waits_reason     text,                                      -- why
     faults           integer     not null default 0,            -- failures in a row that were the device's own
     fault_at         timestamptz not null default '-infinity',  -- the last of them
     refusal          text,                                      -- what the gateway's last answers said alike, and nobody knows what it means

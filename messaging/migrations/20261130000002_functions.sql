@@ -209,10 +209,10 @@ language plpgsql stable as $$
 begin
     free_at := p_moment;
     why := 'waits for its slot';
-    if d.blocked_until > free_at then
-        free_at := d.blocked_until;
+    if d.waits_until > free_at then
+        free_at := d.waits_until;
         why := case when d.faults > 0 then 'device ' || d.id || ' waits after a failure'
-                    else 'the gateway asked device ' || d.id || ' to wait' end || coalesce(': ' || d.blocked_reason, '');
+                    else 'the gateway asked device ' || d.id || ' to wait' end || coalesce(': ' || d.waits_reason, '');
     end if;
     if d.daily_limit is not null and d.limit_used >= d.daily_limit and p_place is distinct from d.limit_day
        and d.limit_day >= (free_at at time zone d.time_zone)::date then
@@ -780,8 +780,8 @@ begin
     update devices
        set in_flight_until = case when last_send_at <= m.claimed_at then '-infinity' else in_flight_until end,
            limit_used = limit_used - case when m.place_day is null and limit_day = held then 1 else 0 end,
-           blocked_reason = case when p_wait > blocked_until then p_reason else blocked_reason end,
-           blocked_until = greatest(blocked_until, coalesce(p_wait, '-infinity'))
+           waits_reason = case when p_wait > waits_until then p_reason else waits_reason end,
+           waits_until = greatest(waits_until, coalesce(p_wait, '-infinity'))
      where id = m.device_id;
     return true;
 end $$;
@@ -836,7 +836,7 @@ begin
     if d.status <> 'active' then
         return null;
     elsif d.faults > 0 and d.fault_at >= p_claimed then
-        return greatest(d.blocked_until, moment);
+        return greatest(d.waits_until, moment);
     elsif d.faults + 1 >= p_limit then
         update devices
            set status = 'paused', faults = 0, fault_at = moment,
@@ -846,9 +846,9 @@ begin
     end if;
     update devices
        set faults = faults + 1, fault_at = moment,
-           blocked_until = greatest(blocked_until, moment + p_wait * power(3, faults)), blocked_reason = p_reason
+           waits_until = greatest(waits_until, moment + p_wait * power(3, faults)), waits_reason = p_reason
      where id = p_device
-    returning blocked_until into moment;
+    returning waits_until into moment;
     return moment;
 end $$;
 

@@ -77,7 +77,7 @@ async def test_the_whole_device_waits_longer_after_each_failure(contact: Contact
     for _ in range(FAULTS_IN_A_ROW - 1):
         outcome = await contact.send()
         assert isinstance(outcome, Deferred)
-        waits.append((await device(contact))["blocked_until"] - contact.now)
+        waits.append((await device(contact))["waits_until"] - contact.now)
         contact.now = outcome.until + timedelta(seconds=1)
     assert [round(wait / FAULT_WAIT) for wait in waits] == [1, 3]
 

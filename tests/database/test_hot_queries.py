@@ -40,7 +40,7 @@ from messaging.sequences.triggers import due_enrollments
 from messaging.times.calendar import Timeline
 from operations.connection import Drumbeat
 from operations.enrollment import opt_out
-from operations.signals import Replanned, plan_changed
+from operations.signals import ReplanCounts, plan_changed
 from runtime.embedded.postgres import Postgres
 from tests.support.databases import Databases
 
@@ -625,7 +625,9 @@ async def _opt_out(pool: Pool, big: Big) -> None:
 
 async def _plan_changed(pool: Pool, big: Big) -> None:
     # All plan by the present revision, and each was looked at.
-    assert (await plan_changed(cast("Drumbeat", NobodyToTell(pool)), "S2")) == Replanned(changed=0, to_tell=0)
+    assert (await plan_changed(cast("Drumbeat", NobodyToTell(pool)), "S2")) == ReplanCounts(
+        changed=0, to_tell=0
+    )
 
 
 async def _freeze(pool: Pool, big: Big) -> None:

@@ -155,7 +155,7 @@ async def test_what_is_to_find_out_waits_for_no_slot_and_takes_none(contact: Con
     """The device is closed, paused and blocked: nothing is sent through it, and a question may be asked."""
     await contact.claim()
     await contact.scenario.pool.execute(
-        "update devices set max_delay = 60, min_delay = 30, next_slot_at = $1, blocked_until = $1,"
+        "update devices set max_delay = 60, min_delay = 30, next_slot_at = $1, waits_until = $1,"
         " status = 'paused', opens_at = '03:00', closes_at = '04:00'",
         contact.now + timedelta(days=1),
     )
