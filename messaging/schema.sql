@@ -1012,12 +1012,12 @@ begin
        and (min_delay > 0 or in_flight_until > '-infinity' or (faults + refusals > 0 and p_status = 'sent')
             or (freed and limit_day = m.place_day));
     if p_contact is not null then
-        -- Not once more, where somebody has found the message settled by a receipt, and has moved the contact on.
+        -- Not once more, where the message was found settled by a receipt, and the contact was moved on.
         perform move_contact(c.id, p_contact) from sequence_contacts c, sequence_steps t
           where c.id = m.sequence_contact_id and t.id = m.sequence_stepid and not c.timeline -> 'done' ? t.key;
     end if;
     if p_gateway_message_id is not null then
-        -- Who brings a receipt with this ID waits, and then finds the message; or we find what he has left.
+        -- A transaction with a receipt of this ID waits, and then finds the message; or this one finds what that has left.
         select d.gateway into kind from devices d where d.id = m.device_id;
         perform pg_advisory_xact_lock(receipt_lock(kind, p_gateway_message_id));
         if exists (select from early_receipts where gateway = kind and gateway_message_id = p_gateway_message_id) then

@@ -25,7 +25,7 @@ create table devices (
     time_zone        text        not null default 'UTC',    -- IANA name
     status           text        not null default 'active',
     status_reason    text,
-    next_slot_at     timestamptz not null default '-infinity',  -- the first moment nobody has reserved yet
+    next_slot_at     timestamptz not null default '-infinity',  -- the first moment that is not reserved yet
     last_send_at     timestamptz not null default '-infinity',  -- the later of the last claim and the last settle
     in_flight_until  timestamptz not null default '-infinity',  -- while later than now, an attempt may be at the gateway
     limit_day        date,                                  -- the local day that limit_used counts
@@ -34,7 +34,7 @@ create table devices (
     waits_reason     text,                                      -- why
     faults           integer     not null default 0,            -- failures in a row that were the device's own
     fault_at         timestamptz not null default '-infinity',  -- the last of them
-    refusal          text,                                      -- what the gateway's last answers said alike, and nobody knows what it means
+    refusal          text,                                      -- what the gateway's last answers said alike, and it is not known what it means
     refusals         integer     not null default 0,            -- so many of them in a row
     late_refusal     text,                                      -- the same of what receipts told of messages it had accepted
     late_refusals    integer     not null default 0,
@@ -134,7 +134,7 @@ create table sequence_contacts (
 );
 create index sequence_contacts_phone on sequence_contacts (phone);
 create index sequence_contacts_active on sequence_contacts (sequence_id, id) where status = 'active';
--- Whose workflows are to be told: most of the time nobody. Not by next_due_at, since no step that is sent may touch an index.
+-- Contacts whose workflows are to be told: most of the time none. Not by next_due_at, since no step that is sent may touch an index.
 create index sequence_contacts_to_tell on sequence_contacts (sequence_id)
     where status = 'active' and plan_changed_at is not null;
 
@@ -231,7 +231,7 @@ create index broadcast_messages_contact on broadcast_messages (sequence_contact_
 create index broadcast_messages_open on broadcast_messages (status, device_id)
     where is_unsettled(status) or status = 'unconfirmed';
 
--- The messages that need somebody: 'messages' lists them, 'status' counts the failed ones by reason. Without it each of
+-- The messages that need an operator: 'messages' lists them, 'status' counts the failed ones by reason. Without it each of
 -- these reads the whole ledger. On the way of a message that is sent, no row enters this index; and it names no column that
 -- an update of a message did not have to look at before (updated_at would: a receipt would have to touch every index).
 create index broadcast_messages_failed on broadcast_messages (status) where status in ('failed', 'unconfirmed');
@@ -255,7 +255,7 @@ create table early_receipts (
 );
 create index early_receipts_of on early_receipts (gateway, gateway_message_id);
 
--- The latest rows of imported files that could not be used (messaging.leads.csv_rejects): for whoever asks why a person gets nothing.
+-- The latest rows of imported files that could not be used (messaging.leads.csv_rejects): for whoever asks why a phone gets nothing.
 create table rejected_rows (
     id           bigint generated always as identity primary key,
     phone        text,                                -- E.164, where the row has a number
@@ -270,7 +270,7 @@ create index rejected_rows_phone on rejected_rows (phone);
 create index rejected_rows_digits on rejected_rows (digits);
 create index rejected_rows_file on rejected_rows (file);
 
--- Who wants to hear nothing more, from any sequence, campaign or device.
+-- Phones that are to get nothing more, from any sequence, campaign or device.
 create table suppressions (
     phone       text primary key,
     reason      text        not null default 'opted out',

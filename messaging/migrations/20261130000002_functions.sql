@@ -79,8 +79,8 @@ language sql stable as $$
      where c.id = p_campaign and (c.device_ids is null or d.id = any (wanted.ids))
 $$;
 
--- Why nobody wants a message any more, and the status with which it ends; nulls where it is wanted. What an operator has
--- sent again goes out although its contact is past it, but not to somebody who opted out.
+-- Why a message is not wanted any more, and the status with which it ends; nulls where it is wanted. What an operator has
+-- sent again goes out although its contact is past it, but not to a phone that opted out.
 create function unwanted(m broadcast_messages, out status text, out reason text)
 language plpgsql stable as $$
 begin
@@ -140,7 +140,7 @@ exception when invalid_parameter_value then
     return p_moment;  -- a zone that this server does not know
 end $$;
 
--- What holds a message up until somebody resumes it, in words for people; null where nothing does.
+-- What holds a message up until it is resumed, in words for people; null where nothing does.
 create function hold_of(m broadcast_messages) returns text
 language sql stable as $$
     select coalesce(
@@ -179,8 +179,8 @@ begin
     return jsonb_build_object('outcome', 'settled', 'status', p_status, 'reason', p_reason);
 end $$;
 
--- Leaves a message to whoever ends its hold: he waits for the locks taken here, and then finds it among those to be
--- woken. Or we have waited for him, and look again.
+-- Leaves a message to the transaction that ends its hold: that waits for the locks taken here, and then finds it among
+-- those to be woken. Or this one has waited for that, and looks again.
 create function hold_message(m broadcast_messages, p_moment timestamptz) returns jsonb
 language plpgsql as $$
 declare
@@ -333,11 +333,11 @@ end $$;
 
 -- Gives the message p_message to the attempt p_token, or says why not. Answers an object whose "outcome" is
 --   settled    it has a final status already (status, reason, sent_at)
---   held       until somebody resumes what is paused (reason), or until it is over (until; null: never)
+--   held       until what is paused is resumed (reason), or until it is over (until; null: never)
 --   deferred   until a moment (until, now, reason); a slot on the device is reserved, the message queued
 --   claimed    go ahead (device, gateway, options, hours, attempts, now, due_at)
---   taken_over as claimed, but an earlier attempt may have reached the gateway with it (must_not_send: and nobody
---              wants it any more, or its device was replaced, so that it is only to be found out what became of it;
+--   taken_over as claimed, but an earlier attempt may have reached the gateway with it (must_not_send: and it is
+--              not wanted any more, or its device was replaced, so that it is only to be found out what became of it;
 --              that waits for no slot)
 -- p_lifetime: how long after its claim an attempt may still be at the gateway.
 -- p_grace: how long after its claim an attempt may begin its call to the gateway.
@@ -427,8 +427,8 @@ language sql stable as $$
 $$;
 
 -- Whether a message was claimed, and no attempt is at it any more, nor about to take it over. Of one that is wanted,
--- somebody else's patience comes first: the workflow whose attempt died, a slot that it waits for, a hold. Of one that
--- nobody wants any more, the workflow has gone on.
+-- others come first: the workflow whose attempt died, a slot that it waits for, a hold. Of one that is not wanted any
+-- more, the workflow has gone on.
 create function is_abandoned(m broadcast_messages, p_lifetime interval, p_longer jsonb, p_now timestamptz) returns boolean
 language plpgsql stable as $$
 declare
@@ -563,7 +563,7 @@ begin
                         where k.id in (select campaign from jsonb_to_recordset(moved) as x (campaign bigint)) order by name);
 end $$;
 
--- Gives people to a device, with all that is to be sent to them and that no attempt has in its hands.
+-- Gives leads to a device, with all that is to be sent to them and that no attempt has in its hands.
 create function move_leads(p_phones text[], p_device text) returns jsonb
 language plpgsql as $$
 declare
@@ -704,12 +704,12 @@ begin
        and (min_delay > 0 or in_flight_until > '-infinity' or (faults + refusals > 0 and p_status = 'sent')
             or (freed and limit_day = m.place_day));
     if p_contact is not null then
-        -- Not once more, where somebody has found the message settled by a receipt, and has moved the contact on.
+        -- Not once more, where the message was found settled by a receipt, and the contact was moved on.
         perform move_contact(c.id, p_contact) from sequence_contacts c, sequence_steps t
           where c.id = m.sequence_contact_id and t.id = m.sequence_stepid and not c.timeline -> 'done' ? t.key;
     end if;
     if p_gateway_message_id is not null then
-        -- Who brings a receipt with this ID waits, and then finds the message; or we find what he has left.
+        -- A transaction with a receipt of this ID waits, and then finds the message; or this one finds what that has left.
         select d.gateway into kind from devices d where d.id = m.device_id;
         perform pg_advisory_xact_lock(receipt_lock(kind, p_gateway_message_id));
         if exists (select from early_receipts where gateway = kind and gateway_message_id = p_gateway_message_id) then
@@ -722,12 +722,12 @@ exception when unique_violation then
     return null;  -- the same step went to this phone through another device in the meantime
 end $$;
 
--- So many refusals in a row that are alike, and of which nobody knows what they mean, hold a device: more than faults, as a few
+-- So many refusals in a row that are alike, and of which it is not known what they mean, hold a device: more than faults, as a few
 -- recipients in a row may be at fault after all.
 create function refusals_in_a_row() returns integer
 language sql immutable as $$ select 5 $$;
 
--- Records that the gateway will never take a message. p_sign: what is alike in such answers, where nobody knows what they
+-- Records that the gateway will never take a message. p_sign: what is alike in such answers, where it is not known what they
 -- mean; null for one about this recipient alone. Some in a row park the device, and what gets the same answer from
 -- there on is given back: it is the device that nothing is taken from. Answers as settle_attempt, then with 'queued'.
 create function refuse_attempt(
@@ -852,7 +852,7 @@ begin
     return moment;
 end $$;
 
--- Holds the campaign or sequence of a message: what is wrong would be wrong for everybody. Not where it was edited or
+-- Holds the campaign or sequence of a message: what is wrong would be wrong for every recipient. Not where it was edited or
 -- resumed since the claim: that may have mended it.
 create function hold_contents(p_message uuid, p_claimed timestamptz, p_reason text) returns void
 language plpgsql as $$
@@ -871,7 +871,8 @@ begin
     end if;
 end $$;
 
--- What who brings a receipt and who learns the gateway's ID of a message lock, so that they do not miss each other.
+-- What is locked by a transaction that brings a receipt and by one that learns the gateway's ID of a message, so that they
+-- do not miss each other.
 create function receipt_lock(p_gateway text, p_gateway_id text) returns bigint
 language sql immutable as $$
     select hashtextextended(p_gateway || ' ' || p_gateway_id, 0)
