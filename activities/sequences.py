@@ -67,8 +67,8 @@ class SequenceActivities:
         lead = enrolling.request.lead
         if lead.time_zone is not None:
             # Where that corrects the lead's zone, the other sequences that it is in go by it too.
-            asleep = await self._enrollments.of_another_zone(lead.phone)
-            await signal_each(activity.client(), asleep, "plan_changed")
+            outdated = await self._enrollments.of_another_zone(lead.phone)
+            await signal_each(activity.client(), outdated, "plan_changed")
         return enrolled
 
     @activity.defn

@@ -151,7 +151,7 @@ def _format_change(change: CampaignChange) -> str:
     from messaging.sending.under_way import format_under_way
 
     name, done = change.campaign, change.changed
-    match change.wish:
+    match change.command:
         case "start" if change.status in ("scheduled", "paused") and done:
             words = f"{'starts' if change.status == 'scheduled' else 'paused, would start'} {change.when}"
         case "start" if done:

@@ -1,4 +1,4 @@
-"""Campaigns, as services and operators handle them: apply their files, start them, steer them, look at them."""
+"""Campaigns, as services and operators handle them: apply their files, start, pause, resume and cancel them, look at them."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -40,10 +40,10 @@ Answer = TypeVar("Answer")
 
 
 class CampaignChange(Value):
-    """What was asked of a campaign. ``changed``: False where it was so already. ``messages``: how many it is about."""
+    """What came of a command for a campaign. ``changed``: False where it was so already. ``messages``: how many it is about."""
 
     campaign: str
-    wish: Literal["start", "pause", "resume", "cancel", "retry-failed"]
+    command: Literal["start", "pause", "resume", "cancel", "retry-failed"]
     changed: bool
     status: CampaignStatus
     when: str = ""
@@ -87,7 +87,12 @@ async def start(drumbeat: Drumbeat, campaign: str, *, now: bool = False) -> Camp
         # Also when nothing was changed: somebody may have been cut off between the two.
         await _start_or_signal(drumbeat, state)
     return CampaignChange(
-        campaign=campaign, wish="start", changed=changed, status=state.status, when=state.when, forecast=found
+        campaign=campaign,
+        command="start",
+        changed=changed,
+        status=state.status,
+        when=state.when,
+        forecast=found,
     )
 
 
@@ -102,7 +107,7 @@ async def pause(drumbeat: Drumbeat, campaign: str) -> CampaignChange:
     await notify_or_start(drumbeat, campaign)
     under_way = await nothing_begins_any_more(await drumbeat.pool(), campaign=campaign)
     return CampaignChange(
-        campaign=campaign, wish="pause", changed=changed, status=status, under_way=under_way
+        campaign=campaign, command="pause", changed=changed, status=status, under_way=under_way
     )
 
 
@@ -119,7 +124,7 @@ async def resume(drumbeat: Drumbeat, campaign: str) -> CampaignChange:
     await notify_or_start(drumbeat, campaign)
     return CampaignChange(
         campaign=campaign,
-        wish="resume",
+        command="resume",
         changed=changed,
         status=status,
         messages=woken,
@@ -136,7 +141,7 @@ async def cancel(drumbeat: Drumbeat, campaign: str) -> CampaignChange:
     await notify_or_start(drumbeat, campaign)
     under_way = await nothing_begins_any_more(await drumbeat.pool(), campaign=campaign)
     return CampaignChange(
-        campaign=campaign, wish="cancel", changed=changed, status="cancelled", under_way=under_way
+        campaign=campaign, command="cancel", changed=changed, status="cancelled", under_way=under_way
     )
 
 
@@ -149,7 +154,7 @@ async def retry_failed(drumbeat: Drumbeat, campaign: str) -> CampaignChange:
         await notify_or_start(drumbeat, campaign)
     return CampaignChange(
         campaign=campaign,
-        wish="retry-failed",
+        command="retry-failed",
         changed=messages > 0,
         status=state.status,
         messages=messages,
@@ -183,7 +188,7 @@ async def notify_or_start(drumbeat: Drumbeat, campaign: str) -> None:
 
 
 async def _start_or_signal(drumbeat: Drumbeat, state: CampaignState) -> None:
-    """Tells the campaign's workflow to look at its row; starts it where none is running."""
+    """Signals the campaign's workflow to look at its row; starts it where none is running."""
     if state.status == "draft":
         return
     identity = campaign_identity(state.campaign, state.title)

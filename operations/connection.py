@@ -18,7 +18,7 @@ __all__ = ["Drumbeat", "connect"]
 
 
 class Drumbeat:
-    """Made by :func:`connect`. Safe to share between tasks."""
+    """Temporal and PostgreSQL, as :func:`connect` has reached them. Safe to share between tasks."""
 
     def __init__(
         self,
@@ -82,11 +82,11 @@ async def connect(
         for notice in addresses.notices:
             tell(notice)
         client = await _client(settings, addresses, tell) if temporal else None
-        connection = Drumbeat(settings, addresses, client, tell)
+        drumbeat = Drumbeat(settings, addresses, client, tell)
         try:
-            yield connection
+            yield drumbeat
         finally:
-            await connection.close()
+            await drumbeat.close()
 
 
 async def _client(settings: Settings, addresses: Addresses, tell: Callable[[str], None]) -> "Client":

@@ -31,7 +31,7 @@ class ReplanCounts(Value):
 
 
 async def plan_changed(drumbeat: Drumbeat, sequence: str) -> ReplanCounts:
-    """Plans every contact anew that follows an old revision of the sequence. Raises Unavailable."""
+    """Replans every contact that follows an old revision of the sequence. Raises Unavailable."""
     pool = await drumbeat.pool()
     async with pool.acquire() as connection:
         row = await find_sequence(connection, sequence)
@@ -40,7 +40,7 @@ async def plan_changed(drumbeat: Drumbeat, sequence: str) -> ReplanCounts:
 
 
 async def zones_corrected(drumbeat: Drumbeat) -> ReplanCounts:
-    """Plans every contact anew whose time zone was corrected since its plan was made. Raises Unavailable."""
+    """Replans every contact whose time zone was corrected since its plan was made. Raises Unavailable."""
     sequences = await sequences_of_other_zones(await drumbeat.pool())
     return await _replan(drumbeat, sequences, "the leads are stored", zones=True)
 
