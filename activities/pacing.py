@@ -25,7 +25,7 @@ PATIENCE = 5.0
 
 
 def batches(items: Sequence[Item], together: int = TOGETHER) -> Iterator[Sequence[Item]]:
-    """The items, so many at a time."""
+    """The items, ``together`` at a time."""
     for first in range(0, len(items), together):
         yield items[first : first + together]
 

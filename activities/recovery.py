@@ -27,7 +27,7 @@ class RecoveryActivities:
         """Starts a workflow for each abandoned message; answers how many they are.
 
         What waits though it is not wanted any more is closed, a campaign's lead whose workflow is gone gets another, and
-        those are told whose plan was changed, should nobody be at that.
+        a telling that was ended by hand begins anew.
         """
         await close_unwanted(self._pool)
         found = await abandoned(self._pool, now=await self._clock())

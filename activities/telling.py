@@ -14,7 +14,7 @@ from temporal.bulk import signal_each
 __all__ = ["TellingActivities"]
 
 TELL_FOR = 3.0
-"""Seconds after which it is something else's turn to be told."""
+"""Seconds after which another thing is told for a while."""
 
 LONGEST_REST = 1.0
 
@@ -29,7 +29,7 @@ class TellingActivities:
 
     @activity.defn
     async def tell(self, tell: Tell) -> Tell | None:
-        """Tells for some seconds; answers where to go on, None when all were told. Safe to repeat."""
+        """Signals for some seconds; answers where to go on, None when all were told. Safe to repeat."""
         loop = asyncio.get_running_loop()
         until = loop.time() + TELL_FOR
         async with heartbeats():
@@ -41,7 +41,7 @@ class TellingActivities:
                     tell = tell.model_copy(update={"after": told[-1].due_at, "after_key": told[-1].key})
                     if loop.time() >= until or activity.is_worker_shutdown():
                         return tell
-                    # As long as they have taken, the machine is there for others.
+                    # Rest for as long as they have taken: the machine is there for other work too.
                     if self._rests:
                         await asyncio.sleep(min(loop.time() - began, LONGEST_REST))
                 if not found.more:

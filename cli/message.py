@@ -34,7 +34,7 @@ def list_messages(
         ),
     ] = None,
     limit: Annotated[
-        int, typer.Option(help="The latest so many.", parser=read_count, metavar="NUMBER")
+        int, typer.Option(help="How many, the latest first.", parser=read_count, metavar="NUMBER")
     ] = 100,
     as_json: Json = False,
 ) -> None:

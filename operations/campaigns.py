@@ -75,7 +75,7 @@ async def apply(drumbeat: Drumbeat, files: Sequence[Path]) -> list[AppliedCampai
 async def start(drumbeat: Drumbeat, campaign: str, *, now: bool = False) -> CampaignChange:
     """Starts a campaign at its time, or at once if it has none or ``now`` says so.
 
-    A campaign starts once: doing it again changes nothing, whoever does it, also after the campaign has ended. Raises
+    A campaign starts once: doing it again changes nothing, also elsewhere, and also after the campaign has ended. Raises
     NotFound, and Conflict for one that was cancelled, whose time has passed, or that no lead would get.
     """
     changed, state = await _in_database(
@@ -84,7 +84,7 @@ async def start(drumbeat: Drumbeat, campaign: str, *, now: bool = False) -> Camp
     # Before its workflow freezes the audience, after which there is nothing to foretell.
     found = await _in_database(drumbeat, lambda connection: campaigns.forecast_campaign(connection, campaign))
     if not state.over:
-        # Also when nothing was changed: somebody may have been cut off between the two.
+        # Also when nothing was changed: an earlier command may have ended between the two.
         await _start_or_signal(drumbeat, state)
     return CampaignChange(
         campaign=campaign,

@@ -171,10 +171,10 @@ async def enroll(
 async def look_up(
     drumbeat: Drumbeat, sequence: str, phone: str, device: str | None = None
 ) -> Enrollment | None:
-    """What the database says of an enrollment that is about to be asked for; None where nothing speaks against it.
+    """What the database knows that speaks against an enrollment; None where nothing does.
 
-    For whoever can reach it, before ``enroll``; a service that cannot gets the same from the workflow. ``phone`` is
-    E.164. Raises NotFound where there is no such sequence or device.
+    For callers that reach PostgreSQL, before ``enroll``; a service that does not gets the same from the workflow.
+    ``phone`` is E.164. Raises NotFound where there is no such sequence or device.
     """
     async with (await drumbeat.pool()).acquire() as connection:
         standing = await find_standing(connection, sequence, phone)
@@ -272,7 +272,7 @@ async def resume_contact(drumbeat: Drumbeat, sequence: str, phone: str) -> Conta
     """Goes on after a pause. Raises NotFound, and Conflict where it has left the sequence."""
     contact = await _active(drumbeat, sequence, phone)
     changed = await contacts.resume_contact(await drumbeat.pool(), contact["id"])
-    # Also where nothing was changed: somebody may have been cut off between the two.
+    # Also where nothing was changed: an earlier command may have ended between the two.
     await _signal(drumbeat, contact["workflow_id"], "plan_changed")
     return ContactCommandResult(
         sequence=sequence, phone=phone, result="resumed" if changed else "was not paused"

@@ -34,7 +34,7 @@ __all__ = [
 
 
 class LeadsImported(ImportSummary):
-    """What came of an import, and for how many contacts under way another moment comes next, as their zone was corrected."""
+    """What came of an import; and for how many contacts another moment comes next, as their zone was corrected."""
 
     contacts_replanned: int = 0
 

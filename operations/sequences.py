@@ -32,8 +32,8 @@ __all__ = [
 class SequenceApplied(AppliedSequence):
     """What came of one file.
 
-    ``contacts_replanned``: under way, and another step or moment comes next for them by this edit. ``contacts_to_tell``:
-    whose workflows are still to hear of this edit or an earlier one.
+    ``contacts_replanned``: for how many another step or moment comes next by this edit. ``contacts_to_tell``: how many
+    workflows are still to be told of this edit or an earlier one.
     """
 
     contacts_replanned: int = 0
@@ -56,8 +56,8 @@ class SequenceStatusChange(Value):
 async def apply(drumbeat: Drumbeat, files: Sequence[Path], *, consent: bool = False) -> list[SequenceApplied]:
     """Creates or edits the sequences of YAML files: all of them or, if one has a problem, none.
 
-    An edit reaches the contacts that are under way. Applying the same file again changes nothing; it tells those who
-    should have been told before, had that failed. An edit that passes over contacts under way, or sends them something at
+    An edit reaches the contacts that are under way. Applying the same file again changes nothing; it tells those
+    that should have been told before, had that failed. An edit that passes over contacts under way, or sends them something at
     once, needs ``consent``. Raises FileProblems (one line for each problem), NeedsConsent and Unavailable.
     """
     drafts = [

@@ -24,7 +24,7 @@ __all__ = ["ReplanCounts", "campaign_changed", "plan_changed", "wake_held", "zon
 
 
 class ReplanCounts(Value):
-    """Contacts under way: for how many another step or moment comes next now, and how many are still to hear of one."""
+    """Contacts under way: for how many another step or moment comes next now, and how many are still to be told."""
 
     changed: int
     to_tell: int
@@ -46,7 +46,7 @@ async def zones_corrected(drumbeat: Drumbeat) -> ReplanCounts:
 
 
 async def wake_held(drumbeat: Drumbeat, kind: Literal["sequence", "device", "campaign"], name: str) -> int:
-    """Wakes the contacts and leads that a paused sequence, device or campaign held up: so many. Raises Unavailable."""
+    """Wakes the contacts and leads that a paused sequence, device or campaign held up; answers how many. Raises Unavailable."""
     held = await telling.count_held(await drumbeat.pool(), kind, name)
     if held:
         await _hand_over(drumbeat, Tell(kind=kind, name=name), f"{kind} {name} was resumed")

@@ -19,7 +19,7 @@ CONCURRENCY = 16
 async def each(
     items: Iterable[Item], call: Callable[[Item], Awaitable[Answer]], *, concurrency: int = CONCURRENCY
 ) -> list[Answer]:
-    """What ``call`` answers to each item, in their order; so many calls are on the wire at a time.
+    """What ``call`` answers to each item, in their order; ``concurrency`` calls are on the wire at a time.
 
     After an error nothing more is begun; what is on the wire is waited for, and the error raised. (To drop a start on its
     way would drop the workflow's first task that comes with its answer.)

@@ -32,5 +32,5 @@ def campaign_lead_workflow_id(campaign: str, phone: str) -> str:
 
 
 def resend_workflow_id(message_id: object) -> str:
-    """There is one workflow for a message, however often it is asked for."""
+    """The workflow of a message that is sent again or was abandoned: one, however often it is started."""
     return f"message:{message_id}"

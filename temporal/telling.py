@@ -1,4 +1,4 @@
-"""The workflow that tells others what has changed: there is one of it, and whoever has something to tell hands it over."""
+"""The workflow that tells others what has changed. There is one of it; what is to be told is handed over to it."""
 
 from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy

@@ -51,5 +51,5 @@ class TellingWorkflow:
 
     @workflow.signal
     def add(self, tell: Tell) -> None:
-        """Something to tell. What is told already begins anew: there are others to be told of it."""
+        """Adds something to tell. Where it is being told already, that begins anew, as others may have to be told."""
         self._left[tell.kind, tell.name] = tell

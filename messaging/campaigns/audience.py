@@ -1,4 +1,4 @@
-"""The start of a campaign: its audience is frozen, which is to say that every lead of its target gets a row in the ledger."""
+"""The start of a campaign: its audience is frozen. Every lead of its target gets a row in the ledger."""
 
 from datetime import datetime
 
@@ -74,7 +74,7 @@ async def _freeze(connection: Connection, row: Record, shard_size: int) -> None:
     timing = Timing.of(row)
     found, of_all = {}, Turn(None, None)
     if timing.time_zone == RECIPIENT:
-        # All zones that there are, for leads that are changed this very moment, and what machines call them otherwise.
+        # Every IANA zone, and the aliases in use: a lead may get another zone while this statement runs.
         zones = await connection.fetch("select distinct zone from campaign_audience($1)", row["id"])
         found = turns(timing, [zone["zone"] for zone in zones])
     else:

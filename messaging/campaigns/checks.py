@@ -14,7 +14,7 @@ from messaging.files.checks import (
     check_repeats,
     check_templates,
     check_zone,
-    devices_with_window,
+    devices_with_service_window,
     free_text_warning,
 )
 from messaging.files.yaml import Document, Problem
@@ -61,7 +61,7 @@ async def warnings_for(
         *check_zone(draft.document, campaign.timezone),
         *await _check_audience(connection, draft.document, campaign, row["id"]),
         *await check_blanks(connection, draft.texts),
-        *await _check_window(connection, draft.document, campaign),
+        *await _check_service_window(connection, draft.document, campaign),
     ]
 
 
@@ -92,7 +92,7 @@ def _check_passed(document: Document, campaign: CampaignFile, row: Record, now: 
 async def _check_times(
     connection: Connection, document: Document, campaign_id: int, now: datetime
 ) -> list[Problem]:
-    """For which leads the campaign's time has passed, or is over: as it is stored now, and if it started now where it is a draft."""
+    """For which leads the campaign's time has passed, or is over: as it is stored; of a draft, as if it started now."""
     row = await connection.fetchrow(
         "select *, $2::timestamptz as now from campaigns where id = $1", campaign_id, now
     )
@@ -131,11 +131,13 @@ async def _check_audience(
     return found
 
 
-async def _check_window(connection: Connection, document: Document, campaign: CampaignFile) -> list[Problem]:
+async def _check_service_window(
+    connection: Connection, document: Document, campaign: CampaignFile
+) -> list[Problem]:
     if campaign.template is not None:
         return []
-    window = await devices_with_window(connection, campaign.target.devices)
-    return [document.problem(("template",), free_text_warning(window))] if window else []
+    devices = await devices_with_service_window(connection, campaign.target.devices)
+    return [document.problem(("template",), free_text_warning(devices))] if devices else []
 
 
 async def _nobody(connection: Connection, document: Document, niche: str | None) -> Problem:

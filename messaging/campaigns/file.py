@@ -2,8 +2,9 @@
 
 Fields: ``campaign``, ``title``, ``target`` (``niche``, ``status``, ``devices``), ``scheduled_at`` (local, in
 ``timezone``), ``timezone`` (IANA, or ``recipient``), ``until`` (local too, perhaps with its date), ``if_passed`` (what
-becomes of recipients whose time has passed), ``min_delay`` and ``max_delay`` (seconds), and a ``text``, an
-``image`` or both; the text is the image's caption then. Beside them a ``template``, for gateways that want one. To send to everybody has to be said, by ``status: all``.
+becomes of recipients whose time has passed), ``min_delay`` and ``max_delay`` (seconds), and a ``text``, an ``image`` or
+both; the text is the image's caption then. Beside them a ``template``, for gateways that want one. A campaign to every
+lead has to say so, by ``status: all``.
 """
 
 import re
@@ -42,7 +43,7 @@ _LOCAL = re.compile(
 _UNTIL = re.compile(r"(?:[0-9]{4}-[0-9]{2}-[0-9]{2}[T ])?[0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?")
 _NUMBER = re.compile(r"[-+]?[0-9]+(?:\.[0-9]+)?")
 _YEARS = range(2000, 3000)
-_EVERYBODY = "write 'target: {status: all}' if everybody is meant"
+_EVERY_LEAD = "write 'target: {status: all}' if every lead is meant"
 
 
 def _local(value: object) -> datetime:
@@ -210,9 +211,9 @@ def _devices(document: Document) -> list[FileText]:
 def _check_target(document: Document) -> None:
     target: Any = document.data.get("target")
     if target is None:
-        document.note(("target",), f"is missing, {_EVERYBODY}")
+        document.note(("target",), f"is missing, {_EVERY_LEAD}")
     elif target == {}:
-        document.note(("target",), f"says nothing, {_EVERYBODY}")
+        document.note(("target",), f"says nothing, {_EVERY_LEAD}")
     elif isinstance(target, dict) and target.get("devices") == []:
         document.note(("target", "devices"), "names no device, leave it out if every device is meant")
     seen = set[str]()

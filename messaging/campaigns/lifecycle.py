@@ -226,8 +226,9 @@ async def cancel_campaign(connection: Connection, campaign: str) -> bool:
 async def retry_failed(connection: Connection, campaign: str) -> int:
     """Makes the failed messages of a campaign due again, and no others; answers how many they are.
 
-    A failed message was surely not accepted by the gateway: what may have been is ``unconfirmed``. Those that opted out
-    since are found by the claim; what is over stays as it is, see failed_and_over(). Raises NotFound, and Conflict for a campaign that never started or was cancelled.
+    A failed message was surely not accepted by the gateway: what may have been is ``unconfirmed``. Recipients that opted
+    out since are found by the claim; what is over stays as it is, see failed_and_over(). Raises NotFound, and Conflict for
+    a campaign that never started or was cancelled.
     """
     async with connection.transaction():
         row = await _row(connection, campaign, lock=True)

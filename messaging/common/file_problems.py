@@ -7,7 +7,7 @@ from messaging.common.errors import InvalidInput
 __all__ = ["MOST_PROBLEMS", "FileProblems", "Problem"]
 
 MOST_PROBLEMS = 50
-"""Of a file, that are told; who has made more has made the same one many times."""
+"""How many problems of a file are told; where there are more, they are mostly the same one."""
 
 
 class Problem(NamedTuple):

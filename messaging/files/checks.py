@@ -17,7 +17,7 @@ __all__ = [
     "check_repeats",
     "check_templates",
     "check_zone",
-    "devices_with_window",
+    "devices_with_service_window",
     "free_text_warning",
 ]
 
@@ -53,20 +53,26 @@ async def check_devices(connection: Connection, names: Iterable[FileText]) -> li
     ]
 
 
-async def devices_with_window(connection: Connection, names: Sequence[str] | None = None) -> list[str]:
-    """Those of these devices, or of all, whose gateway refuses free text to who has not written lately."""
+async def devices_with_service_window(
+    connection: Connection, names: Sequence[str] | None = None
+) -> list[str]:
+    """Those of these devices, or of all, whose gateway takes free text only within the service window."""
     rows = await connection.fetch(
         "select id, gateway from devices where $1::text[] is null or id = any($1) order by id", names
     )
-    return [row["id"] for row in rows if row["gateway"] in NAMES and capabilities_of(row["gateway"]).window]
+    return [
+        row["id"]
+        for row in rows
+        if row["gateway"] in NAMES and capabilities_of(row["gateway"]).service_window
+    ]
 
 
 def free_text_warning(devices: Sequence[str]) -> str:
     """What a text without a template beside it comes to on these devices."""
     which = f"device {devices[0]}" if len(devices) == 1 else f"devices {', '.join(devices)}"
     return (
-        f"warning: is missing, and by {which} a text reaches only who has written in the last 24 hours, all others are"
-        " refused: give the name, language and parameters of an approved template beside it"
+        f"warning: is missing, and by {which} a text reaches only recipients that have written in the last 24 hours, all others"
+        " are refused: give the name, language and parameters of an approved template beside it"
     )
 
 

@@ -64,8 +64,8 @@ class Capabilities(Value):
     """It tells by webhook what became of a message, and with it bears our ID of it."""
     templates: bool = False
     """It sends templates that were approved before."""
-    window: bool = False
-    """It refuses free text to those who have not written in the last 24 hours."""
+    service_window: bool = False
+    """It takes free text only within 24 hours of the recipient's last message (Meta's customer service window)."""
     images: Images = Images.NONE
     link_preview: bool = False
     """It shows a preview of the first link of a text."""
@@ -179,8 +179,8 @@ class GatewayError(Exception):
 class NotAccepted(GatewayError):
     """The gateway did not accept the message; a later attempt may succeed.
 
-    ``retry_after``: seconds the gateway asked to wait, if it did. ``concerns``: who is to wait, all that the device
-    sends or this message alone.
+    ``retry_after``: seconds the gateway asked to wait, if it did. ``concerns``: what is to wait, all that the
+    device sends or this message alone.
     """
 
     def __init__(

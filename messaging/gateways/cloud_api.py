@@ -68,7 +68,7 @@ class CloudApiGateway(HttpGateway):
     capabilities: ClassVar[Capabilities] = Capabilities(
         receipts=True,
         templates=True,
-        window=True,
+        service_window=True,
         images=Images.LINK,
         link_preview=True,
         text_limit=4096,

@@ -1,6 +1,6 @@
 """Images by URL: fetched once, checked, and kept for a while.
 
-Whoever writes campaigns chooses the URLs, and a worker stands inside somebody's network. So nothing is fetched from an
+Authors of campaigns choose the URLs, and a worker stands inside its operator's network. So nothing is fetched from an
 address that is not public, and what comes is an image that WhatsApp takes, or an error before anything is sent.
 """
 
@@ -24,17 +24,30 @@ from messaging.gateways.networks import Network, parse_networks
 
 __all__ = ["ImageStore", "Resolve", "is_public"]
 
-# WhatsApp Cloud API, "Supported media types": JPEG and PNG of up to 5 MB. Of both megabytes this is the smaller one.
-LARGEST = 5_000_000  # bytes
-TIMEOUT = 10.0  # seconds for one fetch, with all its redirects
-WAIT = (
-    2.0  # seconds for the image, as a claim must reach the gateway within messaging.sending.ledger.CALL_GRACE
-)
-KEEP = 600.0  # seconds for which an image is kept
-KEEP_FAILURES = 15.0  # seconds for which is kept what was wrong with one
-MEMORY = 64_000_000  # bytes kept at most
-ENTRIES = 64  # images and failures kept at most
-FETCHES = 8  # at the same time; others wait for their turn, and their time counts from there
+LARGEST = 5_000_000
+"""Bytes. WhatsApp Cloud API, "Supported media types": JPEG and PNG of up to 5 MB. Of both megabytes this is the smaller."""
+
+TIMEOUT = 10.0
+"""Seconds for one fetch, with all its redirects."""
+
+WAIT = 2.0
+"""Seconds that a message waits for its image: its claim must reach the gateway within messaging.sending.claims.CALL_GRACE."""
+
+KEEP = 600.0
+"""Seconds for which an image is kept."""
+
+KEEP_FAILURES = 15.0
+"""Seconds for which an error is kept, so that not every message fetches anew."""
+
+MEMORY = 64_000_000
+"""Bytes of images that are kept, at most."""
+
+ENTRIES = 64
+"""Images and errors that are kept, at most."""
+
+FETCHES = 8
+"""Fetches at the same time. Others wait, and their time counts from their start."""
+
 MAX_REDIRECTS = 3
 
 _JPEG, _PNG = b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n"
@@ -146,7 +159,7 @@ class ImageStore:
             outcome = task.result()
         if isinstance(outcome, Picture):
             return outcome
-        # An error of its own for each who is told, as a raised one collects where it went.
+        # Each caller gets an error of its own: a raised one collects its traceback.
         raise type(outcome)(str(outcome), concerns=outcome.concerns)
 
     def _remember(self, url: str, task: asyncio.Task[Picture | NotAccepted]) -> None:

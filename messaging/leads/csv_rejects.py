@@ -1,4 +1,4 @@
-"""The latest rows of imported files that could not be used, so that whoever misses a phone among the leads finds the reason.
+"""The latest rows of imported files that could not be used, so that the reason can be found where a phone is missing among the leads.
 
 They are few, of one import and in all; the oldest go first.
 """

@@ -1,6 +1,6 @@
 """Which workers run, by their own word: each says every other second that it reaches Temporal, and goodbye at its end.
 
-Temporal itself remembers for minutes who has polled a task queue, also of a worker that was killed, and nothing after that.
+Temporal itself remembers the pollers of a task queue for some minutes, also a worker that was killed, and nothing after that.
 """
 
 from datetime import datetime, timedelta

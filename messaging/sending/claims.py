@@ -14,7 +14,7 @@ CLAIM_MARGIN = timedelta(seconds=2)
 
 
 def claim_lifetime(answers_within: float) -> timedelta:
-    """How long after its claim an attempt may still be at a gateway whose answer may take so many seconds.
+    """How long after its claim an attempt may still be at a gateway whose answer may take ``answers_within`` seconds.
 
     Later, another one takes the message over.
     """

@@ -51,13 +51,13 @@ MAX_ATTEMPTS = 1000
 """Claims of one message before it counts as failed: some three days at the longest back-off."""
 
 FRESH = timedelta(seconds=0.1)
-"""An attempt that is older when it is about to call (it fetched an image, or was suspended) looks once more whether it may."""
+"""An attempt that is older than this when it is about to call (it fetched an image, or was suspended) checks again that it may."""
 
 SHORTEST_CALL = 2.0
 """Seconds; with less than that left of a claim, no part of a message is begun."""
 
 LONGEST_WAIT = timedelta(minutes=15)
-"""Whatever a gateway asks for, it is asked again after this."""
+"""The longest wait that a gateway can ask for; after it, the message is tried again."""
 
 _age_clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -124,7 +124,7 @@ class Dispatcher:
         try:
             return await self._carry_out(_InFlight(attempt, claim, after))
         except _LostClaim:
-            # Whoever has it now knows better; ask again.
+            # Another attempt holds the message now: claim again, and see what came of it.
             return Deferred(until=claim.now, reason="another attempt took the message over")
 
     async def ask(self, attempt: Attempt, claim: Awaitable[StepAnswer]) -> StepAnswer:
@@ -293,7 +293,7 @@ class Dispatcher:
             )
         ):
             raise _LostClaim
-        # What is on hold now, the next claim finds, and waits for its end; or that the message is not wanted any more.
+        # The next claim sees the hold and answers *held*, or *settled* where the message is not wanted any more.
         if isinstance(error, WrongContent):
             await self._outcomes.write(
                 lambda: self._ledger.hold_contents(attempt.message_id, claim.now, reason)
@@ -372,7 +372,7 @@ class Dispatcher:
     async def _settle_plainly(
         self, in_flight: "_InFlight", status: MessageStatus, at: datetime, gateway_message_id: str | None
     ) -> Outcome | None:
-        """What can be written whatever is wrong with the words. Whoever asks again moves the contact on."""
+        """Writes the status alone, where the reason or the text cannot be stored. The next claim moves the contact on."""
         attempt = in_flight.attempt
         reason = None if status is MessageStatus.SENT else "its reason could not be stored; the log has it"
         return await self._outcomes.write(

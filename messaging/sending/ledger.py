@@ -1,4 +1,4 @@
-"""The ledger: who may send a message now, and what came of it.
+"""The ledger: which attempt may send a message now, and what came of it.
 
 The rules stand in the database (migrations, ``claim_message`` and its companions), where each is one transaction and
 one round trip. This module gives their answers types. Times are aware UTC.
@@ -287,7 +287,7 @@ class Ledger:
         return may
 
     async def note_parts(self, message_id: UUID, token: str, parts: int, *, now: datetime) -> bool:
-        """Notes that so many parts have gone out; False if the message is not held any more."""
+        """Notes how many parts have gone out; False if the message is not held any more."""
         noted: bool = await self._pool.fetchval(
             "select note_parts($1, $2, $3, $4, $5)", message_id, token, parts, CALL_GRACE, now
         )

@@ -19,7 +19,7 @@ BATCH = 200
 
 
 async def record_receipts(connection: Connection, gateway: str, receipts: Iterable[Receipt]) -> int:
-    """Writes receipts of a gateway into the ledger; how many said something new. A message that we do not know is another program's.
+    """Writes receipts of a gateway into the ledger; answers how many said something new. A message that we do not know is another program's.
 
     A receipt that bears our ID proves that the message went out, whatever the ledger says by now: it settles an
     unconfirmed one, and keeps one that waits from going out once more. Of a message that was sent again, what is told of

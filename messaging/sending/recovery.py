@@ -16,10 +16,10 @@ from messaging.sending.outcomes import CampaignMessageRef, ResendRef
 __all__ = ["ABANDONED_TOGETHER", "abandoned", "close_unwanted", "forgotten_leads"]
 
 ABANDONED_TOGETHER = 200
-"""So many are found at a time; the next minute finds the rest."""
+"""How many are found at a time; the next minute finds the rest."""
 
 FORGOTTEN_AFTER = timedelta(minutes=2)
-"""So long after its slot, or after the last attempt gave it back, a message is asked about. Starting what runs is refused."""
+"""How long after its slot, or after the last attempt gave it back, a message counts as forgotten. A start of what runs is refused."""
 
 
 async def abandoned(pool: Pool, *, now: datetime | None) -> list[ResendRef]:

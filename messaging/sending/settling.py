@@ -29,7 +29,7 @@ class Outcomes:
         self._failing = 0
 
     async def write(self, write: Callable[[], Awaitable[Written]]) -> Written:
-        """Does it until it is done. It goes on where whoever asked for it is cancelled.
+        """Writes until it is written, also where the caller is cancelled.
 
         Raises what no later try would be spared (``Verdict.WRONG``), or where the process ends (``Verdict.OVER``).
         """

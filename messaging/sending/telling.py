@@ -53,8 +53,8 @@ _SELECT_UNPLANNED = """
      where status = 'active' and plan_changed_at is not null
 """
 
-# Tried before, and without a moment to come at which it is looked at again. One in 'processing' with a reason is in doubt,
-# and waits for the next attempt. (offset 0: what waits is few, so it is sought first, and not contact by contact;
+# Messages that were attempted before and have no future slot: only a signal wakes them. One in 'processing' with a reason
+# is in doubt, and waits for the next attempt. (offset 0: what waits is few, so it is sought first, and not contact by contact;
 # then the contact of each, and not all contacts, whatever the statistics say.)
 SELECT_HELD = """
     select m.id::text as key, m.due_at, m.updated_at as seen_at,
@@ -129,7 +129,7 @@ async def unmoved(pool: Pool, tell: Tell, told: Sequence[ToTell]) -> set[str]:
 
 
 async def count_held(pool: Pool, kind: str, name: str) -> int:
-    """The contacts and leads that the sequence, device or campaign of this name has held up."""
+    """How many workflows the sequence, device or campaign of this name holds up."""
     query = f"select count(distinct workflow_id) from ({SELECT_HELD}) h"  # noqa: S608
     count: int = await pool.fetchval(query, *_held_by(kind, name))
     return count
@@ -140,7 +140,7 @@ def _held_by(kind: str, name: str) -> list[str | None]:
 
 
 async def count_unplanned(pool: Pool, sequence_id: int | None = None) -> int:
-    """The contacts, of one sequence or all, whose workflows are still to hear that something else comes next."""
+    """How many contacts, of one sequence or all, are still to be told that something else comes next."""
     count: int = await pool.fetchval(
         "select count(*) from sequence_contacts where status = 'active' and plan_changed_at is not null"
         " and ($1::bigint is null or sequence_id = $1)",
@@ -150,7 +150,7 @@ async def count_unplanned(pool: Pool, sequence_id: int | None = None) -> int:
 
 
 async def any_unplanned(pool: Pool) -> bool:
-    """Whether one is still to hear it, and has not been told again and again for some minutes already."""
+    """Whether a contact is still to be told, and has not been told in vain for ten minutes already."""
     found: bool = await pool.fetchval(
         "select exists (select from sequence_contacts where status = 'active'"
         " and plan_changed_at > clock_timestamp() - interval '10 minutes')"

@@ -1,8 +1,8 @@
-"""What is on its way while somebody asks that nothing more be sent: an opt-out, a stop, a pause, the end of a campaign.
+"""What is on its way when an operator or a recipient ends sending: an opt-out, a stop, a pause, the end of a campaign.
 
 Such a change holds for every claim from its commit on. An attempt that was claimed before may still begin its call to the
-gateway, for as long as CALL_GRACE. Whoever made the change waits until none can any more, and then answers: from there on
-nothing is sent, and what was at the gateway already is named.
+gateway, for as long as CALL_GRACE. The command that made the change waits until no attempt can any more, and then answers: from
+there on nothing is sent, and what was at the gateway already is named.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ MARGIN = 0.5
 """Seconds for an attempt that refuses to begin its call to give its claim back."""
 
 NAMED = 100
-"""So many are named at most."""
+"""How many messages are named at most."""
 
 
 class UnderWay(Value):

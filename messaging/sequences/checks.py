@@ -10,7 +10,7 @@ from messaging.files.checks import (
     check_repeats,
     check_templates,
     check_zone,
-    devices_with_window,
+    devices_with_service_window,
     free_text_warning,
 )
 from messaging.files.fields import FileText, parse_trigger
@@ -72,24 +72,24 @@ async def warnings_for(connection: Connection, drafts: Sequence[SequenceDraft]) 
     """For each file without problems, what may not be meant: blanks in messages, a ``next_trigger`` of no sequence."""
     rows = await connection.fetch("select trigger from sequences where trigger is not null")
     triggers = {row["trigger"] for row in rows}
-    window = await devices_with_window(connection)  # a lead's own device may be any of them
+    devices = await devices_with_service_window(connection)  # a lead's own device may be any of them
     return [
         [
             *_check_chain(draft, triggers),
             *(check_zone(draft.document, draft.sequence.timezone) if draft.sequence else ()),
             *await check_blanks(connection, draft.texts),
-            *_check_window(draft, window),
+            *_check_service_window(draft, devices),
         ]
         for draft in drafts
     ]
 
 
-def _check_window(draft: SequenceDraft, window: list[str]) -> list[Problem]:
-    if draft.sequence is None or not window:
+def _check_service_window(draft: SequenceDraft, devices: list[str]) -> list[Problem]:
+    if draft.sequence is None or not devices:
         return []
     without = [index for index, step in enumerate(draft.sequence.steps) if step.template is None]
     return [
-        draft.document.problem(("steps", index, "template"), free_text_warning(window)) for index in without
+        draft.document.problem(("steps", index, "template"), free_text_warning(devices)) for index in without
     ]
 
 

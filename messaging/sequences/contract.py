@@ -98,7 +98,7 @@ class EnrollmentEnd(Value):
 
 
 class Finished(Value):
-    """How an enrollment has ended, whoever ended it first; ``follow_up``: the sequence of ``next_trigger``, if one is active.
+    """How an enrollment has ended. ``follow_up``: into the sequence of ``next_trigger``, if one is active.
 
     It has not where it was to be completed, and an edit has something left for it: ``next``.
     """

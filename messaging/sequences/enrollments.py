@@ -148,7 +148,7 @@ class Enrollments:
         """Plans anew what comes next, by the sequence as it is now, and stores it.
 
         Messages that wait for a slot of a step which is no longer part of the sequence are cancelled. One that may have
-        reached the gateway is settled by whoever finds it (messaging.sending.recovery).
+        reached the gateway is settled by the recovery (messaging.sending.recovery).
         """
         contact = await self.load(enrollment_id, now=now)
         if contact.status != "active":
@@ -179,7 +179,7 @@ class Enrollments:
         expired: bool = False,
         now: datetime | None,
     ) -> Due | None:
-        """What comes after a step that was settled at ``done_at`` (None: now), whoever settled it.
+        """What comes after a step that was settled at ``done_at`` (None: now), by whichever attempt.
 
         One that has ``expired`` leaves the calendar as it was: as if it had gone out when it was due.
         """
@@ -252,7 +252,7 @@ class Enrollments:
                 raise Conflict(f"{step!r} is being sent just now")
             if message["status"] not in ("processing", "cancelled"):
                 raise Conflict(f"{step!r} is {message['status']} already")
-            # One in doubt is settled by whoever finds it, and not sent again: the contact is past it.
+            # One in doubt is settled by the recovery, and not sent again: the contact is past it.
             await self._store(connection, contact, position)
         return True
 
@@ -268,7 +268,7 @@ class Enrollments:
     async def finish(self, end: EnrollmentEnd, *, now: datetime | None) -> Finished:
         """Ends an enrollment and closes what no attempt of it holds; ending it again changes nothing.
 
-        What an attempt holds or has held is settled by that attempt, or by whoever finds it (messaging.sending.recovery).
+        What an attempt holds or has held is settled by that attempt, or by the recovery (messaging.sending.recovery).
         A completed one passes the lead on: it bears ``next_trigger`` from now on, and is to be enrolled into the
         active sequence of that trigger, if there is one that it has not been through.
         """

@@ -1,9 +1,10 @@
 """The file of a sequence: what stands in it, and every reason why it cannot be used as it is.
 
 Fields: ``sequence``, ``trigger``, ``next_trigger``, ``timezone`` (IANA), ``skip_weekends``, ``device`` and ``steps``,
-of which each has an ``id``, a ``day`` (perhaps with ``at``) or ``after``, perhaps ``expires_after`` and ``missed``, and a ``text``, an ``image`` or both; the
-text is the image's caption then. Beside them a ``template``, for gateways that want one. Lengths are those of the text as it stands in the file: values that are put in can
-make it longer, which is measured again for each message.
+of which each has an ``id``, a ``day`` (perhaps with ``at``) or ``after``, perhaps ``expires_after`` and ``missed``, and a
+``text``, an ``image`` or both; the text is the image's caption then. Beside them a ``template``, for gateways that want
+one. Lengths are those of the text in the file: values that are put in can make it longer, which is measured again for
+each message.
 """
 
 from collections import Counter

@@ -1,9 +1,9 @@
-"""Contacts whose plan has become old, because a sequence was edited or a time zone corrected: all of them planned anew.
+"""Contacts whose plan has become old, because a sequence was edited or a time zone corrected: all of them are replanned.
 
 What comes next is computed here, for all contacts at once, so that the rows are true when this returns. What a contact's
-workflow knows is another matter: for whom another step or moment comes next, ``plan_changed_at`` says that it is still
-to be told (see :mod:`messaging.sending.telling`). Until it has heard, a claim answers that it must plan anew, so that nothing
-goes out by an old plan; who has no claim before the new moment must hear in time. For whom the same comes next at the
+workflow knows is another matter: where another step or moment comes next, ``plan_changed_at`` says that it is still to be
+told (see :mod:`messaging.sending.telling`). Until it was told, a claim answers that it must replan, so nothing goes out by
+an old plan; a workflow whose new moment comes before its old one must be told in time. Where the same comes next at the
 same moment, nothing is to be told: most edits change texts.
 """
 
@@ -46,9 +46,9 @@ _MARK = "update sequence_contacts set plan_changed_at = clock_timestamp() where 
 
 
 async def replan(pool: Pool, sequence_id: int, *, zones: bool = False) -> int:
-    """Plans anew whoever follows an old revision of the sequence; for how many another step or moment comes next now.
+    """Replans the contacts that follow an old revision; answers for how many another step or moment comes next now.
 
-    ``zones``: instead, whose plan was made for another zone than is known now.
+    ``zones``: instead, those whose plan was made for another zone than is known now.
     """
     stale = [row["id"] for row in await pool.fetch(_REZONED if zones else _EDITED, sequence_id)]
     changed = 0

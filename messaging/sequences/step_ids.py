@@ -4,10 +4,10 @@ The ledger knows what a contact has had by the step's ID. So, once a message was
 
 - rewording it, moving it, and giving it an image or taking one away are fine: messages sent stay as they were, the
   others go out as the step says now;
-- a step that was removed comes back only as it was: its ID with other contents would be withheld from whoever had
-  the old ones;
-- contents do not wander from ID to ID, be it that two steps swap them or that an ID is renamed: whoever had the one
-  would get them again, or would never get them.
+- a step that was removed comes back only as it was: its ID with other contents would be withheld from the
+  contacts that had the old ones;
+- contents do not wander from ID to ID, be it that two steps swap them or that an ID is renamed: the contacts that had
+  the one would get them again, or would never get them.
 
 As long as neither step has carried a message, everything is allowed.
 """
@@ -43,7 +43,7 @@ class StoredStep(Value):
 
 
 class MeaningChange(NamedTuple):
-    """A step whose ID would come to mean something else: its position in the file, from 0, and why that must not be, in a line."""
+    """A step whose ID would come to mean something else: its position in the file (from 0), and why not, in a line."""
 
     position: int
     reason: str

@@ -12,7 +12,7 @@ __all__ = ["PAGE", "DueEnrollments", "due_enrollments", "not_all_enrolled"]
 PAGE = 200
 """Leads in a page: small enough that a worker that dies repeats little."""
 
-# First so many leads, then what is to be done for them: a page costs the same, however many leads bear a trigger.
+# First a page of leads, then what is to be done for them: it costs the same, however many leads bear a trigger.
 _PAGE = """
 with page as materialized (
     select l.id, l.phone, l.name, l.triggers, l.device_id from leads l

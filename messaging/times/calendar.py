@@ -81,13 +81,14 @@ class Due(Value):
     paused: str | None = None
     """Why the contact was paused when this was answered, if it was."""
     already_due: bool = False
-    """Whether it was due when this was answered: in a task, a workflow's clock stands still behind the database's."""
+    """True if it was already due by the database's clock. ``workflow.now()`` stands still during a task and lags behind
+    that clock, so comparing ``due_at`` with it would start a timer for nothing."""
 
 
 _DAY = timedelta(days=1)
 _SATURDAY = 5
 Missed = Literal["send", "leave_out"]
-"""What becomes of a step for whoever is past its place already, and has not had it."""
+"""What becomes of a step for contacts that are past its place already, and have not had it."""
 
 _Utc = Annotated[AwareDatetime, AfterValidator(as_utc)]
 
@@ -268,11 +269,11 @@ class _Placed(NamedTuple):
     wall: datetime
     """The local time, naive, that ``planned`` follows from; a gap of the zone can set the two apart."""
     days_moved: int
-    """By so many days the step was moved, which moves all later days."""
+    """How many days the step was moved by; all later days move along."""
 
 
 def left_out(plan: Plan, done: Collection[str]) -> list[PlanStep]:
-    """The steps that whoever has had ``done`` (keys) will not get: they stand before one that is done."""
+    """The steps that a contact which has had ``done`` (keys) will not get: they stand before one that is done."""
     return [
         step
         for step in plan.steps[: _last(plan, done)]

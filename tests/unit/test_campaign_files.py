@@ -36,7 +36,7 @@ def of_target(target: str) -> str:
 
 
 FIELDS = "known are campaign, title, target, scheduled_at, timezone, until, if_passed, min_delay, max_delay, text, image, template"
-EVERYBODY = "write 'target: {status: all}' if everybody is meant"
+EVERYBODY = "write 'target: {status: all}' if every lead is meant"
 NOT_A_NAME = (
     "cannot be a name: use 1 to 64 letters, digits, '.', '-' and '_', beginning with a letter or digit"
 )

@@ -204,7 +204,7 @@ async def test_another_version(meta: Meta) -> None:
 
 async def test_what_it_can_do(gateway: CloudApiGateway) -> None:
     can = gateway.capabilities
-    assert (can.receipts, can.templates, can.window, can.link_preview) == (True, True, True, True)
+    assert (can.receipts, can.templates, can.service_window, can.link_preview) == (True, True, True, True)
     assert (can.images, can.text_limit, can.caption_limit) == (Images.LINK, 4096, 1024)
     assert (can.idempotency, can.look_up) == (False, False)
     assert await gateway.recovery("any") is Recovery.NONE

@@ -174,7 +174,7 @@ async def test_the_device(gowa: Gowa, device: str, header: str) -> None:
 async def test_what_it_can_do(gateway: GowaGateway) -> None:
     can = gateway.capabilities
     assert (can.images, can.text_limit, can.caption_limit) == (Images.UPLOAD, 4096, 1024)
-    assert not any((can.idempotency, can.look_up, can.receipts, can.templates, can.window))
+    assert not any((can.idempotency, can.look_up, can.receipts, can.templates, can.service_window))
     assert await gateway.recovery("any") is Recovery.NONE
 
 

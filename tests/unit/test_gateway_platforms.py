@@ -174,7 +174,7 @@ async def test_whacenter(server: Server, sent: OutgoingMessage, fields: dict[str
 async def test_what_they_can_do(gateway: Gateway) -> None:
     can = gateway.capabilities
     assert (can.images, can.text_limit, can.caption_limit) == (Images.LINK, 4096, 1024)
-    assert not any((can.idempotency, can.look_up, can.receipts, can.templates, can.window))
+    assert not any((can.idempotency, can.look_up, can.receipts, can.templates, can.service_window))
     assert await gateway.recovery("any") is Recovery.NONE
     with pytest.raises(Unauthentic):
         gateway.receipts({}, b"{}")
