@@ -121,7 +121,7 @@ class CampaignActivities:
             await self._close(campaign)
 
     async def _close(self, campaign: CampaignState) -> None:
-        # First those that were begun: the claim closes their rows, so that doing this again finds whom it has missed.
+        # First those that were begun: the claim closes their rows, so that doing this again finds those that it has missed.
         phones = await campaign_feed.phones_under_way(self._pool, campaign.campaign_id)
         for told in batches(phones):
             begun = [campaign_lead_workflow_id(campaign.campaign, phone) for phone in told]

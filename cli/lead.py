@@ -208,7 +208,7 @@ def _format_imported(summary: LeadsImported) -> str:
 
 
 def _format_preview(summary: ImportSummary) -> list[str]:
-    """How the file is understood, and what of it may surprise whoever wrote it."""
+    """How the file is understood, and what of it may surprise its author."""
     lines = ["this was a dry run: nothing is stored"]
     lines += [f"{field}: {' or '.join(map(repr, headings))}" for field, headings in summary.columns.items()]
     lines.append(f"attributes: {', '.join(summary.attributes) or 'none'}")

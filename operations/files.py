@@ -48,7 +48,7 @@ def check_readable(files: Sequence[Path]) -> None:
 
 
 def _content(file: Path) -> bytes:
-    """What the file holds, or as much of it as shows that it is too long. Waits for nobody: a pipe is refused."""
+    """What the file holds, or as much of it as shows that it is too long. It does not wait: a pipe is refused."""
     with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
         mode = os.fstat(opened.fileno()).st_mode
         if stat.S_ISDIR(mode):

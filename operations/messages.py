@@ -23,7 +23,7 @@ Way = Literal["look-up", "sent", "resend"]
 async def resolve(drumbeat: Drumbeat, message: UUID | str, way: Way) -> Resolution:
     """Resolves one unconfirmed message, which its ID names.
 
-    ``sent``: somebody knows that it arrived. ``resend``: somebody knows that it did not, and it goes out again under
+    ``sent``: an operator knows that it arrived. ``resend``: an operator knows that it did not, and it goes out again under
     the same guarantees. ``look-up``: the gateway is asked. Raises InvalidInput for what is no ID; NotFound; Conflict where the message is not in doubt,
     or the gateway cannot be asked; Unavailable.
     """

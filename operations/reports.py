@@ -38,7 +38,7 @@ PATIENCE = 5.0
 
 
 async def status(drumbeat: Drumbeat) -> StatusReport:
-    """Totals, and what needs somebody's attention."""
+    """Totals, and what needs an operator's attention."""
     return await reports.status_report(await drumbeat.pool(), drumbeat.settings.task_queue)
 
 

@@ -26,7 +26,7 @@ PATIENCE = 20
 """Seconds for which a server that is still starting is tried."""
 
 LOCK = 0x6472756D6265  # "drumbe"
-"""The advisory lock of whoever brings a database's schema up to date. It goes with the session that holds it."""
+"""The advisory lock of the process that brings a database's schema up to date. It goes with the session that holds it."""
 
 LOOK = 0.1
 """Seconds between two looks whether it is free. To wait for it in a statement would hold a snapshot, and an index that is
@@ -94,7 +94,7 @@ async def _pending(connection: Connection, migrations: Path) -> bool:
 
 
 async def _have_to_ourselves(connection: Connection, tell: Callable[[str], None]) -> None:
-    """Waits until nobody else is at the schema. The sessions of a dbmate whose process died without it end first."""
+    """Waits until no other process is at the schema. The sessions of a dbmate whose process died without it end first."""
     told = False
     while not await connection.fetchval("select pg_try_advisory_lock($1)", LOCK) or await connection.fetchval(
         "select exists (select from pg_stat_activity where datname = current_database() and application_name = $1)",

@@ -32,7 +32,7 @@ LOOK_EVERY = 1.0
 PAUSE = 1.0
 """Seconds after the system could not accept a connection."""
 ENOUGH = 65_536
-"""Descriptors; more than that helps nobody."""
+"""Descriptors; more than that is of no use."""
 
 
 def raise_descriptor_limit() -> None:
@@ -60,7 +60,7 @@ class Listener:
         self._sockets: list[socket.socket] = []
         self._open: set[asyncio.BaseTransport] = set()
         self._owing: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
-        """Whose request is not complete, with the end of its time; who has been here longest comes first."""
+        """Connections whose request is not complete, with the end of their time; the oldest comes first."""
         self._held: dict[asyncio.BaseTransport, int] = {}
         self._left = asyncio.Event()
 
@@ -121,14 +121,14 @@ class Listener:
         logger.info("%s are received on port %d of %s", self._what, self.port, self._host)
 
     def holds(self, transport: asyncio.BaseTransport | None, size: int) -> None:
-        """Notes the bytes that are kept of an incomplete request; where all are too much, who owes longest makes room."""
+        """Notes the bytes that are kept of an incomplete request; where all are too much, the one that owes longest makes room."""
         if transport in self._owing:
             self._held[transport] = size
         while sum(self._held.values()) > MEMORY and self._close_longest():
             pass
 
     def complete(self, transport: asyncio.BaseTransport | None) -> None:
-        """The request is complete: nobody else's connection takes its place any more. What it holds still counts."""
+        """The request is complete: no other connection takes its place any more. What it holds still counts."""
         timer = self._owing.pop(transport, None) if transport is not None else None
         if timer is not None:
             timer.cancel()

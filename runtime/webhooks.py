@@ -1,6 +1,6 @@
 """Where gateways tell what became of messages: ``/webhooks/{device}``, one address for each device.
 
-Listens on loopback unless told otherwise: a proxy with TLS stands before it. Who calls is known by the signature that
+Listens on loopback unless told otherwise: a proxy with TLS stands before it. The sender is known by the signature that
 the gateway makes with a secret of the device; a request without a good one changes nothing.
 """
 

@@ -56,7 +56,7 @@ _FIELDS = (
     _Field(("scheduled_at",), "scheduled_at", "time", "another time"),
     _Field(("timezone",), "time_zone", "time zone", "another time"),
     _Field(("until",), "until", "end", "another end"),
-    _Field(("if_passed",), "if_passed", "rule for whom its time has passed", "another rule"),
+    _Field(("if_passed",), "if_passed", "rule for recipients whose time has passed", "another rule"),
     _Field(("min_delay",), "min_delay"),
     _Field(("max_delay",), "max_delay"),
     _Field(("text",), "text", "text", "other words"),

@@ -114,7 +114,7 @@ async def _check_audience(
     assert row is not None
     leads = row["leads"]
     if not leads:
-        return [await _nobody(connection, document, campaign.target.niche)]
+        return [await _no_leads(connection, document, campaign.target.niche)]
     found = []
     if row["without_device"]:
         message = (
@@ -140,7 +140,7 @@ async def _check_service_window(
     return [document.problem(("template",), free_text_warning(devices))] if devices else []
 
 
-async def _nobody(connection: Connection, document: Document, niche: str | None) -> Problem:
+async def _no_leads(connection: Connection, document: Document, niche: str | None) -> Problem:
     rows = await connection.fetch("select distinct unnest(niches) as niche from leads order by niche")
     niches = [row["niche"] for row in rows]
     if niche is None or niche in niches:

@@ -3,7 +3,7 @@
 A feeder keeps, for each device, the position of the last message that it started. Asking again with the same positions
 gives the same messages, so that an answer that was lost costs nothing. How many of a device's messages are on their
 way is read from the ledger, and each device has a window of its own: one that is slow or offline fills its window and
-holds up nobody else.
+holds up no other.
 """
 
 from collections.abc import Sequence
@@ -69,7 +69,7 @@ select taken.status, taken.device_id, taken.places, taken.taken, n.*
 """  # noqa: S608 - the numbers are our own
 
 # What was not begun, and is too late: it is over, or it is night where the recipient is. The latter get their turn on the
-# next day, after those who are due until then.
+# next day, after those that are due until then.
 _CLOSE_OVER = """
 update broadcast_messages set status = 'expired', reason = expiry_of(expires_at), updated_at = clock_timestamp()
  where id in (select id from broadcast_messages where campaign_id = $1 and status = 'pending' and reason is null
@@ -135,7 +135,7 @@ async def feed_page(pool: Pool, request: FeedRequest, *, now: datetime | None) -
 
 
 def _may_begin(status: CampaignStatus, row: Record) -> bool:
-    # Of a cancelled campaign somebody has to find out what became of messages that were being sent.
+    # Of a cancelled campaign it is still to be found out what became of messages that were being sent.
     return status == "running" or (status == "cancelled" and row["message_status"] == "processing")
 
 

@@ -38,7 +38,7 @@ class Forecast(Value):
     lines: tuple[str, ...] = ()
 
     @property
-    def nobody(self) -> bool:
+    def reaches_none(self) -> bool:
         """Whether there are leads, and none of them would get it."""
         return 0 < self.leads <= self.left_out + self.over
 

@@ -155,7 +155,7 @@ async def _check_not_in_vain(connection: Connection, row: Record) -> None:
             f"campaign {name!r} is over (until {timing.until} {timing.time_zone}): apply it with another 'until'"
         )
     found = await forecast(connection, row["id"], timing, row["now"])
-    if found.nobody:
+    if found.reaches_none:
         raise Conflict(
             f"no lead would get campaign {name!r}: {'; '.join(found.lines)}: apply it with another time"
         )
@@ -276,12 +276,12 @@ async def finish_campaign(connection: Connection, campaign_id: int) -> bool:
             " broadcast_messages m where m.campaign_id = c.id and is_unsettled(m.status))"
             " returning true",
             campaign_id,
-            _why_nobody(row) if row["frozen_at"] is not None and not row["audience"] else None,
+            _why_no_lead(row) if row["frozen_at"] is not None and not row["audience"] else None,
         )
         return bool(ended)
 
 
-def _why_nobody(row: Record) -> str:
+def _why_no_lead(row: Record) -> str:
     left_out = {
         "opted out": row["opted_out"],
         "have no device": row["without_device"],

@@ -24,7 +24,7 @@ class Verdict(Enum):
     """What an error says of the statement that raised it."""
 
     AGAIN = "the server is away, busy or in the way of itself: the same statement may work in a moment"
-    MEND = "nothing like it works until somebody mends the server, the schema or our rights: then it does"
+    MEND = "nothing like it works until an operator mends the server, the schema or our rights: then it does"
     WRONG = "this statement with these values never works"
     OVER = "this process is ending, and writes nothing any more"
 

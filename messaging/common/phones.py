@@ -94,7 +94,7 @@ def parse_phone(text: str, default_region: str | None) -> str:
     be no national mobile of any country.
 
     A field with more than one number is refused; so is one with an extension: behind it stands a switchboard, and the
-    number without it is somebody else's. So are letters, also those of vanity numbers: in lists they are notes more often
+    number without it belongs to another phone. So are letters, also those of vanity numbers: in lists they are notes more often
     than digits.
 
     Raises InvalidPhone when nobody can have that number by the world's numbering plans (the ``phonenumbers`` library),

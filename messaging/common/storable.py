@@ -15,7 +15,7 @@ __all__ = ["LONGEST_ID", "LONGEST_REASON", "storable", "storable_id", "storable_
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 LONGEST_REASON = 2000
-"""Characters of a reason; nobody reads more of one."""
+"""Characters of a reason; more is not worth reading."""
 
 LONGEST_ID = 255
 """Bytes of an identifier; a row of an index holds some 2,700 (PostgreSQL's manual, "B-Tree Indexes"). Real ones have 100."""
@@ -37,7 +37,7 @@ def storable(text: str, limit: int | None = None) -> str:
 
 
 def storable_id(identifier: str) -> str:
-    """An identifier that somebody else has made; the same for the same, and another for another.
+    """An identifier that another program has made; the same for the same, and another for another.
 
     One that is too long, or not storable as it is, becomes its beginning and a hash of the whole.
     """

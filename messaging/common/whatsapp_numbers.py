@@ -45,7 +45,7 @@ _LINES = {
 
 
 class AccountNumber(NamedTuple):
-    """A number that somebody can have."""
+    """A number that can exist."""
 
     phone: str
     """The form that is kept, compared and sent to. E.164, but for Mexico's 1 and Brazil's missing 9."""
@@ -62,7 +62,7 @@ class AccountNumber(NamedTuple):
 
 
 def account_number(parsed: PhoneNumber) -> AccountNumber | None:
-    """The WhatsApp form of a parsed number; None where nobody can have it. Again on the result: the same."""
+    """The WhatsApp form of a parsed number; None where it cannot exist. Again on the result: the same."""
     country = parsed.country_code or 0
     national = phonenumbers.national_significant_number(parsed)
     plan, account, doubtful = _RULES.get(country, _as_it_is)(national)
@@ -88,7 +88,7 @@ def account_number(parsed: PhoneNumber) -> AccountNumber | None:
 
 @lru_cache(maxsize=4096)
 def canonical_phone(phone: str) -> str:
-    """The WhatsApp form of a number in E.164, whoever brings it; one that nobody can have stays as it is."""
+    """The WhatsApp form of a number in E.164, wherever it comes from; one that cannot exist stays as it is."""
     if not phone.startswith(_WITH_TWO_FORMS):
         return phone
     try:

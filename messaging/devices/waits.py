@@ -37,7 +37,7 @@ async def queue_anew(connection: Connection, device: str) -> None:
 
 async def _free_slots(connection: Connection, device: str) -> None:
     # In a statement of its own: a claim locks its message first, and then the device. What is reserved by now lies before
-    # the first moment that nobody has reserved.
+    # the first moment that is not reserved.
     await connection.execute(
         "update broadcast_messages m set slot_at = null from devices d where d.id = $1 and m.device_id = d.id"
         " and m.status in ('queued', 'processing') and m.slot_at > greatest(d.next_slot_at, clock_timestamp())",

@@ -50,7 +50,7 @@ class Images(Enum):
     UPLOAD = "upload"
     """By its bytes, which Drumbeat has fetched and checked."""
     UNSEEN = "unseen"
-    """By its URL, which nobody fetches."""
+    """By its URL, which is not fetched before."""
 
 
 class Capabilities(Value):
@@ -70,7 +70,7 @@ class Capabilities(Value):
     link_preview: bool = False
     """It shows a preview of the first link of a text."""
     answers_within: float = 10.0
-    """Seconds that its answer may take; later, nobody waits for it any more."""
+    """Seconds that its answer may take; after them, it is not waited for any more."""
     text_limit: int = 4096
     """Characters of a text."""
     caption_limit: int = 1024
@@ -165,11 +165,11 @@ class Receipt(Value):
     sign: str | None = None
     """What is alike in failures of this kind, as of Refused; None where it is known to be about this recipient."""
     wrong_content: bool = False
-    """Whether it would fail for everybody, as of WrongContent."""
+    """Whether it would fail for every recipient, as of WrongContent."""
 
 
 class Unauthentic(Exception):
-    """A webhook's signature or token is missing or wrong: nobody knows who sent it."""
+    """A webhook's signature or token is missing or wrong: it is not known who sent it."""
 
 
 class GatewayError(Exception):
@@ -196,17 +196,17 @@ class NotAccepted(GatewayError):
 
 
 class DeviceUnfit(NotAccepted):
-    """The gateway takes nothing from this device until somebody mends it. Repeated, it parks the device."""
+    """The gateway takes nothing from this device until an operator mends it. Repeated, it parks the device."""
 
 
 class WrongContent(NotAccepted):
-    """The gateway would take this from nobody for anybody: the campaign or the step has to be mended, and waits."""
+    """The gateway would take this from no device and for no recipient: the campaign or the step has to be mended, and waits."""
 
 
 class Refused(GatewayError):
     """The gateway will never accept this message.
 
-    ``sign``: what is alike in answers of this kind, where nobody knows what they mean: a device that gets several in a
+    ``sign``: what is alike in answers of this kind, where it is not known what they mean: a device that gets several in a
     row is held, as the next recipients would get the same. None where it is known to be about this recipient.
     """
 

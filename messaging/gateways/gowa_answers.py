@@ -51,7 +51,7 @@ _REFUSALS: tuple[tuple[re.Pattern[str], type[GatewayError], str], ...] = tuple(
             "check the recipient's number",
         ),
         (
-            # The step's fault, not the recipient's: everybody would get the same answer.
+            # The step's fault, not the recipient's: every recipient would get the same answer.
             r"^VALIDATION_ERROR:(?!.*phone).*\b(message|caption|image|file)\b",
             WrongContent,
             "check the step's text and image",

@@ -79,7 +79,7 @@ class HttpClient:
         trace.on_request_headers_sent.append(_note_sent)
         self._session = aiohttp.ClientSession(
             connector=Connector(limit=CONNECTIONS, keepalive_timeout=KEEP_ALIVE),
-            # Who packs answers all the same is unpacked within bounds.
+            # A server that packs its answers all the same is unpacked within bounds.
             headers={"Accept-Encoding": "identity"},
             auto_decompress=False,
             trace_configs=[trace],

@@ -176,7 +176,7 @@ class ImageStore:
             self._kept.popitem(last=False)
 
     async def _fetch(self, url: str) -> Picture | NotAccepted:
-        """The image or the error: as a value, for many may be told of it, or nobody."""
+        """The image or the error: as a value, as many callers may wait for it, or none."""
         hops: list[URL] = []
         try:
             async with self._slots, asyncio.timeout(self._timeout):

@@ -261,6 +261,6 @@ def _writing_errors(name: str) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        raise  # whoever reads the other end has seen enough
+        raise  # the reader at the other end has seen enough
     except OSError as error:
         raise InvalidInput(f"{name} cannot be written: {error.strerror}") from error

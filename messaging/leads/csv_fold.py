@@ -113,7 +113,7 @@ select count(*) over () as leads, phone, array_agg(row_number order by row_numbe
   from lead_rows group by phone having count(distinct spelling) > 1 order by min(row_number) limit $1
 """
 
-# No word in common. Not even a single one: whoever marries keeps the first name.
+# No word in common. Not even a single one: people who marry keep the first name.
 _WORDS = r"""array_remove(regexp_split_to_array(lower({0}), '[\s.,;()"''-]+'), '')"""
 _RENAMED = f"""
 select count(*) over () as leads, phone, l.name as before, g.name as after

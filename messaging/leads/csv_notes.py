@@ -1,4 +1,4 @@
-"""What came of an import, and what whoever reads the summary has to know of how the file was understood."""
+"""What came of an import, and what its author should know of how the file was understood."""
 
 from typing import Literal
 

@@ -20,7 +20,7 @@ async def record_opt_out(connection: Connection, phone: str, reason: str) -> Rec
     """Notes it, ends the phone's enrollments and closes every message that no attempt holds, all or nothing.
 
     Again, it changes nothing, and closes what it finds. What an attempt holds or has held is settled by that attempt,
-    or by whoever finds it (messaging.sending.recovery).
+    or by the recovery (messaging.sending.recovery).
     """
     async with connection.transaction():
         changed = await connection.fetchval(

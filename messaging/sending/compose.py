@@ -21,7 +21,7 @@ async def compose(
 ) -> tuple[OutgoingMessage, ...]:
     """The parts of the message, in order.
 
-    Raises TemplateProblem where the text cannot be made for this lead, WrongContent where it could be for nobody, and
+    Raises TemplateProblem where the text cannot be made for this lead, WrongContent where it could be for no lead, and
     NotAccepted where the image cannot be had just now.
     """
     variables = lead_variables(claim.lead)

@@ -142,7 +142,7 @@ def check_time_zone(name: str) -> str:
 
 
 def time_zone_warning(name: str) -> str:
-    """What whoever gave this zone may not know: the offset that it really has. Empty if there is nothing to say."""
+    """What the author of this zone may not know: the offset that it really has. Empty if there is nothing to say."""
     match = _ETC.fullmatch(name)
     if match and int(match[2]):
         hours = int(f"{match[1]}{match[2]}")

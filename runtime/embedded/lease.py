@@ -82,7 +82,7 @@ async def _take(lease: FileLock, tell: Tell) -> None:
 
 
 async def _bring_up(home: Path, ports: Ports, tell: Tell) -> Running:
-    """Finds the servers as they run, or waits for somebody who is starting them, or starts them."""
+    """Finds the servers as they run, or waits for a process that is starting them, or starts them."""
     start: _Start | None = None
     explain_at = time.monotonic() + PATIENCE
     try:
@@ -108,7 +108,7 @@ async def _bring_up(home: Path, ports: Ports, tell: Tell) -> Running:
 
 
 def _as_found(running: Running, ports: Ports) -> Running:
-    """The servers that somebody else started: what that one was told is no news, but our own wishes were not heard."""
+    """The servers that another process started: what that one was told is no news, but our own settings were not used."""
     notices = tuple(
         f"the servers run already: {describe(name)} listens on {running.ports[name]}, not on {port} ({variable(name)})"
         for name, port in ports.model_dump(include=ports.model_fields_set).items()
@@ -142,7 +142,7 @@ class _Start:
                     news=writing,
                 )
                 with open_log(home / "logs" / "supervisor.log") as output:
-                    # A session of its own: Ctrl-C is for us, who may need the servers in order to finish.
+                    # A session of its own: Ctrl-C is for this process, which may need the servers in order to finish.
                     subprocess.run(  # noqa: S603 - our own module
                         [
                             *(util_linux("setsid"), "--fork"),
@@ -213,5 +213,5 @@ async def _see_off(home: Path) -> None:
 def _others_use_them(home: Path) -> bool:
     with FileLock(home / LEAVING) as alone, FileLock(home / LEASE) as lease:
         alone.lock()
-        # Nobody may hold it, or a user a shared lock, or a supervisor that is stopping an exclusive one.
+        # It may be free, or a user may hold a shared lock, or a supervisor that is stopping an exclusive one.
         return not lease.try_lock() and lease.try_lock(shared=True)

@@ -1,4 +1,4 @@
-"""Locks that go with their process: whoever is killed, however that happens, holds none."""
+"""Locks that go with their process: one that is killed, however that happens, holds none."""
 
 import asyncio
 import fcntl
@@ -19,7 +19,7 @@ class FileLock:
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def try_lock(self, *, shared: bool = False) -> bool:
-        """Locks it, unless somebody else holds a lock that forbids it."""
+        """Locks it, unless another process holds a lock that forbids it."""
         try:
             fcntl.flock(self.descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -53,6 +53,6 @@ class FileLock:
 
 
 def is_held(path: Path) -> bool:
-    """Whether somebody holds the exclusive lock. Looking is shared: two who look do not mislead each other."""
+    """Whether a process holds the exclusive lock. Looking is shared: two that look do not mislead each other."""
     with FileLock(path) as probe:
         return not probe.try_lock(shared=True)

@@ -17,7 +17,7 @@ NAMES = {
 }
 
 INTERNAL = {"temporal_http_port": 7243, "temporal_metrics_port": 7253, "simulator_control_port": 8056}
-"""Ports that nobody needs to know, and where they are sought first."""
+"""Ports that no user needs to know, and where they are sought first."""
 
 
 def variable(name: str) -> str:

@@ -77,7 +77,7 @@ class Postgres(Program):
     def forget_dead_postmaster(self) -> None:
         """Removes a PID file whose number meanwhile went to some other program, which would keep the server down.
 
-        To be called only by who knows that no process of this server is left, as it guards the data against two.
+        To be called only where no process of this server is left, as the file guards the data against two.
         """
         pid_file = self._data / "postmaster.pid"
         try:

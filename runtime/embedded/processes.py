@@ -37,7 +37,7 @@ PLAIN = (
         "PYTHONUTF8",
     ),
 )
-"""Variables that a program needs in order to run, and that hold nobody's credentials."""
+"""Variables that a program needs in order to run, and that hold no credentials."""
 
 
 class ProcessId(BaseModel):

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 LEASE = "lease.lock"
-"""Whoever uses the servers holds a shared lock on it; the supervisor stops them once it gets an exclusive one."""
+"""A process that uses the servers holds a shared lock on it; the supervisor stops them once it gets an exclusive one."""
 SUPERVISOR = "supervisor.lock"
 """Held by the supervisor, from before it is started until it ends: so there is one."""
 SERVERS = "servers.lock"
@@ -42,7 +42,7 @@ DIRECTORIES = ("logs", "postgres", "temporal", "simulator")
 def make_private(home: Path) -> None:
     """Makes the directories of data and logs, or those that are there, their owner's alone. Raises OSError.
 
-    ``home`` itself is left as it is where somebody else made it: it may be anything.
+    ``home`` itself is left as it is where it was there before: it may be anything.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in DIRECTORIES:
@@ -74,7 +74,7 @@ class Running(BaseModel):
     simulator_url: str
     ports: Mapping[str, int]
     notices: tuple[str, ...] = ()
-    """What the one who started them should know."""
+    """What the process that started them should know."""
 
 
 class State(BaseModel):

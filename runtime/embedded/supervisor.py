@@ -33,7 +33,7 @@ from runtime.embedded.temporal import Temporal
 __all__ = ["main"]
 
 LOOK_EVERY = 0.1
-"""Seconds between two looks at who is left."""
+"""Seconds between two looks whether users are left."""
 LEFTOVERS_WITHIN = 5.0
 """Seconds in which servers whose supervisor was killed end by themselves."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
@@ -54,7 +54,7 @@ class Supervisor:
         self._told_to_stop = asyncio.Event()
 
     async def run(self) -> None:
-        """Until told to stop, or until nobody holds the lease. Raises DrumbeatError where something does not start."""
+        """Until told to stop, or until no process holds the lease. Raises DrumbeatError where something does not start."""
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._told_to_stop.set)
         with FileLock(self._home / LEASE) as lease, FileLock(self._home / SERVERS) as servers:
@@ -63,7 +63,7 @@ class Supervisor:
             try:
                 await asyncio.wait({end, work}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                write_state(self._home, None)  # before all else: nobody is to rely on it from now on
+                write_state(self._home, None)  # before all else: no process is to rely on it from now on
                 for task in (work, end):
                     task.cancel()
                 results = await asyncio.gather(work, end, return_exceptions=True)
@@ -74,7 +74,7 @@ class Supervisor:
                     raise result
 
     async def _until_the_end(self, lease: FileLock) -> None:
-        # The exclusive lock stays ours until the process ends: who comes now waits for that.
+        # The exclusive lock stays ours until the process ends: a user that comes now waits for that.
         while not lease.try_lock() and not self._told_to_stop.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY):
@@ -85,7 +85,7 @@ class Supervisor:
         try:
             await self._start(servers)
         except Unavailable:
-            # Somebody may have taken a port between our look and our start: look once more.
+            # Another program may have taken a port between our look and our start: look once more.
             await asyncio.gather(*(child.stop() for child in self._children.values()))
             await self._start(servers)
         _log("all servers are up")
@@ -175,7 +175,7 @@ class Supervisor:
                 _log(str(error))
 
     def report(self, failure: str | None) -> None:
-        """Tells the user who waits that the servers are up, or why not. Says nothing the second time."""
+        """Tells the user that waits that the servers are up, or why not. Says nothing the second time."""
         if self._reported:
             return
         self._reported = True

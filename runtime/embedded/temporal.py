@@ -19,7 +19,7 @@ PRAGMAS = {"journal_mode": "WAL", "synchronous": "NORMAL"}
 the last moments with it."""
 
 DYNAMIC_CONFIG = {
-    # Batch operations wake everybody who waits on a device, a sequence or a campaign. As delivered they signal 50
+    # Batch operations wake all workflows that wait on a device, a sequence or a campaign. As delivered they signal 50
     # workflows a second: 10,000 would take more than three minutes.
     "worker.batcherRPS": "500",
     "worker.batcherConcurrency": "20",
@@ -29,7 +29,7 @@ DYNAMIC_CONFIG = {
     # The worker whose task asks for an activity gets it with the answer, if it has room: one way and one update of the
     # server less than through the queue.
     "system.enableActivityEagerExecution": "true",
-    # Its HTTP API cannot be left out, and takes plain text from any web page that is open on this machine. Nobody needs it:
+    # Its HTTP API cannot be left out, and takes plain text from any web page that is open on this machine. It is not needed:
     # it answers to no name.
     "frontend.httpAllowedHosts": "[]",
 }
