@@ -15,11 +15,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from chaos.cast import MOST_PEOPLE
 from chaos.plan import CONTACTS, LEADS, LONGEST, SECONDS, Plan, make_plan
 from chaos.plan_file import read_plan
 from chaos.report import Result, result_of, table
 from chaos.run import SETTLE_WITHIN, Prepare, run
+from chaos.topology import MOST_PEOPLE
 from messaging.common.errors import DrumbeatError
 from messaging.files.yaml import FileProblems
 from rig.waiting import NeverHappened

@@ -7,8 +7,8 @@ from datetime import datetime
 from pydantic import Field
 from temporalio.client import WorkflowExecutionStatus
 
-from chaos.cast import CAMPAIGN, CAMPAIGN_TEXT, DEVICES, LAST_STEP, SEQUENCE, STEPS, Traits, device_of
 from chaos.plan import Leave, Plan
+from chaos.topology import CAMPAIGN, CAMPAIGN_TEXT, DEVICES, LAST_STEP, SEQUENCE, STEPS, Traits, device_of
 from messaging.common.values import Value
 from operations.audit import audit
 from operations.connection import Drumbeat

@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from chaos.cast import CAMPAIGN, CAMPAIGN_TEXT, DEVICES, SEQUENCE, STEPS, device_of
 from chaos.plan import Plan
+from chaos.topology import CAMPAIGN, CAMPAIGN_TEXT, DEVICES, SEQUENCE, STEPS, device_of
 from messaging.devices.store import DeviceSettings
 from operations import campaigns, devices, enrollment, sequences
 from operations.connection import Drumbeat

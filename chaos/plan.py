@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from chaos.cast import CAMPAIGN, DEVICES, MOST_PEOPLE, SEQUENCE, WORKERS
+from chaos.topology import CAMPAIGN, DEVICES, MOST_PEOPLE, SEQUENCE, WORKERS
 from rig.people import phone
 from simulator.api import Fault
 
@@ -282,13 +282,13 @@ class _Author:
 
     def _set_faults(self, at: float) -> None:
         refusals = [{"kind": "refuse", "phone": number} for number in self._refused]
-        self._actions.append({"at": at, "do": "faults", "faults": [*refusals, *self._weather()]})
+        self._actions.append({"at": at, "do": "faults", "faults": [*refusals, *self._fault_mix()]})
 
-    def _weather(self) -> list[dict[str, Any]]:
-        """A gateway that takes its time, so that it is caught with messages in its hands, and two kinds of trouble."""
+    def _fault_mix(self) -> list[dict[str, Any]]:
+        """A gateway that takes its time, so that it is caught with messages in its hands, and two kinds of faults."""
         draw = self._random
         after = draw.choice([True, False])
-        trouble: list[dict[str, Any]] = [
+        kinds: list[dict[str, Any]] = [
             {"kind": "drop", "probability": 0.3},
             {"kind": "drop", "after_accepting": True, "probability": 0.3},
             {"kind": "hang", "seconds": self._between(3, 14), "after_accepting": after, "probability": 0.15},
@@ -305,7 +305,7 @@ class _Author:
         return [
             {**slow, "to_seconds": self._between(0.5, 1.5)},
             {**slow, "to_seconds": self._between(0.5, 1.5), "after_accepting": True},
-            *draw.sample(trouble, 2),
+            *draw.sample(kinds, 2),
         ]
 
     def _take(self, what: str, at: float, length: float) -> bool:

@@ -8,8 +8,8 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import ErrorDetails
 
-from chaos.cast import MOST_PEOPLE
 from chaos.plan import CONTACTS, LEADS, LONGEST, Action, Plan, parse_action, plain
+from chaos.topology import MOST_PEOPLE
 from messaging.common.suggestions import did_you_mean
 from messaging.files.yaml import FieldPath, FileProblems, Problem, read_yaml
 

@@ -1,4 +1,4 @@
-"""One run: servers, load, what goes wrong, peace, and the reckoning."""
+"""One run: servers, load, disturbances, the time to settle, and what is found then."""
 
 import asyncio
 import json
@@ -7,12 +7,12 @@ from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.cast import WORKERS
-from chaos.director import Director
 from chaos.evidence import Evidence, fetch, look
+from chaos.executor import Executor
 from chaos.load import Load
 from chaos.plan import Action, Plan
 from chaos.plan_file import write_plan
+from chaos.topology import WORKERS
 from chaos.workers import Workers
 from operations.connection import Drumbeat
 from rig.stage import stage
@@ -70,23 +70,23 @@ async def run(
         workers = Workers(here, WORKERS, tell)
         try:
             await workers.start()
-            director = Director(here, workers, gateway, tell)
+            executor = Executor(here, workers, gateway, tell)
             try:
-                await _make_trouble(plan, load, director)
+                await _disturb(plan, load, executor)
             finally:
-                write_plan(folder / PLAN, plan.model_copy(update={"actions": director.done}))
+                write_plan(folder / PLAN, plan.model_copy(update={"actions": executor.done}))
             tell("the plan is over: no faults, nothing paused, all workers run")
-            settled_after = await _settle(here.connection, settle_within, tell, director.terminated)
-            evidence = await fetch(here.connection, gateway, director.answers, director.terminated)
+            settled_after = await _settle(here.connection, settle_within, tell, executor.terminated)
+            evidence = await fetch(here.connection, gateway, executor.answers, executor.terminated)
             _keep(folder, evidence)
         finally:
             await workers.close()
             shutil.copytree(here.home / "logs", folder / "logs", dirs_exist_ok=True)
-    return Ended(director.done, settled_after, evidence, workers.ended_by_themselves)
+    return Ended(executor.done, settled_after, evidence, workers.ended_by_themselves)
 
 
-async def _make_trouble(plan: Plan, load: Load, director: Director) -> None:
-    """From the first message to peace."""
+async def _disturb(plan: Plan, load: Load, executor: Executor) -> None:
+    """From the first message until nothing is disturbed any more."""
     clock = asyncio.get_running_loop().time
     began = clock()
 
@@ -95,8 +95,8 @@ async def _make_trouble(plan: Plan, load: Load, director: Director) -> None:
 
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(load.run(elapsed))
-        tasks.create_task(director.carry_out(plan, elapsed))
-    await director.make_peace()
+        tasks.create_task(executor.carry_out(plan, elapsed))
+    await executor.end_disturbances()
 
 
 async def _settle(

@@ -1,4 +1,4 @@
-"""The chaos suite: its plans, its reckoning on small made-up runs, a real run that holds, and one that cannot hold."""
+"""The chaos suite: its plans, its reconciliation of small made-up runs, a real run that holds, and one that cannot hold."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 import pytest
 
-from chaos import cast
+from chaos import topology
 from chaos.__main__ import main
 from chaos.evidence import Answer, Delivery, Evidence, Expected, LedgerRow, Open
 from chaos.plan import Hold, KillWorker, Plan, make_plan, parse_action, plain
@@ -60,11 +60,11 @@ def test_plans_do_everything_and_leave_nothing_undone() -> None:
     assert sum(plain(stop)["for"] > 20 for stop in stops) >= 25, "longer than an activity's time-out"
 
 
-def test_the_names_in_plans_are_those_of_the_cast() -> None:
+def test_the_names_in_plans_are_those_of_the_topology() -> None:
     for field, names in (
-        ("campaign", [cast.CAMPAIGN]),
-        ("sequence", [cast.SEQUENCE]),
-        ("device", [*cast.DEVICES]),
+        ("campaign", [topology.CAMPAIGN]),
+        ("sequence", [topology.SEQUENCE]),
+        ("device", [*topology.DEVICES]),
     ):
         literal, _ = get_args(Hold.model_fields[field].annotation)
         assert list(get_args(literal)) == names
@@ -179,7 +179,7 @@ def test_wrong_use_is_told_and_nothing_is_started(tmp_path: Path, capsys: pytest
         assert exit_.value.code == 2
 
 
-# The reckoning, on a run of two contacts and two leads: one is both.
+# The reconciliation, of a run of two contacts and two leads: one is both.
 
 ANN, BEN, CID = phone(0), phone(1), phone(3)
 EXPECTED = Expected(
@@ -189,7 +189,7 @@ EXPECTED = Expected(
     campaign="sale",
     campaign_text="Half price",
     device_of={ANN: "keys", BEN: "neither", CID: "paced"},
-    devices=cast.DEVICES,
+    devices=topology.DEVICES,
 )
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -422,8 +422,8 @@ SLOW_ANSWER = {**SLOW, "after_accepting": True}
 REFUSED = {"kind": "refuse", "phone": phone(5)}
 SHORT: tuple[dict[str, Any], ...] = (
     {"at": 0, "do": "faults", "faults": [REFUSED, SLOW, SLOW_ANSWER]},
-    {"at": 1, "do": "pause", "sequence": cast.SEQUENCE},
-    {"at": 2, "do": "resume", "sequence": cast.SEQUENCE},
+    {"at": 1, "do": "pause", "sequence": topology.SEQUENCE},
+    {"at": 2, "do": "resume", "sequence": topology.SEQUENCE},
     {"at": 3, "do": "stop-worker", "worker": 0},
     {"at": 4, "do": "faults", "faults": [REFUSED, SLOW, SLOW_ANSWER, {"kind": "garble", "probability": 0.2}]},
     {"at": 6, "do": "kill-postgres"},

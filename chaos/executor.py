@@ -9,7 +9,6 @@ from typing import Any, assert_never
 
 from temporalio.service import RPCError, RPCStatusCode
 
-from chaos.cast import CAMPAIGN, DEVICES, LAST_STEP, SEQUENCE
 from chaos.evidence import Answer
 from chaos.load import sequence_file
 from chaos.plan import (
@@ -23,6 +22,7 @@ from chaos.plan import (
     SetFaults,
     StopWorker,
 )
+from chaos.topology import CAMPAIGN, DEVICES, LAST_STEP, SEQUENCE
 from chaos.workers import Workers
 from messaging.common.errors import Conflict, DrumbeatError, NotFound, Unavailable
 from messaging.sending.under_way import UnderWay
@@ -36,10 +36,10 @@ from runtime.embedded.state import read_state
 from simulator.api import Latency, Terminal
 from temporal.ids import campaign_lead_workflow_id, sequence_workflow_id
 
-__all__ = ["Director"]
+__all__ = ["Executor"]
 
 
-class Director:
+class Executor:
     """What dies comes back while the plan goes on. ``tell`` is told what was done."""
 
     def __init__(self, here: Stage, workers: Workers, gateway: str, tell: Callable[[str], None]) -> None:
@@ -76,7 +76,7 @@ class Director:
                 tasks.create_task(self._act(action, round(min(elapsed(), plan.seconds), 2)))
             await asyncio.sleep(plan.seconds - elapsed())
 
-    async def make_peace(self) -> None:
+    async def end_disturbances(self) -> None:
         """No faults, nothing paused, all workers running. Raises NeverHappened."""
         await gateway_control.set_faults(self._gateway)
         await self._workers.all_run()
