@@ -21,16 +21,17 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.campaigns import LONG_POLL, CampaignActivities
-from activities.clock import Clock, database_clock
 from activities.limiter import SHORT_WAIT, DeviceLimiter
 from activities.messages import MessageActivities
 from activities.recovery import RecoveryActivities
 from activities.sequences import SequenceActivities
 from activities.telling import TellingActivities
 from activities.triggers import TriggerActivities
+from messaging.common.clock import Clock, database_clock
 from messaging.common.database import Pool
 from messaging.gateways import Gateways
 from messaging.gateways.networks import parse_networks
+from messaging.sending.send import Sender
 from messaging.sending.settling import Outcomes
 from operations.connection import Drumbeat, connect
 from operations.schedule import ensure_schedules
@@ -40,11 +41,10 @@ from runtime.temporal_client import ensure_search_attributes
 from runtime.webhooks import webhooks
 from temporal import search_attributes as attributes
 from workflows.campaign import CampaignWorkflow
-from workflows.campaign_lead import CampaignLeadWorkflow
 from workflows.campaign_shard import CampaignShardWorkflow
 from workflows.inputs import CheckingRunner
+from workflows.message import MessageWorkflow
 from workflows.recovery import RecoveryWorkflow
-from workflows.resend import ResendWorkflow
 from workflows.sequence import SequenceContactWorkflow
 from workflows.telling import TellingWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow
@@ -73,7 +73,7 @@ CONCURRENCY: Concurrency = {
     "max_concurrent_local_activities": 1000,
     "max_concurrent_workflow_tasks": 1100,
 }
-"""Most of them wait for an answer of the network. A device whose gateway hangs holds up to fifty (see Sending): it takes
+"""Most of them wait for an answer of the network. A device whose gateway hangs holds up to fifty (see DeviceLimiter): it takes
 twenty such devices to take up a worker. A local activity holds the task of its workflow as long as it runs, so there are
 more of those."""
 
@@ -83,8 +83,7 @@ WORKFLOWS: list[type] = [
     TriggerEnrollmentWorkflow,
     CampaignWorkflow,
     CampaignShardWorkflow,
-    CampaignLeadWorkflow,
-    ResendWorkflow,
+    MessageWorkflow,
     RecoveryWorkflow,
     TellingWorkflow,
 ]
@@ -116,10 +115,11 @@ def make_worker(
 
     ``runner``: what workflow code runs in; the plain one if None. ``outcomes``: writes what became of messages.
     """
-    zero, outcomes = timedelta(0), outcomes or Outcomes()
-    sending = DeviceLimiter(SHORT_WAIT if real_time else zero)
-    sequences = SequenceActivities(pool, gateways, sending, clock, outcomes)
-    messages = MessageActivities(pool, gateways, sending, clock, outcomes)
+    zero = timedelta(0)
+    sender = Sender(pool, gateways, clock, outcomes)
+    limiter = DeviceLimiter(SHORT_WAIT if real_time else zero)
+    sequences = SequenceActivities(pool, sender, limiter, clock)
+    messages = MessageActivities(sender, limiter)
     campaigns = CampaignActivities(pool, clock, long_poll=LONG_POLL if real_time else zero)
     triggers = TriggerActivities(pool)
     recovery = RecoveryActivities(pool, clock)
@@ -142,8 +142,7 @@ def make_worker(
             campaigns.close_campaign,
             campaigns.cancel_campaign,
             campaigns.finish_campaign,
-            messages.send_campaign_message,
-            messages.send_again,
+            messages.send_message,
             recovery.recover_messages,
             telling.tell,
         ],

@@ -7,7 +7,6 @@ from typing import TypeVar
 
 from temporalio import activity
 
-from activities.clock import Clock, database_clock
 from activities.heartbeat import heartbeats
 from activities.pacing import batches, kept_up
 from activities.refusals import refused_for_good
@@ -15,6 +14,7 @@ from messaging.campaigns import feed as campaign_feed
 from messaging.campaigns import lifecycle as campaigns
 from messaging.campaigns.audience import SHARD_SIZE, freeze_audience
 from messaging.campaigns.contract import CampaignProgress, CampaignState, Fed, FeedPage, FeedRequest, Frozen
+from messaging.common.clock import Clock, database_clock
 from messaging.common.database import Pool
 from temporal.bulk import each, signal_each
 from temporal.campaigns import start_lead

@@ -36,7 +36,7 @@ class DeviceLimiter:
         self._places = places
         self._taken: dict[str, asyncio.Semaphore] = {}
 
-    async def send(self, device_id: str, once: Callable[[], Awaitable[Outcome]]) -> Outcome | Deferred:
+    async def run(self, device_id: str, once: Callable[[], Awaitable[Outcome]]) -> Outcome | Deferred:
         """Sends by ``once``; a slot that is near is waited for, and then it is sent once more."""
         async with heartbeats():
             outcome = await self._in_turn(device_id, once)

@@ -2,14 +2,14 @@
 
 from temporalio import activity
 
-from activities.clock import Clock, database_clock
+from messaging.common.clock import Clock, database_clock
 from messaging.common.database import Pool
-from messaging.sending.outcomes import CampaignMessageRef, ResendRef
+from messaging.sending.outcomes import MessageRef
 from messaging.sending.recovery import abandoned, close_unwanted, forgotten_leads
 from messaging.sending.telling import Tell, any_unplanned
 from temporal.bulk import each
 from temporal.campaigns import start_lead
-from temporal.messages import start_resend
+from temporal.messages import start_message
 from temporal.telling import start_telling
 
 __all__ = ["RecoveryActivities"]
@@ -33,10 +33,10 @@ class RecoveryActivities:
         found = await abandoned(self._pool, now=await self._clock())
         client, task_queue = activity.client(), activity.info().task_queue
 
-        async def start(ref: ResendRef) -> None:
-            await start_resend(client, ref, task_queue=task_queue, wake=False)
+        async def start(ref: MessageRef) -> None:
+            await start_message(client, ref, task_queue=task_queue, wake=False)
 
-        async def begin(lead: CampaignMessageRef) -> None:
+        async def begin(lead: MessageRef) -> None:
             await start_lead(client, lead, task_queue=task_queue)
 
         await each(found, start)

@@ -65,7 +65,7 @@ async def campaign_run(here: Stage, name: str, leads: int, workers: int = 1) -> 
 
     async def completed() -> bool:
         # The ledger knows the end of the last message before Temporal does, and the floors have to wait for Temporal.
-        return await _completed(here, "CampaignLeadWorkflow", f"{campaign_workflow_id(name)}:") == leads
+        return await _completed(here, "MessageWorkflow", f"{campaign_workflow_id(name)}:") == leads
 
     async def work() -> None:
         await campaigns.start(here.connection, name)

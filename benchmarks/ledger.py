@@ -23,7 +23,8 @@ from rich.table import Table
 from benchmarks.people import add_leads
 from messaging.common.database import Pool
 from messaging.devices.store import DeviceSettings
-from messaging.sending.ledger import Claim, Ledger
+from messaging.sending.claim_answers import Claim
+from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus
 from operations import devices
 from rig.people import MOST_PHONES

@@ -1,7 +1,7 @@
 """The peer: the same campaign on DBOS Transact, which keeps durable workflows in PostgreSQL and has no server of its own.
 
-A workflow for each lead claims the message, hands it to the same simulated gateway and settles it, by the same ledger
-and the same dispatcher as Drumbeat's own activity. DBOS keeps its state on the same PostgreSQL, and as durably as the
+A workflow for each lead has its message sent to the same simulated gateway, by the same use case as Drumbeat's own activity
+(``Sender.send_stored``), which claims it, hands it over and settles it in the ledger. DBOS keeps its state on the same PostgreSQL, and as durably as the
 embedded Temporal keeps its own: it survives a kill of any process, and need not survive a power cut. The ledger does.
 
 ``python -m benchmarks.peer HOME CAMPAIGN_ID`` sends what is pending of a campaign whose audience is frozen.
@@ -26,7 +26,7 @@ from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import UUID
 
 from benchmarks.campaign import Run
 from messaging.campaigns.audience import freeze_audience
@@ -34,9 +34,8 @@ from messaging.campaigns.lifecycle import begin_campaign, finish_campaign
 from messaging.common.database import Pool
 from messaging.common.errors import Unavailable
 from messaging.gateways import Gateways
-from messaging.sending.dispatch import Attempt, Dispatcher
-from messaging.sending.ledger import Claim, Ledger, SettledAlready
 from messaging.sending.outcomes import Deferred, Settled
+from messaging.sending.send import Sender
 from rig.processes import usage
 from rig.stage import Stage
 from rig.waiting import NeverHappened
@@ -54,7 +53,7 @@ DATABASE = "peer"
 """Its own, so that the size of the ledger's stays what it is."""
 
 QUEUE = "leads"
-WORKFLOW = "send_lead"
+WORKFLOW = "send_message"
 A_TRANSACTION = 100
 """Leads that are enqueued together."""
 
@@ -133,15 +132,11 @@ async def _check(pool: Pool, campaign_id: int, leads: int, told: int) -> None:
         await finish_campaign(connection, campaign_id)
 
 
-async def _send_once(message_id: str, ledger: Ledger, dispatcher: Dispatcher) -> float | None:
-    """What Drumbeat's activity does. Seconds after which it is to be tried again; None if it is settled."""
-    attempt = Attempt(UUID(message_id), f"peer/{uuid4().hex}")
-    answer = await ledger.claim_stored(attempt.message_id, attempt.token)
-    outcome = (
-        await dispatcher.carry_out(attempt, answer, lambda _: None) if isinstance(answer, Claim) else answer
-    )
+async def _send(message_id: str, sender: Sender) -> float | None:
+    """Seconds after which it is to be tried again; None if it is settled."""
+    outcome = await sender.send_stored(UUID(message_id))
     match outcome:
-        case Settled() | SettledAlready():
+        case Settled():
             return None
         case Deferred():
             return max(0.0, (outcome.until - datetime.now(UTC)).total_seconds())
@@ -183,7 +178,7 @@ class _Peer:
         self._left = 0
         self._sent = asyncio.Event()
 
-        async def send_lead(message_id: str) -> None:
+        async def send_message(message_id: str) -> None:
             try:
                 while (seconds := await do_send(message_id)) is not None:
                     await DBOS.sleep_async(seconds)
@@ -192,7 +187,7 @@ class _Peer:
                 if self._left == 0:
                     self._sent.set()
 
-        DBOS.workflow(name=WORKFLOW)(send_lead)
+        DBOS.workflow(name=WORKFLOW)(send_message)
         self._nothing = DBOS.workflow(name="nothing")(_nothing)
         DBOS.launch()
         self._engine = sqlalchemy.create_engine(url)
@@ -238,11 +233,10 @@ async def _run(home: Path, campaign_id: int, *, driven: bool, step: bool) -> Non
     assert running is not None, "the servers run"
     pool = await open_pool(running.database_url, size=LEDGER_CONNECTIONS)
     gateways = Gateways(running.simulator_url)
-    ledger = Ledger(pool)
-    dispatcher = Dispatcher(ledger, gateways)
+    sender = Sender(pool, gateways)
 
     async def send(message_id: str) -> float | None:
-        return await _send_once(message_id, ledger, dispatcher)
+        return await _send(message_id, sender)
 
     peer = _Peer(running, send, step)
     await peer.ready()

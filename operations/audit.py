@@ -11,7 +11,7 @@ from messaging.reporting.audit import Totals
 from operations.connection import Drumbeat
 from temporal.bulk import each
 from temporal.contacts import CONTACT_WORKFLOW
-from temporal.ids import campaign_workflow_id, resend_workflow_id
+from temporal.ids import campaign_workflow_id, message_workflow_id
 
 __all__ = ["AuditReport", "Check", "audit"]
 
@@ -170,7 +170,7 @@ async def _stranded(drumbeat: Drumbeat, campaigns: list[str]) -> list[str]:
 
 async def _dropped(drumbeat: Drumbeat, again: list[str]) -> list[str]:
     """The messages that are sent again and whose workflow does not run."""
-    found = [one for one in again if not (await _state(drumbeat, resend_workflow_id(one))).runs]
+    found = [one for one in again if not (await _state(drumbeat, message_workflow_id(one))).runs]
     still = await ledger.resends_under_way(await drumbeat.pool())  # some have ended while we looked
     return [one for one in found if one in still]
 

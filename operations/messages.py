@@ -9,11 +9,11 @@ from messaging.common.errors import Conflict, InvalidInput, Unavailable
 from messaging.gateways import Gateways
 from messaging.gateways.base import MaybeAccepted, NotAccepted, Recovery
 from messaging.sending import resolutions
-from messaging.sending.outcomes import ResendRef
+from messaging.sending.outcomes import MessageRef
 from messaging.sending.resolutions import Resolution
 from operations import campaigns
 from operations.connection import Drumbeat
-from temporal.messages import start_resend
+from temporal.messages import start_message
 
 __all__ = ["Way", "resolve"]
 
@@ -84,9 +84,9 @@ async def _look_up(drumbeat: Drumbeat, message_id: UUID) -> Resolution:
     )
 
 
-async def _start(drumbeat: Drumbeat, ref: ResendRef) -> None:
+async def _start(drumbeat: Drumbeat, ref: MessageRef) -> None:
     try:
-        await start_resend(drumbeat.temporal, ref, task_queue=drumbeat.settings.task_queue)
+        await start_message(drumbeat.temporal, ref, task_queue=drumbeat.settings.task_queue)
     except RPCError as error:
         raise Unavailable(
             f"message {ref.message_id} is due again, but Temporal could not start its workflow ({error.message}):"

@@ -7,18 +7,18 @@ from temporalio.client import Client
 from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from messaging.sending.outcomes import CampaignMessageRef
+from messaging.sending.outcomes import MessageRef
 from temporal import search_attributes as attributes
 from temporal.ids import campaign_lead_workflow_id, campaign_workflow_id
+from temporal.messages import MESSAGE_WORKFLOW, MessageIdentity, message_identity
 
 __all__ = ["CAMPAIGN_WORKFLOW", "CampaignIdentity", "campaign_identity", "lead_identity", "start_lead"]
 
 CAMPAIGN_WORKFLOW = "CampaignWorkflow"
-LEAD_WORKFLOW = "CampaignLeadWorkflow"
 
 
 class CampaignIdentity(NamedTuple):
-    """What Temporal is told of a campaign's workflow, or of a lead's, at the start."""
+    """What Temporal is told of a campaign's workflow at the start."""
 
     workflow_id: str
     search_attributes: TypedSearchAttributes
@@ -34,22 +34,12 @@ def campaign_identity(campaign: str, title: str) -> CampaignIdentity:
     )
 
 
-def lead_identity(lead: CampaignMessageRef) -> CampaignIdentity:
-    """The identity of one lead of a campaign: there is no second workflow for it."""
-    return CampaignIdentity(
-        workflow_id=campaign_lead_workflow_id(lead.campaign, lead.phone),
-        search_attributes=TypedSearchAttributes(
-            [
-                SearchAttributePair(attributes.CAMPAIGN, lead.campaign),
-                SearchAttributePair(attributes.PHONE, lead.phone),
-                SearchAttributePair(attributes.DEVICE, lead.device_id),
-            ]
-        ),
-        summary=f"{lead.name or lead.phone} · {lead.campaign}",
-    )
+def lead_identity(lead: MessageRef) -> MessageIdentity:
+    """The identity of one lead of a campaign, whose message has a workflow: there is no second one for it."""
+    return message_identity(lead, campaign_lead_workflow_id(lead.campaign, lead.phone))
 
 
-async def start_lead(client: Client, lead: CampaignMessageRef, *, task_queue: str) -> None:
+async def start_lead(client: Client, lead: MessageRef, *, task_queue: str) -> None:
     """Starts a lead's workflow, unless it is on its way.
 
     Where ``client`` is a worker's own, the first task comes with the server's answer (an eager start): neither a queue
@@ -58,7 +48,7 @@ async def start_lead(client: Client, lead: CampaignMessageRef, *, task_queue: st
     identity = lead_identity(lead)
     with suppress(WorkflowAlreadyStartedError):
         await client.start_workflow(
-            LEAD_WORKFLOW,
+            MESSAGE_WORKFLOW,
             lead,
             id=identity.workflow_id,
             task_queue=task_queue,

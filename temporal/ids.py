@@ -6,7 +6,7 @@ __all__ = [
     "campaign_lead_workflow_id",
     "campaign_shard_workflow_id",
     "campaign_workflow_id",
-    "resend_workflow_id",
+    "message_workflow_id",
     "sequence_workflow_id",
 ]
 
@@ -31,6 +31,6 @@ def campaign_lead_workflow_id(campaign: str, phone: str) -> str:
     return f"campaign:{campaign}:{require_e164(phone)}"
 
 
-def resend_workflow_id(message_id: object) -> str:
+def message_workflow_id(message_id: object) -> str:
     """The workflow of a message that is sent again or was abandoned: one, however often it is started."""
     return f"message:{message_id}"

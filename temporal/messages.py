@@ -1,4 +1,9 @@
-"""The workflow of a message that is sent again: how Temporal knows it."""
+"""The workflow of one message that has its row in the ledger: how Temporal knows it, and how it is started by itself.
+
+A campaign's leads have theirs under an ID of the campaign's: see :mod:`temporal.campaigns`.
+"""
+
+from typing import NamedTuple
 
 from temporalio.client import Client
 from temporalio.common import (
@@ -8,36 +13,32 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 
-from messaging.sending.outcomes import ResendRef
+from messaging.sending.outcomes import MessageRef
 from temporal import search_attributes as attributes
-from temporal.ids import resend_workflow_id
+from temporal.ids import message_workflow_id
 
-__all__ = ["start_resend"]
+__all__ = ["MESSAGE_WORKFLOW", "MessageIdentity", "message_identity", "start_message"]
+
+MESSAGE_WORKFLOW = "MessageWorkflow"
 
 
-RESEND_WORKFLOW = "ResendWorkflow"
+class MessageIdentity(NamedTuple):
+    """What Temporal is told of a message's workflow at the start."""
+
+    workflow_id: str
+    search_attributes: TypedSearchAttributes
+    summary: str
 
 
-async def start_resend(client: Client, ref: ResendRef, *, task_queue: str, wake: bool = True) -> None:
-    """Starts the message's workflow; one that runs already is told to ``wake``, or left to its own pace.
-
-    Raises RPCError.
-    """
+def message_identity(ref: MessageRef, workflow_id: str) -> MessageIdentity:
+    """The identity of a message's workflow: by its own ID, or by its campaign's (:func:`temporal.campaigns.lead_identity`)."""
     of = (
         SearchAttributePair(attributes.CAMPAIGN, ref.campaign)
         if ref.campaign
         else SearchAttributePair(attributes.SEQUENCE, ref.sequence)
     )
-    await client.start_workflow(
-        RESEND_WORKFLOW,
-        ref,
-        id=resend_workflow_id(ref.message_id),
-        task_queue=task_queue,
-        # The ledger's row tells whether anything is to be done; a second run finds out, and ends.
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        # One that is about to end, because the message was in doubt once more, looks again.
-        start_signal="wake" if wake else None,
+    return MessageIdentity(
+        workflow_id=workflow_id,
         search_attributes=TypedSearchAttributes(
             [
                 of,
@@ -45,5 +46,26 @@ async def start_resend(client: Client, ref: ResendRef, *, task_queue: str, wake:
                 SearchAttributePair(attributes.DEVICE, ref.device_id),
             ]
         ),
-        static_summary=f"{ref.what} · {ref.phone}",
+        summary=f"{ref.name or ref.phone} · {ref.what}",
+    )
+
+
+async def start_message(client: Client, ref: MessageRef, *, task_queue: str, wake: bool = True) -> None:
+    """Starts the workflow of a message by itself; one that runs already is told to ``wake``, or left to its own pace.
+
+    Raises RPCError.
+    """
+    identity = message_identity(ref, message_workflow_id(ref.message_id))
+    await client.start_workflow(
+        MESSAGE_WORKFLOW,
+        ref,
+        id=identity.workflow_id,
+        task_queue=task_queue,
+        # The ledger's row tells whether anything is to be done; a second run finds out, and ends.
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        # One that is about to end, because the message was in doubt once more, looks again.
+        start_signal="wake" if wake else None,
+        search_attributes=identity.search_attributes,
+        static_summary=identity.summary,
     )

@@ -9,15 +9,15 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.workflow import ParentClosePolicy
 
-from workflows.campaign_lead import CampaignLeadWorkflow
 from workflows.control import wait
+from workflows.message import MessageWorkflow
 from workflows.options import DEAD_AFTER, QUICK, RETRY
 
 with workflow.unsafe.imports_passed_through():
     from activities.campaigns import CampaignActivities
     from messaging.campaigns.contract import Fed, FeedRequest
     from messaging.common.values import Value
-    from messaging.sending.outcomes import CampaignMessageRef
+    from messaging.sending.outcomes import MessageRef
     from temporal.campaigns import lead_identity
 
 __all__ = ["CampaignShardWorkflow", "Feeding"]
@@ -112,11 +112,11 @@ class CampaignShardWorkflow:
         self._children += len(page.leads)
         return Fed(begun=len(page.leads), **page.model_dump(exclude={"leads"}))
 
-    async def _start_child(self, lead: CampaignMessageRef) -> None:
+    async def _start_child(self, lead: MessageRef) -> None:
         identity = lead_identity(lead)
         with suppress(WorkflowAlreadyStartedError):  # it is on its way
             await workflow.start_child_workflow(
-                CampaignLeadWorkflow.run,
+                MessageWorkflow.run,
                 lead,
                 id=identity.workflow_id,
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,

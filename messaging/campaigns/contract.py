@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field
 
 from messaging.common.values import Value
-from messaging.sending.outcomes import CampaignMessageRef
+from messaging.sending.outcomes import MessageRef
 
 __all__ = [
     "CampaignProgress",
@@ -100,7 +100,7 @@ class FeedState(Value):
 class FeedPage(FeedState):
     """What to begin next; the positions are those after it."""
 
-    leads: tuple[CampaignMessageRef, ...]
+    leads: tuple[MessageRef, ...]
 
 
 class Fed(FeedState):

@@ -12,7 +12,7 @@ from datetime import datetime
 from messaging.campaigns.contract import CampaignProgress, CampaignStatus, FeedPage, FeedRequest
 from messaging.campaigns.lifecycle import CampaignCounts
 from messaging.common.database import Pool, Record
-from messaging.sending.outcomes import CampaignMessageRef
+from messaging.sending.outcomes import MessageRef
 
 __all__ = [
     "MAX_WINDOW",
@@ -110,7 +110,7 @@ async def feed_page(pool: Pool, request: FeedRequest, *, now: datetime | None) -
             rows = await connection.fetch(_PAGE, *shard)
     status: CampaignStatus = rows[0]["status"] if rows else "finished"
     positions = dict(request.positions)
-    leads: list[CampaignMessageRef] = []
+    leads: list[MessageRef] = []
     later: dict[str, datetime] = {}
     for row in rows:
         if row["id"] is None or row["device_id"] in later:
@@ -139,18 +139,17 @@ def _may_begin(status: CampaignStatus, row: Record) -> bool:
     return status == "running" or (status == "cancelled" and row["message_status"] == "processing")
 
 
-def _lead(request: FeedRequest, row: Record) -> CampaignMessageRef:
-    return CampaignMessageRef(
+def _lead(request: FeedRequest, row: Record) -> MessageRef:
+    return MessageRef(
         campaign=request.campaign,
         message_id=row["id"],
         phone=row["recipient_phone"],
         name=row["name"],
         device_id=row["device_id"],
-        local=True,
     )
 
 
-def _devices_of(leads: list[CampaignMessageRef]) -> list[str]:
+def _devices_of(leads: list[MessageRef]) -> list[str]:
     return list(dict.fromkeys(lead.device_id for lead in leads))
 
 

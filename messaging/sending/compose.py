@@ -9,7 +9,7 @@ from uuid import UUID, uuid5
 
 from messaging.gateways.base import Capabilities, Images, OutgoingMessage, WrongContent
 from messaging.gateways.images import ImageStore
-from messaging.sending.ledger import Claim
+from messaging.sending.claim_answers import Claim
 from messaging.texts.approved import render_template
 from messaging.texts.liquid import MAX_CAPTION, MAX_TEXT, lead_variables, render
 

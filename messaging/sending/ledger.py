@@ -5,37 +5,25 @@ one round trip. This module gives their answers types. Times are aware UTC.
 """
 
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Literal
+from typing import Any
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+import asyncpg
 
 from messaging.common.database import Pool
-from messaging.leads.lead import Lead
-from messaging.sending.claims import ANEW, CALL_GRACE, CLAIM_LIFETIME, claim_lifetime, longer_lifetimes
+from messaging.common.errors import NotFound
+from messaging.sending.claim_answers import (
+    Outcome,
+    StepAnswer,
+    StoredAnswer,
+    read_step_answer,
+    read_stored_answer,
+)
+from messaging.sending.claims import CALL_GRACE, CLAIM_LIFETIME, longer_lifetimes
 from messaging.sending.message_status import MessageStatus
-from messaging.sending.outcomes import Deferred, Held
-from messaging.texts.approved import ApprovedTemplate
-from messaging.times.calendar import Timeline
-from messaging.times.sending_hours import SendingHours
+from messaging.sending.positions import NextPosition
 
-__all__ = [
-    "ANEW",
-    "CALL_GRACE",
-    "CLAIM_LIFETIME",
-    "Claim",
-    "EnrollmentPosition",
-    "Ledger",
-    "LeftOut",
-    "NextPosition",
-    "Outcome",
-    "Replan",
-    "SettledAlready",
-    "StepAnswer",
-    "StoredPosition",
-    "claim_lifetime",
-    "longer_lifetimes",
-]
+__all__ = ["FAULTS_IN_A_ROW", "FAULT_WAIT", "Ledger"]
 
 FAULTS_IN_A_ROW = 3
 """Failures of a device's own, one after the other, that park it."""
@@ -44,119 +32,12 @@ FAULT_WAIT = timedelta(seconds=5)
 """How long a device waits after the first of them; three times as long after the second."""
 
 
-class _Answer(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class LeftOut(BaseModel):
-    """A step that a contact does not get, and the ID that its message would have had."""
-
-    model_config = ConfigDict(frozen=True)
-
-    step_id: int
-    message_id: UUID
-
-
-class EnrollmentPosition(_Answer):
-    """Where an enrollment stands: the days that it counts by, and the step that comes next (None: nothing more)."""
-
-    timeline: Timeline
-    next_step_id: int | None
-    next_due_at: datetime | None
-    plan_revision: int
-
-
-class NextPosition(EnrollmentPosition):
-    """Where an enrollment is to stand from now on, and which steps it is never to get."""
-
-    left_out: tuple[LeftOut, ...] = ()
-
-
-class StoredPosition(EnrollmentPosition):
-    """Where an enrollment stood when its message was claimed."""
-
-    sequence_id: int
-    device_id: str
-    zone: str
-    """The contact's zone, as it is known now; the timeline's may be an earlier one."""
-
-
-class Claim(_Answer):
-    """The attempt holds the message and may go to the gateway."""
-
-    outcome: Literal["claimed", "taken_over"]
-    device: str
-    gateway: str
-    options: dict[str, Any]
-    """The device's, as messaging.gateways.options reads them."""
-    attempts: int
-    """How many there have been with this one."""
-    now: datetime
-    """The moment of the claim, by the clock that decided."""
-    due_at: datetime
-    must_not_send: bool
-    """It is only to be found out what became of the message: it is not wanted any more, or another device sends it."""
-    device_replaced: bool = False
-    """Another device sends now what has not gone out by this one."""
-    hours: SendingHours
-    step: str = ""
-    """The step's key; none for a campaign."""
-    text: str
-    """The text, in Liquid."""
-    image_url: str | None
-    approved_template: ApprovedTemplate | None = None
-    """The gateway's own template that stands beside the text."""
-    parts_sent: int = 0
-    """Of a message that goes out in parts: how many have gone out."""
-    lead: Lead
-    enrollment: StoredPosition | None = None
-    """Of a step: where its contact stands."""
-
-
-class SettledAlready(_Answer):
-    """The message has reached its end before."""
-
-    outcome: Literal["settled"]
-    status: MessageStatus
-    reason: str | None = None
-    sent_at: datetime | None = None
-    enrollment: StoredPosition | None = None
-
-
-class Replan(_Answer):
-    """The sequence was edited, or the contact's zone corrected, since the step was planned."""
-
-    outcome: Literal["replanned"]
-
-
-class _DeferredAnswer(_Answer):
-    outcome: Literal["deferred"]
-    until: datetime
-    now: datetime
-    reason: str
-
-
-class _HeldAnswer(_Answer):
-    outcome: Literal["held"]
-    reason: str
-    until: datetime | None = None
-
-
-StepAnswer = Claim | SettledAlready | Replan | Deferred | Held
-
-_answers: TypeAdapter[Claim | SettledAlready | Replan | _DeferredAnswer | _HeldAnswer] = TypeAdapter(
-    Annotated[
-        Claim | SettledAlready | Replan | _DeferredAnswer | _HeldAnswer,
-        Field(discriminator="outcome"),
-    ]
-)
-
-
-class Outcome(_Answer):
-    """Where a message stands after its attempt was settled."""
-
-    status: MessageStatus
-    reason: str | None = None
+MAY_GO_OUT = """
+    select exists (
+        select from broadcast_messages m
+         where id = $1 and status = 'processing' and processing_worker_id = $2
+           and (unwanted(m)).status is null and hold_of(m) is null)
+"""
 
 
 class Ledger:
@@ -192,20 +73,25 @@ class Ledger:
             CALL_GRACE,
             now,
         )
-        return _typed(answer)
+        return read_step_answer(answer)
 
-    async def claim_stored(self, message_id: UUID, token: str, *, now: datetime | None = None) -> StepAnswer:
-        """Claims a message that has its row: a campaign's, or one that is sent again."""
-        answer = await self._pool.fetchval(
-            "select claim_stored_message($1, $2, $3, $4, $5, $6)",
-            message_id,
-            token,
-            CLAIM_LIFETIME,
-            self._lifetimes,
-            CALL_GRACE,
-            now,
-        )
-        return _typed(answer)
+    async def claim_stored(
+        self, message_id: UUID, token: str, *, now: datetime | None = None
+    ) -> StoredAnswer:
+        """Claims a message that has its row: a campaign's, or one that is sent again. Raises NotFound where it has none."""
+        try:
+            answer = await self._pool.fetchval(
+                "select claim_stored_message($1, $2, $3, $4, $5, $6)",
+                message_id,
+                token,
+                CLAIM_LIFETIME,
+                self._lifetimes,
+                CALL_GRACE,
+                now,
+            )
+        except asyncpg.NoDataFoundError as error:
+            raise NotFound(f"there is no message {message_id}") from error
+        return read_stored_answer(answer)
 
     async def settle(
         self,
@@ -218,7 +104,7 @@ class Ledger:
         reason: str | None = None,
         content: str | None = None,
         image_url: str | None = None,
-        contact: NextPosition | None = None,
+        position: NextPosition | None = None,
     ) -> Outcome | None:
         """Records what came of the attempt. None: another one holds the message, or it waits to be sent anew.
 
@@ -234,7 +120,7 @@ class Ledger:
             reason,
             content,
             image_url,
-            contact.model_dump(mode="json") if contact else None,
+            position.model_dump(mode="json") if position else None,
         )
         return Outcome.model_validate(settled) if settled is not None else None
 
@@ -248,7 +134,7 @@ class Ledger:
         sign: str | None,
         content: str | None = None,
         image_url: str | None = None,
-        contact: NextPosition | None = None,
+        position: NextPosition | None = None,
     ) -> Outcome | None:
         """Settles as ``failed`` what the gateway will never take; or ``queued``, given back, as the device is held.
 
@@ -262,7 +148,7 @@ class Ledger:
             reason,
             content,
             image_url,
-            contact.model_dump(mode="json") if contact else None,
+            position.model_dump(mode="json") if position else None,
             sign,
         )
         return Outcome.model_validate(refused) if refused is not None else None
@@ -278,12 +164,7 @@ class Ledger:
 
     async def may_go_out(self, message_id: UUID, token: str) -> bool:
         """Whether the attempt holds the message still, and it was not stopped, paused or opted out of since the claim."""
-        may: bool = await self._pool.fetchval(
-            "select exists (select from broadcast_messages m where id = $1 and status = 'processing'"
-            " and processing_worker_id = $2 and (unwanted(m)).status is null and hold_of(m) is null)",
-            message_id,
-            token,
-        )
+        may: bool = await self._pool.fetchval(MAY_GO_OUT, message_id, token)
         return may
 
     async def note_parts(self, message_id: UUID, token: str, parts: int, *, now: datetime) -> bool:
@@ -339,14 +220,3 @@ class Ledger:
             retry_now,
         )
         return doubted
-
-
-def _typed(raw: object) -> StepAnswer:
-    answer = _answers.validate_python(raw)
-    match answer:
-        case _DeferredAnswer():
-            return Deferred(until=answer.until, reason=answer.reason, wait=answer.until - answer.now)
-        case _HeldAnswer():
-            return Held(reason=answer.reason, until=answer.until)
-        case _:
-            return answer

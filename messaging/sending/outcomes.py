@@ -7,10 +7,11 @@ from uuid import UUID
 from pydantic import Field
 
 from messaging.common.values import Value
+from messaging.sending.message_ids import message_name
 from messaging.sending.message_status import MessageStatus
 from messaging.times.calendar import Due
 
-__all__ = ["CampaignMessageRef", "Deferred", "Held", "MessageOutcome", "ResendRef", "Settled"]
+__all__ = ["Deferred", "Held", "MessageOutcome", "MessageRef", "Settled"]
 
 
 class Settled(Value):
@@ -42,28 +43,26 @@ class Held(Value):
     """When it is over, held or not; None: never."""
 
 
-class CampaignMessageRef(Value):
-    """One message of a campaign, for the workflow that brings it on its way."""
+class MessageRef(Value):
+    """One message that has its row in the ledger, for the workflow that brings it on its way.
 
-    campaign: str
+    It is a campaign's, or it is sent again, or was abandoned.
+    """
+
     message_id: UUID
     phone: str
-    name: str
+    name: str = ""
+    """The recipient's, where it is known."""
     device_id: str
-    local: bool = False
-    """Whether its send is a local activity: workflows that were started before there were any replay without."""
-
-
-class ResendRef(Value):
-    """One message that has a workflow of its own: it is sent again, or was abandoned."""
-
-    message_id: UUID
-    phone: str
-    what: str
-    """Sequence and step, or campaign: see message_name()."""
-    sequence: str = ""
     campaign: str = ""
-    device_id: str
+    sequence: str = ""
+    step: str = ""
+    """The campaign that it is of, or the sequence and the step's key."""
+
+    @property
+    def what(self) -> str:
+        """See message_name()."""
+        return message_name(self.campaign, self.sequence, self.step)
 
 
 MessageOutcome = Annotated[Settled | Deferred | Held, Field(discriminator="kind")]

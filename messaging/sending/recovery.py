@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 
 from messaging.common.database import Pool
 from messaging.sending.claims import CLAIM_LIFETIME, longer_lifetimes
-from messaging.sending.message_ids import message_name
-from messaging.sending.outcomes import CampaignMessageRef, ResendRef
+from messaging.sending.outcomes import MessageRef
 
 __all__ = ["ABANDONED_TOGETHER", "abandoned", "close_unwanted", "forgotten_leads"]
 
@@ -22,7 +21,7 @@ FORGOTTEN_AFTER = timedelta(minutes=2)
 """How long after its slot, or after the last attempt gave it back, a message counts as forgotten. A start of what runs is refused."""
 
 
-async def abandoned(pool: Pool, *, now: datetime | None) -> list[ResendRef]:
+async def abandoned(pool: Pool, *, now: datetime | None) -> list[MessageRef]:
     """The abandoned messages, the oldest first."""
     rows = await pool.fetch(
         "select m.id, m.recipient_phone, m.device_id, s.name as sequence, t.key as step, k.name as campaign"
@@ -36,12 +35,12 @@ async def abandoned(pool: Pool, *, now: datetime | None) -> list[ResendRef]:
         ABANDONED_TOGETHER,
     )
     return [
-        ResendRef(
+        MessageRef(
             message_id=row["id"],
             phone=row["recipient_phone"],
-            what=message_name(row["campaign"], row["sequence"], row["step"]),
-            sequence=row["sequence"] or "",
             campaign=row["campaign"] or "",
+            sequence=row["sequence"] or "",
+            step=row["step"] or "",
             device_id=row["device_id"],
         )
         for row in rows
@@ -64,7 +63,7 @@ async def close_unwanted(pool: Pool) -> int:
     return int(done.split()[-1])
 
 
-async def forgotten_leads(pool: Pool, *, now: datetime | None) -> list[CampaignMessageRef]:
+async def forgotten_leads(pool: Pool, *, now: datetime | None) -> list[MessageRef]:
     """The messages of campaigns whose slot has come and gone, and for which no attempt has come: their workflow may be gone."""
     rows = await pool.fetch(
         "select m.id, m.recipient_phone, m.device_id, l.name, k.name as campaign"
@@ -76,13 +75,12 @@ async def forgotten_leads(pool: Pool, *, now: datetime | None) -> list[CampaignM
         ABANDONED_TOGETHER,
     )
     return [
-        CampaignMessageRef(
+        MessageRef(
             campaign=row["campaign"],
             message_id=row["id"],
             phone=row["recipient_phone"],
             name=row["name"],
             device_id=row["device_id"],
-            local=True,
         )
         for row in rows
     ]

@@ -13,7 +13,7 @@ from messaging.common.values import Value
 from messaging.sending.claims import ANEW, CLAIM_LIFETIME, longer_lifetimes
 from messaging.sending.message_ids import message_name
 from messaging.sending.message_status import WAITING
-from messaging.sending.outcomes import ResendRef
+from messaging.sending.outcomes import MessageRef
 
 __all__ = ["Resolution", "UnconfirmedMessage", "find_unconfirmed", "resolve_as_sent", "send_again"]
 
@@ -26,7 +26,7 @@ class Resolution(Value):
     what: str
     result: Literal["sent", "sending again", "still unconfirmed", "expired"]
     campaign: str | None = None
-    again: ResendRef | None = None
+    again: MessageRef | None = None
 
 
 class UnconfirmedMessage(Value):
@@ -155,12 +155,12 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
             )
     again = None
     if row["campaign"] is None:
-        again = ResendRef(
+        again = MessageRef(
             message_id=message_id,
             phone=row["recipient_phone"],
-            what=message_name(row["campaign"], row["sequence"], row["step"]),
-            sequence=row["sequence"],
             device_id=row["device_id"],
+            sequence=row["sequence"],
+            step=row["step"],
         )
     return Resolution(
         message_id=message_id,

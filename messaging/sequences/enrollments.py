@@ -13,8 +13,9 @@ from messaging.common.errors import Conflict, NotFound
 from messaging.common.read_anew import Changed, read_anew
 from messaging.leads.lead import Lead
 from messaging.leads.store import upsert_lead
-from messaging.sending.ledger import CLAIM_LIFETIME, LeftOut, NextPosition, longer_lifetimes
+from messaging.sending.claims import CLAIM_LIFETIME, longer_lifetimes
 from messaging.sending.message_ids import sequence_message_id
+from messaging.sending.positions import LeftOut, Next, NextPosition
 from messaging.sequences.contract import (
     Enrolled,
     EnrollmentEnd,
@@ -473,11 +474,11 @@ def after_settling(
     *,
     phone: str,
     device: str,
-) -> tuple[NextPosition, Due | None]:
-    """Where a contact stands after a step (its key) was settled at ``done_at``, and what comes next."""
+) -> Next:
+    """What comes after a step (its key) that was settled at ``done_at``."""
     moved = advance(plan, timeline, step, planned_at, done_at, hours)
     scheduled = next_due(plan, moved, done_at)
-    return position_of(plan, moved, scheduled, phone), _due(plan, moved, scheduled, device)
+    return Next(position_of(plan, moved, scheduled, phone), _due(plan, moved, scheduled, device))
 
 
 def _begun(contact: EnrollmentState) -> Scheduled | None:

@@ -31,9 +31,10 @@ from messaging.campaigns.lifecycle import (
 )
 from messaging.common.database import Connection, Pool
 from messaging.common.errors import Conflict
-from messaging.sending.ledger import Claim, Ledger, StepAnswer
+from messaging.sending.claim_answers import Claim, StoredAnswer
+from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus
-from messaging.sending.outcomes import CampaignMessageRef, Deferred, Held
+from messaging.sending.outcomes import Deferred, Held, MessageRef
 from rig.people import phone
 from tests.support.frozen import CAMPAIGN, NOW, running
 from tests.support.scenario import Scenario
@@ -68,24 +69,24 @@ class Feeder:
         self.positions = page.positions
         return page
 
-    async def everything(self) -> list[CampaignMessageRef]:
+    async def everything(self) -> list[MessageRef]:
         """All that may be begun before something is settled."""
-        begun: list[CampaignMessageRef] = []
+        begun: list[MessageRef] = []
         while leads := (await self.page()).leads:
             begun.extend(leads)
         return begun
 
 
-def devices(leads: Sequence[CampaignMessageRef]) -> Counter[str]:
+def devices(leads: Sequence[MessageRef]) -> Counter[str]:
     return Counter(lead.device_id for lead in leads)
 
 
-def phones(leads: Sequence[CampaignMessageRef]) -> list[str]:
+def phones(leads: Sequence[MessageRef]) -> list[str]:
     return [lead.phone for lead in leads]
 
 
 async def settle(
-    pool: Pool, leads: Sequence[CampaignMessageRef], status: str = "sent", *, at: datetime = NOW
+    pool: Pool, leads: Sequence[MessageRef], status: str = "sent", *, at: datetime = NOW
 ) -> None:
     """Brings these messages to that status, settled or not."""
     await pool.execute(
@@ -279,7 +280,7 @@ async def test_exhausted_and_settled(scenario: Scenario) -> None:
     await scenario.add_device()
     await scenario.add_leads(60)
     feeder = Feeder(scenario.pool, await running(scenario))
-    begun: list[CampaignMessageRef] = []
+    begun: list[MessageRef] = []
     for _ in range(2):
         page = await feeder.page()
         begun += page.leads
@@ -498,11 +499,11 @@ async def test_a_campaign_does_not_end_before_its_last_message(
 _tokens = count()
 
 
-async def claim(pool: Pool, message: UUID, now: datetime | None = NOW) -> StepAnswer:
+async def claim(pool: Pool, message: UUID, now: datetime | None = NOW) -> StoredAnswer:
     return await Ledger(pool).claim_stored(message, f"attempt-{next(_tokens)}", now=now)
 
 
-async def send(pool: Pool, message: UUID, at: datetime) -> StepAnswer:
+async def send(pool: Pool, message: UUID, at: datetime) -> StoredAnswer:
     """Claims a message, and settles it as sent if it may be."""
     token = f"attempt-{next(_tokens)}"
     answer = await Ledger(pool).claim_stored(message, token, now=at)

@@ -23,7 +23,8 @@ from messaging.campaigns.lifecycle import (
 from messaging.campaigns.start_times import IfPassed, Timing, has_passed, turns
 from messaging.common.database import Pool, Record
 from messaging.common.errors import Conflict
-from messaging.sending.ledger import Claim, Ledger, StepAnswer
+from messaging.sending.claim_answers import Claim, StoredAnswer
+from messaging.sending.ledger import Ledger
 from messaging.sending.outcomes import Deferred
 from rig.people import phone
 from tests.support.scenario import Scenario
@@ -149,7 +150,7 @@ async def rows(pool: Pool) -> list[Record]:
     return await pool.fetch("select * from broadcast_messages order by recipient_phone")
 
 
-async def claim(pool: Pool, index: int, at: datetime) -> StepAnswer:
+async def claim(pool: Pool, index: int, at: datetime) -> StoredAnswer:
     message = await pool.fetchval(
         "select id from broadcast_messages where recipient_phone = $1", phone(index)
     )

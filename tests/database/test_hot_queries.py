@@ -31,8 +31,9 @@ from messaging.common.database import Connection, Pool
 from messaging.leads.lead import Lead
 from messaging.leads.store import upsert_lead
 from messaging.reporting import reports
-from messaging.sending.ledger import Ledger, NextPosition
+from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus
+from messaging.sending.positions import NextPosition
 from messaging.sending.telling import Tell, count_held, page
 from messaging.sequences.contract import Enrolled, EnrollmentEnd, EnrollmentRequest, SweepCursor
 from messaging.sequences.enrollments import Enrollments
@@ -456,7 +457,7 @@ async def _settle_step(pool: Pool, big: Big) -> None:
         plan_revision=1,
     )
     await Ledger(pool).settle(
-        big.step_sending, "worker", MessageStatus.SENT, NOW, gateway_message_id="wamid.new", contact=position
+        big.step_sending, "worker", MessageStatus.SENT, NOW, gateway_message_id="wamid.new", position=position
     )
 
 

@@ -11,8 +11,9 @@ import pytest
 from activities.limiter import DeviceLimiter
 from activities.sequences import SequenceActivities
 from messaging.gateways import Gateways
-from messaging.sending.ledger import CALL_GRACE
+from messaging.sending.claims import CALL_GRACE
 from messaging.sending.outcomes import Deferred, Settled
+from messaging.sending.send import Sender
 from messaging.sequences.contract import StepRef
 from rig.people import phone
 from tests.support.scenario import Scenario
@@ -31,7 +32,10 @@ class Crowd:
         self.again: dict[str, datetime] = {}
         self.calls = 0
         self._activities = SequenceActivities(
-            scenario.pool, gateways, DeviceLimiter(timedelta(0)), self._clock
+            scenario.pool,
+            Sender(scenario.pool, gateways, self._clock),
+            DeviceLimiter(timedelta(0)),
+            self._clock,
         )
 
     async def _clock(self) -> datetime:

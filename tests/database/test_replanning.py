@@ -5,9 +5,10 @@ from datetime import timedelta
 import pytest
 
 from messaging.common.database import Pool
-from messaging.sending.ledger import Ledger, NextPosition
+from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Settled
+from messaging.sending.positions import NextPosition
 from messaging.sending.telling import any_unplanned, count_unplanned
 from messaging.sequences import replanning
 from messaging.sequences.contract import Replanned
@@ -89,7 +90,6 @@ async def test_who_was_not_told_yet_sends_nothing_by_the_old_plan(contact: Conta
 async def test_what_is_being_sent_is_not_overtaken_and_its_contact_is_told(contact: Contact) -> None:
     pool, zero = contact.scenario.pool, timedelta(0)
     claim = await contact.claim("slow")
-    assert claim.enrollment is not None
     assert claim.enrollment.next_due_at is not None
     await contact.scenario.apply(SEQUENCE.replace("day: 1", 'day: 1\n    at: "14:00"') + "timezone: UTC\n")
     assert await replan(pool, await welcome(pool)) == 0
@@ -103,5 +103,5 @@ async def test_what_is_being_sent_is_not_overtaken_and_its_contact_is_told(conta
         plan_revision=claim.enrollment.plan_revision,
     )
     message = (await contact.message())["id"]
-    assert await Ledger(pool).settle(message, "slow", MessageStatus.SENT, contact.now, contact=position)  # type: ignore[arg-type]
+    assert await Ledger(pool).settle(message, "slow", MessageStatus.SENT, contact.now, position=position)  # type: ignore[arg-type]
     assert await rows(pool) == [("hello", timedelta(hours=1), True)]

@@ -9,8 +9,9 @@ import pytest
 
 from messaging.gateways.base import OutgoingMessage
 from messaging.leads.lead import Lead
-from messaging.sending import dispatch
-from messaging.sending.ledger import CALL_GRACE, CLAIM_LIFETIME, Ledger
+from messaging.sending import attempts, recording
+from messaging.sending.claims import CALL_GRACE, CLAIM_LIFETIME
+from messaging.sending.ledger import Ledger
 from messaging.sending.message_ids import sequence_message_id
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Held, Settled
@@ -183,7 +184,7 @@ async def test_an_attempt_that_was_suspended_does_not_send(
 ) -> None:
     """SIGSTOP between claim and call: the clock goes on, and the attempt has to notice."""
     began = iter([0.0])
-    monkeypatch.setattr(dispatch, "_age_now", lambda: next(began, CALL_GRACE.total_seconds() + 1))
+    monkeypatch.setattr(attempts, "_age_now", lambda: next(began, CALL_GRACE.total_seconds() + 1))
     outcome = await contact.send()
     assert isinstance(outcome, Deferred)
     assert await contact.scenario.requests() == []
@@ -305,7 +306,7 @@ async def test_a_template_that_fails_is_a_failed_message_with_its_reason(contact
 async def test_an_unreachable_gateway_is_retried_for_long_and_then_listed(
     contact: Contact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(dispatch, "MAX_ATTEMPTS", 3)
+    monkeypatch.setattr(recording, "MAX_ATTEMPTS", 3)
     await contact.scenario.pool.execute(
         "update devices set gateway_options = $1", {"url": "http://127.0.0.1:9"}
     )

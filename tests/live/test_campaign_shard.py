@@ -13,7 +13,7 @@ from activities import campaigns
 from activities.campaigns import CampaignActivities
 from messaging.campaigns.contract import Fed, FeedRequest
 from messaging.campaigns.feed import PAGE
-from messaging.sending.outcomes import CampaignMessageRef
+from messaging.sending.outcomes import MessageRef
 from tests.support import temporal_time
 from tests.support.frozen import NOW, running
 from tests.support.scenario import Scenario
@@ -30,7 +30,7 @@ class Starts:
         self.begun: Counter[str] = Counter()
         self.refuse_from = refuse_from
 
-    async def __call__(self, _: object, lead: CampaignMessageRef, *, task_queue: str) -> None:
+    async def __call__(self, _: object, lead: MessageRef, *, task_queue: str) -> None:
         assert task_queue
         if self.refuse_from is not None and self.begun.total() >= self.refuse_from:
             raise ConnectionError("Temporal is away")

@@ -65,7 +65,7 @@ async def test_every_lead_gets_it_once_however_often_it_is_started(live: Live) -
     await exactly_once(live, 60)
     handle = live.connection.temporal.get_workflow_handle("campaign:sale", result_type=CampaignResult)
     assert (await handle.result()).counts == {"sent": 60}
-    listed = "DrumbeatCampaign = 'sale' and WorkflowType = 'CampaignLeadWorkflow'"
+    listed = "DrumbeatCampaign = 'sale' and WorkflowType = 'MessageWorkflow'"
     leads = {one.id: one async for one in live.connection.temporal.list_workflows(listed)}
     assert set(leads) == {f"campaign:sale:{phone(index)}" for index in range(60)}
     assert leads[f"campaign:sale:{phone(7)}"].typed_search_attributes[attributes.PHONE] == phone(7)

@@ -10,8 +10,6 @@ import asyncpg
 import pytest
 from yarl import URL
 
-from activities.limiter import DeviceLimiter
-from activities.messages import MessageActivities
 from messaging.campaigns import feed as campaign_feed
 from messaging.campaigns import lifecycle as campaigns
 from messaging.campaigns.audience import freeze_audience
@@ -23,9 +21,10 @@ from messaging.leads.opt_outs import record_opt_out
 from messaging.reporting import audit
 from messaging.sending import dispatch
 from messaging.sending.message_status import MessageStatus
-from messaging.sending.outcomes import CampaignMessageRef, Held, MessageOutcome, ResendRef, Settled
+from messaging.sending.outcomes import Held, MessageOutcome, Settled
 from messaging.sending.receipts import record_receipts
 from messaging.sending.resolutions import resolve_as_sent, send_again
+from messaging.sending.send import Sender
 from messaging.sequences.contract import Enrolled, EnrollmentEnd, EnrollmentRequest, Replanned
 from messaging.sequences.enrollments import Enrollments
 from messaging.sequences.store import set_sequence_status
@@ -40,13 +39,6 @@ from tests.support.contact import NOON, Contact
 from tests.support.live import Live
 from tests.support.unconfirmed import SEQUENCE, settled_as, unconfirmed
 from worker import make_worker
-
-
-def activities(contact: Contact) -> MessageActivities:
-    async def clock() -> Any:
-        return contact.now
-
-    return MessageActivities(contact.scenario.pool, contact.gateways, DeviceLimiter(), clock)
 
 
 async def in_doubt(contact: Contact) -> UUID:
@@ -67,17 +59,10 @@ async def resend(contact: Contact, message: UUID) -> None:
 
 async def sent_again(contact: Contact, message: UUID) -> MessageOutcome:
     """What the workflow of a resent message does."""
-    ref = ResendRef(
-        message_id=message,
-        phone=contact.phone,
-        what="welcome / hello",
-        sequence="welcome",
-        device_id=contact.scenario.device,
-    )
-    return await activities(contact).send_again(ref)
+    return await contact.sender.send_stored(message)
 
 
-async def campaign_message(contact: Contact) -> CampaignMessageRef:
+async def campaign_message(contact: Contact) -> UUID:
     """A campaign with one lead, frozen and running."""
     scenario = contact.scenario
     await scenario.pool.execute(
@@ -91,9 +76,8 @@ async def campaign_message(contact: Contact) -> CampaignMessageRef:
         number = await connection.fetchval("select id from campaigns")
         await freeze_audience(connection, number, now=contact.now)
         message = await connection.fetchval("select id from broadcast_messages where campaign_id is not null")
-    return CampaignMessageRef(
-        campaign="sale", message_id=message, phone=phone(50), name="Lina", device_id=scenario.device
-    )
+    assert isinstance(message, UUID)
+    return message
 
 
 async def row_of(contact: Contact, message: UUID) -> dict[str, Any]:
@@ -191,22 +175,19 @@ async def test_a_part_that_was_accepted_is_not_sent_again(
 
 
 async def test_a_receipt_of_an_earlier_sending_does_not_have_it_sent_a_third_time(contact: Contact) -> None:
-    ref = await campaign_message(contact)
+    message = await campaign_message(contact)
     await contact.scenario.offer(keys=False, look_up=False)
-    sending = activities(contact)
-    await sending.send_campaign_message(ref)
-    first = (await row_of(contact, ref.message_id))["gateway_message_id"]
-    failed = Receipt(
-        status="failed", at=NOON, message_id=ref.message_id, gateway_message_id=first, reason="131049"
-    )
+    await contact.sender.send_stored(message)
+    first = (await row_of(contact, message))["gateway_message_id"]
+    failed = Receipt(status="failed", at=NOON, message_id=message, gateway_message_id=first, reason="131049")
     assert await tell(contact, failed) == 1
     async with contact.scenario.pool.acquire() as connection:
         assert await campaigns.retry_failed(connection, "sale") == 1
     assert await tell(contact, failed) == 0, "while it waits"
-    await sending.send_campaign_message(ref)
+    await contact.sender.send_stored(message)
     assert await tell(contact, failed) == 0, "after it was sent again"
     assert await tell(contact, failed.model_copy(update={"gateway_message_id": None})) == 0
-    row = await row_of(contact, ref.message_id)
+    row = await row_of(contact, message)
     assert (row["status"], row["earlier_gateway_ids"]) == ("sent", [first])
     now = failed.model_copy(update={"gateway_message_id": row["gateway_message_id"]})
     assert await tell(contact, now) == 1, "its own failure counts"
@@ -230,14 +211,14 @@ async def test_a_device_of_another_gateway_cannot_tell_of_it(contact: Contact) -
 
 
 async def test_a_campaign_that_ends_at_this_moment_is_opened_again(contact: Contact) -> None:
-    ref = await campaign_message(contact)
+    message = await campaign_message(contact)
     pool = contact.scenario.pool
-    await pool.execute("update broadcast_messages set status = 'unconfirmed' where id = $1", ref.message_id)
+    await pool.execute("update broadcast_messages set status = 'unconfirmed' where id = $1", message)
     async with pool.acquire() as ending, pool.acquire() as operator:
         transaction = ending.transaction()
         await transaction.start()
         assert await campaigns.finish_campaign(ending, await ending.fetchval("select id from campaigns"))
-        wish = asyncio.create_task(send_again(operator, ref.message_id))
+        wish = asyncio.create_task(send_again(operator, message))
 
         async def waits() -> bool:
             return bool(await pool.fetchval("select count(*) from pg_locks where not granted"))
@@ -248,14 +229,14 @@ async def test_a_campaign_that_ends_at_this_moment_is_opened_again(contact: Cont
     assert await pool.fetchval("select status from campaigns") == "running"
     # Should it have been missed all the same, the same wish mends it.
     await pool.execute("update campaigns set status = 'finished', ended_at = now()")
-    await resend(contact, ref.message_id)
+    await resend(contact, message)
     assert await pool.fetchval("select status from campaigns") == "running"
 
 
 async def test_contents_that_are_refused_while_the_campaign_is_cancelled_hold_nobody(
     contact: Contact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ref = await campaign_message(contact)
+    message = await campaign_message(contact)
     pool = contact.scenario.pool
 
     async def refused(*_: object) -> None:
@@ -267,9 +248,9 @@ async def test_contents_that_are_refused_while_the_campaign_is_cancelled_hold_no
         raise WrongContent("there is no such template")
 
     monkeypatch.setattr(dispatch, "compose", refused)
-    assert not isinstance(await activities(contact).send_campaign_message(ref), Held)
-    await activities(contact).send_campaign_message(ref)
-    assert (await row_of(contact, ref.message_id))["status"] == "cancelled"
+    assert not isinstance(await contact.sender.send_stored(message), Held)
+    await contact.sender.send_stored(message)
+    assert (await row_of(contact, message))["status"] == "cancelled"
 
 
 async def test_contents_that_were_mended_meanwhile_are_not_held_again(
@@ -390,10 +371,10 @@ async def test_sent_again_while_its_workflow_is_about_to_end(
     await live.scenario.offer(keys=False, look_up=False)
     await live.scenario.faults({"kind": "drop"})
     gateways = Gateways(live.scenario.simulator_url)
-    original = MessageActivities._send_once
+    original = Sender.send_stored
     asked = False
 
-    async def once(self: MessageActivities, message: UUID) -> Any:
+    async def once(self: Sender, message: UUID) -> Any:
         nonlocal asked
         outcome = await original(self, message)
         if not asked and isinstance(outcome, Settled) and outcome.status is MessageStatus.UNCONFIRMED:
@@ -402,7 +383,7 @@ async def test_sent_again_while_its_workflow_is_about_to_end(
             await messages.resolve(live.connection, message, "resend")
         return outcome
 
-    monkeypatch.setattr(MessageActivities, "_send_once", once)
+    monkeypatch.setattr(Sender, "send_stored", once)
     queue = live.connection.settings.task_queue
     async with make_worker(live.connection.temporal, live.scenario.pool, gateways, task_queue=queue):
         code, _, error = await live.run(

@@ -1,22 +1,22 @@
 """Messages that were claimed, and whose workflow has gone on or is gone: each is found, and settled by itself."""
 
 from collections.abc import Awaitable, Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
 import pytest
 
-from activities.limiter import DeviceLimiter
-from activities.messages import MessageActivities
 from messaging.campaigns.audience import freeze_audience
 from messaging.campaigns.lifecycle import begin_campaign
 from messaging.common.errors import Conflict
 from messaging.gateways.base import OutgoingMessage
 from messaging.reporting.audit import stuck
 from messaging.reporting.reports import list_messages, status_report
-from messaging.sending.ledger import CLAIM_LIFETIME, Claim, Ledger
+from messaging.sending.claim_answers import Claim
+from messaging.sending.claims import CLAIM_LIFETIME
+from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus
-from messaging.sending.outcomes import Deferred, ResendRef, Settled
+from messaging.sending.outcomes import Deferred, MessageRef, Settled
 from messaging.sending.recovery import abandoned, close_unwanted, forgotten_leads
 from messaging.sending.resolutions import resolve_as_sent, send_again
 from messaging.sequences.contract import EnrollmentEnd
@@ -69,21 +69,14 @@ ENDINGS: dict[str, Callable[[Contact], Awaitable[None]]] = {
 }
 
 
-async def found(contact: Contact) -> list[ResendRef]:
+async def found(contact: Contact) -> list[MessageRef]:
     return await abandoned(contact.scenario.pool, now=contact.now)
 
 
-async def recovered(contact: Contact, ref: ResendRef) -> Settled:
+async def recovered(contact: Contact, message_id: UUID) -> Settled:
     """What the workflow of a message that was found does."""
-
-    async def clock() -> datetime:
-        return contact.now
-
-    activities = MessageActivities(
-        contact.scenario.pool, contact.gateways, DeviceLimiter(timedelta(0)), clock
-    )
     for _ in range(3):
-        outcome = await activities.send_again(ref)
+        outcome = await contact.sender.send_stored(message_id)
         if isinstance(outcome, Settled):
             return outcome
         assert isinstance(outcome, Deferred)
@@ -130,7 +123,7 @@ async def test_a_message_in_doubt_outlives_its_contact_and_is_settled(
     assert (ref.message_id, ref.what) == (message_id, "welcome / hello")
     if status == "nothing":
         status = "suppressed" if ending == "opted out" else "cancelled"
-    assert (await recovered(contact, ref)).status.value == status
+    assert (await recovered(contact, ref.message_id)).status.value == status
     assert len(await contact.scenario.accepted()) == arrived, "nothing is sent after the end"
     assert len(await contact.scenario.requests()) == arrived
     reason = (await contact.message())["reason"]
@@ -163,7 +156,7 @@ async def test_what_is_to_find_out_waits_for_no_slot_and_takes_none(contact: Con
     contact.now += OVER
     before = await contact.scenario.pool.fetchrow("select * from devices")
     (ref,) = await found(contact)
-    assert (await recovered(contact, ref)).status is MessageStatus.CANCELLED
+    assert (await recovered(contact, ref.message_id)).status is MessageStatus.CANCELLED
     assert await contact.scenario.pool.fetchrow("select * from devices") == before
 
 
@@ -193,7 +186,7 @@ async def test_a_message_whose_workflow_is_gone_is_found_after_a_while(contact: 
     assert await found(contact) == []
     await contact.scenario.pool.execute("update devices set status = 'active'")
     (ref,) = await found(contact)
-    assert (await recovered(contact, ref)).status is MessageStatus.SENT
+    assert (await recovered(contact, ref.message_id)).status is MessageStatus.SENT
     assert len(await contact.scenario.accepted()) == 1
 
 
@@ -217,7 +210,7 @@ async def test_what_nobody_is_at_is_listed_and_can_be_resolved_by_hand(contact: 
         assert any("1 messages are in doubt" in line for line in (await status_report(pool)).attention)
         assert [str(message_id) in line for line in await stuck(pool)] == [True]
         assert (await send_again(connection, message_id)).result == "sending again"
-    outcome = await recovered(contact, ResendRef(message_id=message_id, phone="", what="", device_id="d"))
+    outcome = await recovered(contact, message_id)
     assert outcome.status is MessageStatus.SENT
     assert await stuck(pool) == []
 

@@ -5,6 +5,7 @@ import json
 from operations import campaigns
 from operations.audit import audit
 from rig.people import phone
+from temporal import search_attributes as attributes
 from tests.support.campaigns import finished, ready
 from tests.support.live import Live
 from tests.support.unconfirmed import SEQUENCE, settled_as, unconfirmed
@@ -49,7 +50,15 @@ async def test_unconfirmed_messages_are_found_resolved_and_sent_again_only_on_de
     code, out, error = await live.run("starter.py", "message", "resolve", second["id"], "--resend")
     assert (code, out.strip()) == (0, f"story / a to {phone(1)}: counts as sent"), error
     assert [row["phone"] for row in await live.scenario.accepted()] == [phone(1)]
-    assert await live.connection.temporal.get_workflow_handle(f"message:{second['id']}").result()
+    resent = live.connection.temporal.get_workflow_handle(f"message:{second['id']}")
+    assert (await resent.result())["status"] == "sent"
+    listed_as = await resent.describe()
+    assert (listed_as.workflow_type, await listed_as.static_summary()) == (
+        "MessageWorkflow",
+        f"{phone(1)} · story / a",
+    )
+    found = [listed_as.typed_search_attributes.get(one) for one in (attributes.SEQUENCE, attributes.PHONE)]
+    assert found == ["story", phone(1)]
     report = await audit(live.connection)
     assert report.kept, [check for check in report.checks if not check.kept]
 

@@ -7,10 +7,12 @@ from uuid import UUID
 
 import pytest
 
-from activities.attempts import new_attempt
 from messaging.leads.opt_outs import record_opt_out
-from messaging.sending.dispatch import FRESH, Dispatcher
-from messaging.sending.ledger import CALL_GRACE, CLAIM_LIFETIME, Claim, Ledger, longer_lifetimes
+from messaging.sending.attempts import new_attempt
+from messaging.sending.claim_answers import Claim
+from messaging.sending.claims import CALL_GRACE, CLAIM_LIFETIME, longer_lifetimes
+from messaging.sending.dispatch import FRESH
+from messaging.sending.ledger import Ledger
 from messaging.sending.message_ids import sequence_message_id
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Settled
@@ -147,7 +149,7 @@ async def test_an_attempt_that_was_suspended_looks_once_more_before_its_call(
     await change(contact)
     while attempt.age <= FRESH:
         await asyncio.sleep(0.01)
-    outcome = await Dispatcher(ledger, contact.gateways).carry_out(attempt, claim, lambda _: None)
+    outcome = await contact.sender.carry_out(attempt, claim)
     assert isinstance(outcome, Deferred)
     assert outcome.reason == "it was stopped at the last moment"
     assert await contact.scenario.requests() == []

@@ -9,8 +9,10 @@ from uuid import uuid4
 from activities.limiter import DeviceLimiter
 from activities.sequences import SequenceActivities
 from messaging.gateways import Gateways
-from messaging.sending.ledger import Claim, Ledger
+from messaging.sending.claim_answers import StepClaim
+from messaging.sending.ledger import Ledger
 from messaging.sending.message_ids import sequence_message_id
+from messaging.sending.send import Sender
 from messaging.sequences.contract import Enrolled, SendOutcome, StepRef
 from messaging.times.calendar import Due
 from rig.people import phone
@@ -43,12 +45,15 @@ class Contact:
     enrolled: Enrolled | None = None
     due: Due | None = None
     activities: SequenceActivities = field(init=False)
+    sender: Sender = field(init=False)
+    """Of messages that have their row."""
 
     def __post_init__(self) -> None:
         async def clock() -> datetime:
             return self.now
 
-        self.activities = SequenceActivities(self.scenario.pool, self.gateways, DeviceLimiter(), clock)
+        self.sender = Sender(self.scenario.pool, self.gateways, clock)
+        self.activities = SequenceActivities(self.scenario.pool, self.sender, DeviceLimiter(), clock)
 
     async def enroll(self, number: str | None = None, sequence: str = "welcome") -> None:
         if number:
@@ -70,7 +75,7 @@ class Contact:
     async def send(self) -> SendOutcome:
         return await self.activities.send_step(self.ref())
 
-    async def claim(self, token: str = "") -> Claim:
+    async def claim(self, token: str = "") -> StepClaim:
         """Claims as an attempt that dies right after would."""
         ref = self.ref()
         answer = await Ledger(self.scenario.pool).claim_step(
@@ -81,7 +86,7 @@ class Contact:
             token=token or f"dead/{uuid4().hex}",
             now=self.now,
         )
-        assert isinstance(answer, Claim)
+        assert isinstance(answer, StepClaim)
         return answer
 
     async def message(self) -> dict[str, object]:

@@ -21,18 +21,18 @@ async def test_a_device_that_hangs_takes_its_places_and_no_more() -> None:
     async def quick() -> Held:
         return Held(reason="quick")
 
-    stuck = [asyncio.create_task(sending.send("slow", hanging)) for _ in range(2)]
+    stuck = [asyncio.create_task(sending.run("slow", hanging)) for _ in range(2)]
     while there < 2:
         await asyncio.sleep(0)
-    third = await sending.send("slow", hanging)
+    third = await sending.run("slow", hanging)
     assert there == 2, "it was not let in"
     assert isinstance(third, Deferred)
     assert timedelta(0) < third.until - datetime.now(UTC) < timedelta(seconds=7)
     assert third.reason == "device slow is slow, and has its hands full"
-    assert await sending.send("other", quick) == Held(reason="quick")
+    assert await sending.run("other", quick) == Held(reason="quick")
     hangs.set()
     assert [await one for one in stuck] == [Held(reason="answered")] * 2
-    assert await sending.send("slow", quick) == Held(reason="quick"), "places are given back"
+    assert await sending.run("slow", quick) == Held(reason="quick"), "places are given back"
 
 
 async def test_a_slot_that_is_near_is_waited_for_without_taking_a_place() -> None:
@@ -46,10 +46,10 @@ async def test_a_slot_that_is_near_is_waited_for_without_taking_a_place() -> Non
         wait = timedelta(seconds=0.5 if name == "near" else 5)
         return Deferred(until=datetime.now(UTC) + wait, reason="its slot", wait=wait)
 
-    near = asyncio.create_task(sending.send("device", lambda: send("near")))
+    near = asyncio.create_task(sending.run("device", lambda: send("near")))
     while not calls:
         await asyncio.sleep(0)
-    far = await asyncio.wait_for(sending.send("device", lambda: send("far")), 0.4)
+    far = await asyncio.wait_for(sending.run("device", lambda: send("far")), 0.4)
     assert isinstance(far, Deferred)
     assert await near == Held(reason="near")
     assert calls == {"near": 2, "far": 1}

@@ -1,4 +1,4 @@
-"""The clock of the activities: the database's, or a test's."""
+"""The clock that decides: the database's, or a test's."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime

@@ -1,0 +1,229 @@
+"""What came of an attempt, written to the ledger: settled, given back for later, or left in doubt to the next attempt."""
+
+import logging
+import random
+from datetime import timedelta
+
+from messaging.common.database import Verdict, verdict_of
+from messaging.common.storable import LONGEST_REASON, storable
+from messaging.gateways.base import (
+    DeviceUnfit,
+    Gateway,
+    MaybeAccepted,
+    NotAccepted,
+    Recovery,
+    Refused,
+    WrongContent,
+)
+from messaging.sending.attempts import InFlight, LostClaim
+from messaging.sending.claim_answers import Outcome
+from messaging.sending.claims import claim_lifetime
+from messaging.sending.ledger import Ledger
+from messaging.sending.message_status import MessageStatus
+from messaging.sending.outcomes import Deferred, Settled
+from messaging.sending.positions import Next
+from messaging.sending.settling import Outcomes
+
+__all__ = ["MAX_ATTEMPTS", "Recorder"]
+
+logger = logging.getLogger(__name__)
+
+MAX_ATTEMPTS = 1000
+"""Claims of one message before it counts as failed: some three days at the longest back-off."""
+
+LONGEST_WAIT = timedelta(minutes=15)
+"""The longest wait that a gateway can ask for; after it, the message is tried again."""
+
+
+class Recorder:
+    """Writes what came of attempts. Each method raises LostClaim where another attempt has the message by now."""
+
+    def __init__(self, ledger: Ledger, outcomes: Outcomes) -> None:
+        self._ledger = ledger
+        self._outcomes = outcomes
+
+    async def settle(
+        self,
+        flight: InFlight,
+        status: MessageStatus,
+        *,
+        reason: str | None = None,
+        gateway_message_id: str | None = None,
+    ) -> Settled:
+        """The message has come to its end, and its contact moves on in the same transaction.
+
+        The status may be another than ``status``: a receipt that came before this answer knows more.
+        """
+        return await self._settle(flight, status, reason=reason, gateway_message_id=gateway_message_id)
+
+    async def refuse(self, flight: InFlight, refused: Refused) -> Settled | Deferred:
+        """Settles it as failed, or leaves it to wait with its device, where that gets nothing but such answers."""
+        settled = await self._settle(flight, MessageStatus.FAILED, reason=str(refused), refused=refused)
+        if settled.status is not MessageStatus.QUEUED:
+            return settled
+        logger.error("device %s is parked: %s", flight.claim.device, settled.reason)
+        return Deferred(until=flight.now, reason=settled.reason or "")
+
+    async def put_off(self, flight: InFlight, error: NotAccepted) -> Settled | Deferred:
+        """It surely has not arrived by this attempt: it comes again later, unless there were too many attempts."""
+        attempt, claim, reason = flight.attempt, flight.claim, _format_error(error)
+        doubt = flight.may_have_arrived
+        if doubt and claim.device_replaced:
+            # It may never answer again, and the contact's next message goes by another device.
+            return await self.settle(flight, MessageStatus.UNCONFIRMED, reason=f"{claim.unwanted}: {reason}")
+        if claim.attempts >= MAX_ATTEMPTS:
+            status = MessageStatus.UNCONFIRMED if doubt else MessageStatus.FAILED
+            return await self.settle(
+                flight, status, reason=f"gave up after {claim.attempts} attempts: {reason}"
+            )
+        now = flight.now
+        until = now + _back_off(claim.attempts)
+        asked = None
+        if error.retry_after is not None:
+            asked = now + min(timedelta(seconds=error.retry_after), LONGEST_WAIT)
+            until = max(until, asked)
+        device_waits_until = asked if error.concerns == "device" else None
+
+        if doubt:
+            if not await self._leave_in_doubt(flight, reason, retry_now=True):
+                return await self.settle(flight, MessageStatus.UNCONFIRMED, reason=reason)
+        elif not await self._outcomes.write(
+            lambda: self._ledger.release(
+                attempt.message_id, attempt.token, reason, device_waits_until=device_waits_until
+            )
+        ):
+            raise LostClaim
+        # The next claim sees the hold and answers *held*, or *settled* where the message is not wanted any more.
+        if isinstance(error, WrongContent):
+            await self._outcomes.write(
+                lambda: self._ledger.hold_contents(attempt.message_id, claim.now, reason)
+            )
+            return Deferred(until=now, reason=reason)
+        if isinstance(error, DeviceUnfit):
+            waits_until = await self._outcomes.write(
+                lambda: self._ledger.device_fault(claim.device, claim.now, reason, now=now)
+            )
+            if waits_until is None:
+                logger.error("device %s is parked: %s", claim.device, reason)
+                return Deferred(until=now, reason=reason)
+            until = max(until, waits_until)
+        return Deferred(until=until, reason=reason)
+
+    async def doubt(self, flight: InFlight, error: MaybeAccepted, gateway: Gateway) -> Settled | Deferred:
+        """It may have arrived: left to the next attempt where that can find out, and ``unconfirmed`` where none can."""
+        claim, reason = flight.claim, _format_error(error)
+        try:
+            recovery = await gateway.recovery(claim.device)
+        except NotAccepted:
+            recovery = None
+        if recovery is Recovery.NONE or claim.must_not_send or claim.attempts >= MAX_ATTEMPTS:
+            return await self.settle(flight, MessageStatus.UNCONFIRMED, reason=reason)
+        retry_now = recovery is Recovery.RESEND
+        if retry_now:
+            until = flight.now + _back_off(claim.attempts)
+        else:
+            # A look-up proves nothing before the gateway has had the time that it may take.
+            until = claim.now + claim_lifetime(gateway.capabilities.answers_within)
+        if not await self._leave_in_doubt(flight, reason, retry_now=retry_now):
+            # A receipt was faster than the answer: it has settled the message, and knows nothing of its contents.
+            return await self.settle(flight, MessageStatus.UNCONFIRMED, reason=reason)
+        return Deferred(until=until, reason=reason)
+
+    async def _leave_in_doubt(self, flight: InFlight, reason: str, *, retry_now: bool) -> bool:
+        attempt = flight.attempt
+        return await self._outcomes.write(
+            lambda: self._ledger.doubt(
+                attempt.message_id,
+                attempt.token,
+                reason,
+                retry_now=retry_now,
+                content=flight.content,
+                image_url=flight.image_url,
+            )
+        )
+
+    async def _settle(
+        self,
+        flight: InFlight,
+        status: MessageStatus,
+        *,
+        reason: str | None,
+        gateway_message_id: str | None = None,
+        refused: Refused | None = None,
+    ) -> Settled:
+        attempt, at = flight.attempt, flight.now
+        reason = storable(reason, LONGEST_REASON) if reason is not None else None
+        following: Next | None = None
+        wrong: Exception | None = None
+        if flight.after is not None:
+            try:
+                following = flight.after(at)
+            except Exception as error:  # noqa: BLE001 - first what became of the message is written
+                wrong = error
+        position = following.position if following is not None else None
+
+        async def write() -> Outcome | None:
+            if refused is not None:
+                return await self._ledger.refuse(
+                    attempt.message_id,
+                    attempt.token,
+                    at,
+                    reason or "",
+                    sign=refused.sign,
+                    content=flight.content,
+                    image_url=flight.image_url,
+                    position=position,
+                )
+            return await self._ledger.settle(
+                attempt.message_id,
+                attempt.token,
+                status,
+                at,
+                gateway_message_id=gateway_message_id,
+                reason=reason,
+                content=flight.content,
+                image_url=flight.image_url,
+                position=position,
+            )
+
+        async def write_plainly() -> Outcome | None:
+            """The status alone, where the reason or the text cannot be stored. The next claim moves the contact on."""
+            return await self._ledger.settle(
+                attempt.message_id,
+                attempt.token,
+                status,
+                at,
+                gateway_message_id=gateway_message_id,
+                reason=None
+                if status is MessageStatus.SENT
+                else "its reason could not be stored; the log has it",
+            )
+
+        try:
+            outcome = await self._outcomes.write(write)
+        except Exception as error:
+            if verdict_of(error) is not Verdict.WRONG:
+                raise
+            logger.exception("the outcome of message %s could not be written in full", attempt.message_id)
+            outcome = await self._outcomes.write(write_plainly)
+        if wrong is not None:
+            raise wrong
+        if outcome is None:
+            raise LostClaim
+        return Settled(
+            message_id=attempt.message_id,
+            status=outcome.status,
+            reason=outcome.reason,
+            next=following.due if following is not None else None,
+        )
+
+
+def _back_off(attempts: int) -> timedelta:
+    """2 s, 4 s, 8 s … at most 5 minutes, give or take a fifth, so that many do not come back at once."""
+    seconds = min(2.0 ** min(attempts, 9), 300.0)
+    return timedelta(seconds=seconds * random.uniform(0.8, 1.2))  # noqa: S311 - spread, not secrecy
+
+
+def _format_error(error: Exception) -> str:
+    """What is wrong, as it may be stored and travel."""
+    return storable(str(error), LONGEST_REASON)

@@ -1,0 +1,133 @@
+"""Sending one message, from its claim to its settling: the same way for every message.
+
+Sender.send_stored     a message that has its row: a campaign's, or one that is sent again
+  Ledger.claim_stored  may it go now? then it is this attempt's
+  Sender.carry_out     that of a claim, also of a step's (messaging.sequences.send_step)
+    Dispatcher         to the gateway: composed, after a last look, part by part
+    Recorder           what came of it: settled with what comes next, given back for later, or left in doubt
+"""
+
+import logging
+from collections.abc import Awaitable
+from typing import TypeVar
+from uuid import UUID
+
+from messaging.common.clock import Clock, database_clock
+from messaging.common.database import Pool
+from messaging.common.errors import InvalidInput
+from messaging.common.storable import LONGEST_REASON, storable
+from messaging.gateways import Gateways
+from messaging.gateways.base import DeviceUnfit, MaybeAccepted, NotAccepted, Refused
+from messaging.sending.attempts import After, Attempt, InFlight, LostClaim, new_attempt
+from messaging.sending.claim_answers import Claim, SettledAlready
+from messaging.sending.dispatch import Dispatcher
+from messaging.sending.ledger import Ledger
+from messaging.sending.message_status import MessageStatus
+from messaging.sending.outcomes import Deferred, Held, MessageOutcome, Settled
+from messaging.sending.recording import Recorder
+from messaging.sending.settling import Outcomes
+from messaging.texts.liquid import TemplateProblem
+
+__all__ = ["Sender"]
+
+logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
+
+
+class Sender:
+    """Sends messages, one at a call. One for a worker; safe to share between tasks."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        gateways: Gateways,
+        clock: Clock = database_clock,
+        outcomes: Outcomes | None = None,
+    ) -> None:
+        """``outcomes``: what writes down what became of messages, so that the end of the process can wait for it."""
+        self._ledger = Ledger(pool)
+        self._gateways = gateways
+        self._clock = clock
+        self._outcomes = outcomes or Outcomes()
+        self._dispatcher = Dispatcher(self._ledger, gateways.images, self._outcomes)
+        self._recorder = Recorder(self._ledger, self._outcomes)
+
+    async def send_stored(self, message_id: UUID) -> MessageOutcome:
+        """Sends a message that has its row in the ledger, or says when or why not.
+
+        Safe to repeat, whatever happened to the last attempt. Raises NotFound where there is no such message, and errors
+        of the database.
+        """
+        attempt = new_attempt(message_id)
+        answer = await self.claim(
+            attempt, self._ledger.claim_stored(message_id, attempt.token, now=await self._clock())
+        )
+        match answer:
+            case Claim():
+                return await self.carry_out(attempt, answer)
+            case SettledAlready():
+                return Settled(message_id=message_id, status=answer.status, reason=answer.reason)
+            case Deferred() | Held():
+                return answer
+
+    async def claim(self, attempt: Attempt, answer: Awaitable[Answer]) -> Answer:
+        """The ledger's answer to the attempt's claim. Raises NotFound and errors of the database.
+
+        Where the answer got lost on its way, the message may be claimed all the same: it is given back.
+        """
+        try:
+            return await answer
+        except Exception:
+            self.give_back(attempt, "the database went away at its claim")
+            raise
+
+    def give_back(self, attempt: Attempt, reason: str) -> None:
+        """Gives back, soon, a claim with which the gateway was not called: if the attempt holds one."""
+        text = storable(reason, LONGEST_REASON)
+        self._outcomes.begin(lambda: self._ledger.release(attempt.message_id, attempt.token, text))
+
+    async def carry_out(
+        self, attempt: Attempt, claim: Claim, after: After | None = None
+    ) -> Settled | Deferred:
+        """Sends the claimed message, or finds out what an earlier attempt did, and records the outcome.
+
+        ``after`` is asked once it is known when the message was settled: its answer is written with the outcome.
+        The outcome is written for as long as the process lives, also where this call is cancelled.
+        """
+        try:
+            return await self._carry_out(InFlight(attempt, claim, after))
+        except LostClaim:
+            # Another attempt holds the message now: claim again, and see what came of it.
+            return Deferred(until=claim.now, reason="another attempt took the message over")
+
+    async def _carry_out(self, flight: InFlight) -> Settled | Deferred:
+        """Each answer of the gateway leads to one thing to record."""
+        record, claim = self._recorder, flight.claim
+        try:
+            gateway = await self._gateways.of(claim.gateway, claim.options)
+        except InvalidInput as error:
+            return await record.put_off(flight, DeviceUnfit(str(error)))
+        try:
+            accepted = await self._dispatcher.hand_over(gateway, flight)
+        except (TemplateProblem, Refused) as error:
+            if flight.may_have_arrived:
+                reason = f"an earlier attempt may have sent it, and another one cannot: {error}"
+                return await record.settle(flight, MessageStatus.UNCONFIRMED, reason=reason)
+            if isinstance(error, Refused):
+                return await record.refuse(flight, error)
+            return await record.settle(flight, MessageStatus.FAILED, reason=str(error))
+        except NotAccepted as error:
+            return await record.put_off(flight, error)
+        except MaybeAccepted as error:
+            return await record.doubt(flight, error, gateway)
+        except LostClaim:
+            raise
+        except Exception as error:
+            # A fault of ours. What became of the message is known all the same, as far as it can be.
+            logger.exception("the send of message %s failed", flight.attempt.message_id)
+            why = f"an unexpected error, which the worker's log has in full: {type(error).__name__}: {error}"
+            if flight.called:
+                return await record.doubt(flight, MaybeAccepted(why), gateway)
+            return await record.put_off(flight, NotAccepted(why, concerns="message"))
+        return await record.settle(flight, MessageStatus.SENT, gateway_message_id=accepted.gateway_message_id)
