@@ -1,6 +1,11 @@
 -- The path of a send through the ledger: one call to claim, one to settle. Being functions, each is one round trip
 -- and one transaction, and the rules of pace stand in one place for sequences and campaigns alike.
--- Lock order everywhere: message, then device, then enrollment.
+-- Locks are taken in one order everywhere: the message's, then the device's, then the enrollment's.
+--
+-- Parameters begin with p_. Variables: m is a message, d a device, c an enrollment (sequence_contacts). A parameter p_now or
+-- p_moment is the moment to go by; a p_now that is null stands for the database's clock.
+-- In this order: what helps to decide; claim_message and its parts; who calls it; moves to another device; what came of
+-- an attempt; receipts.
 
 -- migrate:up
 
@@ -28,7 +33,7 @@ begin
     return (today + p_opens) at time zone p_zone;
 end $$;
 
--- A lead as messaging.leads.store.lead.Lead reads it.
+-- A lead as messaging.leads.lead.Lead reads it.
 create function lead_as_json(l leads) returns jsonb
 language sql stable as $$
     select jsonb_build_object('phone', l.phone, 'name', l.name, 'niches', l.niches, 'triggers', l.triggers,
@@ -226,6 +231,36 @@ begin
     end if;
 end $$;
 
+-- What a device's pace says to a message that is to go out by it now.
+create type device_turn as (
+    opens_at timestamptz,  -- from when on the device may send at all
+    why      text,         -- what it waits for until then
+    ready_at timestamptz,  -- from when on it may, and the send before is far enough away
+    gap      interval,     -- the least time between two sends
+    stride   interval      -- the time from this message's slot to the next one
+);
+
+-- p_place: as of earliest_send. p_least, p_most: the delay between two sends, in seconds.
+-- The pace is kept against what was really sent, not against what was planned. While an attempt may be on its way to the
+-- gateway, its arrival is unknown: the next one waits for its settling, or for the last moment at which it may arrive.
+create function next_turn(
+    d devices, p_place date, p_least double precision, p_most double precision, p_moment timestamptz
+) returns device_turn
+language plpgsql as $$
+declare
+    turn device_turn;
+begin
+    select e.free_at, e.why into turn.opens_at, turn.why from earliest_send(d, p_place, p_moment) e;
+    turn.gap := make_interval(secs => p_least);
+    turn.ready_at := greatest(turn.opens_at, d.last_send_at + turn.gap,
+                              case when p_least > 0 and d.in_flight_until > p_moment - turn.gap
+                                   then d.in_flight_until + turn.gap end);
+    -- At least a tenth of a second over the minimum: the small delays of sends must not add up to missed slots.
+    turn.stride := make_interval(secs => greatest(p_least + random() * (p_most - p_least),
+                                                  case when p_least > 0 then p_least + 0.1 else 0 end));
+    return turn;
+end $$;
+
 -- Takes the device's turn for a message that goes out now, and a place of the day's limit if it has none (p_place).
 create function take_turn(
     d devices, p_place date, p_moment timestamptz, p_stride interval, p_grace interval
@@ -272,63 +307,60 @@ end $$;
 create function postpone(m broadcast_messages, d devices, p_moment timestamptz, p_now timestamptz) returns jsonb
 language plpgsql as $$
 declare
-    opening timestamptz := p_moment;
-    met     boolean     := false;
-    doubt   boolean     := m.status = 'processing';
-    why     text        := 'the local time of the recipient had passed';
+    opening   timestamptz := p_moment;
+    both_open boolean     := false;                     -- device and recipient, at that moment
+    in_doubt  boolean     := m.status = 'processing';   -- it may have gone out: it does not end here
+    why       text        := 'the local time of the recipient had passed';
 begin
-    for turn in 1..4 loop
+    for look in 1..4 loop
         opening := next_opening(recipient_opening(m, opening), d.opens_at, d.closes_at, d.time_zone);
-        met := recipient_opening(m, opening) = opening;
-        exit when met;
+        both_open := recipient_opening(m, opening) = opening;
+        exit when both_open;
     end loop;
-    if not met and not doubt then
+    if not both_open and not in_doubt then
         return close_message(m.id, 'expired', why || ', and device ' || d.id || ' does not send in its day');
-    elsif not doubt and exists (select from campaigns where id = m.campaign_id and if_passed = 'leave_out') then
+    elsif not in_doubt and exists (select from campaigns where id = m.campaign_id and if_passed = 'leave_out') then
         return close_message(m.id, 'expired', why);
-    elsif m.expires_at <= opening and not doubt then
+    elsif m.expires_at <= opening and not in_doubt then
         return close_message(m.id, 'expired', expiry_of(m.expires_at) || ', and ' || why);
     end if;
     why := why || ': it waits for the next day';
     update broadcast_messages
-       set status = case when doubt then status else 'pending' end, due_at = case when doubt then due_at else opening end,
-           slot_at = case when doubt then opening end, reason = why, updated_at = p_now
+       set status = case when in_doubt then status else 'pending' end, due_at = case when in_doubt then due_at else opening end,
+           slot_at = case when in_doubt then opening end, reason = why, updated_at = p_now
      where id = m.id;
     return jsonb_build_object('outcome', 'deferred', 'until', opening, 'now', p_now, 'reason', why);
 end $$;
 
--- Gives a message that comes too early its place on the device: from p_ready_at on, or where it has one already. One that
--- would be over by then ends at once, and takes no place.
-create function reserve_slot(
-    m broadcast_messages, d devices, p_earliest timestamptz, p_ready_at timestamptz, p_pace interval, p_stride interval,
-    p_why text, p_moment timestamptz
-) returns jsonb
+-- Gives a message that comes too early its slot on the device, or leaves it the one that it has. One that would be over by
+-- then ends at once, and takes no slot.
+create function reserve_slot(m broadcast_messages, d devices, turn device_turn, p_moment timestamptz) returns jsonb
 language plpgsql as $$
 declare
-    my_slot timestamptz := m.slot_at;
-    new     boolean     := not coalesce(m.slot_at > p_moment and m.slot_at >= p_earliest, false);  -- else: woken before its slot
+    slot       timestamptz := m.slot_at;
+    -- One that comes before a slot that it has already, and that still holds, needs none.
+    needs_slot boolean     := not coalesce(m.slot_at > p_moment and m.slot_at >= turn.opens_at, false);
 begin
-    if new then
+    if needs_slot then
         -- A slot missed by little moves a little. One missed by much (an outage, a pause) is no right to send:
         -- it goes to the end of the queue, so that a thousand late messages come one by one.
-        my_slot := case when d.next_slot_at <= p_moment
-                          or m.slot_at > p_moment - p_pace - interval '2 seconds' then p_ready_at
-                        else greatest(p_ready_at, d.next_slot_at) end;
-        my_slot := next_opening(my_slot, d.opens_at, d.closes_at, d.time_zone);
+        slot := case when d.next_slot_at <= p_moment or m.slot_at > p_moment - turn.gap - interval '2 seconds'
+                     then turn.ready_at else greatest(turn.ready_at, d.next_slot_at) end;
+        slot := next_opening(slot, d.opens_at, d.closes_at, d.time_zone);
     end if;
-    if m.expires_at <= my_slot and m.status <> 'processing' then
+    if m.expires_at <= slot and m.status <> 'processing' then
         return close_message(m.id, 'expired', expiry_of(m.expires_at) || ', and its turn would come at '
-                                              || to_char(my_slot at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC');
-    elsif m.campaign_id is not null and recipient_opening(m, my_slot) > my_slot then
-        return postpone(m, d, my_slot, p_moment);
-    elsif new then
-        update devices set next_slot_at = greatest(next_slot_at, my_slot + p_stride) where id = d.id;
+                                              || to_char(slot at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC');
+    elsif m.campaign_id is not null and recipient_opening(m, slot) > slot then
+        return postpone(m, d, slot, p_moment);
+    elsif needs_slot then
+        update devices set next_slot_at = greatest(next_slot_at, slot + turn.stride) where id = d.id;
         update broadcast_messages
-           set status = case when m.status = 'processing' then m.status else 'queued' end, slot_at = my_slot,
-               reason = p_why, updated_at = p_moment
+           set status = case when m.status = 'processing' then m.status else 'queued' end, slot_at = slot,
+               reason = turn.why, updated_at = p_moment
          where id = m.id;
     end if;
-    return jsonb_build_object('outcome', 'deferred', 'until', my_slot, 'now', p_moment, 'reason', p_why);
+    return jsonb_build_object('outcome', 'deferred', 'until', slot, 'now', p_moment, 'reason', turn.why);
 end $$;
 
 -- Gives the message p_message to the attempt p_token, or says why not. Answers an object whose "outcome" is
@@ -349,36 +381,35 @@ language plpgsql as $$
 declare
     m           broadcast_messages;
     d           devices;
-    k           record;            -- the campaign, if it is a campaign's: of its pace and the device's, the slower holds
-    ending      record;            -- why it is not sent any more
-    earliest    record;            -- from when on the device may send at all
+    campaign    record;            -- its own pace and clocks; of its pace and the device's, the slower holds
+    ending      record;            -- why the message is not sent any more
+    turn        device_turn;
     moment      timestamptz;
-    least_delay double precision;  -- seconds
+    least_delay double precision;  -- between two sends, in seconds
     most_delay  double precision;
-    paced       boolean;
-    doubt       boolean;           -- an earlier attempt may have reached the gateway
-    pace        interval;
-    stride      interval;
-    ready_at    timestamptz;
+    paced       boolean;           -- the device counts its sends, or their distance: its row is locked
+    in_doubt    boolean;           -- an earlier attempt may have reached the gateway
 begin
+    -- What is settled stays so, and an attempt that may still be at the gateway is waited for.
     select * into strict m from broadcast_messages where id = p_message for no key update;
     moment := coalesce(p_now, clock_timestamp());
-    doubt := m.status = 'processing';
+    in_doubt := m.status = 'processing';
     if not is_unsettled(m.status) then
         return jsonb_build_object('outcome', 'settled', 'status', m.status, 'reason', m.reason, 'sent_at', m.sent_at);
-    elsif doubt and m.claimed_at + p_lifetime > moment then
+    elsif in_doubt and m.claimed_at + p_lifetime > moment then
         return jsonb_build_object('outcome', 'deferred', 'until', m.claimed_at + p_lifetime, 'now', moment,
                                   'reason', 'an earlier attempt may still be sending it');
     end if;
 
+    -- The device that sends it, and the pace that holds for it.
     select * into strict d from devices where id = m.device_id;
-    if d.replaced_by is not null and not doubt then
+    if d.replaced_by is not null and not in_doubt then
         m := move_message(m, d.replaced_by);
         select * into strict d from devices where id = m.device_id;
     end if;
-    select min_delay, max_delay, time_zone into k from campaigns where id = m.campaign_id;
-    least_delay := greatest(d.min_delay, k.min_delay);
-    most_delay := greatest(d.max_delay, k.max_delay);
+    select min_delay, max_delay, time_zone into campaign from campaigns where id = m.campaign_id;
+    least_delay := greatest(d.min_delay, campaign.min_delay);
+    most_delay := greatest(d.max_delay, campaign.max_delay);
     paced := most_delay > 0 or d.daily_limit is not null;
     if paced then
         -- Not 'for update': a new message's foreign key holds a share of the device's key, and two such would deadlock.
@@ -386,8 +417,9 @@ begin
         moment := coalesce(p_now, clock_timestamp());  -- waiting for the lock took its time
     end if;
 
+    -- What is not sent any more, or not until it is resumed.
     ending := ending_of(m, moment);
-    if doubt and (ending.status is not null or d.replaced_by is not null) then
+    if in_doubt and (ending.status is not null or d.replaced_by is not null) then
         return hand_over(m, d, p_token, true, null, moment);
     elsif ending.status is not null then
         return close_message(p_message, ending.status, ending.reason);
@@ -397,23 +429,15 @@ begin
         return hold_message(m, moment);
     end if;
 
-    -- The pace is kept against what was really sent, not against what was planned. While an attempt may be on its way
-    -- to the gateway, its arrival is unknown: wait for its settling, or for the last moment at which it may arrive.
-    earliest := earliest_send(d, m.place_day, moment);
-    pace := make_interval(secs => least_delay);
-    ready_at := greatest(earliest.free_at, d.last_send_at + pace,
-                         case when least_delay > 0 and d.in_flight_until > moment - pace
-                              then d.in_flight_until + pace end);
-    -- At least a tenth of a second over the minimum: the small delays of sends must not add up to missed slots.
-    stride := make_interval(secs => greatest(least_delay + random() * (most_delay - least_delay),
-                                             case when least_delay > 0 then least_delay + 0.1 else 0 end));
-    if ready_at > moment or (d.next_slot_at > moment and (m.slot_at is null or m.slot_at > moment)) then
-        return reserve_slot(m, d, earliest.free_at, ready_at, pace, stride, earliest.why, moment);
+    -- Whether it is the message's turn; then the attempt has it.
+    turn := next_turn(d, m.place_day, least_delay, most_delay, moment);
+    if turn.ready_at > moment or (d.next_slot_at > moment and (m.slot_at is null or m.slot_at > moment)) then
+        return reserve_slot(m, d, turn, moment);
     end if;
-    if k.time_zone = 'recipient' and recipient_opening(m, moment) > moment then
+    if campaign.time_zone = 'recipient' and recipient_opening(m, moment) > moment then
         return postpone(m, d, moment, moment);
     elsif paced then
-        perform take_turn(d, m.place_day, moment, stride, p_grace);
+        perform take_turn(d, m.place_day, moment, turn.stride, p_grace);
     end if;
     return hand_over(m, d, p_token, false, case when paced then (moment at time zone d.time_zone)::date end, moment);
 end $$;
@@ -432,14 +456,15 @@ $$;
 create function is_abandoned(m broadcast_messages, p_lifetime interval, p_longer jsonb, p_now timestamptz) returns boolean
 language plpgsql stable as $$
 declare
-    over timestamptz := m.claimed_at + claim_life(m, p_lifetime, p_longer);
+    claim_ends_at timestamptz := m.claimed_at + claim_life(m, p_lifetime, p_longer);
 begin
-    if m.status <> 'processing' or over + interval '5 seconds' > p_now then
+    if m.status <> 'processing' or claim_ends_at + interval '5 seconds' > p_now then
         return false;
     elsif (unwanted(m)).status is not null then
         return true;
     end if;
-    return case when isfinite(over) then over + interval '2 minutes' else m.updated_at + interval '10 minutes' end < p_now
+    return case when isfinite(claim_ends_at) then claim_ends_at + interval '2 minutes'
+                else m.updated_at + interval '10 minutes' end < p_now
        and (m.slot_at is null or m.slot_at + interval '2 minutes' < p_now)
        and hold_of(m) is null;
 end $$;
@@ -462,6 +487,31 @@ begin
     return answer;
 end $$;
 
+-- Creates the ledger's row for one step of one enrollment. Answers null, or as claim_step_message does where it gets none.
+create function create_step_message(
+    c sequence_contacts, p_step bigint, p_revision integer, p_message uuid
+) returns jsonb
+language plpgsql as $$
+begin
+    -- Before the step, which the insert holds: an edit takes the two in this order.
+    perform from sequences where id = c.sequence_id for key share;
+    insert into broadcast_messages
+           (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id, due_at, expires_at)
+    values (p_message, p_step, c.id, c.lead_id, c.phone, c.device_id, c.next_due_at,
+            c.next_due_at + (select expires_after from sequence_steps where id = p_step))
+    on conflict do nothing;
+    -- The insert may have waited for an edit of the sequence, which locks its steps.
+    if p_revision <> (select revision from sequences where id = c.sequence_id) then
+        delete from broadcast_messages where id = p_message and status = 'pending' and attempts = 0;
+        return jsonb_build_object('outcome', 'replanned');
+    end if;
+    if not exists (select from broadcast_messages where id = p_message) then
+        return jsonb_build_object('outcome', 'settled', 'status', 'cancelled',
+                                  'reason', 'another message of this step is there for this phone');
+    end if;
+    return null;
+end $$;
+
 -- Creates the ledger's row for one step of one enrollment if there is none, and claims it. Beside claim_message's answers:
 --   replanned  the sequence was edited since p_revision, the contact's zone is another one than it was planned with, or
 --              something else comes next than its workflow knows, or nothing: it has ended since the step was planned
@@ -472,44 +522,32 @@ create function claim_step_message(
 ) returns jsonb
 language plpgsql as $$
 declare
-    c       sequence_contacts;
-    present integer;
-    zone    text;
-    known   text;
-    answer  jsonb;
+    c             sequence_contacts;
+    revision_now  integer;  -- of the sequence
+    zone          text;     -- of the contact, as it is stored now
+    status_before text;     -- of the message; null: it has no row
+    refusal       jsonb;    -- why it got none
+    answer        jsonb;
 begin
     select * into strict c from sequence_contacts where id = p_enrollment;
-    select s.revision, coalesce(l.time_zone, s.time_zone) into strict present, zone
+    select s.revision, coalesce(l.time_zone, s.time_zone) into strict revision_now, zone
       from sequences s, leads l where s.id = c.sequence_id and l.id = c.lead_id;
-    select status into known from broadcast_messages where id = p_message;
-    if (known is null or is_waiting(known))
-       and (present <> p_revision or zone <> c.timeline ->> 'zone' or c.plan_changed_at is not null
-            or (known is null and c.next_step_id is distinct from p_step)) then
+    select status into status_before from broadcast_messages where id = p_message;
+    if (status_before is null or is_waiting(status_before))
+       and (revision_now <> p_revision or zone <> c.timeline ->> 'zone' or c.plan_changed_at is not null
+            or (status_before is null and c.next_step_id is distinct from p_step)) then
         return jsonb_build_object('outcome', 'replanned');
     end if;
     if exists (select from broadcast_messages where id = p_message and resends > 0) then
         -- The contact is past it, whatever becomes of it now.
         return jsonb_build_object('outcome', 'settled', 'status', 'unconfirmed', 'reason', 'an operator has it sent again');
     end if;
-    if known is null then
-        -- Before the step, which the insert holds: an edit takes the two in this order.
-        perform from sequences where id = c.sequence_id for key share;
-        insert into broadcast_messages
-               (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id, due_at, expires_at)
-        values (p_message, p_step, c.id, c.lead_id, c.phone, c.device_id, c.next_due_at,
-                c.next_due_at + (select expires_after from sequence_steps where id = p_step))
-        on conflict do nothing;
-        -- The insert may have waited for an edit of the sequence, which locks its steps.
-        select revision into strict present from sequences where id = c.sequence_id;
-        if present <> p_revision then
-            delete from broadcast_messages where id = p_message and status = 'pending' and attempts = 0;
-            return jsonb_build_object('outcome', 'replanned');
+    if status_before is null then
+        refusal := create_step_message(c, p_step, p_revision, p_message);
+        if refusal is not null then
+            return refusal;
         end if;
-        if not exists (select from broadcast_messages where id = p_message) then
-            return jsonb_build_object('outcome', 'settled', 'status', 'cancelled',
-                                      'reason', 'another message of this step is there for this phone');
-        end if;
-    elsif is_waiting(known) and c.next_step_id = p_step then
+    elsif is_waiting(status_before) and c.next_step_id = p_step then
         -- It was planned anew while it waited, or its contact was given to another device.
         update broadcast_messages m
            set due_at = c.next_due_at, expires_at = c.next_due_at + t.expires_after,
@@ -522,7 +560,7 @@ begin
     end if;
     answer := claim_stored_message(p_message, p_token, p_lifetime, p_longer, p_grace, p_now);
     return answer || jsonb_build_object(
-        'enrollment', jsonb_build_object('sequence_id', c.sequence_id, 'device_id', c.device_id, 'plan_revision', present,
+        'enrollment', jsonb_build_object('sequence_id', c.sequence_id, 'device_id', c.device_id, 'plan_revision', revision_now,
                                          'timeline', c.timeline, 'next_step_id', c.next_step_id,
                                          'next_due_at', c.next_due_at, 'zone', zone));
 end $$;
@@ -533,7 +571,7 @@ create function move_messages(
     p_messages uuid[], p_device text, p_reason text, out messages integer, out campaigns text[]
 ) language plpgsql as $$
 declare
-    moved jsonb;
+    moved jsonb;  -- of campaigns only: [{campaign, device (the old one), n}]
 begin
     with old as (
         select id, device_id from broadcast_messages
@@ -559,8 +597,8 @@ begin
                                               lateral (values (x.device, -x.n), (p_device, x.n)) place (device, leads)
                                         where x.campaign = c.id) every group by device) summed)
      where c.id in (select campaign from jsonb_to_recordset(moved) as x (campaign bigint));
-    campaigns := array(select name from campaigns k
-                        where k.id in (select campaign from jsonb_to_recordset(moved) as x (campaign bigint)) order by name);
+    campaigns := array(select name from campaigns c
+                        where c.id in (select campaign from jsonb_to_recordset(moved) as x (campaign bigint)) order by name);
 end $$;
 
 -- Gives leads to a device, with all that is to be sent to them and that no attempt has in its hands.
@@ -655,10 +693,10 @@ create function settle_attempt(
 ) returns jsonb
 language plpgsql as $$
 declare
-    m      broadcast_messages;
-    was    text;
-    kind   text;     -- of gateway
-    freed  boolean;  -- it surely did not go out: it gives its place of the day back
+    m             broadcast_messages;
+    status_before text;
+    gateway_name  text;
+    freed         boolean;  -- it surely did not go out: it gives its place of the day back
 begin
     select * into strict m from broadcast_messages where id = p_message for no key update;
     if m.processing_worker_id is distinct from p_token then
@@ -676,20 +714,20 @@ begin
     elsif m.status not in ('processing', 'unconfirmed', 'sent', 'failed') and p_status <> 'sent' then
         return null;
     end if;
-    was := m.status;
-    freed := p_status = 'failed' and was in ('processing', 'unconfirmed');
+    status_before := m.status;
+    freed := p_status = 'failed' and status_before in ('processing', 'unconfirmed');
     update broadcast_messages
-       set status = case when was in ('sent', 'failed') then was else p_status end,
-           reason = case when was in ('sent', 'failed') then reason else p_reason end,
+       set status = case when status_before in ('sent', 'failed') then status_before else p_status end,
+           reason = case when status_before in ('sent', 'failed') then reason else p_reason end,
            answered_at = p_at,
            accepted_at = case when p_status = 'sent' then p_at else accepted_at end,
-           sent_at = case when was = 'failed' then null when p_status = 'sent' then p_at else sent_at end,
+           sent_at = case when status_before = 'failed' then null when p_status = 'sent' then p_at else sent_at end,
            earlier_gateway_ids = case when gateway_message_id <> p_gateway_message_id
                                       then earlier_gateway_ids || gateway_message_id else earlier_gateway_ids end,
            gateway_message_id = coalesce(p_gateway_message_id, gateway_message_id),
            content = coalesce(p_content, content), image_url = coalesce(p_image_url, image_url),
            place_day = case when freed then null else place_day end,
-           slot_at = case when is_waiting(was) then null else slot_at end,
+           slot_at = case when is_waiting(status_before) then null else slot_at end,
            updated_at = p_at
      where id = p_message
     returning status, reason into m.status, m.reason;
@@ -710,9 +748,9 @@ begin
     end if;
     if p_gateway_message_id is not null then
         -- A transaction with a receipt of this ID waits, and then finds the message; or this one finds what that has left.
-        select d.gateway into kind from devices d where d.id = m.device_id;
-        perform pg_advisory_xact_lock(receipt_lock(kind, p_gateway_message_id));
-        if exists (select from early_receipts where gateway = kind and gateway_message_id = p_gateway_message_id) then
+        select d.gateway into gateway_name from devices d where d.id = m.device_id;
+        perform pg_advisory_xact_lock(receipt_lock(gateway_name, p_gateway_message_id));
+        if exists (select from early_receipts where gateway = gateway_name and gateway_message_id = p_gateway_message_id) then
             perform apply_early_receipts(p_message);
             select status, reason into m.status, m.reason from broadcast_messages where id = p_message;
         end if;
@@ -738,8 +776,8 @@ language plpgsql as $$
 declare
     m       broadcast_messages;
     d       devices;
-    alike   integer;
-    limit_  constant integer := refusals_in_a_row();
+    alike   integer;  -- in a row, with this one
+    park_at constant integer := refusals_in_a_row();
 begin
     select * into strict m from broadcast_messages where id = p_message for no key update;
     if m.status = 'processing' and m.processing_worker_id = p_token and m.answered_at is null then
@@ -748,9 +786,10 @@ begin
         if d.refusals <> alike or d.refusal is distinct from p_sign then
             update devices set refusal = p_sign, refusals = alike where id = d.id;
         end if;
-        if alike >= limit_ then
+        if alike >= park_at then
             update devices
-               set status = 'paused', status_reason = 'parked after ' || limit_ || ' answers in a row that were all alike: ' || p_reason
+               set status = 'paused',
+                   status_reason = 'parked after ' || park_at || ' answers in a row that were all alike: ' || p_reason
              where id = d.id and status = 'active';
             perform release_attempt(p_message, p_token, p_reason, null);
             return jsonb_build_object('status', 'queued', 'reason', p_reason);
@@ -764,10 +803,10 @@ end $$;
 create function release_attempt(p_message uuid, p_token text, p_reason text, p_wait timestamptz) returns boolean
 language plpgsql as $$
 declare
-    m    broadcast_messages;
-    held date;
+    m     broadcast_messages;
+    place date;  -- the day of whose limit it had taken a place
 begin
-    select place_day into held from broadcast_messages where id = p_message for no key update;
+    select place_day into place from broadcast_messages where id = p_message for no key update;
     update broadcast_messages
        set status = 'queued', slot_at = null, reason = p_reason,
            place_day = case when parts_sent > 0 then place_day end,
@@ -779,7 +818,7 @@ begin
     end if;
     update devices
        set in_flight_until = case when last_send_at <= m.claimed_at then '-infinity' else in_flight_until end,
-           limit_used = limit_used - case when m.place_day is null and limit_day = held then 1 else 0 end,
+           limit_used = limit_used - case when m.place_day is null and limit_day = place then 1 else 0 end,
            waits_reason = case when p_wait > waits_until then p_reason else waits_reason end,
            waits_until = greatest(waits_until, coalesce(p_wait, '-infinity'))
      where id = m.device_id;
@@ -883,18 +922,18 @@ $$;
 create function note_late_refusal(p_device text, p_sign text, p_reason text) returns void
 language plpgsql as $$
 declare
-    d      devices;
-    alike  integer;
-    limit_ constant integer := refusals_in_a_row();
+    d       devices;
+    alike   integer;  -- in a row, with this one
+    park_at constant integer := refusals_in_a_row();
 begin
     select * into strict d from devices where id = p_device for no key update;
     alike := case when p_sign is null then 0 when d.late_refusal = p_sign then d.late_refusals + 1 else 1 end;
     update devices set late_refusal = p_sign, late_refusals = alike
      where id = d.id and (late_refusals <> alike or late_refusal is distinct from p_sign);
-    if alike >= limit_ then
+    if alike >= park_at then
         update devices
            set status = 'paused',
-               status_reason = 'parked after ' || limit_ || ' accepted messages in a row that failed alike: ' || p_reason
+               status_reason = 'parked after ' || park_at || ' accepted messages in a row that failed alike: ' || p_reason
          where id = d.id and status = 'active';
     end if;
 end $$;
@@ -935,6 +974,46 @@ begin
     end loop;
 end $$;
 
+-- The message that a receipt names, locked: by its own ID or else the latest with the gateway's. All null where there is none.
+create function message_of_receipt(p_gateway text, p_message uuid, p_gateway_id text) returns broadcast_messages
+language plpgsql as $$
+declare
+    m broadcast_messages;
+begin
+    select b.* into m from broadcast_messages b join devices d on d.id = b.device_id
+     where b.id = p_message and d.gateway = p_gateway for no key update of b;
+    if not found then
+        select b.* into m from broadcast_messages b join devices d on d.id = b.device_id
+         where b.gateway_message_id = p_gateway_id and d.gateway = p_gateway
+         order by b.created_at desc limit 1 for no key update of b;
+    end if;
+    return m;
+end $$;
+
+-- Writes that a gateway could not deliver the message m after all; whether that was news.
+create function record_late_failure(
+    m broadcast_messages, p_gateway_id text, p_reason text, p_sign text, p_wrong_content boolean
+) returns boolean
+language plpgsql as $$
+begin
+    if m.status not in ('sent', 'unconfirmed', 'processing', 'failed') or m.delivered_at is not null then
+        return false;
+    end if;
+    update broadcast_messages
+       set status = 'failed', sent_at = null, reason = case when status = 'failed' then reason
+                                                            else coalesce(p_reason, 'the gateway could not deliver it') end,
+           gateway_message_id = coalesce(gateway_message_id, p_gateway_id), updated_at = clock_timestamp()
+     where id = m.id and (status <> 'failed' or gateway_message_id is null);
+    if m.status = 'failed' then
+        return false;
+    elsif p_wrong_content then
+        perform hold_contents(m.id, m.claimed_at, p_reason);
+    else
+        perform note_late_refusal(m.device_id, p_sign, p_reason);
+    end if;
+    return true;
+end $$;
+
 -- Writes a gateway's receipt of a message, named by its own ID or else by the gateway's; whether that was news. In whatever
 -- order receipts and the answer come, and however often, the end is the same: read and delivered outrank failed, and failed
 -- outranks sent (the table in docs/design.md). A message that was sent again has had several IDs at the gateway, and what an
@@ -945,76 +1024,57 @@ create function record_receipt(
 ) returns boolean
 language plpgsql as $$
 declare
-    m       broadcast_messages;
-    earlier boolean;  -- of another sending than the one that counts
-    present boolean;  -- surely of the one that counts
-    moment  timestamptz;
-    got     timestamptz;
-    seen    timestamptz;
+    m          broadcast_messages;
+    of_earlier boolean;      -- it tells of another sending than the one that counts
+    of_present boolean;      -- it surely tells of the one that counts
+    accepted   timestamptz;
+    delivered  timestamptz;
+    seen       timestamptz;
 begin
-    select b.* into m from broadcast_messages b join devices d on d.id = b.device_id
-     where b.id = p_message and d.gateway = p_gateway for no key update of b;
-    if not found then
-        select b.* into m from broadcast_messages b join devices d on d.id = b.device_id
-         where b.gateway_message_id = p_gateway_id and d.gateway = p_gateway
-         order by b.created_at desc limit 1 for no key update of b;
-    end if;
+    m := message_of_receipt(p_gateway, p_message, p_gateway_id);
     if m.id is null and p_message is null and p_gateway_id is not null then
+        -- A transaction that learns this ID meanwhile finds what is kept here; or this one finds the message.
         perform pg_advisory_xact_lock(receipt_lock(p_gateway, p_gateway_id));
-        select b.* into m from broadcast_messages b join devices d on d.id = b.device_id
-         where b.gateway_message_id = p_gateway_id and d.gateway = p_gateway
-         order by b.created_at desc limit 1 for no key update of b;
-        if not found then
+        m := message_of_receipt(p_gateway, null, p_gateway_id);
+        if m.id is null then
             perform keep_receipt(p_gateway, p_gateway_id, p_status, p_at, p_reason, p_sign, p_wrong_content);
         end if;
     end if;
     if m.id is null then
         return false;
     end if;
-    earlier := coalesce(p_gateway_id = any (m.earlier_gateway_ids) or m.gateway_message_id <> p_gateway_id, false);
+    of_earlier := coalesce(p_gateway_id = any (m.earlier_gateway_ids) or m.gateway_message_id <> p_gateway_id, false);
     -- A new ID is that of the present sending where those of all earlier ones are known.
-    present := case when p_gateway_id is null then m.retried + m.resends = 0
-                    when m.gateway_message_id is not null then m.gateway_message_id = p_gateway_id
-                    else not earlier and cardinality(m.earlier_gateway_ids) >= m.retried + m.resends end;
+    of_present := case when p_gateway_id is null then m.retried + m.resends = 0
+                       when m.gateway_message_id is not null then m.gateway_message_id = p_gateway_id
+                       else not of_earlier and cardinality(m.earlier_gateway_ids) >= m.retried + m.resends end;
     if p_status = 'failed' then
-        if m.status = 'processing' and not present and not earlier and p_gateway_id is not null then
-            -- The answer will tell.
+        if of_present then
+            return record_late_failure(m, p_gateway_id, p_reason, p_sign, p_wrong_content);
+        elsif m.status = 'processing' and not of_earlier and p_gateway_id is not null then
+            -- The answer will tell of which sending it is.
             perform keep_receipt(p_gateway, p_gateway_id, p_status, p_at, p_reason, p_sign, p_wrong_content);
-            return false;
-        elsif m.status not in ('sent', 'unconfirmed', 'processing', 'failed') or m.delivered_at is not null or not present then
-            return false;
         end if;
-        update broadcast_messages
-           set status = 'failed', sent_at = null, reason = case when status = 'failed' then reason
-                                                                else coalesce(p_reason, 'the gateway could not deliver it') end,
-               gateway_message_id = coalesce(gateway_message_id, p_gateway_id), updated_at = clock_timestamp()
-         where id = m.id and (status <> 'failed' or gateway_message_id is null);
-        if m.status = 'failed' then
-            return false;
-        elsif p_wrong_content then
-            perform hold_contents(m.id, m.claimed_at, p_reason);
-        else
-            perform note_late_refusal(m.device_id, p_sign, p_reason);
-        end if;
-        return true;
-    elsif p_status = 'sent' and earlier then
+        return false;
+    elsif p_status = 'sent' and of_earlier then
         return false;
     end if;
+
     -- The answer's own word of when it was accepted is the best one.
-    moment := case when m.accepted_at = m.answered_at then m.accepted_at
-                   else least(coalesce(m.accepted_at, m.sent_at), p_at) end;
+    accepted := case when m.accepted_at = m.answered_at then m.accepted_at
+                     else least(coalesce(m.accepted_at, m.sent_at), p_at) end;
     if p_status = 'sent' and m.status = 'failed' and m.gateway_message_id = p_gateway_id then
-        update broadcast_messages set accepted_at = moment where id = m.id and accepted_at is distinct from moment;
+        update broadcast_messages set accepted_at = accepted where id = m.id and accepted_at is distinct from accepted;
         return false;
     end if;
-    got := case when p_status = 'sent' then m.delivered_at else least(m.delivered_at, p_at) end;
+    delivered := case when p_status = 'sent' then m.delivered_at else least(m.delivered_at, p_at) end;
     seen := case when p_status = 'read' then least(m.read_at, p_at) else m.read_at end;
-    if m.status = 'sent' and (moment, got, seen) is not distinct from (m.sent_at, m.delivered_at, m.read_at)
+    if m.status = 'sent' and (accepted, delivered, seen) is not distinct from (m.sent_at, m.delivered_at, m.read_at)
        and (m.gateway_message_id is not null or p_gateway_id is null) then
         return false;
     end if;
     update broadcast_messages
-       set status = 'sent', accepted_at = moment, sent_at = moment, delivered_at = got, read_at = seen,
+       set status = 'sent', accepted_at = accepted, sent_at = accepted, delivered_at = delivered, read_at = seen,
            slot_at = null, reason = null, gateway_message_id = coalesce(gateway_message_id, p_gateway_id),
            updated_at = clock_timestamp()
      where id = m.id;
@@ -1056,9 +1116,12 @@ $$;
 
 -- migrate:down
 
-drop function refuse_attempt, refusals_in_a_row, note_late_refusal, apply_early_receipts, keep_receipt, receipt_lock;
 drop procedure record_receipts;
-drop function record_receipt, hold_contents, device_fault, note_parts, doubt_message, release_attempt, settle_attempt,
-    move_contact, replace_device, move_leads, move_messages, claim_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, postpone,
-    hand_over, move_message, take_turn, earliest_send, hold_message, close_message, message_contents, hold_of, recipient_opening, ending_of,
-    expiry_of, unwanted, campaign_audience, only_device, audience_lock, device_in_use, campaign_message_id, lead_as_json, next_opening;
+drop function record_receipt, record_late_failure, message_of_receipt, apply_early_receipts, keep_receipt, note_late_refusal,
+    receipt_lock, hold_contents, device_fault, note_parts, doubt_message, release_attempt, refuse_attempt,
+    refusals_in_a_row, settle_attempt, move_contact, replace_device, move_leads, move_messages, claim_step_message,
+    create_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, postpone,
+    hand_over, move_message, take_turn, next_turn, earliest_send, hold_message, close_message, message_contents,
+    hold_of, recipient_opening, ending_of, expiry_of, unwanted, campaign_audience, only_device, audience_lock,
+    device_in_use, campaign_message_id, lead_as_json, next_opening;
+drop type device_turn;
