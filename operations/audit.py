@@ -62,10 +62,7 @@ class _WorkflowState(NamedTuple):
 async def audit(drumbeat: Drumbeat) -> AuditReport:
     """Reads everything and changes nothing."""
     pool = await drumbeat.pool()
-    steps = await pool.fetchval("select count(*) from broadcast_messages where sequence_stepid is not null")
-    campaign_messages = await pool.fetchval(
-        "select count(*) from broadcast_messages where campaign_id is not null"
-    )
+    steps, campaign_messages = await ledger.count_messages(pool)
     contacts = await _compare(drumbeat)
     under_way = await ledger.active_campaigns(pool)
     stranded = await _stranded(drumbeat, sorted(under_way))

@@ -12,8 +12,10 @@ __all__ = [
     "active_campaigns",
     "active_contacts",
     "broken_constraints",
+    "count_messages",
     "lost_leads",
     "lost_steps",
+    "resends_under_way",
     "sent_twice",
     "stuck",
     "totals",
@@ -29,6 +31,9 @@ UNIQUE_CONSTRAINTS = (
     "unique_campaign_message",
 )
 UNIQUE_INDEXES = ("one_live_sequence_message", "one_live_campaign_message")
+
+PATIENCE = timedelta(minutes=5)
+"""An abandoned message is found within a minute or two."""
 
 
 class Totals(Value):
@@ -51,58 +56,141 @@ class Totals(Value):
         return self.should == found
 
 
+# {column}: of the message; {name}: of that thing, as a person says it.
+SELECT_SENT_TWICE = """
+select {name} as what, m.recipient_phone as phone, count(*) as copies
+  from broadcast_messages m
+ where m.{column} is not null and (m.status = 'sent' or m.sent_at is not null)
+ group by m.{column}, m.recipient_phone
+having count(*) > 1
+ order by m.recipient_phone
+ limit 100
+"""
+
+SELECT_VALID_CONSTRAINTS = """
+select conname
+  from pg_constraint
+  join pg_index on indexrelid = conindid
+ where contype = 'u' and convalidated and indisvalid and indisunique
+   and connamespace = current_schema()::regnamespace
+"""
+
+SELECT_VALID_INDEXES = """
+select relname
+  from pg_index
+  join pg_class on pg_class.oid = indexrelid
+ where indisvalid and indisunique and relnamespace = current_schema()::regnamespace
+"""
+
+# $1, $2: as is_abandoned takes them; $3: for how long it may be abandoned. One that is looked into again and again, while
+# its gateway cannot be reached, is not forgotten.
+SELECT_STUCK = """
+select m.id, m.recipient_phone, m.processing_worker_id
+  from broadcast_messages m
+ where m.status = 'processing' and is_abandoned(m, $1, $2, clock_timestamp() - $3::interval)
+   and (isfinite(m.claimed_at) or m.updated_at < clock_timestamp() - interval '10 minutes' - $3::interval)
+ order by m.updated_at
+ limit 100
+"""
+
+# One that is sent again has a workflow of its own, which another check looks for. Another enrollment may have had the step.
+SELECT_STEPS_WITHOUT_OUTCOME = """
+select c.phone, s.name as sequence, done.key
+  from sequence_contacts c
+  join sequences s on s.id = c.sequence_id
+ cross join lateral jsonb_array_elements_text(c.timeline -> 'done') as done (key)
+ where not exists (select from broadcast_messages m join sequence_steps t on t.id = m.sequence_stepid
+                    where m.sequence_contact_id = c.id and t.key = done.key
+                      and (m.resends > 0 or not is_unsettled(m.status)))
+   and not exists (select from broadcast_messages m join sequence_steps t on t.id = m.sequence_stepid
+                    where m.recipient_phone = c.phone and t.sequence_id = c.sequence_id and t.key = done.key
+                      and m.sequence_contact_id <> c.id)
+ order by c.id
+"""
+
+# Steps that an edit put before what the contact has had. A contact that was not replanned by the edit yet gets the row then.
+SELECT_STEPS_PASSED_OVER = """
+select c.phone, s.name as sequence, t.key
+  from sequence_contacts c
+  join sequences s on s.id = c.sequence_id and s.revision = c.plan_revision
+ cross join lateral (select max(d.position) as position from sequence_steps d
+                      where d.sequence_id = s.id and d.removed_at is null and c.timeline -> 'done' ? d.key) last
+  join sequence_steps t on t.sequence_id = s.id and t.removed_at is null and t.missed = 'leave_out'
+                       and t.position < last.position and not c.timeline -> 'done' ? t.key
+ where c.status = 'active'
+   and not exists (select from broadcast_messages m
+                    where m.sequence_stepid = t.id and m.recipient_phone = c.phone)
+ order by c.id
+"""
+
+SELECT_CAMPAIGN_COUNTS = """
+select c.name, c.status, c.ended_at, count(m.id) as messages,
+       count(m.id) filter (where is_unsettled(m.status)) as unsettled,
+       (select coalesce(sum(n::integer), 0) from jsonb_each_text(c.audience) a (d, n)) as leads
+  from campaigns c
+  left join broadcast_messages m on m.campaign_id = c.id
+ group by c.id
+ order by c.id
+"""
+
+# next: each active contact's; past: steps that contacts are past; closed: messages that were closed when a contact left.
+SELECT_TOTALS = """
+with ledger as (
+    select status, count(*) as messages from broadcast_messages group by status
+), next as (
+    select c.id, exists (select from broadcast_messages m
+                          where m.sequence_contact_id = c.id and m.sequence_stepid = c.next_step_id) as in_ledger
+      from sequence_contacts c
+     where c.status = 'active' and c.next_step_id is not null
+), past as (
+    select coalesce(sum(jsonb_array_length(timeline -> 'done')), 0) as steps from sequence_contacts
+), closed as (
+    select count(*) as messages
+      from broadcast_messages m
+      join sequence_contacts c on c.id = m.sequence_contact_id
+      join sequence_steps t on t.id = m.sequence_stepid
+     where not c.timeline -> 'done' ? t.key and c.next_step_id is distinct from t.id
+), audiences as (
+    select coalesce(sum(n::integer), 0) as leads from campaigns c, jsonb_each_text(c.audience) a (d, n)
+)
+select (select steps from past) + (select count(*) from next) + (select messages from closed)
+       + (select leads from audiences) as should,
+       (select count(*) from next where not in_ledger) as to_come,
+       coalesce((select jsonb_object_agg(status, messages) from ledger), '{}') as counts
+"""
+
+
+async def count_messages(pool: Pool) -> tuple[int, int]:
+    """How many messages of sequences, and how many of campaigns, are in the ledger."""
+    row = await pool.fetchrow(
+        "select count(sequence_stepid) as of_sequences, count(campaign_id) as of_campaigns from broadcast_messages"
+    )
+    assert row is not None
+    return row["of_sequences"], row["of_campaigns"]
+
+
 async def sent_twice(pool: Pool, kind: str) -> list[str]:
     """Steps or campaigns (``kind``) that a phone was sent more than once, on whatever device."""
     column, name = {
         "step": ("sequence_stepid", "(select key from sequence_steps where id = m.sequence_stepid)"),
         "campaign": ("campaign_id", "(select name from campaigns where id = m.campaign_id)"),
     }[kind]
-    rows = await pool.fetch(
-        f"select {name} as what, m.recipient_phone as phone, count(*) as copies from broadcast_messages m"  # noqa: S608
-        f" where m.{column} is not null and (m.status = 'sent' or m.sent_at is not null)"
-        f" group by m.{column}, m.recipient_phone having count(*) > 1 order by 2 limit 100"
-    )
+    rows = await pool.fetch(SELECT_SENT_TWICE.format(column=column, name=name))
     return [f"{row['what']} to {row['phone']}: {row['copies']} times" for row in rows]
 
 
 async def broken_constraints(pool: Pool) -> list[str]:
     """Unique constraints and indexes that are missing or not valid."""
-    constraints = {
-        row["conname"]
-        for row in await pool.fetch(
-            "select conname from pg_constraint join pg_index on indexrelid = conindid"
-            " where contype = 'u' and convalidated and indisvalid and indisunique"
-            " and connamespace = current_schema()::regnamespace"
-        )
-    }
-    indexes = {
-        row["relname"]
-        for row in await pool.fetch(
-            "select relname from pg_index join pg_class on pg_class.oid = indexrelid"
-            " where indisvalid and indisunique and relnamespace = current_schema()::regnamespace"
-        )
-    }
+    constraints = {row["conname"] for row in await pool.fetch(SELECT_VALID_CONSTRAINTS)}
+    indexes = {row["relname"] for row in await pool.fetch(SELECT_VALID_INDEXES)}
     missing = [name for name in UNIQUE_CONSTRAINTS if name not in constraints]
     missing += [name for name in UNIQUE_INDEXES if name not in indexes]
     return [f"{name} is missing or not valid" for name in missing]
 
 
-PATIENCE = timedelta(minutes=5)
-"""An abandoned message is found within a minute or two."""
-
-
 async def stuck(pool: Pool) -> list[str]:
     """Messages in ``processing`` that have been abandoned for some minutes, and were not found."""
-    rows = await pool.fetch(
-        "select m.id, m.recipient_phone, m.processing_worker_id from broadcast_messages m"
-        " where m.status = 'processing' and is_abandoned(m, $1, $2, clock_timestamp() - $3::interval)"
-        # One that is looked into again and again, while its gateway cannot be reached, is not forgotten.
-        " and (isfinite(m.claimed_at) or m.updated_at < clock_timestamp() - interval '10 minutes' - $3::interval)"
-        " order by m.updated_at limit 100",
-        CLAIM_LIFETIME,
-        longer_lifetimes(),
-        PATIENCE,
-    )
+    rows = await pool.fetch(SELECT_STUCK, CLAIM_LIFETIME, longer_lifetimes(), PATIENCE)
     return [
         f"message {row['id']} to {row['recipient_phone']}, by {row['processing_worker_id']}: is a worker running?"
         f" It finds out by itself; 'message resolve {row['id']}' does it by hand"
@@ -112,31 +200,9 @@ async def stuck(pool: Pool) -> list[str]:
 
 async def lost_steps(pool: Pool) -> list[str]:
     """Steps that a contact is past, or that lie before its position, of which the ledger has no message with an outcome."""
-    rows = await pool.fetch(
-        "select c.phone, s.name as sequence, done.key from sequence_contacts c"
-        " join sequences s on s.id = c.sequence_id"
-        " cross join lateral jsonb_array_elements_text(c.timeline -> 'done') as done(key)"
-        " where not exists (select from broadcast_messages m join sequence_steps t on t.id = m.sequence_stepid"
-        "   where m.sequence_contact_id = c.id and t.key = done.key"
-        # One that is sent again has a workflow of its own, which another check looks for.
-        "   and (m.resends > 0 or not is_unsettled(m.status)))"
-        " and not exists (select from broadcast_messages m join sequence_steps t on t.id = m.sequence_stepid"
-        "   where m.recipient_phone = c.phone and t.sequence_id = c.sequence_id and t.key = done.key"
-        "   and m.sequence_contact_id <> c.id)"
-        " order by c.id"
-    )
-    passed_over = await pool.fetch(
-        # Steps that an edit put before what the contact has had. A contact that was not replanned by the edit yet gets the row then.
-        "select c.phone, s.name as sequence, t.key from sequence_contacts c"
-        " join sequences s on s.id = c.sequence_id and s.revision = c.plan_revision"
-        " cross join lateral (select max(d.position) as position from sequence_steps d"
-        "   where d.sequence_id = s.id and d.removed_at is null and c.timeline -> 'done' ? d.key) last"
-        " join sequence_steps t on t.sequence_id = s.id and t.removed_at is null and t.missed = 'leave_out'"
-        "   and t.position < last.position and not c.timeline -> 'done' ? t.key"
-        " where c.status = 'active' and not exists (select from broadcast_messages m"
-        "   where m.sequence_stepid = t.id and m.recipient_phone = c.phone) order by c.id"
-    )
-    return [f"{row['phone']} is past step {row['key']} of {row['sequence']}" for row in rows] + [
+    without_outcome = await pool.fetch(SELECT_STEPS_WITHOUT_OUTCOME)
+    passed_over = await pool.fetch(SELECT_STEPS_PASSED_OVER)
+    return [f"{row['phone']} is past step {row['key']} of {row['sequence']}" for row in without_outcome] + [
         f"{row['phone']} never gets step {row['key']} of {row['sequence']}, and has no message that says so"
         for row in passed_over
     ]
@@ -153,12 +219,7 @@ async def resends_under_way(pool: Pool) -> list[str]:
 
 async def lost_leads(pool: Pool) -> list[str]:
     """Campaigns whose ledger has not the audience that was frozen, or that ended with something to settle."""
-    rows = await pool.fetch(
-        "select c.name, c.status, c.ended_at, count(m.id) as messages,"
-        " count(m.id) filter (where is_unsettled(m.status)) as unsettled,"
-        " (select coalesce(sum(n::integer), 0) from jsonb_each_text(c.audience) a (d, n)) as leads"
-        " from campaigns c left join broadcast_messages m on m.campaign_id = c.id group by c.id order by c.id"
-    )
+    rows = await pool.fetch(SELECT_CAMPAIGN_COUNTS)
     found = [
         f"campaign {row['name']}: {row['leads']:,} leads, and {row['messages']:,} messages"
         for row in rows
@@ -177,20 +238,7 @@ async def totals(pool: Pool) -> Totals:
     Should: every step that a contact is past, the next one of each active contact, each message that was closed
     when a contact left, and every lead of a campaign's audience.
     """
-    row = await pool.fetchrow(
-        "with ledger as (select status, count(*) as messages from broadcast_messages group by status),"
-        " next as (select c.id, exists (select from broadcast_messages m where m.sequence_contact_id = c.id"
-        "   and m.sequence_stepid = c.next_step_id) as in_ledger"
-        "   from sequence_contacts c where c.status = 'active' and c.next_step_id is not null),"
-        " past as (select coalesce(sum(jsonb_array_length(timeline -> 'done')), 0) as steps from sequence_contacts),"
-        " closed as (select count(*) as messages from broadcast_messages m"
-        "   join sequence_contacts c on c.id = m.sequence_contact_id join sequence_steps t on t.id = m.sequence_stepid"
-        "   where not c.timeline -> 'done' ? t.key and c.next_step_id is distinct from t.id)"
-        " select (select steps from past) + (select count(*) from next) + (select messages from closed)"
-        "   + (select coalesce(sum(n::integer), 0) from campaigns c, jsonb_each_text(c.audience) a (d, n)) as should,"
-        " (select count(*) from next where not in_ledger) as to_come,"
-        " coalesce((select jsonb_object_agg(status, messages) from ledger), '{}') as counts"
-    )
+    row = await pool.fetchrow(SELECT_TOTALS)
     assert row is not None
     counts: dict[str, int] = row["counts"]
     return Totals(
