@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 from cli.page import Column, Table, one_line, page_width, shortened, wrapped
 
 if TYPE_CHECKING:
-    from messaging.reporting.reports import ContactReport, EnrollmentReport, MessageReport
+    from messaging.reporting.contact import ContactReport, EnrollmentReport
+    from messaging.reporting.messages import MessageReport
 
 __all__ = ["contact_page"]
 

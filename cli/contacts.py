@@ -11,7 +11,7 @@ from cli.console import Json, run, show
 from cli.contact_page import contact_page
 
 if TYPE_CHECKING:
-    from messaging.reporting.reports import ContactReport
+    from messaging.reporting.contact import ContactReport
     from operations.connection import Drumbeat
     from operations.enrollment import ContactCommandResult
 

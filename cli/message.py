@@ -13,7 +13,7 @@ from messaging.sending.message_status import MessageStatus
 from runtime.process import fail
 
 if TYPE_CHECKING:
-    from messaging.reporting.reports import MessageReport
+    from messaging.reporting.messages import MessageReport
     from messaging.sending.resolutions import Resolution
     from operations.connection import Drumbeat
     from operations.messages import Way

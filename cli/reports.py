@@ -11,7 +11,7 @@ from cli.page import Column, Table, wrapped
 from runtime.process import leave
 
 if TYPE_CHECKING:
-    from messaging.reporting.reports import StatusReport
+    from messaging.reporting.status import StatusReport
     from operations.audit import AuditReport
     from operations.connection import Drumbeat
 

@@ -13,8 +13,10 @@ from messaging.common.phones import parse_phone
 from messaging.devices import store as devices
 from messaging.devices.store import Device
 from messaging.leads.csv_rejects import rejects_of
-from messaging.reporting import reports
-from messaging.reporting.reports import ContactReport, MessageReport, StatusReport
+from messaging.reporting import messages
+from messaging.reporting.contact import ContactReport, contact_report, no_lead
+from messaging.reporting.messages import MessageReport
+from messaging.reporting.status import StatusReport, status_report
 from messaging.sending.message_status import MessageStatus
 from messaging.sequences import store as sequences
 from messaging.sequences.store import SequenceDetails, SequenceSummary
@@ -39,7 +41,7 @@ PATIENCE = 5.0
 
 async def status(drumbeat: Drumbeat) -> StatusReport:
     """Totals, and what needs an operator's attention."""
-    return await reports.status_report(await drumbeat.pool(), drumbeat.settings.task_queue)
+    return await status_report(await drumbeat.pool(), drumbeat.settings.task_queue)
 
 
 async def contact(drumbeat: Drumbeat, phone: str, *, default_region: str | None = None) -> ContactReport:
@@ -51,9 +53,9 @@ async def contact(drumbeat: Drumbeat, phone: str, *, default_region: str | None 
     try:
         number = parse_phone(phone, default_region)
     except InvalidPhone as error:
-        raise InvalidPhone(reports.no_lead(str(error), await rejects_of(pool, None, phone))) from error
+        raise InvalidPhone(no_lead(str(error), await rejects_of(pool, None, phone))) from error
     try:
-        report = await reports.contact_report(pool, number, phone)
+        report = await contact_report(pool, number, phone)
     except NotFound as error:
         # It may be a lead that only Temporal knows, as no worker has stored it yet.
         if await idle(drumbeat) is not None and (waiting := await _handed_over(drumbeat, number)):
@@ -90,7 +92,7 @@ async def list_messages(
     drumbeat: Drumbeat, statuses: Sequence[MessageStatus], limit: int = 100
 ) -> list[MessageReport]:
     """The latest messages in one of these states, each with its reason."""
-    return await reports.list_messages(await drumbeat.pool(), statuses, limit)
+    return await messages.list_messages(await drumbeat.pool(), statuses, limit)
 
 
 async def list_devices(drumbeat: Drumbeat) -> list[Device]:

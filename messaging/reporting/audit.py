@@ -56,7 +56,7 @@ class Totals(Value):
         return self.should == found
 
 
-# {column}: of the message; {name}: of that thing, as a person says it.
+# {column}: of the message; {name}: of that thing, in words.
 SELECT_SENT_TWICE = """
 select {name} as what, m.recipient_phone as phone, count(*) as copies
   from broadcast_messages m

@@ -13,7 +13,7 @@ from messaging.gateways import KINDS
 from messaging.gateways.base import Capabilities, Images, Receipt
 from messaging.gateways.simulated import SimulatedGateway
 from messaging.reporting import audit
-from messaging.reporting.reports import status_report
+from messaging.reporting.status import status_report
 from messaging.sending import telling
 from messaging.sending.ledger import FAULT_WAIT, FAULTS_IN_A_ROW, Ledger
 from messaging.sending.message_status import MessageStatus

@@ -30,7 +30,9 @@ from messaging.campaigns.lifecycle import finish_campaign, list_campaigns, retry
 from messaging.common.database import Connection, Pool
 from messaging.leads.lead import Lead
 from messaging.leads.store import upsert_lead
-from messaging.reporting import reports
+from messaging.reporting.contact import contact_report
+from messaging.reporting.messages import list_messages
+from messaging.reporting.status import status_report
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.positions import NextPosition
@@ -548,13 +550,13 @@ def _to_tell(kind: Literal["plans", "device"], name: str) -> Case:
 
 def _messages(*statuses: MessageStatus) -> Case:
     async def case(pool: Pool, big: Big) -> None:
-        assert len(await reports.list_messages(pool, statuses, 100)) == 100
+        assert len(await list_messages(pool, statuses, 100)) == 100
 
     return case
 
 
 async def _status(pool: Pool, big: Big) -> None:
-    assert (await reports.status_report(pool)).leads == big.rows
+    assert (await status_report(pool)).leads == big.rows
 
 
 async def _campaigns(pool: Pool, big: Big) -> None:
@@ -563,7 +565,7 @@ async def _campaigns(pool: Pool, big: Big) -> None:
 
 
 async def _contact(pool: Pool, big: Big) -> None:
-    assert (await reports.contact_report(pool, big.phone, big.phone)).messages
+    assert (await contact_report(pool, big.phone, big.phone)).messages
 
 
 def _sweep(trigger: str | None, *, least: int = 150) -> Case:

@@ -9,7 +9,7 @@ from messaging.common.errors import NotFound
 from messaging.leads import csv_rejects as lead_rejects
 from messaging.leads.csv_import import import_file
 from messaging.leads.csv_rejects import Reject, keep_rejects, rejects_of
-from messaging.reporting.reports import contact_report
+from messaging.reporting.contact import contact_report
 from tests.support.lead_tables import add_devices, write
 
 

@@ -11,7 +11,8 @@ from messaging.campaigns.lifecycle import begin_campaign
 from messaging.common.errors import Conflict
 from messaging.gateways.base import OutgoingMessage
 from messaging.reporting.audit import stuck
-from messaging.reporting.reports import list_messages, status_report
+from messaging.reporting.messages import list_messages
+from messaging.reporting.status import status_report
 from messaging.sending.claim_answers import Claim
 from messaging.sending.claims import CLAIM_LIFETIME
 from messaging.sending.ledger import Ledger

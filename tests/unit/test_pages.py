@@ -12,14 +12,9 @@ from cli.page import Column, Table, one_line, shortened, wrapped
 from cli.reports import audit_page, status_page
 from messaging.leads.csv_rejects import RejectedLead
 from messaging.reporting.audit import Totals
-from messaging.reporting.reports import (
-    CampaignTotals,
-    ContactReport,
-    EnrollmentReport,
-    MessageReport,
-    SequenceTotals,
-    StatusReport,
-)
+from messaging.reporting.contact import ContactReport, EnrollmentReport
+from messaging.reporting.messages import MessageReport
+from messaging.reporting.status import CampaignTotals, SequenceTotals, StatusReport
 from operations.audit import AuditReport, Check
 
 REASON = "the gateway refused it: " + "the account is restricted, as too many people have blocked it " * 4

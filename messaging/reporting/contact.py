@@ -1,0 +1,141 @@
+"""Everything about one phone: its lead, its enrollments and its messages."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from messaging.common.database import Pool, Record
+from messaging.common.errors import NotFound
+from messaging.common.values import Value
+from messaging.leads.csv_rejects import RejectedLead, rejects_of
+from messaging.reporting.messages import MessageReport, messages_to
+
+__all__ = ["ContactReport", "EnrollmentReport", "contact_report", "no_lead"]
+
+
+class EnrollmentReport(Value):
+    """One enrollment; ``next_step`` and ``due_at`` while it is active."""
+
+    sequence: str
+    status: str
+    reason: str | None
+    paused_at: datetime | None
+    """Since when the contact gets nothing until it is resumed."""
+    paused_reason: str | None
+    enrolled_at: datetime
+    ended_at: datetime | None
+    next_step: str | None
+    due_at: datetime | None
+    zone: str
+    workflow_id: str
+
+
+class ContactReport(Value):
+    """Everything about one phone."""
+
+    phone: str
+    name: str
+    niches: tuple[str, ...]
+    triggers: tuple[str, ...]
+    target_status: str
+    device: str | None
+    time_zone: str | None
+    zone: str
+    """The lead's time zone; for want of one that of the enrollments, else UTC."""
+    attributes: dict[str, str]
+    opted_out_at: datetime | None
+    not_enrolled: str | None
+    """Where the lead never was in a sequence: that, and why, in a sentence."""
+    rejected: tuple[RejectedLead, ...]
+    """Rows of files with the phone that could not be used."""
+    handed_over: tuple[str, ...] = ()
+    """Sequences that Temporal has the phone for, and that no worker has enrolled it in yet."""
+    enrollments: tuple[EnrollmentReport, ...]
+    messages: tuple[MessageReport, ...]
+
+
+SELECT_LEAD = """
+select l.*, o.created_at as opted_out_at
+  from leads l
+  left join suppressions o on o.phone = l.phone
+ where l.phone = $1
+"""
+
+SELECT_ENROLLMENTS = """
+select s.name as sequence, c.status, c.reason, c.enrolled_at,
+       case when c.status = 'active' then c.paused_at end as paused_at,
+       case when c.status = 'active' then c.paused_reason end as paused_reason,
+       c.ended_at, t.key as next_step, c.next_due_at as due_at, c.timeline ->> 'zone' as zone, c.workflow_id
+  from sequence_contacts c
+  join sequences s on s.id = c.sequence_id
+  left join sequence_steps t on t.id = c.next_step_id
+ where c.phone = $1
+ order by c.enrolled_at, c.id
+"""
+
+SELECT_SEQUENCES_OF_TRIGGERS = """
+select name, status, device_id
+  from sequences
+ where trigger = any ($1)
+ order by status, name
+"""
+
+
+async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
+    """Everything about this phone, in E.164, as it was asked for. Raises NotFound."""
+    rejected = await rejects_of(pool, phone, written)
+    lead = await pool.fetchrow(SELECT_LEAD, phone)
+    if lead is None:
+        raise NotFound(no_lead(f"there is no lead with the phone {phone}", rejected))
+    enrollments = await pool.fetch(SELECT_ENROLLMENTS, phone)
+    zones = {row["zone"] for row in enrollments}
+    zone = lead["time_zone"] or (zones.pop() if len(zones) == 1 else "UTC")
+    return ContactReport(
+        phone=phone,
+        zone=zone,
+        rejected=tuple(rejected),
+        not_enrolled=None if enrollments else await _why_not_enrolled(pool, lead),
+        name=lead["name"],
+        niches=tuple(lead["niches"]),
+        triggers=tuple(lead["triggers"]),
+        target_status=lead["target_status"],
+        device=lead["device_id"],
+        time_zone=lead["time_zone"],
+        attributes=lead["attributes"],
+        opted_out_at=lead["opted_out_at"],
+        enrollments=tuple(EnrollmentReport.model_validate(dict(row)) for row in enrollments),
+        messages=tuple(await messages_to(pool, phone)),
+    )
+
+
+async def _why_not_enrolled(pool: Pool, lead: Record) -> str:
+    """Of a lead that never was in a sequence: what keeps the sweep from enrolling it, or that nothing does."""
+    never, by_hand = "Never enrolled in a sequence", f"'enroll SEQUENCE {lead['phone']}' enrolls by hand"
+    if lead["opted_out_at"] is not None:
+        return f"{never}: opted out."
+    if not lead["triggers"]:
+        return f"{never}: the lead bears no trigger; {by_hand}."
+    sequences = await pool.fetch(SELECT_SEQUENCES_OF_TRIGGERS, lead["triggers"])
+    if not sequences:
+        return f"{never}: no sequence has a trigger that the lead bears; {by_hand}."
+    one = sequences[0]
+    if one["status"] != "active":
+        return f"{never}: {one['name']}, whose trigger the lead bears, is {one['status']}."
+    if (
+        lead["device_id"] is None
+        and one["device_id"] is None
+        and await pool.fetchval("select only_device()") is None
+    ):
+        return f"{never}: there is no device to write from; give the lead one, or {one['name']}."
+    return f"{never} yet: a worker enrolls in {one['name']} by the trigger within a minute, once one runs."
+
+
+def no_lead(why: str, rejected: Sequence[RejectedLead]) -> str:
+    """The sentence about a phone that is no lead: with the row of a file that was to make one, where there is one."""
+    if not rejected:
+        return why
+    one = rejected[0]
+    reason = "" if one.reason == why else f": {one.reason}"
+    return (
+        f"{why}; row {one.row} of {one.file} ({one.written!r}) was rejected when it was imported on"
+        f" {one.rejected_at:%d %b %Y %H:%M} UTC{reason or ', for that'}"
+    )

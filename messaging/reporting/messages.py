@@ -1,0 +1,77 @@
+"""Messages of the ledger, as operators read them."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from uuid import UUID
+
+from messaging.common.database import Pool
+from messaging.common.values import Value
+from messaging.sending.claims import CLAIM_LIFETIME, longer_lifetimes
+from messaging.sending.message_status import MessageStatus
+
+__all__ = ["MessageReport", "count_in_doubt", "list_messages", "messages_to"]
+
+
+class MessageReport(Value):
+    """One message of the ledger."""
+
+    id: UUID
+    phone: str
+    what: str
+    status: str
+    due_at: datetime
+    goes_out_at: datetime | None
+    """When one that waits is to go out, as its device has room; None where it does not wait, or that cannot be known."""
+    sent_at: datetime | None
+    device: str
+    reason: str | None
+    text: str | None
+
+
+SELECT_MESSAGES = """
+select m.id, m.recipient_phone as phone, coalesce(s.name || ' / ' || t.key, 'campaign ' || k.name) as what,
+       m.status, m.due_at, m.sent_at, m.device_id as device, m.reason, m.content as text,
+       case when is_waiting(m.status) and greatest(m.due_at, m.slot_at) > clock_timestamp()
+            then greatest(m.due_at, m.slot_at) end as goes_out_at
+  from broadcast_messages m
+  left join sequence_steps t on t.id = m.sequence_stepid
+  left join sequences s on s.id = t.sequence_id
+  left join campaigns k on k.id = m.campaign_id
+"""
+
+SELECT_MESSAGES_TO = f"{SELECT_MESSAGES} where m.recipient_phone = $1 order by m.due_at, m.created_at"
+
+LATEST_FIRST = "order by m.updated_at desc, m.id limit $1"
+
+SELECT_LATEST = f"{SELECT_MESSAGES} where m.status = any ($2) {LATEST_FIRST}"
+
+# $2, $3: as is_abandoned takes them.
+IN_DOUBT = "m.status = 'processing' and is_abandoned(m, $2, $3, clock_timestamp())"
+
+SELECT_LATEST_IN_DOUBT = f"{SELECT_MESSAGES} where {IN_DOUBT} {LATEST_FIRST}"
+
+COUNT_IN_DOUBT = f"select count(*) from (select from broadcast_messages m where {IN_DOUBT} limit $1) found"  # noqa: S608 - of this module
+
+
+async def list_messages(pool: Pool, statuses: Sequence[MessageStatus], limit: int) -> list[MessageReport]:
+    """The latest ``limit`` messages of the ledger in one of these states, the newest first.
+
+    With ``unconfirmed`` come those that are in doubt just as well, and that a worker finds out about by itself.
+    """
+    rows = await pool.fetch(SELECT_LATEST, limit, [status.value for status in statuses])
+    found = [MessageReport.model_validate(dict(row)) for row in rows]
+    if MessageStatus.UNCONFIRMED in statuses and MessageStatus.PROCESSING not in statuses:
+        doubtful = await pool.fetch(SELECT_LATEST_IN_DOUBT, limit, CLAIM_LIFETIME, longer_lifetimes())
+        found = [MessageReport.model_validate(dict(row)) for row in doubtful] + found
+    return found[:limit]
+
+
+async def messages_to(pool: Pool, phone: str) -> list[MessageReport]:
+    """Every message to this E.164 phone, by the time that it is due."""
+    return [MessageReport.model_validate(dict(row)) for row in await pool.fetch(SELECT_MESSAGES_TO, phone)]
+
+
+async def count_in_doubt(pool: Pool, limit: int) -> int:
+    """How many messages are in doubt; of more than ``limit`` no more are counted."""
+    count: int = await pool.fetchval(COUNT_IN_DOUBT, limit, CLAIM_LIFETIME, longer_lifetimes())
+    return count

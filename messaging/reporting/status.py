@@ -1,0 +1,165 @@
+"""The whole in numbers, and what needs an operator."""
+
+from datetime import datetime
+
+from messaging.campaigns.lifecycle import list_campaigns
+from messaging.common.database import Pool
+from messaging.common.values import Value
+from messaging.devices.store import list_devices
+from messaging.devices.waits import format_wait
+from messaging.reporting.messages import count_in_doubt
+from messaging.reporting.workers import WorkerRow, find_workers
+
+__all__ = ["CampaignTotals", "SequenceTotals", "StatusReport", "status_report"]
+
+
+class SequenceTotals(Value):
+    """One sequence in numbers."""
+
+    sequence: str
+    status: str
+    status_reason: str | None
+    active: int
+    paused: int
+    """Of those that are active."""
+    completed: int
+    ended_early: int
+    due_next: datetime | None
+
+
+class CampaignTotals(Value):
+    """One campaign in numbers, as far as it is not over."""
+
+    campaign: str
+    status: str
+    when: str
+    """When it starts, in words."""
+    leads: int
+    settled: int
+
+
+class StatusReport(Value):
+    """The whole in numbers; ``attention``: lines about what needs an operator."""
+
+    leads: int
+    opted_out: int
+    sequences: tuple[SequenceTotals, ...]
+    campaigns: tuple[CampaignTotals, ...]
+    """Those that are not over."""
+    messages: dict[str, int]
+    workers: tuple[WorkerRow, ...] = ()
+    """Those that run, of every task queue."""
+    attention: tuple[str, ...]
+
+
+SELECT_SEQUENCE_TOTALS = """
+select s.name as sequence, s.status, s.status_reason,
+       count(c.id) filter (where c.status = 'active') as active,
+       count(c.id) filter (where c.status = 'active' and c.paused_at is not null) as paused,
+       count(c.id) filter (where c.status = 'completed') as completed,
+       count(c.id) filter (where c.status in ('stopped', 'opted_out')) as ended_early,
+       min(c.next_due_at) filter (where c.status = 'active' and c.paused_at is null) as due_next
+  from sequences s
+  left join sequence_contacts c on c.sequence_id = s.id
+ group by s.id
+ order by s.name
+"""
+
+SELECT_PAUSED_DEVICES = """
+select id, status_reason
+  from devices
+ where status = 'paused' and replaced_by is null
+ order by id
+"""
+
+# What a campaign has not begun with waits for its feeder, however long.
+COUNT_OVERDUE = """
+select count(*)
+  from broadcast_messages m
+ where (m.status = 'queued' or (m.status = 'pending' and m.sequence_stepid is not null))
+   and coalesce(m.slot_at, m.due_at) < clock_timestamp() - interval '15 minutes'
+   and m.updated_at < clock_timestamp() - interval '15 minutes' and hold_of(m) is null
+"""
+
+SELECT_FAILURES_BY_REASON = """
+select reason, count(*)
+  from broadcast_messages
+ where status = 'failed'
+ group by reason
+ order by count(*) desc, reason
+ limit 10
+"""
+
+
+async def status_report(pool: Pool, task_queue: str | None = None) -> StatusReport:
+    """Totals of everything; and that no worker polls ``task_queue``, where one is named."""
+    workers = await find_workers(pool, task_queue or "")
+    sequences = await pool.fetch(SELECT_SEQUENCE_TOTALS)
+    messages = await pool.fetch(
+        "select status, count(*) from broadcast_messages group by status order by status"
+    )
+    counts = {row["status"]: row["count"] for row in messages}
+    attention = [workers.idle] if task_queue is not None and workers.idle is not None else []
+    attention += [
+        f"device {row['id']} is paused" + (f": {row['status_reason']}" if row["status_reason"] else "")
+        for row in await pool.fetch(SELECT_PAUSED_DEVICES)
+    ]
+    async with pool.acquire() as connection:
+        waits = [
+            format_wait(one)
+            for one in await list_devices(connection)
+            if one.status == "active" and one.replaced_by is None
+        ]
+    attention += [words for words in waits if words is not None]
+    attention += [
+        f"sequence {row['sequence']} is paused"
+        + (f": {row['status_reason']}" if row["status_reason"] else "")
+        for row in sequences
+        if row["status"] == "paused"
+    ]
+    async with pool.acquire() as connection:
+        campaigns = [one for one in await list_campaigns(connection) if one.ended_at is None]
+    attention += [
+        f"campaign {one.name} is paused" + (f": {one.reason}" if one.reason else "")
+        for one in campaigns
+        if one.status == "paused"
+    ]
+    if counts.get("unconfirmed"):
+        attention.append(
+            f"{counts['unconfirmed']:,} messages are unconfirmed: the gateway may have sent them, and did not say;"
+            " 'messages --status unconfirmed' lists them, 'message resolve ID' resolves one"
+        )
+    in_doubt = await count_in_doubt(pool, 10_000) if counts.get("processing") else 0
+    if in_doubt:
+        attention.append(
+            f"{in_doubt:,} messages are in doubt, as the attempt to send them ended without a word: a worker finds out"
+            " what became of them by itself, 'message resolve ID' does it by hand; 'messages' lists them"
+        )
+    overdue = await pool.fetchval(COUNT_OVERDUE)
+    if overdue:
+        attention.append(
+            f"{overdue:,} messages have waited for over a quarter of an hour since their time came, and no worker is at them:"
+            " is a worker running? 'audit' names the workflows that are gone"
+        )
+    attention += [
+        f"{row['count']:,} messages failed: {row['reason']}"
+        for row in await pool.fetch(SELECT_FAILURES_BY_REASON)
+    ]
+    return StatusReport(
+        leads=await pool.fetchval("select count(*) from leads"),
+        opted_out=await pool.fetchval("select count(*) from suppressions"),
+        sequences=tuple(SequenceTotals.model_validate(dict(row)) for row in sequences),
+        campaigns=tuple(
+            CampaignTotals(
+                campaign=one.name,
+                status=one.status,
+                when=one.when,
+                leads=one.messages.total,
+                settled=one.messages.total - one.messages.unsettled,
+            )
+            for one in campaigns
+        ),
+        messages=counts,
+        workers=workers.running,
+        attention=tuple(attention),
+    )
