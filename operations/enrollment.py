@@ -15,7 +15,6 @@ from messaging.common.database import Record
 from messaging.common.errors import Conflict, NotFound
 from messaging.common.phones import parse_phone
 from messaging.common.storable import LONGEST_REASON, storable
-from messaging.common.suggestions import did_you_mean
 from messaging.common.values import Value
 from messaging.common.whatsapp_numbers import canonical_phone
 from messaging.common.words import normalise_words, validate_name
@@ -25,7 +24,7 @@ from messaging.leads.lead import Lead
 from messaging.leads.opt_outs import record_opt_out, suppress_waiting, withdraw
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
 from messaging.sequences import contacts
-from messaging.sequences.contacts import find_standing
+from messaging.sequences.contacts import find_contact, find_standing
 from messaging.sequences.contract import (
     EnrollmentEnd,
     EnrollmentRequest,
@@ -34,7 +33,7 @@ from messaging.sequences.contract import (
     SweepTotals,
 )
 from messaging.sequences.enrollments import Enrollments
-from messaging.sequences.store import find_sequence, no_such_sequence
+from messaging.sequences.store import find_sequence, no_such_sequence, require_trigger
 from operations.connection import Drumbeat
 from operations.workers import idle
 from temporal.contacts import start_contact
@@ -208,15 +207,8 @@ async def enroll_by_trigger(drumbeat: Drumbeat, trigger: str) -> SweepResult:
     words = normalise_words(trigger)
     if len(words) != 1:
         raise NotFound(f"{trigger!r} is not one trigger")
-    known = await (await drumbeat.pool()).fetchval(
-        "select status from sequences where trigger = $1", words[0]
-    )
-    if known is None:
-        triggers = await (await drumbeat.pool()).fetch(
-            "select trigger from sequences where trigger is not null order by trigger"
-        )
-        hint = did_you_mean(words[0], [row["trigger"] for row in triggers]) or "see 'sequence list'"
-        raise NotFound(f"no sequence has the trigger {words[0]}: {hint}")
+    async with (await drumbeat.pool()).acquire() as connection:
+        known = await require_trigger(connection, words[0])
     if known != "active":
         raise Conflict(f"the sequence of the trigger {words[0]} is {known}: resume it first")
     handle = await drumbeat.temporal.start_workflow(
@@ -344,12 +336,7 @@ async def withdraw_opt_out(drumbeat: Drumbeat, phone: str) -> OptOut:
 
 
 async def _contact(drumbeat: Drumbeat, sequence: str, phone: str) -> Record | None:
-    return await (await drumbeat.pool()).fetchrow(
-        "select c.id, c.status, c.workflow_id, c.paused_reason from sequence_contacts c join sequences s on s.id = c.sequence_id"
-        " where s.name = $1 and c.phone = $2",
-        sequence,
-        phone,
-    )
+    return await find_contact(await drumbeat.pool(), sequence, phone)
 
 
 async def _active(drumbeat: Drumbeat, sequence: str, phone: str) -> Record:

@@ -21,6 +21,45 @@ from messaging.times.durations import format_duration, format_when
 __all__ = ["AppliedSequence", "apply_sequences"]
 
 
+SELECT_STEPS = """
+select id, key, position, day, at_time as at, after, expires_after, missed, text, image_url, template, removed_at,
+       exists (select from broadcast_messages where sequence_stepid = s.id) as carried
+  from sequence_steps s
+ where sequence_id = $1
+ order by position
+"""
+
+UPDATE_SEQUENCE = """
+update sequences
+   set trigger = $2, next_trigger = $3, time_zone = $4, skip_weekends = $5, device_id = $6, revision = $7,
+       updated_at = clock_timestamp()
+ where id = $1
+"""
+
+REMOVE_OTHER_STEPS = """
+update sequence_steps
+   set removed_at = clock_timestamp()
+ where sequence_id = $1 and removed_at is null and not key = any ($2)
+"""
+
+# Out of each other's way: positions are unique at every moment.
+FREE_POSITIONS = """
+update sequence_steps
+   set position = -1 - position
+ where sequence_id = $1 and removed_at is null
+"""
+
+STORE_STEP = """
+insert into sequence_steps as s
+       (sequence_id, key, position, day, at_time, after, expires_after, missed, text, image_url, template)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    on conflict (sequence_id, key) do update
+   set position = excluded.position, day = excluded.day, at_time = excluded.at_time, after = excluded.after,
+       expires_after = excluded.expires_after, missed = excluded.missed, text = excluded.text,
+       image_url = excluded.image_url, template = excluded.template, removed_at = null
+"""
+
+
 class AppliedSequence(Value):
     """What came of one file."""
 
@@ -97,13 +136,7 @@ class _Edit:
         )
         assert row is not None, "sequences are never deleted"
         await connection.execute("select from sequence_steps where sequence_id = $1 for update", row["id"])
-        steps = await connection.fetch(
-            "select id, key, position, day, at_time as at, after, expires_after, missed, text, image_url, template,"
-            " removed_at,"
-            " exists (select from broadcast_messages where sequence_stepid = s.id) as carried"
-            " from sequence_steps s where sequence_id = $1 order by position",
-            row["id"],
-        )
+        steps = await connection.fetch(SELECT_STEPS, row["id"])
         stored = {step["key"]: StoredStep.model_validate(dict(step)) for step in steps}
         return cls(draft, sequence, row, stored, new=bool(new))
 
@@ -183,8 +216,7 @@ class _Edit:
     async def _store_sequence(self, connection: Connection, revision: int) -> None:
         sequence = self.sequence
         await connection.execute(
-            "update sequences set trigger = $2, next_trigger = $3, time_zone = $4, skip_weekends = $5,"
-            " device_id = $6, revision = $7, updated_at = clock_timestamp() where id = $1",
+            UPDATE_SEQUENCE,
             self.id,
             sequence.trigger,
             sequence.next_trigger,
@@ -195,23 +227,10 @@ class _Edit:
         )
 
     async def _store_steps(self, connection: Connection) -> None:
-        await connection.execute(
-            "update sequence_steps set removed_at = clock_timestamp()"
-            " where sequence_id = $1 and removed_at is null and not key = any($2)",
-            self.id,
-            [step.id for step in self.sequence.steps],
-        )
-        # Out of each other's way: positions are unique at every moment.
-        await connection.execute(
-            "update sequence_steps set position = -1 - position where sequence_id = $1 and removed_at is null",
-            self.id,
-        )
+        await connection.execute(REMOVE_OTHER_STEPS, self.id, [step.id for step in self.sequence.steps])
+        await connection.execute(FREE_POSITIONS, self.id)
         await connection.executemany(
-            "insert into sequence_steps as s (sequence_id, key, position, day, at_time, after, expires_after, missed,"
-            " text, image_url, template) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11) on conflict (sequence_id, key) do update"
-            " set position = excluded.position, day = excluded.day, at_time = excluded.at_time,"
-            " after = excluded.after, expires_after = excluded.expires_after, missed = excluded.missed, text = excluded.text, image_url = excluded.image_url,"
-            " template = excluded.template, removed_at = null",
+            STORE_STEP,
             [
                 (
                     *(self.id, step.id, position, step.day, step.at, step.after, step.expires_after),

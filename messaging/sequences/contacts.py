@@ -2,11 +2,40 @@
 
 from typing import NamedTuple
 
-from messaging.common.database import Connection, Pool
+from messaging.common.database import Connection, Pool, Record
 from messaging.sequences.contract import EnrollmentStatus
 from messaging.sequences.store import find_sequence, no_such_sequence
 
-__all__ = ["Standing", "find_standing", "pause_contact", "resume_contact"]
+__all__ = ["Standing", "find_contact", "find_standing", "pause_contact", "resume_contact"]
+
+
+SELECT_STANDING = """
+select exists (select from suppressions where phone = $2) as opted_out, c.status, c.reason, c.device_id
+  from sequences s
+  left join sequence_contacts c on c.sequence_id = s.id and c.phone = $2
+ where s.name = $1
+"""
+
+SELECT_CONTACT = """
+select c.id, c.status, c.workflow_id, c.paused_reason
+  from sequence_contacts c
+  join sequences s on s.id = c.sequence_id
+ where s.name = $1 and c.phone = $2
+"""
+
+PAUSE_CONTACT = """
+update sequence_contacts
+   set paused_at = clock_timestamp(), paused_reason = $2
+ where id = $1 and status = 'active' and paused_at is null
+returning true
+"""
+
+RESUME_CONTACT = """
+update sequence_contacts
+   set paused_at = null, paused_reason = null
+ where id = $1 and status = 'active' and paused_at is not null
+returning true
+"""
 
 
 class Standing(NamedTuple):
@@ -22,32 +51,23 @@ async def find_standing(connection: Connection, sequence: str, phone: str) -> St
     """Whether the phone (E.164) is or was in the sequence, and whether it may be written to at all. Raises NotFound."""
     if await find_sequence(connection, sequence) is None:
         raise await no_such_sequence(connection, sequence)
-    row = await connection.fetchrow(
-        "select exists (select from suppressions where phone = $2) as opted_out, c.status, c.reason, c.device_id"
-        " from sequences s left join sequence_contacts c on c.sequence_id = s.id and c.phone = $2 where s.name = $1",
-        sequence,
-        phone,
-    )
+    row = await connection.fetchrow(SELECT_STANDING, sequence, phone)
     assert row is not None
     return Standing(row["opted_out"], row["status"], row["reason"], row["device_id"])
 
 
+async def find_contact(connection: Connection | Pool, sequence: str, phone: str) -> Record | None:
+    """The enrollment of that phone (E.164), past or present: its id, status, workflow_id and paused_reason."""
+    return await connection.fetchrow(SELECT_CONTACT, sequence, phone)
+
+
 async def pause_contact(connection: Connection | Pool, enrollment_id: int, reason: str | None) -> bool:
     """Holds what an active contact is to get from the commit on; False where it is paused already, with its own reason."""
-    changed = await connection.fetchval(
-        "update sequence_contacts set paused_at = clock_timestamp(), paused_reason = $2"
-        " where id = $1 and status = 'active' and paused_at is null returning true",
-        enrollment_id,
-        reason,
-    )
+    changed = await connection.fetchval(PAUSE_CONTACT, enrollment_id, reason)
     return bool(changed)
 
 
 async def resume_contact(connection: Connection | Pool, enrollment_id: int) -> bool:
     """Ends a contact's pause; False where there is none."""
-    changed = await connection.fetchval(
-        "update sequence_contacts set paused_at = null, paused_reason = null"
-        " where id = $1 and status = 'active' and paused_at is not null returning true",
-        enrollment_id,
-    )
+    changed = await connection.fetchval(RESUME_CONTACT, enrollment_id)
     return bool(changed)

@@ -8,7 +8,7 @@ same moment, nothing is to be told: most edits change texts.
 """
 
 from messaging.common.database import Connection, Pool
-from messaging.sequences.enrollments import position_of
+from messaging.sequences.next_step import position_of
 from messaging.sequences.store import load_plan
 from messaging.times.calendar import Timeline, next_due, rezone
 
@@ -17,32 +17,52 @@ __all__ = ["replan", "sequences_of_other_zones"]
 PAGE = 500
 """Contacts that are locked together; a send that settles waits for them, some hundredths of a second."""
 
-_EDITED = """
-    select id from sequence_contacts
-     where sequence_id = $1 and status = 'active' and plan_revision < (select revision from sequences where id = $1)
-     order by id
+SELECT_EDITED = """
+select id
+  from sequence_contacts
+ where sequence_id = $1 and status = 'active'
+   and plan_revision < (select revision from sequences where id = $1)
+ order by id
 """
 
-_REZONED = """
-    select c.id from sequence_contacts c join sequences s on s.id = c.sequence_id join leads l on l.id = c.lead_id
-     where c.sequence_id = $1 and c.status = 'active' and c.timeline ->> 'zone' <> coalesce(l.time_zone, s.time_zone)
-     order by c.id
+SELECT_REZONED = """
+select c.id
+  from sequence_contacts c
+  join sequences s on s.id = c.sequence_id
+  join leads l on l.id = c.lead_id
+ where c.sequence_id = $1 and c.status = 'active' and c.timeline ->> 'zone' <> coalesce(l.time_zone, s.time_zone)
+ order by c.id
 """
 
-# In one order, so that two of these at once do not wait for each other.
-_LOCKED = """
-    select c.id, c.timeline, c.next_step_id, c.next_due_at, coalesce(l.time_zone, $2) as zone, clock_timestamp() as now,
-           c.phone, c.plan_changed_at is not null as to_tell,
-           exists (select from broadcast_messages m where m.sequence_contact_id = c.id
-                      and m.sequence_stepid = c.next_step_id and m.status = 'processing') as begun
-      from sequence_contacts c join leads l on l.id = c.lead_id
-     where c.id = any($1) and c.status = 'active' and c.plan_revision <= $3
-     order by c.id for no key update of c
+SELECT_SEQUENCES_OF_OTHER_ZONES = """
+select distinct s.id
+  from sequence_contacts c
+  join sequences s on s.id = c.sequence_id
+  join leads l on l.id = c.lead_id
+ where c.status = 'active' and c.timeline ->> 'zone' <> coalesce(l.time_zone, s.time_zone)
+ order by s.id
 """
 
-_STORE = "select move_contact(p.id, p.stands::jsonb) from unnest($1::bigint[], $2::text[]) as p (id, stands)"
+# In one order, so that two of these at once do not wait for each other. $2, $3: the sequence's zone and revision.
+LOCK_CONTACTS = """
+select c.id, c.timeline, c.next_step_id, c.next_due_at, coalesce(l.time_zone, $2) as zone, clock_timestamp() as now,
+       c.phone, c.plan_changed_at is not null as to_tell,
+       exists (select from broadcast_messages m
+                where m.sequence_contact_id = c.id and m.sequence_stepid = c.next_step_id
+                  and m.status = 'processing') as begun
+  from sequence_contacts c
+  join leads l on l.id = c.lead_id
+ where c.id = any ($1) and c.status = 'active' and c.plan_revision <= $3
+ order by c.id
+   for no key update of c
+"""
 
-_MARK = "update sequence_contacts set plan_changed_at = clock_timestamp() where id = any($1)"
+STORE_POSITIONS = """
+select move_contact(p.id, p.position::jsonb)
+  from unnest($1::bigint[], $2::text[]) as p (id, position)
+"""
+
+MARK_TO_TELL = "update sequence_contacts set plan_changed_at = clock_timestamp() where id = any ($1)"
 
 
 async def replan(pool: Pool, sequence_id: int, *, zones: bool = False) -> int:
@@ -50,7 +70,7 @@ async def replan(pool: Pool, sequence_id: int, *, zones: bool = False) -> int:
 
     ``zones``: instead, those whose plan was made for another zone than is known now.
     """
-    stale = [row["id"] for row in await pool.fetch(_REZONED if zones else _EDITED, sequence_id)]
+    stale = [row["id"] for row in await pool.fetch(SELECT_REZONED if zones else SELECT_EDITED, sequence_id)]
     changed = 0
     for first in range(0, len(stale), PAGE):
         async with pool.acquire() as connection, connection.transaction():
@@ -64,7 +84,7 @@ async def _replan_page(connection: Connection, sequence_id: int, contacts: list[
     changed = 0
     stored: list[tuple[int, str]] = []
     to_tell: list[int] = []
-    for row in await connection.fetch(_LOCKED, contacts, plan.time_zone, plan.revision):
+    for row in await connection.fetch(LOCK_CONTACTS, contacts, plan.time_zone, plan.revision):
         timeline = rezone(Timeline.model_validate(row["timeline"]), row["zone"])
         stands = position_of(plan, timeline, next_due(plan, timeline, row["now"]), row["phone"])
         before = {"next_step_id": row["next_step_id"], "next_due_at": row["next_due_at"]}
@@ -76,16 +96,12 @@ async def _replan_page(connection: Connection, sequence_id: int, contacts: list[
         stored.append((row["id"], stands.model_dump_json()))
         if another or begun or row["to_tell"]:
             to_tell.append(row["id"])
-    await connection.execute(_STORE, [one for one, _ in stored], [stands for _, stands in stored])
-    await connection.execute(_MARK, to_tell)
+    await connection.execute(STORE_POSITIONS, [one for one, _ in stored], [stands for _, stands in stored])
+    await connection.execute(MARK_TO_TELL, to_tell)
     return changed
 
 
 async def sequences_of_other_zones(pool: Pool) -> list[int]:
     """The sequences with a contact under way whose plan was made for another time zone than is known now."""
-    rows = await pool.fetch(
-        "select distinct s.id from sequence_contacts c join sequences s on s.id = c.sequence_id"
-        " join leads l on l.id = c.lead_id"
-        " where c.status = 'active' and c.timeline ->> 'zone' <> coalesce(l.time_zone, s.time_zone) order by s.id"
-    )
+    rows = await pool.fetch(SELECT_SEQUENCES_OF_OTHER_ZONES)
     return [row["id"] for row in rows]

@@ -17,7 +17,8 @@ from messaging.sending.outcomes import Deferred, Held, Settled
 from messaging.sending.positions import Next
 from messaging.sending.send import Sender
 from messaging.sequences.contract import Replanned, SendOutcome, StepRef
-from messaging.sequences.enrollments import Enrollments, after_settling
+from messaging.sequences.enrollments import Enrollments
+from messaging.sequences.next_step import after_settling
 from messaging.times.calendar import rezone
 
 __all__ = ["StepSender"]

@@ -20,6 +20,7 @@ __all__ = [
     "list_sequences",
     "load_plan",
     "no_such_sequence",
+    "require_trigger",
     "set_sequence_status",
     "show_sequence",
 ]
@@ -90,43 +91,70 @@ class SequenceDetails(SequenceRow):
     steps: tuple[StepDetails, ...]
 
 
-_COLUMNS = (
+COLUMNS = (
     "s.id, s.name, s.trigger, s.next_trigger, s.time_zone, s.skip_weekends, s.device_id, s.status,"
     " s.status_reason, s.revision"
 )
 
-_SUMMARY = f"""
-    select {_COLUMNS},
-           (select count(*) from sequence_steps t where t.sequence_id = s.id and t.removed_at is null) as steps,
-           jsonb_build_object('active', c.active, 'paused', c.paused, 'completed', c.completed, 'stopped', c.stopped,
-                              'opted_out', c.opted_out) as contacts,
-           c.next_due_at
-      from sequences s cross join lateral
-           (select count(*) filter (where status = 'active') as active,
-                   count(*) filter (where status = 'active' and paused_at is not null) as paused,
-                   count(*) filter (where status = 'completed') as completed,
-                   count(*) filter (where status = 'stopped') as stopped,
-                   count(*) filter (where status = 'opted_out') as opted_out,
-                   min(next_due_at) filter (where status = 'active' and paused_at is null) as next_due_at
-              from sequence_contacts where sequence_id = s.id) c
+SELECT_SUMMARIES = f"""
+select {COLUMNS},
+       (select count(*) from sequence_steps t where t.sequence_id = s.id and t.removed_at is null) as steps,
+       jsonb_build_object('active', c.active, 'paused', c.paused, 'completed', c.completed, 'stopped', c.stopped,
+                          'opted_out', c.opted_out) as contacts,
+       c.next_due_at
+  from sequences s
+ cross join lateral (select count(*) filter (where status = 'active') as active,
+                            count(*) filter (where status = 'active' and paused_at is not null) as paused,
+                            count(*) filter (where status = 'completed') as completed,
+                            count(*) filter (where status = 'stopped') as stopped,
+                            count(*) filter (where status = 'opted_out') as opted_out,
+                            min(next_due_at) filter (where status = 'active' and paused_at is null) as next_due_at
+                       from sequence_contacts
+                      where sequence_id = s.id) c
 """  # noqa: S608 - the text is all our own
+
+SELECT_STEPS = """
+select t.id, t.key, t.day, t.at_time as at, t.after, t.expires_after, t.text, t.image_url,
+       coalesce(c.waiting, 0) as waiting, c.next_due_at, m.sent, m.expired
+  from sequence_steps t
+ cross join lateral (select count(*) filter (where status = 'sent') as sent,
+                            count(*) filter (where status = 'expired') as expired
+                       from broadcast_messages
+                      where sequence_stepid = t.id) m
+  left join (select next_step_id, count(*) as waiting, min(next_due_at) as next_due_at
+               from sequence_contacts
+              where sequence_id = $1 and status = 'active'
+              group by next_step_id) c on c.next_step_id = t.id
+ where t.sequence_id = $1 and t.removed_at is null
+ order by t.position
+"""
+
+# One statement sees one moment: revision and steps belong together.
+SELECT_PLAN = """
+select s.name, s.revision, s.time_zone, s.skip_weekends, t.id, t.key, t.day, t.at_time, t.after, t.missed
+  from sequences s
+  left join sequence_steps t on t.sequence_id = s.id and t.removed_at is null
+ where s.id = $1
+ order by t.position
+"""
+
+SET_STATUS = """
+update sequences
+   set status = $2, status_reason = null, updated_at = clock_timestamp()
+ where name = $1 and status <> $2
+returning true
+"""
 
 
 async def find_sequence(connection: Connection, name: str) -> SequenceRow | None:
     """The sequence of that name, or None."""
-    row = await connection.fetchrow(f"select {_COLUMNS} from sequences s where name = $1", name)  # noqa: S608
+    row = await connection.fetchrow(f"select {COLUMNS} from sequences s where name = $1", name)  # noqa: S608
     return SequenceRow.model_validate(dict(row)) if row else None
 
 
 async def load_plan(connection: Connection | Pool, sequence_id: int) -> Plan:
     """When the steps of a sequence come, as of its present revision. Raises NotFound."""
-    # One statement sees one moment: revision and steps belong together.
-    rows = await connection.fetch(
-        "select s.name, s.revision, s.time_zone, s.skip_weekends, t.id, t.key, t.day, t.at_time, t.after, t.missed"
-        " from sequences s left join sequence_steps t on t.sequence_id = s.id and t.removed_at is null"
-        " where s.id = $1 order by t.position",
-        sequence_id,
-    )
+    rows = await connection.fetch(SELECT_PLAN, sequence_id)
     if not rows:
         raise NotFound(f"there is no sequence with the number {sequence_id}")
     first = rows[0]
@@ -153,41 +181,39 @@ async def load_plan(connection: Connection | Pool, sequence_id: int) -> Plan:
 
 async def list_sequences(connection: Connection) -> list[SequenceSummary]:
     """All sequences, by name."""
-    rows = await connection.fetch(f"{_SUMMARY} order by s.name")
+    rows = await connection.fetch(f"{SELECT_SUMMARIES} order by s.name")
     return [SequenceSummary.model_validate(dict(row)) for row in rows]
 
 
 async def show_sequence(connection: Connection, name: str) -> SequenceDetails:
     """A sequence with its steps, and where its contacts stand. Raises NotFound."""
-    row = await connection.fetchrow(f"{_SUMMARY} where s.name = $1", name)
+    row = await connection.fetchrow(f"{SELECT_SUMMARIES} where s.name = $1", name)
     if row is None:
         raise await no_such_sequence(connection, name)
-    steps = await connection.fetch(
-        "select t.id, t.key, t.day, t.at_time as at, t.after, t.expires_after, t.text, t.image_url,"
-        " coalesce(c.waiting, 0) as waiting, c.next_due_at, m.sent, m.expired"
-        " from sequence_steps t cross join lateral"
-        " (select count(*) filter (where status = 'sent') as sent, count(*) filter (where status = 'expired') as expired"
-        "   from broadcast_messages where sequence_stepid = t.id) m left join"
-        " (select next_step_id, count(*) as waiting, min(next_due_at) as next_due_at from sequence_contacts"
-        "   where sequence_id = $1 and status = 'active' group by next_step_id) c on c.next_step_id = t.id"
-        " where t.sequence_id = $1 and t.removed_at is null order by t.position",
-        row["id"],
-    )
+    steps = await connection.fetch(SELECT_STEPS, row["id"])
     return SequenceDetails.model_validate({**row, "steps": tuple(dict(step) for step in steps)})
 
 
 async def set_sequence_status(connection: Connection, name: str, status: SequenceStatus) -> bool:
     """Pauses or resumes a sequence; False where that is its status already. Raises NotFound."""
-    changed = await connection.fetchval(
-        "update sequences set status = $2, status_reason = null, updated_at = clock_timestamp()"
-        " where name = $1 and status <> $2"
-        " returning true",
-        name,
-        status,
-    )
+    changed = await connection.fetchval(SET_STATUS, name, status)
     if not changed and await find_sequence(connection, name) is None:
         raise await no_such_sequence(connection, name)
     return bool(changed)
+
+
+async def require_trigger(connection: Connection, trigger: str) -> SequenceStatus:
+    """The status of the sequence with this trigger (in upper case). Raises NotFound, with what was meant instead."""
+    status: SequenceStatus | None = await connection.fetchval(
+        "select status from sequences where trigger = $1", trigger
+    )
+    if status is None:
+        rows = await connection.fetch(
+            "select trigger from sequences where trigger is not null order by trigger"
+        )
+        hint = did_you_mean(trigger, [row["trigger"] for row in rows]) or "see 'sequence list'"
+        raise NotFound(f"no sequence has the trigger {trigger}: {hint}")
+    return status
 
 
 async def no_such_sequence(connection: Connection, name: str) -> NotFound:

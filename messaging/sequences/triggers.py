@@ -13,20 +13,30 @@ PAGE = 200
 """Leads in a page: small enough that a worker that dies repeats little."""
 
 # First a page of leads, then what is to be done for them: it costs the same, however many leads bear a trigger.
-_PAGE = """
+SELECT_PAGE = """
 with page as materialized (
-    select l.id, l.phone, l.name, l.triggers, l.device_id from leads l
+    select l.id, l.phone, l.name, l.triggers, l.device_id
+      from leads l
      where l.triggers <> '{}' and l.id > $1 and ($2::text is null or l.triggers @> array[$2])
-     order by l.id limit $3
+     order by l.id
+     limit $3
 )
 select p.id as lead_id, p.phone, p.name, due.name as sequence, due.opted_out, due.without_device
-  from page p left join lateral (
+  from page p
+  left join lateral (
     select s.id, s.name, exists (select from suppressions o where o.phone = p.phone) as opted_out,
            coalesce(p.device_id, s.device_id, (select only_device())) is null as without_device
       from sequences s
      where s.trigger = any (p.triggers) and s.status = 'active' and ($2::text is null or s.trigger = $2)
        and not exists (select from sequence_contacts c where c.sequence_id = s.id and c.phone = p.phone)) due on true
  order by p.id, due.id
+"""
+
+IS_ONE_MISSING = """
+select exists (select from unnest($1::text[], $2::text[]) as r (sequence, phone)
+                where not exists (select from sequences s
+                                    join sequence_contacts c on c.sequence_id = s.id
+                                   where s.name = r.sequence and c.phone = r.phone))
 """
 
 
@@ -46,7 +56,7 @@ async def due_enrollments(pool: Pool, cursor: SweepCursor, *, size: int = PAGE) 
     been through the sequence. One that has opted out, or has no device to be written to from, is left out, and keeps
     its trigger.
     """
-    rows = await pool.fetch(_PAGE, cursor.lead_id, cursor.trigger, size)
+    rows = await pool.fetch(SELECT_PAGE, cursor.lead_id, cursor.trigger, size)
     requests = [
         EnrollmentRequest(sequence=row["sequence"], lead=Lead(phone=row["phone"], name=row["name"]))
         for row in rows
@@ -65,9 +75,7 @@ async def due_enrollments(pool: Pool, cursor: SweepCursor, *, size: int = PAGE) 
 async def not_all_enrolled(pool: Pool, requests: Sequence[EnrollmentRequest]) -> bool:
     """Whether one of these has no row yet."""
     missing: bool = await pool.fetchval(
-        "select exists (select from unnest($1::text[], $2::text[]) as r (sequence, phone) where not exists"
-        " (select from sequences s join sequence_contacts c on c.sequence_id = s.id"
-        "   where s.name = r.sequence and c.phone = r.phone))",
+        IS_ONE_MISSING,
         [request.sequence for request in requests],
         [request.lead.phone for request in requests],
     )

@@ -1,0 +1,74 @@
+"""How a lead becomes a contact of a sequence: its row, from which everything else follows."""
+
+from messaging.common.database import Connection, Record
+from messaging.common.errors import Conflict
+from messaging.sequences.next_step import due_of, position_of
+from messaging.sequences.plans import Plans
+from messaging.times.calendar import Due, begin, next_due
+
+__all__ = ["find_enrollment", "insert_enrollment"]
+
+SELECT_ENROLLMENT = """
+select id, run_id, status, reason, device_id
+  from sequence_contacts
+ where sequence_id = $1 and phone = $2
+"""
+
+# With the device that writes to it: its own, else the sequence's ($2), else the only one that there is.
+SELECT_LEAD = """
+select phone, time_zone, device_in_use(coalesce(device_id, $2, only_device())) as device_id
+  from leads
+ where id = $1
+"""
+
+INSERT_ENROLLMENT = """
+insert into sequence_contacts (sequence_id, lead_id, phone, device_id, workflow_id, run_id,
+                               timeline, plan_revision, next_step_id, next_due_at, enrolled_at)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+    on conflict (sequence_id, phone) do nothing
+returning id, run_id, status, reason, device_id
+"""
+
+
+async def find_enrollment(connection: Connection, sequence_id: int, phone: str) -> Record | None:
+    """The row of this phone in this sequence, whatever became of it."""
+    return await connection.fetchrow(SELECT_ENROLLMENT, sequence_id, phone)
+
+
+async def insert_enrollment(
+    connection: Connection, plans: Plans, sequence: Record, lead_id: int, workflow_id: str, run_id: str
+) -> tuple[Record, Due | None]:
+    """The contact's row, and what comes first where the row is a new one.
+
+    ``sequence``: its id, name, device_id and revision, and the moment ``now``. Raises Conflict where no device can be told.
+    """
+    lead = await connection.fetchrow(SELECT_LEAD, lead_id, sequence["device_id"])
+    assert lead is not None
+    if lead["device_id"] is None:
+        raise Conflict(
+            f"{lead['phone']} has no device to be written to from: import the lead with '--device',"
+            f" or give the sequence {sequence['name']!r} a 'device'"
+        )
+    plan = await plans.of(sequence["id"], sequence["revision"], connection)
+    timeline = begin(plan, lead["time_zone"], sequence["now"])
+    scheduled = next_due(plan, timeline, sequence["now"])
+    position = position_of(plan, timeline, scheduled, lead["phone"])
+    row = await connection.fetchrow(
+        INSERT_ENROLLMENT,
+        sequence["id"],
+        lead_id,
+        lead["phone"],
+        lead["device_id"],
+        workflow_id,
+        run_id,
+        position.timeline.model_dump(mode="json"),
+        position.plan_revision,
+        position.next_step_id,
+        position.next_due_at,
+        sequence["now"],
+    )
+    if row is not None:
+        return row, due_of(plan, timeline, scheduled, row["device_id"], sequence["now"])
+    row = await find_enrollment(connection, sequence["id"], lead["phone"])
+    assert row is not None, "another run was faster"
+    return row, None

@@ -1,0 +1,79 @@
+"""How a contact leaves its sequence: what waited for it is closed, and a completed one goes on to the next sequence."""
+
+from datetime import datetime
+
+from messaging.common.database import Connection
+from messaging.leads.lead import Lead
+from messaging.sequences.contract import EnrollmentEnd, EnrollmentRequest, Finished
+
+__all__ = ["end_enrollment"]
+
+LOCK_WAITING_MESSAGES = """
+select from broadcast_messages
+ where sequence_contact_id = $1 and is_waiting(status)
+   for no key update
+"""
+
+END_ENROLLMENT = """
+update sequence_contacts
+   set status = $2, reason = $3, next_step_id = null, next_due_at = null, ended_at = coalesce($4, clock_timestamp())
+ where id = $1 and status = 'active'
+"""
+
+# What an operator has sent again goes out all the same, unless the contact wants nothing more.
+CLOSE_WAITING_MESSAGES = """
+update broadcast_messages
+   set status = $3, reason = $2, slot_at = null, updated_at = clock_timestamp()
+ where sequence_contact_id = $1 and is_waiting(status) and (resends = 0 or $3 = 'suppressed')
+"""
+
+# follow_up: the sequence of that trigger, if there is one; none where the phone has been through it.
+SELECT_FOLLOW_UP = """
+select l.id, l.phone, l.name, s.next_trigger, f.name as follow_up
+  from sequence_contacts c
+  join leads l on l.id = c.lead_id
+  join sequences s on s.id = c.sequence_id
+  left join sequences f on f.trigger = s.next_trigger
+ where c.id = $1 and c.status = 'completed' and s.next_trigger is not null
+   and not exists (select from sequence_contacts o where o.sequence_id = f.id and o.phone = c.phone)
+"""
+
+ADD_TRIGGER = """
+update leads
+   set triggers = array_append(triggers, $2), updated_at = clock_timestamp()
+ where id = $1 and not $2 = any (triggers)
+"""
+
+
+async def end_enrollment(connection: Connection, end: EnrollmentEnd, *, now: datetime | None) -> Finished:
+    """Ends an enrollment and closes what waits for it, in the caller's transaction; answers how it ended, also before.
+
+    A completed one passes the lead on: it bears ``next_trigger`` from now on.
+    """
+    # Messages are locked before enrollments, here as everywhere.
+    await connection.execute(LOCK_WAITING_MESSAGES, end.enrollment_id)
+    await connection.execute(END_ENROLLMENT, end.enrollment_id, end.status, end.reason, now)
+    row = await connection.fetchrow(
+        "select status, reason from sequence_contacts where id = $1", end.enrollment_id
+    )
+    assert row is not None
+    await connection.execute(
+        CLOSE_WAITING_MESSAGES,
+        end.enrollment_id,
+        row["reason"] or row["status"],
+        "suppressed" if row["status"] == "opted_out" else "cancelled",
+    )
+    follow_up = await _pass_on(connection, end.enrollment_id) if row["status"] == "completed" else None
+    return Finished(status=row["status"], reason=row["reason"], follow_up=follow_up)
+
+
+async def _pass_on(connection: Connection, enrollment_id: int) -> EnrollmentRequest | None:
+    """Gives the lead of a completed enrollment the ``next_trigger``, and answers the enrollment that follows, if any."""
+    row = await connection.fetchrow(SELECT_FOLLOW_UP, enrollment_id)
+    if row is None:
+        return None
+    await connection.execute(ADD_TRIGGER, row["id"], row["next_trigger"])
+    if row["follow_up"] is None:
+        return None
+    lead = Lead(phone=row["phone"], name=row["name"])
+    return EnrollmentRequest(sequence=row["follow_up"], lead=lead, local=True)

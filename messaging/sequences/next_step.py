@@ -1,0 +1,92 @@
+"""Where an enrolled contact stands in the plan of its sequence, and what comes next. Pure functions; times are aware UTC."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from messaging.sending.message_ids import sequence_message_id
+from messaging.sending.positions import LeftOut, Next, NextPosition
+from messaging.times.calendar import Due, Plan, Scheduled, Timeline, advance, describe, left_out, next_due
+from messaging.times.sending_hours import SendingHours
+
+__all__ = ["EnrollmentState", "after_settling", "begun_step", "due_of", "position_of"]
+
+
+class EnrollmentState(NamedTuple):
+    """An enrollment with the plan that it follows now."""
+
+    enrollment_id: int
+    phone: str
+    device_id: str
+    status: str
+    plan: Plan
+    timeline: Timeline
+    step_id: int | None
+    step: str | None
+    due_at: datetime | None
+    in_doubt: bool
+    """Whether an attempt at that step may have reached the gateway, and that is not known yet."""
+    paused: str | None
+    """Why it is paused, if it is."""
+    version: str
+    """Another one once the row was written to."""
+    hours: SendingHours
+    now: datetime
+
+
+def after_settling(
+    plan: Plan,
+    timeline: Timeline,
+    step: str,
+    planned_at: datetime,
+    done_at: datetime,
+    hours: SendingHours,
+    *,
+    phone: str,
+    device: str,
+) -> Next:
+    """What comes after a step (its key) that was settled at ``done_at``."""
+    moved = advance(plan, timeline, step, planned_at, done_at, hours)
+    scheduled = next_due(plan, moved, done_at)
+    return Next(position_of(plan, moved, scheduled, phone), due_of(plan, moved, scheduled, device))
+
+
+def begun_step(contact: EnrollmentState) -> Scheduled | None:
+    """The step that an attempt has begun with, where it is not known yet what came of it: an edit does not overtake it.
+
+    A step that was removed is not waited for.
+    """
+    step = next((step for step in contact.plan.steps if step.id == contact.step_id), None)
+    if not contact.in_doubt or step is None or contact.due_at is None:
+        return None
+    return Scheduled(step=step, due_at=contact.due_at)
+
+
+def position_of(plan: Plan, timeline: Timeline, scheduled: Scheduled | None, phone: str) -> NextPosition:
+    """Where a contact stands when that comes next."""
+    return NextPosition(
+        timeline=timeline,
+        next_step_id=scheduled.step.id if scheduled else None,
+        next_due_at=scheduled.due_at if scheduled else None,
+        plan_revision=plan.revision,
+        left_out=tuple(
+            LeftOut(step_id=step.id, message_id=sequence_message_id(step.id, phone))
+            for step in left_out(plan, timeline.done)
+        ),
+    )
+
+
+def due_of(
+    plan: Plan, timeline: Timeline, scheduled: Scheduled | None, device_id: str, now: datetime | None = None
+) -> Due | None:
+    """What comes next, as workflows are told of it. ``now``: by which it counts as due already."""
+    if scheduled is None:
+        return None
+    return Due(
+        step_id=scheduled.step.id,
+        step=scheduled.step.key,
+        due_at=scheduled.due_at,
+        when=describe(timeline, scheduled),
+        revision=plan.revision,
+        device_id=device_id,
+        already_due=now is not None and scheduled.due_at <= now,
+    )
