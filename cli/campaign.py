@@ -14,7 +14,7 @@ from cli.page import Column, Table
 
 if TYPE_CHECKING:
     from messaging.campaigns.apply import AppliedCampaign
-    from messaging.campaigns.lifecycle import CampaignSummary
+    from messaging.campaigns.store import CampaignSummary
     from operations.campaigns import CampaignChange
     from operations.connection import Drumbeat
 

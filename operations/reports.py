@@ -6,8 +6,8 @@ From PostgreSQL alone, but for enrollments that only Temporal knows, while no wo
 import asyncio
 from collections.abc import Collection, Sequence
 
-from messaging.campaigns import lifecycle as campaigns
-from messaging.campaigns.lifecycle import CampaignSummary
+from messaging.campaigns import store as campaigns
+from messaging.campaigns.store import CampaignSummary
 from messaging.common.errors import InvalidPhone, NotFound, Unavailable
 from messaging.common.phones import parse_phone
 from messaging.devices import store as devices

@@ -64,18 +64,26 @@ _FIELDS = (
     _Field(("template",), "template", "template", "another template"),
 )
 
-_INSERT = (
-    f"insert into campaigns (name, {', '.join(field.column for field in _FIELDS)})"  # noqa: S608
-    f" values ($1, {', '.join(f'${number}' for number in range(2, len(_FIELDS) + 2))})"
-    " on conflict (name) do nothing returning true"
-)
-_UPDATE = (
-    f"update campaigns set {', '.join(f'{field.column} = ${n}' for n, field in enumerate(_FIELDS, 2))},"  # noqa: S608
-    # Another time is the operator's last word, over a start at once.
-    f" start_now = start_now and not ${len(_FIELDS) + 2},"
-    f" asked_at = case when asked_at is not null and ${len(_FIELDS) + 2} then ${len(_FIELDS) + 3} else asked_at end,"
-    " updated_at = clock_timestamp() where id = $1"
-)
+_COLUMNS = ", ".join(field.column for field in _FIELDS)
+_INSERTED = ", ".join(f"${number}" for number in range(2, len(_FIELDS) + 2))
+_UPDATED = ", ".join(f"${number}" for number in range(4, len(_FIELDS) + 4))
+
+INSERT_CAMPAIGN = f"""
+insert into campaigns (name, {_COLUMNS})
+values ($1, {_INSERTED})
+    on conflict (name) do nothing
+returning true
+"""  # noqa: S608 - the columns above
+
+# $2: it starts at another time than before, and $3: the moment. Another time is the operator's last word, over a start at once.
+UPDATE_CAMPAIGN = f"""
+update campaigns
+   set ({_COLUMNS}) = ({_UPDATED}),
+       start_now = start_now and not $2,
+       asked_at = case when asked_at is not null and $2 then $3 else asked_at end,
+       updated_at = clock_timestamp()
+ where id = $1
+"""  # noqa: S608 - the columns above
 
 
 async def apply_campaigns(
@@ -130,7 +138,7 @@ class _Edit:
         """Locks the campaign, which is created if it is new."""
         values = _values(campaign)
         new = await connection.fetchval(
-            _INSERT, campaign.campaign, *(values[field.column] for field in _FIELDS)
+            INSERT_CAMPAIGN, campaign.campaign, *(values[field.column] for field in _FIELDS)
         )
         # One that starts at this moment has its audience before we go on, or starts with what we store.
         row = await connection.fetchrow(
@@ -161,11 +169,11 @@ class _Edit:
         """Writes what is different; nothing if nothing is."""
         if self._changed:
             await connection.execute(
-                _UPDATE,
+                UPDATE_CAMPAIGN,
                 self._row["id"],
-                *(self._values[field.column] for field in _FIELDS),
                 self._rescheduled,
                 now,
+                *(self._values[field.column] for field in _FIELDS),
             )
         warnings = await warnings_for(connection, self._draft, self._campaign, self._row, now)
         return AppliedCampaign(

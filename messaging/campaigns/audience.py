@@ -42,7 +42,7 @@ async def freeze_audience(
     )
 
 
-_FREEZE = """
+FREEZE_AUDIENCE = """
 with matching as materialized (
     select a.*, coalesce(z.due_at, $9) as due_at, coalesce(z.expires_at, $10) as expires_at, coalesce(z.left_out, false) as left_out
       from campaign_audience($1) a
@@ -70,6 +70,14 @@ select coalesce((select jsonb_object_agg(device_id, leads)
 """
 
 
+BEGIN_RUNNING = """
+update campaigns
+   set status = 'running', frozen_at = $2, audience = $3, shards = $4, opted_out = $5, without_device = $6, passed = $7,
+       updated_at = $2
+ where id = $1
+"""
+
+
 async def _freeze(connection: Connection, row: Record, shard_size: int) -> None:
     timing = Timing.of(row)
     found, of_all = {}, Turn(None, None)
@@ -81,7 +89,7 @@ async def _freeze(connection: Connection, row: Record, shard_size: int) -> None:
         of_all = turns(timing, [timing.time_zone])[timing.time_zone]
     await connection.execute("select pg_advisory_xact_lock_shared(audience_lock())")
     frozen = await connection.fetchrow(
-        _FREEZE,
+        FREEZE_AUDIENCE,
         row["id"],
         row["now"],
         shard_size,
@@ -95,8 +103,7 @@ async def _freeze(connection: Connection, row: Record, shard_size: int) -> None:
     )
     assert frozen is not None
     await connection.execute(
-        "update campaigns set status = 'running', frozen_at = $2, audience = $3, shards = $4, opted_out = $5,"
-        " without_device = $6, passed = $7, updated_at = $2 where id = $1",
+        BEGIN_RUNNING,
         row["id"],
         row["now"],
         frozen["audience"],

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from messaging.campaigns.contract import CampaignProgress, CampaignStatus, FeedPage, FeedRequest
-from messaging.campaigns.lifecycle import CampaignCounts
+from messaging.campaigns.store import CampaignCounts
 from messaging.common.database import Pool, Record
 from messaging.sending.outcomes import MessageRef
 

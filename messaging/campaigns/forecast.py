@@ -12,9 +12,12 @@ __all__ = ["Forecast", "forecast"]
 
 _SHOWN = 3
 
-_ZONES = """
-select zone, count(*) as leads from campaign_audience($1)
- where not opted_out and device_id is not null group by zone order by count(*) desc, zone
+COUNT_LEADS_BY_ZONE = """
+select zone, count(*) as leads
+  from campaign_audience($1)
+ where not opted_out and device_id is not null
+ group by zone
+ order by count(*) desc, zone
 """
 
 _FATES = {
@@ -45,7 +48,7 @@ class Forecast(Value):
 
 async def forecast(connection: Connection, campaign_id: int, timing: Timing, now: datetime) -> Forecast:
     """What it would be if the campaign had this timing, by its leads and the time as they are now."""
-    leads = {row["zone"]: row["leads"] for row in await connection.fetch(_ZONES, campaign_id)}
+    leads = {row["zone"]: row["leads"] for row in await connection.fetch(COUNT_LEADS_BY_ZONE, campaign_id)}
     found = turns(timing, leads)
     passed = [zone for zone in leads if found[zone].passed]
     over = [zone for zone in leads if found[zone].over(now)]

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from messaging.campaigns.lifecycle import list_campaigns
+from messaging.campaigns.store import list_campaigns
 from messaging.common.database import Pool
 from messaging.common.values import Value
 from messaging.devices.store import list_devices

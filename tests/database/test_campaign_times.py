@@ -15,12 +15,12 @@ from messaging.campaigns.lifecycle import (
     failed_and_over,
     finish_campaign,
     forecast_campaign,
-    list_campaigns,
     pause_campaign,
     resume_campaign,
     retry_failed,
 )
 from messaging.campaigns.start_times import IfPassed, Timing, has_passed, turns
+from messaging.campaigns.store import list_campaigns
 from messaging.common.database import Pool, Record
 from messaging.common.errors import Conflict
 from messaging.sending.claim_answers import Claim, StoredAnswer

@@ -26,7 +26,8 @@ from asyncpg.connection import LoggedQuery
 from messaging.campaigns import feed as campaign_feed
 from messaging.campaigns.audience import freeze_audience
 from messaging.campaigns.contract import FeedRequest
-from messaging.campaigns.lifecycle import finish_campaign, list_campaigns, retry_failed
+from messaging.campaigns.lifecycle import finish_campaign, retry_failed
+from messaging.campaigns.store import list_campaigns
 from messaging.common.database import Connection, Pool
 from messaging.leads.lead import Lead
 from messaging.leads.store import upsert_lead

@@ -1,6 +1,6 @@
 """A campaign on real servers, from its leads to its end."""
 
-from messaging.campaigns.lifecycle import CampaignSummary
+from messaging.campaigns.store import CampaignSummary
 from operations import campaigns
 from rig.waiting import until
 from tests.support.live import Live

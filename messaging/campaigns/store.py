@@ -1,0 +1,107 @@
+"""Campaigns as they are stored, and their lists. Times are aware UTC."""
+
+from datetime import datetime
+
+from messaging.campaigns.contract import CampaignStatus
+from messaging.campaigns.start_times import when
+from messaging.common.database import Connection, Record
+from messaging.common.errors import NotFound
+from messaging.common.suggestions import did_you_mean
+from messaging.common.values import Value
+from messaging.sending.message_status import UNSETTLED
+
+__all__ = ["CampaignCounts", "CampaignSummary", "list_campaigns", "require_campaign"]
+
+
+class CampaignCounts(Value):
+    """The messages of a campaign by where they stand; they add up to its audience."""
+
+    pending: int = 0
+    queued: int = 0
+    processing: int = 0
+    sent: int = 0
+    failed: int = 0
+    unconfirmed: int = 0
+    suppressed: int = 0
+    cancelled: int = 0
+    expired: int = 0
+
+    @property
+    def unsettled(self) -> int:
+        """Those that something is still to come of."""
+        return sum(getattr(self, status) for status in UNSETTLED)
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return sum(self.model_dump().values())
+
+
+class CampaignSummary(Value):
+    """A campaign with its numbers. ``opted_out``, ``without_device`` and ``passed``: leads of its target that were left out."""
+
+    id: int
+    name: str
+    title: str
+    status: CampaignStatus
+    when: str
+    """When it starts or was to start, in words."""
+    time_zone: str
+    """The zone of its times; ``recipient``: each recipient's own."""
+    niche: str | None
+    target_status: str
+    device_ids: tuple[str, ...] | None
+    frozen_at: datetime | None
+    ended_at: datetime | None
+    reason: str | None
+    opted_out: int
+    without_device: int
+    passed: int
+    """Their local time had passed, and the campaign says ``if_passed: leave_out``."""
+    messages: CampaignCounts
+
+
+# $1: the name of one; null: all.
+SELECT_SUMMARIES = """
+select c.*, clock_timestamp() as now, coalesce(m.counts, '{}') as messages
+  from campaigns c
+  left join lateral (select jsonb_object_agg(status, messages) as counts
+                       from (select status, count(*) as messages
+                               from broadcast_messages
+                              where campaign_id = c.id
+                              group by status) by_status) m on true
+ where $1::text is null or c.name = $1
+ order by c.id desc
+"""
+
+
+async def list_campaigns(connection: Connection, campaign: str | None = None) -> list[CampaignSummary]:
+    """All campaigns, the latest first, or the one of that name. Raises NotFound for a name that there is not."""
+    rows = await connection.fetch(SELECT_SUMMARIES, campaign)
+    if campaign is not None and not rows:
+        raise await _no_such_campaign(connection, campaign)
+    fields = set(CampaignSummary.model_fields)
+    return [
+        CampaignSummary.model_validate(
+            {**{name: value for name, value in row.items() if name in fields}, "when": when(row)}
+        )
+        for row in rows
+    ]
+
+
+async def _no_such_campaign(connection: Connection, campaign: str) -> NotFound:
+    """The error that says so, and what was meant instead."""
+    names = [row["name"] for row in await connection.fetch("select name from campaigns order by name")]
+    hint = did_you_mean(campaign, names) or "create it with 'campaign apply FILE.yaml'"
+    return NotFound(f"there is no campaign {campaign!r}: {hint}")
+
+
+async def require_campaign(
+    connection: Connection, campaign: str, *, now: datetime | None = None, lock: bool = False
+) -> Record:
+    """The row of a campaign, with the moment ``now``. Raises NotFound."""
+    query = "select *, coalesce($2, clock_timestamp()) as now from campaigns where name = $1"
+    row = await connection.fetchrow(f"{query} for update" if lock else query, campaign, now)
+    if row is None:
+        raise await _no_such_campaign(connection, campaign)
+    return row
