@@ -6,7 +6,7 @@ from typing import Any, Literal
 import asyncpg
 from pydantic import Field
 
-from messaging.common.database import Connection
+from messaging.common.database import Connection, Pool
 from messaging.common.errors import InvalidInput, NotFound
 from messaging.common.storable import LONGEST_REASON, storable
 from messaging.common.suggestions import did_you_mean
@@ -25,6 +25,7 @@ __all__ = [
     "DeviceStatus",
     "Hours",
     "add_device",
+    "find_gateway",
     "list_devices",
     "parse_hours",
     "parse_options",
@@ -87,18 +88,36 @@ class AddedDevice(Value):
     result: Literal["created", "changed", "unchanged"]
     changes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    """What may not be meant, each one line."""
     rescheduled: bool = False
     """It sends at other times than before: what waits for it waits for the wrong ones."""
-    """What may not be meant, each one line."""
 
 
-_COLUMNS = (
-    "id, gateway, gateway_options as options, min_delay, max_delay, daily_limit, opens_at, closes_at, time_zone,"
-    " status, status_reason, case when waits_until > clock_timestamp() then waits_until end as waits_until,"
-    " case when waits_until > clock_timestamp() then case when faults > 0 then 'it has failed by its own fault'"
-    " else 'the gateway asked for it' end || coalesce(': ' || waits_reason, '') end as waits_because"
-    ", replaced_by"
-)
+# What a device waits for, where it does.
+COLUMNS = """
+id, gateway, gateway_options as options, min_delay, max_delay, daily_limit, opens_at, closes_at, time_zone,
+status, status_reason, replaced_by,
+case when waits_until > clock_timestamp() then waits_until end as waits_until,
+case when waits_until > clock_timestamp()
+     then case when faults > 0 then 'it has failed by its own fault' else 'the gateway asked for it' end
+          || coalesce(': ' || waits_reason, '') end as waits_because
+"""
+
+UPDATE_DEVICE = """
+update devices
+   set gateway = $2, gateway_options = $3, min_delay = $4, max_delay = $5, daily_limit = $6, opens_at = $7,
+       closes_at = $8, time_zone = $9
+ where id = $1
+"""
+
+# One that was replaced is in use again once it is resumed.
+SET_STATUS = """
+update devices
+   set status = $2, status_reason = $3, faults = 0, refusals = 0, late_refusals = 0,
+       replaced_by = case when $2 = 'paused' then replaced_by end
+ where id = $1 and (status <> $2 or ($2 = 'active' and replaced_by is not null))
+returning true
+"""
 
 
 def parse_hours(text: str) -> Hours | Literal["always"]:
@@ -148,8 +167,7 @@ async def add_device(connection: Connection, settings: DeviceSettings) -> AddedD
         changes = _differences(before, after)
         if changes:
             await connection.execute(
-                "update devices set gateway = $2, gateway_options = $3, min_delay = $4, max_delay = $5,"
-                " daily_limit = $6, opens_at = $7, closes_at = $8, time_zone = $9 where id = $1",
+                UPDATE_DEVICE,
                 *(after.id, after.gateway, after.options, after.min_delay, after.max_delay),
                 *(after.daily_limit, after.opens_at, after.closes_at, after.time_zone),
             )
@@ -165,7 +183,7 @@ async def add_device(connection: Connection, settings: DeviceSettings) -> AddedD
 
 async def list_devices(connection: Connection) -> list[Device]:
     """All devices, by ID."""
-    rows = await connection.fetch(f"select {_COLUMNS} from devices order by id")  # noqa: S608
+    rows = await connection.fetch(f"select {COLUMNS} from devices order by id")  # noqa: S608
     return [_device(row) for row in rows]
 
 
@@ -177,9 +195,7 @@ async def set_device_status(
     One that was replaced is in use again once it is resumed: for what names it from now on.
     """
     changed = await connection.fetchval(
-        "update devices set status = $2, status_reason = $3, faults = 0, refusals = 0, late_refusals = 0,"
-        " replaced_by = case when $2 = 'paused' then replaced_by end"
-        " where id = $1 and (status <> $2 or ($2 = 'active' and replaced_by is not null)) returning true",
+        SET_STATUS,
         device,
         status,
         storable(reason, LONGEST_REASON) if reason is not None else None,
@@ -190,6 +206,12 @@ async def set_device_status(
             hint = did_you_mean(device, devices) or "add it with 'device add'"
             raise NotFound(f"there is no device {device!r}: {hint}")
     return bool(changed)
+
+
+async def find_gateway(pool: Pool, device: str) -> tuple[str, dict[str, str]] | None:
+    """The gateway of a device and its options; None where there is no such device."""
+    row = await pool.fetchrow("select gateway, gateway_options from devices where id = $1", device)
+    return None if row is None else (row["gateway"], row["gateway_options"])
 
 
 async def _gateway_of(connection: Connection, device: str) -> str:
@@ -208,7 +230,7 @@ async def _gateway_of(connection: Connection, device: str) -> str:
 
 
 async def _load(connection: Connection, device: str) -> Device:
-    row = await connection.fetchrow(f"select {_COLUMNS} from devices where id = $1 for update", device)  # noqa: S608
+    row = await connection.fetchrow(f"select {COLUMNS} from devices where id = $1 for update", device)  # noqa: S608
     assert row is not None, "devices are never deleted"
     return _device(row)
 

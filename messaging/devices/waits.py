@@ -9,19 +9,34 @@ from messaging.devices.store import Device
 __all__ = ["format_wait", "lift_wait", "queue_anew"]
 
 
+LIFT_WAIT = """
+with before as (
+    select id, waits_until, next_slot_at from devices where id = $1 for no key update
+)
+update devices d
+   set waits_until = '-infinity', waits_reason = null, faults = 0, refusals = 0, late_refusals = 0,
+       next_slot_at = case when b.waits_until > clock_timestamp() then clock_timestamp() else d.next_slot_at end
+  from before b
+ where d.id = b.id
+returning case when b.waits_until > clock_timestamp() then b.waits_until end
+"""
+
+# What is reserved by now lies before the first moment that is not reserved yet.
+FREE_SLOTS = """
+update broadcast_messages m
+   set slot_at = null
+  from devices d
+ where d.id = $1 and m.device_id = d.id and m.status in ('queued', 'processing')
+   and m.slot_at > greatest(d.next_slot_at, clock_timestamp())
+"""
+
+
 async def lift_wait(connection: Connection, device: str) -> datetime | None:
     """Ends what a device waits for by itself, and forgets its failures; until when it would have waited, or None.
 
     What had its slot reserved behind the wait queues anew, once it is woken.
     """
-    lifted: datetime | None = await connection.fetchval(
-        "with before as (select id, waits_until, next_slot_at from devices where id = $1 for no key update)"
-        " update devices d set waits_until = '-infinity', waits_reason = null, faults = 0, refusals = 0, late_refusals = 0,"
-        " next_slot_at = case when b.waits_until > clock_timestamp() then clock_timestamp() else d.next_slot_at end"
-        " from before b where d.id = b.id"
-        " returning case when b.waits_until > clock_timestamp() then b.waits_until end",
-        device,
-    )
+    lifted: datetime | None = await connection.fetchval(LIFT_WAIT, device)
     await _free_slots(connection, device)
     return lifted
 
@@ -36,13 +51,8 @@ async def queue_anew(connection: Connection, device: str) -> None:
 
 
 async def _free_slots(connection: Connection, device: str) -> None:
-    # In a statement of its own: a claim locks its message first, and then the device. What is reserved by now lies before
-    # the first moment that is not reserved.
-    await connection.execute(
-        "update broadcast_messages m set slot_at = null from devices d where d.id = $1 and m.device_id = d.id"
-        " and m.status in ('queued', 'processing') and m.slot_at > greatest(d.next_slot_at, clock_timestamp())",
-        device,
-    )
+    # In a statement of its own: a claim locks its message first, and then the device.
+    await connection.execute(FREE_SLOTS, device)
 
 
 def format_wait(device: Device) -> str | None:

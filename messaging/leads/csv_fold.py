@@ -31,7 +31,7 @@ STAGED = (
     *("spelling", "written", "doubtful"),
 )  # fmt: skip
 
-_CREATE_TABLES = """
+CREATE_TABLES = """
 create temporary table lead_rows (
     row_number bigint, phone text, name text, niches text[], triggers text[],
     target_status text, device_id text, time_zone text, attributes text,
@@ -45,7 +45,7 @@ create temporary table given_leads (
 
 # One row for one phone. Of several rows the last that says something counts; words unite in the order of the file; a
 # device named in a row counts before the one given for the whole file ($1).
-_FOLD = """
+FOLD_ROWS = """
 with said as (
     select phone,
            (array_agg(name order by row_number desc) filter (where name <> ''))[1] as name,
@@ -76,24 +76,30 @@ select phone, coalesce(name, ''), coalesce(niches.words, '{}'), coalesce(trigger
   from said left join niches using (phone) left join triggers using (phone) left join attributes using (phone)
 """
 
-_COUNT = """
+COUNT_LEADS = """
 select count(*) as leads, count(*) filter (where l.device_id <> g.device_id) as kept_device
-  from given_leads g left join leads l using (phone)
+  from given_leads g
+  left join leads l using (phone)
 """
 
 # Known leads that belong to another device than the file says.
-_OTHERS = """
+SELECT_LEADS_OF_OTHERS = """
 select g.device_id, array_agg(g.phone order by g.phone) as phones
-  from given_leads g join leads l using (phone) where l.device_id <> g.device_id group by g.device_id order by 1
+  from given_leads g
+  join leads l using (phone)
+ where l.device_id <> g.device_id
+ group by g.device_id
+ order by g.device_id
 """
 
-_COUNTED_MERGE = f"""
+MERGE_AND_COUNT = f"""
 with merged as ({MERGE} returning xmax = 0 as is_new)  -- a row that was there before bears our lock in xmax
-select count(*) filter (where is_new) as imported, count(*) filter (where not is_new) as updated from merged
+select count(*) filter (where is_new) as imported, count(*) filter (where not is_new) as updated
+  from merged
 """  # noqa: S608 - constants
 
 # Rows that say something else than what counts, with the last other row of the phone.
-_JOINED = """
+SELECT_JOINED_ROWS = """
 with repeated as (select phone, array_agg(row_number order by row_number desc) as numbers
                     from lead_rows group by phone having count(*) > 1)
 select r.row_number, r.phone, r.written, r.name, r.target_status, r.device_id, r.time_zone,
@@ -107,19 +113,24 @@ select r.row_number, r.phone, r.written, r.name, r.target_status, r.device_id, r
  order by r.row_number
 """
 
-_SPELLINGS = """
+SELECT_SPELLINGS = """
 select count(*) over () as leads, phone, array_agg(row_number order by row_number) as numbers,
        array_agg(written order by row_number) as written, max(doubtful) as doubtful
-  from lead_rows group by phone having count(distinct spelling) > 1 order by min(row_number) limit $1
+  from lead_rows
+ group by phone
+having count(distinct spelling) > 1
+ order by min(row_number)
+ limit $1
 """
 
 # No word in common. Not even a single one: people who marry keep the first name.
-_WORDS = r"""array_remove(regexp_split_to_array(lower({0}), '[\s.,;()"''-]+'), '')"""
-_RENAMED = f"""
+WORDS_OF = r"""array_remove(regexp_split_to_array(lower({0}), '[\s.,;()"''-]+'), '')"""
+SELECT_RENAMED = f"""
 select count(*) over () as leads, phone, l.name as before, g.name as after
   from given_leads g join leads l using (phone)
- where l.name <> '' and g.name <> '' and not {_WORDS.format("l.name")} && {_WORDS.format("g.name")}
- order by phone limit $1
+ where l.name <> '' and g.name <> '' and not {WORDS_OF.format("l.name")} && {WORDS_OF.format("g.name")}
+ order by phone
+ limit $1
 """  # noqa: S608 - constants
 
 
@@ -134,7 +145,7 @@ class JoinedRow(NamedTuple):
 
 async def prepare(connection: Connection) -> None:
     """Makes the tables that live as long as the transaction."""
-    await connection.execute(_CREATE_TABLES)
+    await connection.execute(CREATE_TABLES)
 
 
 def staged(number: int, reading: RowReading) -> tuple[object, ...]:
@@ -159,13 +170,13 @@ def staged(number: int, reading: RowReading) -> tuple[object, ...]:
 async def fold(connection: Connection, device: str | None) -> None:
     """One row for one phone."""
     await connection.execute("analyze lead_rows")
-    await connection.execute(_FOLD, device)
+    await connection.execute(FOLD_ROWS, device)
     await connection.execute("analyze given_leads")
 
 
 async def joined_rows(connection: Connection) -> AsyncIterator[JoinedRow]:
     """The rows of which something does not count, in the order of the file."""
-    async for row in connection.cursor(_JOINED):
+    async for row in connection.cursor(SELECT_JOINED_ROWS):
         pairs: list[tuple[str, Any, Any]] = [
             ("name", row["name"], row["that_name"]),
             ("target status", row["target_status"], row["that_target_status"]),
@@ -186,13 +197,13 @@ async def joined_rows(connection: Connection) -> AsyncIterator[JoinedRow]:
 
 async def note_leads(connection: Connection, notes: Notes) -> None:
     """Which leads stand in the file in two spellings, and which known ones get another name. Before the merge."""
-    for row in await connection.fetch(_SPELLINGS, MOST_EXAMPLES):
+    for row in await connection.fetch(SELECT_SPELLINGS, MOST_EXAMPLES):
         rows = ", ".join(map(str, row["numbers"][:MOST_EXAMPLES]))
         spellings = " and ".join(map(repr, dict.fromkeys(row["written"][:MOST_EXAMPLES])))
         doubt = f"; {row['doubtful']}" if row["doubtful"] else ""
         notes.add("one_account", f"rows {rows}: {spellings} are {row['phone']}{doubt}")
         notes.set_count("one_account", row["leads"])
-    for row in await connection.fetch(_RENAMED, MOST_EXAMPLES):
+    for row in await connection.fetch(SELECT_RENAMED, MOST_EXAMPLES):
         notes.add("renamed", f"{row['phone']}: {row['before']!r} becomes {row['after']!r}")
         notes.set_count("renamed", row["leads"])
 
@@ -202,15 +213,15 @@ async def move_others(connection: Connection) -> Moved:
     return Moved.sum(
         [
             await move_leads(connection, row["phones"], row["device_id"])
-            for row in await connection.fetch(_OTHERS)
+            for row in await connection.fetch(SELECT_LEADS_OF_OTHERS)
         ]
     )
 
 
 async def merge(connection: Connection) -> dict[str, int]:
     """Joins the folded rows to the leads; answers the counts."""
-    counts = await connection.fetchrow(_COUNT)
-    merged = await connection.fetchrow(_COUNTED_MERGE)
+    counts = await connection.fetchrow(COUNT_LEADS)
+    merged = await connection.fetchrow(MERGE_AND_COUNT)
     assert counts is not None
     assert merged is not None
     return {**counts, **merged}

@@ -7,6 +7,21 @@ from messaging.common.database import Connection, Pool
 __all__ = ["RecordedOptOut", "record_opt_out", "suppress_waiting", "withdraw"]
 
 
+END_ENROLLMENTS = """
+update sequence_contacts
+   set status = 'opted_out', reason = 'the recipient opted out', next_step_id = null, next_due_at = null,
+       ended_at = clock_timestamp()
+ where phone = $1 and status = 'active'
+returning id
+"""
+
+SUPPRESS_WAITING = """
+update broadcast_messages
+   set status = 'suppressed', reason = 'the recipient opted out', slot_at = null, updated_at = clock_timestamp()
+ where recipient_phone = $1 and is_waiting(status) and exists (select from suppressions where phone = $1)
+"""
+
+
 class RecordedOptOut(NamedTuple):
     """What an opt-out did. ``changed``: whether it is news; ``ended``: enrollments that it ended."""
 
@@ -30,11 +45,7 @@ async def record_opt_out(connection: Connection, phone: str, reason: str) -> Rec
         )
         # Messages are locked before enrollments, here as everywhere.
         await suppress_waiting(connection, phone)
-        ended = await connection.fetch(
-            "update sequence_contacts set status = 'opted_out', reason = 'the recipient opted out', next_step_id = null,"
-            " next_due_at = null, ended_at = clock_timestamp() where phone = $1 and status = 'active' returning id",
-            phone,
-        )
+        ended = await connection.fetch(END_ENROLLMENTS, phone)
         workflows = await connection.fetch(
             "select workflow_id from sequence_contacts where phone = $1 and status = 'opted_out'", phone
         )
@@ -43,12 +54,7 @@ async def record_opt_out(connection: Connection, phone: str, reason: str) -> Rec
 
 async def suppress_waiting(connection: Connection | Pool, phone: str) -> None:
     """Closes the messages to a phone that has opted out, as far as no attempt holds them."""
-    await connection.execute(
-        "update broadcast_messages set status = 'suppressed', reason = 'the recipient opted out', slot_at = null,"
-        " updated_at = clock_timestamp() where recipient_phone = $1 and is_waiting(status)"
-        " and exists (select from suppressions where phone = $1)",
-        phone,
-    )
+    await connection.execute(SUPPRESS_WAITING, phone)
 
 
 async def withdraw(pool: Pool, phone: str) -> bool:

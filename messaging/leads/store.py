@@ -6,7 +6,7 @@ The rule, for a row of a file as for a service's request:
 - triggers and niches unite, in the order in which they came;
 - a trigger does not come back once it was consumed: the phone has been through the sequence of that trigger;
 - the device that owns a lead is the first that was given. Its owner knows that number; importing the lead for another
-  does not take it away, unless that is asked for (messaging.leads.store.device_moves). One that was replaced stands for its successor;
+  does not take it away, unless that is asked for (messaging.leads.device_moves). One that was replaced stands for its successor;
 - a new lead without a target status is a prospect.
 
 What changes nothing writes nothing: ``updated_at`` stays.
@@ -56,7 +56,7 @@ select g.phone, g.name, g.niches,
     or not l.attributes @> excluded.attributes
 """
 
-_UPSERT = f"""
+UPSERT_LEAD = f"""
 with given_leads as (
     select $1::text as phone, $2::text as name, $3::text[] as niches, $4::text[] as triggers,
            $5::text as target_status, device_in_use($6) as device_id, $7::text as time_zone, $8::jsonb as attributes
@@ -90,7 +90,7 @@ async def upsert_lead(connection: Connection, lead: Lead) -> int:
     lead = clean_lead(lead)
     try:
         lead_id: int | None = await connection.fetchval(
-            _UPSERT,
+            UPSERT_LEAD,
             lead.phone,
             lead.name,
             lead.niches,

@@ -21,14 +21,49 @@ FORGOTTEN_AFTER = timedelta(minutes=2)
 """How long after its slot, or after the last attempt gave it back, a message counts as forgotten. A start of what runs is refused."""
 
 
+# $1, $2: as is_abandoned takes them; $3: the moment, null for the database's clock; $4: so many.
+SELECT_ABANDONED = """
+select m.id, m.recipient_phone, m.device_id, s.name as sequence, t.key as step, k.name as campaign
+  from broadcast_messages m
+  left join sequence_steps t on t.id = m.sequence_stepid
+  left join sequences s on s.id = t.sequence_id
+  left join campaigns k on k.id = m.campaign_id
+ where m.status = 'processing' and is_abandoned(m, $1, $2, coalesce($3, clock_timestamp()))
+ order by m.updated_at
+ limit $4
+"""
+
+CLOSE_UNWANTED = """
+with unwanted as materialized (
+    select m.id, u.status, u.reason
+      from broadcast_messages m
+     cross join lateral unwanted(m) u
+     where is_waiting(m.status) and m.sequence_stepid is not null and u.status is not null
+     limit 1000
+)
+update broadcast_messages m
+   set status = u.status, reason = u.reason, slot_at = null, updated_at = clock_timestamp()
+  from unwanted u
+ where m.id = u.id and is_waiting(m.status)
+"""
+
+# $1: the moment, null for the database's clock; $2: so long after the slot; $3: so many.
+SELECT_FORGOTTEN_LEADS = """
+select m.id, m.recipient_phone, m.device_id, l.name, k.name as campaign
+  from broadcast_messages m
+  join campaigns k on k.id = m.campaign_id
+  join leads l on l.id = m.lead_id
+ where m.status = 'queued' and greatest(m.slot_at, m.updated_at) < coalesce($1, clock_timestamp()) - $2::interval
+   and k.status = 'running' and hold_of(m) is null
+ order by m.updated_at
+ limit $3
+"""
+
+
 async def abandoned(pool: Pool, *, now: datetime | None) -> list[MessageRef]:
     """The abandoned messages, the oldest first."""
     rows = await pool.fetch(
-        "select m.id, m.recipient_phone, m.device_id, s.name as sequence, t.key as step, k.name as campaign"
-        " from broadcast_messages m left join sequence_steps t on t.id = m.sequence_stepid"
-        " left join sequences s on s.id = t.sequence_id left join campaigns k on k.id = m.campaign_id"
-        " where m.status = 'processing' and is_abandoned(m, $1, $2, coalesce($3, clock_timestamp()))"
-        " order by m.updated_at limit $4",
+        SELECT_ABANDONED,
         CLAIM_LIFETIME,
         longer_lifetimes(),
         now,
@@ -52,28 +87,13 @@ async def close_unwanted(pool: Pool) -> int:
 
     What ends a contact closes them. This finds what an attempt gave back afterwards, with no workflow left to ask.
     """
-    done = await pool.execute(
-        "with unwanted as materialized (select m.id, u.status, u.reason"
-        "   from broadcast_messages m cross join lateral unwanted(m) u"
-        "   where is_waiting(m.status) and m.sequence_stepid is not null and u.status is not null limit 1000)"
-        " update broadcast_messages m set status = u.status, reason = u.reason, slot_at = null,"
-        "   updated_at = clock_timestamp()"
-        " from unwanted u where m.id = u.id and is_waiting(m.status)"
-    )
+    done = await pool.execute(CLOSE_UNWANTED)
     return int(done.split()[-1])
 
 
 async def forgotten_leads(pool: Pool, *, now: datetime | None) -> list[MessageRef]:
     """The messages of campaigns whose slot has come and gone, and for which no attempt has come: their workflow may be gone."""
-    rows = await pool.fetch(
-        "select m.id, m.recipient_phone, m.device_id, l.name, k.name as campaign"
-        " from broadcast_messages m join campaigns k on k.id = m.campaign_id join leads l on l.id = m.lead_id"
-        " where m.status = 'queued' and greatest(m.slot_at, m.updated_at) < coalesce($1, clock_timestamp()) - $2::interval"
-        " and k.status = 'running' and hold_of(m) is null order by m.updated_at limit $3",
-        now,
-        FORGOTTEN_AFTER,
-        ABANDONED_TOGETHER,
-    )
+    rows = await pool.fetch(SELECT_FORGOTTEN_LEADS, now, FORGOTTEN_AFTER, ABANDONED_TOGETHER)
     return [
         MessageRef(
             campaign=row["campaign"],

@@ -39,15 +39,48 @@ class UnconfirmedMessage(Value):
     options: dict[str, Any]
 
 
-_MESSAGE = """
-    select m.*, s.name as sequence, t.key as step, k.name as campaign,
-           d.gateway, d.gateway_options, coalesce((unwanted(m)).status = 'suppressed', false) as opted_out,
-           case when isfinite(m.claimed_at)
-                then extract(epoch from m.claimed_at + claim_life(m, $2, $3) - clock_timestamp())::float8 end as claimed_for
-      from broadcast_messages m join devices d on d.id = m.device_id
-      left join sequence_steps t on t.id = m.sequence_stepid left join sequences s on s.id = t.sequence_id
-      left join campaigns k on k.id = m.campaign_id
-     where m.id = $1 for no key update of m
+# claimed_for: seconds for which an attempt may still be at the gateway; $2, $3: as claim_life takes them.
+LOCK_MESSAGE = """
+select m.*, s.name as sequence, t.key as step, k.name as campaign,
+       d.gateway, d.gateway_options, coalesce((unwanted(m)).status = 'suppressed', false) as opted_out,
+       case when isfinite(m.claimed_at)
+            then extract(epoch from m.claimed_at + claim_life(m, $2, $3) - clock_timestamp())::float8 end as claimed_for
+  from broadcast_messages m
+  join devices d on d.id = m.device_id
+  left join sequence_steps t on t.id = m.sequence_stepid
+  left join sequences s on s.id = t.sequence_id
+  left join campaigns k on k.id = m.campaign_id
+ where m.id = $1
+   for no key update of m
+"""
+
+SET_SENT = """
+update broadcast_messages
+   set status = 'sent', sent_at = case when isfinite(claimed_at) then claimed_at else updated_at end,
+       reason = null, slot_at = null, gateway_message_id = coalesce($2, gateway_message_id),
+       updated_at = clock_timestamp()
+ where id = $1 and status <> 'sent'
+"""
+
+EXPIRE = """
+update broadcast_messages
+   set status = 'expired', slot_at = null, reason = expiry_of(expires_at), updated_at = clock_timestamp()
+ where id = $1 and status in ('unconfirmed', 'processing') and expires_at <= clock_timestamp()
+returning true
+"""
+
+SEND_AGAIN = f"""
+update broadcast_messages
+   set status = 'pending', attempts = 0, resends = resends + 1, slot_at = null, reason = null,
+       earlier_gateway_ids = array_remove(earlier_gateway_ids || gateway_message_id, null), gateway_message_id = null,
+       {ANEW}, updated_at = clock_timestamp()
+ where id = $1
+"""  # noqa: S608 - a constant of ours
+
+REOPEN_CAMPAIGN = """
+update campaigns
+   set status = 'running', ended_at = null, updated_at = clock_timestamp()
+ where id = $1
 """
 
 
@@ -74,7 +107,7 @@ async def find_unconfirmed(connection: Connection, message_id: UUID) -> Unconfir
 
 async def _in_doubt(connection: Connection, message_id: UUID, *also: str) -> Record:
     """The message's row, locked until the transaction ends; ``also``: other states that it may be in."""
-    row = await connection.fetchrow(_MESSAGE, message_id, CLAIM_LIFETIME, longer_lifetimes())
+    row = await connection.fetchrow(LOCK_MESSAGE, message_id, CLAIM_LIFETIME, longer_lifetimes())
     if row is None:
         raise NotFound(f"there is no message {message_id}: 'messages' lists those that are unconfirmed")
     if row["status"] in also:
@@ -95,14 +128,7 @@ async def resolve_as_sent(
     """Notes that the message did arrive. Raises NotFound and Conflict."""
     async with connection.transaction():
         row = await _in_doubt(connection, message_id, "sent")
-        await connection.execute(
-            "update broadcast_messages set status = 'sent', sent_at ="
-            " case when isfinite(claimed_at) then claimed_at else updated_at end, reason = null,"
-            " slot_at = null, gateway_message_id = coalesce($2, gateway_message_id), updated_at = clock_timestamp()"
-            " where id = $1 and status <> 'sent'",
-            message_id,
-            gateway_message_id,
-        )
+        await connection.execute(SET_SENT, message_id, gateway_message_id)
         await connection.execute("select apply_early_receipts($1)", message_id)
     return _sent(row)
 
@@ -126,12 +152,7 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
         )
         if status == "cancelled":
             raise Conflict(f"campaign {row['campaign']!r} was cancelled: nothing of it is sent any more")
-        over = await connection.fetchval(
-            "update broadcast_messages m set status = 'expired', slot_at = null, reason = expiry_of(m.expires_at),"
-            " updated_at = clock_timestamp()"
-            " where id = $1 and status in ('unconfirmed', 'processing') and expires_at <= clock_timestamp() returning true",
-            message_id,
-        )
+        over = await connection.fetchval(EXPIRE, message_id)
         if over:
             return Resolution(
                 message_id=message_id,
@@ -140,19 +161,9 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
                 result="expired",
             )
         if row["status"] in ("unconfirmed", "processing"):
-            await connection.execute(
-                "update broadcast_messages set status = 'pending', attempts = 0, resends = resends + 1,"  # noqa: S608
-                " earlier_gateway_ids = array_remove(earlier_gateway_ids || gateway_message_id, null),"
-                f" gateway_message_id = null, slot_at = null, reason = null, {ANEW}, updated_at = clock_timestamp()"
-                " where id = $1",
-                message_id,
-            )
+            await connection.execute(SEND_AGAIN, message_id)
         if status == "finished":
-            await connection.execute(
-                "update campaigns set status = 'running', ended_at = null, updated_at = clock_timestamp()"
-                " where id = $1",
-                row["campaign_id"],
-            )
+            await connection.execute(REOPEN_CAMPAIGN, row["campaign_id"])
     again = None
     if row["campaign"] is None:
         again = MessageRef(

@@ -47,28 +47,67 @@ class Telling(Value):
 PAGE = 500
 """Found at a time."""
 
-_SELECT_UNPLANNED = """
-    select id::text as key, coalesce(next_due_at, plan_changed_at) as due_at, plan_changed_at as seen_at, workflow_id
-      from sequence_contacts
-     where status = 'active' and plan_changed_at is not null
+SELECT_UNPLANNED = """
+select id::text as key, coalesce(next_due_at, plan_changed_at) as due_at, plan_changed_at as seen_at, workflow_id
+  from sequence_contacts
+ where status = 'active' and plan_changed_at is not null
 """
 
-# Messages that were attempted before and have no future slot: only a signal wakes them. One in 'processing' with a reason
-# is in doubt, and waits for the next attempt. (offset 0: what waits is few, so it is sought first, and not contact by contact;
-# then the contact of each, and not all contacts, whatever the statistics say.)
+# Messages held by the sequence $1, the device $2 or the campaign $3, whichever is given: attempted before, and without a
+# future slot, so that only a signal wakes them. One in 'processing' with a reason is in doubt, and waits for the next attempt.
+# (offset 0: what waits is few, so it is sought first, and not contact by contact; then the contact of each, and not all
+# contacts, whatever the statistics say.)
 SELECT_HELD = """
-    select m.id::text as key, m.due_at, m.updated_at as seen_at,
-           case when k.id is not null then 'campaign:' || k.name || ':' || m.recipient_phone
-                when m.resends > 0 then 'message:' || m.id else c.workflow_id end as workflow_id
-      from (select * from broadcast_messages
-             where is_unsettled(status) and reason is not null
-               and (slot_at is null or slot_at <= clock_timestamp()) and due_at <= clock_timestamp() offset 0) m
-      left join lateral (select * from sequence_contacts where id = m.sequence_contact_id offset 0) c on true
-      left join sequences s on s.id = c.sequence_id
-      left join campaigns k on k.id = m.campaign_id
-     where (c.id is null or c.status = 'active' or m.resends > 0)
-       and ($1::text is null or s.name = $1) and ($2::text is null or m.device_id = $2)
-       and ($3::text is null or k.name = $3)
+select m.id::text as key, m.due_at, m.updated_at as seen_at,
+       case when k.id is not null then 'campaign:' || k.name || ':' || m.recipient_phone
+            when m.resends > 0 then 'message:' || m.id else c.workflow_id end as workflow_id
+  from (select *
+          from broadcast_messages
+         where is_unsettled(status) and reason is not null
+           and (slot_at is null or slot_at <= clock_timestamp()) and due_at <= clock_timestamp()
+        offset 0) m
+  left join lateral (select * from sequence_contacts where id = m.sequence_contact_id offset 0) c on true
+  left join sequences s on s.id = c.sequence_id
+  left join campaigns k on k.id = m.campaign_id
+ where (c.id is null or c.status = 'active' or m.resends > 0)
+   and ($1::text is null or s.name = $1) and ($2::text is null or m.device_id = $2)
+   and ($3::text is null or k.name = $3)
+"""
+
+COUNT_HELD = f"select count(distinct workflow_id) from ({SELECT_HELD}) held"  # noqa: S608
+
+# A page of one of the two: {after} and {key} are the numbers of the parameters that say where it begins.
+SELECT_PAGE = """
+select workflow_id, key, due_at, seen_at
+  from ({found}) found
+ where ${after}::timestamptz is null or (due_at, key) > (${after}, ${key}::text)
+ order by due_at, key
+ limit {size}
+"""
+
+SELECT_UNMOVED_CONTACTS = """
+select c.id::text as key
+  from unnest($1::text[], $2::timestamptz[]) as t (key, seen_at)
+  join sequence_contacts c on c.id = t.key::bigint
+ where c.status = 'active' and c.plan_changed_at = t.seen_at
+"""
+
+SELECT_UNMOVED_MESSAGES = """
+select m.id::text as key
+  from unnest($1::text[], $2::timestamptz[]) as t (key, seen_at)
+  join broadcast_messages m on m.id = t.key::uuid
+ where is_unsettled(m.status) and m.updated_at = t.seen_at
+"""
+
+COUNT_UNPLANNED = """
+select count(*)
+  from sequence_contacts
+ where status = 'active' and plan_changed_at is not null and ($1::bigint is null or sequence_id = $1)
+"""
+
+IS_ANY_UNPLANNED = """
+select exists (select from sequence_contacts
+                where status = 'active' and plan_changed_at > clock_timestamp() - interval '10 minutes')
 """
 
 
@@ -92,13 +131,11 @@ class Page(NamedTuple):
 async def page(pool: Pool, tell: Tell) -> Page:
     """Which are to be told next, those that are due first before others."""
     found, held_by = (
-        (_SELECT_UNPLANNED, []) if tell.kind == "plans" else (SELECT_HELD, _held_by(tell.kind, tell.name))
+        (SELECT_UNPLANNED, []) if tell.kind == "plans" else (SELECT_HELD, _held_by(tell.kind, tell.name))
     )
     number = len(held_by)
     rows = await pool.fetch(
-        f"select workflow_id, key, due_at, seen_at from ({found}) f"  # noqa: S608 - the text is all our own
-        f" where ${number + 1}::timestamptz is null or (due_at, key) > (${number + 1}, ${number + 2}::text)"
-        f" order by due_at, key limit {PAGE}",
+        SELECT_PAGE.format(found=found, after=number + 1, key=number + 2, size=PAGE),
         *held_by,
         tell.after,
         tell.after_key,
@@ -112,26 +149,14 @@ async def page(pool: Pool, tell: Tell) -> Page:
 
 async def unmoved(pool: Pool, tell: Tell, told: Sequence[ToTell]) -> set[str]:
     """Of those that were told this, the keys of those that have done nothing yet."""
-    if tell.kind == "plans":
-        query = (
-            "select c.id::text as key from unnest($1::text[], $2::timestamptz[]) as t (key, seen_at)"
-            " join sequence_contacts c on c.id = t.key::bigint"
-            " where c.status = 'active' and c.plan_changed_at = t.seen_at"
-        )
-    else:
-        query = (
-            "select m.id::text as key from unnest($1::text[], $2::timestamptz[]) as t (key, seen_at)"
-            " join broadcast_messages m on m.id = t.key::uuid"
-            " where is_unsettled(m.status) and m.updated_at = t.seen_at"
-        )
+    query = SELECT_UNMOVED_CONTACTS if tell.kind == "plans" else SELECT_UNMOVED_MESSAGES
     rows = await pool.fetch(query, [one.key for one in told], [one.seen_at for one in told])
     return {row["key"] for row in rows}
 
 
 async def count_held(pool: Pool, kind: str, name: str) -> int:
-    """How many workflows the sequence, device or campaign of this name holds up."""
-    query = f"select count(distinct workflow_id) from ({SELECT_HELD}) h"  # noqa: S608
-    count: int = await pool.fetchval(query, *_held_by(kind, name))
+    """The contacts and leads that the sequence, device or campaign of this name has held up."""
+    count: int = await pool.fetchval(COUNT_HELD, *_held_by(kind, name))
     return count
 
 
@@ -140,19 +165,12 @@ def _held_by(kind: str, name: str) -> list[str | None]:
 
 
 async def count_unplanned(pool: Pool, sequence_id: int | None = None) -> int:
-    """How many contacts, of one sequence or all, are still to be told that something else comes next."""
-    count: int = await pool.fetchval(
-        "select count(*) from sequence_contacts where status = 'active' and plan_changed_at is not null"
-        " and ($1::bigint is null or sequence_id = $1)",
-        sequence_id,
-    )
+    """The contacts, of one sequence or all, whose workflows are still to hear that something else comes next."""
+    count: int = await pool.fetchval(COUNT_UNPLANNED, sequence_id)
     return count
 
 
 async def any_unplanned(pool: Pool) -> bool:
-    """Whether a contact is still to be told, and has not been told in vain for ten minutes already."""
-    found: bool = await pool.fetchval(
-        "select exists (select from sequence_contacts where status = 'active'"
-        " and plan_changed_at > clock_timestamp() - interval '10 minutes')"
-    )
+    """Whether one is still to hear it, and has not been told again and again for some minutes already."""
+    found: bool = await pool.fetchval(IS_ANY_UNPLANNED)
     return found

@@ -33,19 +33,33 @@ class UnderWay(Value):
     sent: bool
 
 
-# oldest: transactions before this one have ended, so that a claim which did not see the change is seen here.
-_LOOK = """
-    select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as oldest,
-           pg_snapshot_xmax(pg_current_snapshot())::text::bigint as newest,
-           coalesce(array_agg(m.id), '{}') as held,
-           coalesce(bool_or(m.claimed_at + $6 > clock_timestamp()), false) as may_begin
-      from broadcast_messages m
-      left join sequence_contacts c on c.id = m.sequence_contact_id
-      left join sequences s on s.id = c.sequence_id left join campaigns k on k.id = m.campaign_id
-     where m.status = 'processing' and m.claimed_at + claim_life(m, $7, $8) > clock_timestamp()
-       and ($1::text is null or m.recipient_phone = $1) and ($2::text is null or m.device_id = $2)
-       and ($3::text is null or s.name = $3) and ($4::text is null or k.name = $4)
-       and ($5::bigint is null or c.id = $5)
+# oldest: transactions before this one have ended, so that a claim which did not see the change is seen here. $1 to $5: whose
+# messages; $6: CALL_GRACE; $7, $8: as claim_life takes them.
+SELECT_CLAIMED = """
+select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as oldest,
+       pg_snapshot_xmax(pg_current_snapshot())::text::bigint as newest,
+       coalesce(array_agg(m.id), '{}') as held,
+       coalesce(bool_or(m.claimed_at + $6 > clock_timestamp()), false) as may_begin
+  from broadcast_messages m
+  left join sequence_contacts c on c.id = m.sequence_contact_id
+  left join sequences s on s.id = c.sequence_id
+  left join campaigns k on k.id = m.campaign_id
+ where m.status = 'processing' and m.claimed_at + claim_life(m, $7, $8) > clock_timestamp()
+   and ($1::text is null or m.recipient_phone = $1) and ($2::text is null or m.device_id = $2)
+   and ($3::text is null or s.name = $3) and ($4::text is null or k.name = $4)
+   and ($5::bigint is null or c.id = $5)
+"""
+
+SELECT_WHAT_WENT_OUT = """
+select m.id as message_id, m.recipient_phone as phone, m.status = 'sent' as sent,
+       coalesce(s.name || ' / ' || t.key, 'campaign ' || k.name) as what
+  from broadcast_messages m
+  left join sequence_steps t on t.id = m.sequence_stepid
+  left join sequences s on s.id = t.sequence_id
+  left join campaigns k on k.id = m.campaign_id
+ where m.id = any ($1) and m.status in ('processing', 'sent')
+ order by m.claimed_at
+ limit $2
 """
 
 
@@ -69,7 +83,7 @@ async def nothing_begins_any_more(
     newest: int | None = None
     while True:
         row = await pool.fetchrow(
-            *(_LOOK, phone, device, sequence, campaign, enrollment),
+            *(SELECT_CLAIMED, phone, device, sequence, campaign, enrollment),
             *(CALL_GRACE, CLAIM_LIFETIME, longer_lifetimes()),
         )
         assert row is not None
@@ -82,15 +96,7 @@ async def nothing_begins_any_more(
 
 
 async def _what_became_of(pool: Pool, held: set[UUID]) -> tuple[UnderWay, ...]:
-    rows = await pool.fetch(
-        "select m.id as message_id, m.recipient_phone as phone, m.status = 'sent' as sent,"
-        " coalesce(s.name || ' / ' || t.key, 'campaign ' || k.name) as what from broadcast_messages m"
-        " left join sequence_steps t on t.id = m.sequence_stepid left join sequences s on s.id = t.sequence_id"
-        " left join campaigns k on k.id = m.campaign_id"
-        " where m.id = any($1) and m.status in ('processing', 'sent') order by m.claimed_at limit $2",
-        list(held),
-        NAMED,
-    )
+    rows = await pool.fetch(SELECT_WHAT_WENT_OUT, list(held), NAMED)
     return tuple(UnderWay.model_validate(dict(row)) for row in rows)
 
 
