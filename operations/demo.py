@@ -2,9 +2,8 @@
 
 from pathlib import Path
 
-from messaging.common.values import Value
 from messaging.devices.store import DeviceSettings
-from messaging.sending.message_status import SETTLED
+from messaging.reporting.device_progress import DeviceProgress, device_progress
 from messaging.sequences.contract import SweepTotals
 from operations import campaigns, devices, leads, sequences
 from operations.campaigns import CampaignChange
@@ -19,19 +18,10 @@ DEVICE = "demo"
 CAMPAIGN = "half-price-today"
 
 
-class Progress(Value):
-    """How far the demonstration is; contacts of its own sequences only."""
+class Progress(DeviceProgress):
+    """How far the demonstration is; contacts and messages of its own device only."""
 
-    active: int
-    """Contacts with a step to come."""
-    over: int
     campaign_over: bool
-    messages: dict[str, int]
-
-    @property
-    def settled(self) -> int:
-        """Messages that came to an end."""
-        return sum(count for status, count in self.messages.items() if status in SETTLED)
 
 
 async def prepare(drumbeat: Drumbeat, file: Path, default_region: str) -> tuple[LeadsImported, list[str]]:
@@ -65,21 +55,6 @@ async def enroll_all(drumbeat: Drumbeat, triggers: list[str]) -> SweepTotals:
 
 async def look(drumbeat: Drumbeat) -> Progress:
     """How far it is."""
-    pool = await drumbeat.pool()
-    contacts = await pool.fetchrow(
-        "select count(*) filter (where status = 'active') as active,"
-        " count(*) filter (where status <> 'active') as over from sequence_contacts where device_id = $1",
-        DEVICE,
-    )
-    assert contacts is not None
-    messages = await pool.fetch(
-        "select status, count(*) from broadcast_messages where device_id = $1 group by status order by status",
-        DEVICE,
-    )
+    progress = await device_progress(await drumbeat.pool(), DEVICE)
     campaign = await campaigns.campaign_status(drumbeat, CAMPAIGN)
-    return Progress(
-        active=contacts["active"],
-        campaign_over=campaign.ended_at is not None,
-        over=contacts["over"],
-        messages={row["status"]: row["count"] for row in messages},
-    )
+    return Progress(**progress.model_dump(), campaign_over=campaign.ended_at is not None)

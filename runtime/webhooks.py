@@ -17,6 +17,7 @@ from messaging.common.database import CONNECTION_LOST, Pool
 from messaging.common.errors import InvalidInput
 from messaging.common.say_once import SayOnce
 from messaging.common.words import validate_name
+from messaging.devices.store import find_gateway
 from messaging.gateways import Gateways
 from messaging.gateways.base import DeviceUnfit, Gateway, Unauthentic
 from messaging.sending.receipts import record_receipts
@@ -91,10 +92,11 @@ class _Reception:
             name = validate_name(request.match_info["device"])
         except InvalidInput:
             raise web.HTTPNotFound(text="no such device") from None
-        device = await self._pool.fetchrow("select gateway, gateway_options from devices where id = $1", name)
-        if device is None:
+        found = await find_gateway(self._pool, name)
+        if found is None:
             raise web.HTTPNotFound(text="no such device")
-        return device["gateway"], await self._gateways.of(device["gateway"], device["gateway_options"])
+        kind, options = found
+        return kind, await self._gateways.of(kind, options)
 
     async def _body(self, request: web.Request) -> bytes:
         """The whole body. Raises what is to be answered where it is too long, or compressed."""
