@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.floor import QUEUE
 from benchmarks.people import add_leads
-from messaging.devices.store import DeviceSettings
+from messaging.devices.device import DeviceSettings
 from operations import campaigns, devices
 from rig.stage import Stage
 from rig.waiting import NeverHappened

@@ -22,7 +22,7 @@ from rich.table import Table
 
 from benchmarks.people import add_leads
 from messaging.common.database import Pool
-from messaging.devices.store import DeviceSettings
+from messaging.devices.device import DeviceSettings
 from messaging.sending.claim_answers import Claim
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus

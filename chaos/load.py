@@ -8,7 +8,7 @@ from pathlib import Path
 
 from chaos.plan import Plan
 from chaos.topology import CAMPAIGN, CAMPAIGN_TEXT, DEVICES, SEQUENCE, STEPS, device_of
-from messaging.devices.store import DeviceSettings
+from messaging.devices.device import DeviceSettings
 from operations import campaigns, devices, enrollment, sequences
 from operations.connection import Drumbeat
 from rig import gateway_control

@@ -11,7 +11,7 @@ from cli.page import Column, Table, wrapped
 from cli.values import read_count, read_seconds
 
 if TYPE_CHECKING:
-    from messaging.devices.store import Device
+    from messaging.devices.device import Device
     from operations.connection import Drumbeat
     from operations.devices import DeviceAdded, DeviceStatusChange
     from operations.moves import DeviceReplaced
@@ -66,7 +66,7 @@ def add(
     """Add a device, or change it: what is not given stays as it is, and the same again changes nothing."""
 
     async def add_it(drumbeat: Drumbeat) -> DeviceAdded:
-        from messaging.devices.store import DeviceSettings, parse_hours, parse_options
+        from messaging.devices.device import DeviceSettings, parse_hours, parse_options
         from operations import devices
 
         settings = DeviceSettings(
@@ -183,7 +183,7 @@ def _format_status(change: DeviceStatusChange) -> str:
 
 
 def _format_list(listed: list[Device]) -> str:
-    from messaging.devices.store import ALWAYS
+    from messaging.devices.device import ALWAYS
     from messaging.devices.waits import format_wait
 
     if not listed:

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from messaging.devices.store import DeviceSettings
+from messaging.devices.device import DeviceSettings
 from messaging.reporting.device_progress import DeviceProgress, device_progress
 from messaging.sequences.contract import SweepTotals
 from operations import campaigns, devices, leads, sequences

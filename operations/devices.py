@@ -4,7 +4,8 @@ from datetime import datetime
 
 from messaging.common.values import Value
 from messaging.devices import store as devices
-from messaging.devices.store import AddedDevice, DeviceSettings, DeviceStatus
+from messaging.devices.device import DeviceSettings, DeviceStatus
+from messaging.devices.store import AddedDevice
 from messaging.devices.waits import lift_wait, queue_anew
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
 from operations import signals

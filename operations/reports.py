@@ -11,7 +11,7 @@ from messaging.campaigns.store import CampaignSummary
 from messaging.common.errors import InvalidPhone, NotFound, Unavailable
 from messaging.common.phones import parse_phone
 from messaging.devices import store as devices
-from messaging.devices.store import Device
+from messaging.devices.device import Device
 from messaging.leads.csv_rejects import rejects_of
 from messaging.reporting import messages
 from messaging.reporting.contact import ContactReport, contact_report, no_lead

@@ -4,7 +4,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from messaging.common.database import Connection
-from messaging.devices.store import Device
+from messaging.devices.device import Device
 
 __all__ = ["format_wait", "lift_wait", "queue_anew"]
 

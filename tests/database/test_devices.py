@@ -7,16 +7,8 @@ import pytest
 
 from messaging.common.database import Pool
 from messaging.common.errors import InvalidInput, NotFound
-from messaging.devices.store import (
-    AddedDevice,
-    Device,
-    DeviceSettings,
-    add_device,
-    list_devices,
-    parse_hours,
-    parse_options,
-    set_device_status,
-)
+from messaging.devices.device import Device, DeviceSettings, parse_hours, parse_options
+from messaging.devices.store import AddedDevice, add_device, list_devices, set_device_status
 
 URL = {"url": "http://127.0.0.1:8055"}
 

@@ -19,7 +19,8 @@ import aiohttp
 import pytest
 
 from messaging.common.say_once import SayOnce
-from messaging.devices.store import DeviceSettings, add_device
+from messaging.devices.device import DeviceSettings
+from messaging.devices.store import add_device
 from messaging.gateways import Gateways
 from messaging.gateways.base import Receipt
 from messaging.gateways.cloud_api_webhooks import receipts_of

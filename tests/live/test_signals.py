@@ -15,7 +15,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from activities import pacing, telling
 from activities.telling import TellingActivities
 from messaging.common.database import Pool
-from messaging.devices.store import DeviceSettings
+from messaging.devices.device import DeviceSettings
 from messaging.sending.telling import Tell
 from messaging.sequences.apply import apply_sequences
 from messaging.sequences.file import read_sequence

@@ -12,7 +12,8 @@ from aiohttp import web
 from messaging.campaigns.apply import apply_campaigns
 from messaging.campaigns.file import read_campaign
 from messaging.common.database import Pool
-from messaging.devices.store import DeviceSettings, add_device
+from messaging.devices.device import DeviceSettings
+from messaging.devices.store import add_device
 from messaging.files.approved_template import TemplateFile
 from messaging.sequences.apply import apply_sequences
 from messaging.sequences.file import read_sequence

@@ -8,7 +8,8 @@ from typing import Any
 from messaging.campaigns.apply import apply_campaigns
 from messaging.campaigns.file import read_campaign
 from messaging.common.database import Pool
-from messaging.devices.store import DeviceSettings, add_device, parse_hours
+from messaging.devices.device import DeviceSettings, parse_hours
+from messaging.devices.store import add_device
 from messaging.leads.lead import Lead
 from messaging.sequences.apply import apply_sequences
 from messaging.sequences.contract import Enrolled, EnrollmentRequest

@@ -11,7 +11,7 @@ import typer.main
 
 from cli.app import app
 from messaging.campaigns.contract import CampaignStatus
-from messaging.devices.store import DeviceStatus
+from messaging.devices.device import DeviceStatus
 from messaging.sending.message_status import MessageStatus
 from messaging.sequences.contract import EnrollmentStatus
 from messaging.sequences.store import SequenceStatus

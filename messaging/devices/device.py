@@ -1,0 +1,173 @@
+"""A device as it is stored, and what is wanted of it: how that is written, and what it comes to. Pure functions."""
+
+from datetime import datetime, time
+from typing import Any, Literal
+
+from pydantic import Field
+
+from messaging.common.errors import InvalidInput
+from messaging.common.values import Value
+from messaging.gateways import validate_options
+from messaging.times.durations import LONGEST_DELAY
+from messaging.times.local_time import parse_time
+
+__all__ = [
+    "ALWAYS",
+    "Device",
+    "DeviceSettings",
+    "DeviceStatus",
+    "Hours",
+    "differences",
+    "merged",
+    "parse_hours",
+    "parse_options",
+    "sending_times",
+]
+
+DeviceStatus = Literal["active", "paused"]
+
+Hours = tuple[time, time]
+"""From when until before when a device sends, local; the end may lie after midnight."""
+
+ALWAYS = "always"
+"""Sending hours without a beginning or an end."""
+
+
+class Device(Value):
+    """A device as it is stored. ``options`` may hold credentials: they are not for showing."""
+
+    id: str
+    gateway: str
+    options: dict[str, Any] = Field(repr=False, exclude=True)
+    option_names: tuple[str, ...]
+    min_delay: float
+    """Seconds between two sends, at least."""
+    max_delay: float
+    """Seconds between two reserved slots, at most."""
+    daily_limit: int | None
+    opens_at: time | None
+    closes_at: time | None
+    time_zone: str
+    status: DeviceStatus
+    status_reason: str | None
+    waits_until: datetime | None
+    """It sends nothing before: the gateway asked for it, or it has just failed by its own fault."""
+    waits_because: str | None
+    replaced_by: str | None = None
+    """The device that sends now what this one was to send."""
+
+
+class DeviceSettings(Value):
+    """What is wanted of a device. What is None stays as it is stored, or at its default in a new one."""
+
+    id: str
+    gateway: str | None = None
+    """Only of a device that is stored already it may be None."""
+    options: dict[str, str] = Field(default_factory=dict)
+    """Options of the gateway by name; an empty one is taken away, and what is not named stays."""
+    min_delay: float | None = None
+    max_delay: float | None = None
+    daily_limit: int | None = None
+    """0: no limit."""
+    hours: Hours | Literal["always"] | None = None
+    time_zone: str | None = None
+
+
+def parse_hours(text: str) -> Hours | Literal["always"]:
+    """Sending hours, ``09:00-18:00`` or ``always``. Raises InvalidInput."""
+    if text.strip().lower() == ALWAYS:
+        return "always"
+    opens, dash, closes = text.replace(" ", "").partition("-")
+    if not dash:
+        raise InvalidInput(f"hours: {text!r} are no sending hours, write e.g. 09:00-18:00, or always")
+    try:
+        hours = parse_time(opens), parse_time(closes)
+    except InvalidInput as error:
+        raise InvalidInput(f"hours: {error}") from error
+    if hours[0] == hours[1]:
+        raise InvalidInput(f"hours: {text!r} open and close at the same time, write always for no hours")
+    return hours
+
+
+def parse_options(options: list[str]) -> dict[str, str]:
+    """Options of a gateway, each ``key=value``. Raises InvalidInput."""
+    parsed: dict[str, str] = {}
+    for option in options:
+        key, equals, value = option.partition("=")
+        if not equals or not key.strip():
+            raise InvalidInput("option: write each as key=value, e.g. --option url=http://127.0.0.1:8055")
+        if key.strip() in parsed:
+            raise InvalidInput(f"option: {key.strip()!r} is given twice")
+        parsed[key.strip()] = value.strip()
+    return parsed
+
+
+def merged(before: Device, gateway: str, settings: DeviceSettings) -> Device:
+    """The device as it is wanted. Raises InvalidInput for what no device can be."""
+    options = {**before.options, **settings.options} if gateway == before.gateway else settings.options
+    options = {name: value for name, value in options.items() if value != ""}
+    validate_options(gateway, options)
+    min_delay, max_delay = _delays(before, settings)
+    limit = before.daily_limit if settings.daily_limit is None else settings.daily_limit or None
+    if limit is not None and not 0 < limit < 2**31:
+        raise InvalidInput(
+            f"daily-limit: {limit} is no number of messages, give 1 or more, or 0 for no limit"
+        )
+    opens_at, closes_at = before.opens_at, before.closes_at
+    if settings.hours is not None:
+        opens_at, closes_at = (None, None) if settings.hours == "always" else settings.hours
+    return before.model_copy(
+        update={
+            "gateway": gateway,
+            "options": options,
+            "min_delay": min_delay,
+            "max_delay": max_delay,
+            "daily_limit": limit,
+            "opens_at": opens_at,
+            "closes_at": closes_at,
+            "time_zone": settings.time_zone or before.time_zone,
+        }
+    )
+
+
+def _delays(before: Device, settings: DeviceSettings) -> tuple[float, float]:
+    """The least and the longest delay, in seconds. Raises InvalidInput."""
+    min_delay = before.min_delay if settings.min_delay is None else settings.min_delay
+    max_delay = before.max_delay if settings.max_delay is None else settings.max_delay
+    for name, seconds in (("min-delay", min_delay), ("max-delay", max_delay)):
+        if not 0 <= seconds <= LONGEST_DELAY:
+            raise InvalidInput(f"{name}: {seconds:g} is no number of seconds from 0 to {LONGEST_DELAY:,.0f}")
+    if min_delay > max_delay:
+        raise InvalidInput(f"min-delay: {min_delay:g} s is more than max-delay, which is {max_delay:g} s")
+    return min_delay, max_delay
+
+
+def differences(before: Device, after: Device) -> list[str]:
+    """Each change in words, without the values of options."""
+    pairs = (
+        ("gateway", before.gateway, after.gateway),
+        ("min-delay", f"{before.min_delay:g} s", f"{after.min_delay:g} s"),
+        ("max-delay", f"{before.max_delay:g} s", f"{after.max_delay:g} s"),
+        ("daily-limit", before.daily_limit or "none", after.daily_limit or "none"),
+        ("hours", _hours(before), _hours(after)),
+        ("time-zone", before.time_zone, after.time_zone),
+    )
+    changes = [f"{name}: {old} → {new}" for name, old, new in pairs if old != new]
+    for name in sorted({*before.options, *after.options}):
+        old, new = before.options.get(name), after.options.get(name)
+        if old != new:
+            changes.append(
+                f"option {name!r} {'set' if old is None else 'taken away' if new is None else 'changed'}"
+            )
+    return changes
+
+
+def sending_times(device: Device) -> tuple[object, ...]:
+    """All by which it is reckoned when the device sends, but for its pace."""
+    return device.opens_at, device.closes_at, device.time_zone, device.daily_limit
+
+
+def _hours(device: Device) -> str:
+    if device.opens_at is None or device.closes_at is None:
+        return ALWAYS
+    return f"{device.opens_at:%H:%M}-{device.closes_at:%H:%M}"
