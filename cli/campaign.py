@@ -22,7 +22,7 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Campaigns: one message to every lead that matches a target.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="ID", help="The campaign's name.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The campaign's name.")]
 
 
 @app.command("apply")

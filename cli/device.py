@@ -20,7 +20,7 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Devices: the WhatsApp numbers that messages are sent from.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="ID", help="The device's name.")]
+Name = Annotated[str, typer.Argument(metavar="ID", help="The device's ID.")]
 
 
 @app.command()

@@ -28,7 +28,7 @@ def list_messages(
     status: Annotated[
         list[MessageStatus] | None,
         typer.Option(
-            help="Only these states; may be repeated. By default: failed and unconfirmed.",
+            help="Only these statuses; may be repeated. By default: failed and unconfirmed.",
             parser=read_status,
             metavar="STATE",
         ),
@@ -38,7 +38,7 @@ def list_messages(
     ] = 100,
     as_json: Json = False,
 ) -> None:
-    """List messages with their reasons: those that failed or are unconfirmed, or in other states.
+    """List messages with their reasons: those that failed or are unconfirmed, or have other statuses.
 
     Example: messages --status queued --status processing
     """

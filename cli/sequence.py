@@ -24,7 +24,7 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Sequences: series of messages over days.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="ID", help="The sequence's name.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="The sequence's name.")]
 
 
 @app.command("apply")

@@ -30,8 +30,8 @@ def read_count(text: str) -> int:
 
 
 def read_status(text: str) -> MessageStatus:
-    """A state of a message. Raises BadParameter."""
-    states = [status.value for status in MessageStatus]
-    if text.lower() not in states:
-        raise typer.BadParameter(f"{text!r} is no state of a message: {did_you_mean(text, states)}")
+    """A status of a message. Raises BadParameter."""
+    statuses = [status.value for status in MessageStatus]
+    if text.lower() not in statuses:
+        raise typer.BadParameter(f"{text!r} is no status of a message: {did_you_mean(text, statuses)}")
     return MessageStatus(text.lower())

@@ -91,7 +91,7 @@ async def _handed_over(drumbeat: Drumbeat, phone: str, known: Collection[str] = 
 async def list_messages(
     drumbeat: Drumbeat, statuses: Sequence[MessageStatus], limit: int = 100
 ) -> list[MessageReport]:
-    """The latest messages in one of these states, each with its reason."""
+    """The latest messages with one of these statuses, each with its reason."""
     return await messages.list_messages(await drumbeat.pool(), statuses, limit)
 
 

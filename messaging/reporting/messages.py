@@ -54,7 +54,7 @@ COUNT_IN_DOUBT = f"select count(*) from (select from broadcast_messages m where 
 
 
 async def list_messages(pool: Pool, statuses: Sequence[MessageStatus], limit: int) -> list[MessageReport]:
-    """The latest ``limit`` messages of the ledger in one of these states, the newest first.
+    """The latest ``limit`` messages of the ledger with one of these statuses, the newest first.
 
     With ``unconfirmed`` come those that are in doubt just as well, and that a worker finds out about by itself.
     """

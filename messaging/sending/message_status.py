@@ -6,7 +6,7 @@ __all__ = ["SETTLED", "UNSETTLED", "WAITING", "MessageStatus"]
 
 
 class MessageStatus(StrEnum):
-    """The states of a row of the ledger; see the diagram in docs/design.md."""
+    """The statuses of a row of the ledger; see the diagram in docs/design.md."""
 
     PENDING = "pending"
     QUEUED = "queued"

@@ -106,7 +106,7 @@ async def find_unconfirmed(connection: Connection, message_id: UUID) -> Unconfir
 
 
 async def _in_doubt(connection: Connection, message_id: UUID, *also: str) -> Record:
-    """The message's row, locked until the transaction ends; ``also``: other states that it may be in."""
+    """The message's row, locked until the transaction ends; ``also``: other statuses that it may have."""
     row = await connection.fetchrow(LOCK_MESSAGE, message_id, CLAIM_LIFETIME, longer_lifetimes())
     if row is None:
         raise NotFound(f"there is no message {message_id}: 'messages' lists those that are unconfirmed")
