@@ -29,6 +29,19 @@ begin
     end loop;
 end $$;
 
+CREATE FUNCTION public.audience_after_move(p_audience jsonb, p_moved jsonb, p_device text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select jsonb_object_agg(device, leads)
+      from (select device, sum(leads) as leads
+              from (select key, value::integer from jsonb_each_text(p_audience)
+                    union all
+                    select key, -value::integer from jsonb_each_text(p_moved)
+                    union all
+                    select p_device, value::integer from jsonb_each_text(p_moved)) as changes (device, leads)
+             group by device) summed
+$$;
+
 CREATE FUNCTION public.audience_lock() RETURNS bigint
     LANGUAGE sql IMMUTABLE
     AS $$ select 7271993 $$;
@@ -637,7 +650,7 @@ CREATE FUNCTION public.move_messages(p_messages uuid[], p_device text, p_reason 
     LANGUAGE plpgsql
     AS $$
 declare
-    moved jsonb;  -- of campaigns only: [{campaign, device (the old one), n}]
+    moved jsonb;  -- {campaign: {old device: messages}}
 begin
     with old as (
         select id, device_id from broadcast_messages
@@ -648,23 +661,18 @@ begin
            set device_id = p_device, slot_at = null, place_day = null, updated_at = clock_timestamp(),
                reason = case when m.status = 'queued' or m.reason is not null then p_reason end
           from old where m.id = old.id returning m.campaign_id, old.device_id
+    ), of_campaigns as (
+        select campaign_id, jsonb_object_agg(device_id, n) as by_device
+          from (select campaign_id, device_id, count(*) as n from given group by campaign_id, device_id) counted
+         where campaign_id is not null
+         group by campaign_id
     )
-    select coalesce(sum(n), 0), coalesce(jsonb_agg(jsonb_build_object('campaign', campaign_id, 'device', device_id, 'n', n))
-                                           filter (where campaign_id is not null), '[]')
-      into messages, moved
-      from (select campaign_id, device_id, count(*) as n from given group by campaign_id, device_id) counted;
-    update campaigns c
-       set audience = (select jsonb_object_agg(device, leads)
-                         from (select device, sum(leads) as leads
-                                 from (select key as device, value::integer as leads from jsonb_each_text(c.audience)
-                                       union all
-                                       select place.device, place.leads
-                                         from jsonb_to_recordset(moved) as x (campaign bigint, device text, n integer),
-                                              lateral (values (x.device, -x.n), (p_device, x.n)) place (device, leads)
-                                        where x.campaign = c.id) every group by device) summed)
-     where c.id in (select campaign from jsonb_to_recordset(moved) as x (campaign bigint));
-    campaigns := array(select name from campaigns c
-                        where c.id in (select campaign from jsonb_to_recordset(moved) as x (campaign bigint)) order by name);
+    select (select count(*) from given), (select coalesce(jsonb_object_agg(campaign_id, by_device), '{}') from of_campaigns)
+      into messages, moved;
+    update campaigns c set audience = audience_after_move(c.audience, moved -> c.id::text, p_device)
+     where c.id = any (array(select jsonb_object_keys(moved)::bigint));
+    campaigns := array(select c.name from campaigns c
+                        where c.id = any (array(select jsonb_object_keys(moved)::bigint)) order by c.name);
 end $$;
 
 CREATE FUNCTION public.next_opening(p_moment timestamp with time zone, p_opens time without time zone, p_closes time without time zone, p_zone text) RETURNS timestamp with time zone

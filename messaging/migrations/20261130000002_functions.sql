@@ -565,13 +565,26 @@ begin
                                          'next_due_at', c.next_due_at, 'zone', zone));
 end $$;
 
+-- An audience {device: leads} once those of p_moved {device: leads} were given to p_device.
+create function audience_after_move(p_audience jsonb, p_moved jsonb, p_device text) returns jsonb
+language sql immutable as $$
+    select jsonb_object_agg(device, leads)
+      from (select device, sum(leads) as leads
+              from (select key, value::integer from jsonb_each_text(p_audience)
+                    union all
+                    select key, -value::integer from jsonb_each_text(p_moved)
+                    union all
+                    select p_device, value::integer from jsonb_each_text(p_moved)) as changes (device, leads)
+             group by device) summed
+$$;
+
 -- Has p_device send what no attempt has in its hands of p_messages: how many, and the campaigns whose feeders have to look
 -- anew. What had its turn on the old device already is given p_reason, by which it is found and woken.
 create function move_messages(
     p_messages uuid[], p_device text, p_reason text, out messages integer, out campaigns text[]
 ) language plpgsql as $$
 declare
-    moved jsonb;  -- of campaigns only: [{campaign, device (the old one), n}]
+    moved jsonb;  -- {campaign: {old device: messages}}
 begin
     with old as (
         select id, device_id from broadcast_messages
@@ -582,23 +595,18 @@ begin
            set device_id = p_device, slot_at = null, place_day = null, updated_at = clock_timestamp(),
                reason = case when m.status = 'queued' or m.reason is not null then p_reason end
           from old where m.id = old.id returning m.campaign_id, old.device_id
+    ), of_campaigns as (
+        select campaign_id, jsonb_object_agg(device_id, n) as by_device
+          from (select campaign_id, device_id, count(*) as n from given group by campaign_id, device_id) counted
+         where campaign_id is not null
+         group by campaign_id
     )
-    select coalesce(sum(n), 0), coalesce(jsonb_agg(jsonb_build_object('campaign', campaign_id, 'device', device_id, 'n', n))
-                                           filter (where campaign_id is not null), '[]')
-      into messages, moved
-      from (select campaign_id, device_id, count(*) as n from given group by campaign_id, device_id) counted;
-    update campaigns c
-       set audience = (select jsonb_object_agg(device, leads)
-                         from (select device, sum(leads) as leads
-                                 from (select key as device, value::integer as leads from jsonb_each_text(c.audience)
-                                       union all
-                                       select place.device, place.leads
-                                         from jsonb_to_recordset(moved) as x (campaign bigint, device text, n integer),
-                                              lateral (values (x.device, -x.n), (p_device, x.n)) place (device, leads)
-                                        where x.campaign = c.id) every group by device) summed)
-     where c.id in (select campaign from jsonb_to_recordset(moved) as x (campaign bigint));
-    campaigns := array(select name from campaigns c
-                        where c.id in (select campaign from jsonb_to_recordset(moved) as x (campaign bigint)) order by name);
+    select (select count(*) from given), (select coalesce(jsonb_object_agg(campaign_id, by_device), '{}') from of_campaigns)
+      into messages, moved;
+    update campaigns c set audience = audience_after_move(c.audience, moved -> c.id::text, p_device)
+     where c.id = any (array(select jsonb_object_keys(moved)::bigint));
+    campaigns := array(select c.name from campaigns c
+                        where c.id = any (array(select jsonb_object_keys(moved)::bigint)) order by c.name);
 end $$;
 
 -- Gives leads to a device, with all that is to be sent to them and that no attempt has in its hands.
@@ -1119,7 +1127,8 @@ $$;
 drop procedure record_receipts;
 drop function record_receipt, record_late_failure, message_of_receipt, apply_early_receipts, keep_receipt, note_late_refusal,
     receipt_lock, hold_contents, device_fault, note_parts, doubt_message, release_attempt, refuse_attempt,
-    refusals_in_a_row, settle_attempt, move_contact, replace_device, move_leads, move_messages, claim_step_message,
+    refusals_in_a_row, settle_attempt, move_contact, replace_device, move_leads, move_messages,
+    audience_after_move, claim_step_message,
     create_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, postpone,
     hand_over, move_message, take_turn, next_turn, earliest_send, hold_message, close_message, message_contents,
     hold_of, recipient_opening, ending_of, expiry_of, unwanted, campaign_audience, only_device, audience_lock,
