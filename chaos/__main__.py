@@ -15,8 +15,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from chaos.plan import CONTACTS, LEADS, LONGEST, SECONDS, Plan, make_plan
+from chaos.plan import CONTACTS, LEADS, LONGEST, SECONDS, Plan
 from chaos.plan_file import read_plan
+from chaos.random_plan import make_plan
 from chaos.report import Result, result_of, table
 from chaos.run import SETTLE_WITHIN, Prepare, run
 from chaos.topology import MOST_PEOPLE
@@ -85,9 +86,6 @@ def main(
         plan = _plan(given)
     except FileProblems as problems:
         _tell(str(problems))
-        return 2
-    except OSError as error:
-        _tell(f"chaos: {given.plan}: {error.strerror or error}")
         return 2
     # The pool tells of each connection that it cannot have: here they are lost on purpose.
     logging.getLogger("asyncpg").setLevel(logging.CRITICAL)

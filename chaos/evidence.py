@@ -62,6 +62,8 @@ class LedgerRow(Value):
     attempts: int = 0
     reason: str | None = None
     gateway_message_id: str | None = None
+    too_late: bool = False
+    """Whether its time to go out was over when it was settled."""
 
 
 class Open(Value):
@@ -134,7 +136,7 @@ def expected_of(plan: Plan) -> Expected:
 
 _ROWS = """
 select m.id::text, m.recipient_phone as phone, m.device_id as device, m.status, m.attempts, m.reason,
-       m.gateway_message_id, coalesce(k.name, s.name || '/' || t.key) as what
+       m.gateway_message_id, coalesce(m.expires_at <= m.updated_at, false) as too_late, coalesce(k.name, s.name || '/' || t.key) as what
   from broadcast_messages m
   left join campaigns k on k.id = m.campaign_id
   left join sequence_steps t on t.id = m.sequence_stepid

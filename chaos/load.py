@@ -7,7 +7,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chaos.plan import Plan
-from chaos.topology import CAMPAIGN, CAMPAIGN_TEXT, DEVICES, SEQUENCE, STEPS, device_of
+from chaos.topology import (
+    CAMPAIGN,
+    CAMPAIGN_TEXT,
+    DEVICES,
+    EXPIRES,
+    EXPIRES_AFTER,
+    SEQUENCE,
+    STEPS,
+    device_of,
+)
 from messaging.devices.device import DeviceSettings
 from operations import campaigns, devices, enrollment, sequences
 from operations.connection import Drumbeat
@@ -25,6 +34,7 @@ text: "{CAMPAIGN_TEXT}"
 """
 
 WHEN = {"one": "day: 1", "two": "after: 2s", "three": "after: 3s"}
+WHEN[EXPIRES] += f", expires_after: {EXPIRES_AFTER}s"
 
 
 def sequence_file(without: str | None = None) -> str:

@@ -121,9 +121,10 @@ def _unconfirmed(expected: Expected, evidence: Evidence) -> Found:
         traits = expected.devices.get(row.device)
         if traits is not None and traits.idempotency and (row.reason or "").startswith(CANNOT):
             continue  # the key cannot be tried again, so nobody knows
-        # Nobody wanted it any more, so it was not sent again under its key.
+        # Nobody wanted it any more, or it was too late for it, so it was not sent again under its key.
         unwanted = (
-            row.phone in expected.leavers
+            row.too_late
+            or row.phone in expected.leavers
             or row.what in expected.removed
             or (expected.cancelled and row.what == expected.campaign)
         )

@@ -20,7 +20,7 @@ from rig.waiting import TRANSIENT
 
 __all__ = ["PLAN", "SETTLE_WITHIN", "Ended", "Prepare", "run"]
 
-PLAN = "plan.jsonl"
+PLAN = "plan.yaml"
 """The file of the plan as it was carried out."""
 
 SETTLE_WITHIN = 400.0

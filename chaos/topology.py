@@ -6,6 +6,8 @@ __all__ = [
     "CAMPAIGN",
     "CAMPAIGN_TEXT",
     "DEVICES",
+    "EXPIRES",
+    "EXPIRES_AFTER",
     "LAST_STEP",
     "MOST_PEOPLE",
     "SEQUENCE",
@@ -43,6 +45,9 @@ STEPS = {"one": "The first step", "two": "The second step", "three": "The third 
 """The text of each step: whoever reads it knows which step it was."""
 
 LAST_STEP = "three"
+
+EXPIRES, EXPIRES_AFTER = "two", 6
+"""The step that is not sent any more so many seconds after it was due."""
 
 CAMPAIGN = "sale"
 CAMPAIGN_TEXT = "Half price today"
