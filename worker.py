@@ -5,7 +5,7 @@ what is being sent is finished, what sleeps goes on sleeping in Temporal.
 """
 
 if __name__ == "__main__":
-    from cli.worker_arguments import read_arguments
+    from runtime.worker_arguments import read_arguments
 
     read_arguments()  # before all else is read, of which help has no need
 

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from cli import campaign, contacts, demo, device, enroll, lead, message, reports, sequence
-from cli.version import VERSION
 from runtime.process import cannot_be_written, fail, leave
+from runtime.version import VERSION
 
 __all__ = ["app", "main"]
 

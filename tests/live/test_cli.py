@@ -19,8 +19,8 @@ from typer.core import TyperCommand, TyperGroup
 from typer.testing import CliRunner
 
 from cli.app import app
-from cli.version import VERSION
 from messaging.reporting.workers import beat
+from runtime.version import VERSION
 from tests.support.embedded_set import left
 from tests.support.live import ROOT, Live
 
@@ -126,6 +126,12 @@ async def test_what_needs_no_library_reads_none(arguments: str, code: int, but_f
     assert (ended, read & HEAVY.difference(but_for)) == (code, set())
 
 
+async def test_a_worker_needs_nothing_of_the_command_line() -> None:
+    code, read = await read_by("-c", "import worker")
+    assert (code, "temporalio" in read) == (0, True)
+    assert read & {"cli", "typer", "rich"} == set()
+
+
 async def test_what_the_ledger_knows_needs_no_client_of_temporals(live: Live) -> None:
     """While a worker runs: without one, somebody may be known to Temporal only."""
     await beat(live.scenario.pool, "worker", live.connection.settings.task_queue)
@@ -149,7 +155,7 @@ def test_the_version_is_that_of_the_project() -> None:
 
 async def test_the_version_is_said_where_there_are_the_programs_alone(tmp_path: Path) -> None:
     """An image has what its Dockerfile copies, and no pyproject.toml."""
-    for name in ("starter.py", "worker.py", "cli", "messaging"):
+    for name in ("starter.py", "worker.py", "cli", "messaging", "runtime"):
         (tmp_path / name).symlink_to(ROOT / name)
     for program in ("starter.py", "worker.py"):
         process = await asyncio.create_subprocess_exec(

@@ -2,7 +2,7 @@
 
 import argparse
 
-from cli.version import VERSION
+from runtime.version import VERSION
 
 __all__ = ["read_arguments"]
 
