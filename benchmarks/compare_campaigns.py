@@ -1,36 +1,41 @@
-"""Campaigns against the engine's floors and against the peer, turn by turn."""
+"""Campaigns against the engine's floors, turn by turn."""
 
 import statistics
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from importlib.util import find_spec
 
-from benchmarks.campaign import FLOORS, Run, campaign_run, draft_campaign, floor_run
+from benchmarks.campaign import FLOORS, Run, campaign_run, floor_run
 from benchmarks.figures import Figure, Figures, medians, parts, spread
-from benchmarks.peer import MISSING, peer_rate
 from rig.stage import Stage
 
-__all__ = ["compare_campaigns"]
+__all__ = ["Turn", "compare_campaigns"]
 
 TARGET = 80.0
 """Messages a second: the default throughput of one number of the WhatsApp Cloud API."""
 
 OURS = "campaign"
 FLOOR_NAMES = {"FloorParent": "bare parent and children", "FloorFeeder": "bare eager starts"}
-PEERS = {"DBOS, a step for each lead": True, "DBOS, no steps": False}
+
+Turn = Callable[[str], Awaitable[Run]]
+"""One round, under a name that no other has."""
 
 
-async def compare_campaigns(here: Stage, figures: Figures, leads: int, rounds: int, workers: int) -> None:
-    """By so many worker processes; with one, the peer takes its turns as well, where it is installed."""
-    turns: dict[str, Callable[[str], Awaitable[Run]]] = {
-        OURS: lambda name: campaign_run(here, f"C{name}", leads, workers)
-    }
-    for floor in FLOORS:
-        turns[FLOOR_NAMES[floor]] = partial(_floor_once, here, floor, leads=leads, workers=workers)
-    if workers == 1 and find_spec("dbos") is not None:
-        for peer, step in PEERS.items():
-            turns[peer] = partial(_peer_once, here, leads=leads, step=step)
+async def compare_campaigns(
+    here: Stage,
+    figures: Figures,
+    leads: int,
+    rounds: int,
+    workers: int,
+    others: Mapping[str, Turn] | None = None,
+) -> None:
+    """By so many worker processes. ``others``: what else takes turns, by its name; the floors do, if not given."""
+    if others is None:
+        others = {
+            FLOOR_NAMES[floor]: partial(_floor_once, here, floor, leads=leads, workers=workers)
+            for floor in FLOORS
+        }
+    turns = {OURS: lambda name: campaign_run(here, f"C{name}", leads, workers), **others}
     runs: dict[str, list[Run]] = {name: [] for name in turns}
     for number in range(rounds):
         # Forwards and backwards in turn: nobody is always the first, or always after the same.
@@ -44,18 +49,10 @@ async def compare_campaigns(here: Stage, figures: Figures, leads: int, rounds: i
         figures.note(
             Figure("one number of the Cloud API", f"{rate:.1f} messages/s", f"{TARGET:.0f}/s", rate / TARGET)
         )
-        if not runs.keys() & PEERS.keys():
-            figures.note(Figure("DBOS", "not measured", MISSING))
 
 
 async def _floor_once(here: Stage, floor: str, name: str, *, leads: int, workers: int) -> Run:
     return await floor_run(here, floor, f"{floor}-{name}", leads, workers)
-
-
-async def _peer_once(here: Stage, name: str, *, leads: int, step: bool) -> Run:
-    campaign = f"PEER{name}{step}".upper()
-    await draft_campaign(here, campaign, leads)
-    return await peer_rate(here, campaign, step=step)
 
 
 def _note(figures: Figures, which: str, runs: dict[str, list[Run]]) -> None:

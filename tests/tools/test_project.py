@@ -19,11 +19,11 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 PROJECT = PYPROJECT["project"]
 CONTRACTS = PYPROJECT["tool"]["importlinter"]
 LOCKS = {
-    "run": [],
-    "simulator": ["simulator"],
-    "embedded": ["simulator", "embedded"],
-    "dev": ["simulator", "embedded", "dev"],
-    "peer": ["simulator", "embedded", "peer"],
+    "requirements/run": [],
+    "requirements/simulator": ["simulator"],
+    "requirements/embedded": ["simulator", "embedded"],
+    "requirements/dev": ["simulator", "embedded", "dev"],
+    "benchmarks/extra/peer": ["simulator", "embedded", "peer"],
 }
 """Each lock file, with the extras that it holds besides the dependencies."""
 
@@ -82,7 +82,7 @@ def _texts() -> dict[str, str]:
 
 
 def _pins(name: str) -> dict[str, Requirement]:
-    lines = (ROOT / "requirements" / f"{name}.lock").read_text().splitlines()
+    lines = (ROOT / f"{name}.lock").read_text().splitlines()
     pins = (Requirement(line.removesuffix("\\").strip()) for line in lines if re.match(r"\w", line))
     return {canonicalize_name(pin.name): pin for pin in pins}
 
@@ -103,7 +103,7 @@ def test_no_file_names_a_place_on_somebodys_machine() -> None:
 
 @pytest.mark.parametrize("name", LOCKS)
 def test_a_lock_file_has_a_hash_for_every_library_and_names_no_place(name: str) -> None:
-    text = (ROOT / "requirements" / f"{name}.lock").read_text()
+    text = (ROOT / f"{name}.lock").read_text()
     assert "://" not in text
     assert re.findall(r"^ *-(?!-hash=sha256:[0-9a-f]{64}\b).*", text, re.MULTILINE) == []
     for entry in re.split(r"\n(?=\w)", text):
@@ -124,7 +124,8 @@ def test_a_lock_file_pins_what_the_project_asks_for(name: str, extras: list[str]
 
 
 def test_the_lock_files_agree() -> None:
-    pairs = [*itertools.pairwise(["run", "simulator", "embedded", "dev"]), ("embedded", "peer")]
+    *ours, peer = LOCKS
+    pairs = [*itertools.pairwise(ours), ("requirements/embedded", peer)]
     for smaller, larger in pairs:
         theirs = _pins(larger)
         differing = [name for name, pin in _pins(smaller).items() if theirs[name].specifier != pin.specifier]
@@ -134,7 +135,7 @@ def test_the_lock_files_agree() -> None:
 def test_what_runs_in_production_imports_only_what_production_installs() -> None:
     """Where the tests run more is installed, so that nothing else would show it."""
     own = {path.name.removesuffix(".py") for path in ROOT.iterdir()}
-    installed = set(_pins("run"))
+    installed = set(_pins("requirements/run"))
     providers = importlib.metadata.packages_distributions()
     missing = set()
     folders = set(CONTRACTS["root_packages"]) - {"simulator", "rig", "chaos", "benchmarks"}
@@ -185,7 +186,7 @@ class Checkout:
         (root / "scripts").mkdir(parents=True)
         (root / "requirements").mkdir()
         shutil.copy(ROOT / "scripts" / "setup", root / "scripts" / "setup")
-        for name in ("embedded", "dev", "peer"):
+        for name in ("embedded", "dev"):
             (root / "requirements" / f"{name}.lock").touch()
 
     def start(self, name: str = "dev", python: str = sys.executable) -> subprocess.Popen[str]:
@@ -225,14 +226,6 @@ def test_set_up_is_done_once_and_again_when_something_changed(tmp_path: Path) ->
     assert "adding" in output
     assert checkout.done("dev")
     assert checkout.done("embedded")
-
-    # So is the peer, which is beside dev and neither has the other in it.
-    assert not checkout.done("peer")
-    code, output = checkout.setup("peer")
-    assert code == 0
-    assert "adding" in output
-    assert checkout.done("peer")
-    assert checkout.done("dev")
 
     lock = checkout.root / "requirements" / "dev.lock"
     lock.write_text("# pinned anew\n")

@@ -4,7 +4,7 @@ A workflow for each lead has its message sent to the same simulated gateway, by 
 (``Sender.send_stored``), which claims it, hands it over and settles it in the ledger. DBOS keeps its state on the same PostgreSQL, and as durably as the
 embedded Temporal keeps its own: it survives a kill of any process, and need not survive a power cut. The ledger does.
 
-``python -m benchmarks.peer HOME CAMPAIGN_ID`` sends what is pending of a campaign whose audience is frozen.
+``python -m benchmarks.extra.peer HOME CAMPAIGN_ID`` sends what is pending of a campaign whose audience is frozen.
 
 How DBOS is set up was chosen by measuring: 800 leads on two cores, medians of six rounds that alternated.
 
@@ -46,7 +46,7 @@ from runtime.settings import CHECKOUT
 
 __all__ = ["MISSING", "peer_rate"]
 
-MISSING = "DBOS is not installed: run scripts/setup peer"
+MISSING = "DBOS is not installed: run .venv/bin/python -m pip install --require-hashes -r benchmarks/extra/peer.lock"
 
 APPLICATION = "drumbeat-peer"
 DATABASE = "peer"
@@ -84,7 +84,7 @@ async def peer_rate(here: Stage, campaign: str, *, step: bool = True) -> Run:
     async with pool.acquire() as connection:
         _, plan = await begin_campaign(connection, campaign, start_now=True)
         frozen = await freeze_audience(connection, plan.campaign_id, now=None)
-    command = ["-m", "benchmarks.peer", str(here.home), str(plan.campaign_id), "--driven"]
+    command = ["-m", "benchmarks.extra.peer", str(here.home), str(plan.campaign_id), "--driven"]
     peer = await asyncio.create_subprocess_exec(
         *dying_with_parent(signal.SIGKILL),
         *(sys.executable, *command, *([] if step else ["--no-step"])),
@@ -265,7 +265,9 @@ def _tell(line: str) -> None:
 
 def main() -> None:
     """Sends one campaign, and prints how long it took as a line of JSON."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.peer", description="A campaign on DBOS.")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.extra.peer", description="A campaign on DBOS."
+    )
     parser.add_argument("home", type=Path, help="of running embedded servers")
     parser.add_argument("campaign", type=int, metavar="CAMPAIGN_ID")
     parser.add_argument("--no-step", action="store_true", help="no record of the sending, only of the whole")
