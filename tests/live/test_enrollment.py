@@ -348,11 +348,11 @@ async def test_enrolled_again_it_is_said_what_became_of_the_first_time(live: Liv
     await enrollment.stop_contact(connection, "long", phone(1), "asked by phone")
     await live.all_over(2)
     for sequence, status, says in (
-        ("short", "completed", f"{phone(1)} has completed short before, and nobody goes"),
+        ("short", "completed", f"{phone(1)} has completed short before, and no contact goes"),
         (
             "long",
             "stopped",
-            f"{phone(1)} was in long before and was stopped (asked by phone), and nobody goes",
+            f"{phone(1)} was in long before and was stopped (asked by phone), and no contact goes",
         ),
     ):
         again = await enrollment.enroll(connection, sequence, phone(1))
