@@ -321,7 +321,7 @@ async def test_enrolled_for_another_device_it_is_said_or_done(live: Live) -> Non
     code, out, _ = await live.run("starter.py", "enroll", "short", phone(0), "--device", new)
     assert code == 0
     assert out.startswith(
-        f"{phone(0)} enrolled in short; by {old}, to which the person belongs already: --move"
+        f"{phone(0)} enrolled in short; by {old}, to which the lead belongs already: --move"
     )
     done = await enrollment.enroll(live.connection, "short", phone(0), device=new)
     assert (done.result, done.device, done.kept_device) == ("already_enrolled", old, True)
