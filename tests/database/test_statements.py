@@ -12,7 +12,7 @@ import messaging
 from messaging.common.database import Pool
 from messaging.leads.csv_fold import CREATE_TABLES
 
-BEGINS = re.compile(r"\s*(select|insert|update|delete|with)\b")
+BEGINS = re.compile(r"(\s|--.*\n)*(select|insert|update|delete|with)\b")
 FILLED_IN = re.compile(r"\{\w+\}")  # a pattern for str.format, which is not one statement but several
 
 

@@ -27,7 +27,8 @@ ELSEWHERE = {
     "runtime/embedded/workflow_index.py",
 }
 
-STATEMENT = re.compile(r"\s*(select|insert into|update \w+( \w+)? set|delete from|with \w+ as)\s")
+# Comments may stand before it.
+STATEMENT = re.compile(r"(\s|--.*\n)*(select|insert into|update \w+( \w+)?\s+set|delete from|with \w+ as)\s")
 
 
 class Sql(NamedTuple):
@@ -93,6 +94,7 @@ def test_a_statement_of_more_than_two_lines_can_be_pasted() -> None:
     ("code", "pastable"),
     [
         ('X = """\nselect a\n  from b\n where c\n"""', True),
+        ('X = """\n-- What is a.\nselect a\n  from b\n where c\n"""', True),
         ('X = f"""\nselect a\n  from {b}\n where c\n"""', True),
         ('def f():\n  return """\nselect a\n  from b\n where c\n"""', False),
         ('X = ("select a"\n  " from b"\n  " where c")', False),
