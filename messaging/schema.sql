@@ -5,7 +5,7 @@
 SET check_function_bodies = false;
 
 CREATE TYPE public.device_turn AS (
-	opens_at timestamp with time zone,
+	free_at timestamp with time zone,
 	why text,
 	ready_at timestamp with time zone,
 	gap interval,
@@ -705,9 +705,9 @@ CREATE FUNCTION public.next_turn(d public.devices, p_place date, p_least double 
 declare
     turn device_turn;
 begin
-    select e.free_at, e.why into turn.opens_at, turn.why from earliest_send(d, p_place, p_moment) e;
+    select e.free_at, e.why into turn.free_at, turn.why from earliest_send(d, p_place, p_moment) e;
     turn.gap := make_interval(secs => p_least);
-    turn.ready_at := greatest(turn.opens_at, d.last_send_at + turn.gap,
+    turn.ready_at := greatest(turn.free_at, d.last_send_at + turn.gap,
                               case when p_least > 0 and d.in_flight_until > p_moment - turn.gap
                                    then d.in_flight_until + turn.gap end);
     -- At least a tenth of a second over the minimum: the small delays of sends must not add up to missed slots.
@@ -1015,7 +1015,7 @@ CREATE FUNCTION public.reserve_slot(m public.broadcast_messages, d public.device
 declare
     slot       timestamptz := m.slot_at;
     -- One that comes before a slot that it has already, and that still holds, needs none.
-    needs_slot boolean     := not coalesce(m.slot_at > p_moment and m.slot_at >= turn.opens_at, false);
+    needs_slot boolean     := not coalesce(m.slot_at > p_moment and m.slot_at >= turn.free_at, false);
 begin
     if needs_slot then
         -- A slot missed by little moves a little. One missed by much (an outage, a pause) is no right to send:

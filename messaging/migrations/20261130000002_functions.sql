@@ -233,7 +233,7 @@ end $$;
 
 -- What a device's pace says to a message that is to go out by it now.
 create type device_turn as (
-    opens_at timestamptz,  -- from when on the device may send at all
+    free_at  timestamptz,  -- from when on the device may send at all
     why      text,         -- what it waits for until then
     ready_at timestamptz,  -- from when on it may, and the send before is far enough away
     gap      interval,     -- the least time between two sends
@@ -250,9 +250,9 @@ language plpgsql as $$
 declare
     turn device_turn;
 begin
-    select e.free_at, e.why into turn.opens_at, turn.why from earliest_send(d, p_place, p_moment) e;
+    select e.free_at, e.why into turn.free_at, turn.why from earliest_send(d, p_place, p_moment) e;
     turn.gap := make_interval(secs => p_least);
-    turn.ready_at := greatest(turn.opens_at, d.last_send_at + turn.gap,
+    turn.ready_at := greatest(turn.free_at, d.last_send_at + turn.gap,
                               case when p_least > 0 and d.in_flight_until > p_moment - turn.gap
                                    then d.in_flight_until + turn.gap end);
     -- At least a tenth of a second over the minimum: the small delays of sends must not add up to missed slots.
@@ -339,7 +339,7 @@ language plpgsql as $$
 declare
     slot       timestamptz := m.slot_at;
     -- One that comes before a slot that it has already, and that still holds, needs none.
-    needs_slot boolean     := not coalesce(m.slot_at > p_moment and m.slot_at >= turn.opens_at, false);
+    needs_slot boolean     := not coalesce(m.slot_at > p_moment and m.slot_at >= turn.free_at, false);
 begin
     if needs_slot then
         -- A slot missed by little moves a little. One missed by much (an outage, a pause) is no right to send:
