@@ -137,7 +137,6 @@ def make_worker(
             campaigns.campaign_state,
             campaigns.freeze_audience,
             campaigns.feed,
-            campaigns.feed_page,
             campaigns.watch_campaign,
             campaigns.close_campaign,
             campaigns.cancel_campaign,

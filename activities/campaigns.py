@@ -1,4 +1,4 @@
-"""The activities of a campaign: plan, freeze, feed, watch, close, finish."""
+"""The activities of a campaign: look at it, freeze, feed, watch, close, finish."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ from activities.refusals import refused_for_good
 from messaging.campaigns import feed as campaign_feed
 from messaging.campaigns import lifecycle as campaigns
 from messaging.campaigns.audience import SHARD_SIZE, freeze_audience
-from messaging.campaigns.contract import CampaignProgress, CampaignState, Fed, FeedPage, FeedRequest, Frozen
+from messaging.campaigns.contract import CampaignProgress, CampaignState, FeedPage, FeedRequest, Frozen
 from messaging.common.clock import Clock, database_clock
 from messaging.common.database import Pool
 from temporal.bulk import each, signal_each
@@ -29,7 +29,7 @@ LOOK_EVERY = 0.1
 """Seconds."""
 
 FEED_FOR = 10.0
-"""Seconds after which a feeder reports where it is, however much there is to begin."""
+"""Seconds after which an activity that starts leads reports where it is, however much there is to begin."""
 
 Seen = TypeVar("Seen")
 
@@ -66,52 +66,52 @@ class CampaignActivities:
             )
 
     @activity.defn
-    async def feed_page(self, request: FeedRequest) -> FeedPage:
-        """What a shard's feeder is to begin next; waits a little until there is something."""
+    async def feed(self, request: FeedRequest) -> FeedPage:
+        """What a shard's parent is to start next; waits a little until there is something.
 
-        async def look() -> FeedPage:
-            with refused_for_good("this feeding"):
-                return await campaign_feed.feed_page(self._pool, request, now=await self._clock())
-
-        return await self._look_for(look, lambda page: bool(page.leads) or page.settled)
-
-    @activity.defn
-    async def feed(self, request: FeedRequest) -> Fed:
-        """Begins what there is room for, page after page, until nothing is left to begin for now or ten seconds are over.
-
-        Repeating it is harmless: what is on its way is not started again, and what is settled is not found. An error is
-        raised by the first page only; after that, the pages that were begun are the answer.
+        Of a campaign with ``fan_out: eager`` this starts what there is room for, page after page, until nothing is left
+        to start for now or ten seconds are over. Repeating it is harmless: what is on its way is not started again, and
+        what is settled is not found. An error is raised by the first page only; after that, what was begun is the answer.
         """
+        async with heartbeats():
+            page = await self._next_page(request)
+            return page if page.fan_out == "children" else await self._start_eagerly(request, page)
+
+    async def _start_eagerly(self, request: FeedRequest, page: FeedPage) -> FeedPage:
+        client, task_queue = activity.client(), activity.info().task_queue
         loop = asyncio.get_running_loop()
         until, begun, fed = loop.time() + FEED_FOR, 0, None
-        async with heartbeats():
-            while True:
-                try:
-                    page = await self._begin_page(request)
-                except Exception:
-                    if fed is None:
-                        raise
-                    activity.logger.warning("the rest is begun later", exc_info=True)
-                    return fed
-                begun += len(page.leads)
-                fed = Fed(begun=begun, **page.model_dump(exclude={"leads"}))
-                if not page.leads or loop.time() >= until or activity.is_worker_shutdown():
-                    return fed
-                request = request.model_copy(update={"positions": page.positions})
+        while True:
+            try:
+                if fed is not None:
+                    page = await self._next_page(request)
+                await each(page.messages, lambda ref: start_lead(client, ref, task_queue=task_queue))
+            except Exception:
+                if fed is None:
+                    raise
+                activity.logger.warning("the rest is begun later", exc_info=True)
+                return fed
+            begun += len(page.messages)
+            fed = page.model_copy(update={"messages": (), "begun": begun})
+            if not page.messages or loop.time() >= until or activity.is_worker_shutdown():
+                return fed
+            request = request.model_copy(update={"positions": page.positions})
 
-    async def _begin_page(self, request: FeedRequest) -> FeedPage:
-        client, task_queue = activity.client(), activity.info().task_queue
-        page = await self.feed_page(request)
-        await each(page.leads, lambda lead: start_lead(client, lead, task_queue=task_queue))
-        return page
+    async def _next_page(self, request: FeedRequest) -> FeedPage:
+        async def look() -> FeedPage:
+            with refused_for_good("this shard"):
+                return await campaign_feed.feed_page(self._pool, request, now=await self._clock())
+
+        return await self._look_for(look, lambda page: bool(page.messages) or page.settled)
 
     @activity.defn
-    async def watch_campaign(self, campaign_id: int) -> CampaignProgress:
-        """How far a campaign is; settles what is over, and waits a little in case it is about to end."""
+    async def watch_campaign(self, campaign_id: int, about_to_end: bool) -> CampaignProgress:
+        """How far a campaign is; settles what is over, and waits a little where it may be about to end."""
         await campaign_feed.close_over(self._pool, campaign_id, now=await self._clock())
-        await self._look_for(
-            lambda: campaign_feed.is_settled(self._pool, campaign_id), lambda settled: settled
-        )
+        if about_to_end:
+            await self._look_for(
+                lambda: campaign_feed.is_settled(self._pool, campaign_id), lambda settled: settled
+            )
         return await campaign_feed.progress(self._pool, campaign_id, now=await self._clock())
 
     @activity.defn

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from benchmarks.floor import QUEUE
 from benchmarks.people import add_leads
+from messaging.campaigns.contract import FanOut
 from messaging.devices.device import DeviceSettings
 from operations import campaigns, devices
 from rig.stage import Stage
@@ -24,6 +25,7 @@ FLOORS = {"FloorParent": "FloorChild", "FloorFeeder": "FloorLead"}
 
 FILE = """campaign: {name}
 target: {{niche: {niche}}}
+fan_out: {fan_out}
 text: "Hi {{{{ name }}}}, half price today."
 """
 
@@ -43,7 +45,9 @@ async def add_devices(here: Stage, count: int = DEVICES) -> None:
         await devices.add(here.connection, settings)
 
 
-async def draft_campaign(here: Stage, name: str, leads: int, devices_used: int = DEVICES) -> None:
+async def draft_campaign(
+    here: Stage, name: str, leads: int, devices_used: int = DEVICES, fan_out: FanOut = "children"
+) -> None:
     """A campaign of that name, to the same people as every other of so many leads: there are not that many numbers."""
     niche = f"AUDIENCE-{leads}"
     pool = await here.connection.pool()
@@ -51,13 +55,15 @@ async def draft_campaign(here: Stage, name: str, leads: int, devices_used: int =
         await add_leads(here, leads, niche=niche, devices=devices_used)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "campaign.yaml"
-        file.write_text(FILE.format(name=name, niche=niche))
+        file.write_text(FILE.format(name=name, niche=niche, fan_out=fan_out))
         await campaigns.apply(here.connection, [file])
 
 
-async def campaign_run(here: Stage, name: str, leads: int, workers: int = 1) -> Run:
+async def campaign_run(
+    here: Stage, name: str, leads: int, workers: int = 1, fan_out: FanOut = "children"
+) -> Run:
     """A campaign from the start command until the last lead's workflow is completed, by so many worker processes."""
-    await draft_campaign(here, name, leads)
+    await draft_campaign(here, name, leads, fan_out=fan_out)
     pool = await here.connection.pool()
 
     async def ended() -> bool:

@@ -206,6 +206,12 @@ def _format_list(listed: list[CampaignSummary]) -> str:
     return str(table)
 
 
+_FAN_OUTS = {
+    "children": "which the Web UI shows as a tree",
+    "eager": "which is quicker, and no tree",
+}
+
+
 def _format_details(one: CampaignSummary) -> str:
     counts = one.messages
     zone = UTC if one.time_zone == "recipient" else ZoneInfo(one.time_zone)
@@ -223,6 +229,7 @@ def _format_details(one: CampaignSummary) -> str:
         lines.append(
             f"ended {_format_moment(one.ended_at, zone)}" + (f": {one.reason}" if one.reason else "")
         )
+    lines.append(f"fan-out: {one.fan_out}, {_FAN_OUTS[one.fan_out]}")
     if one.frozen_at is None:
         return "\n".join(lines)
     left_out = {

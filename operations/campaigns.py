@@ -21,7 +21,7 @@ from operations.connection import Drumbeat
 from operations.files import read_draft
 from operations.reports import campaign_status, list_campaigns
 from temporal.campaigns import campaign_identity
-from workflows.campaign import CampaignWorkflow
+from workflows.campaign import CampaignRun, CampaignWorkflow
 
 __all__ = [
     "CampaignChange",
@@ -194,7 +194,7 @@ async def _start_or_signal(drumbeat: Drumbeat, state: CampaignState) -> None:
     identity = campaign_identity(state.campaign, state.title)
     await drumbeat.temporal.start_workflow(
         CampaignWorkflow.run,
-        state.campaign,
+        CampaignRun(campaign=state.campaign),
         id=identity.workflow_id,
         task_queue=drumbeat.settings.task_queue,
         # The row tells whether anything is to be done; a second run finds out, and ends.

@@ -48,7 +48,7 @@ async def move_lead(
 
 
 async def follow_moved(drumbeat: Drumbeat, moved: Moved) -> None:
-    """Has the workflows of what was moved look anew: those that wait, and the feeders of campaigns. Raises Unavailable."""
+    """Has the workflows of what was moved look anew: those that wait, and those that feed campaigns. Raises Unavailable."""
     if moved.messages or moved.in_flight:
         for device in moved.devices:
             await signals.wake_held(drumbeat, "device", device)

@@ -54,12 +54,14 @@ async def wake_held(drumbeat: Drumbeat, kind: Literal["sequence", "device", "cam
 
 
 async def campaign_changed(drumbeat: Drumbeat, state: CampaignState) -> None:
-    """Has the workflows of a campaign that run look at it anew, the feeders before the one that watches them.
+    """Has the workflows of a campaign that run look at it anew, those of its shards before the one that watches them.
 
     Raises RPCError.
     """
-    shards = [campaign_shard_workflow_id(state.campaign, shard) for shard in range(state.shards)]
-    await signal_each(drumbeat.temporal, shards, "changed")
+    # The only shard is fed by the campaign's own workflow.
+    if state.shards > 1:
+        shards = [campaign_shard_workflow_id(state.campaign, shard) for shard in range(state.shards)]
+        await signal_each(drumbeat.temporal, shards, "changed")
     await signal_each(drumbeat.temporal, [campaign_workflow_id(state.campaign)], "changed")
 
 

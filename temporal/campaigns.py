@@ -1,4 +1,4 @@
-"""The workflows of a campaign: how Temporal knows them, and the one way to start a lead's."""
+"""The workflows of a campaign: how Temporal knows them, and how an activity starts a lead's."""
 
 from contextlib import suppress
 from typing import NamedTuple
@@ -12,9 +12,7 @@ from temporal import search_attributes as attributes
 from temporal.ids import campaign_lead_workflow_id, campaign_workflow_id
 from temporal.messages import MESSAGE_WORKFLOW, MessageIdentity, message_identity
 
-__all__ = ["CAMPAIGN_WORKFLOW", "CampaignIdentity", "campaign_identity", "lead_identity", "start_lead"]
-
-CAMPAIGN_WORKFLOW = "CampaignWorkflow"
+__all__ = ["CampaignIdentity", "campaign_identity", "lead_identity", "start_lead"]
 
 
 class CampaignIdentity(NamedTuple):

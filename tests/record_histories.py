@@ -15,6 +15,8 @@ from uuid import UUID
 
 from temporalio.client import WorkflowHandle, WorkflowHistory
 
+from messaging.campaigns.audience import freeze_audience
+from messaging.campaigns.lifecycle import begin_campaign
 from messaging.sending.telling import Tell, Telling
 from messaging.sequences.contacts import pause_contact, resume_contact
 from messaging.sequences.contract import SweepCursor
@@ -193,7 +195,6 @@ async def campaign_stories(live: Live) -> AsyncIterator[tuple[str, WorkflowHisto
     await campaigns.resume(connection, "paced")
     await ended("paced")
     yield "campaign_paused_and_resumed", await history("campaign:paced")
-    yield "campaign_shard_waits_for_room", await history("campaign:paced:shard-0")
     leads = [await history(f"campaign:paced:{phone(index)}") for index in range(20, 26)]
     leads.sort(key=lambda lead: len(lead.events))
     yield "campaign_lead_at_once", leads[0]
@@ -204,6 +205,17 @@ async def campaign_stories(live: Live) -> AsyncIterator[tuple[str, WorkflowHisto
     await campaigns.cancel(connection, "stopped")
     await ended("stopped")
     yield "campaign_cancelled", await history("campaign:stopped")
+
+    # One of two shards, which are as small as that for once.
+    await scenario.add_leads(4, niche="SHARDED", first=50)
+    await scenario.apply_campaign(CAMPAIGN.format(name="sharded", at=datetime.now(UTC)))
+    async with scenario.pool.acquire() as database:
+        _, state = await begin_campaign(database, "sharded", start_now=True)
+        await freeze_audience(database, state.campaign_id, now=None, shard_size=2)
+    await campaigns.notify_or_start(connection, "sharded")
+    await ended("sharded")
+    yield "campaign_of_shards", await history("campaign:sharded")
+    yield "campaign_shard_waits_for_room", await history("campaign:sharded:shard-0")
 
     await scenario.add_device(min_delay=0, max_delay=0)
     await scenario.offer(keys=False, look_up=False)

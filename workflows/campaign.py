@@ -1,5 +1,6 @@
 """The story of a campaign: wait for its time, freeze its audience, have it fed, and end when every message is settled."""
 
+import asyncio
 from contextlib import suppress
 from datetime import timedelta
 
@@ -9,8 +10,9 @@ from temporalio.exceptions import WorkflowAlreadyStartedError, is_cancelled_exce
 from temporalio.workflow import ParentClosePolicy
 
 from workflows.campaign_display import CampaignDisplay
-from workflows.campaign_shard import CampaignShardWorkflow, Feeding
+from workflows.campaign_shard import CampaignShardWorkflow
 from workflows.control import wait
+from workflows.feeding import Feeding, FeedState
 from workflows.options import DEAD_AFTER, QUICK, RETRY
 
 with workflow.unsafe.imports_passed_through():
@@ -20,7 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from temporal.campaigns import campaign_identity
     from temporal.ids import campaign_shard_workflow_id
 
-__all__ = ["CampaignResult", "CampaignWorkflow"]
+__all__ = ["CampaignResult", "CampaignRun", "CampaignWorkflow"]
 
 FREEZE = timedelta(minutes=15)
 """Start to close: one statement, whatever the size; about a minute for a million leads."""
@@ -30,10 +32,20 @@ LONGEST_PAUSE = timedelta(seconds=30)
 """Between two looks at how far it is."""
 
 STALLED = 20
-"""Looks at which nothing has moved, before it makes sure that its feeders still run."""
+"""Looks at which nothing has moved, before it makes sure that its shards are still fed."""
+
+WHILE_FEEDING = timedelta(seconds=5)
+"""Between two looks at how far it is while there are leads to begin: each is a pass over the campaign's messages."""
 
 RECHECK = timedelta(hours=6)
 """A waiting campaign is told what changes. Should that be lost, it looks again after this."""
+
+
+class CampaignRun(Value):
+    """The input of CampaignWorkflow. ``feed``: where the run before was with feeding, if it did that itself."""
+
+    campaign: str
+    feed: FeedState | None = None
 
 
 class CampaignResult(Value):
@@ -52,27 +64,31 @@ class CampaignWorkflow:
     """Follows the campaign's row, which is the truth: run again at any point, it goes on from where that stands."""
 
     @workflow.init
-    def __init__(self, campaign: str) -> None:
+    def __init__(self, run: CampaignRun) -> None:
         self._changed = False
-        self._display = CampaignDisplay(campaign)
+        self._display = CampaignDisplay(run.campaign)
         self._progress: CampaignProgress | None = None
+        self._feeding = Feeding(run.feed) if run.feed is not None else None
+        self._fed: asyncio.Task[bool] | None = None
+        self._fed_enough = False
 
     @workflow.run
-    async def run(self, campaign: str) -> CampaignResult:
+    async def run(self, run: CampaignRun) -> CampaignResult:
         """Wait, freeze, feed, watch. Cancelling the workflow cancels the campaign."""
         try:
-            return await self._follow(campaign)
+            return await self._follow(run.campaign)
         except BaseException as error:
             if not is_cancelled_exception(error):
                 raise
             await workflow.execute_activity_method(
                 CampaignActivities.cancel_campaign,
-                campaign,
+                run.campaign,
                 start_to_close_timeout=QUICK,
                 retry_policy=RETRY,
                 summary="the workflow was cancelled",
             )
-            await self._follow(campaign)
+            self.changed()
+            await self._follow(run.campaign)
             raise
 
     async def _follow(self, campaign: str) -> CampaignResult:
@@ -87,11 +103,11 @@ class CampaignWorkflow:
             )
             self._display.state(state)
             if state.over:
+                await self._rest()
                 result = await self._over(state)
-                # It may have been opened again while we looked how it ended.
-                if not (self._changed and workflow.patched("opened-again")):
-                    return result
-                continue
+                if self._changed:
+                    continue  # it may have been opened again while we looked how it ended
+                return result
             if state.frozen:
                 await self._send(state)
             elif state.status != "scheduled":
@@ -105,9 +121,10 @@ class CampaignWorkflow:
                 )
             else:
                 await self._freeze(state)
-            if workflow.info().is_continue_as_new_suggested():
-                await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new(campaign)
+            if self._is_long():
+                await self._rest()
+                feed = self._feeding.state if self._feeding is not None else None
+                workflow.continue_as_new(CampaignRun(campaign=campaign, feed=feed))
 
     async def _freeze(self, state: CampaignState) -> None:
         await workflow.execute_activity_method(
@@ -130,19 +147,28 @@ class CampaignWorkflow:
                 retry_policy=RETRY,
                 summary="close what was not sent",
             )
-        for shard in range(state.shards):
-            await self._start_shard(state, shard)
+        if state.shards == 1:
+            self._feed_itself(state)
+        else:
+            for shard in range(state.shards):
+                await self._start_shard(state, shard)
+        await self._watch(state)
+
+    async def _watch(self, state: CampaignState) -> None:
+        """Until every message is settled, something has changed, or the history has grown long."""
         pause, still = FIRST_PAUSE, 0
-        while not self._changed and still < STALLED and not workflow.info().is_continue_as_new_suggested():
+        while not self._changed and still < STALLED and not self._is_long():
+            begun = self._feeding is None or self._feeding.exhausted
             progress = await workflow.execute_activity_method(
                 CampaignActivities.watch_campaign,
-                state.campaign_id,
+                args=[state.campaign_id, begun],
                 start_to_close_timeout=QUICK,
                 retry_policy=RETRY,
                 summary="how far it is",
             )
             moved = self._progress is None or progress.counts != self._progress.counts
-            pause, still = (FIRST_PAUSE, 0) if moved else (min(2 * pause, LONGEST_PAUSE), still + 1)
+            first = FIRST_PAUSE if begun else WHILE_FEEDING
+            pause, still = (first, 0) if moved else (min(2 * pause, LONGEST_PAUSE), still + 1)
             self._progress = progress
             self._display.progress(state, progress)
             if progress.unsettled == 0:
@@ -160,22 +186,44 @@ class CampaignWorkflow:
             if progress.over_at is not None:
                 # What is over is settled then, also while nothing is sent.
                 until = min(until, max(progress.over_at, workflow.now() + FIRST_PAUSE))
-            await wait(until, lambda: self._changed, summary)
+            await wait(until, lambda: self._changed or self._feeding_has_ended(), summary)
+            self._note_end_of_feeding()
+
+    def _feed_itself(self, state: CampaignState) -> None:
+        """Feeds the only shard, beside what else there is to do, unless it does so already."""
+        if self._fed is None:
+            self._feeding = self._feeding or Feeding(FeedState(request=_request(state, 0)))
+            self._fed = asyncio.create_task(self._feeding.run())
+
+    def _feeding_has_ended(self) -> bool:
+        return self._fed is not None and self._fed.done()
+
+    def _note_end_of_feeding(self) -> None:
+        if self._fed is None or not self._fed.done():
+            return
+        if self._fed.result():
+            self._feeding = None
+        else:
+            self._fed_enough = True
+        self._fed = None
+
+    def _is_long(self) -> bool:
+        """Whether to continue as new: this run has begun as many leads as it should, or its history has grown long."""
+        return self._fed_enough or workflow.info().is_continue_as_new_suggested()
+
+    async def _rest(self) -> None:
+        """Lets the feeding come to an end, wherever it is."""
+        if self._fed is not None and self._feeding is not None:
+            self._feeding.stop()
+            await workflow.wait_condition(self._feeding_has_ended)
+            self._note_end_of_feeding()
 
     async def _start_shard(self, state: CampaignState, shard: int) -> None:
         identity = campaign_identity(state.campaign, state.title)
         with suppress(WorkflowAlreadyStartedError):  # it feeds already
             await workflow.start_child_workflow(
                 CampaignShardWorkflow.run,
-                Feeding(
-                    request=FeedRequest(
-                        campaign_id=state.campaign_id,
-                        campaign=state.campaign,
-                        shard=shard,
-                        shards=state.shards,
-                    ),
-                    eager=True,
-                ),
+                FeedState(request=_request(state, shard)),
                 id=campaign_shard_workflow_id(state.campaign, shard),
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 # A continue-as-new of ours must not end it; and the ledger tells how far it is.
@@ -187,7 +235,7 @@ class CampaignWorkflow:
     async def _over(self, state: CampaignState) -> CampaignResult:
         progress = await workflow.execute_activity_method(
             CampaignActivities.watch_campaign,
-            state.campaign_id,
+            args=[state.campaign_id, False],
             start_to_close_timeout=QUICK,
             retry_policy=RETRY,
             summary="how it ended",
@@ -206,8 +254,16 @@ class CampaignWorkflow:
     def changed(self) -> None:
         """The campaign's row was changed: it was moved, paused, resumed or cancelled, or has something to send again."""
         self._changed = True
+        if self._feeding is not None:
+            self._feeding.changed()
 
     @workflow.query
     def progress(self) -> CampaignProgress | None:
         """How far it was when it last looked."""
         return self._progress
+
+
+def _request(state: CampaignState, shard: int) -> FeedRequest:
+    return FeedRequest(
+        campaign_id=state.campaign_id, campaign=state.campaign, shard=shard, shards=state.shards
+    )

@@ -1,7 +1,7 @@
 """Creating and editing campaigns from their files: all of the files or nothing, in one transaction.
 
 A campaign is locked while it is edited, and so it is while it starts: an edit comes before the start, or finds that
-it was too late. What is sent, to which leads and when is fixed from the start on; the pace and the title are not.
+it was too late. What is sent, to which leads and when is fixed from the start on; the pace, the fan-out and the title are not.
 Applying what is stored already writes nothing.
 """
 
@@ -59,6 +59,7 @@ _FIELDS = (
     _Field(("if_passed",), "if_passed", "rule for recipients whose time has passed", "another rule"),
     _Field(("min_delay",), "min_delay"),
     _Field(("max_delay",), "max_delay"),
+    _Field(("fan_out",), "fan_out"),
     _Field(("text",), "text", "text", "other words"),
     _Field(("image",), "image_url", "image", "another image"),
     _Field(("template",), "template", "template", "another template"),
@@ -205,6 +206,7 @@ def _values(campaign: CampaignFile) -> dict[str, Any]:
         "if_passed": campaign.if_passed,
         "min_delay": campaign.min_delay,
         "max_delay": campaign.max_delay,
+        "fan_out": campaign.fan_out,
         "text": campaign.text,
         "image_url": campaign.image,
         "template": campaign.template.model_dump() if campaign.template else None,

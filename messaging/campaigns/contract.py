@@ -1,7 +1,7 @@
 """What workflows and activities of campaigns tell each other."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field
 
@@ -9,18 +9,24 @@ from messaging.common.values import Value
 from messaging.sending.outcomes import MessageRef
 
 __all__ = [
+    "FAN_OUTS",
     "CampaignProgress",
     "CampaignState",
     "CampaignStatus",
-    "Fed",
+    "FanOut",
     "FeedPage",
     "FeedRequest",
-    "FeedState",
     "Frozen",
 ]
 
 
 CampaignStatus = Literal["draft", "scheduled", "running", "paused", "cancelled", "finished"]
+
+FanOut = Literal["children", "eager"]
+"""How leads' workflows are started: as children of the campaign's (or of a shard's), or by an activity, whose worker gets
+their first tasks with the server's answer."""
+
+FAN_OUTS: tuple[FanOut, ...] = get_args(FanOut)
 
 
 class CampaignState(Value):
@@ -33,7 +39,7 @@ class CampaignState(Value):
     frozen: bool
     """Whether it has started: its audience stands in the ledger."""
     shards: int
-    """Workflows that feed it, side by side."""
+    """Parts of its audience, which are fed side by side: one is fed by the campaign's own workflow."""
     over: bool
     """Whether it has ended: nothing is to come of it any more."""
     reason: str | None
@@ -75,7 +81,7 @@ class CampaignProgress(Value):
 
 
 class FeedRequest(Value):
-    """Where the feeder of one shard is: for each device the position of the last message that it began."""
+    """Where the feeding of one shard is: for each device the position of the last message that was begun."""
 
     campaign_id: int
     campaign: str
@@ -84,26 +90,20 @@ class FeedRequest(Value):
     positions: dict[str, int] = Field(default_factory=dict)
 
 
-class FeedState(Value):
-    """How a shard stands. ``positions``: for each device that of the last message that was begun."""
+class FeedPage(Value):
+    """What to begin next, and how the shard stands then."""
 
     status: CampaignStatus
+    fan_out: FanOut
+    messages: tuple[MessageRef, ...]
+    """Those whose workflows are to be started."""
+    begun: int = 0
+    """So many were started already, where an activity does that."""
     positions: dict[str, int]
+    """For each device that of the last message of this page, or of an earlier one."""
     settled: bool
     """Nothing is to come of any message of the shard any more."""
     exhausted: bool
     """Everything was begun, as far as the positions tell."""
     next_due_at: datetime | None
     """When the next message is due, where nothing but the clock is waited for."""
-
-
-class FeedPage(FeedState):
-    """What to begin next; the positions are those after it."""
-
-    leads: tuple[MessageRef, ...]
-
-
-class Fed(FeedState):
-    """What a feeder has done: so many messages were begun."""
-
-    begun: int

@@ -1,6 +1,6 @@
 """Feeding a campaign: which of its messages to bring on their way next, how far it is, and closing what is not wanted.
 
-A feeder keeps, for each device, the position of the last message that it started. Asking again with the same positions
+Who feeds a shard keeps, for each device, the position of the last message that was begun. Asking again with the same positions
 gives the same messages, so that an answer that was lost costs nothing. How many of a device's messages are on their
 way is read from the ledger, and each device has a window of its own: one that is slow or offline fills its window and
 holds up no other.
@@ -39,59 +39,122 @@ MIN_WINDOW = 4
 
 CLOSED_TOGETHER = 5_000
 
-# For each device: its window, how much of it is taken, and what comes next.
-_PAGE = f"""
+# For each device of a shard: its window, how much of it is taken, and what comes next.
+# $1 campaign, $2 shard, $3 position by device up to which messages were begun, $4 shards, $5 now,
+# $6 the smallest window, $7 the largest, $8 seconds of a device's time that one is worth, $9 messages of a page
+SELECT_NEXT = """
 with fed as (
-    select c.id, c.status, c.time_zone = 'recipient' as own_time, d.id as device_id, coalesce(($3::jsonb ->> d.id)::integer, -1) as fed_to,
-           greatest(1, ceil(least({MAX_WINDOW}, greatest({MIN_WINDOW}, {HORIZON} / greatest(
-               d.min_delay + d.max_delay, c.min_delay + c.max_delay, 0.001) * 2)) / $4))::integer as places
-      from campaigns c cross join lateral jsonb_object_keys(c.audience) as a (device_id)
+    select c.id, c.status, c.fan_out, c.time_zone = 'recipient' as own_time, d.id as device_id,
+           coalesce(($3::jsonb ->> d.id)::integer, -1) as fed_to,
+           greatest(1, ceil(least($7::float8, greatest($6::float8, $8::float8 / greatest(
+               d.min_delay + d.max_delay, c.min_delay + c.max_delay, 0.001) * 2)) / $4::integer))::integer as places
+      from campaigns c
+     cross join lateral jsonb_object_keys(c.audience) as a (device_id)
       join devices d on d.id = a.device_id
      where c.id = $1
 ), taken as materialized (
-    select fed.*, (select count(*) from broadcast_messages m
-                    where m.campaign_id = $1 and m.campaign_shard = $2 and m.device_id = fed.device_id
-                      and m.campaign_position <= fed.fed_to and m.status in ('pending', 'queued', 'processing')
-                      and m.due_at <= $5) as taken
+    select fed.*,
+           (select count(*)
+              from broadcast_messages m
+             where m.campaign_id = $1 and m.campaign_shard = $2 and m.device_id = fed.device_id
+               and m.campaign_position <= fed.fed_to and is_unsettled(m.status) and m.due_at <= $5) as taken
       from fed
 )
-select taken.status, taken.device_id, taken.places, taken.taken, n.*
-  from taken left join lateral (
+select taken.status, taken.fan_out, taken.device_id, taken.places, taken.taken, n.*
+  from taken
+  left join lateral (
     select m.id, m.status as message_status, m.recipient_phone, m.campaign_position, m.due_at, l.name,
            m.due_at <= $5 and m.status = 'pending' and m.reason is null
            and (m.expires_at <= $5 or (taken.own_time and recipient_opening(m, $5) > $5)) as too_late,
            row_number() over (order by m.campaign_position) as turn
-      from broadcast_messages m join leads l on l.id = m.lead_id
+      from broadcast_messages m
+      join leads l on l.id = m.lead_id
      where m.campaign_id = $1 and m.campaign_shard = $2 and m.device_id = taken.device_id
-       and m.campaign_position > taken.fed_to and m.status in ('pending', 'queued', 'processing')
-     order by m.campaign_position limit greatest(least(taken.places - taken.taken, {PAGE}), 1)) n on true
+       and m.campaign_position > taken.fed_to and is_unsettled(m.status)
+     order by m.campaign_position
+     limit greatest(least(taken.places - taken.taken, $9::integer), 1)
+  ) n on true
  order by n.turn, taken.device_id
-"""  # noqa: S608 - the numbers are our own
+"""
 
-# What was not begun, and is too late: it is over, or it is night where the recipient is. The latter get their turn on the
-# next day, after those that are due until then.
-_CLOSE_OVER = """
-update broadcast_messages set status = 'expired', reason = expiry_of(expires_at), updated_at = clock_timestamp()
- where id in (select id from broadcast_messages where campaign_id = $1 and status = 'pending' and reason is null
-                 and expires_at <= coalesce($2, clock_timestamp()) for no key update skip locked)
+# Closes what was not begun and is over. $1 campaign, $2 now, or null
+EXPIRE_OVER = """
+update broadcast_messages
+   set status = 'expired', reason = expiry_of(expires_at), updated_at = clock_timestamp()
+ where id in (select id
+                from broadcast_messages
+               where campaign_id = $1 and status = 'pending' and reason is null
+                 and expires_at <= coalesce($2, clock_timestamp())
+                 for no key update skip locked)
    and exists (select from campaigns where id = $1 and until is not null)
 """
-_MOVE_ON = """
+
+# What was not begun, and now it is night where the recipient is: it gets its turn on the next day, after those that are due
+# until then, unless the campaign leaves it out, or is over by then. $1 campaign, $2 shard, $3 now
+MOVE_TO_NEXT_DAY = """
 with late as (
-    select m.id, m.campaign_position, recipient_opening(m, $3) as opening from broadcast_messages m
+    select m.id, m.campaign_position, recipient_opening(m, $3) as opening
+      from broadcast_messages m
      where campaign_id = $1 and campaign_shard = $2 and status = 'pending' and reason is null and due_at <= $3
-       and recipient_opening(m, $3) > $3 for no key update skip locked
+       and recipient_opening(m, $3) > $3
+       for no key update skip locked
 ), moved as (
-    select late.id, opening, c.if_passed = 'leave_out' as ends, row_number() over (order by opening, campaign_position)
-           + (select max(campaign_position) from broadcast_messages where campaign_id = $1 and campaign_shard = $2
-                 and status in ('pending', 'queued', 'processing')) as place
-      from late join campaigns c on c.id = $1
+    select late.id, opening, c.if_passed = 'leave_out' as ends,
+           row_number() over (order by opening, campaign_position)
+           + (select max(campaign_position)
+                from broadcast_messages
+               where campaign_id = $1 and campaign_shard = $2 and is_unsettled(status)) as place
+      from late
+      join campaigns c on c.id = $1
 )
 update broadcast_messages m
    set status = case when ends or m.expires_at <= opening then 'expired' else m.status end,
        reason = case when ends or m.expires_at <= opening then 'the local time of the recipient had passed' end,
-       due_at = case when ends then m.due_at else opening end, campaign_position = place, updated_at = clock_timestamp()
-  from moved where m.id = moved.id
+       due_at = case when ends then m.due_at else opening end,
+       campaign_position = place,
+       updated_at = clock_timestamp()
+  from moved
+ where m.id = moved.id
+"""
+
+# How far a campaign is, counted from the ledger. $1 campaign, $2 now, or null
+COUNT_PROGRESS = """
+select c.status, c.reason, c.opted_out, c.without_device, c.passed, m.over_at, m.counts, m.sent_lately, m.seconds
+  from campaigns c
+ cross join lateral (
+    select jsonb_object_agg(n.status, n.messages) as counts, coalesce(sum(n.lately), 0) as sent_lately,
+           min(n.over_at) as over_at,
+           least(60, extract(epoch from coalesce($2, clock_timestamp()) - c.frozen_at))::float8 as seconds
+      from (select status, count(*) as messages,
+                   min(expires_at) filter (where is_unsettled(status)
+                                             and expires_at > coalesce($2, clock_timestamp())) as over_at,
+                   count(*) filter (where sent_at > coalesce($2, clock_timestamp()) - interval '60 seconds') as lately
+              from broadcast_messages
+             where campaign_id = c.id
+             group by status) n
+ ) m
+ where c.id = $1
+"""
+
+# The phones whose message was begun, and waits for its slot or for a hold to end. $1 campaign
+SELECT_UNDER_WAY = """
+select recipient_phone
+  from broadcast_messages
+ where campaign_id = $1
+   and (status = 'queued' or (status in ('pending', 'processing') and reason is not null))
+ order by campaign_position
+"""
+
+# Closes messages of a cancelled campaign that no attempt is sending. $1 campaign, $2 how many together
+CANCEL_WAITING = """
+update broadcast_messages
+   set status = 'cancelled', reason = 'the campaign was cancelled', slot_at = null, updated_at = clock_timestamp()
+ where id in (select id
+                from broadcast_messages
+               where campaign_id = $1 and is_waiting(status)
+                 and exists (select from campaigns where id = $1 and status = 'cancelled')
+               limit $2
+                 for no key update skip locked)
 """
 
 
@@ -102,35 +165,39 @@ async def feed_page(pool: Pool, request: FeedRequest, *, now: datetime | None) -
     """
     async with pool.acquire() as connection:
         moment: datetime = now or await connection.fetchval("select clock_timestamp()")
-        shard = (request.campaign_id, request.shard, request.positions, request.shards, moment)
-        rows = await connection.fetch(_PAGE, *shard)
+        shard = (
+            *(request.campaign_id, request.shard, request.positions, request.shards, moment),
+            *(MIN_WINDOW, MAX_WINDOW, HORIZON, PAGE),
+        )
+        rows = await connection.fetch(SELECT_NEXT, *shard)
         if any(row["too_late"] for row in rows):
-            await connection.execute(_CLOSE_OVER, request.campaign_id, moment)
-            await connection.execute(_MOVE_ON, request.campaign_id, request.shard, moment)
-            rows = await connection.fetch(_PAGE, *shard)
+            await connection.execute(EXPIRE_OVER, request.campaign_id, moment)
+            await connection.execute(MOVE_TO_NEXT_DAY, request.campaign_id, request.shard, moment)
+            rows = await connection.fetch(SELECT_NEXT, *shard)
     status: CampaignStatus = rows[0]["status"] if rows else "finished"
     positions = dict(request.positions)
-    leads: list[MessageRef] = []
+    messages: list[MessageRef] = []
     later: dict[str, datetime] = {}
     for row in rows:
         if row["id"] is None or row["device_id"] in later:
             continue  # what is due later is not passed over
         if row["due_at"] > moment:
             later[row["device_id"]] = row["due_at"]
-        elif _may_begin(status, row) and len(leads) < PAGE and row["turn"] <= row["places"] - row["taken"]:
-            leads.append(_lead(request, row))
+        elif _may_begin(status, row) and len(messages) < PAGE and row["turn"] <= row["places"] - row["taken"]:
+            messages.append(_ref(request, row))
             positions[row["device_id"]] = row["campaign_position"]
     exhausted = all(row["id"] is None for row in rows)
     due = sum(row["id"] is not None and row["due_at"] <= moment for row in rows)
-    worthwhile = len(leads) == PAGE or any(_refills(rows, device) for device in _devices_of(leads))
+    worthwhile = len(messages) == PAGE or any(_refills(rows, device) for device in _devices_of(messages))
     return FeedPage(
         status=status,
-        leads=tuple(leads) if worthwhile else (),
+        fan_out=rows[0]["fan_out"] if rows else "children",
+        messages=tuple(messages) if worthwhile else (),
         positions=positions if worthwhile else request.positions,
         settled=exhausted and all(row["taken"] == 0 for row in rows),
         exhausted=exhausted,
         # One that is due and waits for room is looked for sooner than what is due later on another device.
-        next_due_at=None if due > (len(leads) if worthwhile else 0) else min(later.values(), default=None),
+        next_due_at=None if due > (len(messages) if worthwhile else 0) else min(later.values(), default=None),
     )
 
 
@@ -139,7 +206,7 @@ def _may_begin(status: CampaignStatus, row: Record) -> bool:
     return status == "running" or (status == "cancelled" and row["message_status"] == "processing")
 
 
-def _lead(request: FeedRequest, row: Record) -> MessageRef:
+def _ref(request: FeedRequest, row: Record) -> MessageRef:
     return MessageRef(
         campaign=request.campaign,
         message_id=row["id"],
@@ -149,8 +216,8 @@ def _lead(request: FeedRequest, row: Record) -> MessageRef:
     )
 
 
-def _devices_of(leads: list[MessageRef]) -> list[str]:
-    return list(dict.fromkeys(lead.device_id for lead in leads))
+def _devices_of(messages: list[MessageRef]) -> list[str]:
+    return list(dict.fromkeys(ref.device_id for ref in messages))
 
 
 def _refills(rows: list[Record], device: str) -> bool:
@@ -162,21 +229,7 @@ def _refills(rows: list[Record], device: str) -> bool:
 
 async def progress(pool: Pool, campaign_id: int, *, now: datetime | None) -> CampaignProgress:
     """How far a campaign is, counted from the ledger."""
-    row = await pool.fetchrow(
-        "select c.status, c.reason, c.opted_out, c.without_device, c.passed, m.over_at, m.counts, m.sent_lately, m.seconds"
-        " from campaigns c"
-        " cross join lateral (select jsonb_object_agg(n.status, n.messages) as counts,"
-        "   coalesce(sum(n.lately), 0) as sent_lately, min(n.over_at) as over_at,"
-        "   least(60, extract(epoch from coalesce($2, clock_timestamp()) - c.frozen_at))::float8 as seconds"
-        "   from (select status, count(*) as messages,"
-        "     min(expires_at) filter (where status in ('pending', 'queued', 'processing')"
-        "       and expires_at > coalesce($2, clock_timestamp())) as over_at, count(*) filter"
-        "     (where sent_at > coalesce($2, clock_timestamp()) - interval '60 seconds') as lately"
-        "     from broadcast_messages where campaign_id = c.id group by status) n) m"
-        " where c.id = $1",
-        campaign_id,
-        now,
-    )
+    row = await pool.fetchrow(COUNT_PROGRESS, campaign_id, now)
     assert row is not None
     counts = CampaignCounts.model_validate(row["counts"] or {})
     return CampaignProgress(
@@ -195,8 +248,7 @@ async def progress(pool: Pool, campaign_id: int, *, now: datetime | None) -> Cam
 async def is_settled(pool: Pool, campaign_id: int) -> bool:
     """Whether nothing is to come of any message of the campaign."""
     settled: bool = await pool.fetchval(
-        "select not exists (select from broadcast_messages where campaign_id = $1"
-        " and status in ('pending', 'queued', 'processing'))",
+        "select not exists (select from broadcast_messages where campaign_id = $1 and is_unsettled(status))",
         campaign_id,
     )
     return settled
@@ -204,17 +256,12 @@ async def is_settled(pool: Pool, campaign_id: int) -> bool:
 
 async def close_over(pool: Pool, campaign_id: int, *, now: datetime | None) -> None:
     """Settles what was not begun and is over. What was begun is settled by its own workflow."""
-    await pool.execute(_CLOSE_OVER, campaign_id, now)
+    await pool.execute(EXPIRE_OVER, campaign_id, now)
 
 
 async def phones_under_way(pool: Pool, campaign_id: int) -> list[str]:
     """The phones whose message was begun, and waits for its slot or for a hold to end."""
-    rows = await pool.fetch(
-        "select recipient_phone from broadcast_messages where campaign_id = $1"
-        " and (status = 'queued' or (status in ('pending', 'processing') and reason is not null))"
-        " order by campaign_position",
-        campaign_id,
-    )
+    rows = await pool.fetch(SELECT_UNDER_WAY, campaign_id)
     return [row["recipient_phone"] for row in rows]
 
 
@@ -222,7 +269,7 @@ async def under_way(pool: Pool, campaign_id: int, phones: Sequence[str]) -> bool
     """Whether the message for one of these waits still, and no attempt is sending it."""
     found: bool = await pool.fetchval(
         "select exists (select from broadcast_messages where campaign_id = $1 and recipient_phone = any($2)"
-        " and status in ('pending', 'queued'))",
+        " and is_waiting(status))",
         campaign_id,
         phones,
     )
@@ -231,13 +278,5 @@ async def under_way(pool: Pool, campaign_id: int, phones: Sequence[str]) -> bool
 
 async def close_page(pool: Pool, campaign_id: int) -> int:
     """Closes messages of a cancelled campaign that no attempt is sending; how many, 0 when there are none left."""
-    done = await pool.execute(
-        "update broadcast_messages set status = 'cancelled', reason = 'the campaign was cancelled', slot_at = null,"
-        " updated_at = clock_timestamp() where id in (select id from broadcast_messages"
-        "   where campaign_id = $1 and status in ('pending', 'queued')"
-        "   and exists (select from campaigns where id = $1 and status = 'cancelled')"
-        "   limit $2 for no key update skip locked)",
-        campaign_id,
-        CLOSED_TOGETHER,
-    )
+    done = await pool.execute(CANCEL_WAITING, campaign_id, CLOSED_TOGETHER)
     return int(done.split()[-1])

@@ -2,17 +2,19 @@
 
 Fields: ``campaign``, ``title``, ``target`` (``niche``, ``status``, ``devices``), ``scheduled_at`` (local, in
 ``timezone``), ``timezone`` (IANA, or ``recipient``), ``until`` (local too, perhaps with its date), ``if_passed`` (what
-becomes of recipients whose time has passed), ``min_delay`` and ``max_delay`` (seconds), and a ``text``, an ``image`` or
-both; the text is the image's caption then. Beside them a ``template``, for gateways that want one. A campaign to every
+becomes of recipients whose time has passed), ``min_delay`` and ``max_delay`` (seconds), ``fan_out``
+(how its leads' workflows are started), and a ``text``, an ``image`` or both; the text is the image's caption then. Beside them a ``template``, for gateways that want one. A campaign to every
 lead has to say so, by ``status: all``.
 """
 
 import re
+from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, ValidationError
 
+from messaging.campaigns.contract import FAN_OUTS, FanOut
 from messaging.campaigns.start_times import IF_PASSED, RECIPIENT, IfPassed, until_of
 from messaging.common.errors import InvalidInput
 from messaging.common.suggestions import did_you_mean
@@ -79,10 +81,16 @@ def _clock(clock: time) -> str:
     return f"{clock:%H:%M:%S}".removesuffix(":00")
 
 
-def _if_passed(word: str) -> str:
-    if word not in IF_PASSED:
-        raise InvalidInput(f"{word!r} is not known here, {did_you_mean(word, IF_PASSED)}")
-    return word
+def _one_of(choices: Sequence[str]) -> BeforeValidator:
+    """For a field that is one of a few words."""
+
+    def check(value: object) -> str:
+        if value in choices:
+            return str(value)
+        advice = did_you_mean(value if isinstance(value, str) else "", choices)
+        raise InvalidInput(f"{value!r} is not known here, {advice}")
+
+    return BeforeValidator(as_field(check))
 
 
 def _zone(name: str) -> str:
@@ -133,9 +141,10 @@ class CampaignFile(FileModel):
     scheduled_at: Annotated[datetime, BeforeValidator(as_field(_local))] | None = None
     timezone: Annotated[str, AfterValidator(as_field(_zone))] = "UTC"
     until: Annotated[str, BeforeValidator(as_field(_until))] | None = None
-    if_passed: Annotated[IfPassed, BeforeValidator(as_field(_if_passed))] = "next_day"
+    if_passed: Annotated[IfPassed, _one_of(IF_PASSED)] = "next_day"
     min_delay: _Delay | None = None
     max_delay: _Delay | None = None
+    fan_out: Annotated[FanOut, _one_of(FAN_OUTS)] = "children"
     text: str = ""
     image: Image | None = None
     template: TemplateFile | None = None

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from messaging.campaigns.contract import CampaignStatus
+from messaging.campaigns.contract import CampaignStatus, FanOut
 from messaging.campaigns.start_times import when
 from messaging.common.database import Connection, Record
 from messaging.common.errors import NotFound
@@ -51,6 +51,7 @@ class CampaignSummary(Value):
     niche: str | None
     target_status: str
     device_ids: tuple[str, ...] | None
+    fan_out: FanOut
     frozen_at: datetime | None
     ended_at: datetime | None
     reason: str | None

@@ -31,7 +31,7 @@ class Moved(Value):
     messages: int
     in_flight: int
     campaigns: tuple[str, ...]
-    """Those with messages among them: their feeders have to look anew."""
+    """Those with messages among them: their workflows have to look anew."""
 
     @classmethod
     def sum(cls, parts: Sequence["Moved"]) -> "Moved":

@@ -154,12 +154,13 @@ create table campaigns (
     if_passed      text        not null default 'next_day',  -- what becomes of recipients whose local time has passed
     min_delay      double precision,
     max_delay      double precision,
+    fan_out        text        not null default 'children',  -- how its leads' workflows are started: FanOut
     start_now      boolean     not null default false,  -- an operator's word, over scheduled_at
     asked_at       timestamptz,                         -- of the last word on its time: the start, another time, a resume
     status         text        not null default 'draft',
     reason         text,                                -- why it is paused, or ended without sending
     frozen_at      timestamptz,                         -- it has started: its audience stands in the ledger
-    shards         integer,                             -- workflows that feed it, side by side
+    shards         integer,                             -- parts of its audience, which are fed side by side
     audience       jsonb       not null default '{}',   -- leads by device, as frozen
     opted_out      integer     not null default 0,      -- leads of the target that were left out
     without_device integer     not null default 0,
@@ -171,6 +172,7 @@ create table campaigns (
     constraint campaigns_frozen check (frozen_at is null or shards is not null),
     constraint campaigns_ended check (status <> 'finished' or ended_at is not null),
     constraint campaigns_status check (status in ('draft', 'scheduled', 'running', 'paused', 'cancelled', 'finished')),
+    constraint campaigns_fan_out check (fan_out in ('children', 'eager')),
     constraint campaigns_passed check (if_passed in ('next_day', 'leave_out', 'send')),
     constraint campaigns_target check (target_status in ('prospect', 'customer', 'all')),
     constraint campaigns_content check (text <> '' or image_url is not null)
@@ -189,7 +191,7 @@ create table broadcast_messages (
     due_at                timestamptz not null,
     expires_at            timestamptz,                  -- from then on it is not sent any more; null: it may be at any time
     slot_at               timestamptz,                  -- the moment reserved on the device
-    campaign_shard        integer,                      -- the feeding workflow, from 0
+    campaign_shard        integer,                      -- the part of the audience, from 0
     campaign_position     integer,                      -- the order of feeding: by due_at, then as the leads came
     attempts              integer     not null default 0,
     processing_worker_id  text,                         -- the token of the attempt that holds the claim

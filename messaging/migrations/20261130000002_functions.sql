@@ -578,7 +578,7 @@ language sql immutable as $$
              group by device) summed
 $$;
 
--- Has p_device send what no attempt has in its hands of p_messages: how many, and the campaigns whose feeders have to look
+-- Has p_device send what no attempt has in its hands of p_messages: how many, and the campaigns whose shards have to look
 -- anew. What had its turn on the old device already is given p_reason, by which it is found and woken.
 create function move_messages(
     p_messages uuid[], p_device text, p_reason text, out messages integer, out campaigns text[]

@@ -72,7 +72,7 @@ select id, status_reason
  order by id
 """
 
-# What a campaign has not begun with waits for its feeder, however long.
+# What a campaign has not begun with waits for its turn, however long.
 COUNT_OVERDUE = """
 select count(*)
   from broadcast_messages m

@@ -110,13 +110,9 @@ class Finished(Value):
 
 
 class SweepCursor(Value):
-    """Where the trigger sweep goes on: after this lead. ``trigger``: only leads that bear it.
-
-    ``sequence_id`` stands in histories of earlier sweeps, and is not read any more.
-    """
+    """Where the trigger sweep goes on: after this lead. ``trigger``: only leads that bear it."""
 
     lead_id: int = 0
-    sequence_id: int = 0
     trigger: str | None = None
 
 

@@ -271,21 +271,23 @@ async def test_every_late_change_is_told(pool: Pool) -> None:
 
 @pytest.mark.parametrize("status", ["running", "paused", "cancelled", "finished"])
 @pytest.mark.usefixtures("somebody")
-async def test_title_and_pace_change_at_any_time(pool: Pool, status: str) -> None:
+async def test_title_pace_and_fan_out_change_at_any_time(pool: Pool, status: str) -> None:
     await apply(pool, edited())
     await start(pool)
     await pool.execute("update campaigns set status = $1, ended_at = now()", status)
     await pool.execute("update leads set niches = '{}'")  # whom it would go to matters no more
-    (applied,) = await apply(
-        pool, edited(title="title: B", min_delay="min_delay: 5", max_delay="max_delay: 9.5")
+    later = edited(
+        title="title: B", min_delay="min_delay: 5", max_delay="max_delay: 9.5", fan_out="fan_out: eager"
     )
+    (applied,) = await apply(pool, later)
     assert (applied.result, applied.status, applied.warnings) == ("changed", status, ())
-    assert applied.changes == ("title: A → B", "min_delay: 0 → 5", "max_delay: 9 → 9.5")
+    assert applied.changes == (
+        *("title: A → B", "min_delay: 0 → 5", "max_delay: 9 → 9.5"),
+        "fan_out: children → eager",
+    )
     (row,) = await stored(pool)
-    assert (row["title"], row["min_delay"], row["max_delay"]) == ("B", 5.0, 9.5)
-    assert (
-        await apply(pool, edited(title="title: B", min_delay="min_delay: 5", max_delay="max_delay: 9.5"))
-    )[0].result == "unchanged"
+    assert (row["title"], row["min_delay"], row["max_delay"], row["fan_out"]) == ("B", 5.0, 9.5, "eager")
+    assert (await apply(pool, later))[0].result == "unchanged"
 
 
 async def test_devices_have_to_exist(pool: Pool) -> None:

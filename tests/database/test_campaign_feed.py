@@ -42,8 +42,8 @@ from tests.support.scenario import Scenario
 OTHER = "other-device"
 
 
-class Feeder:
-    """One shard's feeder, which begins what it is given."""
+class Shard:
+    """A shard whose parent begins what it is given."""
 
     def __init__(self, pool: Pool, campaign: int, *, shard: int = 0, shards: int = 1) -> None:
         self.positions: dict[str, int] = {}
@@ -65,14 +65,14 @@ class Feeder:
 
     async def page(self, *, now: datetime = NOW) -> FeedPage:
         page = await self.look(now=now)
-        assert len(page.leads) <= PAGE
+        assert len(page.messages) <= PAGE
         self.positions = page.positions
         return page
 
     async def everything(self) -> list[MessageRef]:
         """All that may be begun before something is settled."""
         begun: list[MessageRef] = []
-        while leads := (await self.page()).leads:
+        while leads := (await self.page()).messages:
             begun.extend(leads)
         return begun
 
@@ -123,13 +123,13 @@ async def steer(pool: Pool, action: str) -> None:
 async def test_an_answer_that_was_lost_costs_nothing(scenario: Scenario) -> None:
     await scenario.add_device()
     await scenario.add_leads(120)
-    feeder = Feeder(scenario.pool, await running(scenario))
-    first = await feeder.look()
-    assert await feeder.look() == first
-    assert phones(first.leads) == [phone(index) for index in range(PAGE)]
-    assert (first.leads[3].name, first.leads[3].campaign) == ("Lead 3", "sale")
+    fed = Shard(scenario.pool, await running(scenario))
+    first = await fed.look()
+    assert await fed.look() == first
+    assert phones(first.messages) == [phone(index) for index in range(PAGE)]
+    assert (first.messages[3].name, first.messages[3].campaign) == ("Lead 3", "sale")
     assert first.status == "running"
-    rest = await feeder.everything()
+    rest = await fed.everything()
     assert phones(rest) == [phone(index) for index in range(120)], "each once, in order"
 
 
@@ -138,10 +138,10 @@ async def test_a_page_is_shared_between_the_devices(scenario: Scenario) -> None:
     await scenario.add_device(device=OTHER)
     await scenario.add_leads(100)
     await scenario.add_leads(100, device=OTHER, first=100)
-    feeder = Feeder(scenario.pool, await running(scenario))
-    page = await feeder.page()
-    assert devices(page.leads) == {scenario.device: PAGE // 2, OTHER: PAGE // 2}
-    everybody = [*page.leads, *await feeder.everything()]
+    fed = Shard(scenario.pool, await running(scenario))
+    page = await fed.page()
+    assert devices(page.messages) == {scenario.device: PAGE // 2, OTHER: PAGE // 2}
+    everybody = [*page.messages, *await fed.everything()]
     assert sorted(phones(everybody)) == sorted(phone(index) for index in range(200))
 
 
@@ -169,12 +169,12 @@ async def test_a_window_is_never_exceeded_and_holds_up_nobody_else(
     await scenario.add_leads(250 * shards, device=OTHER, first=250 * shards)
     campaign = await running(scenario, *more, shard_size=500)
     assert await scenario.pool.fetchval("select shards from campaigns") == shards
-    feeder = Feeder(scenario.pool, campaign, shards=shards)
-    begun = await feeder.everything()
+    fed = Shard(scenario.pool, campaign, shards=shards)
+    begun = await fed.everything()
     assert devices(begun) == {scenario.device: window, OTHER: window}
     for turn in range(2, 4):
         await settle(scenario.pool, [lead for lead in begun if lead.device_id == OTHER])
-        begun += await feeder.everything()
+        begun += await fed.everything()
         assert devices(begun) == {
             scenario.device: window,
             OTHER: min(turn * window, 250),
@@ -185,43 +185,43 @@ async def test_a_window_is_never_exceeded_and_holds_up_nobody_else(
 async def test_settled_messages_give_room(scenario: Scenario, unsettled: str) -> None:
     await scenario.add_device(min_delay=10, max_delay=10)
     await scenario.add_leads(40)
-    feeder = Feeder(scenario.pool, await running(scenario))
-    begun = await feeder.everything()
+    fed = Shard(scenario.pool, await running(scenario))
+    begun = await fed.everything()
     assert len(begun) == 12
     await settle(scenario.pool, begun, unsettled)
-    assert (await feeder.page()).leads == ()
+    assert (await fed.page()).messages == ()
     await settle(scenario.pool, begun[:2])
-    before = feeder.positions
-    assert (await feeder.page()).leads == (), "it waits until a quarter of the window is free"
-    assert feeder.positions == before
+    before = fed.positions
+    assert (await fed.page()).messages == (), "it waits until a quarter of the window is free"
+    assert fed.positions == before
     await settle(scenario.pool, begun[2:3], "failed")
-    assert phones((await feeder.page()).leads) == [phone(index) for index in (12, 13, 14)]
-    assert (await feeder.page()).leads == ()
+    assert phones((await fed.page()).messages) == [phone(index) for index in (12, 13, 14)]
+    assert (await fed.page()).messages == ()
 
 
 async def test_the_last_few_do_not_wait_for_more(scenario: Scenario) -> None:
     await scenario.add_device(min_delay=10, max_delay=10)
     await scenario.add_leads(13)
-    feeder = Feeder(scenario.pool, await running(scenario))
-    begun = await feeder.everything()
+    fed = Shard(scenario.pool, await running(scenario))
+    begun = await fed.everything()
     await settle(scenario.pool, begun[:2])
-    assert phones((await feeder.page()).leads) == [phone(12)]
+    assert phones((await fed.page()).messages) == [phone(12)]
 
 
 async def test_from_the_start_again_it_finds_what_is_unsettled(scenario: Scenario) -> None:
     await scenario.add_device()
     await scenario.add_leads(6)
-    feeder = Feeder(scenario.pool, await running(scenario))
-    begun = await feeder.everything()
+    fed = Shard(scenario.pool, await running(scenario))
+    begun = await fed.everything()
     await settle(scenario.pool, begun)
     await settle(scenario.pool, [begun[1], begun[4]], "failed")
     async with scenario.pool.acquire() as connection:
         assert await retry_failed(connection, "sale") == 2
-    page = await feeder.page()
-    assert (page.leads, page.exhausted, page.settled) == ((), True, False), "they are behind its positions"
-    feeder.positions = {}
-    again = await feeder.page()
-    assert again.leads == (begun[1], begun[4])
+    page = await fed.page()
+    assert (page.messages, page.exhausted, page.settled) == ((), True, False), "they are behind its positions"
+    fed.positions = {}
+    again = await fed.page()
+    assert again.messages == (begun[1], begun[4])
     assert (again.exhausted, again.settled) == (False, False)
 
 
@@ -229,12 +229,12 @@ async def test_each_shard_feeds_its_own(scenario: Scenario) -> None:
     await scenario.add_device()
     await scenario.add_leads(25)
     campaign = await running(scenario, shard_size=10)
-    feeders = [Feeder(scenario.pool, campaign, shard=shard, shards=3) for shard in range(3)]
-    begun = [await feeder.everything() for feeder in feeders]
+    shards = [Shard(scenario.pool, campaign, shard=shard, shards=3) for shard in range(3)]
+    begun = [await fed.everything() for fed in shards]
     assert [len(leads) for leads in begun] == [9, 8, 8]
     assert sorted(phones([lead for leads in begun for lead in leads])) == [phone(i) for i in range(25)]
     await settle(scenario.pool, begun[1])
-    assert [(await feeder.look()).settled for feeder in feeders] == [False, True, False]
+    assert [(await fed.look()).settled for fed in shards] == [False, True, False]
 
 
 async def test_nothing_is_begun_before_it_is_due(scenario: Scenario) -> None:
@@ -245,7 +245,7 @@ async def test_nothing_is_begun_before_it_is_due(scenario: Scenario) -> None:
     campaign = await running(
         scenario, "scheduled_at: 2026-11-27 12:00", "timezone: recipient", start_now=False
     )
-    feeder = Feeder(scenario.pool, campaign)
+    fed = Shard(scenario.pool, campaign)
     tokyo, berlin, new_york = (NOW.replace(hour=hour) for hour in (3, 11, 17))
     for now, expected, following in [
         (tokyo - timedelta(seconds=1), [], tokyo),
@@ -254,10 +254,10 @@ async def test_nothing_is_begun_before_it_is_due(scenario: Scenario) -> None:
         (berlin - timedelta(seconds=1), [], berlin),
         (new_york, [phone(2), phone(0)], None),
     ]:
-        page = await feeder.page(now=now)
-        assert (phones(page.leads), page.next_due_at) == (expected, following)
+        page = await fed.page(now=now)
+        assert (phones(page.messages), page.next_due_at) == (expected, following)
         assert page.exhausted is page.settled is False
-    assert (await feeder.page(now=new_york)).exhausted
+    assert (await fed.page(now=new_york)).exhausted
 
 
 async def test_room_is_looked_for_before_another_devices_later_time(scenario: Scenario) -> None:
@@ -270,28 +270,28 @@ async def test_room_is_looked_for_before_another_devices_later_time(scenario: Sc
     await scenario.pool.execute(
         "update broadcast_messages set due_at = $1 where device_id = 'later'", NOW + timedelta(hours=6)
     )
-    feeder = Feeder(scenario.pool, campaign)
-    await feeder.everything()
-    page = await feeder.page()
-    assert (page.leads, page.exhausted, page.next_due_at) == ((), False, None)
+    fed = Shard(scenario.pool, campaign)
+    await fed.everything()
+    page = await fed.page()
+    assert (page.messages, page.exhausted, page.next_due_at) == ((), False, None)
 
 
 async def test_exhausted_and_settled(scenario: Scenario) -> None:
     await scenario.add_device()
     await scenario.add_leads(60)
-    feeder = Feeder(scenario.pool, await running(scenario))
+    fed = Shard(scenario.pool, await running(scenario))
     begun: list[MessageRef] = []
     for _ in range(2):
-        page = await feeder.page()
-        begun += page.leads
+        page = await fed.page()
+        begun += page.messages
         assert (page.exhausted, page.settled) == (False, False)
-    page = await feeder.page()
-    assert (page.leads, page.exhausted, page.settled) == ((), True, False)
+    page = await fed.page()
+    assert (page.messages, page.exhausted, page.settled) == ((), True, False)
     await settle(scenario.pool, begun[1:])
     await settle(scenario.pool, begun[:1], "processing")
-    assert not (await feeder.page()).settled
+    assert not (await fed.page()).settled
     await settle(scenario.pool, begun[:1], "unconfirmed")
-    assert (await feeder.page()).settled
+    assert (await fed.page()).settled
 
 
 # Paused and cancelled.
@@ -300,26 +300,26 @@ async def test_exhausted_and_settled(scenario: Scenario) -> None:
 async def test_a_paused_campaign_begins_nothing(scenario: Scenario) -> None:
     await scenario.add_device()
     await scenario.add_leads(5)
-    feeder = Feeder(scenario.pool, await running(scenario))
-    expected = await feeder.look()
+    fed = Shard(scenario.pool, await running(scenario))
+    expected = await fed.look()
     await steer(scenario.pool, "pause")
-    page = await feeder.page()
-    assert (page.status, page.leads, page.positions) == ("paused", (), {})
+    page = await fed.page()
+    assert (page.status, page.messages, page.positions) == ("paused", (), {})
     assert (page.exhausted, page.settled) == (False, False)
     await steer(scenario.pool, "resume")
-    assert await feeder.page() == expected
+    assert await fed.page() == expected
 
 
 async def test_of_a_cancelled_campaign_only_what_is_being_sent_goes_on(scenario: Scenario) -> None:
     await scenario.add_device()
     await scenario.add_leads(6)
     campaign = await running(scenario)
-    begun = await Feeder(scenario.pool, campaign).everything()
+    begun = await Shard(scenario.pool, campaign).everything()
     for lead, status in zip(begun, ["queued", "processing", "sent", "processing", "failed"], strict=False):
         await settle(scenario.pool, [lead], status)
     await steer(scenario.pool, "cancel")
-    page = await Feeder(scenario.pool, campaign).page()
-    assert (page.status, page.leads) == ("cancelled", (begun[1], begun[3]))
+    page = await Shard(scenario.pool, campaign).page()
+    assert (page.status, page.messages) == ("cancelled", (begun[1], begun[3]))
 
 
 async def test_closing_takes_what_waits_and_nothing_else(scenario: Scenario) -> None:
@@ -327,7 +327,7 @@ async def test_closing_takes_what_waits_and_nothing_else(scenario: Scenario) -> 
     await scenario.add_leads(7)
     campaign = await running(scenario)
     await running(scenario, name="another")
-    begun = await Feeder(scenario.pool, campaign).everything()
+    begun = await Shard(scenario.pool, campaign).everything()
     others = ["processing", "sent", "failed", "unconfirmed", "suppressed"]
     for lead, status in zip(begun, ["queued", *others], strict=False):
         await settle(scenario.pool, [lead], status)
@@ -380,7 +380,7 @@ async def test_progress(scenario: Scenario) -> None:
     await scenario.add_leads(62)
     await scenario.pool.execute("insert into suppressions (phone) values ($1), ($2)", phone(60), phone(61))
     campaign = await running(scenario)
-    begun = await Feeder(scenario.pool, campaign).everything()
+    begun = await Shard(scenario.pool, campaign).everything()
     fresh = await progress(scenario.pool, campaign, now=NOW)
     assert (fresh.status, fresh.counts, fresh.unsettled, fresh.per_second) == (
         "running",
@@ -415,7 +415,7 @@ async def test_what_has_failed_is_sent_again_and_nothing_else(scenario: Scenario
     await scenario.add_device()
     await scenario.add_leads(7)
     campaign = await running(scenario)
-    begun = await Feeder(scenario.pool, campaign).everything()
+    begun = await Shard(scenario.pool, campaign).everything()
     for lead, status in zip(begun, ["failed", *FINAL, "queued", "failed"], strict=True):
         await settle(scenario.pool, [lead], status)
     await scenario.pool.execute(
@@ -439,7 +439,7 @@ async def test_sending_again_reopens_a_finished_campaign(scenario: Scenario) -> 
     await scenario.add_device()
     await scenario.add_leads(2)
     campaign = await running(scenario)
-    begun = await Feeder(scenario.pool, campaign).everything()
+    begun = await Shard(scenario.pool, campaign).everything()
     await settle(scenario.pool, begun)
     async with scenario.pool.acquire() as connection:
         assert await finish_campaign(connection, campaign)
@@ -460,7 +460,7 @@ async def test_nothing_is_sent_again_of_what_never_began_or_was_cancelled(scenar
         with pytest.raises(Conflict, match="a draft"):
             await retry_failed(connection, "sale")
         campaign = await running(scenario)
-        await settle(scenario.pool, await Feeder(scenario.pool, campaign).everything(), "failed")
+        await settle(scenario.pool, await Shard(scenario.pool, campaign).everything(), "failed")
         await cancel_campaign(connection, "sale")
         with pytest.raises(Conflict, match="cancelled"):
             await retry_failed(connection, "sale")
@@ -475,7 +475,7 @@ async def test_a_campaign_does_not_end_before_its_last_message(
     await scenario.add_device()
     await scenario.add_leads(6)
     campaign = await running(scenario)
-    begun = await Feeder(scenario.pool, campaign).everything()
+    begun = await Shard(scenario.pool, campaign).everything()
     for lead, status in zip(begun, [unsettled, "failed", *FINAL], strict=True):
         await settle(scenario.pool, [lead], status)
     if cancelled:
@@ -529,7 +529,7 @@ async def test_messages_of_a_paused_campaign_are_held(scenario: Scenario) -> Non
     await scenario.add_device()
     await scenario.add_leads(3)
     campaign = await running(scenario)
-    begun = await Feeder(scenario.pool, campaign).everything()
+    begun = await Shard(scenario.pool, campaign).everything()
     await steer(scenario.pool, "pause")
     assert await claim(scenario.pool, begun[1].message_id) == Held(reason="campaign sale is paused")
     await settle(scenario.pool, begun[2:], "queued")
@@ -545,7 +545,7 @@ async def test_messages_of_a_paused_campaign_are_held(scenario: Scenario) -> Non
 async def test_messages_of_a_cancelled_campaign_are_closed(scenario: Scenario) -> None:
     await scenario.add_device()
     await scenario.add_leads(1)
-    (lead,) = await Feeder(scenario.pool, await running(scenario)).everything()
+    (lead,) = await Shard(scenario.pool, await running(scenario)).everything()
     await steer(scenario.pool, "cancel")
     assert (await claim(scenario.pool, lead.message_id)).model_dump()["status"] == MessageStatus.CANCELLED
     assert await statuses(scenario.pool) == {phone(0): "cancelled"}
@@ -561,7 +561,7 @@ async def test_the_slower_pace_holds(
     await scenario.add_device(min_delay=device[0], max_delay=device[1])
     await scenario.add_leads(3)
     campaign = await running(scenario, f"min_delay: {own[0]}", f"max_delay: {own[1]}")
-    first, second, third = await Feeder(scenario.pool, campaign).everything()
+    first, second, third = await Shard(scenario.pool, campaign).everything()
     assert isinstance(await send(scenario.pool, first.message_id, NOW), Claim)
     early = await send(scenario.pool, second.message_id, NOW + timedelta(seconds=gap - 1))
     assert isinstance(early, Deferred)
@@ -573,7 +573,7 @@ async def test_the_slower_pace_holds(
 async def test_a_campaign_without_a_pace_goes_at_its_devices_own(scenario: Scenario) -> None:
     await scenario.add_device()
     await scenario.add_leads(2)
-    for lead in await Feeder(scenario.pool, await running(scenario)).everything():
+    for lead in await Shard(scenario.pool, await running(scenario)).everything():
         assert isinstance(await send(scenario.pool, lead.message_id, NOW), Claim)
 
 
@@ -582,7 +582,7 @@ async def test_a_claim_waits_for_a_resume_on_its_way(scenario: Scenario, delay: 
     """Else it would be held after everybody was woken, and wait for ever."""
     await scenario.add_device(min_delay=delay, max_delay=delay)
     await scenario.add_leads(1)
-    (lead,) = await Feeder(scenario.pool, await running(scenario)).everything()
+    (lead,) = await Shard(scenario.pool, await running(scenario)).everything()
     await steer(scenario.pool, "pause")
     async with scenario.pool.acquire() as connection:
         async with connection.transaction():
@@ -601,7 +601,7 @@ async def test_a_resume_sees_every_message_that_was_held(scenario: Scenario) -> 
     await scenario.add_device()
     await scenario.add_leads(1)
     campaign = await running(scenario)
-    (lead,) = await Feeder(scenario.pool, campaign).everything()
+    (lead,) = await Shard(scenario.pool, campaign).everything()
     await steer(scenario.pool, "pause")
 
     async def resume() -> list[str]:

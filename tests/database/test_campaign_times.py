@@ -387,7 +387,7 @@ async def test_who_waits_for_the_next_day_holds_up_nobody_on_the_device(scenario
     ) -> tuple[list[str], dict[str, int], datetime | None]:
         request = FeedRequest(campaign_id=campaign, campaign="sale", shard=0, shards=1, positions=positions)
         fed = await feed_page(scenario.pool, request, now=at)
-        return [lead.phone for lead in fed.leads], fed.positions, fed.next_due_at
+        return [lead.phone for lead in fed.messages], fed.positions, fed.next_due_at
 
     begun, positions, _ = await page({}, begins)
     assert begun == [phone(index) for index in range(4)]
@@ -432,13 +432,13 @@ async def test_from_its_end_on_nothing_is_sent_whoever_is_late(scenario: Scenari
     assert (await progress(scenario.pool, campaign, now=end)).counts == {"processing": 1, "expired": 2}
 
 
-async def test_a_feeder_begins_nothing_that_is_over(scenario: Scenario) -> None:
+async def test_nothing_that_is_over_is_begun(scenario: Scenario) -> None:
     await world(scenario, AUCKLAND, AUCKLAND)
     campaign = await started(scenario, "timezone: UTC", "until: 18:00")
     await freeze(scenario.pool, campaign)
     request = FeedRequest(campaign_id=campaign, campaign="sale", shard=0, shards=1)
     page = await feed_page(scenario.pool, request, now=NOW + 12 * HOUR)
-    assert (page.leads, page.exhausted, page.settled) == ((), True, True)
+    assert (page.messages, page.exhausted, page.settled) == ((), True, True)
     async with scenario.pool.acquire() as connection:
         assert await finish_campaign(connection, campaign)
         (summary,) = await list_campaigns(connection, "sale")

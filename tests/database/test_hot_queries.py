@@ -680,7 +680,7 @@ CASES: dict[str, tuple[Case, Limit]] = {
         Limit(rows=20, buffers=150, before="update sequences set next_trigger = 'SPRING' where name <> 'S0'"),
     ),
     "opt out": (_opt_out, Limit(rows=5, buffers=100)),
-    # For every page. A feeder reads 50 messages of each device with their leads, and counts what is under way: five
+    # For every page. A shard's next page is read from 50 messages of each device with their leads, and counts what is under way: five
     # windows of 20 where ten shards share a device, of 200 where there is one.
     "feed, the first page": (_feed(None), Limit(rows=600, buffers=1_500)),
     "feed, in the middle": (_feed(lambda big: big.half + 1_000), Limit(rows=800, buffers=1_000)),

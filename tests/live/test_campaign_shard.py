@@ -1,4 +1,4 @@
-"""A feeder between its looks: errors, a worker that is to end, and news that comes while it is busy."""
+"""A shard that is fed, between two looks: errors, a worker that is to end, and news that comes while it is busy."""
 
 from collections import Counter
 from datetime import datetime, timedelta
@@ -11,14 +11,15 @@ from temporalio.worker import Worker
 
 from activities import campaigns
 from activities.campaigns import CampaignActivities
-from messaging.campaigns.contract import Fed, FeedRequest
+from messaging.campaigns.contract import FeedPage, FeedRequest
 from messaging.campaigns.feed import PAGE
 from messaging.sending.outcomes import MessageRef
 from tests.support import temporal_time
 from tests.support.frozen import NOW, running
 from tests.support.scenario import Scenario
 from worker import sandbox
-from workflows.campaign_shard import CampaignShardWorkflow, Feeding
+from workflows.campaign_shard import CampaignShardWorkflow
+from workflows.feeding import FeedState
 
 LEADS = 3 * PAGE
 
@@ -41,7 +42,13 @@ class Starts:
 async def first(scenario: Scenario) -> FeedRequest:
     await scenario.add_device()
     await scenario.add_leads(LEADS)
-    return FeedRequest(campaign_id=await running(scenario), campaign="sale", shard=0, shards=1, positions={})
+    return FeedRequest(
+        campaign_id=await running(scenario, "fan_out: eager"),
+        campaign="sale",
+        shard=0,
+        shards=1,
+        positions={},
+    )
 
 
 def activities_of(scenario: Scenario) -> CampaignActivities:
@@ -89,17 +96,18 @@ async def test_news_that_comes_while_it_feeds_has_it_look_from_the_beginning() -
     ) as temporal:
 
         @activity.defn
-        async def feed(request: FeedRequest) -> Fed:
+        async def feed(request: FeedRequest) -> FeedPage:
             asked.append(request.positions)
             if len(asked) == 1:
-                await temporal.client.get_workflow_handle("feeder").signal("changed")
-            return Fed(
+                await temporal.client.get_workflow_handle("shard").signal("changed")
+            return FeedPage(
                 status="running",
                 positions={"device": 5},
                 settled=True,
                 exhausted=True,
                 next_due_at=None,
-                begun=0,
+                fan_out="children",
+                messages=(),
             )
 
         request = FeedRequest(campaign_id=1, campaign="sale", shard=0, shards=1, positions={"device": 3})
@@ -112,8 +120,8 @@ async def test_news_that_comes_while_it_feeds_has_it_look_from_the_beginning() -
         ):
             await temporal.client.execute_workflow(
                 CampaignShardWorkflow.run,
-                Feeding(request=request, eager=True),
-                id="feeder",
+                FeedState(request=request),
+                id="shard",
                 task_queue=temporal_time.TASK_QUEUE,
             )
     assert asked == [{"device": 3}, {}]

@@ -251,14 +251,13 @@ async def test_two_campaigns_and_a_sequence_share_a_devices_pace(live: Live) -> 
 
 
 async def test_an_operators_terminations_are_made_good_by_resume(live: Live) -> None:
-    """The campaign's own workflow and its feeder were terminated: the ledger knows what is missing."""
+    """The campaign's own workflow, which feeds, and a lead's were terminated: the ledger knows what is missing."""
     await ready(live, 18, min_delay=0.15, max_delay=0.2)
     await live.start_worker()
     await campaigns.start(live.connection, "sale")
     await settled(live, 3)
     temporal = live.connection.temporal
-    for name in ("campaign:sale", "campaign:sale:shard-0"):
-        await temporal.get_workflow_handle(name).terminate("a slip")
+    await temporal.get_workflow_handle("campaign:sale").terminate("a slip")
     waiting: str = await live.scenario.pool.fetchval(
         "select recipient_phone from broadcast_messages where status = 'queued' order by slot_at desc limit 1"
     )
@@ -269,9 +268,10 @@ async def test_an_operators_terminations_are_made_good_by_resume(live: Live) -> 
 
 
 @pytest.mark.timeout(170)
-async def test_workers_killed_in_the_middle_of_a_campaign(live: Live) -> None:
+@pytest.mark.parametrize("fan_out", ["children", pytest.param("eager", marks=pytest.mark.long)])
+async def test_workers_killed_in_the_middle_of_a_campaign(live: Live, fan_out: str) -> None:
     """At random moments of freezing, feeding and sending."""
-    await ready(live, 120)
+    await ready(live, 120, more=f"fan_out: {fan_out}")
     await live.scenario.faults(
         {"kind": "latency", "seconds": 0.05, "to_seconds": 0.5},
         {"kind": "latency", "seconds": 0.05, "to_seconds": 0.5, "after_accepting": True},

@@ -252,7 +252,7 @@ async def test_a_lead_whose_workflow_is_gone_gets_another(scenario: Scenario) ->
     async with scenario.pool.acquire() as connection:
         _, plan = await begin_campaign(connection, "sale", start_now=True)
         await freeze_audience(connection, plan.campaign_id, now=None, shard_size=100)
-    assert await forgotten_leads(scenario.pool, now=None) == [], "the feeder has not begun with them"
+    assert await forgotten_leads(scenario.pool, now=None) == [], "nobody has begun with them"
     now = await scenario.pool.fetchval(
         "update broadcast_messages set status = 'queued', slot_at = updated_at where recipient_phone = $1"
         " returning updated_at",

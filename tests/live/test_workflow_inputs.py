@@ -41,7 +41,7 @@ WRONG: list[list[Any]] = [
     [FOREIGN],
     ["a word"],
 ]
-MAY_BE: dict[str, list[Any]] = {"CampaignWorkflow": ["a word"], "RecoveryWorkflow": []}
+MAY_BE: dict[str, list[Any]] = {"RecoveryWorkflow": []}
 
 # Right in their form, and yet of nothing that can be.
 NOTHING: list[tuple[str, Any, str]] = [
@@ -51,10 +51,10 @@ NOTHING: list[tuple[str, Any, str]] = [
     ("SequenceContactWorkflow", {**REQUEST, "lead": {**LEAD, "time_zone": "Mars/Base"}}, "Mars/Base"),
     ("SequenceContactWorkflow", {**REQUEST, "lead": {**LEAD, "device_id": "nosuch"}}, "no device 'nosuch'"),
     ("TriggerEnrollmentWorkflow", {"lead_id": 10**30}, "this page of leads cannot be"),
-    ("CampaignWorkflow", "nosuch", "there is no campaign 'nosuch'"),
-    ("CampaignWorkflow", "nul\0", "there is no campaign 'nul"),
     ("MessageWorkflow", {**MESSAGE, "campaign": "x", "name": "y"}, "there is no message 6f6e2ed2"),
     ("MessageWorkflow", {**MESSAGE, "sequence": "cold", "step": "a"}, "there is no message 6f6e2ed2"),
+    ("CampaignWorkflow", {"campaign": "nosuch"}, "there is no campaign 'nosuch'"),
+    ("CampaignWorkflow", {"campaign": "nul\0"}, "there is no campaign 'nul"),
 ]
 
 

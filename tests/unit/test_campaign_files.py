@@ -35,8 +35,8 @@ def of_target(target: str) -> str:
     return f"campaign: launch\ntarget: {target}\ntext: Hello\n"
 
 
-FIELDS = "known are campaign, title, target, scheduled_at, timezone, until, if_passed, min_delay, max_delay, text, image, template"
 EVERYBODY = "write 'target: {status: all}' if every lead is meant"
+FIELDS = "known are campaign, title, target, scheduled_at, timezone, until, if_passed, min_delay, max_delay, fan_out, text, image, template"
 NOT_A_NAME = (
     "cannot be a name: use 1 to 64 letters, digits, '.', '-' and '_', beginning with a letter or digit"
 )
@@ -195,6 +195,20 @@ ZONE = "timezone: UTC"
             of("min_delay: 1", f"max_delay: 1{'0' * 300}"),
             f"launch.yaml:4: max_delay: 1{'0' * 300} is no number of seconds from 0 to 86,400",
         ),
+        (
+            of("fan_out: child"),
+            "launch.yaml:3: fan_out: 'child' is not known here, did you mean 'children'?",
+        ),
+        (of("fan_out: fast"), "launch.yaml:3: fan_out: 'fast' is not known here, known are children, eager"),
+        (
+            of("if_passed: 2", "timezone: recipient", "scheduled_at: 2035-11-23 10:00"),
+            "launch.yaml:3: if_passed: 2 is not known here, known are next_day, leave_out, send",
+        ),
+        (
+            of("fan_out: [eager]"),
+            "launch.yaml:3: fan_out: ['eager'] is not known here, known are children, eager",
+        ),
+        (of("fan_out: 2"), "launch.yaml:3: fan_out: 2 is not known here, known are children, eager"),
         # what
         (HEAD, "launch.yaml:1: text: is empty, write what is to be sent, or give an 'image'"),
         (f"{HEAD}text: ' '\n", "launch.yaml:3: text: is empty, write what is to be sent, or give an 'image'"),
@@ -257,6 +271,7 @@ def test_a_whole_file() -> None:
         "if_passed": "next_day",
         "min_delay": 2.5,
         "max_delay": 10.0,
+        "fan_out": "children",
         "text": "Hi\n\nhttps://example.com/?a=1&b=2\n",
         "image": "https://example.com/a.jpg",
         "template": None,
@@ -267,6 +282,7 @@ def test_what_is_not_said() -> None:
     campaign = read(HEAD + "title:\nimage: https://example.com/a.jpg\n")
     assert (campaign.title, campaign.text, campaign.timezone) == ("", "", "UTC")
     assert (campaign.scheduled_at, campaign.min_delay, campaign.max_delay) == (None, None, None)
+    assert campaign.fan_out == "children"
     assert campaign.target == TargetFile(niche=None, status="all", devices=None)
 
 
