@@ -55,6 +55,7 @@ class CampaignActivities:
         """Where a campaign stands by its row, and when it is to start."""
         with refused_for_good(f"the campaign {campaign!r}"):
             async with self._pool.acquire() as connection:
+                await campaigns.note_seen(connection, campaign)
                 return await campaigns.campaign_state(connection, campaign, now=await self._clock())
 
     @activity.defn

@@ -1,14 +1,17 @@
 """The activity that has abandoned messages settled."""
 
 from temporalio import activity
+from temporalio.client import Client
 
+from messaging.campaigns import lifecycle as campaigns
 from messaging.common.clock import Clock, database_clock
 from messaging.common.database import Pool
+from messaging.leads import opt_outs
 from messaging.sending.outcomes import MessageRef
 from messaging.sending.recovery import abandoned, close_unwanted, forgotten_leads
-from messaging.sending.telling import Tell, any_unplanned
-from temporal.bulk import each
-from temporal.campaigns import start_lead
+from messaging.sending.telling import Tell, any_passed_over, any_to_tell
+from temporal.bulk import each, signal_each
+from temporal.campaigns import start_lead, tell_campaign
 from temporal.messages import start_message
 from temporal.telling import start_telling
 
@@ -26,8 +29,9 @@ class RecoveryActivities:
     async def recover_messages(self) -> int:
         """Starts a workflow for each abandoned message; answers how many they are.
 
-        What waits though it is not wanted any more is closed, a campaign's lead whose workflow is gone gets another, and
-        a telling that was ended by hand begins anew.
+        What waits though it is not wanted any more is closed, and a campaign's lead whose workflow is gone gets another.
+        What the rows say that their workflows were not told, they are told now: the process that changed a row died
+        before it told the workflow, or Temporal could not be reached.
         """
         await close_unwanted(self._pool)
         found = await abandoned(self._pool, now=await self._clock())
@@ -41,6 +45,24 @@ class RecoveryActivities:
 
         await each(found, start)
         await each(await forgotten_leads(self._pool, now=await self._clock()), begin)
-        if await any_unplanned(self._pool):
+        if await any_to_tell(self._pool):
             await start_telling(client, Tell(kind="plans"), task_queue=task_queue)
+        if await any_passed_over(self._pool):
+            await start_telling(client, Tell(kind="passed-over"), task_queue=task_queue)
+        await self._tell_campaigns(client, task_queue)
+        for phone in await opt_outs.untold(self._pool):
+            await signal_each(client, await opt_outs.suppressed(self._pool, phone), "wake")
+            await opt_outs.note_told(self._pool, phone)
         return len(found)
+
+    async def _tell_campaigns(self, client: Client, task_queue: str) -> None:
+        async with self._pool.acquire() as connection:
+            unseen = [
+                await campaigns.campaign_state(connection, campaign, now=await self._clock())
+                for campaign in await campaigns.unseen_campaigns(connection)
+            ]
+        for state in unseen:
+            await tell_campaign(client, state, task_queue=task_queue)
+            if state.over:  # its workflow may have ended
+                async with self._pool.acquire() as connection:
+                    await campaigns.note_seen(connection, state.campaign)

@@ -69,4 +69,4 @@ class SequenceActivities:
     @activity.defn
     async def finish(self, end: EnrollmentEnd) -> Finished:
         """Ends the enrollment; answers what the contact is to be enrolled into next."""
-        return await self._enrollments.finish(end, now=await self._clock())
+        return await self._enrollments.finish(end, now=await self._clock(), by_workflow=True)

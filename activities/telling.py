@@ -8,7 +8,7 @@ from temporalio import activity
 from activities.heartbeat import heartbeats
 from activities.pacing import batches, kept_up
 from messaging.common.database import Pool
-from messaging.sending.telling import Tell, ToTell, page, unmoved
+from messaging.sending.telling import Tell, ToTell, note_told, page, unmoved
 from temporal.bulk import signal_each
 
 __all__ = ["TellingActivities"]
@@ -49,6 +49,8 @@ class TellingActivities:
 
     async def _tell(self, tell: Tell, signal: str, told: Sequence[ToTell]) -> None:
         run = await signal_each(activity.client(), (one.workflow_id for one in told), signal)
+        if tell.kind == "plans":
+            await note_told(self._pool, told, run)
         waiting = [one for one, runs in zip(told, run, strict=True) if runs]
 
         async def unworked() -> bool:

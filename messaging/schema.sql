@@ -201,7 +201,7 @@ begin
       from sequences s, leads l where s.id = c.sequence_id and l.id = c.lead_id;
     select status into status_before from broadcast_messages where id = p_message;
     if (status_before is null or is_waiting(status_before))
-       and (revision_now <> p_revision or zone <> c.timeline ->> 'zone' or c.plan_changed_at is not null
+       and (revision_now <> p_revision or zone <> c.timeline ->> 'zone' or (c.status = 'active' and c.plan_changed_at is not null)
             or (status_before is null and c.next_step_id is distinct from p_step)) then
         return jsonb_build_object('outcome', 'replanned');
     end if;
@@ -274,6 +274,7 @@ CREATE TABLE public.sequence_contacts (
     next_step_id bigint,
     next_due_at timestamp with time zone,
     plan_changed_at timestamp with time zone,
+    told_at timestamp with time zone,
     enrolled_at timestamp with time zone DEFAULT now() NOT NULL,
     ended_at timestamp with time zone,
     CONSTRAINT sequence_contacts_ended CHECK (((status = 'active'::text) = (ended_at IS NULL))),
@@ -609,7 +610,8 @@ begin
            next_due_at = case when status = 'active' then (p_to ->> 'next_due_at')::timestamptz end,
            plan_revision = (p_to ->> 'plan_revision')::integer,
            -- By an older plan than the one that stands there: the sequence was edited while the message was sent.
-           plan_changed_at = case when plan_revision > (p_to ->> 'plan_revision')::integer
+           plan_changed_at = case when status <> 'active' then plan_changed_at
+                                  when plan_revision > (p_to ->> 'plan_revision')::integer
                                   then coalesce(plan_changed_at, clock_timestamp()) end
      where id = p_contact;
 end $$;
@@ -669,7 +671,7 @@ begin
     )
     select (select count(*) from given), (select coalesce(jsonb_object_agg(campaign_id, by_device), '{}') from of_campaigns)
       into messages, moved;
-    update campaigns c set audience = audience_after_move(c.audience, moved -> c.id::text, p_device)
+    update campaigns c set audience = audience_after_move(c.audience, moved -> c.id::text, p_device), updated_at = clock_timestamp()
      where c.id = any (array(select jsonb_object_keys(moved)::bigint));
     campaigns := array(select c.name from campaigns c
                         where c.id = any (array(select jsonb_object_keys(moved)::bigint)) order by c.name);
@@ -1173,6 +1175,7 @@ CREATE TABLE public.campaigns (
     passed integer DEFAULT 0 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    seen_at timestamp with time zone,
     started_at timestamp with time zone,
     ended_at timestamp with time zone,
     CONSTRAINT campaigns_content CHECK (((text <> ''::text) OR (image_url IS NOT NULL))),
@@ -1310,7 +1313,8 @@ ALTER TABLE public.sequences ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 CREATE TABLE public.suppressions (
     phone text NOT NULL,
     reason text DEFAULT 'opted out'::text NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    told_at timestamp with time zone
 );
 
 CREATE TABLE public.workers (
@@ -1409,11 +1413,13 @@ CREATE INDEX sequence_contacts_active ON public.sequence_contacts USING btree (s
 
 CREATE INDEX sequence_contacts_phone ON public.sequence_contacts USING btree (phone);
 
-CREATE INDEX sequence_contacts_to_tell ON public.sequence_contacts USING btree (sequence_id) WHERE ((status = 'active'::text) AND (plan_changed_at IS NOT NULL));
+CREATE INDEX sequence_contacts_to_tell ON public.sequence_contacts USING btree (sequence_id) WHERE (plan_changed_at IS NOT NULL);
 
 CREATE UNIQUE INDEX sequence_steps_position ON public.sequence_steps USING btree (sequence_id, "position") WHERE (removed_at IS NULL);
 
 CREATE UNIQUE INDEX sequences_trigger_unique ON public.sequences USING btree (trigger) WHERE (trigger IS NOT NULL);
+
+CREATE INDEX suppressions_to_tell ON public.suppressions USING btree (created_at) WHERE (told_at IS NULL);
 
 ALTER TABLE ONLY public.broadcast_messages
     ADD CONSTRAINT broadcast_messages_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES public.campaigns(id);

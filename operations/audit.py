@@ -148,7 +148,8 @@ async def _compare(drumbeat: Drumbeat) -> _Comparison:
     found = list(zip(names, await each(names, lambda name: _state(drumbeat, name)), strict=True))
     still_active = set(await ledger.active_contacts(pool))
     orphans = [name for name, state in found if not state.runs and name in still_active]
-    strays = [name for name, state in found if state.runs and not state.moving and name not in still_active]
+    known = still_active | await ledger.ended_lately(pool)
+    strays = [name for name, state in found if state.runs and not state.moving and name not in known]
     return _Comparison(
         orphans=[
             f"{name}: no workflow runs; 'stop {' '.join(name.split(':')[1:])}' ends it" for name in orphans

@@ -4,24 +4,18 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
-from temporalio.service import RPCError
-
 from messaging.campaigns import lifecycle as campaigns
 from messaging.campaigns.apply import AppliedCampaign, apply_campaigns
 from messaging.campaigns.contract import CampaignState, CampaignStatus
 from messaging.campaigns.file import CampaignDraft, read_campaign
 from messaging.campaigns.forecast import Forecast
 from messaging.common.database import Connection
-from messaging.common.errors import Unavailable
 from messaging.common.values import Value
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
 from operations import signals
 from operations.connection import Drumbeat
 from operations.files import read_draft
 from operations.reports import campaign_status, list_campaigns
-from temporal.campaigns import campaign_identity
-from workflows.campaign import CampaignRun, CampaignWorkflow
 
 __all__ = [
     "CampaignChange",
@@ -59,8 +53,7 @@ class CampaignChange(Value):
 async def apply(drumbeat: Drumbeat, files: Sequence[Path]) -> list[AppliedCampaign]:
     """Creates or edits the campaigns of YAML files: all of them or, if one has a problem, none.
 
-    A new time reaches a campaign that waits for its start. Raises FileProblems (one line for each problem) and
-    Unavailable.
+    A new time reaches a campaign that waits for its start. Raises FileProblems (one line for each problem).
     """
     drafts = [
         read_draft(file, read_campaign, lambda document: CampaignDraft(document, None)) for file in files
@@ -85,7 +78,7 @@ async def start(drumbeat: Drumbeat, campaign: str, *, now: bool = False) -> Camp
     found = await _in_database(drumbeat, lambda connection: campaigns.forecast_campaign(connection, campaign))
     if not state.over:
         # Also when nothing was changed: an earlier command may have ended between the two.
-        await _start_or_signal(drumbeat, state)
+        await signals.campaign_changed(drumbeat, state)
     return CampaignChange(
         campaign=campaign,
         command="start",
@@ -112,7 +105,7 @@ async def pause(drumbeat: Drumbeat, campaign: str) -> CampaignChange:
 
 
 async def resume(drumbeat: Drumbeat, campaign: str) -> CampaignChange:
-    """Ends the pause; what waited goes out at the devices' pace. Raises NotFound, Conflict and Unavailable.
+    """Ends the pause; what waited goes out at the devices' pace. Raises NotFound and Conflict.
 
     It also gets a campaign going again whose workflow was ended by hand.
     """
@@ -175,32 +168,4 @@ async def _state_of(drumbeat: Drumbeat, campaign: str) -> CampaignState:
 
 async def notify_or_start(drumbeat: Drumbeat, campaign: str) -> None:
     """Has the campaign's workflows look at its row anew; where it is under way and none runs, one is started."""
-    state = await _state_of(drumbeat, campaign)
-    try:
-        await signals.campaign_changed(drumbeat, state)
-        if not state.over:
-            await _start_or_signal(drumbeat, state)
-    except RPCError as error:
-        raise Unavailable(
-            f"campaign {campaign} is {state.status} now, but Temporal could not tell its running workflows"
-            f" ({error.message}): give the command again"
-        ) from error
-
-
-async def _start_or_signal(drumbeat: Drumbeat, state: CampaignState) -> None:
-    """Signals the campaign's workflow to look at its row; starts it where none is running."""
-    if state.status == "draft":
-        return
-    identity = campaign_identity(state.campaign, state.title)
-    await drumbeat.temporal.start_workflow(
-        CampaignWorkflow.run,
-        CampaignRun(campaign=state.campaign),
-        id=identity.workflow_id,
-        task_queue=drumbeat.settings.task_queue,
-        # The row tells whether anything is to be done; a second run finds out, and ends.
-        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        start_signal="changed",
-        search_attributes=identity.search_attributes,
-        static_summary=identity.summary,
-    )
+    await signals.campaign_changed(drumbeat, await _state_of(drumbeat, campaign))

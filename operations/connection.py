@@ -30,7 +30,8 @@ class Drumbeat:
         self.settings = settings
         self.addresses = addresses
         self._temporal = temporal
-        self._tell = tell
+        self.tell = tell
+        """Told what the operator should know, a line each."""
         self._pool: Pool | None = None
         self._opening = asyncio.Lock()
 
@@ -43,7 +44,7 @@ class Drumbeat:
     async def reach_temporal(self) -> "Client":
         """The client of Temporal, also where the connection was made without. Raises Unavailable."""
         if self._temporal is None:
-            self._temporal = await _client(self.settings, self.addresses, self._tell)
+            self._temporal = await _client(self.settings, self.addresses, self.tell)
         return self._temporal
 
     async def pool(self) -> "Pool":
@@ -58,7 +59,7 @@ class Drumbeat:
                 url = self.addresses.database_url
                 if url is None:
                     raise Unavailable("this needs PostgreSQL: set DATABASE_URL")
-                await migrate(url, patience=self.settings.patience, tell=self._tell)
+                await migrate(url, patience=self.settings.patience, tell=self.tell)
                 self._pool = await open_pool(url, size=self.settings.pool_size)
             return self._pool
 

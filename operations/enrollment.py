@@ -21,7 +21,7 @@ from messaging.common.words import normalise_words, validate_name
 from messaging.leads.cleaning import clean_lead, clean_text
 from messaging.leads.device_moves import check_device
 from messaging.leads.lead import Lead
-from messaging.leads.opt_outs import record_opt_out, suppress_waiting, withdraw
+from messaging.leads.opt_outs import note_told, record_opt_out, suppress_waiting, suppressed, withdraw
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
 from messaging.sequences import contacts
 from messaging.sequences.contacts import find_contact, find_standing
@@ -35,7 +35,9 @@ from messaging.sequences.contract import (
 from messaging.sequences.enrollments import Enrollments
 from messaging.sequences.store import find_sequence, no_such_sequence, require_trigger
 from operations.connection import Drumbeat
+from operations.signals import told_later
 from operations.workers import idle
+from temporal.bulk import signal_each
 from temporal.contacts import start_contact
 from temporal.ids import sequence_workflow_id
 from workflows.sequence import ContactProgress, SequenceContactWorkflow
@@ -249,7 +251,8 @@ async def pause_contact(
     """
     contact, pool = await _active(drumbeat, sequence, phone), await drumbeat.pool()
     changed = await contacts.pause_contact(pool, contact["id"], storable(reason, LONGEST_REASON) or None)
-    await _signal(drumbeat, contact["workflow_id"], "plan_changed")
+    with told_later(drumbeat):
+        await _signal(drumbeat, contact["workflow_id"], "plan_changed")
     under_way = await nothing_begins_any_more(pool, enrollment=contact["id"])
     before = f": {contact['paused_reason']}" if contact["paused_reason"] else ""
     return ContactCommandResult(
@@ -264,8 +267,8 @@ async def resume_contact(drumbeat: Drumbeat, sequence: str, phone: str) -> Conta
     """Goes on after a pause. Raises NotFound, and Conflict where it has left the sequence."""
     contact = await _active(drumbeat, sequence, phone)
     changed = await contacts.resume_contact(await drumbeat.pool(), contact["id"])
-    # Also where nothing was changed: an earlier command may have ended between the two.
-    await _signal(drumbeat, contact["workflow_id"], "plan_changed")
+    with told_later(drumbeat):
+        await _signal(drumbeat, contact["workflow_id"], "plan_changed")
     return ContactCommandResult(
         sequence=sequence, phone=phone, result="resumed" if changed else "was not paused"
     )
@@ -289,7 +292,8 @@ async def stop_contact(
         raise Conflict(f"{phone} in {sequence}: the contact has left the sequence ({contact['status']})")
     end = EnrollmentEnd(enrollment_id=contact["id"], status="stopped", reason=reason)
     await Enrollments(pool).finish(end, now=None)
-    await _signal(drumbeat, contact["workflow_id"], "stop", reason)
+    with told_later(drumbeat):
+        await _signal(drumbeat, contact["workflow_id"], "stop", reason)
     under_way = await nothing_begins_any_more(pool, enrollment=contact["id"])
     await Enrollments(pool).finish(end, now=None)  # also what an attempt has given back meanwhile
     result = "stopped" if contact["status"] == "active" else "had been stopped already"
@@ -305,7 +309,8 @@ async def skip_step(drumbeat: Drumbeat, sequence: str, phone: str, step: str) ->
         changed = await Enrollments(await drumbeat.pool()).skip(contact["id"], step, now=None)
     except Conflict as error:
         raise Conflict(f"{phone} in {sequence}: {error}") from error
-    await _signal(drumbeat, contact["workflow_id"], "plan_changed")
+    with told_later(drumbeat):
+        await _signal(drumbeat, contact["workflow_id"], "plan_changed")
     return ContactCommandResult(
         sequence=sequence, phone=phone, result=f"skips {step}" if changed else f"had skipped {step} already"
     )
@@ -320,10 +325,13 @@ async def opt_out(drumbeat: Drumbeat, phone: str, reason: str = "opted out") -> 
     phone, pool = canonical_phone(phone), await drumbeat.pool()
     async with pool.acquire() as connection:
         recorded = await record_opt_out(connection, phone, storable(reason, LONGEST_REASON))
-    for workflow_id in recorded.workflows:
-        await _signal(drumbeat, workflow_id, "opt_out")
+    with told_later(drumbeat):
+        await signal_each(drumbeat.temporal, recorded.workflows, "opt_out")
     under_way = await nothing_begins_any_more(pool, phone=phone)
     await suppress_waiting(pool, phone)  # also what an attempt has given back meanwhile
+    with told_later(drumbeat):
+        await signal_each(drumbeat.temporal, await suppressed(pool, phone), "wake")
+        await note_told(pool, phone)
     return OptOut(
         phone=phone, opted_out=True, changed=recorded.changed, ended=recorded.ended, under_way=under_way
     )

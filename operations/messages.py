@@ -3,16 +3,14 @@
 from typing import Literal
 from uuid import UUID
 
-from temporalio.service import RPCError
-
 from messaging.common.errors import Conflict, InvalidInput, Unavailable
 from messaging.gateways import Gateways
 from messaging.gateways.base import MaybeAccepted, NotAccepted, Recovery
 from messaging.sending import resolutions
-from messaging.sending.outcomes import MessageRef
 from messaging.sending.resolutions import Resolution
 from operations import campaigns
 from operations.connection import Drumbeat
+from operations.signals import told_later
 from temporal.messages import start_message
 
 __all__ = ["Way", "resolve"]
@@ -38,7 +36,8 @@ async def resolve(drumbeat: Drumbeat, message: UUID | str, way: Way) -> Resoluti
     if done.campaign is not None:
         await campaigns.notify_or_start(drumbeat, done.campaign)
     if done.again is not None:
-        await _start(drumbeat, done.again)
+        with told_later(drumbeat):
+            await start_message(drumbeat.temporal, done.again, task_queue=drumbeat.settings.task_queue)
     return done
 
 
@@ -82,13 +81,3 @@ async def _look_up(drumbeat: Drumbeat, message_id: UUID) -> Resolution:
     return Resolution(
         message_id=message_id, phone=doubtful.phone, what=doubtful.what, result="still unconfirmed"
     )
-
-
-async def _start(drumbeat: Drumbeat, ref: MessageRef) -> None:
-    try:
-        await start_message(drumbeat.temporal, ref, task_queue=drumbeat.settings.task_queue)
-    except RPCError as error:
-        raise Unavailable(
-            f"message {ref.message_id} is due again, but Temporal could not start its workflow ({error.message}):"
-            " give the command again"
-        ) from error

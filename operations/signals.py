@@ -4,23 +4,23 @@ Which ones to tell is read from PostgreSQL, which knows it exactly. One workflow
 keep up with, in the order in which they are due; here it is handed over to it.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 from temporalio.service import RPCError
 
 from messaging.campaigns.contract import CampaignState
-from messaging.common.errors import Unavailable
 from messaging.common.values import Value
 from messaging.sending import telling
 from messaging.sending.telling import Tell
 from messaging.sequences.replanning import replan, sequences_of_other_zones
 from messaging.sequences.store import find_sequence
 from operations.connection import Drumbeat
-from temporal.bulk import signal_each
-from temporal.ids import campaign_shard_workflow_id, campaign_workflow_id
+from temporal.campaigns import tell_campaign
 from temporal.telling import start_telling
 
-__all__ = ["ReplanCounts", "campaign_changed", "plan_changed", "wake_held", "zones_corrected"]
+__all__ = ["ReplanCounts", "campaign_changed", "plan_changed", "told_later", "wake_held", "zones_corrected"]
 
 
 class ReplanCounts(Value):
@@ -31,53 +31,58 @@ class ReplanCounts(Value):
 
 
 async def plan_changed(drumbeat: Drumbeat, sequence: str) -> ReplanCounts:
-    """Replans every contact that follows an old revision of the sequence. Raises Unavailable."""
+    """Replans every contact that follows an old revision of the sequence."""
     pool = await drumbeat.pool()
     async with pool.acquire() as connection:
         row = await find_sequence(connection, sequence)
     assert row is not None, "it was stored a moment ago"
-    return await _replan(drumbeat, [row.id], f"sequence {sequence} is stored", zones=False)
+    return await _replan(drumbeat, [row.id], zones=False)
 
 
 async def zones_corrected(drumbeat: Drumbeat) -> ReplanCounts:
-    """Replans every contact whose time zone was corrected since its plan was made. Raises Unavailable."""
+    """Replans every contact whose time zone was corrected since its plan was made."""
     sequences = await sequences_of_other_zones(await drumbeat.pool())
-    return await _replan(drumbeat, sequences, "the leads are stored", zones=True)
+    return await _replan(drumbeat, sequences, zones=True)
 
 
 async def wake_held(drumbeat: Drumbeat, kind: Literal["sequence", "device", "campaign"], name: str) -> int:
-    """Wakes the contacts and leads that a paused sequence, device or campaign held up; answers how many. Raises Unavailable."""
+    """Wakes the contacts and leads that a paused sequence, device or campaign held up; answers how many."""
     held = await telling.count_held(await drumbeat.pool(), kind, name)
     if held:
-        await _hand_over(drumbeat, Tell(kind=kind, name=name), f"{kind} {name} was resumed")
+        await _hand_over(drumbeat, Tell(kind=kind, name=name))
     return held
 
 
 async def campaign_changed(drumbeat: Drumbeat, state: CampaignState) -> None:
-    """Has the workflows of a campaign that run look at it anew, those of its shards before the one that watches them.
+    """Has the workflows of a campaign look at it anew; where it is under way and none runs, one is started."""
+    with told_later(drumbeat):
+        await tell_campaign(drumbeat.temporal, state, task_queue=drumbeat.settings.task_queue)
 
-    Raises RPCError.
+
+@contextmanager
+def told_later(drumbeat: Drumbeat) -> Iterator[None]:
+    """For telling workflows what the ledger has already: where Temporal cannot be reached, the operator hears so.
+
+    What was asked holds all the same, and the recovery of every minute has them told (activities.recovery).
     """
-    # The only shard is fed by the campaign's own workflow.
-    if state.shards > 1:
-        shards = [campaign_shard_workflow_id(state.campaign, shard) for shard in range(state.shards)]
-        await signal_each(drumbeat.temporal, shards, "changed")
-    await signal_each(drumbeat.temporal, [campaign_workflow_id(state.campaign)], "changed")
+    try:
+        yield
+    except RPCError as error:
+        drumbeat.tell(
+            f"Temporal could not be reached ({error.message.strip() or error.status.name}): what was asked holds, and"
+            " running workflows hear of it within minutes of its return"
+        )
 
 
-async def _replan(drumbeat: Drumbeat, sequences: list[int], done: str, *, zones: bool) -> ReplanCounts:
+async def _replan(drumbeat: Drumbeat, sequences: list[int], *, zones: bool) -> ReplanCounts:
     pool = await drumbeat.pool()
     changed = sum([await replan(pool, sequence, zones=zones) for sequence in sequences])
     to_tell = sum([await telling.count_unplanned(pool, sequence) for sequence in sequences])
     if to_tell:
-        await _hand_over(drumbeat, Tell(kind="plans"), done)
+        await _hand_over(drumbeat, Tell(kind="plans"))
     return ReplanCounts(changed=changed, to_tell=to_tell)
 
 
-async def _hand_over(drumbeat: Drumbeat, tell: Tell, done: str) -> None:
-    try:
+async def _hand_over(drumbeat: Drumbeat, tell: Tell) -> None:
+    with told_later(drumbeat):
         await start_telling(drumbeat.temporal, tell, task_queue=drumbeat.settings.task_queue)
-    except RPCError as error:
-        raise Unavailable(
-            f"{done}, but Temporal cannot have its running workflows told ({error.message}): give the command again"
-        ) from error

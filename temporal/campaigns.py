@@ -1,18 +1,34 @@
-"""The workflows of a campaign: how Temporal knows them, and how an activity starts a lead's."""
+"""The workflows of a campaign: how Temporal knows them, how they hear of a change, and how an activity starts a lead's."""
 
 from contextlib import suppress
 from typing import NamedTuple
 
 from temporalio.client import Client
-from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
+from temporalio.common import (
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from messaging.campaigns.contract import CampaignState
 from messaging.sending.outcomes import MessageRef
 from temporal import search_attributes as attributes
-from temporal.ids import campaign_lead_workflow_id, campaign_workflow_id
+from temporal.bulk import signal_each
+from temporal.ids import campaign_lead_workflow_id, campaign_shard_workflow_id, campaign_workflow_id
 from temporal.messages import MESSAGE_WORKFLOW, MessageIdentity, message_identity
 
-__all__ = ["CampaignIdentity", "campaign_identity", "lead_identity", "start_lead"]
+__all__ = [
+    "CAMPAIGN_WORKFLOW",
+    "CampaignIdentity",
+    "campaign_identity",
+    "lead_identity",
+    "start_lead",
+    "tell_campaign",
+]
+
+CAMPAIGN_WORKFLOW = "CampaignWorkflow"
 
 
 class CampaignIdentity(NamedTuple):
@@ -56,3 +72,29 @@ async def start_lead(client: Client, lead: MessageRef, *, task_queue: str) -> No
             static_summary=identity.summary,
             request_eager_start=True,
         )
+
+
+async def tell_campaign(client: Client, state: CampaignState, *, task_queue: str) -> None:
+    """Has the workflows of a campaign look at its row anew, those of its shards before the one that watches them.
+
+    That one is started where the campaign is under way and none runs. Raises RPCError.
+    """
+    if state.shards > 1:  # the only shard is fed by the campaign's own workflow
+        shards = [campaign_shard_workflow_id(state.campaign, shard) for shard in range(state.shards)]
+        await signal_each(client, shards, "changed")
+    identity = campaign_identity(state.campaign, state.title)
+    if state.over or state.status == "draft":
+        await signal_each(client, [identity.workflow_id], "changed")
+        return
+    await client.start_workflow(
+        CAMPAIGN_WORKFLOW,
+        {"campaign": state.campaign},  # a CampaignRun
+        id=identity.workflow_id,
+        task_queue=task_queue,
+        # The row tells whether anything is to be done; a second run finds out, and ends.
+        id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+        id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+        start_signal="changed",
+        search_attributes=identity.search_attributes,
+        static_summary=identity.summary,
+    )

@@ -25,9 +25,11 @@ __all__ = [
     "failed_and_over",
     "finish_campaign",
     "forecast_campaign",
+    "note_seen",
     "pause_campaign",
     "resume_campaign",
     "retry_failed",
+    "unseen_campaigns",
 ]
 
 
@@ -74,9 +76,25 @@ select count(*)
  where campaign_id = $1 and status = 'failed' and expires_at <= $2
 """
 
+NOTE_SEEN = """
+update campaigns
+   set seen_at = updated_at
+ where name = $1 and seen_at is distinct from updated_at
+"""
+
+SELECT_UNSEEN = """
+select name
+  from campaigns
+ where status <> 'draft' and seen_at is distinct from updated_at
+   and updated_at < clock_timestamp() - interval '5 seconds'
+ order by id
+"""
+
+# Its workflows have to look, also where it is under way: they are past what is sent again.
 REOPEN_CAMPAIGN = """
 update campaigns
-   set status = 'running', ended_at = null, updated_at = $2
+   set status = case when status = 'finished' then 'running' else status end, ended_at = null,
+       updated_at = clock_timestamp()
  where id = $1
 """
 
@@ -121,6 +139,19 @@ async def campaign_state(connection: Connection, campaign: str, *, now: datetime
         when=when(row),
         now=row["now"],
     )
+
+
+async def note_seen(connection: Connection, campaign: str) -> None:
+    """Notes that the campaign's workflow looks at the row as it is now, or that there is none any more."""
+    await connection.execute(NOTE_SEEN, campaign)
+
+
+async def unseen_campaigns(connection: Connection) -> list[str]:
+    """The campaigns whose row was changed some seconds ago, and whose workflow has not looked at it since.
+
+    The process that changed it tells the workflow, or starts it, unless it dies before, or Temporal cannot be reached.
+    """
+    return [row["name"] for row in await connection.fetch(SELECT_UNSEEN)]
 
 
 async def begin_campaign(
@@ -229,8 +260,8 @@ async def retry_failed(connection: Connection, campaign: str) -> int:
             raise Conflict(f"campaign {campaign!r} is {_state(row)}: there is nothing to send again")
         done = await connection.execute(RETRY_FAILED, row["id"], row["now"])
         count = int(done.split()[-1])
-        if count and row["status"] == "finished":
-            await connection.execute(REOPEN_CAMPAIGN, row["id"], row["now"])
+        if count:
+            await connection.execute(REOPEN_CAMPAIGN, row["id"])
         return count
 
 

@@ -4,13 +4,24 @@ from typing import NamedTuple
 
 from messaging.common.database import Connection, Pool
 
-__all__ = ["RecordedOptOut", "record_opt_out", "suppress_waiting", "withdraw"]
+__all__ = [
+    "RecordedOptOut",
+    "note_told",
+    "record_opt_out",
+    "suppress_waiting",
+    "suppressed",
+    "untold",
+    "withdraw",
+]
+
+TOGETHER = 200
+"""Opt-outs of which workflows are told at a time; the next minute finds the rest."""
 
 
 END_ENROLLMENTS = """
 update sequence_contacts
    set status = 'opted_out', reason = 'the recipient opted out', next_step_id = null, next_due_at = null,
-       ended_at = clock_timestamp()
+       ended_at = clock_timestamp(), plan_changed_at = clock_timestamp()
  where phone = $1 and status = 'active'
 returning id
 """
@@ -19,6 +30,25 @@ SUPPRESS_WAITING = """
 update broadcast_messages
    set status = 'suppressed', reason = 'the recipient opted out', slot_at = null, updated_at = clock_timestamp()
  where recipient_phone = $1 and is_waiting(status) and exists (select from suppressions where phone = $1)
+"""
+
+# The messages of campaigns, and those that were sent again: they have workflows of their own.
+SELECT_SUPPRESSED = """
+select case when k.id is not null then 'campaign:' || k.name || ':' || m.recipient_phone
+            else 'message:' || m.id end as workflow_id
+  from broadcast_messages m
+  left join campaigns k on k.id = m.campaign_id
+ where m.recipient_phone = $1 and m.status = 'suppressed' and (m.campaign_id is not null or m.resends > 0)
+"""
+
+NOTE_TOLD = "update suppressions set told_at = clock_timestamp() where phone = $1"
+
+SELECT_UNTOLD = """
+select phone
+  from suppressions
+ where told_at is null and created_at < clock_timestamp() - interval '10 seconds'
+ order by created_at
+ limit $1
 """
 
 
@@ -55,6 +85,21 @@ async def record_opt_out(connection: Connection, phone: str, reason: str) -> Rec
 async def suppress_waiting(connection: Connection | Pool, phone: str) -> None:
     """Closes the messages to a phone that has opted out, as far as no attempt holds them."""
     await connection.execute(SUPPRESS_WAITING, phone)
+
+
+async def suppressed(pool: Pool, phone: str) -> list[str]:
+    """The workflows of messages that the opt-out closed: they may sleep until a slot comes or a hold ends."""
+    return [row["workflow_id"] for row in await pool.fetch(SELECT_SUPPRESSED, phone)]
+
+
+async def note_told(pool: Pool, phone: str) -> None:
+    """Notes that those workflows were told."""
+    await pool.execute(NOTE_TOLD, phone)
+
+
+async def untold(pool: Pool) -> list[str]:
+    """Phones that opted out some seconds ago, and whose workflows were not told: the process that noted it died before."""
+    return [row["phone"] for row in await pool.fetch(SELECT_UNTOLD, TOGETHER)]
 
 
 async def withdraw(pool: Pool, phone: str) -> bool:

@@ -125,7 +125,8 @@ create table sequence_contacts (
     paused_reason  text,
     next_step_id   bigint references sequence_steps (id),
     next_due_at    timestamptz,
-    plan_changed_at timestamptz,                        -- since when its workflow does not know what comes next; null: it does
+    plan_changed_at timestamptz,                        -- since when its workflow does not know what comes next, or that it has ended
+    told_at        timestamptz,                         -- when its workflow was last told so
     enrolled_at    timestamptz not null default now(),
     ended_at       timestamptz,
     constraint sequence_contacts_unique unique (sequence_id, phone),
@@ -135,8 +136,7 @@ create table sequence_contacts (
 create index sequence_contacts_phone on sequence_contacts (phone);
 create index sequence_contacts_active on sequence_contacts (sequence_id, id) where status = 'active';
 -- Contacts whose workflows are to be told: most of the time none. Not by next_due_at, since no step that is sent may touch an index.
-create index sequence_contacts_to_tell on sequence_contacts (sequence_id)
-    where status = 'active' and plan_changed_at is not null;
+create index sequence_contacts_to_tell on sequence_contacts (sequence_id) where plan_changed_at is not null;
 
 create table campaigns (
     id             bigint generated always as identity primary key,
@@ -167,6 +167,7 @@ create table campaigns (
     passed         integer     not null default 0,      -- and whose local time had passed
     created_at     timestamptz not null default now(),
     updated_at     timestamptz not null default now(),
+    seen_at        timestamptz,                         -- the updated_at that its workflow has looked at
     started_at     timestamptz,
     ended_at       timestamptz,
     constraint campaigns_frozen check (frozen_at is null or shards is not null),
@@ -276,8 +277,10 @@ create index rejected_rows_file on rejected_rows (file);
 create table suppressions (
     phone       text primary key,
     reason      text        not null default 'opted out',
-    created_at  timestamptz not null default now()
+    created_at  timestamptz not null default now(),
+    told_at     timestamptz                             -- when the workflows of what it closed were told
 );
+create index suppressions_to_tell on suppressions (created_at) where told_at is null;
 
 -- Processes that work, by their own word: so that it can be said when none does, and since when.
 create table workers (

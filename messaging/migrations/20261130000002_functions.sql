@@ -534,7 +534,7 @@ begin
       from sequences s, leads l where s.id = c.sequence_id and l.id = c.lead_id;
     select status into status_before from broadcast_messages where id = p_message;
     if (status_before is null or is_waiting(status_before))
-       and (revision_now <> p_revision or zone <> c.timeline ->> 'zone' or c.plan_changed_at is not null
+       and (revision_now <> p_revision or zone <> c.timeline ->> 'zone' or (c.status = 'active' and c.plan_changed_at is not null)
             or (status_before is null and c.next_step_id is distinct from p_step)) then
         return jsonb_build_object('outcome', 'replanned');
     end if;
@@ -603,7 +603,7 @@ begin
     )
     select (select count(*) from given), (select coalesce(jsonb_object_agg(campaign_id, by_device), '{}') from of_campaigns)
       into messages, moved;
-    update campaigns c set audience = audience_after_move(c.audience, moved -> c.id::text, p_device)
+    update campaigns c set audience = audience_after_move(c.audience, moved -> c.id::text, p_device), updated_at = clock_timestamp()
      where c.id = any (array(select jsonb_object_keys(moved)::bigint));
     campaigns := array(select c.name from campaigns c
                         where c.id = any (array(select jsonb_object_keys(moved)::bigint)) order by c.name);
@@ -685,7 +685,8 @@ begin
            next_due_at = case when status = 'active' then (p_to ->> 'next_due_at')::timestamptz end,
            plan_revision = (p_to ->> 'plan_revision')::integer,
            -- By an older plan than the one that stands there: the sequence was edited while the message was sent.
-           plan_changed_at = case when plan_revision > (p_to ->> 'plan_revision')::integer
+           plan_changed_at = case when status <> 'active' then plan_changed_at
+                                  when plan_revision > (p_to ->> 'plan_revision')::integer
                                   then coalesce(plan_changed_at, clock_timestamp()) end
      where id = p_contact;
 end $$;

@@ -13,6 +13,7 @@ __all__ = [
     "active_contacts",
     "broken_constraints",
     "count_messages",
+    "ended_lately",
     "lost_leads",
     "lost_steps",
     "resends_under_way",
@@ -160,6 +161,13 @@ select (select steps from past) + (select count(*) from next) + (select messages
 """
 
 
+SELECT_ENDED_LATELY = """
+select workflow_id
+  from sequence_contacts
+ where status <> 'active' and plan_changed_at > clock_timestamp() - $1::interval
+"""
+
+
 async def count_messages(pool: Pool) -> tuple[int, int]:
     """How many messages of sequences, and how many of campaigns, are in the ledger."""
     row = await pool.fetchrow(
@@ -252,6 +260,12 @@ async def active_contacts(pool: Pool) -> dict[str, datetime]:
     """The workflow of each active enrollment, with the time of its enrollment."""
     rows = await pool.fetch("select workflow_id, enrolled_at from sequence_contacts where status = 'active'")
     return {row["workflow_id"]: row["enrolled_at"] for row in rows}
+
+
+async def ended_lately(pool: Pool) -> set[str]:
+    """The workflows of contacts that ended some minutes ago at most, and are still to be told so."""
+    rows = await pool.fetch(SELECT_ENDED_LATELY, PATIENCE)
+    return {row["workflow_id"] for row in rows}
 
 
 async def active_campaigns(pool: Pool) -> set[str]:

@@ -28,12 +28,15 @@ class MessageReport(Value):
     text: str | None
 
 
+# goes_out_at: as a claim would have it, neither at night where the recipient is nor outside the device's hours.
 SELECT_MESSAGES = """
 select m.id, m.recipient_phone as phone, coalesce(s.name || ' / ' || t.key, 'campaign ' || k.name) as what,
        m.status, m.due_at, m.sent_at, m.device_id as device, m.reason, m.content as text,
-       case when is_waiting(m.status) and greatest(m.due_at, m.slot_at) > clock_timestamp()
-            then greatest(m.due_at, m.slot_at) end as goes_out_at
+       case when is_waiting(m.status) and o.opening > clock_timestamp() then o.opening end as goes_out_at
   from broadcast_messages m
+  join devices d on d.id = m.device_id
+ cross join lateral (select next_opening(recipient_opening(m, greatest(m.due_at, m.slot_at)),
+                                         d.opens_at, d.closes_at, d.time_zone) as opening) o
   left join sequence_steps t on t.id = m.sequence_stepid
   left join sequences s on s.id = t.sequence_id
   left join campaigns k on k.id = m.campaign_id

@@ -21,14 +21,16 @@ FORGOTTEN_AFTER = timedelta(minutes=2)
 """How long after its slot, or after the last attempt gave it back, a message counts as forgotten. A start of what runs is refused."""
 
 
-# $1, $2: as is_abandoned takes them; $3: the moment, null for the database's clock; $4: so many.
+# $1, $2: as is_abandoned takes them; $3: the moment, null for the database's clock; $4: so many; $5: so long after the slot.
 SELECT_ABANDONED = """
 select m.id, m.recipient_phone, m.device_id, s.name as sequence, t.key as step, k.name as campaign
   from broadcast_messages m
   left join sequence_steps t on t.id = m.sequence_stepid
   left join sequences s on s.id = t.sequence_id
   left join campaigns k on k.id = m.campaign_id
- where m.status = 'processing' and is_abandoned(m, $1, $2, coalesce($3, clock_timestamp()))
+ where (m.status = 'processing' and is_abandoned(m, $1, $2, coalesce($3, clock_timestamp())))
+    or (is_waiting(m.status) and m.resends > 0 and m.sequence_stepid is not null and hold_of(m) is null
+        and greatest(m.slot_at, m.updated_at) < coalesce($3, clock_timestamp()) - $5::interval)
  order by m.updated_at
  limit $4
 """
@@ -61,13 +63,14 @@ select m.id, m.recipient_phone, m.device_id, l.name, k.name as campaign
 
 
 async def abandoned(pool: Pool, *, now: datetime | None) -> list[MessageRef]:
-    """The abandoned messages, the oldest first."""
+    """The abandoned messages, the oldest first; and those to be sent again whose workflow seems not to have been started."""
     rows = await pool.fetch(
         SELECT_ABANDONED,
         CLAIM_LIFETIME,
         longer_lifetimes(),
         now,
         ABANDONED_TOGETHER,
+        FORGOTTEN_AFTER,
     )
     return [
         MessageRef(

@@ -77,9 +77,11 @@ update broadcast_messages
  where id = $1
 """  # noqa: S608 - a constant of ours
 
+# Its workflows have to look, also where it is under way: they are past what is sent again.
 REOPEN_CAMPAIGN = """
 update campaigns
-   set status = 'running', ended_at = null, updated_at = clock_timestamp()
+   set status = case when status = 'finished' then 'running' else status end, ended_at = null,
+       updated_at = clock_timestamp()
  where id = $1
 """
 
@@ -162,7 +164,7 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
             )
         if row["status"] in ("unconfirmed", "processing"):
             await connection.execute(SEND_AGAIN, message_id)
-        if status == "finished":
+        if status is not None:
             await connection.execute(REOPEN_CAMPAIGN, row["campaign_id"])
     again = None
     if row["campaign"] is None:

@@ -1,13 +1,16 @@
 """Which workflows are to be told of something that they cannot know: page by page, those first that need it first.
 
-Two things are told. That something else comes next than the workflow knows (``plans``): the row of the contact says so,
-until it has planned anew. And that what held a message up is over (the name of a sequence, device or campaign): those
-are found by their messages. Telling one twice is harmless, and so is not telling one that has just moved on.
+Two things are told. That something else comes next than the workflow knows, or nothing any more (``plans``): the row of
+the contact says so, until it has planned anew. And that what held a message up is over (the name of a sequence, device or
+campaign): those are found by their messages. Telling one twice is harmless, and so is not telling one that has just moved on.
+
+A signal can be lost: the process that has changed the row dies before it sends it, or Temporal cannot be reached. The rows
+say all the same which are to be told, so the recovery of every minute has it done (``any_to_tell``, ``any_passed_over``).
 """
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Literal, NamedTuple
+from datetime import datetime, timedelta
+from typing import Any, Literal, NamedTuple
 
 from messaging.common.database import Pool
 from messaging.common.values import Value
@@ -18,9 +21,11 @@ __all__ = [
     "Tell",
     "Telling",
     "ToTell",
-    "any_unplanned",
+    "any_passed_over",
+    "any_to_tell",
     "count_held",
     "count_unplanned",
+    "note_told",
     "page",
     "unmoved",
 ]
@@ -29,10 +34,11 @@ __all__ = [
 class Tell(Value):
     """What workflows are to be told: that something else comes next (``plans``), or that a hold is over, by what held.
 
+    ``passed-over``: those whose message could go out and has not moved for some minutes, whatever held it.
     ``after`` and ``after_key``: where to go on, behind the one that was told last.
     """
 
-    kind: Literal["plans", "sequence", "device", "campaign"]
+    kind: Literal["plans", "sequence", "device", "campaign", "passed-over"]
     name: str = ""
     after: datetime | None = None
     after_key: str = ""
@@ -50,7 +56,7 @@ PAGE = 500
 SELECT_UNPLANNED = """
 select id::text as key, coalesce(next_due_at, plan_changed_at) as due_at, plan_changed_at as seen_at, workflow_id
   from sequence_contacts
- where status = 'active' and plan_changed_at is not null
+ where plan_changed_at is not null
 """
 
 # Messages held by the sequence $1, the device $2 or the campaign $3, whichever is given: attempted before, and without a
@@ -74,9 +80,23 @@ select m.id::text as key, m.due_at, m.updated_at as seen_at,
    and ($3::text is null or k.name = $3)
 """
 
+# $4: since when they have not moved.
+SELECT_PASSED_OVER = f"""
+select h.*
+  from ({SELECT_HELD}) h
+  join broadcast_messages b on b.id = h.key::uuid
+ where h.seen_at < clock_timestamp() - $4::interval and hold_of(b) is null
+"""  # noqa: S608 - of this module
+
+IS_ANY_PASSED_OVER = f"select exists (select from ({SELECT_PASSED_OVER}) passed_over)"  # noqa: S608
+
+PASSED_OVER_AFTER = timedelta(minutes=7)
+"""A message that could go out and has not moved for so long was passed over. The longest pause between two attempts, while
+its gateway is away, is six minutes."""
+
 COUNT_HELD = f"select count(distinct workflow_id) from ({SELECT_HELD}) held"  # noqa: S608
 
-# A page of one of the two: {after} and {key} are the numbers of the parameters that say where it begins.
+# A page of one of them: {after} and {key} are the numbers of the parameters that say where it begins.
 SELECT_PAGE = """
 select workflow_id, key, due_at, seen_at
   from ({found}) found
@@ -89,7 +109,7 @@ SELECT_UNMOVED_CONTACTS = """
 select c.id::text as key
   from unnest($1::text[], $2::timestamptz[]) as t (key, seen_at)
   join sequence_contacts c on c.id = t.key::bigint
- where c.status = 'active' and c.plan_changed_at = t.seen_at
+ where c.plan_changed_at = t.seen_at
 """
 
 SELECT_UNMOVED_MESSAGES = """
@@ -105,9 +125,19 @@ select count(*)
  where status = 'active' and plan_changed_at is not null and ($1::bigint is null or sequence_id = $1)
 """
 
-IS_ANY_UNPLANNED = """
+# One that was told and has not looked is told again after a minute, then two, four and so on.
+IS_ANY_TO_TELL = """
 select exists (select from sequence_contacts
-                where status = 'active' and plan_changed_at > clock_timestamp() - interval '10 minutes')
+                where plan_changed_at is not null
+                  and (told_at is null or told_at < plan_changed_at
+                       or told_at + greatest(interval '1 minute', told_at - plan_changed_at) < clock_timestamp()))
+"""
+
+NOTE_TOLD = """
+update sequence_contacts c
+   set told_at = clock_timestamp(), plan_changed_at = case when t.heard then c.plan_changed_at end
+  from unnest($1::bigint[], $2::timestamptz[], $3::boolean[]) as t (id, seen_at, heard)
+ where c.id = t.id and c.plan_changed_at = t.seen_at
 """
 
 
@@ -130,13 +160,11 @@ class Page(NamedTuple):
 
 async def page(pool: Pool, tell: Tell) -> Page:
     """Which are to be told next, those that are due first before others."""
-    found, held_by = (
-        (SELECT_UNPLANNED, []) if tell.kind == "plans" else (SELECT_HELD, _held_by(tell.kind, tell.name))
-    )
-    number = len(held_by)
+    found, arguments = _found(tell)
+    number = len(arguments)
     rows = await pool.fetch(
         SELECT_PAGE.format(found=found, after=number + 1, key=number + 2, size=PAGE),
-        *held_by,
+        *arguments,
         tell.after,
         tell.after_key,
     )
@@ -145,6 +173,23 @@ async def page(pool: Pool, tell: Tell) -> Page:
         tuple(ToTell(**row) for row in rows),
         more=len(rows) == PAGE,
     )
+
+
+def _found(tell: Tell) -> tuple[str, list[Any]]:
+    """The query for those to be told this, and its arguments."""
+    match tell.kind:
+        case "plans":
+            return SELECT_UNPLANNED, []
+        case "passed-over":
+            return SELECT_PASSED_OVER, [None, None, None, PASSED_OVER_AFTER]
+        case _:
+            return SELECT_HELD, _held_by(tell.kind, tell.name)
+
+
+async def note_told(pool: Pool, told: Sequence[ToTell], heard: Sequence[bool]) -> None:
+    """Notes which were told of another plan. Where no workflow runs, none is left to be told."""
+    keys = [int(one.key) for one in told]
+    await pool.execute(NOTE_TOLD, keys, [one.seen_at for one in told], list(heard))
 
 
 async def unmoved(pool: Pool, tell: Tell, told: Sequence[ToTell]) -> set[str]:
@@ -170,7 +215,16 @@ async def count_unplanned(pool: Pool, sequence_id: int | None = None) -> int:
     return count
 
 
-async def any_unplanned(pool: Pool) -> bool:
-    """Whether one is still to hear it, and has not been told again and again for some minutes already."""
-    found: bool = await pool.fetchval(IS_ANY_UNPLANNED)
+async def any_to_tell(pool: Pool) -> bool:
+    """Whether a contact's workflow is still to hear that something else comes next, or nothing.
+
+    One that has not looked is told again, but ever more seldom: its task may fail, and each signal stays in its history.
+    """
+    found: bool = await pool.fetchval(IS_ANY_TO_TELL)
+    return found
+
+
+async def any_passed_over(pool: Pool) -> bool:
+    """Whether a message could go out and has not moved for some minutes: its workflow was not told, or is gone."""
+    found: bool = await pool.fetchval(IS_ANY_PASSED_OVER, None, None, None, PASSED_OVER_AFTER)
     return found

@@ -25,14 +25,14 @@ select c.id, c.status, c.workflow_id, c.paused_reason
 
 PAUSE_CONTACT = """
 update sequence_contacts
-   set paused_at = clock_timestamp(), paused_reason = $2
+   set paused_at = clock_timestamp(), paused_reason = $2, plan_changed_at = clock_timestamp()
  where id = $1 and status = 'active' and paused_at is null
 returning true
 """
 
 RESUME_CONTACT = """
 update sequence_contacts
-   set paused_at = null, paused_reason = null
+   set paused_at = null, paused_reason = null, plan_changed_at = clock_timestamp()
  where id = $1 and status = 'active' and paused_at is not null
 returning true
 """

@@ -95,6 +95,8 @@ select $1, $2, id, lead_id, phone, device_id, $4, 'cancelled', 'skipped by an op
 returning status, claimed_at + claim_life(m, $5, $6) > coalesce($7, clock_timestamp()) as held
 """
 
+MARK_TO_TELL = "update sequence_contacts set plan_changed_at = clock_timestamp() where id = $1"
+
 WAS_SKIPPED = """
 select exists (select from broadcast_messages m
                  join sequence_steps t on t.id = m.sequence_stepid
@@ -252,15 +254,19 @@ class Enrollments:
                 raise Conflict(f"{step!r} is {message['status']} already")
             # One in doubt is settled by the recovery, and not sent again: the contact is past it.
             await self._store(connection, contact, position)
+            await connection.execute(MARK_TO_TELL, enrollment_id)
         return True
 
     async def _was_skipped(self, enrollment_id: int, step: str) -> bool:
         skipped: bool = await self._pool.fetchval(WAS_SKIPPED, enrollment_id, step)
         return skipped
 
-    async def finish(self, end: EnrollmentEnd, *, now: datetime | None) -> Finished:
+    async def finish(
+        self, end: EnrollmentEnd, *, now: datetime | None, by_workflow: bool = False
+    ) -> Finished:
         """Ends an enrollment and closes what no attempt of it holds; ending it again changes nothing.
 
+        ``by_workflow``: the contact's own workflow asks, which knows of the end then; else it is still to be told.
         What an attempt holds or has held is settled by that attempt, or by the recovery (messaging.sending.recovery).
         A completed one passes the lead on: it bears ``next_trigger`` from now on, and is to be enrolled into the
         active sequence of that trigger, if there is one that it has not been through.
@@ -271,7 +277,7 @@ class Enrollments:
             if following is not None:
                 return Finished(status="completed", next=following)
         async with self._pool.acquire() as connection, connection.transaction():
-            return await end_enrollment(connection, end, now=now)
+            return await end_enrollment(connection, end, now=now, by_workflow=by_workflow)
 
     async def load(self, enrollment_id: int, *, now: datetime | None) -> EnrollmentState:
         """The enrollment as stored, with the present plan of its sequence, and in the zone that is known now."""

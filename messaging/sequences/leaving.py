@@ -16,8 +16,17 @@ select from broadcast_messages
 
 END_ENROLLMENT = """
 update sequence_contacts
-   set status = $2, reason = $3, next_step_id = null, next_due_at = null, ended_at = coalesce($4, clock_timestamp())
+   set status = $2, reason = $3, next_step_id = null, next_due_at = null, ended_at = coalesce($4, clock_timestamp()),
+       plan_changed_at = case when not $5 then clock_timestamp() end
  where id = $1 and status = 'active'
+"""
+
+# How it ended; $2: the contact's workflow asks, and knows of the end then.
+SELECT_ENDING = """
+with heard as (
+    update sequence_contacts set plan_changed_at = null where id = $1 and $2 and plan_changed_at is not null
+)
+select status, reason from sequence_contacts where id = $1
 """
 
 # What an operator has sent again goes out all the same, unless the contact wants nothing more.
@@ -45,17 +54,18 @@ update leads
 """
 
 
-async def end_enrollment(connection: Connection, end: EnrollmentEnd, *, now: datetime | None) -> Finished:
+async def end_enrollment(
+    connection: Connection, end: EnrollmentEnd, *, now: datetime | None, by_workflow: bool
+) -> Finished:
     """Ends an enrollment and closes what waits for it, in the caller's transaction; answers how it ended, also before.
 
+    ``by_workflow``: the contact's own workflow asks, which knows of the end then; else it is still to be told.
     A completed one passes the lead on: it bears ``next_trigger`` from now on.
     """
     # Messages are locked before enrollments, here as everywhere.
     await connection.execute(LOCK_WAITING_MESSAGES, end.enrollment_id)
-    await connection.execute(END_ENROLLMENT, end.enrollment_id, end.status, end.reason, now)
-    row = await connection.fetchrow(
-        "select status, reason from sequence_contacts where id = $1", end.enrollment_id
-    )
+    await connection.execute(END_ENROLLMENT, end.enrollment_id, end.status, end.reason, now, by_workflow)
+    row = await connection.fetchrow(SELECT_ENDING, end.enrollment_id, by_workflow)
     assert row is not None
     await connection.execute(
         CLOSE_WAITING_MESSAGES,

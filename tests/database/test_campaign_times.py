@@ -23,8 +23,10 @@ from messaging.campaigns.start_times import IfPassed, Timing, has_passed, turns
 from messaging.campaigns.store import list_campaigns
 from messaging.common.database import Pool, Record
 from messaging.common.errors import Conflict
+from messaging.reporting.messages import list_messages
 from messaging.sending.claim_answers import Claim, StoredAnswer
 from messaging.sending.ledger import Ledger
+from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred
 from rig.people import phone
 from tests.support.scenario import Scenario
@@ -514,3 +516,20 @@ def test_ends_are_stored_alike(written: str, stored: str) -> None:
     )
     assert draft.campaign is not None
     assert draft.campaign.until == stored
+
+
+async def test_where_the_zone_was_corrected_after_the_start_it_says_the_hour_at_which_it_goes_out(
+    scenario: Scenario,
+) -> None:
+    """Its moment stays as it was frozen, which is at night where the lead really is."""
+    await world(scenario, NEW_YORK)
+    campaign = await started(scenario, "scheduled_at: 2035-11-30 10:00", OWN)
+    await freeze(scenario.pool, campaign)
+    await scenario.pool.execute("update leads set time_zone = $1", AUCKLAND)
+    (message,) = await list_messages(scenario.pool, [MessageStatus.PENDING], 10)
+    assert there(NEW_YORK, message.due_at) == "30 10:00"
+    assert there(AUCKLAND, message.due_at) == "01 04:00"
+    assert there(AUCKLAND, message.goes_out_at) == "01 10:00"
+    await scenario.pool.execute("update devices set opens_at = '08:00', closes_at = '20:00'")
+    (message,) = await list_messages(scenario.pool, [MessageStatus.PENDING], 10)
+    assert there(KUALA_LUMPUR, message.goes_out_at) == "01 08:00"

@@ -9,7 +9,7 @@ from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Settled
 from messaging.sending.positions import NextPosition
-from messaging.sending.telling import any_unplanned, count_unplanned
+from messaging.sending.telling import any_to_tell, count_unplanned
 from messaging.sequences import replanning
 from messaging.sequences.contract import Replanned
 from messaging.sequences.replanning import replan, sequences_of_other_zones
@@ -54,7 +54,7 @@ async def test_an_edit_is_in_the_rows_at_once_and_marks_whom_it_concerns(
     await scenario.apply(LATER + "    # no change\n")
     assert await replan(pool, sequence) == 0
     assert await count_unplanned(pool, sequence) == 1
-    assert await any_unplanned(pool)
+    assert await any_to_tell(pool)
     await scenario.apply(SEQUENCE.replace('"More"', '"More again"'))
     assert await replan(pool, sequence) == 1
     assert await rows(pool) == [("more", hours, True), *before[1:]]
@@ -62,7 +62,7 @@ async def test_an_edit_is_in_the_rows_at_once_and_marks_whom_it_concerns(
     assert contact.enrolled is not None
     await contact.activities.replan(contact.enrolled.enrollment_id)
     assert await rows(pool) == before
-    assert not await any_unplanned(pool)
+    assert not await any_to_tell(pool)
 
 
 async def test_who_was_not_told_yet_sends_nothing_by_the_old_plan(contact: Contact) -> None:
