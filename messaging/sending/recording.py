@@ -3,6 +3,7 @@
 import logging
 import random
 from datetime import timedelta
+from functools import partial
 
 from messaging.common.database import Verdict, verdict_of
 from messaging.common.storable import LONGEST_REASON, storable
@@ -16,7 +17,6 @@ from messaging.gateways.base import (
     WrongContent,
 )
 from messaging.sending.attempts import InFlight, LostClaim
-from messaging.sending.claim_answers import Outcome
 from messaging.sending.claims import claim_lifetime
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus
@@ -152,7 +152,7 @@ class Recorder:
         refused: Refused | None = None,
     ) -> Settled:
         attempt, at = flight.attempt, flight.now
-        reason = storable(reason, LONGEST_REASON) if reason is not None else None
+        words = storable(reason, LONGEST_REASON) if reason is not None else None
         following: Next | None = None
         wrong: Exception | None = None
         if flight.after is not None:
@@ -160,52 +160,34 @@ class Recorder:
                 following = flight.after(at)
             except Exception as error:  # noqa: BLE001 - first what became of the message is written
                 wrong = error
-        position = following.position if following is not None else None
-
-        async def write() -> Outcome | None:
-            if refused is not None:
-                return await self._ledger.refuse(
-                    attempt.message_id,
-                    attempt.token,
-                    at,
-                    reason or "",
-                    sign=refused.sign,
+        settle = partial(
+            self._ledger.settle,
+            *(attempt.message_id, attempt.token, status, at),
+            gateway_message_id=gateway_message_id,
+        )
+        write = partial(settle, reason=words)
+        if refused is not None:
+            write = partial(
+                self._ledger.refuse,
+                *(attempt.message_id, attempt.token, at, words or ""),
+                sign=refused.sign,
+            )
+        try:
+            outcome = await self._outcomes.write(
+                lambda: write(
                     content=flight.content,
                     image_url=flight.image_url,
-                    position=position,
+                    position=following.position if following is not None else None,
                 )
-            return await self._ledger.settle(
-                attempt.message_id,
-                attempt.token,
-                status,
-                at,
-                gateway_message_id=gateway_message_id,
-                reason=reason,
-                content=flight.content,
-                image_url=flight.image_url,
-                position=position,
             )
-
-        async def write_plainly() -> Outcome | None:
-            """The status alone, where the reason or the text cannot be stored. The next claim moves the contact on."""
-            return await self._ledger.settle(
-                attempt.message_id,
-                attempt.token,
-                status,
-                at,
-                gateway_message_id=gateway_message_id,
-                reason=None
-                if status is MessageStatus.SENT
-                else "its reason could not be stored; the log has it",
-            )
-
-        try:
-            outcome = await self._outcomes.write(write)
         except Exception as error:
             if verdict_of(error) is not Verdict.WRONG:
                 raise
             logger.exception("the outcome of message %s could not be written in full", attempt.message_id)
-            outcome = await self._outcomes.write(write_plainly)
+            # The status alone, as the reason or the text cannot be stored. The next claim moves the contact on.
+            lost = "its reason could not be stored; the log has it"
+            plainly = partial(settle, reason=None if status is MessageStatus.SENT else lost)
+            outcome = await self._outcomes.write(plainly)
         if wrong is not None:
             raise wrong
         if outcome is None:

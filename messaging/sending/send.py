@@ -1,10 +1,8 @@
 """Sending one message, from its claim to its settling: the same way for every message.
 
-Sender.send_stored     a message that has its row: a campaign's, or one that is sent again
-  Ledger.claim_stored  may it go now? then it is this attempt's
-  Sender.carry_out     that of a claim, also of a step's (messaging.sequences.send_step)
-    Dispatcher         to the gateway: composed, after a last look, part by part
-    Recorder           what came of it: settled with what comes next, given back for later, or left in doubt
+It is claimed (``Ledger``), handed over to its gateway (``Dispatcher``), and what came of it is written: settled, with what
+comes next, or given back for later, or left in doubt (``Recorder``). A step's message is claimed by
+:mod:`messaging.sequences.send_step`, and carried out here.
 """
 
 import logging

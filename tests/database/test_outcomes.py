@@ -21,6 +21,7 @@ from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Settled
 from messaging.sending.receipts import record_receipts
 from messaging.sending.settling import Outcomes
+from messaging.sequences.contract import Replanned
 from rig.people import phone
 from rig.waiting import until
 from tests.support.contact import NOON, Contact
@@ -153,6 +154,24 @@ async def test_what_cannot_be_written_in_full_is_written_plainly(
         await sent_through(contact, code, 1, index)
         assert "could not be written in full" in caplog.text
         caplog.clear()
+
+
+async def test_the_next_claim_moves_a_contact_on_whose_step_was_written_plainly(contact: Contact) -> None:
+    await contact.scenario.pool.execute(FAILS)
+    await contact.scenario.pool.execute("update failing set code = '22003', times = 1")
+    texts = "select array_agg(content order by due_at) from broadcast_messages where status = 'sent'"
+    for _ in range(4):
+        outcome = await contact.send()
+        assert isinstance(outcome, Settled | Replanned)
+        if outcome.next is None:
+            break
+        contact.due, contact.now = outcome.next, max(contact.now, outcome.next.due_at)
+    assert await contact.scenario.pool.fetchval(texts) == [None, "More"]
+    assert [row["text"] for row in await contact.scenario.accepted()] == ["Hi Aisha", "More"]
+    assert await contact.scenario.pool.fetchval("select timeline -> 'done' from sequence_contacts") == [
+        "hello",
+        "more",
+    ]
 
 
 @pytest.mark.usefixtures("at_once")

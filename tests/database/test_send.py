@@ -16,7 +16,9 @@ from messaging.sending.message_ids import sequence_message_id
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Held, Settled
 from messaging.sequences.contract import Replanned
+from messaging.sequences.enrollments import Enrollments
 from rig.people import phone
+from rig.waiting import until
 from tests.support.contact import NOON, SEQUENCE, Contact
 
 
@@ -164,6 +166,30 @@ async def test_a_message_in_doubt_stays_in_doubt_while_the_gateway_is_away(conta
     outcome = await contact.send()
     assert isinstance(outcome, Settled)
     assert outcome.status is MessageStatus.UNCONFIRMED
+
+
+async def test_a_claim_is_given_back_where_its_sequence_cannot_be_read(
+    contact: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The gateway was not called, and need not be asked."""
+    await contact.scenario.offer(keys=False, look_up=False)
+
+    async def away(*_: object) -> Any:
+        raise ConnectionResetError("the server went away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Enrollments, "plan_of", away)
+        with pytest.raises(ConnectionResetError):
+            await contact.send()
+
+    async def given_back() -> bool:
+        return (await contact.message())["status"] == "queued"
+
+    await until(given_back)
+    assert (await contact.message())["reason"] == "its sequence could not be read: the server went away"
+    outcome = await contact.send()
+    assert isinstance(outcome, Settled)
+    assert outcome.status is MessageStatus.SENT
 
 
 async def test_an_edit_reaches_a_message_that_waits_for_its_slot(contact: Contact) -> None:

@@ -59,6 +59,8 @@ async def test_unconfirmed_messages_are_found_resolved_and_sent_again_only_on_de
     )
     found = [listed_as.typed_search_attributes.get(one) for one in (attributes.SEQUENCE, attributes.PHONE)]
     assert found == ["story", phone(1)]
+    events = (await resent.fetch_history()).events
+    assert not any(event.HasField("activity_task_scheduled_event_attributes") for event in events)
     report = await audit(live.connection)
     assert report.kept, [check for check in report.checks if not check.kept]
 
