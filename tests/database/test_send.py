@@ -3,10 +3,12 @@
 import asyncio
 from datetime import timedelta
 from typing import Any
+from uuid import uuid4
 
 import asyncpg
 import pytest
 
+from messaging.common.errors import NotFound
 from messaging.gateways.base import OutgoingMessage
 from messaging.leads.lead import Lead
 from messaging.sending import attempts, recording
@@ -66,6 +68,12 @@ async def test_what_the_gateway_said_is_not_forgotten_where_postgresql_goes_away
     assert isinstance(outcome, Settled)
     assert outcome.status is MessageStatus.SENT
     assert not errors
+
+
+async def test_a_message_that_is_not_in_the_ledger_cannot_be_sent(contact: Contact) -> None:
+    stranger = uuid4()
+    with pytest.raises(NotFound, match=f"^there is no message {stranger}$"):
+        await contact.sender.send_stored(stranger)
 
 
 async def test_many_attempts_at_once_send_once(contact: Contact) -> None:
