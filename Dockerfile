@@ -32,6 +32,7 @@ COPY activities/ activities/
 COPY workflows/ workflows/
 COPY operations/ operations/
 COPY runtime/ runtime/
+COPY webhooks/ webhooks/
 COPY cli/ cli/
 USER drumbeat
 CMD ["python", "worker.py"]

@@ -38,8 +38,8 @@ from operations.schedule import ensure_schedules
 from operations.workers import present
 from runtime.listener import raise_descriptor_limit
 from runtime.temporal_client import ensure_search_attributes
-from runtime.webhooks import webhooks
 from temporal import search_attributes as attributes
+from webhooks.endpoint import webhooks
 from workflows.campaign import CampaignWorkflow
 from workflows.campaign_shard import CampaignShardWorkflow
 from workflows.inputs import CheckingRunner

@@ -1,1 +1,1 @@
-"""Settings, the Temporal client, the database pool, the embedded servers, telemetry."""
+"""Settings, the Temporal client, the database pool, the embedded servers."""

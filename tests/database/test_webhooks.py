@@ -26,9 +26,10 @@ from messaging.gateways.base import Receipt
 from messaging.gateways.cloud_api_webhooks import receipts_of
 from messaging.sending.receipts import record_receipts
 from rig.waiting import until
-from runtime import listener, webhooks
+from runtime import listener
 from runtime.listener import Listener
 from tests.support.contact import NOON, Contact
+from webhooks import endpoint
 
 SECRET = "app-secret"
 AT = 1772452860
@@ -119,7 +120,7 @@ async def port(contact: Contact, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     await pool.execute("update broadcast_messages set status = 'unconfirmed', device_id = 'meta'")
     gateways = Gateways()
     async with (
-        webhooks.webhooks(pool, gateways, host="127.0.0.1", port=0) as opened,
+        endpoint.webhooks(pool, gateways, host="127.0.0.1", port=0) as opened,
         aiohttp.ClientSession() as http,
     ):
         assert isinstance(message_id, UUID)
@@ -133,7 +134,7 @@ async def port(contact: Contact, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 def unfiltered(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each test hears a line as if it were the first time."""
     for name in (
-        "runtime.webhooks",
+        "webhooks.endpoint",
         "runtime.listener",
         "messaging.gateways.webhook_bodies",
         "messaging.sending.receipts",
@@ -411,10 +412,10 @@ async def test_complete_bodies_count_until_they_are_answered(
 async def test_a_worker_that_stops_waits_for_nobody(
     contact: Contact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(webhooks, "LEAVING_WITHIN", 0.1)
+    monkeypatch.setattr(endpoint, "LEAVING_WITHIN", 0.1)
     gateways = Gateways()
     async with asyncio.timeout(10):
-        async with webhooks.webhooks(contact.scenario.pool, gateways, host="127.0.0.1", port=0) as opened:
+        async with endpoint.webhooks(contact.scenario.pool, gateways, host="127.0.0.1", port=0) as opened:
             _, writer = await asyncio.open_connection("127.0.0.1", opened.port)
             writer.write(b"POST /webhooks/meta HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
             await until(lambda: asyncio.sleep(0, bool(opened._held)))
@@ -428,9 +429,9 @@ async def test_the_second_waits_for_the_port_and_takes_over(
     monkeypatch.setattr(listener, "LOOK_EVERY", 0.05)
     pool, gateways = contact.scenario.pool, Gateways()
     async with aiohttp.ClientSession() as http:
-        async with webhooks.webhooks(pool, gateways, host="127.0.0.1", port=0) as first:
+        async with endpoint.webhooks(pool, gateways, host="127.0.0.1", port=0) as first:
             assert first.port is not None
-            second = webhooks.webhooks(pool, gateways, host="127.0.0.1", port=first.port)
+            second = endpoint.webhooks(pool, gateways, host="127.0.0.1", port=first.port)
             waiting = await second.__aenter__()
             assert waiting.port is None
             assert f"port {first.port} of 127.0.0.1 is in use, by another worker or program" in caplog.text

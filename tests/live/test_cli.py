@@ -201,7 +201,7 @@ def test_every_command_has_help_that_explains_each_parameter(
 
 def recommended() -> Iterator[tuple[str, list[str]]]:
     """The commands that messages and documents recommend, by the file that does."""
-    for folder in ("messaging", "operations", "cli", "activities", "workflows", "runtime"):
+    for folder in ("messaging", "operations", "cli", "activities", "workflows", "runtime", "webhooks"):
         for file in sorted((ROOT / folder).rglob("*.py")):
             for hint in re.findall(r"'([a-z-]+ [^'\n]+)'", file.read_text()):
                 if hint.split()[0] in command_tree().commands:

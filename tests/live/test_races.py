@@ -33,11 +33,11 @@ from operations import messages
 from operations.audit import audit as held_against_temporal
 from rig.people import phone
 from rig.waiting import until
-from runtime.webhooks import webhooks
 from tests.support.campaigns import ready
 from tests.support.contact import NOON, Contact
 from tests.support.live import Live
 from tests.support.unconfirmed import SEQUENCE, settled_as, unconfirmed
+from webhooks.endpoint import webhooks
 from worker import make_worker
 
 

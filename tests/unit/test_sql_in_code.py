@@ -16,6 +16,7 @@ PROGRAM = (
     "operations",
     "runtime",
     "temporal",
+    "webhooks",
     "workflows",
     "starter.py",
     "worker.py",
