@@ -14,6 +14,7 @@ from messaging.campaigns import feed as campaign_feed
 from messaging.campaigns import lifecycle as campaigns
 from messaging.campaigns.audience import SHARD_SIZE, freeze_audience
 from messaging.campaigns.contract import CampaignProgress, CampaignState, FeedPage, FeedRequest, Frozen
+from messaging.campaigns.untold import note_seen
 from messaging.common.clock import Clock, database_clock
 from messaging.common.database import Pool
 from temporal.bulk import each, signal_each
@@ -55,7 +56,7 @@ class CampaignActivities:
         """Where a campaign stands by its row, and when it is to start."""
         with refused_for_good(f"the campaign {campaign!r}"):
             async with self._pool.acquire() as connection:
-                await campaigns.note_seen(connection, campaign)
+                await note_seen(connection, campaign)
                 return await campaigns.campaign_state(connection, campaign, now=await self._clock())
 
     @activity.defn

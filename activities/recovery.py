@@ -3,7 +3,7 @@
 from temporalio import activity
 from temporalio.client import Client
 
-from messaging.campaigns import lifecycle as campaigns
+from messaging.campaigns import untold as campaigns
 from messaging.common.clock import Clock, database_clock
 from messaging.common.database import Pool
 from messaging.leads import opt_outs
@@ -57,11 +57,8 @@ class RecoveryActivities:
 
     async def _tell_campaigns(self, client: Client, task_queue: str) -> None:
         async with self._pool.acquire() as connection:
-            unseen = [
-                await campaigns.campaign_state(connection, campaign, now=await self._clock())
-                for campaign in await campaigns.unseen_campaigns(connection)
-            ]
-        for state in unseen:
+            untold = await campaigns.untold_campaigns(connection, now=await self._clock())
+        for state in untold:
             await tell_campaign(client, state, task_queue=task_queue)
             if state.over:  # its workflow may have ended
                 async with self._pool.acquire() as connection:

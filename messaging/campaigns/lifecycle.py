@@ -25,11 +25,9 @@ __all__ = [
     "failed_and_over",
     "finish_campaign",
     "forecast_campaign",
-    "note_seen",
     "pause_campaign",
     "resume_campaign",
     "retry_failed",
-    "unseen_campaigns",
 ]
 
 
@@ -74,20 +72,6 @@ COUNT_FAILED_AND_OVER = """
 select count(*)
   from broadcast_messages
  where campaign_id = $1 and status = 'failed' and expires_at <= $2
-"""
-
-NOTE_SEEN = """
-update campaigns
-   set seen_at = updated_at
- where name = $1 and seen_at is distinct from updated_at
-"""
-
-SELECT_UNSEEN = """
-select name
-  from campaigns
- where status <> 'draft' and seen_at is distinct from updated_at
-   and updated_at < clock_timestamp() - interval '5 seconds'
- order by id
 """
 
 # Its workflows have to look, also where it is under way: they are past what is sent again.
@@ -139,19 +123,6 @@ async def campaign_state(connection: Connection, campaign: str, *, now: datetime
         when=when(row),
         now=row["now"],
     )
-
-
-async def note_seen(connection: Connection, campaign: str) -> None:
-    """Notes that the campaign's workflow looks at the row as it is now, or that there is none any more."""
-    await connection.execute(NOTE_SEEN, campaign)
-
-
-async def unseen_campaigns(connection: Connection) -> list[str]:
-    """The campaigns whose row was changed some seconds ago, and whose workflow has not looked at it since.
-
-    The process that changed it tells the workflow, or starts it, unless it dies before, or Temporal cannot be reached.
-    """
-    return [row["name"] for row in await connection.fetch(SELECT_UNSEEN)]
 
 
 async def begin_campaign(

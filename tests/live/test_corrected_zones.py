@@ -1,13 +1,20 @@
 """A contact whose time zone was corrected follows the new one from its next step on, whoever corrected it."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from messaging.sending.outcomes import Settled
 from messaging.sequences.contract import Replanned
+from operations import campaigns
+from operations.leads import correct_time_zone
+from operations.schedule import RECOVERY
 from rig.people import phone
+from rig.waiting import until
 from tests.support.contact import Contact
+from tests.support.live import Live
 from tests.support.temporal_time import skipping
 
 MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -99,3 +106,35 @@ async def test_an_enrollment_that_corrects_the_zone_wakes_the_persons_other_cont
         phone(8),
     )
     assert [row["there"].strftime("%H:%M") for row in rows] == ["10:00", "10:00"]
+
+
+async def test_a_campaign_at_everybodys_own_time_starts_with_a_zone_that_was_corrected_to_an_earlier_one(
+    live: Live,
+) -> None:
+    """Its workflow sleeps until the first of the zones that it knows; the lead's own time comes hours before."""
+    await live.scenario.add_device()
+    await live.scenario.add_leads(1)
+    await live.scenario.pool.execute("update leads set time_zone = $1", LONDON)
+    there = datetime.now(ZoneInfo(TOKYO)) + timedelta(seconds=2)
+    await live.scenario.apply_campaign(
+        "campaign: own\ntarget: {status: all}\ntimezone: recipient\nif_passed: send\ntext: Good morning\n"
+        f"scheduled_at: {there:%Y-%m-%d %H:%M:%S}\n"
+    )
+    await live.start_worker()
+    await campaigns.start(live.connection, "own")
+
+    async def asleep() -> bool:
+        return bool(await live.scenario.pool.fetchval("select seen_at = updated_at from campaigns"))
+
+    await until(asleep)
+    await correct_time_zone(live.connection, phone(0), TOKYO)
+
+    async def sent() -> bool:
+        await live.connection.temporal.get_schedule_handle(RECOVERY).trigger()
+        await asyncio.sleep(0.5)  # between two looks, so that not hundreds are under way
+        return [row["status"] for row in await live.scenario.messages()] == ["sent"]
+
+    await until(sent)
+    (message,) = await live.scenario.accepted()
+    moment = datetime.fromisoformat(message["received_at"])
+    assert timedelta(0) <= moment - there.replace(microsecond=0) < timedelta(hours=1)
