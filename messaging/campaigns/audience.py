@@ -14,6 +14,47 @@ SHARD_SIZE = 10_000
 MAX_SHARDS = 64
 
 
+# $1: the campaign; $2: the moment; $3: leads that one workflow feeds; $4: such workflows at most; $5 to $8: by time zone, when
+# messages are due and over, and whether they are left out; $9, $10: when all others are due and over.
+FREEZE_AUDIENCE = """
+with matching as materialized (
+    select a.*, coalesce(z.due_at, $9) as due_at, coalesce(z.expires_at, $10) as expires_at,
+           coalesce(z.left_out, false) as left_out
+      from campaign_audience($1) a
+      left join unnest($5::text[], $6::timestamptz[], $7::timestamptz[], $8::boolean[]) z (zone, due_at, expires_at, left_out)
+             on z.zone = a.zone
+), chosen as (
+    select m.*, row_number() over (order by m.due_at, m.lead_id) - 1 as position,
+           least($4, ceil(count(*) over ()::float8 / $3))::integer as shards,
+           coalesce(m.expires_at <= greatest(m.due_at, $2), false) as is_over
+      from matching m
+     where not m.opted_out and m.device_id is not null and not m.left_out
+), inserted as (
+    insert into broadcast_messages
+           (id, campaign_id, lead_id, recipient_phone, device_id, due_at, expires_at, status, reason,
+            campaign_position, campaign_shard, created_at, updated_at)
+    select campaign_message_id($1, phone), $1, lead_id, phone, device_id, coalesce(due_at, $2), expires_at,
+           case when is_over then 'expired' else 'pending' end, case when is_over then expiry_of(expires_at) end,
+           position, position % shards, $2, $2
+      from chosen
+    returning device_id
+)
+select coalesce((select jsonb_object_agg(device_id, leads)
+                   from (select device_id, count(*) as leads from inserted group by device_id) n), '{}') as audience,
+       coalesce((select max(shards) from chosen), 0) as shards,
+       (select count(*) from matching where opted_out) as opted_out,
+       (select count(*) from matching where device_id is null and not opted_out) as without_device,
+       (select count(*) from matching where left_out and device_id is not null and not opted_out) as passed
+"""
+
+BEGIN_RUNNING = """
+update campaigns
+   set status = 'running', frozen_at = $2, audience = $3, shards = $4, opted_out = $5, without_device = $6, passed = $7,
+       updated_at = $2
+ where id = $1
+"""
+
+
 async def freeze_audience(
     connection: Connection, campaign_id: int, *, now: datetime | None, shard_size: int = SHARD_SIZE
 ) -> Frozen:
@@ -40,42 +81,6 @@ async def freeze_audience(
         without_device=row["without_device"],
         passed=row["passed"],
     )
-
-
-FREEZE_AUDIENCE = """
-with matching as materialized (
-    select a.*, coalesce(z.due_at, $9) as due_at, coalesce(z.expires_at, $10) as expires_at, coalesce(z.left_out, false) as left_out
-      from campaign_audience($1) a
-      left join unnest($5::text[], $6::timestamptz[], $7::timestamptz[], $8::boolean[]) z (zone, due_at, expires_at, left_out)
-             on z.zone = a.zone
-), chosen as (
-    select m.*, row_number() over (order by m.due_at, m.lead_id) - 1 as position,
-           least($4, ceil(count(*) over ()::float8 / $3))::integer as shards,
-           coalesce(m.expires_at <= greatest(m.due_at, $2), false) as is_over
-      from matching m where not m.opted_out and m.device_id is not null and not m.left_out
-), inserted as (
-    insert into broadcast_messages (id, campaign_id, lead_id, recipient_phone, device_id, due_at, expires_at, status, reason,
-                                    campaign_position, campaign_shard, created_at, updated_at)
-    select campaign_message_id($1, phone), $1, lead_id, phone, device_id, coalesce(due_at, $2), expires_at,
-           case when is_over then 'expired' else 'pending' end, case when is_over then expiry_of(expires_at) end,
-           position, position % shards, $2, $2
-      from chosen returning device_id
-)
-select coalesce((select jsonb_object_agg(device_id, leads)
-                   from (select device_id, count(*) as leads from inserted group by device_id) n), '{}') as audience,
-       coalesce((select max(shards) from chosen), 0) as shards,
-       (select count(*) from matching where opted_out) as opted_out,
-       (select count(*) from matching where device_id is null and not opted_out) as without_device,
-       (select count(*) from matching where left_out and device_id is not null and not opted_out) as passed
-"""
-
-
-BEGIN_RUNNING = """
-update campaigns
-   set status = 'running', frozen_at = $2, audience = $3, shards = $4, opted_out = $5, without_device = $6, passed = $7,
-       updated_at = $2
- where id = $1
-"""
 
 
 async def _freeze(connection: Connection, row: Record, shard_size: int) -> None:

@@ -24,7 +24,7 @@ __all__ = ["check_moved", "check_together", "check_with_stored", "warnings_for"]
 _SHOWN_NICHES = 10
 
 # Without those that opted out: nothing that they lack matters.
-_AUDIENCE = """
+COUNT_AUDIENCE = """
 select count(*) as leads, count(*) filter (where a.device_id is null) as without_device,
        count(*) filter (where a.device_id is not null and l.time_zone is null) as without_zone
   from campaign_audience($1) a join leads l on l.id = a.lead_id where not a.opted_out
@@ -110,7 +110,7 @@ async def _check_times(
 async def _check_audience(
     connection: Connection, document: Document, campaign: CampaignFile, campaign_id: int
 ) -> list[Problem]:
-    row = await connection.fetchrow(_AUDIENCE, campaign_id)
+    row = await connection.fetchrow(COUNT_AUDIENCE, campaign_id)
     assert row is not None
     leads = row["leads"]
     if not leads:
