@@ -53,7 +53,7 @@ async def _export(url: str, query: Mapping[str, str]) -> list[dict[str, Any]]:
         text = await _get(url, {**query, "after": after, "limit": str(PAGE)})
         page = [json.loads(line) for line in text.splitlines()]
         rows.extend(page)
-        return bool(page)
+        return len(page) == PAGE
 
     while await insist("the gateway shows its log", read_on):
         pass

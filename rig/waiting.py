@@ -28,8 +28,8 @@ COMES_BACK_WITHIN = 90.0
 WITHIN = 30.0
 """Seconds for what takes a moment, as generous as a busy machine needs."""
 
-EVERY = 0.02
-"""Seconds between two looks."""
+SOON, EVERY = 0.01, 0.1
+"""Seconds between two looks: the first is soon, and the pauses grow, since each look is work for what is waited for."""
 
 Answer = TypeVar("Answer")
 
@@ -45,13 +45,13 @@ async def until(
     what: str = "",
     every: float = EVERY,
 ) -> None:
-    """Waits until ``happened`` answers true; looks every so many seconds.
+    """Waits until ``happened`` answers true; looks ever more rarely, and at least ``every`` so many seconds.
 
     Raises NeverHappened after ``within`` seconds, with ``what`` (the name of ``happened``, if not given), and whatever
     ``happened`` raises.
     """
     clock = asyncio.get_running_loop().time
-    deadline = clock() + within
+    deadline, pause = clock() + within, SOON
     while True:
         answer = happened()
         if await answer if inspect.isawaitable(answer) else answer:
@@ -59,7 +59,8 @@ async def until(
         if clock() > deadline:
             named = what or getattr(happened, "__qualname__", "it")
             raise NeverHappened(f"{named}: not within {within:.0f} s")
-        await asyncio.sleep(every)
+        pause = min(1.3 * pause, every)
+        await asyncio.sleep(pause)
 
 
 async def insist(
@@ -76,4 +77,4 @@ async def insist(
             if clock() > deadline:
                 reason = " ".join(str(error).split()) or type(error).__name__
                 raise NeverHappened(f"{what}: not within {within:.0f} s: {reason}") from error
-        await asyncio.sleep(5 * EVERY)
+        await asyncio.sleep(EVERY)

@@ -18,7 +18,7 @@ from rig.waiting import until
 from tests.support.live import Live
 
 SEED = 20261123
-CONTACTS = 40
+CONTACTS = 16
 SEQUENCE = """
 sequence: story
 steps:
@@ -65,9 +65,9 @@ async def test_workers_killed_at_random_moments(live: Live, keys: bool) -> None:
     moments = random.Random(SEED)
     enrolling = asyncio.create_task(enroll_all(live, CONTACTS))
     worker = await live.start_worker()
-    for _ in range(4):
+    for _ in range(3):
         started = await live.scenario.pool.fetchval("select now()")
-        await asyncio.sleep(moments.uniform(2.0, 4.0))
+        await asyncio.sleep(moments.uniform(1.0, 3.0))
         await until(lambda started=started: caught(live, started))  # type: ignore[misc] # a slow machine takes its time
         await live.kill(worker)
         worker = await live.start_worker()
@@ -115,9 +115,17 @@ async def test_late_after_an_outage_comes_at_the_devices_pace_from_two_workers(l
     await live.scenario.apply(SEQUENCE)
     worker = await live.start_worker()
     await enroll_all(live, 8, pause=0)
-    await asyncio.sleep(3)
+
+    async def half_way() -> bool:
+        return len(await live.scenario.accepted()) >= 8
+
+    async def all_late() -> bool:
+        late = "select bool_and(next_due_at < now()) from sequence_contacts where status = 'active'"
+        return bool(await live.scenario.pool.fetchval(late))
+
+    await until(half_way)
     await live.kill(worker)
-    await asyncio.sleep(2)
+    await until(all_late)
     await asyncio.gather(live.start_worker(), live.start_worker())
     await live.all_over(8, seconds=90)
     arrived = sorted(datetime.fromisoformat(row["received_at"]) for row in await live.scenario.requests())

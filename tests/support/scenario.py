@@ -99,14 +99,14 @@ class Scenario:
 
     async def accepted(self, device: str | None = None) -> list[dict[str, Any]]:
         """What the gateway accepted from the device, oldest first."""
-        return [row for row in await accepted(self.simulator_url) if row["device"] == (device or self.device)]
+        return await accepted(self.simulator_url, device=device or self.device)
 
     async def requests(self) -> list[dict[str, Any]]:
         """Every send request of the device, also those that came to nothing."""
         return [
             row
-            for row in await requests_log(self.simulator_url)
-            if row["device"] == self.device and row["method"] == "POST"
+            for row in await requests_log(self.simulator_url, device=self.device)
+            if row["method"] == "POST"
         ]
 
     async def messages(self) -> list[dict[str, Any]]:

@@ -399,20 +399,24 @@ def result_of(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
 @pytest.mark.timeout(500)  # longer than a run waits for what is still open, so that it says what that is
 @pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize(
-    ("seconds", "stopped"),
-    [(17, 3), pytest.param(24, 21, marks=pytest.mark.long, id="longer than a claim lives")],
+    ("seconds", "people", "stopped"),
+    [(9, 10, 2), pytest.param(24, 24, 21, marks=pytest.mark.long, id="longer than a claim lives")],
 )
 def test_a_short_run_holds(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], seconds: float, stopped: float
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], seconds: float, people: int, stopped: float
 ) -> None:
-    """``stopped``: seconds for which a worker is."""
+    """``people``: contacts, and as many leads; ``stopped``: seconds for which a worker is."""
+    pace = min(1, seconds / 17)
     plan = Plan(
         seed=11,
         seconds=seconds,
-        contacts=24,
-        leads=24,
+        contacts=people,
+        leads=people,
         actions=tuple(
-            parse_action({**action, "for": stopped} if action["do"] == "stop-worker" else action)
+            parse_action(
+                {**action, "at": action["at"] * pace}
+                | ({"for": stopped} if action["do"] == "stop-worker" else {})
+            )
             for action in SHORT
         ),
     )
@@ -421,7 +425,7 @@ def test_a_short_run_holds(
     result = result_of(capsys)
     assert (code, result["holds"]) == (0, True), [check for check in result["checks"] if check["violations"]]
     # Who opted out or was stopped leaves before the end, with no row for the steps that were to come.
-    assert 3 * 21 + 24 - 1 <= result["totals"]["messages"] <= 3 * 24 + 24
+    assert 3 * (people - 3) + people - 1 <= result["totals"]["messages"] <= 4 * people
     done = read_plan(tmp_path / "out" / "plan.yaml")
     assert [action.do for action in done.actions] == [action.do for action in plan.actions]
     assert all("down already" not in (action.note or "") for action in done.actions)

@@ -6,9 +6,10 @@ from typing import cast
 
 import pytest
 
+from messaging.common.errors import Unavailable
 from operations.connection import Drumbeat
 from rig.stage import Stage
-from rig.waiting import NeverHappened
+from rig.waiting import NeverHappened, insist, until
 
 TAKES_ITS_TIME = (
     "import sys, time; time.sleep(0.7); print('working on task queue x', flush=True); time.sleep(60)"
@@ -36,6 +37,31 @@ async def test_who_waits_is_told_why_a_worker_ended(here: Stage) -> None:
         NeverHappened, match=r"worker begins .*: a worker ended with code 3\n.*no such table: leads"
     ):
         await here.start_worker("-c", "import sys; print('no such table: leads', flush=True); sys.exit(3)")
+
+
+async def test_what_never_happened_is_named() -> None:
+    def it_rains() -> bool:
+        return False
+
+    with pytest.raises(NeverHappened, match=r"it_rains: not within 0 s"):
+        await until(it_rains, 0.05)
+
+
+async def test_what_a_server_is_in_the_way_of_is_done_again() -> None:
+    attempts = iter([Unavailable("it starts"), TimeoutError()])
+
+    async def work() -> str:
+        if error := next(attempts, None):
+            raise error
+        return "done"
+
+    assert await insist("it works", work) == "done"
+
+    async def never() -> None:
+        raise Unavailable("it is gone")
+
+    with pytest.raises(NeverHappened, match="it works: not within 0 s: it is gone"):
+        await insist("it works", never, 0.05)
 
 
 async def test_nobody_waits_for_ever(here: Stage) -> None:
