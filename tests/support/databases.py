@@ -1,4 +1,4 @@
-"""Databases for one test after the other: to empty one takes a tenth of the time that a new one takes."""
+"""Databases for one test after the other: to empty one takes a fraction of the time that a new one takes."""
 
 import itertools
 
@@ -13,9 +13,30 @@ __all__ = ["TEMPLATE", "Databases"]
 TEMPLATE = "template_drumbeat"
 """The one that is migrated; the others are copies of it."""
 
-_TABLES = """
-select string_agg(oid::regclass::text, ', ' order by oid) from pg_class
- where relnamespace = 'public'::regnamespace and relkind = 'r' and relname <> 'schema_migrations'
+# To truncate takes new files for each table and index, which is five times the work of deleting some rows. What has grown is
+# truncated all the same, so that no table carries the dead rows of many tests. As a replica, to check no foreign keys.
+_EMPTY = """
+do $$
+declare
+    names text[];
+    name  text;
+    grown boolean;
+begin
+    select array_agg(oid::regclass::text), max(pg_relation_size(oid)) > 200000
+      into names, grown from pg_class
+     where relnamespace = 'public'::regnamespace and relkind = 'r' and relname <> 'schema_migrations';
+    if grown then
+        execute 'truncate ' || array_to_string(names, ', ');
+    else
+        set local session_replication_role = replica;
+        foreach name in array names loop
+            if pg_relation_size(name::regclass) > 0 then
+                execute 'delete from ' || name;
+            end if;
+        end loop;
+    end if;
+    perform setval(seqrelid, seqstart, false) from pg_sequence;
+end $$
 """
 
 # The catalogue's rows as they stand, but for what runs by itself changes. A copy has its template's object IDs.
@@ -45,7 +66,6 @@ class Databases:
         self._server = server
         self._numbers = itertools.count()
         self._empty: list[str] = []
-        self._tables = ""
         self._schema = ""
 
     async def prepare(self) -> None:
@@ -54,7 +74,6 @@ class Databases:
         await migrate(self._server.url(TEMPLATE))
         connection = await asyncpg.connect(self._server.url(TEMPLATE))
         try:
-            self._tables = await connection.fetchval(_TABLES)
             self._schema = await connection.fetchval(_SCHEMA)
         finally:
             await connection.close()
@@ -77,7 +96,7 @@ class Databases:
             )
             fit = await self._is_unchanged(connection)
             if fit:
-                await connection.execute(f"truncate {self._tables} restart identity")
+                await connection.execute(_EMPTY)
         finally:
             await connection.close()
         if fit:
