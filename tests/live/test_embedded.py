@@ -199,9 +199,12 @@ async def test_a_first_start_that_is_cut_off_can_be_repeated(home: Path) -> None
 @pytest.mark.parametrize(
     "ruin",
     [
-        "",  # killed before the first table
+        pytest.param("", marks=pytest.mark.long),  # killed before the first table
         "create table namespaces (id blob)",  # between two tables
-        "create table namespaces (id blob); create table executions (shard_id integer)",
+        pytest.param(
+            "create table namespaces (id blob); create table executions (shard_id integer)",
+            marks=pytest.mark.long,
+        ),
     ],
 )
 async def test_a_temporal_database_whose_creation_was_cut_off_is_made_anew(home: Path, ruin: str) -> None:
