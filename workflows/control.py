@@ -11,6 +11,8 @@ __all__ = ["HELD_RECHECK", "Control", "wait"]
 HELD_RECHECK = timedelta(hours=6)
 """A workflow that is held or paused is woken by a signal when that ends. Should the signal be lost, it looks again after this."""
 
+SHORTEST_TIMER = timedelta(milliseconds=1)
+
 
 @dataclass
 class Control:
@@ -31,15 +33,16 @@ class Control:
         return self.stop is not None or self.replan or self.woken
 
 
-async def wait(until: datetime | None, condition: Callable[[], bool], summary: str) -> None:
-    """Sleeps durably until ``until`` (None: without end) or until ``condition`` holds.
+async def wait(until: datetime | None, condition: Callable[[], bool], summary: str) -> bool:
+    """Sleeps durably until ``until`` (None: without end) or until ``condition`` holds; whether that moment has come.
 
-    ``summary`` names the timer in the Web UI.
+    ``summary`` names the timer in the Web UI. There is always a timer, also for a moment that has passed: where a query
+    or a heartbeat has split the task of a local activity, ``workflow.now()`` after it is another in a replay than it was, by
+    milliseconds, and no command may hang on that.
     """
-    timeout = None if until is None else max(until - workflow.now(), timedelta(0))
-    if timeout is not None and timeout <= timedelta(0):
-        return
+    timeout = None if until is None else max(until - workflow.now(), SHORTEST_TIMER)
     try:
         await workflow.wait_condition(condition, timeout=timeout, timeout_summary=summary)
     except TimeoutError:
-        return
+        return True
+    return False

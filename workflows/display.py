@@ -1,6 +1,6 @@
 """What an operator reads of one contact in the Temporal Web UI."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from temporalio import workflow
@@ -27,7 +27,7 @@ class Display:
         # Attributes go along when a history is continued as a new one.
         before = workflow.info().typed_search_attributes
         state = before.get(attributes.STATE)
-        self._listed: tuple[str, Due | None] | None = None if state is None else (state, None)
+        self._listed: tuple[str, str, datetime | None] | None = None if state is None else (state, "", None)
         self._has_step = before.get(attributes.STEP) is not None
         self._device = ""
         self.state = "enrolling"
@@ -44,12 +44,17 @@ class Display:
             *([f"Next step: **{due.step}**, {due.when}"] if due else ["No step is left."] if device else []),
         ]
         workflow.set_current_details("\n\n".join(lines))
-        lasts = state == "scheduled" and due is not None and due.due_at - workflow.now() >= WORTH_LISTING
+        lasts = state == "scheduled" and due is not None and due.wait >= WORTH_LISTING
         ends = state in OVER and self._listed is not None
         # No longer held or paused, it waits for its slot, which may be far off.
         goes_on = state == "waiting" and self._listed is not None and self._listed[0] in WAITING
-        if (lasts or ends or goes_on or state in WAITING) and self._listed != (state, due):
+        listed = (state, due.step if due else "", due.due_at if due else None)
+        if (lasts or ends or goes_on or state in WAITING) and (self._listed, self._device) != (
+            listed,
+            device,
+        ):
             self._list(state, due, device)
+            self._listed = listed
 
     def _list(self, state: str, due: Due | None, device: str) -> None:
         updates: list[SearchAttributeUpdate[Any]] = [attributes.STATE.value_set(state)]
@@ -63,7 +68,6 @@ class Display:
             self._has_step = False
             updates += [attributes.STEP.value_unset(), attributes.DUE_AT.value_unset()]
         workflow.upsert_search_attributes(updates)
-        self._listed = (state, due)
 
 
 def escape_markdown(text: str) -> str:

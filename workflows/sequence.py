@@ -1,6 +1,6 @@
 """The story of one contact in one sequence."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Literal
 
 from temporalio import workflow
@@ -81,6 +81,7 @@ class SequenceContactWorkflow:
         self._control = Control()
         self._enrolled: Enrolled | None = None
         self._due: Due | None = None
+        self._reached: Due | None = None
         self._settled = 0
         self._display = Display(request)
 
@@ -141,10 +142,11 @@ class SequenceContactWorkflow:
             self._show("paused", due.paused)
             await wait(workflow.now() + HELD_RECHECK, lambda: control.urgent, due.paused)
             control.replan = True
-        elif due.due_at > workflow.now() and not due.already_due:
+        elif due.wait > timedelta(0) and self._reached is not due:
             control.woken = False
             self._show("scheduled", due.when)
-            await wait(due.due_at, lambda: control.urgent, f"{due.step}: {due.when}")
+            if await wait(due.due_at, lambda: control.urgent, f"{due.step}: {due.when}"):
+                self._reached = due
         else:
             await self._deliver(enrolled, due)
 

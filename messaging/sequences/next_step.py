@@ -47,7 +47,7 @@ def after_settling(
     """What comes after a step (its key) that was settled at ``done_at``."""
     moved = advance(plan, timeline, step, planned_at, done_at, hours)
     scheduled = next_due(plan, moved, done_at)
-    return Next(position_of(plan, moved, scheduled, phone), due_of(plan, moved, scheduled, device))
+    return Next(position_of(plan, moved, scheduled, phone), due_of(plan, moved, scheduled, device, done_at))
 
 
 def begun_step(contact: EnrollmentState) -> Scheduled | None:
@@ -76,9 +76,9 @@ def position_of(plan: Plan, timeline: Timeline, scheduled: Scheduled | None, pho
 
 
 def due_of(
-    plan: Plan, timeline: Timeline, scheduled: Scheduled | None, device_id: str, now: datetime | None = None
+    plan: Plan, timeline: Timeline, scheduled: Scheduled | None, device_id: str, now: datetime
 ) -> Due | None:
-    """What comes next, as workflows are told of it. ``now``: by which it counts as due already."""
+    """What comes next, as workflows are told of it at ``now``."""
     if scheduled is None:
         return None
     return Due(
@@ -88,5 +88,5 @@ def due_of(
         when=describe(timeline, scheduled),
         revision=plan.revision,
         device_id=device_id,
-        already_due=now is not None and scheduled.due_at <= now,
+        wait=scheduled.due_at - now,
     )

@@ -80,9 +80,9 @@ class Due(Value):
     """The device that sends it, as things are."""
     paused: str | None = None
     """Why the contact was paused when this was answered, if it was."""
-    already_due: bool = False
-    """True if it was already due by the database's clock. ``workflow.now()`` stands still during a task and lags behind
-    that clock, so comparing ``due_at`` with it would start a timer for nothing."""
+    wait: timedelta
+    """How long that was by the clock of the answer; zero or less: it was due already. A workflow decides by this, never by
+    its own clock: after a local activity that may show another moment when the history is replayed."""
 
 
 _DAY = timedelta(days=1)
