@@ -16,6 +16,9 @@ from tests.support.contact import NOON, Contact
 
 ReceiptStatus = Literal["sent", "delivered", "read", "failed"]
 
+WAITS = "select sum(writes)::integer from pg_stat_io where object = 'wal'"
+"""How often the database's log was written, which whoever waits for a commit has done at once."""
+
 
 async def in_state(contact: Contact, status: str, **columns: object) -> UUID:
     """The contact's message, brought to that state."""
@@ -135,6 +138,21 @@ async def test_a_request_full_of_receipts_takes_few_calls_of_the_database(contac
             assert await record_receipts(connection, "simulated", [*strange, known]) == 1
     assert len(asked) <= 10
     assert (await contact.message())["delivered_at"] == NOON
+
+
+async def test_a_request_full_of_receipts_waits_for_the_disk_a_few_times(contact: Contact) -> None:
+    """Each is a transaction of its own, and only the last of many is waited for. Then all of them are there."""
+    told = [Receipt(status="read", at=NOON, gateway_message_id=f"wamid.strange.{n}") for n in range(1000)]
+    async with contact.scenario.pool.acquire() as connection:
+        await connection.execute("set synchronous_commit = on")  # the tests' server has it off
+        await connection.execute("select pg_stat_force_next_flush()")
+        before = await connection.fetchval(WAITS)
+        await record_receipts(connection, "simulated", told)
+        behind = await connection.fetchval("select pg_current_wal_insert_lsn() - pg_current_wal_flush_lsn()")
+        await connection.execute("select pg_stat_force_next_flush()")
+        waits = await connection.fetchval(WAITS) - before
+    assert waits < 100
+    assert behind < 10_000, "a few of them are more than that"
 
 
 async def test_each_receipt_of_a_request_stands_by_itself(contact: Contact) -> None:
