@@ -186,6 +186,9 @@ async def test_a_message_whose_workflow_is_gone_is_found_after_a_while(contact: 
     await contact.scenario.pool.execute("update devices set status = 'paused'")
     assert await found(contact) == []
     await contact.scenario.pool.execute("update devices set status = 'active'")
+    await contact.scenario.pool.execute("update broadcast_messages set slot_at = $1", contact.now)
+    assert await found(contact) == []
+    await contact.scenario.pool.execute("update broadcast_messages set slot_at = null")
     (ref,) = await found(contact)
     assert (await recovered(contact, ref.message_id)).status is MessageStatus.SENT
     assert len(await contact.scenario.accepted()) == 1
@@ -261,6 +264,9 @@ async def test_a_lead_whose_workflow_is_gone_gets_another(scenario: Scenario) ->
     assert await forgotten_leads(scenario.pool, now=now + timedelta(minutes=1)) == []
     (lead,) = await forgotten_leads(scenario.pool, now=now + timedelta(minutes=3))
     assert (lead.campaign, lead.phone) == ("sale", phone(1))
+    await scenario.pool.execute("update devices set status = 'paused'")
+    assert await forgotten_leads(scenario.pool, now=now + timedelta(minutes=3)) == []
+    await scenario.pool.execute("update devices set status = 'active'")
     await scenario.pool.execute("update campaigns set status = 'paused'")
     assert await forgotten_leads(scenario.pool, now=now + timedelta(minutes=3)) == []
 

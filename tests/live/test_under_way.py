@@ -3,11 +3,14 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 import pytest
 
 from messaging.leads.opt_outs import record_opt_out
+from messaging.sending import under_way
 from messaging.sending.attempts import new_attempt
 from messaging.sending.claim_answers import Claim
 from messaging.sending.claims import CALL_GRACE, CLAIM_LIFETIME, longer_lifetimes
@@ -17,10 +20,12 @@ from messaging.sending.message_ids import sequence_message_id
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Settled
 from messaging.sending.under_way import UnderWay, format_under_way, nothing_begins_any_more
-from operations import devices, enrollment, sequences
+from operations import campaigns, devices, enrollment, sequences
+from operations.moves import replace_device
 from rig.people import phone
 from rig.waiting import until
 from tests.support.contact import Contact
+from tests.support.frozen import running
 from tests.support.live import Live
 
 SOON = 0.5
@@ -182,11 +187,11 @@ steps:
 
 
 async def test_the_commands_say_what_is_on_its_way(live: Live) -> None:
-    """An answer that takes two seconds is waited for; one that does not come is named."""
+    """An answer that takes almost three seconds is waited for; one that does not come is named."""
     await live.scenario.add_device()
     await live.scenario.apply(STORY)
     await live.scenario.faults(
-        {"kind": "latency", "seconds": 2, "phone": phone(0)},
+        {"kind": "latency", "seconds": 2.8, "phone": phone(0)},
         {"kind": "hang", "phone": phone(1)},
         {"kind": "hang", "phone": phone(2)},
     )
@@ -211,6 +216,93 @@ async def test_the_commands_say_what_is_on_its_way(live: Live) -> None:
     paused_device = await devices.pause(live.connection, live.scenario.device)
     assert {one.phone for one in paused_sequence.under_way} == {phone(1), phone(2)}
     assert {one.phone for one in paused_device.under_way} == {phone(1), phone(2)}
+
+
+async def test_every_command_waits_for_an_attempt_that_may_still_begin(live: Live) -> None:
+    """One to the contact, or to the campaign's lead, that says nothing: it is waited for, and named, by each of them."""
+    scenario, pool, here = live.scenario, live.scenario.pool, live.connection
+    await scenario.add_device()
+    other = await scenario.add_device(device=f"{scenario.device}-other")
+    third = await scenario.add_device(device=f"{scenario.device}-third")
+    await scenario.apply(STORY)
+    enrolled = await scenario.enroll("story", phone(0))
+    assert enrolled.next is not None
+    message = sequence_message_id(enrolled.next.step_id, phone(0))
+    claim = await Ledger(pool).claim_step(
+        enrollment_id=enrolled.enrollment_id,
+        step_id=enrolled.next.step_id,
+        revision=enrolled.next.revision,
+        message_id=message,
+        token="silent",
+    )
+    assert isinstance(claim, Claim)
+    await scenario.add_leads(1, first=1, device=other)
+    await running(scenario)
+    (lead,) = [row["id"] for row in await scenario.messages() if row["recipient_phone"] == phone(1)]
+    commands: list[tuple[UUID, Callable[[], Awaitable[Any]]]] = [
+        (message, lambda: enrollment.pause_contact(here, "story", phone(0))),
+        (message, lambda: sequences.pause(here, "story")),
+        (message, lambda: devices.pause(here, scenario.device)),
+        (message, lambda: replace_device(here, scenario.device, third)),
+        (message, lambda: enrollment.stop_contact(here, "story", phone(0))),
+        (message, lambda: enrollment.opt_out(here, phone(0))),
+        (lead, lambda: campaigns.pause(here, "sale")),
+        (lead, lambda: campaigns.cancel(here, "sale")),
+    ]
+    for one, command in commands:
+        may_begin_until = CALL_GRACE + await pool.fetchval(
+            "update broadcast_messages set status = 'processing', processing_worker_id = 'silent',"
+            " claimed_at = clock_timestamp() - interval '2.6 seconds', answered_at = null where id = $1 returning claimed_at",
+            one,
+        )
+        done = await command()
+        assert await pool.fetchval("select clock_timestamp()") >= may_begin_until, done
+        assert [(way.message_id, way.sent) for way in done.under_way] == [(one, False)], done
+
+
+@pytest.mark.parametrize("command", ["opt-out", "stop"])
+async def test_what_is_given_back_meanwhile_is_closed_when_it_is_answered(live: Live, command: str) -> None:
+    scenario, pool = live.scenario, live.scenario.pool
+    await scenario.add_device()
+    await scenario.apply(STORY)
+    enrolled = await scenario.enroll("story", phone(0))
+    assert enrolled.next is not None
+    message = sequence_message_id(enrolled.next.step_id, phone(0))
+    ledger = Ledger(pool)
+    claim = await ledger.claim_step(
+        enrollment_id=enrolled.enrollment_id,
+        step_id=enrolled.next.step_id,
+        revision=enrolled.next.revision,
+        message_id=message,
+        token="slow",
+    )
+    assert isinstance(claim, Claim)
+    asking: asyncio.Task[object] = asyncio.create_task(
+        enrollment.opt_out(live.connection, phone(0))
+        if command == "opt-out"
+        else enrollment.stop_contact(live.connection, "story", phone(0))
+    )
+
+    async def written() -> bool:
+        return bool(await pool.fetchval("select ended_at is not null from sequence_contacts"))
+
+    await until(written)
+    assert not asking.done()
+    assert await ledger.release(message, "slow", "it was too slow")
+    await asking
+    (row,) = await scenario.messages()
+    assert row["status"] == ("suppressed" if command == "opt-out" else "cancelled")
+
+
+async def test_whoever_else_writes_for_long_holds_up_no_answer(
+    contact: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A claim of before has come to its end by then, or may not begin any more."""
+    monkeypatch.setattr(under_way, "CALL_GRACE", timedelta(seconds=0.2))
+    async with contact.scenario.pool.acquire() as other, other.transaction():
+        await other.execute("insert into suppressions (phone) values ($1)", phone(9))
+        async with asyncio.timeout(5):
+            assert await nothing_begins_any_more(contact.scenario.pool, phone=contact.phone) == ()
 
 
 async def test_a_contact_whose_workflow_is_gone_can_be_stopped(live: Live) -> None:

@@ -3,12 +3,19 @@
 import asyncio
 import json
 import signal
+from datetime import timedelta
 
-from messaging.reporting.workers import find_workers
-from operations import enrollment, reports
+import pytest
+from temporalio.client import Client
+
+from messaging.common.database import Pool
+from messaging.reporting.workers import find_workers, goodbye
+from operations import enrollment, reports, workers
+from operations.workers import present
 from rig.people import phone
 from rig.waiting import until
 from tests.support.live import Live
+from tests.support.ports import free_port
 
 SHORT = """
 sequence: short
@@ -91,6 +98,39 @@ async def test_it_is_said_since_when_none_runs_and_for_which_queue_others_do(liv
         return "(workers run for 'elsewhere')" in (await idle(live) or "")
 
     await until(elsewhere)
+
+
+async def test_a_worker_that_does_not_reach_temporal_does_not_say_that_it_runs(
+    pool: Pool, caplog: pytest.LogCaptureFixture
+) -> None:
+    nowhere = await Client.connect(f"127.0.0.1:{free_port()}", lazy=True)
+    async with present(nowhere, pool, "queue"):
+        await until(lambda: "does not reach its servers just now" in caplog.text)
+        assert await pool.fetchval("select count(*) from workers") == 0
+
+
+async def test_a_worker_says_again_that_it_runs_whatever_went_wrong_before(
+    live: Live, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(workers, "BEAT", timedelta(seconds=0.05))
+    pool, queue = live.scenario.pool, live.connection.settings.task_queue
+    await pool.execute("alter table workers rename to gone")
+    async with present(live.connection.temporal, pool, queue):
+        await until(lambda: "does not reach its servers just now" in caplog.text)
+        await pool.execute("alter table gone rename to workers")
+        await until(live.works)
+        # As if the machine had been asleep.
+        await pool.execute("update workers set seen_at = seen_at - interval '1 hour'")
+        await until(live.works)
+
+
+async def test_workers_that_ended_long_ago_are_forgotten(pool: Pool) -> None:
+    await pool.execute(
+        "insert into workers (id, task_queue, seen_at) values ('old', 'queue', now() - interval '31 days'),"
+        " ('known', 'queue', now() - interval '29 days')"
+    )
+    await goodbye(pool, "known")
+    assert [row["id"] for row in await pool.fetch("select id from workers")] == ["known"]
 
 
 async def test_a_worker_that_ends_says_so_at_once(live: Live) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from activities.pacing import batches
 from temporal.bulk import CONCURRENCY, each
 
 
@@ -21,6 +22,15 @@ async def test_answers_in_order_and_never_more_at_a_time() -> None:
     assert await each(range(100), call) == [-item for item in range(100)]
     assert most == CONCURRENCY
     assert await each([], call) == []
+
+
+def test_twenty_at_a_time_are_told() -> None:
+    """A fifth of a second's work: with some hundreds, Temporal would wait in vain for the last of them."""
+    assert [list(few) for few in batches(range(45))] == [
+        [*range(20)],
+        [*range(20, 40)],
+        [*range(40, 45)],
+    ]
 
 
 async def test_an_error_comes_as_it_is_after_what_was_on_the_wire_and_before_anything_else() -> None:
