@@ -1,13 +1,17 @@
-"""Who changes a row dies before the workflow is told, or Temporal cannot be reached: the workflow hears of it all the same."""
+"""A command is killed before it has told a workflow, or Temporal cannot be reached: the workflow hears of it all the same."""
 
 import asyncio
 from datetime import timedelta
+from uuid import UUID
 
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.testing import WorkflowEnvironment
 
+from messaging.sending.ledger import Ledger
+from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Held
+from messaging.sending.positions import NextPosition
 from messaging.sending.telling import (
     PASSED_OVER_AFTER,
     Tell,
@@ -16,6 +20,8 @@ from messaging.sending.telling import (
     note_told,
     page,
 )
+from messaging.sequences.contract import EnrollmentEnd
+from messaging.sequences.enrollments import Enrollments
 from operations import campaigns, devices, enrollment
 from operations.audit import audit
 from operations.connection import Drumbeat
@@ -158,6 +164,28 @@ async def test_what_is_passed_over_is_found(contact: Contact) -> None:
     assert found.workflow_id == f"sequence:welcome:{contact.phone}"
     await pool.execute("update broadcast_messages set updated_at = clock_timestamp()")
     assert not await any_passed_over(pool), "an attempt gave it back a moment ago"
+
+
+async def test_an_end_that_comes_while_a_message_is_sent_is_told_until_the_workflow_ends(
+    contact: Contact,
+) -> None:
+    """What is settled says where the contact stands by its plan, and nothing of the end."""
+    pool, enrollments = contact.scenario.pool, Enrollments(contact.scenario.pool)
+    claim = await contact.claim("slow")
+    end = EnrollmentEnd(enrollment_id=contact.ref().enrollment_id, status="stopped")
+    await enrollments.finish(end, now=contact.now)
+    position = NextPosition(
+        timeline=claim.enrollment.timeline,
+        next_step_id=claim.enrollment.next_step_id,
+        next_due_at=claim.enrollment.next_due_at,
+        plan_revision=claim.enrollment.plan_revision,
+    )
+    message = UUID(str((await contact.message())["id"]))
+    assert await Ledger(pool).settle(message, "slow", MessageStatus.SENT, contact.now, position=position)
+    assert await any_to_tell(pool)
+    finished = await enrollments.finish(end, now=contact.now, by_workflow=True)
+    assert finished.status == "stopped"
+    assert not await any_to_tell(pool)
 
 
 async def test_who_has_not_looked_is_told_again_at_growing_distances(contact: Contact) -> None:
