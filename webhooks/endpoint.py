@@ -82,7 +82,7 @@ class _Reception:
         async with asyncio.timeout(HANDLED_WITHIN), self._turns:
             kind, gateway = await self._gateway_of(request)
             # In a thread, since a large body takes a while, and what is sent meanwhile must not wait for it.
-            receipts = await asyncio.to_thread(gateway.receipts, headers, body)
+            receipts = (await asyncio.to_thread(gateway.read_webhook, headers, body)).receipts
             async with self._pool.acquire() as connection:
                 news = await record_receipts(connection, kind, receipts)
         return web.json_response({"receipts": len(receipts), "news": news})

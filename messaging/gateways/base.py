@@ -11,15 +11,12 @@ Errors are told apart by one question: *could the gateway have accepted the mess
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from enum import Enum
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import ClassVar, Literal, Protocol
 from uuid import UUID
 
-from pydantic import AfterValidator, BeforeValidator
-
-from messaging.common.storable import LONGEST_REASON, storable, storable_id
 from messaging.common.values import Value
+from messaging.gateways.webhook_events import GatewayId, WebhookEvents
 
 __all__ = [
     "Accepted",
@@ -32,7 +29,6 @@ __all__ = [
     "NotAccepted",
     "OutgoingMessage",
     "Picture",
-    "Receipt",
     "Recovery",
     "Refused",
     "RenderedTemplate",
@@ -114,18 +110,6 @@ class OutgoingMessage(Value):
     template: RenderedTemplate | None = None
 
 
-def _identifier(value: Any) -> Any:
-    return storable_id(value) if isinstance(value, str) else value
-
-
-def _storable_reason(value: Any) -> Any:
-    return storable(value, LONGEST_REASON) if isinstance(value, str) else value
-
-
-GatewayId = Annotated[str, BeforeValidator(_identifier)]
-"""A gateway's own ID of a message, as it is stored: the same from an answer and from a receipt."""
-
-
 class Accepted(Value):
     """The gateway took the message and will deliver it. ``gateway_message_id``: None where it does not say."""
 
@@ -141,31 +125,6 @@ class Recovery(Enum):
     """The gateway can be asked whether it has a message of that ID."""
     NONE = "none"
     """There is no way: the message is unconfirmed, until a receipt or an operator says more."""
-
-
-def _of_our_time(at: datetime) -> datetime:
-    # WhatsApp is of 2009. Also what a zone moves out of the calendar, or a mistaken unit into another age, is outside.
-    if at.tzinfo is None or not 2009 <= at.year < 2100:
-        raise ValueError("no moment at which a message can have been sent")
-    return at
-
-
-class Receipt(Value):
-    """What a gateway tells afterwards of one message, known by our ID or by the gateway's own.
-
-    Raises ValidationError for what the ledger could not take.
-    """
-
-    status: Literal["sent", "delivered", "read", "failed"]
-    at: Annotated[datetime, AfterValidator(_of_our_time)]
-    message_id: UUID | None = None
-    gateway_message_id: GatewayId | None = None
-    reason: Annotated[str | None, BeforeValidator(_storable_reason)] = None
-    """Why it failed."""
-    sign: str | None = None
-    """What is alike in failures of this kind, as of Refused; None where it is known to be about this recipient."""
-    wrong_content: bool = False
-    """Whether it would fail for every recipient, as of WrongContent."""
 
 
 class Unauthentic(Exception):
@@ -249,7 +208,7 @@ class Gateway(Protocol):
         """
         ...
 
-    def receipts(self, headers: Mapping[str, str], body: bytes) -> tuple[Receipt, ...]:
+    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookEvents:
         """What a webhook's request tells; nothing of what is none of our business.
 
         ``headers``: by their lower-case names. Raises Unauthentic.

@@ -12,15 +12,15 @@ from messaging.gateways.base import (
     GatewayError,
     Images,
     OutgoingMessage,
-    Receipt,
     RenderedTemplate,
 )
 from messaging.gateways.cloud_api_errors import as_error, read_error
-from messaging.gateways.cloud_api_webhooks import answer_to_challenge, receipts_of
+from messaging.gateways.cloud_api_webhooks import answer_to_challenge, read_webhook
 from messaging.gateways.http import Answer
 from messaging.gateways.http_gateway import HttpGateway
 from messaging.gateways.options import Address, Options, header_secret, read_options
 from messaging.gateways.signatures import webhook_secret
+from messaging.gateways.webhook_events import WebhookEvents
 
 __all__ = ["CloudApiGateway", "CloudApiOptions"]
 
@@ -106,9 +106,9 @@ class CloudApiGateway(HttpGateway):
         """See :class:`messaging.gateways.base.Gateway`."""
         return answer_to_challenge(query, self._webhook_secret("verify_token"))
 
-    def receipts(self, headers: Mapping[str, str], body: bytes) -> tuple[Receipt, ...]:
+    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookEvents:
         """See :class:`messaging.gateways.base.Gateway`."""
-        return receipts_of(headers, body, self._webhook_secret("app_secret"))
+        return read_webhook(headers, body, self._webhook_secret("app_secret"))
 
     def _webhook_secret(self, name: str) -> str:
         return webhook_secret(self._options, name, self._client.name)

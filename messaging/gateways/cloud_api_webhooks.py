@@ -1,17 +1,18 @@
-"""What the WhatsApp Cloud API tells by webhook: its question for the address, and what became of messages."""
+"""What the WhatsApp Cloud API tells by webhook: its question for the address, what became of messages, and
+what people write."""
 
-import re
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Mapping
 from typing import Any, Literal
 from uuid import UUID
 
-from messaging.gateways.base import Receipt, Unauthentic
+from messaging.gateways.base import Unauthentic
 from messaging.gateways.cloud_api_errors import Meaning, read_error
+from messaging.gateways.cloud_api_inbound import META, inbound_of_change, moment
 from messaging.gateways.signatures import check_signature, same
-from messaging.gateways.webhook_bodies import pass_over, read_json, receipt
+from messaging.gateways.webhook_bodies import items, objects, pass_over, read_json, receipt
+from messaging.gateways.webhook_events import InboundMessage, Receipt, WebhookEvents
 
-__all__ = ["answer_to_challenge", "receipts_of"]
+__all__ = ["answer_to_challenge", "read_webhook"]
 
 _STATUSES: Mapping[str, Literal["sent", "delivered", "read", "failed"]] = {
     "sent": "sent",
@@ -21,7 +22,7 @@ _STATUSES: Mapping[str, Literal["sent", "delivered", "read", "failed"]] = {
 }
 """Others ("played", and those of calls) say nothing about a message's delivery."""
 
-_META, _OURS = "the WhatsApp Cloud API", "biz_opaque_callback_data"
+_OURS = "biz_opaque_callback_data"
 
 
 def answer_to_challenge(query: Mapping[str, str], verify_token: str) -> str:
@@ -34,50 +35,43 @@ def answer_to_challenge(query: Mapping[str, str], verify_token: str) -> str:
     return challenge
 
 
-def receipts_of(headers: Mapping[str, str], body: bytes, app_secret: str) -> tuple[Receipt, ...]:
-    """The receipts of a webhook's request; what is of another kind is left out, and so is what is malformed, with a line
-    in the log.
+def read_webhook(headers: Mapping[str, str], body: bytes, app_secret: str) -> WebhookEvents:
+    """What a webhook's request tells; what is of another kind is left out, and so is what is malformed, with a line in
+    the log.
 
-    The sending number is not compared: an app has one webhook for all its numbers, and a receipt is known by its
-    message. Raises Unauthentic where the signature is missing or wrong.
+    The sending number of a receipt is not compared: an app has one webhook for all its numbers, and a receipt is known by
+    its message. Raises Unauthentic where the signature is missing or wrong.
     """
     check_signature(headers, body, app_secret, "app_secret")
-    return tuple(found for status in _statuses(read_json(body)) if (found := _receipt(status)) is not None)
-
-
-def _statuses(content: Any) -> Iterator[Any]:
-    for entry in _objects(content, "entry"):
-        for change in _objects(entry, "changes"):
-            yield from _list(change.get("value"), "statuses")
-
-
-def _objects(parent: Any, name: str) -> Iterator[Mapping[str, Any]]:
-    yield from (child for child in _list(parent, name) if isinstance(child, Mapping))
-
-
-def _list(parent: Any, name: str) -> list[Any]:
-    children = parent.get(name) if isinstance(parent, Mapping) else None
-    return children if isinstance(children, list) else []
+    receipts: list[Receipt] = []
+    inbound: list[InboundMessage] = []
+    for entry in objects(read_json(body), "entry"):
+        for change in objects(entry, "changes"):
+            value = change.get("value")
+            found = (_receipt(status) for status in items(value, "statuses"))
+            receipts += (receipt for receipt in found if receipt is not None)
+            inbound += inbound_of_change(value)
+    return WebhookEvents(receipts=tuple(receipts), inbound=tuple(inbound))
 
 
 def _receipt(status: Any) -> Receipt | None:
     name = status.get("status") if isinstance(status, Mapping) else None
     if not isinstance(name, str):
-        pass_over(_META, "it has no status", status)
+        pass_over(META, "it has no status", status)
         return None
     known = _STATUSES.get(name)
     if known is None:
         return None
-    at, identifier, ours = _moment(status.get("timestamp")), status.get("id"), status.get(_OURS)
+    at, identifier, ours = moment(status.get("timestamp")), status.get("id"), status.get(_OURS)
     message_id, theirs = _uuid(ours), identifier if isinstance(identifier, str) and identifier else None
     if at is None:
-        pass_over(_META, "its timestamp is none", status)
+        pass_over(META, "its timestamp is none", status)
         return None
     if theirs is None and message_id is None:
-        pass_over(_META, "it names no message", status)
+        pass_over(META, "it names no message", status)
         return None
     return receipt(
-        _META,
+        META,
         status=known,
         at=at,
         message_id=message_id,
@@ -88,7 +82,7 @@ def _receipt(status: Any) -> Receipt | None:
 
 def _failure(status: Mapping[str, Any]) -> dict[str, Any]:
     """Why it failed, and whether others would fail just so."""
-    told = [one for error in _objects(status, "errors") if (one := read_error(error)) is not None]
+    told = [one for error in objects(status, "errors") if (one := read_error(error)) is not None]
     meanings = {one.rule.meaning if one.rule is not None else None for one in told}
     about_the_recipient = not told or Meaning.REFUSED in meanings
     return {
@@ -96,14 +90,6 @@ def _failure(status: Mapping[str, Any]) -> dict[str, Any]:
         "sign": None if about_the_recipient else " ".join(f"code {one.code}" for one in told),
         "wrong_content": not about_the_recipient and meanings == {Meaning.WRONG},
     }
-
-
-def _moment(timestamp: Any) -> datetime | None:
-    """Unix seconds, which Meta writes as a string."""
-    seconds = str(timestamp) if isinstance(timestamp, str | int) else ""
-    if not re.fullmatch(r"[0-9]{1,11}", seconds):
-        return None
-    return datetime.fromtimestamp(int(seconds), UTC)
 
 
 def _uuid(text: Any) -> UUID | None:

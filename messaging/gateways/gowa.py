@@ -16,19 +16,19 @@ from messaging.gateways.base import (
     Images,
     OutgoingMessage,
     Picture,
-    Receipt,
 )
-from messaging.gateways.gowa_answers import message_id_of, receipts_of, refusal_of
+from messaging.gateways.gowa_answers import message_id_of, read_webhook, refusal_of
 from messaging.gateways.http_gateway import HttpGateway
 from messaging.gateways.options import Address, Options, read_options, secret, secrets_of
 from messaging.gateways.signatures import webhook_secret
+from messaging.gateways.webhook_events import WebhookEvents
 
 __all__ = ["GowaGateway", "GowaOptions"]
 
 
 class GowaOptions(Options):
     """A device's options. ``device``: which of the server's devices it is, where there are several. ``username`` and
-    ``password``: of the server's basic authentication. ``webhook_secret``: for receipts only."""
+    ``password``: of the server's basic authentication. ``webhook_secret``: for webhooks only."""
 
     url: Address
     device: Annotated[str, Field(pattern=r"^\S+$")] | None = None
@@ -87,10 +87,10 @@ class GowaGateway(HttpGateway):
             raise self._client.maybe(f"it answered {answer.status} with no message ID {words}".rstrip())
         raise self.by_status(answer, words)
 
-    def receipts(self, headers: Mapping[str, str], body: bytes) -> tuple[Receipt, ...]:
+    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookEvents:
         """See :class:`messaging.gateways.base.Gateway`."""
         key = webhook_secret(self._options, "webhook_secret", self._client.name)
-        return receipts_of(headers, body, key)
+        return read_webhook(headers, body, key)
 
 
 def _image_form(phone: str, message: OutgoingMessage, picture: Picture) -> aiohttp.FormData:

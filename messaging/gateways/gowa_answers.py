@@ -2,22 +2,22 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any, Literal
 
 from messaging.gateways.base import (
     DeviceUnfit,
     GatewayError,
     NotAccepted,
-    Receipt,
     Refused,
     WrongContent,
 )
+from messaging.gateways.gowa_inbound import NAME, inbound_of
 from messaging.gateways.http import Answer, format_words
 from messaging.gateways.signatures import check_signature
-from messaging.gateways.webhook_bodies import pass_over, read_json, receipt
+from messaging.gateways.webhook_bodies import iso_moment, pass_over, read_json, receipt
+from messaging.gateways.webhook_events import Receipt, WebhookEvents
 
-__all__ = ["message_id_of", "receipts_of", "refusal_of"]
+__all__ = ["message_id_of", "read_webhook", "refusal_of"]
 
 _REFUSALS: tuple[tuple[re.Pattern[str], type[GatewayError], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), kind, way_out)
@@ -59,7 +59,6 @@ _REFUSALS: tuple[tuple[re.Pattern[str], type[GatewayError], str], ...] = tuple(
     )
 )
 _STATUSES: Mapping[str, Literal["delivered", "read"]] = {"delivered": "delivered", "read": "read"}
-_NAME = "GOWA"
 
 
 def message_id_of(answer: Answer) -> str | None:
@@ -84,19 +83,25 @@ def refusal_of(
     return None, said
 
 
-def receipts_of(headers: Mapping[str, str], body: bytes, key: str) -> tuple[Receipt, ...]:
-    """The receipts of a webhook's request; none where it is of another kind, nor, with a line in the log, where it is
+def read_webhook(headers: Mapping[str, str], body: bytes, key: str) -> WebhookEvents:
+    """What a webhook's request tells: nothing where it is of another kind, nor, with a line in the log, where it is
     malformed. Raises Unauthentic."""
     check_signature(headers, body, key, "webhook_secret")
     event = read_json(body)
-    if not isinstance(event, Mapping) or event.get("event") != "message.ack":
+    if not isinstance(event, Mapping):
+        return WebhookEvents()
+    return WebhookEvents(receipts=_receipts_of(event), inbound=inbound_of(event))
+
+
+def _receipts_of(event: Mapping[str, Any]) -> tuple[Receipt, ...]:
+    if event.get("event") != "message.ack":
         return ()
     payload = event.get("payload")
     kind = payload.get("receipt_type") if isinstance(payload, Mapping) else None
     identifiers = payload.get("ids") if isinstance(payload, Mapping) else None
-    at = _moment(event.get("timestamp"))
+    at = iso_moment(event.get("timestamp"))
     if not isinstance(kind, str) or not isinstance(identifiers, list) or at is None:
-        pass_over(_NAME, "receipt_type, ids or timestamp is missing, or none", event)
+        pass_over(NAME, "receipt_type, ids or timestamp is missing, or none", event)
         return ()
     status = _STATUSES.get(kind)
     if status is None:
@@ -104,16 +109,9 @@ def receipts_of(headers: Mapping[str, str], body: bytes, key: str) -> tuple[Rece
     found = []
     for identifier in identifiers:
         if not isinstance(identifier, str) or not identifier:
-            pass_over(_NAME, "one of its ids is none", event)
+            pass_over(NAME, "one of its ids is none", event)
             continue
-        one = receipt(_NAME, status=status, at=at, gateway_message_id=identifier)
+        one = receipt(NAME, status=status, at=at, gateway_message_id=identifier)
         if one is not None:
             found.append(one)
     return tuple(found)
-
-
-def _moment(timestamp: Any) -> datetime | None:
-    try:
-        return datetime.fromisoformat(timestamp)
-    except (TypeError, ValueError):
-        return None

@@ -14,12 +14,12 @@ from messaging.gateways.base import (
     DeviceUnfit,
     GatewayError,
     NotAccepted,
-    Receipt,
     Recovery,
     Refused,
     Unauthentic,
 )
 from messaging.gateways.http import Answer, HttpClient, alike
+from messaging.gateways.webhook_events import WebhookEvents
 
 __all__ = ["HttpGateway"]
 
@@ -60,7 +60,7 @@ class HttpGateway:
         """No webhooks, unless the gateway has them."""
         raise Unauthentic(f"{self._client.name} asks no questions of this kind: {sorted(query)}")
 
-    def receipts(self, headers: Mapping[str, str], body: bytes) -> tuple[Receipt, ...]:
+    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookEvents:
         """No webhooks, unless the gateway has them."""
         del headers, body
         raise Unauthentic(f"{self._client.name} sends no webhooks that Drumbeat knows")

@@ -20,6 +20,9 @@ from messaging.gateways.base import (
 from messaging.gateways.http import Answer, one_line
 from messaging.gateways.http_gateway import HttpGateway
 from messaging.gateways.options import Address, Options, read_options
+from messaging.gateways.signatures import webhook_secret
+from messaging.gateways.simulated_webhooks import read_webhook
+from messaging.gateways.webhook_events import WebhookEvents
 
 __all__ = ["SimulatedGateway"]
 
@@ -38,9 +41,12 @@ OF_THE_RECIPIENT = ("recipient_unavailable",)
 
 
 class SimulatedOptions(Options):
-    """A device's options. ``url``: where the gateway listens, e.g. ``http://127.0.0.1:8055``."""
+    """A device's options. ``url``: where the gateway listens, e.g. ``http://127.0.0.1:8055``. ``webhook_secret``: for
+    webhooks only."""
 
     url: Address | None = None
+    webhook_secret_env: str | None = None
+    webhook_secret_file: str | None = None
 
 
 class SimulatedGateway(HttpGateway):
@@ -50,7 +56,8 @@ class SimulatedGateway(HttpGateway):
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Raises InvalidInput where the options have no usable ``url``."""
-        url = self.check(options).url
+        self._options = self.check(options)
+        url = self._options.url
         if url is None:
             raise InvalidInput("the simulated gateway has no address: give the device the option 'url'")
         super().__init__("the simulated gateway", url)
@@ -94,6 +101,10 @@ class SimulatedGateway(HttpGateway):
         if accepted is None:
             raise NotAccepted(f"{self._client.name} answered a look-up with something that is none")
         return accepted
+
+    def read_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookEvents:
+        """See :class:`messaging.gateways.base.Gateway`."""
+        return read_webhook(headers, body, webhook_secret(self._options, "webhook_secret", self._client.name))
 
     async def _ask(self, path: str, query: dict[str, str]) -> dict[str, Any]:
         """A question's answer. Nothing is sent by it, so whatever goes wrong is NotAccepted."""

@@ -1,18 +1,32 @@
-"""Reading what a webhook's request bears, so that one receipt that makes no sense takes nothing else with it."""
+"""Reading what a webhook's request bears, so that one entry that makes no sense takes nothing else with it."""
 
 import json
 import logging
 import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from reprlib import Repr
 from typing import Any
 
 from pydantic import ValidationError
 
 from messaging.common.say_once import SayOnce
-from messaging.gateways.base import Receipt
-from messaging.gateways.http import one_line
+from messaging.common.whatsapp_numbers import canonical_phone
+from messaging.gateways.http import format_words
+from messaging.gateways.webhook_events import InboundMessage, Receipt, moment_of_our_time
 
-__all__ = ["pass_over", "read_json", "receipt"]
+__all__ = [
+    "inbound_message",
+    "iso_moment",
+    "items",
+    "objects",
+    "part",
+    "pass_over",
+    "phone_of",
+    "read_json",
+    "receipt",
+    "words",
+]
 
 logger = logging.getLogger(__name__)
 logger.addFilter(SayOnce())
@@ -21,6 +35,8 @@ DEEPEST = 50
 """Levels of lists and objects in one another; the gateways' own have ten."""
 LONGEST_NUMBER = 20
 """Digits. Python refuses to read whole numbers of some thousands, and all that stands beside them."""
+
+_PHONE = re.compile(r"\+?([1-9][0-9]{6,14})")
 
 _excerpt = Repr()
 _excerpt.maxdict, _excerpt.maxstring, _excerpt.maxother = 8, 60, 60
@@ -55,10 +71,74 @@ def receipt(gateway: str, **fields: Any) -> Receipt | None:
         return None
 
 
+def inbound_message(gateway: str, **fields: Any) -> InboundMessage | None:
+    """The inbound message of these fields; None, with a line in the log, where they make none. What people wrote stands in
+    no log.
+
+    Of a moment that is missing or none, now is taken: nobody's STOP is lost for that.
+    """
+    try:
+        return InboundMessage(**{**fields, "at": moment_of_our_time(fields["at"]) or datetime.now(UTC)})
+    except ValidationError as invalid:
+        problem = invalid.errors(include_url=False, include_input=False)[0]
+        where = ".".join(map(str, problem["loc"]))
+        identifier = format_words(_excerpt.repr(fields.get("gateway_message_id")))
+        logger.warning(
+            "an inbound message of %s is passed over: %s: %s: %s",
+            *(gateway, where, problem["msg"], identifier),
+        )
+        return None
+
+
+def phone_of(*names: Any) -> str | None:
+    """The phone that the first of these names is, in the one form that leads have; None where none is a phone.
+
+    Gateways write a phone with or without ``+``. Names of other kinds (Meta's user IDs, ``…@lid``) are none.
+    """
+    for name in names:
+        if isinstance(name, str) and (digits := _PHONE.fullmatch(name)):
+            return canonical_phone(f"+{digits[1]}")
+    return None
+
+
+def iso_moment(timestamp: Any) -> datetime | None:
+    """A moment as RFC 3339 has it; None for anything else."""
+    try:
+        return datetime.fromisoformat(timestamp)
+    except (TypeError, ValueError):
+        return None
+
+
+def objects(parent: Any, name: str) -> Iterator[Mapping[str, Any]]:
+    """The objects of the list of that name, in whatever the parent is."""
+    yield from (child for child in items(parent, name) if isinstance(child, Mapping))
+
+
+def items(parent: Any, name: str) -> list[Any]:
+    """The list of that name; an empty one where there is none."""
+    children = parent.get(name) if isinstance(parent, Mapping) else None
+    return children if isinstance(children, list) else []
+
+
+def part(parent: Any, name: str) -> Mapping[str, Any]:
+    """The object of that name; an empty one where there is none."""
+    child = parent.get(name) if isinstance(parent, Mapping) else None
+    return child if isinstance(child, Mapping) else {}
+
+
+def words(parent: Any, *names: str) -> str | None:
+    """The first of these names that stands for a text; None where none does."""
+    for name in names:
+        text = parent.get(name) if isinstance(parent, Mapping) else None
+        if isinstance(text, str) and text:
+            return text
+    return None
+
+
 def pass_over(gateway: str, why: str, told: Any) -> None:
     """Says that something is no receipt, though it should be one."""
     logger.warning(
-        "a receipt of %s is passed over: %s: %s", gateway, why, one_line(_excerpt.repr(told))[:300]
+        "a receipt of %s is passed over: %s: %s", gateway, why, format_words(_excerpt.repr(told))[:300]
     )
 
 

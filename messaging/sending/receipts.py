@@ -7,7 +7,7 @@ import asyncpg
 
 from messaging.common.database import Connection, Verdict, verdict_of
 from messaging.common.say_once import SayOnce
-from messaging.gateways.base import Receipt
+from messaging.gateways.webhook_events import Receipt
 
 __all__ = ["record_receipts"]
 

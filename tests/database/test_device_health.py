@@ -10,8 +10,9 @@ import pytest
 from messaging.devices.store import list_devices, set_device_status
 from messaging.devices.waits import lift_wait
 from messaging.gateways import KINDS
-from messaging.gateways.base import Capabilities, Images, Receipt
+from messaging.gateways.base import Capabilities, Images
 from messaging.gateways.simulated import SimulatedGateway
+from messaging.gateways.webhook_events import Receipt
 from messaging.reporting import audit
 from messaging.reporting.status import status_report
 from messaging.sending import telling

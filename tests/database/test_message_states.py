@@ -13,7 +13,7 @@ from uuid import UUID
 import pytest
 
 from messaging.common.database import Connection
-from messaging.gateways.base import Receipt
+from messaging.gateways.webhook_events import Receipt
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.receipts import record_receipts

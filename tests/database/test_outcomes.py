@@ -12,8 +12,9 @@ from asyncpg import exceptions
 
 from messaging.common.database import CONNECTION_LOST, ERRORS, Pool, Verdict, verdict_of
 from messaging.common.storable import LONGEST_ID, LONGEST_REASON, storable, storable_id
-from messaging.gateways.base import Accepted, OutgoingMessage, Receipt, Refused
+from messaging.gateways.base import Accepted, OutgoingMessage, Refused
 from messaging.gateways.simulated import SimulatedGateway
+from messaging.gateways.webhook_events import Receipt
 from messaging.sending import dispatch
 from messaging.sending import settling as outcomes
 from messaging.sending.ledger import Ledger

@@ -9,7 +9,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from messaging.common.errors import Conflict, NotFound
-from messaging.gateways.base import Receipt
+from messaging.gateways.webhook_events import Receipt
 from messaging.sending.receipts import record_receipts
 from messaging.sending.resolutions import resolve_as_sent, send_again
 from tests.support.contact import NOON, Contact

@@ -22,8 +22,8 @@ from messaging.common.say_once import SayOnce
 from messaging.devices.device import DeviceSettings
 from messaging.devices.store import add_device
 from messaging.gateways import Gateways
-from messaging.gateways.base import Receipt
-from messaging.gateways.cloud_api_webhooks import receipts_of
+from messaging.gateways.webhook_events import Receipt
+from messaging.gateways.cloud_api_webhooks import read_webhook
 from messaging.sending.receipts import record_receipts
 from rig.waiting import until
 from runtime import listener
@@ -288,7 +288,7 @@ async def test_what_is_no_json_is_told_of_once(
 def test_a_reason_of_any_letters_is_kept() -> None:
     words = "no \0 such \ud800 number"
     told = update(status(None, status="failed", errors=[{"code": 131026, "title": words}]))
-    [receipt] = receipts_of({k.lower(): v for k, v in signed(told).items()}, told, SECRET)
+    [receipt] = read_webhook({k.lower(): v for k, v in signed(told).items()}, told, SECRET).receipts
     assert receipt.reason is not None
     assert "no \ufffd such \ufffd number" in receipt.reason
 

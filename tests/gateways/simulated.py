@@ -6,6 +6,8 @@ from messaging.gateways.base import DeviceUnfit, MaybeAccepted, NotAccepted, Rec
 from tests.gateways.case import CAPTION, DEVICE, IMAGE_URL, OURS, PHONE, TEXT, GatewayCase, Question
 from tests.support.wire import Reply, Request
 
+SECRET = "simulated-not-a-secret"
+
 
 def _check(request: Request, **content: str) -> None:
     assert (request.method, request.path) == ("POST", "/v1/messages")
@@ -19,9 +21,9 @@ def _error(status: int, code: Any, message: Any = "Words.") -> Reply:
 
 CASE = GatewayCase(
     name="simulated",
-    options=lambda url: {"url": url},
-    environment={},
-    secrets=(),
+    options=lambda url: {"url": url, "webhook_secret_env": "SIMULATED_WEBHOOK_SECRET"},
+    environment={"SIMULATED_WEBHOOK_SECRET": SECRET},
+    secrets=(SECRET,),
     accepted=Reply(200, {"id": "sim-1", "status": "accepted", "duplicate": False}),
     gateway_message_id="sim-1",
     refusals=(

@@ -14,7 +14,8 @@ from messaging.campaigns import feed as campaign_feed
 from messaging.campaigns import lifecycle as campaigns
 from messaging.campaigns.audience import freeze_audience
 from messaging.gateways import KINDS, Gateways
-from messaging.gateways.base import Capabilities, Images, Receipt, WrongContent
+from messaging.gateways.base import Capabilities, Images, WrongContent
+from messaging.gateways.webhook_events import Receipt
 from messaging.gateways.simulated import SimulatedGateway
 from messaging.leads.lead import Lead
 from messaging.leads.opt_outs import record_opt_out

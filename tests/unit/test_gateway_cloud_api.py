@@ -21,7 +21,6 @@ from messaging.gateways.base import (
     MaybeAccepted,
     NotAccepted,
     OutgoingMessage,
-    Receipt,
     Recovery,
     Refused,
     RenderedTemplate,
@@ -29,6 +28,7 @@ from messaging.gateways.base import (
     WrongContent,
 )
 from messaging.gateways.cloud_api import CloudApiGateway
+from messaging.gateways.webhook_events import Receipt
 
 PHONE = "+12015550123"
 NUMBER_ID = "106540352242922"
@@ -516,7 +516,7 @@ def signed(body: bytes, key: str = APP_SECRET) -> dict[str, str]:
 
 def told(listener: CloudApiGateway, content: Any) -> tuple[Receipt, ...]:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return listener.receipts(signed(body), body)
+    return listener.read_webhook(signed(body), body).receipts
 
 
 def update(*statuses: Any) -> dict[str, Any]:
@@ -663,7 +663,7 @@ BODY_OF_A_WEBHOOK = json.dumps(update(status("sent"))).encode()
 )
 async def test_an_unsigned_webhook_tells_nothing(listener: CloudApiGateway, headers: dict[str, str]) -> None:
     with pytest.raises(Unauthentic) as caught:
-        listener.receipts(headers, BODY_OF_A_WEBHOOK)
+        listener.read_webhook(headers, BODY_OF_A_WEBHOOK)
     assert APP_SECRET not in str(caught.value)
 
 
@@ -671,14 +671,14 @@ async def test_without_its_secrets_no_webhook_is_believed(
     listener: CloudApiGateway, gateway: CloudApiGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Unauthentic, match="app_secret_env"):
-        gateway.receipts(signed(BODY_OF_A_WEBHOOK), BODY_OF_A_WEBHOOK)
+        gateway.read_webhook(signed(BODY_OF_A_WEBHOOK), BODY_OF_A_WEBHOOK)
     with pytest.raises(Unauthentic, match="verify_token_env"):
         gateway.challenge({"hub.mode": "subscribe", "hub.verify_token": "", "hub.challenge": "1"})
     monkeypatch.setenv("CLOUD_APP_SECRET", "")
     with pytest.raises(Unauthentic, match="CLOUD_APP_SECRET"):
-        listener.receipts(signed(BODY_OF_A_WEBHOOK, ""), BODY_OF_A_WEBHOOK)
+        listener.read_webhook(signed(BODY_OF_A_WEBHOOK, ""), BODY_OF_A_WEBHOOK)
     monkeypatch.setenv("CLOUD_APP_SECRET", "new")
-    assert len(listener.receipts(signed(BODY_OF_A_WEBHOOK, "new"), BODY_OF_A_WEBHOOK)) == 1
+    assert len(listener.read_webhook(signed(BODY_OF_A_WEBHOOK, "new"), BODY_OF_A_WEBHOOK).receipts) == 1
 
 
 QUESTION = {"hub.mode": "subscribe", "hub.verify_token": VERIFY_TOKEN, "hub.challenge": "1158201444"}

@@ -478,7 +478,7 @@ async def test_who_does_not_sign_is_not_believed(case: GatewayCase) -> None:
         for body in (b"", b"{}", b"[]", HTML, b"\xff\xfe"):
             for headers in ({}, {"content-type": "application/json"}):
                 with pytest.raises(Unauthentic) as caught:
-                    gateway.receipts(headers, body)
+                    gateway.read_webhook(headers, body)
                 readable(caught.value, case)
         for query in ({}, {"hub.mode": "subscribe", "hub.verify_token": "", "hub.challenge": "1"}):
             with pytest.raises(Unauthentic) as caught:

@@ -23,13 +23,13 @@ from messaging.gateways.base import (
     NotAccepted,
     OutgoingMessage,
     Picture,
-    Receipt,
     Recovery,
     Refused,
     Unauthentic,
     WrongContent,
 )
 from messaging.gateways.gowa import GowaGateway
+from messaging.gateways.webhook_events import Receipt
 
 PHONE, JID = "+12015550123", "12015550123@s.whatsapp.net"
 PASSWORD = "pä:ss wörd/not-one"
@@ -339,7 +339,7 @@ def signed(body: bytes, key: str = SECRET) -> dict[str, str]:
 
 def told(listener: GowaGateway, content: Any) -> tuple[Receipt, ...]:
     body = content if isinstance(content, bytes) else json.dumps(content).encode()
-    return listener.receipts(signed(body), body)
+    return listener.read_webhook(signed(body), body).receipts
 
 
 def ack(kind: Any = "delivered", ids: Any = ("3EB0A", "3EB0B"), **others: Any) -> dict[str, Any]:
@@ -408,7 +408,7 @@ BODY = json.dumps(ack()).encode()
 )
 async def test_an_unsigned_webhook_tells_nothing(listener: GowaGateway, headers: dict[str, str]) -> None:
     with pytest.raises(Unauthentic, match="webhook_secret") as caught:
-        listener.receipts(headers, BODY)
+        listener.read_webhook(headers, BODY)
     assert SECRET not in str(caught.value)
 
 
@@ -416,9 +416,9 @@ async def test_without_its_secret_no_webhook_is_believed(
     listener: GowaGateway, gateway: GowaGateway, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with pytest.raises(Unauthentic, match="webhook_secret_env"):
-        gateway.receipts(signed(BODY), BODY)
+        gateway.read_webhook(signed(BODY), BODY)
     monkeypatch.setenv("GOWA_WEBHOOK_SECRET", "")
     with pytest.raises(Unauthentic, match="GOWA_WEBHOOK_SECRET"):
-        listener.receipts(signed(BODY, ""), BODY)
+        listener.read_webhook(signed(BODY, ""), BODY)
     monkeypatch.setenv("GOWA_WEBHOOK_SECRET", "new")
-    assert len(listener.receipts(signed(BODY, "new"), BODY)) == 2
+    assert len(listener.read_webhook(signed(BODY, "new"), BODY).receipts) == 2

@@ -177,7 +177,7 @@ async def test_what_they_can_do(gateway: Gateway) -> None:
     assert not any((can.idempotency, can.look_up, can.receipts, can.templates, can.service_window))
     assert await gateway.recovery("any") is Recovery.NONE
     with pytest.raises(Unauthentic):
-        gateway.receipts({}, b"{}")
+        gateway.read_webhook({}, b"{}")
 
 
 def test_where_they_are() -> None:

@@ -1,0 +1,185 @@
+"""What people send to a number of the WhatsApp Cloud API: Meta's "messages webhook reference" and its pages for each type,
+and "user_preferences webhook reference" (of August 2026)."""
+
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from messaging.gateways.webhook_bodies import inbound_message, items, objects, part, phone_of, words
+from messaging.gateways.webhook_events import InboundMessage
+
+__all__ = ["META", "inbound_of_change", "moment"]
+
+META = "the WhatsApp Cloud API"
+
+MARKETING_STOPPED = 131050
+"""Meta's error code for a marketing message to somebody who has stopped those of this business."""
+
+_MEDIA = ("image", "video", "audio", "document", "sticker")
+
+
+def moment(timestamp: Any) -> datetime | None:
+    """Unix seconds, which Meta writes as a string, and now and then as a number."""
+    seconds = str(timestamp) if isinstance(timestamp, str | int) else ""
+    if not seconds.isascii() or not seconds.isdigit() or len(seconds) > 11:
+        return None
+    return datetime.fromtimestamp(int(seconds), UTC)
+
+
+def inbound_of_change(value: Any) -> Iterator[InboundMessage]:
+    """What people told in one change: messages, choices in WhatsApp's settings, marketing messages that they stopped."""
+    receivers = tuple(filter(None, (words(part(value, "metadata"), "phone_number_id"),)))
+    contacts = list(objects(value, "contacts"))
+    for message in items(value, "messages"):
+        # In a group, "STOP" is no word to us alone (Meta, "Group messages webhook reference").
+        if isinstance(message, Mapping) and not message.get("group_id"):
+            found = _message(message, contacts, receivers)
+            if found is not None:
+                yield found
+    for preference in objects(value, "user_preferences"):
+        found = _preference(preference, contacts, receivers)
+        if found is not None:
+            yield found
+    for status in objects(value, "statuses"):
+        found = _stopped_marketing(status, receivers)
+        if found is not None:
+            yield found
+
+
+def _message(
+    message: Mapping[str, Any], contacts: list[Mapping[str, Any]], receivers: tuple[str, ...]
+) -> InboundMessage | None:
+    context = part(message, "context")
+    return inbound_message(
+        META,
+        gateway_message_id=words(message, "id") or "",
+        at=moment(message.get("timestamp")),
+        receivers=receivers,
+        referral=_referral(part(message, "referral")),
+        **_who(message, contacts),
+        **{"answers": words(context, "id"), **_content(message)},
+    )
+
+
+def _who(message: Mapping[str, Any], contacts: list[Mapping[str, Any]]) -> dict[str, Any]:
+    """Phone, other names, and the profile's name. From June 2026 on the phone may be missing (business-scoped user IDs)."""
+    sender, user = words(message, "from", "wa_id"), words(message, "from_user_id", "user_id")
+    contact = _contact(contacts, sender, user)
+    wa_id = words(contact, "wa_id")
+    users = {user, words(message, "from_parent_user_id"), words(contact, "user_id")}
+    users |= {words(contact, "parent_user_id")}
+    return {
+        "phone": phone_of(sender, wa_id),
+        "identities": (
+            *(f"wa_id:{name.removeprefix('+')}" for name in dict.fromkeys((sender, wa_id)) if name),
+            *(f"user_id:{name}" for name in sorted(filter(None, users))),
+        ),
+        "name": words(part(contact, "profile"), "name"),
+    }
+
+
+def _contact(contacts: list[Mapping[str, Any]], sender: str | None, user: str | None) -> Mapping[str, Any]:
+    for contact in contacts:
+        if sender is not None and phone_of(words(contact, "wa_id")) == phone_of(sender) is not None:
+            return contact
+        if user is not None and words(contact, "user_id") == user:
+            return contact
+    # "A WhatsApp user's ID and phone number may not always match": a single one is of the single sender.
+    return contacts[0] if len(contacts) == 1 else {}
+
+
+def _content(message: Mapping[str, Any]) -> dict[str, Any]:
+    kind = words(message, "type") or ""
+    own = part(message, kind)
+    match kind:
+        case "text":
+            return {"kind": "text", "text": words(own, "body")}
+        case "button":  # a template's quick reply; the payload is the label unless the send gave one
+            return {"kind": "button", "text": words(own, "text"), "payload": words(own, "payload")}
+        case "interactive":
+            return _interactive(own)
+        case "reaction":
+            return {"kind": "reaction", "text": words(own, "emoji"), "answers": words(own, "message_id")}
+        case "location":
+            return {"kind": "location", "text": words(own, "name", "address")}
+        case "contacts":
+            names = (words(part(one, "name"), "formatted_name") for one in objects(message, "contacts"))
+            return {"kind": "contacts", "text": ", ".join(filter(None, names)) or None}
+        case "system":
+            return _system(own)
+    if kind in _MEDIA:
+        return {
+            "kind": kind,
+            "text": words(own, "caption"),
+            "payload": words(own, "filename"),
+            "media_id": words(own, "id"),
+        }
+    return {"kind": "other", "payload": kind or None}
+
+
+def _interactive(own: Mapping[str, Any]) -> dict[str, Any]:
+    kind = words(own, "type") or ""
+    chosen = part(own, kind)
+    if kind in ("button_reply", "list_reply"):
+        return {
+            "kind": kind.removesuffix("_reply"),
+            "text": words(chosen, "title"),
+            "payload": words(chosen, "id"),
+        }
+    return {"kind": "other", "text": words(chosen, "body", "name"), "payload": kind or None}
+
+
+def _system(own: Mapping[str, Any]) -> dict[str, Any]:
+    told, body = words(own, "type") or "", words(own, "body")
+    if told in ("user_changed_number", "customer_changed_number"):
+        changed = words(own, "wa_id", "new_wa_id")
+        return {"kind": "number_changed", "text": body, "payload": phone_of(changed) or changed}
+    if told == "user_changed_user_id":
+        return {"kind": "user_id_changed", "text": body, "payload": words(own, "user_id")}
+    if told == "user_preference_changed":
+        return {"kind": "preference", "text": body, "payload": words(own, "marketing")}
+    return {"kind": "other", "text": body, "payload": told or None}
+
+
+def _preference(
+    preference: Mapping[str, Any], contacts: list[Mapping[str, Any]], receivers: tuple[str, ...]
+) -> InboundMessage | None:
+    """A choice in WhatsApp's own settings ("Offers and announcements"). It bears no ID, and is known by what it says."""
+    who, value = _who(preference, contacts), words(preference, "value") or ""
+    at = moment(preference.get("timestamp"))
+    whom = " ".join(who["identities"])
+    return inbound_message(
+        META,
+        gateway_message_id=f"preference {value} {whom} {at and int(at.timestamp())}",
+        at=at,
+        kind="preference",
+        receivers=receivers,
+        text=words(preference, "detail"),
+        payload=value,
+        **who,
+    )
+
+
+def _stopped_marketing(status: Mapping[str, Any], receivers: tuple[str, ...]) -> InboundMessage | None:
+    """The same choice, as Meta tells it when a message comes up against it."""
+    told = any(str(error.get("code")) == str(MARKETING_STOPPED) for error in objects(status, "errors"))
+    identifier = words(status, "id")
+    if not told or words(status, "status") != "failed" or identifier is None:
+        return None
+    sender, user = words(status, "recipient_id"), words(status, "recipient_user_id")
+    return inbound_message(
+        META,
+        gateway_message_id=f"preference stop {identifier}",
+        at=moment(status.get("timestamp")),
+        kind="preference",
+        receivers=receivers,
+        text=f"Meta did not deliver: they have stopped marketing messages ({MARKETING_STOPPED})",
+        payload="stop",
+        answers=identifier,
+        **_who({"from": sender, "from_user_id": user}, []),
+    )
+
+
+def _referral(referral: Mapping[str, Any]) -> dict[str, str] | None:
+    """Of a click on an advertisement: what is a text, which is all that can be compared."""
+    return {name: text[:500] for name, text in referral.items() if isinstance(text, str) and text} or None

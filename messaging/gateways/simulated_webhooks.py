@@ -1,0 +1,31 @@
+"""What the simulated gateway tells by webhook: what people write (docs/simulator.md)."""
+
+from collections.abc import Mapping
+
+from messaging.gateways.signatures import check_signature
+from messaging.gateways.webhook_bodies import inbound_message, iso_moment, objects, phone_of, read_json, words
+from messaging.gateways.webhook_events import WebhookEvents
+
+__all__ = ["read_webhook"]
+
+_NAME = "the simulated gateway"
+
+
+def read_webhook(headers: Mapping[str, str], body: bytes, key: str) -> WebhookEvents:
+    """What a webhook's request tells. Raises Unauthentic."""
+    check_signature(headers, body, key, "webhook_secret")
+    content = read_json(body)
+    receiver = words(content, "device")
+    found = (
+        inbound_message(
+            _NAME,
+            gateway_message_id=words(message, "id") or "",
+            at=iso_moment(message.get("at")),
+            receivers=(receiver,) if receiver else (),
+            phone=phone_of(words(message, "from")),
+            identities=(f"user_id:{user}",) if (user := words(message, "user_id")) else (),
+            **{name: words(message, name) for name in ("kind", "name", "text", "payload", "answers")},
+        )
+        for message in objects(content, "messages")
+    )
+    return WebhookEvents(inbound=tuple(one for one in found if one is not None))
