@@ -12,7 +12,7 @@ import aiohttp
 
 from rig.waiting import insist
 
-__all__ = ["accepted", "answers", "offer", "requests_log", "set_faults"]
+__all__ = ["accepted", "answers", "listen", "offer", "requests_log", "set_faults", "write"]
 
 PAGE = 10_000
 """Rows of the log that are read at a time: the longest that it gives."""
@@ -28,6 +28,28 @@ async def set_faults(url: str, *faults: Mapping[str, Any]) -> None:
 async def offer(url: str, device: str, *, keys: bool, look_up: bool) -> None:
     """What the gateway is to offer to a device: keys that it honours, look-ups that it answers."""
     await _put(f"{url}/v1/settings", {"device": device, "idempotency": keys, "lookup": look_up})
+
+
+async def listen(url: str, webhooks: str, secret: str) -> None:
+    """Where the gateway is to tell what people write: to ``{webhooks}/{device}``, signed with the secret."""
+    await _put(f"{url}/v1/webhook", {"url": webhooks, "secret": secret})
+
+
+async def write(url: str, *messages: Mapping[str, Any], **how: Any) -> list[int]:
+    """People write these messages, each ``{"device", "from", "text"}``; what each telling of them was answered with.
+
+    ``how``: ``times``, ``order``, ``together``, as docs/simulator.md has them.
+    """
+
+    async def post() -> list[int]:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session,
+            session.post(f"{url}/v1/inbound", json={"messages": list(messages), **how}) as answer,
+        ):
+            told: list[int] = json.loads(await _text(answer))["answered"]
+            return told
+
+    return await insist("the gateway takes what people write", post)
 
 
 async def accepted(url: str, **query: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from simulator import control, inbox, messages
+from simulator import control, inbox, messages, people
 from simulator.answers import error
 from simulator.gateway import Gateway
 from simulator.guard import Guard
@@ -40,6 +40,10 @@ def create_app(gateway: Gateway, *, names: Collection[str] = (), network: bool =
             Route("/v1/faults/{number:int}", control.remove_fault, methods=["DELETE"]),
             Route("/v1/settings", control.get_settings, methods=["GET"]),
             Route("/v1/settings", control.put_settings, methods=["PUT"]),
+            Route("/v1/webhook", people.get_webhook, methods=["GET"]),
+            Route("/v1/webhook", people.put_webhook, methods=["PUT"]),
+            Route("/v1/webhook", people.delete_webhook, methods=["DELETE"]),
+            Route("/v1/inbound", people.write, methods=["POST"]),
             Route("/v1/log", control.log, methods=["GET"]),
             Route("/v1/accepted", control.accepted, methods=["GET"]),
             Route("/v1/stats", control.stats, methods=["GET"]),

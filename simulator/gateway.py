@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 
+from simulator.courier import Courier
 from simulator.faults import Faults
 from simulator.settings import Settings
 from simulator.store import Store
@@ -13,12 +14,13 @@ __all__ = ["Gateway", "gateway_of"]
 
 
 class Gateway:
-    """The log, the faults and the settings of one process."""
+    """The log, the faults, the settings and the webhooks of one process."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
         self.faults = Faults(store)
         self.settings = Settings(store)
+        self.courier = Courier(store)
         self.stopping = asyncio.Event()
         self.url = ""
         self.control_url = ""

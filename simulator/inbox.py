@@ -1,4 +1,4 @@
-"""The inbox: what each phone received, as a person would see it."""
+"""The inbox: what each phone received, as a person would see it, and a box to answer from."""
 
 import sqlite3
 from pathlib import Path
@@ -15,6 +15,19 @@ __all__ = ["asset", "chat", "phones"]
 PHONES_A_PAGE = 50
 MESSAGES_A_PAGE = 100
 NO_END = 2**63 - 1
+END = "~"
+"""Sorts behind every place in a conversation."""
+CONVERSATION = """
+    select accepted_at || printf(' %015d', id) as place, 'received' as direction, device, text, image_url,
+        accepted_at as at, exists (select 1 from messages as earlier
+            where earlier.device = messages.device and earlier.idempotency_key = messages.idempotency_key
+            and earlier.id < messages.id) as mark
+        from messages where phone = :phone and accepted_at || printf(' %015d', id) < :before
+    union all
+    select place || printf(' %015d', id), 'written', device, coalesce(text, payload, ''), null, place, told_at is null
+        from answers where phone = :phone and place || printf(' %015d', id) < :before
+    order by 1 desc limit :limit
+"""
 
 HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self';"
@@ -66,26 +79,28 @@ async def phones(request: Request) -> Response:
 
 
 async def chat(request: Request) -> Response:
-    """GET /phones/{phone}?before=: one phone's messages, the newest below."""
+    """GET /phones/{phone}?before=: what one phone received and wrote, the newest below."""
     phone = request.path_params["phone"]
-    before = _number(request.query_params.get("before"))
+    before = request.query_params.get("before")
     store = gateway_of(request).store
     rows = await store.read(
-        "select id, device, text, image_url, accepted_at, exists (select 1 from messages as earlier"
-        " where earlier.device = messages.device and earlier.idempotency_key = messages.idempotency_key"
-        " and earlier.id < messages.id) as again"
-        " from messages where phone = ? and id < ? order by id desc limit ?",
-        (phone, before, MESSAGES_A_PAGE + 1),
+        CONVERSATION, {"phone": phone, "before": before or END, "limit": MESSAGES_A_PAGE + 1}
     )
-    total = await store.read("select messages from phones where phone = ?", (phone,))
+    received = await store.read("select messages from phones where phone = ?", (phone,))
+    written = await store.read("select count(*) as messages from answers where phone = ?", (phone,))
+    devices = await store.read(
+        "select device from messages where phone = ? group by device order by max(id) desc", (phone,)
+    )
     page = pages.chat(
         phone,
         list(reversed(rows[:MESSAGES_A_PAGE])),
-        total=total[0]["messages"] if total else 0,
-        older=_last(rows, MESSAGES_A_PAGE, "id"),
-        latest=before == NO_END,
+        received=received[0]["messages"] if received else 0,
+        written=written[0]["messages"],
+        devices=[row["device"] for row in devices],
+        older=rows[MESSAGES_A_PAGE - 1]["place"] if len(rows) > MESSAGES_A_PAGE else None,
+        latest=before is None,
     )
-    return HTMLResponse(page, 200 if total else 404, headers=HEADERS)
+    return HTMLResponse(page, 200 if rows or received else 404, headers=HEADERS)
 
 
 def _last(rows: list[sqlite3.Row], size: int, column: str) -> int | None:

@@ -53,11 +53,22 @@ def inbox(
     return _page("WhatsApp inbox", header, "".join(parts), "inbox")
 
 
-def chat(phone: str, rows: Sequence[sqlite3.Row], *, total: int, older: int | None, latest: bool) -> str:
-    """One phone's messages, oldest first. ``latest``: whether they are the newest ones."""
+def chat(
+    phone: str,
+    rows: Sequence[sqlite3.Row],
+    *,
+    received: int,
+    written: int,
+    devices: Sequence[str],
+    older: str | None,
+    latest: bool,
+) -> str:
+    """One phone's conversation, oldest first. ``latest``: whether it is the end of it; there one can answer."""
+    wrote = f" · {_count(written, 'message')} written" if written else ""
     header = f"""
 <a class="back" href="/" aria-label="Back to the inbox">←</a>
-<div class="titles"><h1>{escape(phone)}</h1><p id="totals" data-live>{_count(total, "message")} received</p></div>"""
+<div class="titles"><h1>{escape(phone)}</h1>
+<p id="totals" data-live>{_count(received, "message")} received{wrote}</p></div>"""
     parts = []
     if older is not None:
         parts.append(f'<p class="center"><a href="{_link("", before=older)}">Earlier messages</a></p>')
@@ -67,10 +78,24 @@ def chat(phone: str, rows: Sequence[sqlite3.Row], *, total: int, older: int | No
         parts.append(_empty("No messages", "This phone has not received any."))
     if not latest:
         parts.append(f'<p class="center"><a href="{_link(_path(phone))}">Newest messages</a></p>')
-    return _page(f"{phone} · WhatsApp inbox", header, "".join(parts), "chat latest" if latest else "chat")
+    box = _box(phone, devices) if latest and devices else ""
+    return _page(
+        f"{phone} · WhatsApp inbox", header, "".join(parts), "chat latest" if latest else "chat", box
+    )
 
 
-def _page(title: str, header: str, content: str, kind: str) -> str:
+def _box(phone: str, devices: Sequence[str]) -> str:
+    """Where one answers as this person, to the device that wrote last unless another one is chosen."""
+    options = "".join(f"<option>{escape(device)}</option>" for device in devices)
+    return f"""
+<form id="answer" class="answer" data-from="{escape(phone)}"><div>
+<label>To <select name="device">{options}</select></label>
+<input name="text" placeholder="Answer as this person, e.g. STOP" aria-label="Answer as this person" autocomplete="off" maxlength="4096" required>
+<button>Send</button>
+<p role="status" id="said"></p></div></form>"""
+
+
+def _page(title: str, header: str, content: str, kind: str, footer: str = "") -> str:
     return f"""<!doctype html>
 <html lang="en">
 <head>
@@ -84,7 +109,7 @@ def _page(title: str, header: str, content: str, kind: str) -> str:
 </head>
 <body class="{kind}">
 <header class="bar"><div>{header}</div></header>
-<main id="live" data-live>{content}</main>
+<main id="live" data-live>{content}</main>{footer}
 </body>
 </html>
 """
@@ -109,18 +134,21 @@ def _bubbles(rows: Sequence[sqlite3.Row]) -> str:
     parts = []
     day = ""
     for row in rows:
-        if row["accepted_at"][:10] != day:
-            day = row["accepted_at"][:10]
-            parts.append(f'<li class="day"><span>{_time(row["accepted_at"], "%A, %-d %B %Y")}</span></li>')
+        if row["at"][:10] != day:
+            day = row["at"][:10]
+            parts.append(f'<li class="day"><span>{_time(row["at"], "%A, %-d %B %Y")}</span></li>')
         image = ""
         if row["image_url"]:
             url = escape(row["image_url"])
             image = f'<p class="image">{IMAGE}<a href="{url}" rel="noopener noreferrer nofollow" target="_blank">{url}</a></p>'
-        again = '<span class="again">delivered again under the same key</span> ' if row["again"] else ""
+        own = row["direction"] == "written"
+        mark = "nobody has acknowledged it yet" if own else "delivered again under the same key"
+        again = f'<span class="again">{mark}</span> ' if row["mark"] else ""
         text = f'<p class="text">{escape(row["text"])}</p>' if row["text"] else ""
         parts.append(
-            f'<li class="bubble"><p class="device">{escape(row["device"])}</p>{image}{text}'
-            f'<p class="meta">{again}{_time(row["accepted_at"], "%H:%M:%S UTC")}</p></li>'
+            f'<li class="bubble{" own" if own else ""}">'
+            f'<p class="device">{"to " if own else ""}{escape(row["device"])}</p>{image}{text}'
+            f'<p class="meta">{again}{_time(row["at"], "%H:%M:%S UTC")}</p></li>'
         )
     return "".join(parts)
 

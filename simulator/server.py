@@ -65,6 +65,7 @@ class Server(uvicorn.Server):
         self._change = asyncio.Lock()
         self._return: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._telling: asyncio.Task[None] | None = None
         gateway.follow = self.follow
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -72,10 +73,14 @@ class Server(uvicorn.Server):
         del sockets
         await super().startup([self._control])
         await self.follow(None)
+        self._telling = asyncio.create_task(self._gateway.courier.run())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Lets requests that hang or wait go, and closes everything."""
         self._gateway.stopping.set()
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.wait([self._telling])
         if self._return is not None:
             self._return.cancel()
         if self._main is None:

@@ -62,6 +62,26 @@ create index if not exists phones_by_latest on phones (last_id desc);
 create table if not exists devices (device text primary key, messages integer not null);
 create table if not exists settings (scope text primary key, setting text not null);
 create table if not exists faults (id integer primary key, fault text not null);
+-- What people write back, and where that is told; told_at: when somebody acknowledged it.
+create table if not exists answers (
+    id integer primary key autoincrement,
+    message_id text not null,
+    device text not null,
+    phone text,
+    kind text not null,
+    text text,
+    payload text,
+    answers text,
+    name text,
+    user_id text,
+    written_at text not null,
+    place text not null,
+    told_at text,
+    unique (device, message_id)
+);
+create index if not exists answers_by_phone on answers (phone, place);
+create index if not exists answers_to_tell on answers (id) where told_at is null;
+create table if not exists webhook (url text not null, secret text not null);
 """
 
 

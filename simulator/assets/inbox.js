@@ -30,3 +30,28 @@ async function keepCurrent() {
 
 if (document.body.classList.contains("latest")) toEnd();
 setTimeout(keepCurrent, EVERY);
+
+const form = document.getElementById("answer");
+form?.addEventListener("submit", async (event) => {
+  event.preventDefault();
+  const said = document.getElementById("said");
+  const message = { device: form.elements.device.value, from: form.dataset.from, text: form.elements.text.value };
+  try {
+    const answer = await fetch("/v1/inbound", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ messages: [message] }),
+    });
+    const content = await answer.json();
+    if (!answer.ok) throw new Error(content.error.message);
+    form.elements.text.value = "";
+    const [status] = content.answered;
+    said.textContent = status >= 200 && status < 300 ? ""
+      : status === 0 ? "Nobody listens: the gateway tells it again until somebody acknowledges it."
+      : `Answered with ${status}: the gateway tells it again until somebody acknowledges it.`;
+    await refresh();
+    toEnd();
+  } catch (problem) {
+    said.textContent = `Not sent: ${problem.message}`;
+  }
+});

@@ -1,0 +1,117 @@
+"""What people write back: by the control API, and from the box of the inbox page."""
+
+import sqlite3
+from typing import Annotated, Literal
+from uuid import uuid4
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from simulator.answers import error, first_problem
+from simulator.courier import COLUMNS, Webhook
+from simulator.gateway import gateway_of
+from simulator.store import utc_now
+
+__all__ = ["delete_webhook", "get_webhook", "put_webhook", "write"]
+
+Word = Annotated[str, Field(min_length=1, max_length=255)]
+
+
+class Answer(BaseModel):
+    """What one person writes. ``id``, ``at``: as if it were that one; without them, a new one, now."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    device: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$")]
+    phone: str | None = Field(None, alias="from", pattern=r"^\+[1-9][0-9]{6,14}$")
+    user_id: Word | None = None
+    kind: Literal["text", "button", "list", "image", "audio", "document", "reaction", "preference"] = "text"
+    text: Annotated[str, Field(max_length=65_536)] | None = None
+    payload: Word | None = None
+    answers: Word | None = None
+    name: Word | None = None
+    id: Word | None = None
+    at: AwareDatetime | None = None
+
+    @model_validator(mode="after")
+    def _somebody_something(self) -> "Answer":
+        if self.phone is None and self.user_id is None:
+            raise ValueError("somebody writes: give 'from', or 'user_id' for somebody without a phone")
+        if (
+            not (self.text or "").strip()
+            and not self.payload
+            and self.kind in ("text", "button", "list", "preference")
+        ):
+            raise ValueError("a text, or a payload of what was chosen, is missing")
+        return self
+
+
+class Writing(BaseModel):
+    """The body of POST /v1/inbound: several messages, and how they are told."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    messages: Annotated[list[Answer], Field(min_length=1, max_length=500)]
+    times: Annotated[int, Field(ge=1, le=100)] = 1
+    order: Literal["given", "reversed", "shuffled"] = "given"
+    together: bool = False
+
+
+async def write(request: Request) -> Response:
+    """POST /v1/inbound {"messages": […], "times"?, "order"?, "together"?}"""
+    gateway = gateway_of(request)
+    try:
+        wanted = Writing.model_validate_json(await request.body())
+    except ValidationError as invalid:
+        return error(422, "invalid_inbound", first_problem(invalid))
+    identifiers = [one.id or f"sim-in-{uuid4().hex}" for one in wanted.messages]
+
+    def work(connection: sqlite3.Connection) -> None:
+        for one, identifier in zip(wanted.messages, identifiers, strict=True):
+            connection.execute(
+                "insert into answers (message_id, device, phone, kind, text, payload, answers, name, user_id, written_at,"
+                " place) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (device, message_id) do nothing",
+                (
+                    *(identifier, one.device, one.phone, one.kind, one.text, one.payload, one.answers),
+                    *(one.name, one.user_id, one.at.isoformat() if one.at else utc_now(), utc_now()),
+                ),
+            )
+
+    with gateway.courier.holding(identifiers):
+        await gateway.store.write(work)
+        places = ", ".join("?" * len(identifiers))
+        rows = await gateway.store.read(
+            f"select {COLUMNS} from answers where message_id in ({places})",  # noqa: S608
+            identifiers,
+        )
+        given = {identifier: place for place, identifier in enumerate(identifiers)}
+        rows.sort(key=lambda row: given[row["message_id"]])
+        answered = await gateway.courier.tell(
+            rows, times=wanted.times, order=wanted.order, together=wanted.together
+        )
+    return JSONResponse({"ids": identifiers, "answered": answered})
+
+
+async def put_webhook(request: Request) -> Response:
+    """PUT /v1/webhook {"url", "secret"}"""
+    try:
+        wanted = Webhook.model_validate_json(await request.body())
+    except ValidationError as invalid:
+        return error(422, "invalid_webhook", first_problem(invalid))
+    await gateway_of(request).courier.point_at(wanted)
+    return await get_webhook(request)
+
+
+async def delete_webhook(request: Request) -> Response:
+    """DELETE /v1/webhook"""
+    await gateway_of(request).courier.point_at(None)
+    return await get_webhook(request)
+
+
+async def get_webhook(request: Request) -> Response:
+    """GET /v1/webhook: where it tells, without the secret; and how many messages nobody has acknowledged."""
+    gateway = gateway_of(request)
+    rows = await gateway.store.read("select count(*) as waiting from answers where told_at is null")
+    webhook = gateway.courier.webhook
+    return JSONResponse({"url": webhook and webhook.url, "waiting": rows[0]["waiting"]})
