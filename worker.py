@@ -14,6 +14,7 @@ import logging
 import signal
 from contextlib import AsyncExitStack
 from datetime import timedelta
+from functools import partial
 from typing import TypedDict
 
 from temporalio.client import Client
@@ -34,8 +35,10 @@ from messaging.gateways.networks import parse_networks
 from messaging.sending.send import Sender
 from messaging.sending.settling import Outcomes
 from operations.connection import Drumbeat, connect
+from operations.enrollment import carry_out_opt_out
 from operations.schedule import ensure_schedules
 from operations.workers import present
+from runtime.embedded.replies import hear_simulator, secret_file
 from runtime.listener import raise_descriptor_limit
 from runtime.temporal_client import ensure_search_attributes
 from temporal import search_attributes as attributes
@@ -155,7 +158,11 @@ async def work(drumbeat: Drumbeat, stop: asyncio.Event) -> None:
     """Works until ``stop`` is set; then finishes what is being sent."""
     await ensure_search_attributes(drumbeat.temporal, attributes.ALL)
     settings, pool = drumbeat.settings, await drumbeat.pool()
-    gateways = Gateways(drumbeat.addresses.simulator_url, parse_networks(settings.image_networks))
+    simulator = drumbeat.addresses.simulator_url if drumbeat.addresses.embedded else None
+    secret = secret_file(settings.home) if simulator is not None else None
+    gateways = Gateways(
+        drumbeat.addresses.simulator_url, parse_networks(settings.image_networks), simulator_secret=secret
+    )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(gateways.close)
         outcomes = Outcomes()
@@ -164,10 +171,20 @@ async def work(drumbeat: Drumbeat, stop: asyncio.Event) -> None:
             drumbeat.temporal, pool, gateways, task_queue=settings.task_queue, outcomes=outcomes
         )
         await ensure_schedules(drumbeat)
-        if settings.webhooks_port is not None:
-            await stack.enter_async_context(
-                webhooks(pool, gateways, host=settings.webhooks_host, port=settings.webhooks_port)
+        if settings.webhooks_port is not None or simulator is not None:
+            listener = await stack.enter_async_context(
+                webhooks(
+                    pool,
+                    gateways,
+                    host=settings.webhooks_host,
+                    port=settings.webhooks_port or 0,
+                    opted_out=partial(carry_out_opt_out, drumbeat),
+                    keywords=settings.keywords,
+                )
             )
+            if simulator is not None and secret is not None:
+                hearing = asyncio.create_task(hear_simulator(simulator, listener, secret))
+                stack.callback(hearing.cancel)
         async with worker, present(drumbeat.temporal, pool, settings.task_queue):
             logger.info("working on task queue %s", settings.task_queue)
             await stop.wait()

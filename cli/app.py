@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli import campaign, contacts, demo, device, enroll, lead, message, reports, sequence
+from cli import campaign, contacts, demo, device, enroll, inbox, lead, message, reports, sequence
 from runtime.process import cannot_be_written, fail, leave
 from runtime.version import VERSION
 
@@ -25,6 +25,7 @@ app.add_typer(lead.app, name="lead")
 app.add_typer(sequence.app, name="sequence")
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(message.app, name="message")
+app.add_typer(inbox.app, name="inbox")
 app.command("enroll")(enroll.enroll)
 app.command("opt-out")(enroll.opt_out)
 app.command("contact")(contacts.contact)

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 from cli.page import Column, Table, one_line, page_width, shortened, wrapped
 
 if TYPE_CHECKING:
+    from messaging.replies.inbox import InboundReport
     from messaging.reporting.contact import ContactReport, EnrollmentReport
     from messaging.reporting.messages import MessageReport
 
@@ -28,7 +29,8 @@ def contact_page(report: ContactReport) -> str:
     whose = "the lead's time zone" if report.time_zone else "as the lead has no time zone of its own"
     lines += wrapped(f"Times are those of {report.zone}, {whose}.")
     if report.opted_out_at is not None:
-        lines += wrapped(f"Opted out on {_format_moment(report.opted_out_at, zone)}: gets nothing more.")
+        why = f" ({report.opted_out_because})" if report.opted_out_because else ""
+        lines += wrapped(f"Opted out on {_format_moment(report.opted_out_at, zone)}: gets nothing more{why}.")
     if report.not_enrolled is not None:
         lines += ["", *wrapped(report.not_enrolled)]
     if report.handed_over:
@@ -46,8 +48,8 @@ def contact_page(report: ContactReport) -> str:
         ]
     if report.enrollments:
         lines += ["", _format_enrollments(report.enrollments, zone)]
-    if report.messages:
-        lines += ["", _format_messages(report.messages, zone)]
+    if report.messages or report.inbound:
+        lines += ["", _format_conversation(report, zone)]
     return "\n".join(lines)
 
 
@@ -84,7 +86,8 @@ def _format_why(one: EnrollmentReport, zone: tzinfo) -> str | None:
     )
 
 
-def _format_messages(messages: tuple[MessageReport, ...], zone: tzinfo) -> str:
+def _format_conversation(report: ContactReport, zone: tzinfo) -> str:
+    """Both ways, in order: what was sent by when it was, what was not by when it is due."""
     table = Table(
         (
             Column("message"),
@@ -95,13 +98,27 @@ def _format_messages(messages: tuple[MessageReport, ...], zone: tzinfo) -> str:
             Column("device", least=6, spare=True),
         )
     )
-    for one in messages:
-        table.row(
-            *(one.what, one.status, _format_moment(one.due_at, zone), _format_moment(one.goes_out_at, zone)),
-            *(_format_moment(one.sent_at, zone), one.device),
-            below=[*_format_text(one.text), *(wrapped(one.reason, _INDENT) if one.reason else ())],
-        )
+    rows = [(one.sent_at or one.due_at, *_outgoing(one, zone)) for one in report.messages]
+    rows += [(one.sent_at, *_inbound(one, zone)) for one in report.inbound]
+    for _, cells, below in sorted(rows, key=lambda row: row[0]):
+        table.row(*cells, below=below)
     return str(table)
+
+
+def _outgoing(one: MessageReport, zone: tzinfo) -> tuple[list[str], list[str]]:
+    cells = [one.what, one.status, _format_moment(one.due_at, zone), _format_moment(one.goes_out_at, zone)]
+    below = [*_format_text(one.text), *(wrapped(one.reason, _INDENT) if one.reason else ())]
+    return [*cells, _format_moment(one.sent_at, zone), one.device], below
+
+
+def _inbound(one: InboundReport, zone: tzinfo) -> tuple[list[str], list[str]]:
+    from cli.inbox import format_inbound
+
+    what = "typed on the phone" if one.from_me else "an answer"
+    means = {"stop": "stop", "start": "start", "maybe_stop": "may mean stop"}.get(one.meaning, "")
+    return [what, means, "", "", _format_moment(one.sent_at, zone), one.device], _format_text(
+        format_inbound(one)
+    )
 
 
 def _format_text(text: str | None) -> list[str]:

@@ -61,6 +61,17 @@ def add(
         str | None,
         typer.Option(help="IANA zone of the hours and of the day, e.g. Asia/Kuala_Lumpur. New: UTC."),
     ] = None,
+    stop_keywords: Annotated[
+        str | None,
+        typer.Option(
+            metavar="WORDS",
+            help="Words, with commas, that opt out who answers them to this device. '': the usual ones.",
+        ),
+    ] = None,
+    start_keywords: Annotated[
+        str | None,
+        typer.Option(metavar="WORDS", help="Words that take such an opt-out back. '': the usual ones."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Add a device, or change it: what is not given stays as it is, and the same again changes nothing."""
@@ -78,6 +89,8 @@ def add(
             daily_limit=daily_limit,
             hours=parse_hours(hours) if hours is not None else None,
             time_zone=time_zone,
+            stop_keywords=stop_keywords,
+            start_keywords=start_keywords,
         )
         return await devices.add(drumbeat, settings)
 

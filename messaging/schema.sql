@@ -376,6 +376,8 @@ CREATE TABLE public.devices (
     late_refusal text,
     late_refusals integer DEFAULT 0 NOT NULL,
     replaced_by text,
+    stop_keywords text[],
+    start_keywords text[],
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT devices_delays CHECK (((min_delay >= (0)::double precision) AND (max_delay >= min_delay))),
     CONSTRAINT devices_hours CHECK ((((opens_at IS NULL) = (closes_at IS NULL)) AND ((opens_at IS NULL) OR (opens_at <> closes_at)))),
@@ -1217,6 +1219,44 @@ ALTER TABLE public.early_receipts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTI
     CACHE 1
 );
 
+CREATE TABLE public.identities (
+    identity text NOT NULL,
+    phone text NOT NULL,
+    told_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.inbound_messages (
+    id bigint NOT NULL,
+    device_id text NOT NULL,
+    gateway_message_id text NOT NULL,
+    kind text NOT NULL,
+    phone text,
+    identities text[] DEFAULT '{}'::text[] NOT NULL,
+    name text,
+    from_me boolean DEFAULT false NOT NULL,
+    text text,
+    payload text,
+    media_id text,
+    answers text,
+    referral jsonb,
+    meaning text NOT NULL,
+    to_review text,
+    reviewed_at timestamp with time zone,
+    sent_at timestamp with time zone NOT NULL,
+    received_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT inbound_messages_meaning CHECK ((meaning = ANY (ARRAY['stop'::text, 'start'::text, 'maybe_stop'::text, 'none'::text]))),
+    CONSTRAINT inbound_messages_to_review CHECK ((to_review = ANY (ARRAY['answer'::text, 'maybe_stop'::text, 'number_changed'::text, 'unmatched'::text])))
+);
+
+ALTER TABLE public.inbound_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.inbound_messages_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 ALTER TABLE public.leads ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.leads_id_seq
     START WITH 1
@@ -1312,9 +1352,13 @@ ALTER TABLE public.sequences ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 
 CREATE TABLE public.suppressions (
     phone text NOT NULL,
+    source text DEFAULT 'operator'::text NOT NULL,
     reason text DEFAULT 'opted out'::text NOT NULL,
+    inbound_message_id bigint,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    told_at timestamp with time zone
+    told_at timestamp with time zone,
+    CONSTRAINT suppressions_evidence CHECK (((source = 'operator'::text) = (inbound_message_id IS NULL))),
+    CONSTRAINT suppressions_source CHECK ((source = ANY (ARRAY['operator'::text, 'reply'::text, 'preference'::text])))
 );
 
 CREATE TABLE public.workers (
@@ -1339,6 +1383,15 @@ ALTER TABLE ONLY public.devices
 
 ALTER TABLE ONLY public.early_receipts
     ADD CONSTRAINT early_receipts_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.identities
+    ADD CONSTRAINT identities_pkey PRIMARY KEY (identity);
+
+ALTER TABLE ONLY public.inbound_messages
+    ADD CONSTRAINT inbound_messages_once UNIQUE (device_id, gateway_message_id);
+
+ALTER TABLE ONLY public.inbound_messages
+    ADD CONSTRAINT inbound_messages_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.leads
     ADD CONSTRAINT leads_phone_unique UNIQUE (phone);
@@ -1368,7 +1421,7 @@ ALTER TABLE ONLY public.sequences
     ADD CONSTRAINT sequences_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.suppressions
-    ADD CONSTRAINT suppressions_pkey PRIMARY KEY (phone);
+    ADD CONSTRAINT suppressions_pkey PRIMARY KEY (phone, source);
 
 ALTER TABLE ONLY public.broadcast_messages
     ADD CONSTRAINT unique_campaign_message UNIQUE (campaign_id, recipient_phone, device_id);
@@ -1392,6 +1445,12 @@ CREATE INDEX broadcast_messages_open ON public.broadcast_messages USING btree (s
 CREATE INDEX broadcast_messages_phone ON public.broadcast_messages USING btree (recipient_phone);
 
 CREATE INDEX early_receipts_of ON public.early_receipts USING btree (gateway, gateway_message_id);
+
+CREATE INDEX inbound_messages_open ON public.inbound_messages USING btree (sent_at) WHERE ((to_review IS NOT NULL) AND (reviewed_at IS NULL));
+
+CREATE INDEX inbound_messages_phone ON public.inbound_messages USING btree (phone, sent_at);
+
+CREATE INDEX inbound_messages_unknown ON public.inbound_messages USING gin (identities) WHERE (phone IS NULL);
 
 CREATE INDEX leads_niches ON public.leads USING gin (niches);
 
@@ -1439,6 +1498,9 @@ ALTER TABLE ONLY public.broadcast_messages
 ALTER TABLE ONLY public.devices
     ADD CONSTRAINT devices_replaced_by_fkey FOREIGN KEY (replaced_by) REFERENCES public.devices(id);
 
+ALTER TABLE ONLY public.inbound_messages
+    ADD CONSTRAINT inbound_messages_device_id_fkey FOREIGN KEY (device_id) REFERENCES public.devices(id);
+
 ALTER TABLE ONLY public.leads
     ADD CONSTRAINT leads_device_id_fkey FOREIGN KEY (device_id) REFERENCES public.devices(id);
 
@@ -1459,3 +1521,6 @@ ALTER TABLE ONLY public.sequence_steps
 
 ALTER TABLE ONLY public.sequences
     ADD CONSTRAINT sequences_device_id_fkey FOREIGN KEY (device_id) REFERENCES public.devices(id);
+
+ALTER TABLE ONLY public.suppressions
+    ADD CONSTRAINT suppressions_inbound_message_id_fkey FOREIGN KEY (inbound_message_id) REFERENCES public.inbound_messages(id);

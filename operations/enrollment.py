@@ -4,6 +4,7 @@ To enroll, only Temporal is needed: the request carries the lead's data, and the
 """
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any, Literal, get_args
 from uuid import uuid4
 
@@ -48,6 +49,7 @@ __all__ = [
     "Enrollment",
     "OptOut",
     "SweepResult",
+    "carry_out_opt_out",
     "enroll",
     "enroll_by_trigger",
     "look_up",
@@ -322,19 +324,29 @@ async def opt_out(drumbeat: Drumbeat, phone: str, reason: str = "opted out") -> 
     Answers when nothing more can begin to be sent: within some milliseconds, or three seconds where an attempt at a
     message to it was just about to.
     """
-    phone, pool = canonical_phone(phone), await drumbeat.pool()
-    async with pool.acquire() as connection:
+    phone = canonical_phone(phone)
+    async with (await drumbeat.pool()).acquire() as connection:
         recorded = await record_opt_out(connection, phone, storable(reason, LONGEST_REASON))
+    under_way = await carry_out_opt_out(drumbeat, phone, recorded.workflows)
+    return OptOut(
+        phone=phone, opted_out=True, changed=recorded.changed, ended=recorded.ended, under_way=under_way
+    )
+
+
+async def carry_out_opt_out(drumbeat: Drumbeat, phone: str, workflows: Sequence[str]) -> tuple[UnderWay, ...]:
+    """What follows once an opt-out is recorded: its workflows are told, and nothing more can begin to be sent.
+
+    Answers what was in an attempt's hands.
+    """
+    pool = await drumbeat.pool()
     with told_later(drumbeat):
-        await signal_each(drumbeat.temporal, recorded.workflows, "opt_out")
+        await signal_each(drumbeat.temporal, workflows, "opt_out")
     under_way = await nothing_begins_any_more(pool, phone=phone)
     await suppress_waiting(pool, phone)  # also what an attempt has given back meanwhile
     with told_later(drumbeat):
         await signal_each(drumbeat.temporal, await suppressed(pool, phone), "wake")
         await note_told(pool, phone)
-    return OptOut(
-        phone=phone, opted_out=True, changed=recorded.changed, ended=recorded.ended, under_way=under_way
-    )
+    return under_way
 
 
 async def withdraw_opt_out(drumbeat: Drumbeat, phone: str) -> OptOut:

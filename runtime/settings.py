@@ -8,6 +8,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from messaging.common.errors import InvalidInput
+from messaging.common.keywords import DEFAULT_KEYWORDS, Keywords, parse_keywords
 from messaging.gateways.networks import parse_networks
 from messaging.gateways.secret_files import SETTING, parse_directories
 
@@ -49,6 +50,10 @@ class Settings(BaseSettings):
     webhooks_port: int | None = Field(None, ge=1, le=65535, validation_alias="DRUMBEAT_WEBHOOKS_PORT")
     """Where the worker listens for what gateways tell; unset: nowhere."""
     webhooks_host: str = Field("127.0.0.1", validation_alias="DRUMBEAT_WEBHOOKS_HOST")
+    stop_keywords: str = Field("", validation_alias="DRUMBEAT_STOP_KEYWORDS")
+    """Words that opt out who answers them, with commas between; unset: the usual ones of many languages."""
+    start_keywords: str = Field("", validation_alias="DRUMBEAT_START_KEYWORDS")
+    """Words that take such an opt-out back."""
     image_networks: str = Field("", validation_alias="DRUMBEAT_IMAGE_NETWORKS")
     """Networks, e.g. ``10.1.2.0/24``, that images may come from although they are private; with commas between."""
     secrets_dirs: str = Field("", validation_alias=SETTING)
@@ -87,6 +92,21 @@ class Settings(BaseSettings):
     def _directories(cls, directories: str) -> str:
         parse_directories(directories)
         return directories
+
+    @field_validator("stop_keywords", "start_keywords")
+    @classmethod
+    def _keywords(cls, words: str) -> str:
+        try:
+            parse_keywords(words)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
+        return words
+
+    @property
+    def keywords(self) -> Keywords:
+        """The words of devices that have none of their own."""
+        stop, start = (parse_keywords(words) or None for words in (self.stop_keywords, self.start_keywords))
+        return DEFAULT_KEYWORDS.instead(stop, start)
 
     @field_validator("home")
     @classmethod

@@ -1,4 +1,4 @@
-"""Where gateways tell what became of messages: ``/webhooks/{device}``, one address for each device.
+"""Where gateways tell what became of messages, and what people write: ``/webhooks/{device}``, one address for each device.
 
 Listens on loopback unless told otherwise: a proxy with TLS stands before it. The sender is known by the signature that
 the gateway makes with a secret of the device; a request without a good one changes nothing.
@@ -6,7 +6,7 @@ the gateway makes with a secret of the device; a request without a good one chan
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -15,11 +15,13 @@ from aiohttp.typedefs import Handler
 
 from messaging.common.database import CONNECTION_LOST, Pool
 from messaging.common.errors import InvalidInput
+from messaging.common.keywords import DEFAULT_KEYWORDS, Keywords
 from messaging.common.say_once import SayOnce
 from messaging.common.words import validate_name
 from messaging.devices.store import find_gateway
 from messaging.gateways import Gateways
 from messaging.gateways.base import DeviceUnfit, Gateway, Unauthentic
+from messaging.replies.record import record_inbound
 from messaging.sending.receipts import record_receipts
 from runtime.listener import Listener
 
@@ -39,11 +41,27 @@ LEAVING_WITHIN = 5.0
 """Seconds for which a worker that stops waits for requests; their gateways come again."""
 
 
+OptedOut = Callable[[str, Sequence[str]], Awaitable[object]]
+"""Given a phone, and the workflows of its enrollments."""
+
+
 @asynccontextmanager
-async def webhooks(pool: Pool, gateways: Gateways, *, host: str, port: int) -> AsyncIterator[Listener]:
-    """Listens for the length of the block, or waits for the port. Raises Unavailable where it can never be had."""
+async def webhooks(
+    pool: Pool,
+    gateways: Gateways,
+    *,
+    host: str,
+    port: int,
+    opted_out: OptedOut,
+    keywords: Keywords = DEFAULT_KEYWORDS,
+) -> AsyncIterator[Listener]:
+    """Listens for the length of the block, or waits for the port. Raises Unavailable where it can never be had.
+
+    ``opted_out``: what is to be done, before the gateway is answered, for a phone whose opt-out is recorded. ``keywords``:
+    of devices that have none of their own.
+    """
     listener = Listener("webhooks of gateways", "DRUMBEAT_WEBHOOKS_PORT", host=host, port=port)
-    application = _Reception(pool, gateways, listener).application()
+    application = _Reception(pool, gateways, listener, opted_out, keywords).application()
     runner = web.AppRunner(
         application, access_log=None, logger=logger, auto_decompress=False, shutdown_timeout=LEAVING_WITHIN
     )
@@ -59,9 +77,12 @@ async def webhooks(pool: Pool, gateways: Gateways, *, host: str, port: int) -> A
 class _Reception:
     """What is done with requests."""
 
-    def __init__(self, pool: Pool, gateways: Gateways, listener: Listener) -> None:
+    def __init__(
+        self, pool: Pool, gateways: Gateways, listener: Listener, opted_out: OptedOut, keywords: Keywords
+    ) -> None:
         self._pool, self._gateways, self._listener = pool, gateways, listener
-        self._turns = asyncio.Semaphore(CONCURRENCY)
+        self._opted_out, self._keywords = opted_out, keywords
+        self._turns, self._opt_outs = asyncio.Semaphore(CONCURRENCY), asyncio.Semaphore(CONCURRENCY)
 
     def application(self) -> web.Application:
         """The paths."""
@@ -82,10 +103,22 @@ class _Reception:
         async with asyncio.timeout(HANDLED_WITHIN), self._turns:
             kind, gateway = await self._gateway_of(request)
             # In a thread, since a large body takes a while, and what is sent meanwhile must not wait for it.
-            receipts = (await asyncio.to_thread(gateway.read_webhook, headers, body)).receipts
+            told = await asyncio.to_thread(gateway.read_webhook, headers, body)
             async with self._pool.acquire() as connection:
-                news = await record_receipts(connection, kind, receipts)
-        return web.json_response({"receipts": len(receipts), "news": news})
+                # First what people write: it may be that they want nothing more.
+                device = request.match_info["device"]
+                inbound = await record_inbound(connection, kind, device, told.inbound, self._keywords)
+                news = await record_receipts(connection, kind, told.receipts)
+        # The answer acknowledges an opt-out, so nothing more may begin to be sent after it. Other requests have their turn.
+        stopped = dict(inbound.stopped)
+        await asyncio.gather(*(self._carry_out(phone, workflows) for phone, workflows in stopped.items()))
+        return web.json_response(
+            {"receipts": len(told.receipts), "inbound": len(told.inbound), "news": news + inbound.new}
+        )
+
+    async def _carry_out(self, phone: str, workflows: Sequence[str]) -> None:
+        async with self._opt_outs:
+            await self._opted_out(phone, workflows)
 
     async def _gateway_of(self, request: web.Request) -> tuple[str, Gateway]:
         try:
@@ -149,5 +182,5 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
         logger.error("webhooks of %s cannot be read: %s", request.path, error)  # noqa: TRY400 - the line says it all
         raise web.HTTPServiceUnavailable(text="not now") from None
     except NOT_NOW as error:
-        logger.warning("a receipt could not be written: %s", str(error) or type(error).__name__)
+        logger.warning("what a gateway told could not be written: %s", str(error) or type(error).__name__)
         raise web.HTTPServiceUnavailable(text="not now") from None

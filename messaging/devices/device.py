@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from messaging.common.errors import InvalidInput
+from messaging.common.keywords import parse_keywords
 from messaging.common.values import Value
 from messaging.gateways import validate_options
 from messaging.times.durations import LONGEST_DELAY
@@ -53,6 +54,9 @@ class Device(Value):
     waits_until: datetime | None
     """It sends nothing before: the gateway asked for it, or it has just failed by its own fault."""
     waits_because: str | None
+    stop_keywords: tuple[str, ...] | None = None
+    """Folded; None: the usual ones."""
+    start_keywords: tuple[str, ...] | None = None
     replaced_by: str | None = None
     """The device that sends now what this one was to send."""
 
@@ -71,6 +75,9 @@ class DeviceSettings(Value):
     """0: no limit."""
     hours: Hours | Literal["always"] | None = None
     time_zone: str | None = None
+    stop_keywords: str | None = None
+    """Words, with commas between, that opt out who answers them to this device; an empty text: the usual ones."""
+    start_keywords: str | None = None
 
 
 def parse_hours(text: str) -> Hours | Literal["always"]:
@@ -126,8 +133,20 @@ def merged(before: Device, gateway: str, settings: DeviceSettings) -> Device:
             "opens_at": opens_at,
             "closes_at": closes_at,
             "time_zone": settings.time_zone or before.time_zone,
+            "stop_keywords": _keywords("stop-keywords", settings.stop_keywords, before.stop_keywords),
+            "start_keywords": _keywords("start-keywords", settings.start_keywords, before.start_keywords),
         }
     )
+
+
+def _keywords(option: str, wanted: str | None, before: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The folded words; None for the usual ones. Raises InvalidInput."""
+    if wanted is None:
+        return before
+    try:
+        return tuple(parse_keywords(wanted)) or None
+    except InvalidInput as error:
+        raise InvalidInput(f"{option}: {error}") from error
 
 
 def _delays(before: Device, settings: DeviceSettings) -> tuple[float, float]:
@@ -151,6 +170,8 @@ def differences(before: Device, after: Device) -> list[str]:
         ("daily-limit", before.daily_limit or "none", after.daily_limit or "none"),
         ("hours", _hours(before), _hours(after)),
         ("time-zone", before.time_zone, after.time_zone),
+        ("stop-keywords", _listed(before.stop_keywords), _listed(after.stop_keywords)),
+        ("start-keywords", _listed(before.start_keywords), _listed(after.start_keywords)),
     )
     changes = [f"{name}: {old} → {new}" for name, old, new in pairs if old != new]
     for name in sorted({*before.options, *after.options}):
@@ -160,6 +181,10 @@ def differences(before: Device, after: Device) -> list[str]:
                 f"option {name!r} {'set' if old is None else 'taken away' if new is None else 'changed'}"
             )
     return changes
+
+
+def _listed(keywords: tuple[str, ...] | None) -> str:
+    return "the usual ones" if keywords is None else ", ".join(keywords)
 
 
 def sending_times(device: Device) -> tuple[object, ...]:

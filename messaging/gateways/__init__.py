@@ -9,6 +9,8 @@ from messaging.common.errors import InvalidInput
 from messaging.gateways.base import Capabilities, Gateway
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from messaging.gateways.networks import Network
 
 __all__ = [
@@ -89,20 +91,33 @@ class Gateways:
     To be made inside a running event loop.
     """
 
-    def __init__(self, simulator_url: str | None = None, image_networks: "tuple[Network, ...]" = ()) -> None:
+    def __init__(
+        self,
+        simulator_url: str | None = None,
+        image_networks: "tuple[Network, ...]" = (),
+        *,
+        simulator_secret: "Path | None" = None,
+    ) -> None:
         """``simulator_url``: where devices of the simulated gateway send that have no ``url`` of their own.
+        ``simulator_secret``: the file with the secret of its webhooks, for those that have none of their own.
 
         ``image_networks``: where images may come from although the addresses are private.
         """
         from messaging.gateways.images import ImageStore
 
         self.images = ImageStore(allowed=image_networks)
-        self._defaults = {"simulated": {"url": simulator_url}} if simulator_url is not None else {}
+        self._defaults: dict[str, dict[str, str]] = {"simulated": {}}
+        if simulator_url is not None:
+            self._defaults["simulated"]["url"] = simulator_url
+        if simulator_secret is not None:
+            self._defaults["simulated"]["webhook_secret_file"] = str(simulator_secret)
         self._open: dict[tuple[str, str], Gateway] = {}
 
     async def of(self, name: str, options: Mapping[str, Any]) -> Gateway:
         """The gateway, opened if it is not yet. Raises InvalidInput."""
         complete = {**self._defaults.get(name, {}), **options}
+        if options.get("webhook_secret_env") and "webhook_secret_file" not in options:
+            complete.pop("webhook_secret_file", None)  # one in place of the other
         key = (name, json.dumps(complete, sort_keys=True, default=str))
         if key not in self._open:
             self._open[key] = open_gateway(name, complete)

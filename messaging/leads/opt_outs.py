@@ -1,10 +1,11 @@
 """Opt-outs: phones that are to get nothing more, from any sequence, campaign or device. Phones are E.164."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from messaging.common.database import Connection, Pool
 
 __all__ = [
+    "OptOutSource",
     "RecordedOptOut",
     "note_told",
     "record_opt_out",
@@ -17,6 +18,16 @@ __all__ = [
 TOGETHER = 200
 """Opt-outs of which workflows are told at a time; the next minute finds the rest."""
 
+
+OptOutSource = Literal["operator", "reply", "preference"]
+"""Who said so: an operator; the recipient, by a keyword; the recipient, in WhatsApp's own settings. Each holds by itself."""
+
+
+INSERT_SUPPRESSION = """
+insert into suppressions (phone, source, reason, inbound_message_id)
+values ($1, $2, $3, $4)
+on conflict do nothing
+"""
 
 END_ENROLLMENTS = """
 update sequence_contacts
@@ -47,7 +58,8 @@ SELECT_UNTOLD = """
 select phone
   from suppressions
  where told_at is null and created_at < clock_timestamp() - interval '10 seconds'
- order by created_at
+ group by phone
+ order by min(created_at)
  limit $1
 """
 
@@ -61,25 +73,30 @@ class RecordedOptOut(NamedTuple):
     """Those that run for the phone's enrollments, as far as the ledger knows."""
 
 
-async def record_opt_out(connection: Connection, phone: str, reason: str) -> RecordedOptOut:
-    """Notes it, ends the phone's enrollments and closes every message that no attempt holds, all or nothing.
+async def record_opt_out(
+    connection: Connection,
+    phone: str,
+    reason: str,
+    *,
+    source: OptOutSource = "operator",
+    evidence: int | None = None,
+) -> RecordedOptOut:
+    """Notes it, with the inbound message that says so (``evidence``), ends the phone's enrollments and closes every message
+    that no attempt holds, all or nothing.
 
     Again, it changes nothing, and closes what it finds. What an attempt holds or has held is settled by that attempt,
     or by the recovery (messaging.sending.recovery).
     """
     async with connection.transaction():
-        changed = await connection.fetchval(
-            "insert into suppressions (phone, reason) values ($1, $2) on conflict do nothing returning true",
-            phone,
-            reason,
-        )
+        before = await connection.fetchval("select exists (select from suppressions where phone = $1)", phone)
+        await connection.execute(INSERT_SUPPRESSION, phone, source, reason, evidence)
         # Messages are locked before enrollments, here as everywhere.
         await suppress_waiting(connection, phone)
         ended = await connection.fetch(END_ENROLLMENTS, phone)
         workflows = await connection.fetch(
             "select workflow_id from sequence_contacts where phone = $1 and status = 'opted_out'", phone
         )
-    return RecordedOptOut(bool(changed), len(ended), [row["workflow_id"] for row in workflows])
+    return RecordedOptOut(not before, len(ended), [row["workflow_id"] for row in workflows])
 
 
 async def suppress_waiting(connection: Connection | Pool, phone: str) -> None:
@@ -103,5 +120,5 @@ async def untold(pool: Pool) -> list[str]:
 
 
 async def withdraw(pool: Pool, phone: str) -> bool:
-    """The phone may be written to again; whether that is news. What ended stays ended."""
+    """The phone may be written to again, whoever said otherwise; whether that is news. What ended stays ended."""
     return bool(await pool.fetchval("delete from suppressions where phone = $1 returning true", phone))

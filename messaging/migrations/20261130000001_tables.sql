@@ -39,6 +39,8 @@ create table devices (
     late_refusal     text,                                      -- the same of what receipts told of messages it had accepted
     late_refusals    integer     not null default 0,
     replaced_by      text references devices (id),              -- sends from now on what this one was to send
+    stop_keywords    text[],                                    -- of answers to it; null: the usual ones
+    start_keywords   text[],
     created_at       timestamptz not null default now(),
     constraint devices_status check (status in ('active', 'paused')),
     constraint devices_replaced check (replaced_by <> id),
@@ -273,12 +275,52 @@ create index rejected_rows_phone on rejected_rows (phone);
 create index rejected_rows_digits on rejected_rows (digits);
 create index rejected_rows_file on rejected_rows (file);
 
--- Phones that are to get nothing more, from any sequence, campaign or device.
+-- What people send to our numbers, each message once.
+create table inbound_messages (
+    id                  bigint generated always as identity primary key,
+    device_id           text        not null references devices (id),
+    gateway_message_id  text        not null,
+    kind                text        not null,              -- as messaging.gateways.webhook_events.InboundMessage has them
+    phone               text,                              -- whose it is; null: nobody knows
+    identities          text[]      not null default '{}', -- what else the gateway calls the sender
+    name                text,                              -- as the sender's profile has it
+    from_me             boolean     not null default false, -- sent to this phone from our own number, but not by us
+    text                text,
+    payload             text,
+    media_id            text,
+    answers             text,                              -- the gateway's ID of the message that it answers
+    referral            jsonb,                             -- of a click on an advertisement
+    meaning             text        not null,              -- by the keywords of its time
+    to_review           text,                              -- why an operator is to look at it; null: need not
+    reviewed_at         timestamptz,                       -- an operator has
+    sent_at             timestamptz not null,              -- by the gateway, but never later than it came
+    received_at         timestamptz not null default clock_timestamp(),
+    constraint inbound_messages_once unique (device_id, gateway_message_id),
+    constraint inbound_messages_meaning check (meaning in ('stop', 'start', 'maybe_stop', 'none')),
+    constraint inbound_messages_to_review check (to_review in ('answer', 'maybe_stop', 'number_changed', 'unmatched'))
+);
+create index inbound_messages_phone on inbound_messages (phone, sent_at);
+create index inbound_messages_open on inbound_messages (sent_at) where to_review is not null and reviewed_at is null;
+create index inbound_messages_unknown on inbound_messages using gin (identities) where phone is null;
+
+-- What gateways call a phone otherwise, as they have told it themselves.
+create table identities (
+    identity  text primary key,
+    phone     text        not null,
+    told_at   timestamptz not null
+);
+
+-- Phones that are to get nothing more, from any sequence, campaign or device. Each source holds by itself.
 create table suppressions (
-    phone       text primary key,
-    reason      text        not null default 'opted out',
-    created_at  timestamptz not null default now(),
-    told_at     timestamptz                             -- when the workflows of what it closed were told
+    phone               text        not null,
+    source              text        not null default 'operator',  -- who said so
+    reason              text        not null default 'opted out',
+    inbound_message_id  bigint references inbound_messages (id),  -- the evidence
+    created_at          timestamptz not null default now(),
+    told_at             timestamptz,                              -- when the workflows of what it closed were told
+    primary key (phone, source),
+    constraint suppressions_source check (source in ('operator', 'reply', 'preference')),
+    constraint suppressions_evidence check ((source = 'operator') = (inbound_message_id is null))
 );
 create index suppressions_to_tell on suppressions (created_at) where told_at is null;
 
@@ -293,5 +335,5 @@ create table workers (
 
 -- migrate:down
 
-drop table workers, suppressions, rejected_rows, early_receipts, broadcast_messages, campaigns, sequence_contacts, sequence_steps, sequences, leads, devices;
+drop table workers, suppressions, identities, inbound_messages, rejected_rows, early_receipts, broadcast_messages, campaigns, sequence_contacts, sequence_steps, sequences, leads, devices;
 drop function is_waiting, is_unsettled;

@@ -1,4 +1,4 @@
-"""Everything about one phone: its lead, its enrollments and its messages."""
+"""Everything about one phone: its lead, its enrollments and its messages, both ways."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -7,6 +7,7 @@ from messaging.common.database import Pool, Record
 from messaging.common.errors import NotFound
 from messaging.common.values import Value
 from messaging.leads.csv_rejects import RejectedLead, rejects_of
+from messaging.replies.inbox import InboundReport, inbound_of_phone
 from messaging.reporting.messages import MessageReport, messages_to
 
 __all__ = ["ContactReport", "EnrollmentReport", "contact_report", "no_lead"]
@@ -43,6 +44,8 @@ class ContactReport(Value):
     """The lead's time zone; for want of one that of the enrollments, else UTC."""
     attributes: dict[str, str]
     opted_out_at: datetime | None
+    opted_out_because: str | None = None
+    """In whose words; None where nobody gave any."""
     not_enrolled: str | None
     """Where the lead never was in a sequence: that, and why, in a sentence."""
     rejected: tuple[RejectedLead, ...]
@@ -51,12 +54,17 @@ class ContactReport(Value):
     """Sequences that Temporal has the phone for, and that no worker has enrolled it in yet."""
     enrollments: tuple[EnrollmentReport, ...]
     messages: tuple[MessageReport, ...]
+    inbound: tuple[InboundReport, ...] = ()
+    """What came from this phone, the oldest first."""
 
 
 SELECT_LEAD = """
-select l.*, o.created_at as opted_out_at
+select l.*, o.opted_out_at, o.opted_out_because
   from leads l
-  left join suppressions o on o.phone = l.phone
+ cross join lateral (
+       select min(created_at) as opted_out_at,
+              string_agg(nullif(reason, 'opted out'), '; ' order by created_at, source) as opted_out_because
+         from suppressions where phone = l.phone) o
  where l.phone = $1
 """
 
@@ -102,8 +110,10 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
         time_zone=lead["time_zone"],
         attributes=lead["attributes"],
         opted_out_at=lead["opted_out_at"],
+        opted_out_because=lead["opted_out_because"],
         enrollments=tuple(EnrollmentReport.model_validate(dict(row)) for row in enrollments),
         messages=tuple(await messages_to(pool, phone)),
+        inbound=tuple(await inbound_of_phone(pool, phone)),
     )
 
 

@@ -7,6 +7,7 @@ from messaging.common.database import Pool
 from messaging.common.values import Value
 from messaging.devices.store import list_devices
 from messaging.devices.waits import format_wait
+from messaging.replies.inbox import count_inbox
 from messaging.reporting.messages import count_in_doubt
 from messaging.reporting.workers import WorkerRow, find_workers
 
@@ -124,6 +125,9 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
         for one in campaigns
         if one.status == "paused"
     ]
+    to_look_at = await count_inbox(pool)
+    if to_look_at:
+        attention.append(f"{to_look_at:,} answers to look at: 'inbox' lists them")
     if counts.get("unconfirmed"):
         attention.append(
             f"{counts['unconfirmed']:,} messages are unconfirmed: the gateway may have sent them, and did not say;"
@@ -147,7 +151,7 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
     ]
     return StatusReport(
         leads=await pool.fetchval("select count(*) from leads"),
-        opted_out=await pool.fetchval("select count(*) from suppressions"),
+        opted_out=await pool.fetchval("select count(distinct phone) from suppressions"),
         sequences=tuple(SequenceTotals.model_validate(dict(row)) for row in sequences),
         campaigns=tuple(
             CampaignTotals(

@@ -216,3 +216,18 @@ async def test_added_by_many_at_once(pool: Pool) -> None:
     settings = DeviceSettings(id="main", gateway="simulated", min_delay=1)
     added = await asyncio.gather(*(add(pool, settings) for _ in range(8)))
     assert sorted(one.result for one in added) == ["created", *["unchanged"] * 7]
+
+
+async def test_words_of_its_own(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        await add_device(
+            connection, DeviceSettings(id="kl-1", gateway="simulated", stop_keywords="Genug!, STOP, stop")
+        )
+        (device,) = await list_devices(connection)
+        assert (device.stop_keywords, device.start_keywords) == (("genug", "stop"), None)
+        same = await add_device(connection, DeviceSettings(id="kl-1", stop_keywords="stop, genug"))
+        assert same.result == "unchanged"
+        changed = await add_device(connection, DeviceSettings(id="kl-1", stop_keywords=""))
+        assert changed.changes == ("stop-keywords: genug, stop → the usual ones",)
+        with pytest.raises(InvalidInput, match=r"start-keywords: .*letters"):
+            await add_device(connection, DeviceSettings(id="kl-1", start_keywords="?"))

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -22,13 +22,14 @@ from messaging.common.say_once import SayOnce
 from messaging.devices.device import DeviceSettings
 from messaging.devices.store import add_device
 from messaging.gateways import Gateways
-from messaging.gateways.webhook_events import Receipt
 from messaging.gateways.cloud_api_webhooks import read_webhook
+from messaging.gateways.webhook_events import Receipt
 from messaging.sending.receipts import record_receipts
 from rig.waiting import until
 from runtime import listener
 from runtime.listener import Listener
 from tests.support.contact import NOON, Contact
+from tests.support.replies import no_workflows
 from webhooks import endpoint
 
 SECRET = "app-secret"
@@ -120,7 +121,7 @@ async def port(contact: Contact, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     await pool.execute("update broadcast_messages set status = 'unconfirmed', device_id = 'meta'")
     gateways = Gateways()
     async with (
-        endpoint.webhooks(pool, gateways, host="127.0.0.1", port=0) as opened,
+        endpoint.webhooks(pool, gateways, host="127.0.0.1", port=0, opted_out=no_workflows) as opened,
         aiohttp.ClientSession() as http,
     ):
         assert isinstance(message_id, UUID)
@@ -151,7 +152,7 @@ async def test_it_settles_an_unconfirmed_message_and_believes_nobody_else(port: 
     assert (await port.post(content, device="nobody"))[0] == 404
     assert (await port.contact.message())["status"] == "unconfirmed"
     code, said = await port.post(content)
-    assert (code, json.loads(said)) == (200, {"receipts": 1, "news": 1})
+    assert (code, json.loads(said)) == (200, {"receipts": 1, "inbound": 0, "news": 1})
     row = await port.contact.message()
     assert (row["status"], row["delivered_at"]) == ("sent", datetime.fromtimestamp(AT, UTC))
 
@@ -162,6 +163,53 @@ async def test_its_address_is_asked_for(port: Port) -> None:
         assert (answer.status, await answer.text()) == (200, "12345")
     async with port.http.get(f"{port.url}/meta", params={**query, "hub.verify_token": "no"}) as answer:
         assert answer.status == 401
+
+
+def answer(sender: str, text: str, identifier: str = "wamid.in.1", **others: Any) -> dict[str, Any]:
+    """What Meta tells of a text."""
+    told = {"from": sender, "id": identifier, "timestamp": str(AT), "type": "text", "text": {"body": text}}
+    return {**told, **others}
+
+
+def answers(*messages: Any, statuses: tuple[Any, ...] = ()) -> bytes:
+    """The body of one request."""
+    value = {"metadata": {"phone_number_id": "1"}, "messages": messages, "statuses": statuses}
+    return json.dumps({"entry": [{"id": "1", "changes": [{"field": "messages", "value": value}]}]}).encode()
+
+
+async def test_an_opt_out_is_carried_out_before_it_is_acknowledged(port: Port) -> None:
+    pool, phone = port.contact.scenario.pool, port.contact.phone
+    heard: list[tuple[str, list[str]]] = []
+    go_on = asyncio.Event()
+
+    async def opted_out(phone: str, workflows: Sequence[str]) -> None:
+        heard.append((phone, list(workflows)))
+        await go_on.wait()
+
+    gateways = Gateways()
+    async with endpoint.webhooks(pool, gateways, host="127.0.0.1", port=0, opted_out=opted_out) as opened:
+        port.listener = opened
+        bad = [None, 5, {"type": "text"}, answer(phone, "x", identifier="")]
+        body = answers(*bad, answer(phone.removeprefix("+"), "Stop!!"), statuses=(status(port.message_id),))
+        waiting = asyncio.create_task(port.post(body))
+        await until(lambda: bool(heard))
+        assert heard == [(phone, [f"sequence:welcome:{phone}"])]
+        assert await pool.fetchval("select source from suppressions where phone = $1", phone) == "reply"
+        assert not waiting.done()
+        go_on.set()
+        code, said = await waiting
+        assert (code, json.loads(said)) == (200, {"receipts": 1, "inbound": 1, "news": 2})
+        code, said = await port.post(body)
+        assert (code, json.loads(said)["news"]) == (200, 0)
+        assert len(heard) == 2, "whoever told it first may have been killed before it was carried out"
+    await gateways.close()
+
+
+async def test_an_unsigned_answer_changes_nothing(port: Port) -> None:
+    body = answers(answer(port.contact.phone, "STOP"))
+    assert (await port.post(body, {}))[0] == 401
+    assert (await port.post(body, signed(body, "another")))[0] == 401
+    assert await port.contact.scenario.pool.fetchval("select count(*) from inbound_messages") == 0
 
 
 # Bodies
@@ -415,7 +463,9 @@ async def test_a_worker_that_stops_waits_for_nobody(
     monkeypatch.setattr(endpoint, "LEAVING_WITHIN", 0.1)
     gateways = Gateways()
     async with asyncio.timeout(10):
-        async with endpoint.webhooks(contact.scenario.pool, gateways, host="127.0.0.1", port=0) as opened:
+        async with endpoint.webhooks(
+            contact.scenario.pool, gateways, host="127.0.0.1", port=0, opted_out=no_workflows
+        ) as opened:
             _, writer = await asyncio.open_connection("127.0.0.1", opened.port)
             writer.write(b"POST /webhooks/meta HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
             await until(lambda: asyncio.sleep(0, bool(opened._held)))
@@ -429,9 +479,13 @@ async def test_the_second_waits_for_the_port_and_takes_over(
     monkeypatch.setattr(listener, "LOOK_EVERY", 0.05)
     pool, gateways = contact.scenario.pool, Gateways()
     async with aiohttp.ClientSession() as http:
-        async with endpoint.webhooks(pool, gateways, host="127.0.0.1", port=0) as first:
+        async with endpoint.webhooks(
+            pool, gateways, host="127.0.0.1", port=0, opted_out=no_workflows
+        ) as first:
             assert first.port is not None
-            second = endpoint.webhooks(pool, gateways, host="127.0.0.1", port=first.port)
+            second = endpoint.webhooks(
+                pool, gateways, host="127.0.0.1", port=first.port, opted_out=no_workflows
+            )
             waiting = await second.__aenter__()
             assert waiting.port is None
             assert f"port {first.port} of 127.0.0.1 is in use, by another worker or program" in caplog.text

@@ -15,8 +15,8 @@ from messaging.campaigns import lifecycle as campaigns
 from messaging.campaigns.audience import freeze_audience
 from messaging.gateways import KINDS, Gateways
 from messaging.gateways.base import Capabilities, Images, WrongContent
-from messaging.gateways.webhook_events import Receipt
 from messaging.gateways.simulated import SimulatedGateway
+from messaging.gateways.webhook_events import Receipt
 from messaging.leads.lead import Lead
 from messaging.leads.opt_outs import record_opt_out
 from messaging.reporting import audit
@@ -37,6 +37,7 @@ from rig.waiting import until
 from tests.support.campaigns import ready
 from tests.support.contact import NOON, Contact
 from tests.support.live import Live
+from tests.support.replies import no_workflows
 from tests.support.unconfirmed import SEQUENCE, settled_as, unconfirmed
 from webhooks.endpoint import webhooks
 from worker import make_worker
@@ -354,7 +355,9 @@ async def test_the_audit_knows_of_what_is_sent_again(contact: Contact) -> None:
 async def test_webhooks_of_names_that_no_device_can_have(contact: Contact) -> None:
     gateways = Gateways()
     async with (
-        webhooks(contact.scenario.pool, gateways, host="127.0.0.1", port=0) as listener,
+        webhooks(
+            contact.scenario.pool, gateways, host="127.0.0.1", port=0, opted_out=no_workflows
+        ) as listener,
         aiohttp.ClientSession() as http,
     ):
         url = f"http://127.0.0.1:{listener.port}/webhooks"

@@ -102,8 +102,9 @@ def test_a_command_has_the_name_of_the_operation(group: str, verb: str) -> None:
     verb, operations = verb.replace("-", "_"), ROOT / "operations"
     there = {name for file in operations.glob("*.py") for name in functions(file)}
     if group:
-        there |= {f"{group}s.{name}" for name in functions(operations / f"{group}s.py")}
-        right = {f"{group}s.{verb}", f"{verb}_{group}", f"{verb}_{group}s", f"{group}_{verb}"}
+        module = f"{group}es" if group.endswith("x") else f"{group}s"
+        there |= {f"{module}.{name}" for name in functions(operations / f"{module}.py")}
+        right = {f"{module}.{verb}", f"{verb}_{group}", f"{verb}_{group}s", f"{group}_{verb}"}
     else:
         right = {verb, f"{verb}_contact", f"{verb}_step", f"list_{verb}"}
     assert right & there, f"operations has none of {sorted(right)}"

@@ -11,6 +11,7 @@ from cli.contact_page import contact_page
 from cli.page import Column, Table, one_line, shortened, wrapped
 from cli.reports import audit_page, status_page
 from messaging.leads.csv_rejects import RejectedLead
+from messaging.replies.inbox import InboundReport
 from messaging.reporting.audit import Totals
 from messaging.reporting.contact import ContactReport, EnrollmentReport
 from messaging.reporting.messages import MessageReport
@@ -184,6 +185,44 @@ def test_a_contact_is_shown_with_whole_reasons_in_one_zone(
     assert "Row 7 of leads.csv ('12') was rejected" in shown
     if columns == "80":
         assert max(map(len, shown.split("\n"))) <= 80
+
+
+def answer(text: str | None, **others: object) -> InboundReport:
+    """An inbound message of the contact, a minute after noon."""
+    fields = {
+        **dict.fromkeys(("name", "payload", "media_id", "to_review", "reviewed_at", "answers")),
+        "id": 7,
+        "phone": "+12015550123",
+        "identities": (),
+        "device": "kl-1",
+        "kind": "text",
+        "from_me": False,
+        "meaning": "none",
+        "sent_at": NOON.replace(minute=1),
+    }
+    return InboundReport.model_validate({**fields, "text": text, **others})
+
+
+def test_a_conversation_is_shown_both_ways_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "")
+    later = NOON.replace(minute=2)
+    shown = contact_page(
+        contact(
+            opted_out_at=later,
+            opted_out_because="the recipient answered 'STOP'",
+            messages=(message(text="One"), message(text="Two", sent_at=NOON.replace(minute=3))),
+            inbound=(
+                answer("Is it\nred?", kind="image"),
+                answer("STOP", meaning="stop", sent_at=later),
+                answer("I call you", from_me=True, sent_at=NOON.replace(minute=4)),
+            ),
+        )
+    )
+    assert "gets nothing more (the recipient answered 'STOP')." in shown
+    places = [
+        shown.rindex(words) for words in ("One", "(image) Is it red?", "STOP", "Two", "typed on the phone")
+    ]
+    assert places == sorted(places)
 
 
 @pytest.mark.usefixtures("narrow")

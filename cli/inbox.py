@@ -1,0 +1,109 @@
+"""``inbox``: what people have answered, and an operator has to look at."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, cast
+
+import typer
+
+from cli.console import Json, run, show
+from cli.page import one_line, wrapped
+from cli.values import read_count
+from messaging.common.suggestions import did_you_mean
+
+if TYPE_CHECKING:
+    from messaging.replies.inbox import InboundReport, ReviewReason
+    from operations.connection import Drumbeat
+
+__all__ = ["app", "format_inbound"]
+
+app = typer.Typer(help="What people have answered, and somebody has to look at.")
+
+REASONS = {
+    "answer": "an answer",
+    "maybe_stop": "may mean stop",
+    "number_changed": "has another number now",
+    "unmatched": "no lead",
+}
+
+
+def _read_reason(text: str) -> str:
+    if text not in REASONS:
+        raise typer.BadParameter(f"{text!r} is no reason: {did_you_mean(text, list(REASONS))}")
+    return text
+
+
+@app.callback(invoke_without_command=True)
+def list_inbox(
+    context: typer.Context,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Only these; may be repeated: {', '.join(REASONS)}.", parser=_read_reason, metavar="REASON"
+        ),
+    ] = None,
+    device: Annotated[str | None, typer.Option(help="Only what was written to this device.")] = None,
+    limit: Annotated[
+        int, typer.Option(help="The latest so many.", parser=read_count, metavar="NUMBER")
+    ] = 100,
+    as_json: Json = False,
+) -> None:
+    """List what somebody has to look at, the newest first: answers, what may mean stop, senders that are no leads.
+
+    Whoever answers STOP, or another keyword, is opted out by that, and not listed.
+
+    Example: inbox --only maybe_stop    inbox done 17
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if limit < 1:
+        raise typer.BadParameter("--limit is the number of messages to show: 1 or more")
+    reasons = cast("tuple[ReviewReason, ...]", tuple(only or ()))
+
+    async def work(drumbeat: Drumbeat) -> list[InboundReport]:
+        from operations import inboxes
+
+        return await inboxes.list_inbox(drumbeat, reasons, device=device, limit=limit)
+
+    show(run(work, temporal=False), as_json, _format_inbox)
+
+
+@app.command()
+def done(
+    identifier: Annotated[
+        int, typer.Argument(metavar="ID", help="The message's ID, as 'inbox' shows it.", parser=read_count)
+    ],
+    as_json: Json = False,
+) -> None:
+    """Take a message out of the inbox: somebody has looked at it. Doing it twice is harmless."""
+
+    async def work(drumbeat: Drumbeat) -> InboundReport:
+        from operations import inboxes
+
+        return await inboxes.done(drumbeat, identifier)
+
+    show(run(work, temporal=False), as_json, lambda one: f"{one.id} is done: {format_inbound(one)}")
+
+
+def format_inbound(one: InboundReport) -> str:
+    """What a message says, in one line: its text, and what it is where it is more than that."""
+    words = one_line(one.text or one.payload or "")
+    if one.kind == "text":
+        return words
+    kind = one.kind.replace("_", " ")
+    return f"({kind}) {words}" if words else f"({kind})"
+
+
+def _format_inbox(found: list[InboundReport]) -> str:
+    if not found:
+        return "Nothing to look at."
+    lines = ["Times are UTC. 'inbox done ID' takes one out."]
+    for one in found:
+        who = one.phone or ", ".join(one.identities) or "unknown"
+        name = f" ({one_line(one.name)})" if one.name else ""
+        reason = REASONS[one.to_review or "answer"]
+        lines.append(f"{one.id}  {one.sent_at:%d %b %H:%M:%S}  {who}{name}  to {one.device}  {reason}")
+        if one.answers:
+            lines += wrapped(f"in answer to {one.answers}", "    ")
+        lines += wrapped(format_inbound(one), "    ")
+    return "\n".join(lines)

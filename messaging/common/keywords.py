@@ -1,0 +1,181 @@
+"""What an answer means where it is a keyword: stop writing to me, or begin again.
+
+A keyword is compared whole, after folding: case, accents, spaces, punctuation, invisible signs and emoji make no
+difference, so "Stop!!" and "S.T.O.P." are STOP. "Don't stop" and "stop by tomorrow" are not: what only holds a keyword
+is for a person to judge, since a sentence may mean its opposite.
+
+The defaults are what carriers require of text messages in North America (CTIA, "Messaging Principles and Best Practices": STOP,
+STOPALL, UNSUBSCRIBE, CANCEL, END, QUIT, and ARRET in Canada), what Amazon and Twilio add (REVOKE, OPTOUT, REMOVE), and the
+usual words of other languages that leads are written to in.
+"""
+
+import unicodedata
+from collections.abc import Iterable
+from typing import Literal
+
+from messaging.common.errors import InvalidInput
+from messaging.common.phones import quoted
+from messaging.common.values import Value
+
+__all__ = ["DEFAULT_KEYWORDS", "Keywords", "Meaning", "fold", "parse_keywords"]
+
+Meaning = Literal["stop", "start", "maybe_stop", "none"]
+"""``maybe_stop``: it holds a keyword among other words, and a person has to judge."""
+
+LONGEST_KEYWORD = 64
+"""Characters. A button's label has 20, a payload may be longer."""
+
+# No word that without its accents is another one (Vietnamese "dừng", stop, and "đúng", right), and none that declines an
+# offer ("no more"): who answers it to a question has not opted out.
+STOP = {
+    "English": "STOP, STOP ALL, UNSUBSCRIBE, CANCEL, END, QUIT, REVOKE, OPT OUT, REMOVE, REMOVE ME, UNSUB, STOP IT,"
+    " PLEASE STOP, STOP PLEASE, STOP PROMOTIONS, STOP MESSAGES, STOP MARKETING",
+    "Malay and Indonesian": "BERHENTI, HENTI, HENTIKAN, STOP LANGGANAN, BERHENTI LANGGANAN, BATAL, TAMAT, KELUAR,"
+    " JANGAN HANTAR LAGI, JANGAN KIRIM LAGI",
+    "Spanish": "ALTO, BAJA, DARSE DE BAJA, DAR DE BAJA, CANCELAR, PARAR, DETENER",
+    "Portuguese": "PARE, SAIR, CANCELAR, DESCADASTRAR, REMOVER",
+    "French": "ARRET, ARRETER, ARRETEZ, DESABONNER, DESINSCRIRE, DESABONNEMENT, DESINSCRIPTION",
+    "German": "STOPP, ABMELDEN, ABBESTELLEN, AUSTRAGEN, BEENDEN",
+    "Italian": "CANCELLA, CANCELLAMI, DISISCRIVI, DISISCRIVIMI, BASTA",
+    "Dutch": "AFMELDEN, UITSCHRIJVEN, STOPPEN",
+    "Turkish": "DURDUR, IPTAL, RET",
+    "Russian": "СТОП, ОТПИСАТЬСЯ, ОТПИСКА, ОТПИШИТЕ",
+    "Arabic": "توقف, ايقاف, الغاء, الغاء الاشتراك",
+    "Hindi": "रोकें, बंद करो, बंद करें, रुको",
+    "Tamil": "நிறுத்து, நிறுத்தவும்",
+    "Chinese": "停止, 退订, 退訂, 取消, 取消订阅, 取消訂閱",
+    "Japanese": "停止, 配信停止, 解除",
+    "Thai": "หยุด, ยกเลิก",
+    "Vietnamese": "NGUNG, DUNG LAI, HUY DANG KY",
+}
+START = {
+    "English": "START, UNSTOP, SUBSCRIBE, RESUBSCRIBE, RESUME, OPT IN",
+    "Malay and Indonesian": "MULA, MULAI, LANGGAN, LANGGANAN",
+    "Spanish": "ALTA, INICIAR, SUSCRIBIR",
+    "Portuguese": "INICIAR, INSCREVER",
+    "French": "DEBUT, REPRENDRE, INSCRIRE",
+    "German": "ANMELDEN, STARTEN",
+    "Italian": "INIZIA, ISCRIVIMI",
+    "Dutch": "AANMELDEN",
+    "Turkish": "BASLAT",
+    "Russian": "СТАРТ, ПОДПИСАТЬСЯ",
+    "Arabic": "ابدأ, اشتراك",
+    "Hindi": "शुरू, शुरू करें",
+    "Chinese": "开始, 開始, 订阅, 訂閱",
+    "Japanese": "開始, 再開",
+    "Thai": "เริ่ม",
+    "Vietnamese": "BAT DAU",
+}
+
+_LETTERS = str.maketrans({"ł": "l", "đ": "d", "ø": "o", "ı": "i", "ß": "ss", "æ": "ae", "œ": "oe", "ـ": None})
+"""Letters that people leave the stroke away from, which Unicode does not take apart; and Arabic's stretching sign."""
+
+
+def fold(text: str) -> str:
+    """The text as it is compared: its letters and digits without case and accents, words parted by single spaces.
+
+    Folded again, it stays as it is. Signs of other kinds part words; an apostrophe and what is invisible do not.
+    """
+    folded = text
+    for _ in range(3):  # what is unfolded may be compatible with something else: settled by the second round
+        decomposed = unicodedata.normalize("NFKD", folded.casefold().translate(_LETTERS))
+        signs = "".join(map(_sign, decomposed))
+        again = " ".join(unicodedata.normalize("NFC", signs).split())
+        if again == folded:
+            break
+        folded = again
+    return folded
+
+
+def _sign(sign: str) -> str:
+    category = unicodedata.category(sign)
+    if category[0] in "LN":
+        return sign
+    if category[0] == "M":
+        # Accents of Latin, Greek and Cyrillic, of Hebrew and of Arabic; elsewhere a mark is a vowel, and part of the word.
+        return "" if _is_accent(sign) else sign
+    return "" if (category in ("Cf", "Cc", "Cs") and not sign.isspace()) or sign in "'’ʼ`´" else " "
+
+
+def _is_accent(sign: str) -> bool:
+    return (
+        "\u0300" <= sign <= "\u036f"
+        or "\u0591" <= sign <= "\u05c7"
+        or "\u0610" <= sign <= "\u065f"
+        or sign == "\u0670"
+        or "\u1ab0" <= sign <= "\u1aff"
+        or "\u1dc0" <= sign <= "\u1dff"
+        or "\u20d0" <= sign <= "\u20ff"
+        or "\ufe00" <= sign <= "\ufe0f"
+    )
+
+
+class Keywords(Value):
+    """Which words stop and which begin again, folded: :meth:`of` makes them."""
+
+    stop: frozenset[str]
+    start: frozenset[str]
+
+    @classmethod
+    def of(cls, stop: Iterable[str], start: Iterable[str]) -> "Keywords":
+        """Of words as people write them. Raises InvalidInput for one that has no letters, is too long, or is in both."""
+        found = cls(stop=_folded(stop), start=_folded(start))
+        if both := sorted(_joined(found.stop) & _joined(found.start)):
+            raise InvalidInput(f"the keyword {quoted(both[0])} cannot both stop and begin again")
+        return found
+
+    def instead(self, stop: Iterable[str] | None, start: Iterable[str] | None) -> "Keywords":
+        """These, with others in their place where there are any; a word that stands in both stops."""
+        if stop is None and start is None:
+            return self
+        stops = self.stop if stop is None else _folded(stop)
+        starts = self.start if start is None else _folded(start)
+        return Keywords(
+            stop=stops, start=frozenset(word for word in starts if not _joined([word]) & _joined(stops))
+        )
+
+    def meaning(self, *texts: str | None) -> Meaning:
+        """What an answer means: a text, or a button's label and payload. A stop in any of them is one."""
+        folded = [fold(text) for text in texts if text]
+        whole = _joined(folded)
+        if whole & _joined(self.stop):
+            return "stop"
+        if whole & _joined(self.start):
+            return "start"
+        return "maybe_stop" if any(map(self._holds_stop, folded)) else "none"
+
+    def _holds_stop(self, text: str) -> bool:
+        spaced = f" {text} "
+        # Where words are not parted by spaces, a keyword may stand anywhere.
+        return any(f" {word} " in spaced if word.isascii() else word in text for word in self.stop)
+
+
+def parse_keywords(words: str) -> list[str]:
+    """Words with commas between, folded; none for an empty text. Raises InvalidInput for what cannot be a keyword."""
+    return sorted(_folded(word for word in words.split(",") if word.strip()))
+
+
+def _folded(words: Iterable[str]) -> frozenset[str]:
+    found = set()
+    for word in words:
+        folded = fold(word)
+        if not folded:
+            raise InvalidInput(f"{quoted(word)} cannot be a keyword: give it letters or digits")
+        if len(folded) > LONGEST_KEYWORD:
+            raise InvalidInput(
+                f"{quoted(word)} is too long: a keyword has at most {LONGEST_KEYWORD} characters"
+            )
+        found.add(folded)
+    return frozenset(found)
+
+
+def _joined(folded: Iterable[str]) -> frozenset[str]:
+    """Without spaces, which make no difference: "opt out" is "optout"."""
+    return frozenset(text.replace(" ", "") for text in folded)
+
+
+def _listed(languages: dict[str, str]) -> list[str]:
+    return [word for words in languages.values() for word in words.split(", ")]
+
+
+DEFAULT_KEYWORDS = Keywords.of(_listed(STOP), _listed(START))

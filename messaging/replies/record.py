@@ -1,0 +1,201 @@
+"""Writes down what people send to our numbers, each message once, together with what follows from it.
+
+What follows depends on which messages there are, and not on when or how often each was told: of the keywords of one phone,
+the one that was sent last counts.
+"""
+
+import logging
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import asyncpg
+
+from messaging.common.database import Connection, Verdict, verdict_of
+from messaging.common.keywords import Keywords, Meaning
+from messaging.common.say_once import SayOnce
+from messaging.gateways.webhook_events import InboundMessage
+from messaging.leads.opt_outs import OptOutSource, record_opt_out
+from messaging.replies.senders import learn, names_of, phone_of_sender
+
+__all__ = ["RecordedInbound", "Stopped", "record_inbound"]
+
+logger = logging.getLogger(__name__)
+logger.addFilter(SayOnce())
+
+SPOKEN = ("text", "button", "list", "image", "video", "document")
+"""Kinds of messages that may say a keyword: by a text, a caption, a label or a payload."""
+CHOSEN = ("button", "list")
+"""Of these the payload may say it too; a document's is its file name."""
+UNREAD = ("reaction", "preference", "user_id_changed")
+"""Kinds that nobody has to read."""
+
+REASONS: dict[OptOutSource, str] = {
+    "reply": "the recipient answered {said!r}",
+    "preference": "the recipient stopped marketing messages in WhatsApp",
+}
+
+
+# The device that was written to, by the gateway's own name of it; else that whose address the gateway came to.
+# $1: the gateway, $2: the names, $3: that device.
+SELECT_DEVICE = """
+select id, stop_keywords, start_keywords
+  from devices
+ where id = $3 or (gateway = $1 and (gateway_options ->> 'phone_number_id' = any ($2::text[])
+                                     or gateway_options ->> 'device' = any ($2)
+                                     or (gateway = 'simulated' and id = any ($2))))
+ order by coalesce(gateway_options ->> 'phone_number_id', gateway_options ->> 'device', id) = any ($2) desc,
+          id = $3 desc, replaced_by is null desc, id
+ limit 1
+"""
+
+# What comes from a phone that is no lead's is for an operator to look at, whatever it says. (A reaction is not.)
+INSERT_INBOUND = """
+insert into inbound_messages (device_id, gateway_message_id, kind, phone, identities, name, from_me, text, payload,
+                              media_id, answers, referral, meaning, sent_at, to_review)
+select $1, $2, $3::text, $4::text, $5::text[], $6, $7::boolean, $8, $9, $10, $11, $12::jsonb, $13,
+       least($14::timestamptz, clock_timestamp()),
+       case when $15 = 'never' or $3 = 'reaction' then null
+            when not exists (select from leads l where l.phone = $4) then 'unmatched' else $15::text end
+on conflict (device_id, gateway_message_id) do nothing
+returning id
+"""
+
+# The phone of an opt-out that this message is the evidence of, and that still stands.
+SELECT_STANDING = """
+select s.phone
+  from inbound_messages m
+  join suppressions s on s.inbound_message_id = m.id
+ where m.device_id = $1 and m.gateway_message_id = $2
+"""
+
+LOCK_SENDER = (
+    "select pg_advisory_xact_lock(hashtextextended('inbound ' || name, 0)) from unnest($1::text[]) name"
+)
+
+# Of a stop and a start of the same second, which is as exactly as gateways tell it, the stop counts.
+SELECT_KEYWORD = """
+select m.meaning, m.text, m.payload, o.source, exists (
+           select from inbound_messages later
+            where later.phone = m.phone and (later.kind = 'preference') = (m.kind = 'preference')
+              and (m.meaning = 'stop' and later.meaning = 'start' and later.sent_at > m.sent_at
+                   or m.meaning = 'start' and later.meaning = 'stop' and later.sent_at >= m.sent_at)) as outdated
+  from inbound_messages m
+ cross join lateral (select case when m.kind = 'preference' then 'preference' else 'reply' end as source) o
+ where m.id = $1 and m.meaning in ('stop', 'start')
+"""
+
+
+class Stopped(NamedTuple):
+    """A phone that has said stop, and the workflows to tell."""
+
+    phone: str
+    workflows: list[str]
+
+
+class RecordedInbound(NamedTuple):
+    """What was written. ``new``: messages that were not known yet; ``stopped``: also by those that were."""
+
+    new: int
+    stopped: tuple[Stopped, ...]
+
+
+async def record_inbound(
+    connection: Connection, gateway: str, device: str, messages: Sequence[InboundMessage], usual: Keywords
+) -> RecordedInbound:
+    """Writes inbound messages and what follows from them, each message in a transaction of its own.
+
+    ``device``: whose address the gateway came to; a message belongs to the device that it was written to, where the gateway
+    names one of ours. ``usual``: the keywords of devices that have none of their own. A message that the database refuses is
+    passed over, with a line in the log. Raises the database's other errors; what was written until then stays. Not to be
+    called in a transaction.
+    """
+    new = 0
+    stopped: list[Stopped] = []
+    for message in messages:
+        try:
+            async with connection.transaction():
+                recorded = await _record(connection, gateway, device, message, usual)
+        except asyncpg.PostgresError as error:
+            if verdict_of(error) is not Verdict.WRONG:
+                raise
+            logger.warning(
+                "an inbound message of %s is passed over, the database refuses it: %s", gateway, error
+            )
+            continue
+        new += recorded.new
+        stopped += recorded.stopped
+    return RecordedInbound(new, tuple(stopped))
+
+
+async def _record(
+    connection: Connection, gateway: str, device: str, message: InboundMessage, usual: Keywords
+) -> RecordedInbound:
+    # Of one sender's messages one after the other, by whatever name it is known: each sees those before.
+    await connection.execute(LOCK_SENDER, names_of(message))
+    phone = await phone_of_sender(connection, gateway, message)
+    if phone is not None:
+        await connection.execute(LOCK_SENDER, [phone])
+    row = await connection.fetchrow(SELECT_DEVICE, gateway, list(message.receivers), device)
+    assert row is not None, "it has just been found"
+    keywords = usual.instead(row["stop_keywords"], row["start_keywords"])
+    meaning = _meaning(message, keywords)
+    identifier = await connection.fetchval(
+        INSERT_INBOUND,
+        *(row["id"], message.gateway_message_id, message.kind, phone, list(message.identities), message.name),
+        *(
+            message.from_me,
+            message.text,
+            message.payload,
+            message.media_id,
+            message.answers,
+            message.referral,
+        ),
+        *(meaning, message.at, _to_review(message, meaning)),
+    )
+    if identifier is None:
+        # Known. Whoever wrote it may have been killed before the opt-out was carried out, so it is once more.
+        stands = await connection.fetchval(SELECT_STANDING, row["id"], message.gateway_message_id)
+        return RecordedInbound(0, () if stands is None else (Stopped(stands, []),))
+    if phone is None:
+        return RecordedInbound(1, ())
+    stopped = []
+    for earlier in await learn(connection, message, phone):
+        stopped += await _follow(connection, phone, earlier)
+    if meaning != "none":
+        stopped += await _follow(connection, phone, identifier)
+    return RecordedInbound(1, tuple(stopped[:1]))
+
+
+async def _follow(connection: Connection, phone: str, identifier: int) -> list[Stopped]:
+    """What follows from a keyword: nothing, where a later one of the same phone says otherwise."""
+    row = await connection.fetchrow(SELECT_KEYWORD, identifier)
+    if row is None or row["outdated"]:
+        return []
+    source: OptOutSource = row["source"]
+    if row["meaning"] == "start":
+        await connection.execute("delete from suppressions where phone = $1 and source = $2", phone, source)
+        return []
+    reason = REASONS[source].format(said=(row["text"] or row["payload"] or "")[:40])
+    recorded = await record_opt_out(connection, phone, reason, source=source, evidence=identifier)
+    return [Stopped(phone, recorded.workflows)]
+
+
+def _meaning(message: InboundMessage, keywords: Keywords) -> Meaning:
+    if message.from_me:
+        return "none"
+    if message.kind == "preference":
+        return {"stop": "stop", "resume": "start"}.get(message.payload or "", "none")  # type: ignore[return-value]
+    if message.kind not in SPOKEN:
+        return "none"
+    return keywords.meaning(message.text, message.payload if message.kind in CHOSEN else None)
+
+
+def _to_review(message: InboundMessage, meaning: Meaning) -> str | None:
+    """Why an operator is to look at it, if it is a lead's; None: need not. Of others, always."""
+    if message.from_me:
+        return "never"
+    if message.kind == "number_changed":
+        return "number_changed"
+    if meaning == "maybe_stop":
+        return "maybe_stop"
+    return None if meaning in ("stop", "start") or message.kind in UNREAD else "answer"

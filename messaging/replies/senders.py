@@ -1,0 +1,73 @@
+"""Whose an inbound message is: by phone, by another name of it that the gateway has told, or by the message it answers."""
+
+from messaging.common.database import Connection
+from messaging.gateways.webhook_events import InboundMessage
+
+__all__ = ["learn", "names_of", "phone_of_sender"]
+
+
+# $1: the phone that the gateway names, $2: the answered message, $3: the gateway, $4: other names of the sender.
+SELECT_PHONE = """
+select coalesce(
+    (select phone from leads where phone = $1),
+    (select m.recipient_phone from broadcast_messages m join devices d on d.id = m.device_id
+      where m.gateway_message_id = $2 and d.gateway = $3 limit 1),
+    (select phone from identities where identity = any ($4) order by told_at desc limit 1),
+    $1)
+"""
+
+LEARN_IDENTITIES = """
+insert into identities (identity, phone, told_at)
+select name, $2, least($3, clock_timestamp()) from unnest($1::text[]) name
+on conflict (identity) do update set phone = excluded.phone, told_at = excluded.told_at
+ where identities.told_at <= excluded.told_at and identities.phone <> excluded.phone
+"""
+
+# Messages of a sender whose phone was not known: now it is. $1: the sender's names, $2: the phone.
+ATTRIBUTE_TO_PHONE = """
+update inbound_messages m
+   set phone = $2,
+       to_review = case when m.to_review is distinct from 'unmatched'
+                             or not exists (select from leads where phone = $2) then m.to_review
+                        when m.meaning in ('stop', 'start') then null
+                        when m.meaning = 'maybe_stop' then 'maybe_stop' else 'answer' end
+ where m.phone is null and m.identities && $1::text[]
+returning m.id, m.meaning
+"""
+
+
+def names_of(message: InboundMessage) -> list[str]:
+    """All names of the sender: what the gateway calls them, their phone, and a user ID that they have from now on."""
+    names = {*message.identities}
+    if message.phone is not None:
+        names.add(f"wa_id:{message.phone.removeprefix('+')}")
+    if message.kind == "user_id_changed" and message.payload:
+        names.add(f"user_id:{message.payload}")
+    return sorted(names)
+
+
+async def phone_of_sender(connection: Connection, gateway: str, message: InboundMessage) -> str | None:
+    """The phone, E.164, that a message is of; None where nobody can know it. Nothing is guessed.
+
+    The phone that the gateway names counts where it is a lead's. Else the message of ours that is answered tells it: only
+    its recipient can answer it, whatever the gateway calls them ("ID and phone number may not always match", Meta). Else
+    another name of the sender that was told together with a phone before.
+    """
+    phone: str | None = await connection.fetchval(
+        SELECT_PHONE,
+        message.phone,
+        None if message.from_me else message.answers,
+        gateway,
+        names_of(message),
+    )
+    return phone
+
+
+async def learn(connection: Connection, message: InboundMessage, phone: str) -> list[int]:
+    """Notes the other names of this phone; the messages with keywords, told before, that are now known to be of it."""
+    names = [name for name in names_of(message) if name != f"wa_id:{phone.removeprefix('+')}"]
+    if not names:
+        return []
+    await connection.execute(LEARN_IDENTITIES, names, phone, message.at)
+    rows = await connection.fetch(ATTRIBUTE_TO_PHONE, names, phone)
+    return [row["id"] for row in rows if row["meaning"] in ("stop", "start")]

@@ -1,0 +1,57 @@
+"""Has the embedded simulated gateway tell a worker what people write, so that an answer in its inbox is heard at once."""
+
+import asyncio
+import logging
+import os
+import secrets
+from pathlib import Path
+
+import aiohttp
+
+from runtime.listener import Listener
+
+__all__ = ["hear_simulator", "secret_file"]
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY = 5.0
+"""Seconds between two looks whether what people wrote is acknowledged by somebody."""
+PATIENCE = aiohttp.ClientTimeout(total=5)
+
+
+def secret_file(home: Path) -> Path:
+    """The file with the secret that all workers of these servers share with the gateway; made if it is not there."""
+    path = home / "simulator" / "webhook-secret"
+    draft = path.with_name(f"{path.name}.{os.getpid()}")
+    if not path.exists():
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(32))
+        try:
+            os.link(draft, path)  # whole, or another worker's
+        except FileExistsError:
+            pass
+        finally:
+            draft.unlink()
+    return path
+
+
+async def hear_simulator(simulator_url: str, listener: Listener, secret: Path) -> None:
+    """Has the gateway tell this worker, and again whenever nobody acknowledges: another worker may have gone. Until cancelled."""
+    begun = False
+    async with aiohttp.ClientSession(timeout=PATIENCE) as http:
+        while True:
+            if listener.port is not None:
+                own = {
+                    "url": f"http://127.0.0.1:{listener.port}/webhooks",
+                    "secret": secret.read_text("utf-8"),
+                }
+                try:
+                    async with http.get(f"{simulator_url}/v1/webhook") as answer:
+                        told = await answer.json()
+                    if not begun or (told["waiting"] and told["url"] != own["url"]):
+                        async with http.put(f"{simulator_url}/v1/webhook", json=own) as answer:
+                            begun = answer.status == 200
+                except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError) as error:
+                    logger.debug("the simulated gateway cannot be told where to tell: %s", error)
+            await asyncio.sleep(LOOK_EVERY)

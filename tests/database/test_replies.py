@@ -1,0 +1,366 @@
+"""What people write, from the gateway's webhook to the ledger: stored once, with its effect, in whatever order it comes."""
+
+import asyncio
+import itertools
+import random
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+
+from messaging.common.database import Pool
+from messaging.common.errors import NotFound
+from messaging.common.keywords import DEFAULT_KEYWORDS
+from messaging.gateways import Gateways
+from messaging.gateways.webhook_events import InboundMessage
+from messaging.leads.opt_outs import record_opt_out, withdraw
+from messaging.replies.inbox import inbound_of_phone, list_inbox, mark_reviewed
+from messaging.replies.record import RecordedInbound, Stopped, record_inbound
+from messaging.sending.claim_answers import StepClaim
+from messaging.sending.ledger import Ledger
+from messaging.sending.message_ids import sequence_message_id
+from rig.gateway_control import write
+from rig.people import phone
+from rig.waiting import until
+from runtime.embedded import replies
+from tests.support.contact import NOON, Contact
+from tests.support.replies import inbound, no_workflows
+from tests.support.simulator_process import SimulatorProcess
+from webhooks.endpoint import webhooks
+
+PHONE = phone(1)
+
+
+async def record(contact: Contact, *messages: InboundMessage, gateway: str = "simulated") -> RecordedInbound:
+    async with contact.scenario.pool.acquire() as connection:
+        return await record_inbound(connection, gateway, contact.scenario.device, messages, DEFAULT_KEYWORDS)
+
+
+async def sources(pool: Pool, number: str = PHONE) -> list[str]:
+    """Who has opted this phone out."""
+    rows = await pool.fetch("select source from suppressions where phone = $1 order by source", number)
+    return [row["source"] for row in rows]
+
+
+async def claim(contact: Contact) -> Any:
+    """What another attempt is answered."""
+    ref = contact.ref()
+    return await Ledger(contact.scenario.pool).claim_step(
+        enrollment_id=ref.enrollment_id,
+        step_id=ref.step_id,
+        revision=ref.revision,
+        message_id=sequence_message_id(ref.step_id, ref.phone),
+        token="another",
+        now=contact.now,
+    )
+
+
+async def test_stop_opts_out_with_its_evidence_and_is_stored_once(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    stop = inbound("in-1", PHONE, "Stop!!", name="Aisha")
+    first = await record(contact, stop, stop)
+    assert (first.new, {one.phone for one in first.stopped}) == (1, {PHONE})
+    assert first.stopped[0].workflows == [f"sequence:welcome:{PHONE}"]
+    again = await record(contact, stop)
+    assert again == RecordedInbound(0, (Stopped(PHONE, []),)), "told again, it is carried out again"
+    [row] = await pool.fetch("select * from inbound_messages")
+    assert (row["phone"], row["text"], row["meaning"], row["to_review"]) == (PHONE, "Stop!!", "stop", None)
+    [suppression] = await pool.fetch("select * from suppressions")
+    assert (suppression["source"], suppression["inbound_message_id"]) == ("reply", row["id"])
+    assert suppression["reason"] == "the recipient answered 'Stop!!'"
+    assert await pool.fetchval("select status from sequence_contacts") == "opted_out"
+    assert not isinstance(await claim(contact), StepClaim)
+    assert await contact.scenario.messages() == [] or (await contact.message())["status"] == "suppressed"
+
+
+async def test_a_message_that_waits_is_closed_by_it(contact: Contact) -> None:
+    await contact.scenario.add_device(min_delay=1000, max_delay=1000)
+    pool = contact.scenario.pool
+    await pool.execute("update devices set next_slot_at = $1::timestamptz + interval '1 hour'", NOON)
+    assert not isinstance(await claim(contact), StepClaim)
+    await record(contact, inbound("in-1", PHONE, "STOP"))
+    assert (await contact.message())["status"] == "suppressed"
+
+
+SAID = (("in-1", "STOP", 0), ("in-2", "START", 60), ("in-3", "stop", 120), ("in-4", "START", 180))
+
+
+@pytest.mark.parametrize("many", [1, 2, 3, 4])
+async def test_the_last_keyword_counts_in_whatever_order_and_however_often_they_come(
+    contact: Contact, many: int
+) -> None:
+    said = [inbound(identifier, PHONE, text, after=after) for identifier, text, after in SAID[:many]]
+    pool = contact.scenario.pool
+    for order in itertools.permutations(said):
+        await pool.execute("truncate inbound_messages, suppressions, identities")
+        repeated = [*order, *random.sample(order, k=many)]
+        await record(contact, *repeated)
+        assert await sources(pool) == (["reply"] if many % 2 else []), [one.text for one in order]
+        assert await pool.fetchval("select count(*) from inbound_messages") == many
+
+
+async def test_of_a_stop_and_a_start_of_the_same_second_the_stop_counts(contact: Contact) -> None:
+    said = [inbound("in-1", PHONE, "STOP"), inbound("in-2", PHONE, "START")]
+    for order in (said, said[::-1]):
+        await contact.scenario.pool.execute("truncate inbound_messages, suppressions")
+        await record(contact, *order)
+        assert await sources(contact.scenario.pool) == ["reply"]
+
+
+async def test_a_stop_of_tomorrow_does_not_outlive_a_start_of_today(contact: Contact) -> None:
+    await record(contact, inbound("in-1", PHONE, "STOP", after=10**9))
+    await contact.scenario.pool.execute("select pg_sleep(0.01)")
+    await record(contact, inbound("in-2", PHONE, "START", after=10**9))
+    assert await sources(contact.scenario.pool) == [], "no message is later than its coming"
+
+
+async def test_start_takes_back_only_what_the_keyword_did(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    async with pool.acquire() as connection:
+        recorded = await record_opt_out(connection, PHONE, "by telephone")
+    assert recorded.changed
+    await record(
+        contact,
+        inbound("in-1", PHONE, "STOP"),
+        inbound("p-1", PHONE, None, kind="preference", payload="stop"),
+    )
+    assert await sources(pool) == ["operator", "preference", "reply"]
+    await record(contact, inbound("in-2", PHONE, "START", after=60))
+    assert await sources(pool) == ["operator", "preference"]
+    await record(contact, inbound("p-2", PHONE, None, after=60, kind="preference", payload="resume"))
+    assert await sources(pool) == ["operator"]
+    await record(contact, inbound("in-3", phone(2), "START", after=60))
+    assert await sources(pool) == ["operator"]
+    assert await withdraw(pool, PHONE)
+    assert not await withdraw(pool, PHONE)
+
+
+async def test_an_operator_has_the_last_word_on_what_is_told_again(contact: Contact) -> None:
+    stop = inbound("in-1", PHONE, "STOP")
+    await record(contact, stop)
+    await withdraw(contact.scenario.pool, PHONE)
+    assert await record(contact, stop) == RecordedInbound(0, ())
+    await record(contact, inbound("in-0", PHONE, "START", after=-60))
+    assert await sources(contact.scenario.pool) == []
+    await record(contact, inbound("in-2", PHONE, "stop", after=60))
+    assert await sources(contact.scenario.pool) == ["reply"]
+
+
+async def test_concurrent_tellings_change_nothing(contact: Contact) -> None:
+    said = [inbound(identifier, PHONE, text, after=after) for identifier, text, after in SAID[:3]]
+    tellings = [one for one in said for _ in range(10)]
+    random.shuffle(tellings)
+    recorded = await asyncio.gather(*(record(contact, one) for one in tellings))
+    assert sum(one.new for one in recorded) == 3
+    assert await sources(contact.scenario.pool) == ["reply"]
+
+
+@pytest.mark.parametrize("offset", range(5))
+async def test_a_stop_just_before_the_claim(contact: Contact, offset: int) -> None:
+    """At the same moment, many times: whatever comes first, no claim that begins after the stop is stored succeeds."""
+    pool = contact.scenario.pool
+    won = 0
+    for number in range(20):
+        await pool.execute("truncate inbound_messages, suppressions cascade")
+        await pool.execute("truncate broadcast_messages cascade")
+        await pool.execute("truncate sequence_contacts cascade")
+        await contact.enroll(phone(100 + number))
+
+        async def stop_then_claim() -> Any:
+            await asyncio.sleep(offset / 2000)
+            await record(contact, inbound("in-1", contact.phone, "STOP"))
+            return await claim(contact)
+
+        after, at_once = await asyncio.gather(stop_then_claim(), claim(contact))
+        assert not isinstance(after, StepClaim), "the stop was stored before"
+        won += isinstance(at_once, StepClaim)
+        statuses = [row["status"] for row in await contact.scenario.messages()]
+        assert statuses in ([], ["suppressed"], ["processing"])
+        assert (statuses == ["processing"]) == isinstance(at_once, StepClaim)
+    del won
+
+
+# Who wrote
+
+
+async def test_whose_phone_is_not_told_is_kept_and_listed_and_found_out_later(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    user = "user_id:MY.13491208655302741918"
+    recorded = await record(contact, inbound("in-1", None, "STOP", identities=(user,)))
+    assert recorded == RecordedInbound(1, ())
+    assert await pool.fetchval("select count(*) from suppressions") == 0
+    [listed] = await list_inbox(pool)
+    assert (listed.phone, listed.identities, listed.to_review) == (None, (user,), "unmatched")
+    later = await record(
+        contact, inbound("in-2", PHONE, "Hello?", after=60, identities=(user, f"wa_id:{PHONE[1:]}"))
+    )
+    assert [stopped.phone for stopped in later.stopped] == [PHONE]
+    assert await sources(pool) == ["reply"]
+    assert [row["identity"] for row in await pool.fetch("select identity from identities")] == [user]
+    await record(contact, inbound("in-3", None, "START", after=120, identities=(user,)))
+    assert await sources(pool) == []
+    assert [one.text for one in await inbound_of_phone(pool, PHONE)] == ["STOP", "Hello?", "START"]
+
+
+async def test_an_answer_to_our_message_tells_whose_it_is(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    await contact.send()
+    sent = (await contact.message())["gateway_message_id"]
+    other = "+12015550999"
+    await record(contact, inbound("in-1", other, "STOP", answers=sent, identities=("wa_id:12015550999",)))
+    assert await sources(pool) == ["reply"]
+    assert await sources(pool, other) == []
+    [one] = await inbound_of_phone(pool, PHONE)
+    assert one.answers == "welcome / hello"
+    await record(contact, inbound("in-2", other, "START", after=60))
+    assert await sources(pool) == [], "from there on it is known"
+
+
+async def test_a_stranger_who_says_stop_gets_nothing_later_and_is_listed(contact: Contact) -> None:
+    pool, stranger = contact.scenario.pool, phone(77)
+    await record(contact, inbound("in-1", stranger, "STOP"), inbound("in-2", stranger, "Who is this?"))
+    assert await sources(pool, stranger) == ["reply"]
+    assert [(one.phone, one.to_review) for one in await list_inbox(pool)] == [(stranger, "unmatched")] * 2
+
+
+async def test_a_message_is_of_the_device_that_it_was_written_to(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    await pool.execute(
+        "insert into devices (id, gateway, gateway_options) values ('meta-1', 'cloud-api', '{\"phone_number_id\": \"1\"}'),"
+        " ('meta-2', 'cloud-api', '{\"phone_number_id\": \"2\"}'), ('g-1', 'gowa', '{\"device\": \"kl-1\"}'), ('g-2', 'gowa', '{}')"
+    )
+    async with pool.acquire() as connection:
+        for gateway, address, receivers, expected in (
+            ("cloud-api", "meta-1", ("2",), "meta-2"),
+            ("cloud-api", "meta-2", ("2",), "meta-2"),
+            ("cloud-api", "meta-1", ("3",), "meta-1"),
+            ("gowa", "g-2", ("kl-1", "12015550100@s.whatsapp.net"), "g-1"),
+            ("gowa", "g-2", (), "g-2"),
+        ):
+            await pool.execute("truncate inbound_messages cascade")
+            message = inbound("in-1", PHONE, "Hi", receivers=receivers)
+            await record_inbound(connection, gateway, address, [message], DEFAULT_KEYWORDS)
+            assert await pool.fetchval("select device_id from inbound_messages") == expected
+
+
+async def test_a_device_may_have_words_of_its_own(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    await pool.execute("update devices set stop_keywords = '{Genug, start}'")
+    await record(contact, inbound("in-1", PHONE, "STOP"))
+    assert await sources(pool) == []
+    await record(contact, inbound("in-2", PHONE, "genug!"))
+    assert await sources(pool) == ["reply"]
+    await record(contact, inbound("in-3", PHONE, "START", after=60))
+    assert await sources(pool) == ["reply"], "what stands in both stops"
+
+
+# What an operator sees
+
+
+async def test_the_inbox_lists_what_somebody_has_to_look_at(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    said: Sequence[tuple[str, dict[str, Any]]] = (
+        ("Hello", {}),
+        ("don't stop", {}),
+        ("STOP", {}),
+        ("\U0001f44d", {"kind": "reaction"}),
+        ("Yes", {"kind": "button", "payload": "yes"}),
+        ("changed", {"kind": "number_changed", "payload": "+12015550188"}),
+        ("typed", {"from_me": True}),
+        ("stop", {"from_me": True}),
+        ("", {"kind": "image", "media_id": "1"}),
+    )
+    messages = [
+        inbound(f"in-{place}", PHONE, text or None, after=place, **others)
+        for place, (text, others) in enumerate(said)
+    ]
+    await record(contact, *messages)
+    listed = await list_inbox(pool)
+    assert [(one.kind, one.to_review) for one in listed] == [
+        ("image", "answer"),
+        ("number_changed", "number_changed"),
+        ("button", "answer"),
+        ("text", "maybe_stop"),
+        ("text", "answer"),
+    ]
+    assert [one.text for one in await list_inbox(pool, ("maybe_stop",))] == ["don't stop"]
+    assert await list_inbox(pool, device="another") == []
+    done = await mark_reviewed(pool, listed[0].id)
+    assert done.reviewed_at is not None
+    assert (await mark_reviewed(pool, listed[0].id)).reviewed_at == done.reviewed_at
+    assert len(await list_inbox(pool)) == 4
+    with pytest.raises(NotFound, match="no inbound message"):
+        await mark_reviewed(pool, 10**12)
+    assert await sources(pool) == ["reply"]
+
+
+async def test_what_our_own_sends_are_told_as_is_no_part_of_the_conversation(contact: Contact) -> None:
+    await contact.send()
+    sent = (await contact.message())["gateway_message_id"]
+    assert isinstance(sent, str)
+    await record(
+        contact,
+        inbound(sent, PHONE, "Hi Aisha", from_me=True),
+        inbound("in-2", PHONE, "Call me", from_me=True, after=60),
+        inbound("in-3", PHONE, "OK", after=120),
+    )
+    assert [one.text for one in await inbound_of_phone(contact.scenario.pool, PHONE)] == ["Call me", "OK"]
+
+
+async def test_what_the_database_refuses_takes_nothing_else_with_it(
+    contact: Contact, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = InboundMessage.model_construct(
+        **{**dict(inbound("in-1", PHONE, "x")), "gateway_message_id": "x\0" * 9000}
+    )
+    recorded = await record(contact, bad, inbound("in-2", PHONE, "STOP"))
+    assert recorded.new >= 1
+    assert await sources(contact.scenario.pool) == ["reply"]
+
+
+async def test_the_schema_keeps_evidence_with_replies_and_none_with_operators(contact: Contact) -> None:
+    with pytest.raises(asyncpg.CheckViolationError):
+        await contact.scenario.pool.execute(
+            "insert into suppressions (phone, source) values ($1, 'reply')", PHONE
+        )
+
+
+# The worker of the embedded servers
+
+
+async def test_a_worker_hears_the_simulated_gateway_and_the_next_one_what_it_missed(
+    contact: Contact, simulator: SimulatorProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(replies, "LOOK_EVERY", 0.05)
+    (tmp_path / "simulator").mkdir()
+    secret = replies.secret_file(tmp_path)
+    assert replies.secret_file(tmp_path).read_text() == secret.read_text() != ""
+    assert secret.stat().st_mode & 0o777 == 0o600
+    pool = contact.scenario.pool
+    gateways = Gateways(simulator.url, simulator_secret=secret)
+
+    @asynccontextmanager
+    async def worker() -> AsyncIterator[None]:
+        async with webhooks(pool, gateways, host="127.0.0.1", port=0, opted_out=no_workflows) as listener:
+            hearing = asyncio.create_task(replies.hear_simulator(simulator.url, listener, secret))
+            yield
+            hearing.cancel()
+
+    async def heard(count: int) -> None:
+        async def so_many() -> bool:
+            return bool(await pool.fetchval("select count(*) from inbound_messages") == count)
+
+        await until(so_many)
+
+    message = {"device": contact.scenario.device, "from": PHONE, "text": "Hello"}
+    async with worker():
+        await write(simulator.url, message)
+        await heard(1)
+    assert await write(simulator.url, {**message, "text": "STOP"}) == [0]
+    async with worker():
+        await heard(2)
+    assert await sources(pool) == ["reply"]
+    await gateways.close()

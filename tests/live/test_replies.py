@@ -1,0 +1,84 @@
+"""A person answers, in the simulated gateway's inbox, to a real worker."""
+
+import asyncio
+
+from messaging.devices.device import DeviceSettings
+from messaging.devices.store import add_device
+from operations import campaigns, enrollment
+from operations.audit import audit
+from rig.gateway_control import listen, write
+from rig.people import phone
+from rig.waiting import until
+from tests.support.campaigns import finished
+from tests.support.live import Live
+from tests.support.ports import free_port
+
+SECRET = "a-secret-of-the-tests"
+STORY = """
+sequence: story
+steps:
+  - {id: one, day: 1, text: "One. Reply STOP at any time"}
+  - {id: two, after: 5s, text: "Two"}
+"""
+SALE = "campaign: sale\ntarget: {niche: VITAC}\ntext: Half price\n"
+
+
+async def texts(live: Live, index: int) -> list[str]:
+    """What this phone has got."""
+    return [row["text"] for row in await live.scenario.accepted() if row["phone"] == phone(index)]
+
+
+async def test_a_person_who_answers_stop_gets_nothing_more(live: Live) -> None:
+    scenario, port = live.scenario, free_port()
+    await scenario.add_device()
+    async with scenario.pool.acquire() as connection:
+        await add_device(
+            connection, DeviceSettings(id=scenario.device, options={"webhook_secret_env": "SIMULATED_SECRET"})
+        )
+    await scenario.apply(STORY)
+    await scenario.apply_campaign(SALE)
+    await scenario.add_leads(3)
+    await live.start_worker(DRUMBEAT_WEBHOOKS_PORT=str(port), SIMULATED_SECRET=SECRET)
+    await listen(scenario.simulator_url, f"http://127.0.0.1:{port}/webhooks", SECRET)
+    for index in range(3):
+        await enrollment.enroll(live.connection, "story", phone(index))
+
+    async def first_steps() -> bool:
+        return len(await scenario.accepted()) >= 3
+
+    await until(first_steps)
+    stop = {"device": scenario.device, "from": phone(1), "text": "Stop!!"}
+    other = {"device": scenario.device, "from": phone(2), "text": "don't stop"}
+    answered = await write(scenario.simulator_url, stop, other, times=5, order="shuffled", together=True)
+    assert answered == [200] * 10
+    await campaigns.start(live.connection, "sale")
+    assert (await finished(live)).messages.sent == 2
+    await live.all_over(3)
+    assert await texts(live, 1) == ["One. Reply STOP at any time"]
+    for index in (0, 2):
+        assert sorted(await texts(live, index)) == ["Half price", "One. Reply STOP at any time", "Two"]
+    assert await scenario.pool.fetchval("select count(*) from inbound_messages") == 2
+    assert (
+        await scenario.pool.fetchval("select status from sequence_contacts where phone = $1", phone(1))
+        == "opted_out"
+    )
+    handle = live.connection.temporal.get_workflow_handle(f"sequence:story:{phone(1)}")
+    async with asyncio.timeout(30):
+        await handle.result()
+    report = await audit(live.connection)
+    assert report.kept, [check for check in report.checks if not check.kept]
+    code, out, _ = await live.run("starter.py", "inbox")
+    assert code == 0
+    assert "don't stop" in out
+    assert "may mean stop" in out
+    assert "Stop!!" not in out
+    code, out, _ = await live.run("starter.py", "status")
+    assert "1 answers to look at" in out
+    code, out, _ = await live.run("starter.py", "contact", phone(1))
+    assert out.index("Reply STOP at any time") < out.rindex("Stop!!")
+    assert "gets nothing more (the recipient answered 'Stop!!')." in " ".join(out.split())
+    identifier = await scenario.pool.fetchval("select id from inbound_messages where to_review is not null")
+    code, out, _ = await live.run("starter.py", "inbox", "done", str(identifier))
+    assert code == 0
+    code, out, _ = await live.run("starter.py", "inbox", "--json")
+    assert (code, out.strip()) == (0, "[]")
