@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from messaging.campaigns.file import read_campaign
+from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.sequences.file import read_sequence
 
 ROOT = Path(__file__).parents[2]
@@ -25,13 +26,13 @@ def test_the_times_of_campaigns_have_not_passed() -> None:
 
 
 @pytest.mark.parametrize("file", EXAMPLES, ids=lambda file: f"{file.parent.name}/{file.name}")
-def test_no_example_promises_that_a_reply_is_read(file: Path) -> None:
+def test_an_example_promises_no_answer_but_a_keyword_that_stops(file: Path) -> None:
     read = read_sequence if file.parent.name == "sequences" else read_campaign
     draft = read(file.read_text(), file.name)
     assert draft.document.problems == []
     assert draft.texts
     for text in draft.texts:
-        assert not re.search(
-            r"\bSTOP\b|(?i:\b(reply|replies|answer here|answer with|write back)\b)", text.text
-        )
+        for words in re.findall(r"(?i:\breply\b)\W+(\w+)", text.text):
+            assert DEFAULT_KEYWORDS.meaning(words) == "stop"
+        assert not re.search(r"(?i:\b(replies|answer here|answer with|write back)\b)", text.text)
         assert not re.search(r"\b[Aa]nswer [A-Z]{2,}", text.text)
