@@ -225,6 +225,17 @@ async def test_from_the_start_again_it_finds_what_is_unsettled(scenario: Scenari
     assert (again.exhausted, again.settled) == (False, False)
 
 
+async def test_a_page_says_how_its_messages_are_started_as_the_campaign_has_it_then(
+    scenario: Scenario,
+) -> None:
+    await scenario.add_device()
+    await scenario.add_leads(1)
+    shard = Shard(scenario.pool, await running(scenario, "fan_out: eager"))
+    assert (await shard.look()).fan_out == "eager"
+    await scenario.pool.execute("update campaigns set fan_out = 'children'")
+    assert (await shard.look()).fan_out == "children"
+
+
 async def test_each_shard_feeds_its_own(scenario: Scenario) -> None:
     await scenario.add_device()
     await scenario.add_leads(25)
