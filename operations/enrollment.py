@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, get_args
 from uuid import uuid4
 
+from temporalio.api.enums.v1 import PendingWorkflowTaskState
 from temporalio.client import WorkflowExecutionStatus, WorkflowQueryFailedError
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.service import RPCError, RPCStatusCode
@@ -68,6 +69,7 @@ PATIENCE = 5.0
 WAITING_FOR_ITS_FIRST_TASK = 2
 """Events of a workflow that no worker has taken: it was started, and its task scheduled."""
 
+STARTED = PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED
 ASK_EVERY = 0.05
 """Seconds."""
 
@@ -285,11 +287,14 @@ async def stop_contact(
     """
     pool, reason = await drumbeat.pool(), storable(reason, LONGEST_REASON) or "stopped by an operator"
     contact = await _contact(drumbeat, sequence, phone)
+    known = contact is not None
     if contact is None:
-        # A workflow that has not enrolled it yet finds this when it has.
+        # A workflow that has not enrolled it yet finds this when it has; but not one that is about to.
         if not await _signal(drumbeat, sequence_workflow_id(sequence, phone), "stop", reason):
             raise await _not_found(drumbeat, sequence, phone)
-        return ContactCommandResult(sequence=sequence, phone=phone, result="stopped")
+        contact = await _enrolled_just_now(drumbeat, sequence, phone)
+        if contact is None:
+            return ContactCommandResult(sequence=sequence, phone=phone, result="stopped")
     if contact["status"] not in ("active", "stopped"):
         raise Conflict(f"{phone} in {sequence}: the contact has left the sequence ({contact['status']})")
     end = EnrollmentEnd(enrollment_id=contact["id"], status="stopped", reason=reason)
@@ -298,7 +303,7 @@ async def stop_contact(
         await _signal(drumbeat, contact["workflow_id"], "stop", reason)
     under_way = await nothing_begins_any_more(pool, enrollment=contact["id"])
     await Enrollments(pool).finish(end, now=None)  # also what an attempt has given back meanwhile
-    result = "stopped" if contact["status"] == "active" else "had been stopped already"
+    result = "had been stopped already" if known and contact["status"] == "stopped" else "stopped"
     return ContactCommandResult(sequence=sequence, phone=phone, result=result, under_way=under_way)
 
 
@@ -377,6 +382,20 @@ async def _signal(drumbeat: Drumbeat, workflow_id: str, signal: str, *arguments:
             raise
         return False
     return True
+
+
+async def _enrolled_just_now(drumbeat: Drumbeat, sequence: str, phone: str) -> Record | None:
+    """The contact, if a task that had begun before a signal was sent to its workflow enrolls it; waits for the task's end.
+
+    A later task hears of the signal first.
+    """
+    handle = drumbeat.temporal.get_workflow_handle(sequence_workflow_id(sequence, phone))
+    while True:
+        run = (await handle.describe()).raw_description
+        contact = await _contact(drumbeat, sequence, phone)
+        if contact is not None or run.pending_workflow_task.state != STARTED:
+            return contact
+        await asyncio.sleep(ASK_EVERY)
 
 
 async def _ask(drumbeat: Drumbeat, workflow_id: str, patience: float) -> ContactProgress | None:

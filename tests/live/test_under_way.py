@@ -294,6 +294,33 @@ async def test_what_is_given_back_meanwhile_is_closed_when_it_is_answered(live: 
     assert row["status"] == ("suppressed" if command == "opt-out" else "cancelled")
 
 
+async def test_a_contact_that_is_just_being_enrolled_is_stopped_before_anything_is_sent(live: Live) -> None:
+    """Its first task has begun, and cannot hear of the stop any more; its first step is due at once."""
+    scenario, pool = live.scenario, live.scenario.pool
+    await scenario.add_device()
+    await scenario.apply(STORY)
+    await live.start_worker()
+    async with pool.acquire() as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        await connection.execute("lock table leads in share mode")
+        await enrollment.enroll(live.connection, "story", phone(0), device=scenario.device, patience=0)
+
+        async def enrolling() -> bool:
+            return bool(await pool.fetchval("select exists (select from pg_locks where not granted)"))
+
+        await until(enrolling)
+        asking = asyncio.create_task(enrollment.stop_contact(live.connection, "story", phone(0)))
+        await asyncio.wait([asking], timeout=0.5)  # time for an answer that comes too early
+        await transaction.rollback()
+    stopped = await asking
+    sent = [row["phone"] for row in await scenario.requests()]
+    assert stopped.result == "stopped"
+    await live.connection.temporal.get_workflow_handle(f"sequence:story:{phone(0)}").result()
+    assert [row["phone"] for row in await scenario.requests()] == sent, "nothing begins after the answer"
+    assert await pool.fetchval("select status from sequence_contacts") == "stopped"
+
+
 async def test_whoever_else_writes_for_long_holds_up_no_answer(
     contact: Contact, monkeypatch: pytest.MonkeyPatch
 ) -> None:
