@@ -110,7 +110,7 @@ def main(asked: Sequence[str] | None = None) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         figures.tell(
-            "each thousand contacts take some two minutes on two cores"
+            "each thousand contacts take a good minute on two cores"
             if arguments.edited
             else "this takes some ten minutes on two cores, and '--full' half an hour; '--help' says how to measure less"
         )
