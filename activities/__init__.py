@@ -1,1 +1,1 @@
-"""Everything that touches the outside world on behalf of a workflow."""
+"""Activities: everything that workflows do outside Temporal, such as reading the database and sending messages."""

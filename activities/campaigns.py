@@ -1,4 +1,4 @@
-"""The activities of a campaign: look at it, freeze, feed, watch, close, finish."""
+"""The activities of a campaign: read its state, freeze its audience, feed, watch, close, finish."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -24,19 +24,19 @@ from temporal.ids import campaign_lead_workflow_id
 __all__ = ["LONG_POLL", "CampaignActivities"]
 
 LONG_POLL = timedelta(seconds=5)
-"""How long an activity that waits for something in the ledger looks for it before it says that there is nothing."""
+"""How long an activity waits for something to appear in the ledger before it answers that there is nothing."""
 
 LOOK_EVERY = 0.1
 """Seconds."""
 
 FEED_FOR = 10.0
-"""Seconds after which an activity that starts leads reports where it is, however much there is to begin."""
+"""Seconds after which an activity that starts leads' workflows returns its position, even if more are left to start."""
 
 Seen = TypeVar("Seen")
 
 
 class CampaignActivities:
-    """One instance for a worker; its tasks share the pool and the gateways' connections."""
+    """One instance for a worker; its tasks share the pool."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class CampaignActivities:
         long_poll: timedelta = LONG_POLL,
         shard_size: int = SHARD_SIZE,
     ) -> None:
-        """``long_poll`` is real time: zero where the clock is not."""
+        """``long_poll`` is real time: pass zero where ``clock`` is not the real one."""
         self._pool = pool
         self._clock = clock
         self._long_poll = long_poll
@@ -53,7 +53,9 @@ class CampaignActivities:
 
     @activity.defn
     async def campaign_state(self, campaign: str) -> CampaignState:
-        """Where a campaign stands by its row, and when it is to start."""
+        """Reads from its row where a campaign stands and when it is to start; notes that the workflow has seen the
+        row.
+        """
         with refused_for_good(f"the campaign {campaign!r}"):
             async with self._pool.acquire() as connection:
                 await note_seen(connection, campaign)
@@ -61,7 +63,7 @@ class CampaignActivities:
 
     @activity.defn
     async def freeze_audience(self, campaign_id: int) -> Frozen:
-        """Gives every lead of the target its row in the ledger; again, it changes nothing."""
+        """Gives every lead of the target its row in the ledger. Repeating it changes nothing."""
         async with heartbeats(), self._pool.acquire() as connection:
             return await freeze_audience(
                 connection, campaign_id, now=await self._clock(), shard_size=self._shard_size
@@ -69,11 +71,12 @@ class CampaignActivities:
 
     @activity.defn
     async def feed(self, request: FeedRequest) -> FeedPage:
-        """What a shard's parent is to start next; waits a little until there is something.
+        """Answers which leads' workflows to start next; waits a little until there are some.
 
-        Of a campaign with ``fan_out: eager`` this starts what there is room for, page after page, until nothing is left
-        to start for now or ten seconds are over. Repeating it is harmless: what is on its way is not started again, and
-        what is settled is not found. An error is raised by the first page only; after that, what was begun is the answer.
+        For a campaign with ``fan_out: eager``, this activity starts them itself, page after page, until nothing can be
+        started for now or ten seconds are over. Repeating it is harmless: a workflow that runs is not started again,
+        and a settled message is not found. Only the first page raises its error; after that, the answer is what was
+        started.
         """
         async with heartbeats():
             page = await self._next_page(request)
@@ -108,7 +111,9 @@ class CampaignActivities:
 
     @activity.defn
     async def watch_campaign(self, campaign_id: int, about_to_end: bool) -> CampaignProgress:
-        """How far a campaign is; settles what is over, and waits a little where it may be about to end."""
+        """Counts how far a campaign is; settles messages that have expired, and waits a little if the campaign may be
+        about to end.
+        """
         await campaign_feed.close_over(self._pool, campaign_id, now=await self._clock())
         if about_to_end:
             await self._look_for(
@@ -118,12 +123,15 @@ class CampaignActivities:
 
     @activity.defn
     async def close_campaign(self, campaign: CampaignState) -> None:
-        """Closes what a cancelled campaign has not sent, and wakes the workflows that wait with it, so that they end."""
+        """Closes the unsent messages of a cancelled campaign, and wakes the workflows that wait with one, so that they
+        end.
+        """
         async with heartbeats():
             await self._close(campaign)
 
     async def _close(self, campaign: CampaignState) -> None:
-        # First those that were begun: the claim closes their rows, so that doing this again finds those that it has missed.
+        # Begun messages come first: their rows are closed by the claim, so a repeated attempt finds those that this one
+        # missed.
         phones = await campaign_feed.phones_under_way(self._pool, campaign.campaign_id)
         for told in batches(phones):
             begun = [campaign_lead_workflow_id(campaign.campaign, phone) for phone in told]
@@ -136,7 +144,7 @@ class CampaignActivities:
 
     @activity.defn
     async def cancel_campaign(self, campaign: str) -> None:
-        """The wish of an operator who cancelled the workflow itself. One that is over stays as it is."""
+        """Cancels the campaign because an operator cancelled its workflow. A campaign that is over stays as it is."""
         async with self._pool.acquire() as connection:
             state = await campaigns.campaign_state(connection, campaign, now=None)
             if state.status != "finished":
@@ -144,7 +152,7 @@ class CampaignActivities:
 
     @activity.defn
     async def finish_campaign(self, campaign_id: int) -> bool:
-        """Ends a campaign of which every message is settled; False if one is not."""
+        """Ends a campaign whose messages are all settled; False if one is not."""
         async with self._pool.acquire() as connection:
             return await campaigns.finish_campaign(connection, campaign_id)
 
@@ -156,5 +164,5 @@ class CampaignActivities:
             seen = await look()
             if found(seen) or loop.time() >= deadline:
                 return seen
-            # Looking takes at most a tenth of the database's time, however large the campaign.
+            # Polling takes at most a tenth of the time, so that a large campaign does not load the database with it.
             await asyncio.sleep(max(LOOK_EVERY, 9 * (loop.time() - began)))

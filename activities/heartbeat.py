@@ -15,9 +15,9 @@ BEAT = 2.0
 
 @asynccontextmanager
 async def heartbeats() -> AsyncIterator[None]:
-    """Tells Temporal that the worker lives while an activity takes as long as it takes; nothing of a short one.
+    """Sends heartbeats while the block runs, so that Temporal knows that the worker is alive. A short block sends none.
 
-    The task of its workflow does that for a local activity.
+    A local activity needs none: its workflow task has heartbeats of its own.
     """
     if not activity.in_activity() or activity.info().is_local:
         yield

@@ -1,4 +1,4 @@
-"""How many messages of one device a worker brings to its gateway at a time, and how long it waits for a slot."""
+"""Limits how many messages of one device a worker sends at a time, and how long it waits for a slot."""
 
 import asyncio
 import random
@@ -13,31 +13,31 @@ __all__ = ["SHORT_WAIT", "DeviceLimiter"]
 
 
 SHORT_WAIT = timedelta(seconds=1)
-"""A slot so near is waited for in the activity: a durable timer would cost more than it keeps safe."""
+"""The activity itself waits for a slot that is this near: a durable timer would cost more than it saves."""
 
 
 AT_THE_GATEWAY = 50
-"""Messages of one device that one process brings to its gateway at a time: one that hangs must not take up the worker."""
+"""Messages of one device that a process sends at a time: a gateway that hangs must not take up the whole worker."""
 
 
 ROOM_WAIT = 1.0
-"""Seconds for which an activity waits for its turn there."""
+"""Seconds that an activity waits for its turn at the gateway."""
 
 
 Outcome = TypeVar("Outcome")
 
 
 class DeviceLimiter:
-    """How long a worker's sending activities wait, and how many of them are at each device's gateway. One for a worker."""
+    """Limits how long sending activities wait, and how many of them are at each device's gateway. One for a worker."""
 
     def __init__(self, short_wait: timedelta = SHORT_WAIT, places: int = AT_THE_GATEWAY) -> None:
-        """``short_wait`` is real time: zero where the clock is not."""
+        """``short_wait`` is real time: pass zero where the clock is not the real one."""
         self._short_wait = short_wait
         self._places = places
         self._taken: dict[str, asyncio.Semaphore] = {}
 
     async def run(self, device_id: str, once: Callable[[], Awaitable[Outcome]]) -> Outcome | Deferred:
-        """Sends by ``once``; a slot that is near is waited for, and then it is sent once more."""
+        """Calls ``once`` to send. If the slot is near, waits for it and calls ``once`` a second time."""
         async with heartbeats():
             outcome = await self._in_turn(device_id, once)
             if (
@@ -55,7 +55,7 @@ class DeviceLimiter:
             async with asyncio.timeout(ROOM_WAIT):
                 await places.acquire()
         except TimeoutError:
-            # Not all at once: those that wait come back spread over some seconds.
+            # Spread over some seconds, so that the waiting messages do not all come back at once.
             back = datetime.now(UTC) + timedelta(seconds=random.uniform(2, 6))  # noqa: S311 - no secret
             return Deferred(until=back, reason=f"device {device_id} is slow, and has its hands full")
         try:

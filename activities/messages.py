@@ -1,4 +1,6 @@
-"""The activity that sends a message which has its row in the ledger: a campaign's, or one that is sent again."""
+"""The activity that sends a message whose row is in the ledger: a campaign's, or one that is sent again or was
+abandoned.
+"""
 
 from temporalio import activity
 
@@ -19,6 +21,8 @@ class MessageActivities:
 
     @activity.defn
     async def send_message(self, ref: MessageRef) -> MessageOutcome:
-        """Sends it, or says when or why not. Safe to repeat, whatever happened to the last attempt."""
+        """Sends the message, or answers when to try again or why not. Safe to repeat, whatever happened to the last
+        attempt.
+        """
         with refused_for_good(f"message {ref.message_id}"):
             return await self._limiter.run(ref.device_id, lambda: self._sender.send_stored(ref.message_id))

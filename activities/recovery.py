@@ -1,4 +1,4 @@
-"""The activity that has abandoned messages settled."""
+"""The activity of the recovery sweep: it starts and signals the workflows that settle abandoned messages."""
 
 from temporalio import activity
 from temporalio.client import Client
@@ -27,11 +27,11 @@ class RecoveryActivities:
 
     @activity.defn
     async def recover_messages(self) -> int:
-        """Starts a workflow for each abandoned message; answers how many they are.
+        """Starts a workflow for each abandoned message; answers how many there are.
 
-        What waits though it is not wanted any more is closed, and a campaign's lead whose workflow is gone gets another.
-        What the rows say that their workflows were not told, they are told now: the process that changed a row died
-        before it told the workflow, or Temporal could not be reached.
+        It also closes waiting messages that are not wanted any more, starts the workflow of a campaign's lead again if
+        it is gone, and sends signals that were lost: the process that changed a row died before it could signal the
+        workflow, or Temporal could not be reached.
         """
         await close_unwanted(self._pool)
         found = await abandoned(self._pool, now=await self._clock())

@@ -1,4 +1,4 @@
-"""What an activity will never be able to do, however often it is repeated, because of what it was asked."""
+"""Errors of an activity that no retry can mend, because its input is at fault."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,15 +13,15 @@ __all__ = ["refused_for_good"]
 
 @contextmanager
 def refused_for_good(what: str) -> Iterator[None]:
-    """Raises a failure that is not repeated, with the reason in one line, where ``what`` cannot be.
+    """Turns an error that no retry can mend into a non-retryable failure about ``what``, with the reason in one line.
 
-    That is an error that people are to read, a value that PostgreSQL cannot hold, or a row that is not there.
+    Such are Drumbeat's own errors, a value that PostgreSQL cannot hold, and a row that does not exist.
     """
     try:
         yield
     except DrumbeatError as error:
         raise ApplicationError(str(error), type=type(error).__name__, non_retryable=True) from error
-    except asyncpg.NoDataFoundError as error:  # what our functions raise by 'select … into strict'
+    except asyncpg.NoDataFoundError as error:  # raised by 'select … into strict' in our SQL functions
         raise ApplicationError(f"there is no {what}", type="NotFound", non_retryable=True) from error
     except asyncpg.DataError as error:
         reason = f"{what} cannot be: {error}"

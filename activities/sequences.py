@@ -36,9 +36,10 @@ class SequenceActivities:
 
     @activity.defn
     async def enroll(self, enrolling: Enrolling) -> EnrollOutcome:
-        """Stores the lead and the enrollment; a repeated attempt gets the same answer, another run a duplicate's.
+        """Stores the lead and the enrollment. A repeated attempt gets the same answer; another run is answered
+        ``duplicate``.
 
-        Of a phone that has opted out nothing is stored.
+        Nothing is stored for a phone that has opted out.
         """
         workflow_id = activity.info().workflow_id
         assert workflow_id is not None, "only workflows enroll"
@@ -51,22 +52,24 @@ class SequenceActivities:
             )
         lead = enrolling.request.lead
         if lead.time_zone is not None:
-            # Where that corrects the lead's zone, the other sequences that it is in go by it too.
+            # If that has corrected the lead's time zone, the lead's other sequences must use it too.
             outdated = await self._enrollments.of_another_zone(lead.phone)
             await signal_each(activity.client(), outdated, "plan_changed")
         return enrolled
 
     @activity.defn
     async def send_step(self, ref: StepRef) -> SendOutcome:
-        """Sends one step's message, or says when or why not. Safe to repeat, whatever happened to the last attempt."""
+        """Sends one step's message, or answers when to try again or why not. Safe to repeat, whatever happened to the
+        last attempt.
+        """
         return await self._limiter.run(ref.device_id, lambda: self._sender.send_step(ref))
 
     @activity.defn
     async def replan(self, enrollment_id: int) -> Due | None:
-        """What comes next for a contact, by the sequence as it is now."""
+        """Plans what comes next for a contact, by the sequence as it is now."""
         return await self._enrollments.replan(enrollment_id, now=await self._clock())
 
     @activity.defn
     async def finish(self, end: EnrollmentEnd) -> Finished:
-        """Ends the enrollment; answers what the contact is to be enrolled into next."""
+        """Ends the enrollment; answers how it ended and which sequence the contact is to enter next."""
         return await self._enrollments.finish(end, now=await self._clock(), by_workflow=True)

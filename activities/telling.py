@@ -1,4 +1,4 @@
-"""The activity that tells workflows what has changed, a few at a time, and waits until the workers have kept up."""
+"""The activity that signals workflows about changes, a few at a time, and waits until the workers have kept up."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from temporal.bulk import signal_each
 __all__ = ["TellingActivities"]
 
 TELL_FOR = 3.0
-"""Seconds after which another thing is told for a while."""
+"""Seconds after which the workflow turns to the next entry."""
 
 LONGEST_REST = 1.0
 
@@ -23,13 +23,13 @@ class TellingActivities:
     """One instance for a worker."""
 
     def __init__(self, pool: Pool, *, real_time: bool = True) -> None:
-        """``real_time``: whether time may be spent on resting."""
+        """``real_time``: whether the activity may rest between pages."""
         self._pool = pool
         self._rests = real_time
 
     @activity.defn
     async def tell(self, tell: Tell) -> Tell | None:
-        """Signals for some seconds; answers where to go on, None when all were told. Safe to repeat."""
+        """Sends signals for some seconds; answers where to go on, or None when all were sent. Safe to repeat."""
         loop = asyncio.get_running_loop()
         until = loop.time() + TELL_FOR
         async with heartbeats():
@@ -41,7 +41,7 @@ class TellingActivities:
                     tell = tell.model_copy(update={"after": told[-1].due_at, "after_key": told[-1].key})
                     if loop.time() >= until or activity.is_worker_shutdown():
                         return tell
-                    # Rest for as long as they have taken: the machine is there for other work too.
+                    # Rest for as long as the signals took: the machine has other work too.
                     if self._rests:
                         await asyncio.sleep(min(loop.time() - began, LONGEST_REST))
                 if not found.more:

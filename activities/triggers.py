@@ -1,4 +1,4 @@
-"""The sweep's activity: starts the workflows of one page of leads."""
+"""The trigger sweep's activity: starts the workflows of one page of leads."""
 
 from temporalio import activity
 
@@ -13,7 +13,9 @@ from temporal.contacts import start_contact
 __all__ = ["TriggerActivities"]
 
 TOGETHER = 50
-"""Contacts that are started before the workers have kept up: their first tasks come with the answers, in no queue."""
+"""Contacts to start before waiting for the workers to keep up. Their first tasks come with the answers, without a task
+queue.
+"""
 
 
 class TriggerActivities:

@@ -1,1 +1,1 @@
-"""How Temporal knows our workflows: their IDs, names, search attributes and summaries; and how they are started and signalled."""
+"""The IDs, search attributes and summaries of our workflows, and the calls that start and signal them."""

@@ -1,4 +1,4 @@
-"""Many calls to Temporal, a few at a time."""
+"""Runs many calls to Temporal, a few at a time."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
@@ -13,16 +13,16 @@ Item = TypeVar("Item")
 Answer = TypeVar("Answer")
 
 CONCURRENCY = 16
-"""Calls that one caller has on the wire at a time."""
+"""Calls that one caller has in flight at a time."""
 
 
 async def each(
     items: Iterable[Item], call: Callable[[Item], Awaitable[Answer]], *, concurrency: int = CONCURRENCY
 ) -> list[Answer]:
-    """What ``call`` answers to each item, in their order; ``concurrency`` calls are on the wire at a time.
+    """The results of ``call`` for each item, in order; at most ``concurrency`` calls are in flight at a time.
 
-    After an error nothing more is begun; what is on the wire is waited for, and the error raised. (To drop a start on its
-    way would drop the workflow's first task that comes with its answer.)
+    After an error no more calls begin; those in flight are waited for, and the error is raised. (Dropping a start in
+    flight would also drop the workflow's first task, which comes with its answer.)
     """
     remaining = enumerate(items)
     answers: dict[int, Answer] = {}
@@ -42,7 +42,7 @@ async def each(
 
 
 async def signal_each(client: Client, workflow_ids: Iterable[str], signal: str) -> list[bool]:
-    """Signals each workflow, whether it runs; one that has ended since is passed over. Raises RPCError."""
+    """Signals each workflow; answers for each whether it runs. One that has ended is no error. Raises RPCError."""
 
     async def tell(workflow_id: str) -> bool:
         try:

@@ -1,4 +1,6 @@
-"""The workflows of a campaign: how Temporal knows them, how they hear of a change, and how an activity starts a lead's."""
+"""The workflows of a campaign: their identities, how they are signalled, and how an activity starts a lead's
+workflow.
+"""
 
 from contextlib import suppress
 from typing import NamedTuple
@@ -32,7 +34,7 @@ CAMPAIGN_WORKFLOW = "CampaignWorkflow"
 
 
 class CampaignIdentity(NamedTuple):
-    """What Temporal is told of a campaign's workflow at the start."""
+    """The ID, search attributes and summary of a campaign's workflow."""
 
     workflow_id: str
     search_attributes: TypedSearchAttributes
@@ -49,15 +51,15 @@ def campaign_identity(campaign: str, title: str) -> CampaignIdentity:
 
 
 def lead_identity(lead: MessageRef) -> MessageIdentity:
-    """The identity of one lead of a campaign, whose message has a workflow: there is no second one for it."""
+    """The identity of the workflow of one lead's message. Its ID makes a second one impossible."""
     return message_identity(lead, campaign_lead_workflow_id(lead.campaign, lead.phone))
 
 
 async def start_lead(client: Client, lead: MessageRef, *, task_queue: str) -> None:
-    """Starts a lead's workflow, unless it is on its way.
+    """Starts a lead's workflow, unless it runs.
 
-    Where ``client`` is a worker's own, the first task comes with the server's answer (an eager start): neither a queue
-    nor another transaction lies between.
+    If ``client`` is a worker's own, the first task comes with the server's answer (an eager start), without a task
+    queue and without another transaction.
     """
     identity = lead_identity(lead)
     with suppress(WorkflowAlreadyStartedError):
@@ -75,11 +77,11 @@ async def start_lead(client: Client, lead: MessageRef, *, task_queue: str) -> No
 
 
 async def tell_campaign(client: Client, state: CampaignState, *, task_queue: str) -> None:
-    """Has the workflows of a campaign look at its row anew, those of its shards before the one that watches them.
+    """Signals the workflows of a campaign to read its row again: those of its shards first, then the campaign's own.
 
-    That one is started where the campaign is under way and none runs. Raises RPCError.
+    The campaign's own workflow is started if the campaign is under way and none runs. Raises RPCError.
     """
-    if state.shards > 1:  # the only shard is fed by the campaign's own workflow
+    if state.shards > 1:  # the campaign's own workflow feeds the only shard
         shards = [campaign_shard_workflow_id(state.campaign, shard) for shard in range(state.shards)]
         await signal_each(client, shards, "changed")
     identity = campaign_identity(state.campaign, state.title)
@@ -91,7 +93,7 @@ async def tell_campaign(client: Client, state: CampaignState, *, task_queue: str
         {"campaign": state.campaign},  # a CampaignRun
         id=identity.workflow_id,
         task_queue=task_queue,
-        # The row tells whether anything is to be done; a second run finds out, and ends.
+        # The row says whether there is anything to do; a second run reads it, and ends.
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
         start_signal="changed",

@@ -1,4 +1,4 @@
-"""The workflow of one contact in one sequence: its identity, and the one way to start it from outside."""
+"""The workflow of one contact in one sequence: its identity, and the function that starts it."""
 
 from typing import Any, Final, NamedTuple
 
@@ -22,11 +22,11 @@ __all__ = [
 CONTACT_WORKFLOW = "SequenceContactWorkflow"
 
 NOT_ENROLLED: Final = "not_enrolled"
-"""The outcome of a run whose phone had opted out: it stored nothing, and another may follow."""
+"""The outcome of a run whose phone had opted out: it stored nothing, and another run may follow."""
 
 
 class ContactIdentity(NamedTuple):
-    """What Temporal is told of a contact at the start."""
+    """The ID, search attributes and summary of a contact's workflow."""
 
     workflow_id: str
     search_attributes: TypedSearchAttributes
@@ -57,10 +57,11 @@ def contact_identity(request: EnrollmentRequest) -> ContactIdentity:
 
 
 async def start_contact(client: Client, request: EnrollmentRequest, *, task_queue: str) -> Started:
-    """Starts the workflow, unless it runs or has run: then that is the answer, not an error.
+    """Starts the workflow, unless it runs or has run; the answer says which, and that is no error.
 
-    A run that enrolled nothing may be followed by another: one that failed (there was no such sequence, no device), and
-    one whose phone had opted out. Whatever Temporal knows, the ledger's unique row is what admits none twice.
+    A run that enrolled nothing may be followed by another: a run that failed (no such sequence, no device), or one
+    whose phone had opted out. The ledger's unique row keeps a contact from being enrolled twice, whatever Temporal
+    still knows.
     """
     policy = WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY
     try:
@@ -71,7 +72,7 @@ async def start_contact(client: Client, request: EnrollmentRequest, *, task_queu
             return Started(workflow_id, new=False, run_id=None)
     try:
         return await _start(client, request, task_queue, WorkflowIDReusePolicy.ALLOW_DUPLICATE)
-    except WorkflowAlreadyStartedError:  # another start was faster
+    except WorkflowAlreadyStartedError:  # another start came first
         return Started(workflow_id, new=False, run_id=None)
 
 
@@ -87,13 +88,13 @@ async def _start(
         id_reuse_policy=policy,
         search_attributes=identity.search_attributes,
         static_summary=identity.summary,
-        request_eager_start=True,  # from a worker's own client, the sweep's; others start as ever
+        request_eager_start=True,  # has effect only from a worker's own client, as in the sweep
     )
     return Started(identity.workflow_id, new=True, run_id=handle.result_run_id)
 
 
 async def _enrolled_nothing(client: Client, workflow_id: str) -> bool:
-    """Whether the workflow has ended well without an enrollment: the phone had opted out."""
+    """True if the workflow has completed without an enrollment, because the phone had opted out."""
     run = await client.get_workflow_handle(workflow_id).describe()
     if run.status is not WorkflowExecutionStatus.COMPLETED:
         return False

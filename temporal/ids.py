@@ -1,4 +1,4 @@
-"""The workflow IDs, which make a second workflow of the same impossible."""
+"""Workflow IDs. A fixed ID makes a second workflow for the same contact, campaign or message impossible."""
 
 from messaging.common.phones import require_e164
 
@@ -22,7 +22,7 @@ def campaign_workflow_id(campaign: str) -> str:
 
 
 def campaign_shard_workflow_id(campaign: str, shard: int) -> str:
-    """The workflow that feeds one share of a campaign; no phone looks like its last part."""
+    """The workflow that feeds one shard of a campaign. Its last part cannot be mistaken for a phone."""
     return f"campaign:{campaign}:shard-{shard}"
 
 
@@ -32,5 +32,5 @@ def campaign_lead_workflow_id(campaign: str, phone: str) -> str:
 
 
 def message_workflow_id(message_id: object) -> str:
-    """The workflow of a message that is sent again or was abandoned: one, however often it is started."""
+    """The workflow of a message that is sent again or was abandoned. There is one, however often it is started."""
     return f"message:{message_id}"

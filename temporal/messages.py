@@ -1,6 +1,6 @@
-"""The workflow of one message that has its row in the ledger: how Temporal knows it, and how it is started by itself.
+"""The workflow of one message whose row is in the ledger: its identity, and how it is started without a campaign.
 
-A campaign's leads have theirs under an ID of the campaign's: see :mod:`temporal.campaigns`.
+The workflows of a campaign's leads have IDs that begin with the campaign: see :mod:`temporal.campaigns`.
 """
 
 from typing import NamedTuple
@@ -23,7 +23,7 @@ MESSAGE_WORKFLOW = "MessageWorkflow"
 
 
 class MessageIdentity(NamedTuple):
-    """What Temporal is told of a message's workflow at the start."""
+    """The ID, search attributes and summary of a message's workflow."""
 
     workflow_id: str
     search_attributes: TypedSearchAttributes
@@ -51,7 +51,7 @@ def message_identity(ref: MessageRef, workflow_id: str) -> MessageIdentity:
 
 
 async def start_message(client: Client, ref: MessageRef, *, task_queue: str, wake: bool = True) -> None:
-    """Starts the workflow of a message by itself; one that runs already is told to ``wake``, or left to its own pace.
+    """Starts the workflow of a message. One that runs already gets the signal ``wake`` if ``wake`` is true.
 
     Raises RPCError.
     """
@@ -61,10 +61,10 @@ async def start_message(client: Client, ref: MessageRef, *, task_queue: str, wak
         ref,
         id=identity.workflow_id,
         task_queue=task_queue,
-        # The ledger's row tells whether anything is to be done; a second run finds out, and ends.
+        # The ledger's row says whether there is anything to do; a second run reads it, and ends.
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-        # One that is about to end, because the message was in doubt once more, looks again.
+        # A run that is about to end, because the message was in doubt again, looks once more.
         start_signal="wake" if wake else None,
         search_attributes=identity.search_attributes,
         static_summary=identity.summary,

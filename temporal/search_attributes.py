@@ -1,4 +1,4 @@
-"""The search attributes of Drumbeat's workflows: one registry, checked when a worker starts."""
+"""The search attributes of Drumbeat's workflows, which a worker checks when it starts."""
 
 from datetime import datetime
 
@@ -11,7 +11,7 @@ CAMPAIGN = SearchAttributeKey.for_keyword("DrumbeatCampaign")
 PHONE = SearchAttributeKey.for_keyword("DrumbeatPhone")
 DEVICE = SearchAttributeKey.for_keyword("DrumbeatDevice")
 STATE = SearchAttributeKey.for_keyword("DrumbeatState")
-"""What a workflow waits for, when it waits for long: scheduled, held or paused; or how it ended after that."""
+"""What a workflow waits for if that may take long: scheduled, held or paused; and how it ended after that."""
 STEP = SearchAttributeKey.for_keyword("DrumbeatStep")
 DUE_AT: SearchAttributeKey[datetime] = SearchAttributeKey.for_datetime("DrumbeatDueAt")
 

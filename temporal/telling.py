@@ -1,4 +1,4 @@
-"""The workflow that tells others what has changed. There is one of it; what is to be told is handed over to it."""
+"""Hands work over to the one workflow that signals others about changes."""
 
 from temporalio.client import Client
 from temporalio.common import WorkflowIDReusePolicy
@@ -12,7 +12,7 @@ TELLING_WORKFLOW = "TellingWorkflow"
 
 
 async def start_telling(client: Client, tell: Tell, *, task_queue: str) -> None:
-    """Has it told by the workflow that runs, or by a new one. Returns when it is handed over. Raises RPCError."""
+    """Hands ``tell`` over to the workflow that runs, or to a new one, and returns. Raises RPCError."""
     await client.start_workflow(
         TELLING_WORKFLOW,
         Telling(),

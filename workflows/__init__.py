@@ -1,5 +1,5 @@
-"""Orchestration only: no clock but workflow time, no database, no network, nothing random.
+"""Workflow code: orchestration only. It uses no clock but workflow time, no database, no network and nothing random.
 
-What changes the commands of a workflow that may be running needs ``workflow.patched`` and a replayed history; see
+A change to the commands of a workflow that may be running needs ``workflow.patched`` and a replayed history; see
 CONTRIBUTING.md.
 """

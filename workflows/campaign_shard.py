@@ -1,4 +1,4 @@
-"""The story of a shard, of a campaign that has several: it is fed until every message of it is settled."""
+"""The workflow of one shard of a campaign that has several: it feeds the shard until every message of it is settled."""
 
 from temporalio import workflow
 
@@ -17,11 +17,11 @@ class CampaignShardWorkflow:
 
     @workflow.run
     async def run(self, state: FeedState) -> None:  # noqa: ARG002 - taken by __init__
-        """Feed, in as many runs as it takes."""
+        """Feeds the shard, and continues as new as often as that takes."""
         if not await self._feeding.run():
             workflow.continue_as_new(self._feeding.state)
 
     @workflow.signal
     def changed(self) -> None:
-        """The campaign was resumed or cancelled, or has messages to send again: look from the beginning."""
+        """The campaign was resumed or cancelled, or has messages to send again: start again at the first message."""
         self._feeding.changed()

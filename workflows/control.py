@@ -1,4 +1,4 @@
-"""What operators may ask of a running contact, and how a workflow waits while listening for it."""
+"""The requests that signals bring to a workflow, and the wait that they can interrupt."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,36 +9,39 @@ from temporalio import workflow
 __all__ = ["HELD_RECHECK", "Control", "wait"]
 
 HELD_RECHECK = timedelta(hours=6)
-"""A workflow that is held or paused is woken by a signal when that ends. Should the signal be lost, it looks again after this."""
+"""A signal wakes a held or paused workflow when the hold or pause ends. If the signal is lost, it looks again after
+this time.
+"""
 
 SHORTEST_TIMER = timedelta(milliseconds=1)
 
 
 @dataclass
 class Control:
-    """Requests that have not been answered yet. A workflow looks at them between its steps and in every wait."""
+    """Requests that the workflow has not acted on yet. It checks them between its steps and in every wait."""
 
     stop: str | None = None
     """The reason, once the contact is to be stopped."""
     opted_out: bool = False
-    """Whether it is stopped because its phone has opted out."""
+    """True if it is stopped because its phone has opted out."""
     replan: bool = False
-    """Something else may come next than the workflow knows: it asks anew."""
+    """The contact's next step may have changed: the workflow must ask for it again."""
     woken: bool = False
-    """A hold may have ended: the message is tried again before its time."""
+    """A hold may have ended: try the message again now, before its timer fires."""
 
     @property
     def urgent(self) -> bool:
-        """Whether a wait must end before its time."""
+        """True if a wait must end before its timer fires."""
         return self.stop is not None or self.replan or self.woken
 
 
 async def wait(until: datetime | None, condition: Callable[[], bool], summary: str) -> bool:
-    """Sleeps durably until ``until`` (None: without end) or until ``condition`` holds; whether that moment has come.
+    """Sleeps durably until ``until`` (None: no limit) or until ``condition`` is true. Returns True if ``until`` has
+    come.
 
-    ``summary`` names the timer in the Web UI. There is always a timer, also for a moment that has passed: where a query
-    or a heartbeat has split the task of a local activity, ``workflow.now()`` after it is another in a replay than it was, by
-    milliseconds, and no command may hang on that.
+    ``summary`` names the timer in the Web UI. A timer is started even if ``until`` has passed. When a query or a
+    heartbeat has split the task of a local activity, ``workflow.now()`` after it differs by milliseconds in a replay,
+    and no command may depend on that.
     """
     timeout = None if until is None else max(until - workflow.now(), SHORTEST_TIMER)
     try:

@@ -1,4 +1,4 @@
-"""The one place that waits for a device's slot and calls the send activity."""
+"""Delivers one message: calls the send activity, and waits for the device's slot and for holds to end."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ Done = TypeVar("Done")
 
 
 BREATH = timedelta(seconds=5)
-"""Between two looks at a message that is held and about to be over, at least."""
+"""The shortest time between two attempts for a held message that is about to expire."""
 
 
 async def deliver(
@@ -28,9 +28,9 @@ async def deliver(
 ) -> Done | None:
     """Sends one message: waits for its slot, for holds to end, and for the gateway to come back.
 
-    ``send`` is the send activity of one message; ``show(state, why)`` tells the Web UI what it waits for.
-    Returns what ``send`` answered once it is settled, or None when a request of ``control`` goes first, or the history
-    has grown so long that the workflow should continue as new.
+    ``send`` is the send activity of one message; ``show(state, why)`` shows in the Web UI what it waits for. Returns
+    the answer of ``send`` once the message is settled. Returns None if ``control`` has a request that comes first, or
+    if the history is so long that the workflow should continue as new.
     """
     while True:
         show("sending", "")
@@ -50,9 +50,9 @@ async def deliver(
 
 
 def _look_again(held: Held) -> datetime:
-    """When a message that is held is looked at though no signal has told that the hold ended."""
+    """When to try a held message again if no signal says that the hold has ended."""
     recheck = workflow.now() + HELD_RECHECK
     if held.until is None:
         return recheck
-    # The database's clock tells whether it is over, and ours may be ahead of it.
+    # The database's clock decides whether the message has expired, and workflow time may be ahead of it.
     return min(recheck, max(held.until, workflow.now() + BREATH))

@@ -1,4 +1,4 @@
-"""What an operator reads of one contact in the Temporal Web UI."""
+"""What the Temporal Web UI shows about one contact."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -16,7 +16,9 @@ __all__ = ["Display", "escape_markdown"]
 WAITING = {"held", "paused"}
 OVER = {"completed", "stopped", "opted_out"}
 WORTH_LISTING = timedelta(minutes=1)
-"""Attributes cost an event each time they change, so the list shows what lasts; the details, which cost none, show all."""
+"""Each change of a search attribute costs an event, so the attribute holds only states that last. The details cost
+none, and show every state.
+"""
 
 
 class Display:
@@ -24,7 +26,7 @@ class Display:
 
     def __init__(self, request: EnrollmentRequest) -> None:
         self._request = request
-        # Attributes go along when a history is continued as a new one.
+        # Continue-as-new carries search attributes over.
         before = workflow.info().typed_search_attributes
         state = before.get(attributes.STATE)
         self._listed: tuple[str, str, datetime | None] | None = None if state is None else (state, "", None)
@@ -34,7 +36,7 @@ class Display:
         self.why = ""
 
     def show(self, state: str, why: str, due: Due | None, *, device: str) -> None:
-        """Shows which contact this is, which step comes when, and why it waits."""
+        """Shows the contact, its next step with the time, and why it waits."""
         self.state, self.why = state, why
         lead = self._request.lead
         lines = [
@@ -46,7 +48,7 @@ class Display:
         workflow.set_current_details("\n\n".join(lines))
         lasts = state == "scheduled" and due is not None and due.wait >= WORTH_LISTING
         ends = state in OVER and self._listed is not None
-        # No longer held or paused, it waits for its slot, which may be far off.
+        # The hold or pause has ended: the contact waits for its slot, which may be far off.
         goes_on = state == "waiting" and self._listed is not None and self._listed[0] in WAITING
         listed = (state, due.step if due else "", due.due_at if due else None)
         if (lasts or ends or goes_on or state in WAITING) and (self._listed, self._device) != (
@@ -71,7 +73,7 @@ class Display:
 
 
 def escape_markdown(text: str) -> str:
-    """Text of a stranger inside Markdown: no markup, one line."""
+    """Text from outside, made safe to put into Markdown: no markup, one line."""
     return "".join(
         f"\\{character}" if character in r"\`*_{}[]<>()#+!|~" else character
         for character in text

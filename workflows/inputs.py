@@ -1,9 +1,9 @@
-"""What workflows are given from outside, looked at before they are: anybody may start or signal one with anything.
+"""Checks the inputs of workflows and signals before workflow code sees them: any client can send anything.
 
-A workflow's own code never sees an input that it cannot read, and by default its first task would be repeated for ever.
-Here such a workflow fails once, with a sentence, and a signal that cannot be read is passed over. A plain exception of
-workflow code still makes its task repeat: that is a fault of ours, which newer code mends. Updates and queries with
-wrong arguments are refused by Temporal's library.
+An input that cannot be decoded never reaches the workflow's code; by default, its first task would be retried for ever.
+With this runner such a workflow fails once, with a clear message, and a signal that cannot be decoded is skipped. A
+plain exception in workflow code still makes Temporal retry the task: that is a bug in Drumbeat, which newer code can
+fix. Updates and queries with wrong arguments are refused by Temporal's SDK.
 """
 
 import logging
@@ -25,11 +25,11 @@ __all__ = ["CheckingRunner"]
 logger = logging.getLogger("drumbeat")
 
 SHOWN = 3
-"""Problems of one input that are named."""
+"""How many problems of one input an error names."""
 
 
 class CheckingRunner(WorkflowRunner):
-    """Runs workflows by another runner, and keeps from them what they cannot read."""
+    """Wraps another workflow runner, and keeps inputs from workflows that they cannot decode."""
 
     def __init__(self, runner: WorkflowRunner) -> None:
         self._runner = runner
@@ -39,7 +39,7 @@ class CheckingRunner(WorkflowRunner):
         self._runner.prepare_workflow(defn)
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
-        """One run of a workflow, whose input and signals are looked at."""
+        """Creates one run of a workflow, and checks its input and its signals."""
         return _Checked(self._runner.create_instance(det), det)
 
     def set_worker_level_failure_exception_types(self, types: Sequence[type[BaseException]]) -> None:
@@ -54,14 +54,16 @@ class _Checked(WorkflowInstance):
         self._failed = False
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
-        """Fails the workflow where its input cannot be read; otherwise leaves out the signals that cannot, and goes on."""
+        """Fails the workflow if its input cannot be decoded; otherwise drops the signals that cannot be decoded, and
+        goes on.
+        """
         for job in act.jobs:
             if job.HasField("initialize_workflow"):
                 problem = _problem(job.initialize_workflow.arguments, self._defn.arg_types or [])
                 if problem is not None:
                     self._failed = True
                     return _failure(f"{self._defn.name} cannot be run: {problem}")
-        if self._failed:  # nothing is left to be done but to forget it
+        if self._failed:  # only its eviction from the cache can follow
             return _nothing()
         readable = [job for job in act.jobs if not job.HasField("signal_workflow") or self._can_read(job)]
         if len(readable) < len(act.jobs):
@@ -78,10 +80,10 @@ class _Checked(WorkflowInstance):
         signal = job.signal_workflow
         known = self._defn.signals.get(signal.signal_name)
         if known is None:
-            return True  # Temporal's library keeps it for a handler that there is none of
+            return True  # Temporal's SDK buffers a signal that has no handler
         wanted = known.arg_types or []
         if not wanted and all(payload.metadata.get("encoding") == b"binary/null" for payload in signal.input):
-            del signal.input[:]  # some languages cannot send nothing
+            del signal.input[:]  # some SDKs send null where there is no argument
         problem = _problem(signal.input, wanted)
         if problem is not None:
             info = self._instance.get_info()
@@ -108,7 +110,7 @@ class _Checked(WorkflowInstance):
 
 
 def _problem(payloads: Sequence[Payload], types: Sequence[type]) -> str | None:
-    """Why these cannot be read as values of these types, in one line; None where they can."""
+    """Why the payloads cannot be decoded as these types, in one line; None if they can."""
     if len(payloads) != len(types):
         return f"it takes {_arguments(len(types))}, and was given {len(payloads) or 'none'}"
     try:
@@ -124,7 +126,7 @@ def _problem(payloads: Sequence[Payload], types: Sequence[type]) -> str | None:
         return f"its input does not fit {wanted}: {'; '.join(named)}{more}"
     except Exception as error:  # noqa: BLE001 - whatever it is, the payload is not what we write
         return f"its input cannot be read: {' '.join(str(error).split()) or type(error).__name__}"
-    # Temporal has a form of its own for nothing at all, which comes through whatever the type.
+    # Temporal encodes null in its own way, and decodes it whatever the type is.
     return "its input is null" if any(value is None for value in values) else None
 
 

@@ -1,4 +1,4 @@
-"""Short questions to the database: asked in the workflow's own task, and by an activity of the server's where that fails."""
+"""Short database activities: run as a local activity first, and as a normal activity if that fails."""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
@@ -19,23 +19,26 @@ Answer = TypeVar("Answer")
 ONCE = RetryPolicy(maximum_attempts=1)
 
 AT_HAND = timedelta(seconds=5)
-"""Schedule to close. A worker that is taken up by gateways which hang is not waited for: the server knows others."""
+"""Schedule to close. A worker that is busy with gateways that hang is not waited for: a normal activity can run on
+another worker.
+"""
 
 
 async def local_first(
     method: Callable[[Activities, Asked], Awaitable[Answer]], argument: Asked, *, local: bool, summary: str
 ) -> Answer:
-    """What the activity ``method`` answers to ``argument``.
+    """Runs the activity ``method`` with ``argument``, and returns its answer.
 
-    It must be safe to repeat, and also not to repeat: a task that is lost after the question was answered is done again,
-    and may have heard of something else first.
+    The activity must be safe to repeat, and safe to leave out: a workflow task that is lost after the answer runs
+    again, and may see a new signal first and take another path.
 
-    A local activity costs one event and no transaction of Temporal's, where one of the server's costs six and two. But
-    nobody sees how often it failed and why, so it gets a single attempt: a database that is away shows in the Web UI
-    as a pending activity, with its last error, and the server repeats it for as long as it takes.
+    A local activity costs one event and no Temporal transaction; a normal one costs six events and two transactions.
+    But the Web UI does not show how often a local activity failed or why, so it gets one attempt. If the database is
+    away, the normal activity shows in the Web UI as pending, with its last error, and Temporal retries it for as long
+    as it takes.
 
-    ``local`` is False for workflows that were started before there was this. Raises FailureError where the activity
-    refuses (a non-retryable ApplicationError), and where the workflow is cancelled.
+    ``local=False`` skips the local activity. Raises FailureError if the activity refuses (a non-retryable
+    ApplicationError), or if the workflow is cancelled.
     """
     if local:
         try:
@@ -47,10 +50,10 @@ async def local_first(
                 summary=summary,
             )
         except FailureError as error:
-            # A local activity's own error comes as it is, others inside an ActivityError.
+            # The error of a local activity is raised as it is; that of a normal one is wrapped in an ActivityError.
             cause = error.cause if isinstance(error, ActivityError) else error
             refused = isinstance(cause, ApplicationError) and cause.non_retryable
-            # A local activity is also cancelled when its time is up or its worker ends: that is no wish of anybody's.
+            # A local activity is also cancelled when it times out or its worker shuts down. Nobody asked for that.
             if refused or workflow.cancellation_reason() is not None:
                 raise
     return await workflow.execute_activity_method(

@@ -12,16 +12,22 @@ __all__ = ["DEAD_AFTER", "QUICK", "RETRY", "SEND_TIMEOUT"]
 
 
 SEND_TIMEOUT = timedelta(seconds=150)
-"""Start to close. Longer than a short wait for a slot, the grace before the call and the slowest gateway's answer."""
+"""Start to close. Longer than a short wait for a slot, the grace before the call and the answer of the slowest gateway
+together.
+"""
 
 
 DEAD_AFTER = timedelta(seconds=20)
-"""Without a heartbeat: the activity's worker is gone, and another attempt may begin."""
+"""Heartbeat timeout. After this time without a heartbeat the activity's worker counts as gone, and another attempt may
+begin.
+"""
 
 
 QUICK = timedelta(seconds=20)
-"""Start to close of an activity that only asks the database."""
+"""Start to close of an activity that only uses the database."""
 
 
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))
-"""For ever: what fails here is a worker or a server, and both come back. Refusals are results, not errors."""
+"""Retries for ever: a failure here means that a worker or a server is away, and both come back. Refusals are results,
+not errors.
+"""

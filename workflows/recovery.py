@@ -16,11 +16,11 @@ RECOVERY_TIMEOUT = timedelta(seconds=50)
 
 @workflow.defn
 class RecoveryWorkflow:
-    """Finds them and starts a workflow for each; one activity."""
+    """Finds abandoned messages and starts a workflow for each, in one activity."""
 
     @workflow.run
     async def run(self) -> int:
-        """Returns how many there were."""
+        """Returns how many messages were found."""
         return await workflow.execute_activity_method(
             RecoveryActivities.recover_messages, start_to_close_timeout=RECOVERY_TIMEOUT, retry_policy=RETRY
         )

@@ -1,4 +1,4 @@
-"""The story of one contact in one sequence."""
+"""The workflow of one contact in one sequence."""
 
 from datetime import datetime, timedelta
 from typing import Literal
@@ -41,13 +41,13 @@ Ending = Literal["completed", "stopped", "opted_out"]
 class ContactResult(Value):
     """How a contact left the sequence.
 
-    ``duplicate``: another run had it before; this one sent nothing. ``not_enrolled``: the phone had opted out, and
-    nothing was stored; another run may follow.
+    ``duplicate``: another run owns the enrollment, and this run sent nothing. ``not_enrolled``: the phone had opted
+    out, and nothing was stored; another run may follow.
     """
 
     outcome: Literal["completed", "stopped", "opted_out", "duplicate", "not_enrolled"]
     settled: int
-    """Messages that this run brought to an end, sent or not."""
+    """Messages that this run settled, sent or not."""
     reason: str | None = None
 
 
@@ -60,11 +60,12 @@ class ContactProgress(Value):
     device: str
     """The device that writes to the contact; empty where there is no enrollment."""
     state: str
-    """``enrolling`` until the ledger has the enrollment, ``not enrolled`` or ``refused`` where it never will; then what
-    the contact does, and in the end how it left: ``completed``, ``stopped``, ``opted_out``."""
+    """``enrolling`` until the ledger has the enrollment; ``not enrolled`` or ``refused`` if it never will. Then what
+    the contact does or waits for, and in the end how it left: ``completed``, ``stopped`` or ``opted_out``.
+    """
     why: str
     duplicate: bool
-    """Whether another run had the contact before; ``state`` is that of its enrollment then."""
+    """True if another run owns the enrollment; ``state`` is then the state of that enrollment."""
     step: str | None
     due_at: datetime | None
     when: str | None
@@ -73,7 +74,7 @@ class ContactProgress(Value):
 
 @workflow.defn
 class SequenceContactWorkflow:
-    """One enrolled contact: waits until each step is due, delivers it, and takes the next from the delivery's result."""
+    """One enrolled contact: waits until each step is due, delivers it, and learns the next step from the result."""
 
     @workflow.init
     def __init__(self, request: EnrollmentRequest) -> None:
@@ -87,7 +88,7 @@ class SequenceContactWorkflow:
 
     @workflow.run
     async def run(self, request: EnrollmentRequest) -> ContactResult:
-        """Enroll, deliver step after step, complete, enter the next sequence."""
+        """Enrolls the contact, delivers step after step, ends the enrollment, and starts the sequence that follows."""
         outcome = await self._enroll(request)
         if isinstance(outcome, NotEnrolled):
             self._show("not enrolled", outcome.reason)
@@ -121,13 +122,13 @@ class SequenceContactWorkflow:
                 summary=request.lead.name or request.lead.phone,
             )
         except FailureError as error:
-            # A local activity's own error comes as it is, others inside an ActivityError.
+            # The error of a local activity is raised as it is; that of a normal one is wrapped in an ActivityError.
             cause = error.cause if isinstance(error, ActivityError) else error
             self._show("refused", cause.message if isinstance(cause, FailureError) else str(error))
             raise
 
     async def _advance(self, enrolled: Enrolled, due: Due) -> None:
-        """Brings the contact one thing further: an operator's wish, the wait for the step, or its delivery."""
+        """Does one thing for the contact: acts on a request, waits for the step, or delivers it."""
         control = self._control
         if control.replan:
             control.replan = False
@@ -151,7 +152,7 @@ class SequenceContactWorkflow:
             await self._deliver(enrolled, due)
 
     async def _deliver(self, enrolled: Enrolled, due: Due) -> None:
-        """Sends the step that is due; its answer carries the step after it."""
+        """Sends the step that is due; the answer contains the step after it."""
 
         async def send() -> Settled | Replanned | Deferred | Held:
             return await workflow.execute_activity_method(
@@ -174,13 +175,13 @@ class SequenceContactWorkflow:
                 self._control.stop = outcome.reason or "opted out"
 
     async def _finish(self, enrolled: Enrolled) -> ContactResult | None:
-        """Ends the enrollment; None where an edit has something left for the contact."""
+        """Ends the enrollment; None if an edit has added a step that the contact is still to get."""
         reason = self._control.stop
         ending: Ending = "completed"
         if reason is not None:
             ending = "opted_out" if self._control.opted_out else "stopped"
-        # By the server, since it must be asked for the same however often: a task that is repeated can have heard of
-        # a stop in the meantime, and would end as stopped what the ledger has as completed.
+        # A normal activity, because every attempt must get the same argument: a repeated workflow task may see a stop
+        # signal that came later, and would then end as stopped an enrollment that the ledger has as completed.
         finished = await workflow.execute_activity_method(
             SequenceActivities.finish,
             EnrollmentEnd(enrollment_id=enrolled.enrollment_id, status=ending, reason=reason),
@@ -198,7 +199,7 @@ class SequenceContactWorkflow:
         return ContactResult(outcome=finished.status, settled=self._settled, reason=finished.reason)
 
     async def _enter(self, request: EnrollmentRequest) -> None:
-        """Starts the contact in the sequence that follows this one. Having been there before is no error."""
+        """Starts the contact in the sequence that follows this one. It is no error if the contact was there before."""
         identity = contact_identity(request)
         try:
             await workflow.start_child_workflow(
@@ -213,17 +214,19 @@ class SequenceContactWorkflow:
         except WorkflowAlreadyStartedError:
             workflow.logger.info("the contact is in %s already", request.sequence)
 
-    # What the ledger has already, so that nothing depends on these signals but how soon the workflow knows.
+    # Signals only repeat what the ledger already has: nothing depends on them except how soon the workflow knows.
 
     @workflow.signal
     def stop(self, reason: str) -> None:
-        """The enrollment has ended, or ends before it has begun."""
+        """The enrollment has ended, or is to end before it has begun."""
         if self._control.stop is None:
             self._control.stop = storable(reason, LONGEST_REASON) or "stopped by an operator"
 
     @workflow.signal
     def plan_changed(self) -> None:
-        """The sequence was edited, or the contact skips a step, is paused or resumed: look anew. Sent in bulk."""
+        """The sequence was edited, or the contact skips a step, is paused or resumed: ask again what comes next. Sent
+        in bulk.
+        """
         self._control.replan = True
 
     @workflow.signal

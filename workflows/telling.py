@@ -1,7 +1,7 @@
-"""The one workflow that tells others what they cannot know: that their plan has changed, or that a hold is over.
+"""The one workflow that signals others when their plan has changed or a hold has ended.
 
-However many they are, they are told a few at a time, and the next when those have been worked on: thousands of tasks at
-once would take a worker longer than Temporal waits for a task, and what is due meanwhile would wait behind them.
+It signals a few workflows at a time, and the next ones when those have run. Thousands of workflow tasks at once would
+take a worker longer than Temporal waits for a task, and messages that become due would wait behind them.
 """
 
 from datetime import timedelta
@@ -17,12 +17,12 @@ with workflow.unsafe.imports_passed_through():
 __all__ = ["TellingWorkflow"]
 
 TELL = timedelta(minutes=2)
-"""Start to close of some seconds of telling, however slow the servers are just then."""
+"""Start to close. The activity signals for some seconds only; the rest is for slow servers."""
 
 
 @workflow.defn
 class TellingWorkflow:
-    """Tells what is handed over, each thing for some seconds in turn, and ends when nothing is left."""
+    """Works through what is handed over, some seconds for each entry in turn, and ends when nothing is left."""
 
     @workflow.init
     def __init__(self, telling: Telling) -> None:
@@ -30,7 +30,7 @@ class TellingWorkflow:
 
     @workflow.run
     async def run(self, telling: Telling) -> None:  # noqa: ARG002 - taken by __init__
-        """Again and again: what has waited longest."""
+        """Takes the entry that has waited longest, again and again, until none is left."""
         while self._left:
             key, tell = next(iter(self._left.items()))
             rest = await workflow.execute_activity_method(
@@ -42,7 +42,7 @@ class TellingWorkflow:
                 summary=f"{tell.kind} {tell.name}".rstrip(),
             )
             now = self._left.pop(key)
-            if now is not tell:  # handed over once more meanwhile: from the beginning
+            if now is not tell:  # handed over again while it was worked on: start it from the beginning
                 self._left[key] = now
             elif rest is not None:
                 self._left[key] = rest
@@ -51,5 +51,7 @@ class TellingWorkflow:
 
     @workflow.signal
     def add(self, tell: Tell) -> None:
-        """Adds something to tell. Where it is being told already, that begins anew, as others may have to be told."""
+        """Adds an entry. One that is being worked on starts from the beginning, as other workflows may have to be
+        signalled.
+        """
         self._left[tell.kind, tell.name] = tell

@@ -17,11 +17,11 @@ PAGE_TIMEOUT = timedelta(minutes=2)
 
 @workflow.defn
 class TriggerEnrollmentWorkflow:
-    """Goes through the leads page by page; one page is one activity."""
+    """Goes through the leads page by page, with one activity for each page."""
 
     @workflow.run
     async def run(self, start: SweepCursor) -> SweepTotals:
-        """Returns how many contacts were enrolled, and how many had been before."""
+        """Returns how many contacts were enrolled, how many had been before, and how many were left out."""
         totals = SweepTotals()
         cursor: SweepCursor | None = start
         while cursor is not None:
@@ -39,6 +39,7 @@ class TriggerEnrollmentWorkflow:
             )
             cursor = page.next
             if cursor is not None and workflow.info().is_continue_as_new_suggested():
-                # The next minute's sweep begins again, and what is enrolled by now is not found a second time.
+                # The next sweep, a minute later, starts from the beginning. It does not find leads that are enrolled by
+                # now.
                 return totals
         return totals
