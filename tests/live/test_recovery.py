@@ -1,11 +1,15 @@
 """Messages that were claimed, and whose workflow has gone on or is gone: each is found, and settled by itself."""
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import timedelta
 from uuid import UUID
 
 import pytest
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.testing import ActivityEnvironment
 
+from activities.recovery import RecoveryActivities
 from messaging.campaigns.audience import freeze_audience
 from messaging.campaigns.lifecycle import begin_campaign
 from messaging.common.errors import Conflict
@@ -16,6 +20,7 @@ from messaging.reporting.status import status_report
 from messaging.sending.claim_answers import Claim
 from messaging.sending.claims import CLAIM_LIFETIME
 from messaging.sending.ledger import Ledger
+from messaging.sending.message_ids import sequence_message_id
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, MessageRef, Settled
 from messaging.sending.recovery import abandoned, close_unwanted, forgotten_leads
@@ -269,6 +274,52 @@ async def test_a_lead_whose_workflow_is_gone_gets_another(scenario: Scenario) ->
     await scenario.pool.execute("update devices set status = 'active'")
     await scenario.pool.execute("update campaigns set status = 'paused'")
     assert await forgotten_leads(scenario.pool, now=now + timedelta(minutes=3)) == []
+
+
+async def test_whatever_has_nobody_at_it_gets_going_again(live: Live) -> None:
+    """One of each that the schedule's activity is there for."""
+    scenario, pool, temporal = live.scenario, live.scenario.pool, live.connection.temporal
+    await scenario.add_device()
+    await scenario.apply(LIVE)
+    for index, token in enumerate(("given back", "died")):
+        enrolled = await scenario.enroll("story", phone(index))
+        assert enrolled.next is not None
+        claim = await Ledger(pool).claim_step(
+            enrollment_id=enrolled.enrollment_id,
+            step_id=enrolled.next.step_id,
+            revision=enrolled.next.revision,
+            message_id=sequence_message_id(enrolled.next.step_id, phone(index)),
+            token=token,
+        )
+        assert isinstance(claim, Claim)
+    unwanted, abandoned_one = (row["id"] for row in await scenario.messages())
+    assert await Ledger(pool).release(unwanted, "given back", "too late")
+    await pool.execute(
+        "update sequence_contacts set status = 'stopped', ended_at = now(), next_step_id = null where phone = $1",
+        phone(0),
+    )
+    ago = "clock_timestamp() - interval '1 hour'"
+    await pool.execute(
+        f"update broadcast_messages set claimed_at = {ago}, updated_at = {ago} where id = $1", abandoned_one
+    )
+    await scenario.enroll("story", phone(2))
+    await pool.execute("update sequence_contacts set plan_changed_at = now() where phone = $1", phone(2))
+    await scenario.add_leads(1, first=3)
+    await scenario.apply_campaign("campaign: sale\ntarget: {niche: VITAC}\ntext: Hi\n")
+    async with pool.acquire() as connection:
+        _, plan = await begin_campaign(connection, "sale", start_now=True)
+        await freeze_audience(connection, plan.campaign_id, now=None, shard_size=100)
+    await pool.execute(
+        f"update broadcast_messages set status = 'queued', slot_at = {ago}, updated_at = {ago}"
+        " where campaign_id is not null"
+    )
+    environment = ActivityEnvironment(temporal)
+    environment.info = replace(environment.info, task_queue=live.connection.settings.task_queue)
+    assert await environment.run(RecoveryActivities(pool).recover_messages) == 1
+    assert await pool.fetchval("select status from broadcast_messages where id = $1", unwanted) == "cancelled"
+    for started in (f"message:{abandoned_one}", f"campaign:sale:{phone(3)}", "telling"):
+        run = await temporal.get_workflow_handle(started).describe()
+        assert run.status is WorkflowExecutionStatus.RUNNING, started
 
 
 LIVE = """
