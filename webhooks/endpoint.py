@@ -21,6 +21,7 @@ from messaging.common.words import validate_name
 from messaging.devices.store import find_gateway
 from messaging.gateways import Gateways
 from messaging.gateways.base import DeviceUnfit, Gateway, Unauthentic
+from messaging.replies.recipients import learn_from_receipts
 from messaging.replies.record import record_inbound
 from messaging.sending.receipts import record_receipts
 from runtime.listener import Listener
@@ -108,10 +109,13 @@ class _Reception:
                 # First what people write: it may be that they want nothing more.
                 device = request.match_info["device"]
                 inbound = await record_inbound(connection, kind, device, told.inbound, self._keywords)
+                stopped = [*inbound.stopped]
                 news = await record_receipts(connection, kind, told.receipts)
+                stopped += await learn_from_receipts(connection, kind, told.receipts)
         # The answer acknowledges an opt-out, so nothing more may begin to be sent after it. Other requests have their turn.
-        stopped = dict(inbound.stopped)
-        await asyncio.gather(*(self._carry_out(phone, workflows) for phone, workflows in stopped.items()))
+        await asyncio.gather(
+            *(self._carry_out(phone, workflows) for phone, workflows in dict(stopped).items())
+        )
         return web.json_response(
             {"receipts": len(told.receipts), "inbound": len(told.inbound), "news": news + inbound.new}
         )

@@ -8,7 +8,7 @@ from typing import Any
 from messaging.gateways.webhook_bodies import inbound_message, items, objects, part, phone_of, words
 from messaging.gateways.webhook_events import InboundMessage
 
-__all__ = ["META", "inbound_of_change", "moment"]
+__all__ = ["META", "inbound_of_change", "moment", "recipient_of"]
 
 META = "the WhatsApp Cloud API"
 
@@ -141,6 +141,19 @@ def _system(own: Mapping[str, Any]) -> dict[str, Any]:
     return {"kind": "other", "text": body, "payload": told or None}
 
 
+def recipient_of(status: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a status calls the recipient of a message; nothing of a group."""
+    if words(status, "recipient_type") == "group":
+        return ()
+    names = {
+        "from": words(status, "recipient_id"),
+        "from_user_id": words(status, "recipient_user_id"),
+        "from_parent_user_id": words(status, "recipient_parent_user_id", "parent_recipient_user_id"),
+    }
+    identities: tuple[str, ...] = _who(names, [])["identities"]
+    return identities
+
+
 def _preference(
     preference: Mapping[str, Any], contacts: list[Mapping[str, Any]], receivers: tuple[str, ...]
 ) -> InboundMessage | None:
@@ -166,7 +179,6 @@ def _stopped_marketing(status: Mapping[str, Any], receivers: tuple[str, ...]) ->
     identifier = words(status, "id")
     if not told or words(status, "status") != "failed" or identifier is None:
         return None
-    sender, user = words(status, "recipient_id"), words(status, "recipient_user_id")
     return inbound_message(
         META,
         gateway_message_id=f"preference stop {identifier}",
@@ -176,7 +188,8 @@ def _stopped_marketing(status: Mapping[str, Any], receivers: tuple[str, ...]) ->
         text=f"Meta did not deliver: they have stopped marketing messages ({MARKETING_STOPPED})",
         payload="stop",
         answers=identifier,
-        **_who({"from": sender, "from_user_id": user}, []),
+        phone=phone_of(words(status, "recipient_id")),
+        identities=recipient_of(status),
     )
 
 

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from messaging.gateways.base import Unauthentic
 from messaging.gateways.cloud_api_errors import Meaning, read_error
-from messaging.gateways.cloud_api_inbound import META, inbound_of_change, moment
+from messaging.gateways.cloud_api_inbound import META, inbound_of_change, moment, recipient_of
 from messaging.gateways.signatures import check_signature, same
 from messaging.gateways.webhook_bodies import items, objects, pass_over, read_json, receipt
 from messaging.gateways.webhook_events import InboundMessage, Receipt, WebhookEvents
@@ -76,6 +76,7 @@ def _receipt(status: Any) -> Receipt | None:
         at=at,
         message_id=message_id,
         gateway_message_id=theirs,
+        recipient=recipient_of(status),
         **(_failure(status) if known == "failed" else {}),
     )
 

@@ -11,7 +11,7 @@ from messaging.gateways.base import (
     Refused,
     WrongContent,
 )
-from messaging.gateways.gowa_inbound import NAME, inbound_of
+from messaging.gateways.gowa_inbound import NAME, inbound_of, recipient_of
 from messaging.gateways.http import Answer, format_words
 from messaging.gateways.signatures import check_signature
 from messaging.gateways.webhook_bodies import iso_moment, pass_over, read_json, receipt
@@ -106,12 +106,13 @@ def _receipts_of(event: Mapping[str, Any]) -> tuple[Receipt, ...]:
     status = _STATUSES.get(kind)
     if status is None:
         return ()
+    recipient = recipient_of(payload) if isinstance(payload, Mapping) else ()
     found = []
     for identifier in identifiers:
         if not isinstance(identifier, str) or not identifier:
             pass_over(NAME, "one of its ids is none", event)
             continue
-        one = receipt(NAME, status=status, at=at, gateway_message_id=identifier)
+        one = receipt(NAME, status=status, at=at, gateway_message_id=identifier, recipient=recipient)
         if one is not None:
             found.append(one)
     return tuple(found)

@@ -7,7 +7,7 @@ from typing import Any
 from messaging.gateways.webhook_bodies import inbound_message, iso_moment, part, phone_of, words
 from messaging.gateways.webhook_events import InboundMessage
 
-__all__ = ["NAME", "inbound_of"]
+__all__ = ["NAME", "inbound_of", "recipient_of"]
 
 NAME = "GOWA"
 
@@ -55,6 +55,17 @@ def inbound_of(event: Mapping[str, Any]) -> tuple[InboundMessage, ...]:
         **_content(kind, payload),
     )
     return () if found is None else (found,)
+
+
+def recipient_of(payload: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a receipt calls the recipient of a message; nothing where somebody else tells it, as in a group."""
+    chat, sender = (
+        _PERSON.fullmatch(name) for name in (words(payload, "chat_id") or "", words(payload, "from") or "")
+    )
+    if chat is None or sender is None or chat.group(1, 2) != sender.group(1, 2):
+        return ()
+    identities: tuple[str, ...] = _who(sender[0], words(payload, "from_lid"))["identities"]
+    return identities
 
 
 def _who(*names: str | None) -> dict[str, Any]:

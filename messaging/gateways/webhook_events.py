@@ -68,6 +68,8 @@ class Receipt(Value):
     """What is alike in failures of this kind, as of Refused; None where it is known to be about this recipient."""
     wrong_content: bool = False
     """Whether it would fail for every recipient, as of WrongContent."""
+    recipient: tuple[GatewayId, ...] = ()
+    """What the gateway calls the recipient, as ``InboundMessage.identities`` has it."""
 
 
 class InboundMessage(Value):

@@ -17,7 +17,7 @@ from messaging.gateways.webhook_events import InboundMessage
 from messaging.leads.opt_outs import OptOutSource, record_opt_out
 from messaging.replies.senders import learn, names_of, phone_of_sender
 
-__all__ = ["RecordedInbound", "Stopped", "record_inbound"]
+__all__ = ["LOCK_SENDER", "RecordedInbound", "Stopped", "follow", "record_inbound"]
 
 logger = logging.getLogger(__name__)
 logger.addFilter(SayOnce())
@@ -160,13 +160,13 @@ async def _record(
         return RecordedInbound(1, ())
     stopped = []
     for earlier in await learn(connection, message, phone):
-        stopped += await _follow(connection, phone, earlier)
+        stopped += await follow(connection, phone, earlier)
     if meaning != "none":
-        stopped += await _follow(connection, phone, identifier)
+        stopped += await follow(connection, phone, identifier)
     return RecordedInbound(1, tuple(stopped[:1]))
 
 
-async def _follow(connection: Connection, phone: str, identifier: int) -> list[Stopped]:
+async def follow(connection: Connection, phone: str, identifier: int) -> list[Stopped]:
     """What follows from a keyword: nothing, where a later one of the same phone says otherwise."""
     row = await connection.fetchrow(SELECT_KEYWORD, identifier)
     if row is None or row["outdated"]:

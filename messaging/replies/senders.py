@@ -1,9 +1,11 @@
 """Whose an inbound message is: by phone, by another name of it that the gateway has told, or by the message it answers."""
 
+from collections.abc import Sequence
+
 from messaging.common.database import Connection
 from messaging.gateways.webhook_events import InboundMessage
 
-__all__ = ["learn", "names_of", "phone_of_sender"]
+__all__ = ["attribute", "learn", "names_of", "phone_of_sender"]
 
 
 # $1: the phone that the gateway names, $2: the answered message, $3: the gateway, $4: other names of the sender.
@@ -69,5 +71,10 @@ async def learn(connection: Connection, message: InboundMessage, phone: str) -> 
     if not names:
         return []
     await connection.execute(LEARN_IDENTITIES, names, phone, message.at)
+    return await attribute(connection, names, phone)
+
+
+async def attribute(connection: Connection, names: Sequence[str], phone: str) -> list[int]:
+    """Messages of a sender of these names, whose phone was not known, are of this phone now; those with keywords."""
     rows = await connection.fetch(ATTRIBUTE_TO_PHONE, names, phone)
     return [row["id"] for row in rows if row["meaning"] in ("stop", "start")]

@@ -15,9 +15,10 @@ from messaging.common.database import Pool
 from messaging.common.errors import NotFound
 from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.gateways import Gateways
-from messaging.gateways.webhook_events import InboundMessage
+from messaging.gateways.webhook_events import InboundMessage, Receipt
 from messaging.leads.opt_outs import record_opt_out, withdraw
 from messaging.replies.inbox import inbound_of_phone, list_inbox, mark_reviewed
+from messaging.replies.recipients import learn_from_receipts
 from messaging.replies.record import RecordedInbound, Stopped, record_inbound
 from messaging.sending.claim_answers import StepClaim
 from messaging.sending.ledger import Ledger
@@ -217,6 +218,31 @@ async def test_an_answer_to_our_message_tells_whose_it_is(contact: Contact) -> N
     assert one.answers == "welcome / hello"
     await record(contact, inbound("in-2", other, "START", after=60))
     assert await sources(pool) == [], "from there on it is known"
+
+
+async def test_our_own_receipts_teach_what_the_recipient_is_called(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    await contact.send()
+    sent: Any = await contact.message()
+    names = (f"wa_id:{PHONE[1:]}", "user_id:MY.1", "lid:2515")
+    await record(contact, inbound("in-1", None, "STOP", identities=("user_id:MY.1",)))
+    assert await sources(pool) == []
+    receipts = [
+        Receipt(status="read", at=NOON, message_id=sent["id"], recipient=names),
+        Receipt(
+            status="read", at=NOON, gateway_message_id=sent["gateway_message_id"], recipient=("wa_id:999",)
+        ),
+        Receipt(status="read", at=NOON, gateway_message_id="another's", recipient=("wa_id:888",)),
+    ]
+    async with pool.acquire() as connection:
+        stopped = await learn_from_receipts(connection, "simulated", receipts)
+        assert [one.phone for one in stopped] == [PHONE]
+        assert await learn_from_receipts(connection, "simulated", receipts) == []
+    assert await sources(pool) == ["reply"], "it was theirs"
+    rows = await pool.fetch("select identity from identities where phone = $1 order by 1", PHONE)
+    assert [row["identity"] for row in rows] == ["lid:2515", "user_id:MY.1", "wa_id:999"]
+    await record(contact, inbound("in-2", None, "START", after=60, identities=("lid:2515",)))
+    assert await sources(pool) == []
 
 
 async def test_a_stranger_who_says_stop_gets_nothing_later_and_is_listed(contact: Contact) -> None:

@@ -539,9 +539,15 @@ AT = datetime(2025, 6, 8, 20, 59, 43, tzinfo=UTC)
 @pytest.mark.parametrize("name", ["sent", "delivered", "read"])
 async def test_each_status(listener: CloudApiGateway, name: str) -> None:
     others = {"pricing": {"billable": True, "pricing_model": "PMP"}, "errors": [{"code": 1, "title": "No"}]}
-    [receipt] = told(listener, update(status(name, **others)))
+    [receipt] = told(listener, update(status(name, recipient_user_id="US.1", **others)))
     assert receipt == Receipt.model_validate(
-        {"status": name, "at": AT, "message_id": OURS, "gateway_message_id": "wamid.HBgL1"}
+        {
+            "status": name,
+            "at": AT,
+            "message_id": OURS,
+            "gateway_message_id": "wamid.HBgL1",
+            "recipient": ("wa_id:12015550123", "user_id:US.1"),
+        }
     )
 
 

@@ -361,9 +361,10 @@ NO_IDS: list[Any] = [None, 7, [], [None, 7, "", {}]]
 @pytest.mark.parametrize("timestamp", ["2025-07-18T22:44:20Z", "2025-07-19T05:44:20+07:00"])
 async def test_one_receipt_for_each_message(listener: GowaGateway, kind: Any, timestamp: str) -> None:
     at = datetime(2025, 7, 18, 22, 44, 20, tzinfo=UTC)
+    recipient = (f"wa_id:{JID.split('@')[0]}",)
     assert told(listener, ack(kind, timestamp=timestamp)) == (
-        Receipt(status=kind, at=at, gateway_message_id="3EB0A"),
-        Receipt(status=kind, at=at, gateway_message_id="3EB0B"),
+        Receipt(status=kind, at=at, gateway_message_id="3EB0A", recipient=recipient),
+        Receipt(status=kind, at=at, gateway_message_id="3EB0B", recipient=recipient),
     )
 
 

@@ -405,6 +405,24 @@ def test_what_was_typed_on_the_phone_is_to_the_person() -> None:
     assert found.identities == ("wa_id:12015550123", "lid:251556368777322")
 
 
+def test_a_receipt_names_its_recipient_and_no_member_of_a_group() -> None:
+    payload = {
+        "ids": ["3EB0"],
+        "chat_id": JID,
+        "from": f"{JID[:12]}7:3@s.whatsapp.net",
+        "receipt_type": "read",
+    }
+    event = {"event": "message.ack", "timestamp": "2025-07-18T22:44:20Z", "payload": payload}
+    [receipt] = gowa(event).receipts
+    assert receipt.recipient == (), "somebody else"
+    payload["from"], payload["from_lid"] = JID.replace("@", ":3@"), "251556368777322@lid"
+    [receipt] = gowa(event).receipts
+    assert receipt.recipient == ("wa_id:12015550123", "lid:251556368777322")
+    payload["chat_id"] = "120363402106000000@g.us"
+    [receipt] = gowa(event).receipts
+    assert receipt.recipient == ()
+
+
 # Anything
 
 JSON = st.recursive(
