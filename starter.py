@@ -57,6 +57,8 @@ from operations.enrollment import (
     stop_contact,
     withdraw_opt_out,
 )
+from operations.inboxes import done as inbox_done
+from operations.inboxes import list_inbox
 from operations.leads import export_leads, import_leads, show_lead
 from operations.messages import resolve as resolve_message
 from operations.moves import move_lead, replace_device
@@ -89,8 +91,10 @@ __all__ = [
     "enroll_by_trigger",
     "export_leads",
     "import_leads",
+    "inbox_done",
     "list_campaigns",
     "list_devices",
+    "list_inbox",
     "list_messages",
     "list_sequences",
     "move_lead",

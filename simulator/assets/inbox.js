@@ -34,6 +34,9 @@ setTimeout(keepCurrent, EVERY);
 const form = document.getElementById("answer");
 form?.addEventListener("submit", async (event) => {
   event.preventDefault();
+  const button = form.querySelector("button");
+  if (button.disabled) return;
+  button.disabled = true;
   const said = document.getElementById("said");
   const message = { device: form.elements.device.value, from: form.dataset.from, text: form.elements.text.value };
   try {
@@ -53,5 +56,7 @@ form?.addEventListener("submit", async (event) => {
     toEnd();
   } catch (problem) {
     said.textContent = `Not sent: ${problem.message}`;
+  } finally {
+    button.disabled = false;
   }
 });
