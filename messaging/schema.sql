@@ -124,16 +124,16 @@ CREATE FUNCTION public.claim_message(p_message uuid, p_token text, p_lifetime in
 declare
     m           broadcast_messages;
     d           devices;
-    campaign    record;            -- its own pace and clocks; of its pace and the device's, the slower holds
-    ending      record;            -- why the message is not sent any more
+    campaign    record;            -- its own pace and clocks; the slower of its pace and the device's holds
+    ending      record;            -- why the message is not sent any more, if so
     turn        device_turn;
     moment      timestamptz;
     least_delay double precision;  -- between two sends, in seconds
     most_delay  double precision;
-    paced       boolean;           -- the device counts its sends, or their distance: its row is locked
+    paced       boolean;           -- the device has a pace or a limit: its row is locked
     in_doubt    boolean;           -- an earlier attempt may have reached the gateway
 begin
-    -- What is settled stays so, and an attempt that may still be at the gateway is waited for.
+    -- A settled message stays settled. An attempt that may still be at the gateway is waited for.
     select * into strict m from broadcast_messages where id = p_message for no key update;
     moment := coalesce(p_now, clock_timestamp());
     in_doubt := m.status = 'processing';
@@ -144,7 +144,7 @@ begin
                                   'reason', 'an earlier attempt may still be sending it');
     end if;
 
-    -- The device that sends it, and the pace that holds for it.
+    -- The device that sends the message, and the pace that holds for it.
     select * into strict d from devices where id = m.device_id;
     if d.replaced_by is not null and not in_doubt then
         m := move_message(m, d.replaced_by);
@@ -155,24 +155,25 @@ begin
     most_delay := greatest(d.max_delay, campaign.max_delay);
     paced := most_delay > 0 or d.daily_limit is not null;
     if paced then
-        -- Not 'for update': a new message's foreign key holds a share of the device's key, and two such would deadlock.
+        -- Not 'for update': the foreign key of a new message holds a key-share lock on the device, and two such would
+        -- deadlock.
         select * into strict d from devices where id = m.device_id for no key update;
-        moment := coalesce(p_now, clock_timestamp());  -- waiting for the lock took its time
+        moment := coalesce(p_now, clock_timestamp());  -- waiting for the lock may have taken some time
     end if;
 
-    -- What is not sent any more, or not until it is resumed.
+    -- A message that is not sent any more, or that is on hold.
     ending := ending_of(m, moment);
     if in_doubt and (ending.status is not null or d.replaced_by is not null) then
         return hand_over(m, d, p_token, true, null, moment);
     elsif ending.status is not null then
         return close_message(p_message, ending.status, ending.reason);
-    elsif d.replaced_by is not null then  -- while we waited for its row: look again
+    elsif d.replaced_by is not null then  -- replaced while this waited for its row: try again
         return jsonb_build_object('outcome', 'deferred', 'until', moment, 'now', moment, 'reason', 'its device was replaced');
     elsif hold_of(m) is not null then
         return hold_message(m, moment);
     end if;
 
-    -- Whether it is the message's turn; then the attempt has it.
+    -- If it is the message's turn, the attempt gets the claim.
     turn := next_turn(d, m.place_day, least_delay, most_delay, moment);
     if turn.ready_at > moment or (d.next_slot_at > moment and (m.slot_at is null or m.slot_at > moment)) then
         return reserve_slot(m, d, turn, moment);
@@ -206,7 +207,7 @@ begin
         return jsonb_build_object('outcome', 'replanned');
     end if;
     if exists (select from broadcast_messages where id = p_message and resends > 0) then
-        -- The contact is past it, whatever becomes of it now.
+        -- The contact has moved past the message, whatever becomes of it.
         return jsonb_build_object('outcome', 'settled', 'status', 'unconfirmed', 'reason', 'an operator has it sent again');
     end if;
     if status_before is null then
@@ -215,7 +216,7 @@ begin
             return refusal;
         end if;
     elsif is_waiting(status_before) and c.next_step_id = p_step then
-        -- It was planned anew while it waited, or its contact was given to another device.
+        -- The step was planned anew while the message waited, or the contact was moved to another device.
         update broadcast_messages m
            set due_at = c.next_due_at, expires_at = c.next_due_at + t.expires_after,
                device_id = c.device_id, slot_at = case when m.device_id = c.device_id then m.slot_at end,
@@ -285,14 +286,14 @@ CREATE FUNCTION public.create_step_message(c public.sequence_contacts, p_step bi
     LANGUAGE plpgsql
     AS $$
 begin
-    -- Before the step, which the insert holds: an edit takes the two in this order.
+    -- Locked before the step, which the insert locks: an edit takes the two locks in this order.
     perform from sequences where id = c.sequence_id for key share;
     insert into broadcast_messages
            (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id, due_at, expires_at)
     values (p_message, p_step, c.id, c.lead_id, c.phone, c.device_id, c.next_due_at,
             c.next_due_at + (select expires_after from sequence_steps where id = p_step))
     on conflict do nothing;
-    -- The insert may have waited for an edit of the sequence, which locks its steps.
+    -- The insert may have waited for an edit of the sequence, as an edit locks the steps.
     if p_revision <> (select revision from sequences where id = c.sequence_id) then
         delete from broadcast_messages where id = p_message and status = 'pending' and attempts = 0;
         return jsonb_build_object('outcome', 'replanned');
@@ -528,7 +529,7 @@ declare
 begin
     insert into early_receipts (gateway, gateway_message_id, status, told_at, reason, sign, wrong_content)
     values (p_gateway, p_gateway_id, p_status, p_at, p_reason, p_sign, p_wrong_content) returning id into latest;
-    if latest % 100 = 0 then  -- not for each that comes: it may read all of them
+    if latest % 100 = 0 then  -- not at every receipt, as this may read all rows
         delete from early_receipts
          where id in (select id from early_receipts
                        where id <= latest - 20000 or received_at < clock_timestamp() - interval '1 hour'
@@ -611,7 +612,8 @@ begin
            next_step_id = case when status = 'active' then (p_to ->> 'next_step_id')::bigint end,
            next_due_at = case when status = 'active' then (p_to ->> 'next_due_at')::timestamptz end,
            plan_revision = (p_to ->> 'plan_revision')::integer,
-           -- By an older plan than the one that stands there: the sequence was edited while the message was sent.
+           -- The new position follows an older plan than the stored one: the sequence was edited while the message was
+           -- sent.
            plan_changed_at = case when status <> 'active' then plan_changed_at
                                   when plan_revision > (p_to ->> 'plan_revision')::integer
                                   then coalesce(plan_changed_at, clock_timestamp()) end
@@ -696,7 +698,7 @@ begin
         end if;
         return (case when local_time < p_opens then today else today + 1 end + p_opens) at time zone p_zone;
     end if;
-    -- Over midnight, e.g. 20:00 to 02:00.
+    -- Hours across midnight, e.g. 20:00 to 02:00.
     if local_time >= p_opens or local_time < p_closes then
         return p_moment;
     end if;
@@ -714,7 +716,7 @@ begin
     turn.ready_at := greatest(turn.free_at, d.last_send_at + turn.gap,
                               case when p_least > 0 and d.in_flight_until > p_moment - turn.gap
                                    then d.in_flight_until + turn.gap end);
-    -- At least a tenth of a second over the minimum: the small delays of sends must not add up to missed slots.
+    -- At least a tenth of a second over the minimum, so that small delays of sends do not add up to missed slots.
     turn.stride := make_interval(secs => greatest(p_least + random() * (p_most - p_least),
                                                   case when p_least > 0 then p_least + 0.1 else 0 end));
     return turn;
@@ -725,7 +727,7 @@ CREATE FUNCTION public.note_late_refusal(p_device text, p_sign text, p_reason te
     AS $$
 declare
     d       devices;
-    alike   integer;  -- in a row, with this one
+    alike   integer;  -- how many in a row, including this one
     park_at constant integer := refusals_in_a_row();
 begin
     select * into strict d from devices where id = p_device for no key update;
@@ -769,8 +771,8 @@ CREATE FUNCTION public.postpone(m public.broadcast_messages, d public.devices, p
     AS $$
 declare
     opening   timestamptz := p_moment;
-    both_open boolean     := false;                     -- device and recipient, at that moment
-    in_doubt  boolean     := m.status = 'processing';   -- it may have gone out: it does not end here
+    both_open boolean     := false;                     -- the device and the recipient's hours, at that moment
+    in_doubt  boolean     := m.status = 'processing';   -- it may have gone out, so it must not end here
     why       text        := 'the local time of the recipient had passed';
 begin
     for look in 1..4 loop
@@ -815,7 +817,7 @@ begin
     end if;
     return next_opening(p_moment, opens, case when opens < '20:00' then '21:00' else opens + interval '1 hour' end, zone);
 exception when invalid_parameter_value then
-    return p_moment;  -- a zone that this server does not know
+    return p_moment;  -- this server does not know the zone
 end $$;
 
 CREATE FUNCTION public.record_late_failure(m public.broadcast_messages, p_gateway_id text, p_reason text, p_sign text, p_wrong_content boolean) RETURNS boolean
@@ -845,15 +847,16 @@ CREATE FUNCTION public.record_receipt(p_gateway text, p_message uuid, p_gateway_
     AS $$
 declare
     m          broadcast_messages;
-    of_earlier boolean;      -- it tells of another sending than the one that counts
-    of_present boolean;      -- it surely tells of the one that counts
+    of_earlier boolean;      -- it is about an earlier send
+    of_present boolean;      -- it is surely about the present send
     accepted   timestamptz;
     delivered  timestamptz;
     seen       timestamptz;
 begin
     m := message_of_receipt(p_gateway, p_message, p_gateway_id);
     if m.id is null and p_message is null and p_gateway_id is not null then
-        -- A transaction that learns this ID meanwhile finds what is kept here; or this one finds the message.
+        -- A transaction that learns this ID later finds the receipt kept here; if it came first, this one finds the
+        -- message.
         perform pg_advisory_xact_lock(receipt_lock(p_gateway, p_gateway_id));
         m := message_of_receipt(p_gateway, null, p_gateway_id);
         if m.id is null then
@@ -864,7 +867,7 @@ begin
         return false;
     end if;
     of_earlier := coalesce(p_gateway_id = any (m.earlier_gateway_ids) or m.gateway_message_id <> p_gateway_id, false);
-    -- A new ID is that of the present sending where those of all earlier ones are known.
+    -- An unknown ID belongs to the present send if the IDs of all earlier sends are known.
     of_present := case when p_gateway_id is null then m.retried + m.resends = 0
                        when m.gateway_message_id is not null then m.gateway_message_id = p_gateway_id
                        else not of_earlier and cardinality(m.earlier_gateway_ids) >= m.retried + m.resends end;
@@ -872,7 +875,7 @@ begin
         if of_present then
             return record_late_failure(m, p_gateway_id, p_reason, p_sign, p_wrong_content);
         elsif m.status = 'processing' and not of_earlier and p_gateway_id is not null then
-            -- The answer will tell of which sending it is.
+            -- The gateway's answer will tell which send it belongs to.
             perform keep_receipt(p_gateway, p_gateway_id, p_status, p_at, p_reason, p_sign, p_wrong_content);
         end if;
         return false;
@@ -880,7 +883,7 @@ begin
         return false;
     end if;
 
-    -- The answer's own word of when it was accepted is the best one.
+    -- The answer itself knows best when the message was accepted.
     accepted := case when m.accepted_at = m.answered_at then m.accepted_at
                      else least(coalesce(m.accepted_at, m.sent_at), p_at) end;
     if p_status = 'sent' and m.status = 'failed' and m.gateway_message_id = p_gateway_id then
@@ -924,7 +927,7 @@ begin
         end if;
         commit;
     end loop;
-    perform pg_logical_emit_message(true, 'receipts', '');  -- a commit that has written nothing waits for no disk
+    perform pg_logical_emit_message(true, 'receipts', '');  -- a commit without a write would not wait for the disk
     commit;
 end
 $$;
@@ -939,7 +942,7 @@ CREATE FUNCTION public.refuse_attempt(p_message uuid, p_token text, p_at timesta
 declare
     m       broadcast_messages;
     d       devices;
-    alike   integer;  -- in a row, with this one
+    alike   integer;  -- how many in a row, including this one
     park_at constant integer := refusals_in_a_row();
 begin
     select * into strict m from broadcast_messages where id = p_message for no key update;
@@ -966,7 +969,7 @@ CREATE FUNCTION public.release_attempt(p_message uuid, p_token text, p_reason te
     AS $$
 declare
     m     broadcast_messages;
-    place date;  -- the day of whose limit it had taken a place
+    place date;  -- the day in whose limit it had a place
 begin
     select place_day into place from broadcast_messages where id = p_message for no key update;
     update broadcast_messages
@@ -995,7 +998,7 @@ declare
     contacts integer;
     leads    integer;
 begin
-    -- No audience is frozen meanwhile: it would still be given to the old device.
+    -- Keeps audiences from being frozen during the move: they would still get the old device.
     perform pg_advisory_xact_lock(audience_lock());
     moved := move_messages(array(select id from broadcast_messages
                                   where device_id = p_old and is_waiting(status)),
@@ -1018,12 +1021,12 @@ CREATE FUNCTION public.reserve_slot(m public.broadcast_messages, d public.device
     AS $$
 declare
     slot       timestamptz := m.slot_at;
-    -- One that comes before a slot that it has already, and that still holds, needs none.
+    -- A message that has a later slot, which still holds, needs no new one.
     needs_slot boolean     := not coalesce(m.slot_at > p_moment and m.slot_at >= turn.free_at, false);
 begin
     if needs_slot then
-        -- A slot missed by little moves a little. One missed by much (an outage, a pause) is no right to send:
-        -- it goes to the end of the queue, so that a thousand late messages come one by one.
+        -- A slot that was just missed moves a little. One that was missed by much (an outage, a pause) gives no right
+        -- to send: the message goes to the end of the queue, so that a thousand late messages go out one by one.
         slot := case when d.next_slot_at <= p_moment or m.slot_at > p_moment - turn.gap - interval '2 seconds'
                      then turn.ready_at else greatest(turn.ready_at, d.next_slot_at) end;
         slot := next_opening(slot, d.opens_at, d.closes_at, d.time_zone);
@@ -1050,7 +1053,7 @@ declare
     m             broadcast_messages;
     status_before text;
     gateway_name  text;
-    freed         boolean;  -- it surely did not go out: it gives its place of the day back
+    freed         boolean;  -- it surely did not go out: it gives its place in the daily limit back
 begin
     select * into strict m from broadcast_messages where id = p_message for no key update;
     if m.processing_worker_id is distinct from p_token then
@@ -1062,7 +1065,7 @@ begin
         end if;
         return null;
     elsif m.answered_at is not null then
-        -- Said before, and the word that it was written got lost.
+        -- The outcome was recorded before, and the answer was lost.
         return case when m.status in ('sent', 'failed', 'unconfirmed')
                     then jsonb_build_object('status', m.status, 'reason', m.reason) end;
     elsif m.status not in ('processing', 'unconfirmed', 'sent', 'failed') and p_status <> 'sent' then
@@ -1085,7 +1088,7 @@ begin
            updated_at = p_at
      where id = p_message
     returning status, reason into m.status, m.reason;
-    -- An attempt that was suspended may settle while a later one of the device is on its way: that one counts then.
+    -- A suspended attempt may settle while a later attempt of the device is under way: then the later one counts.
     update devices
        set in_flight_until = case when last_send_at <= m.claimed_at then '-infinity' else in_flight_until end,
            last_send_at = greatest(last_send_at, p_at),
@@ -1096,12 +1099,13 @@ begin
        and (min_delay > 0 or in_flight_until > '-infinity' or (faults + refusals > 0 and p_status = 'sent')
             or (freed and limit_day = m.place_day));
     if p_contact is not null then
-        -- Not once more, where the message was found settled by a receipt, and the contact was moved on.
+        -- Not a second time: a receipt may have settled the message, and the contact was moved on then.
         perform move_contact(c.id, p_contact) from sequence_contacts c, sequence_steps t
           where c.id = m.sequence_contact_id and t.id = m.sequence_stepid and not c.timeline -> 'done' ? t.key;
     end if;
     if p_gateway_message_id is not null then
-        -- A transaction with a receipt of this ID waits, and then finds the message; or this one finds what that has left.
+        -- A transaction with a receipt of this ID waits for this lock, and then finds the message. If it came first,
+        -- this one finds the receipt that it has kept.
         select d.gateway into gateway_name from devices d where d.id = m.device_id;
         perform pg_advisory_xact_lock(receipt_lock(gateway_name, p_gateway_message_id));
         if exists (select from early_receipts where gateway = gateway_name and gateway_message_id = p_gateway_message_id) then

@@ -1,14 +1,14 @@
 -- migrate:up
 
--- Sets of a message's statuses, as messaging.sending.message_status has them. The planner inlines these functions, so queries
--- that call them find the indexes that are made with them. What one answers never changes, as those indexes would not
--- follow: another set is another function, with new indexes.
+-- Sets of message statuses, the same as in messaging.sending.message_status. The planner inlines these functions, so
+-- queries that call them can use the indexes built with them. Never change what one of them answers, as those indexes
+-- would not follow: for another set, make another function and new indexes.
 
--- Waiting: no attempt has begun with it, or each has given it back.
+-- Waiting: no attempt has claimed the message, or each attempt has given it back.
 create function is_waiting(p_status text) returns boolean
 language sql immutable parallel safe as $$ select p_status in ('pending', 'queued') $$;
 
--- Unsettled: something is still to come of it by itself. All others are settled.
+-- Unsettled: Drumbeat will still do something with the message by itself. All other statuses are settled.
 create function is_unsettled(p_status text) returns boolean
 language sql immutable parallel safe as $$ select p_status in ('pending', 'queued', 'processing') $$;
 
@@ -17,8 +17,8 @@ create table devices (
     id               text primary key,
     gateway          text        not null,
     gateway_options  jsonb       not null default '{}',
-    min_delay        double precision not null default 5,   -- seconds between two sends, at least
-    max_delay        double precision not null default 15,  -- seconds between two slots, at most
+    min_delay        double precision not null default 5,   -- least seconds between two sends
+    max_delay        double precision not null default 15,  -- most seconds between two slots
     daily_limit      integer,                               -- sends per local day; null: no limit
     opens_at         time,                                  -- sending hours, local; null: always open
     closes_at        time,
@@ -27,19 +27,19 @@ create table devices (
     status_reason    text,
     next_slot_at     timestamptz not null default '-infinity',  -- the first moment that is not reserved yet
     last_send_at     timestamptz not null default '-infinity',  -- the later of the last claim and the last settle
-    in_flight_until  timestamptz not null default '-infinity',  -- while later than now, an attempt may be at the gateway
+    in_flight_until  timestamptz not null default '-infinity',  -- until then an attempt may be at the gateway
     limit_day        date,                                  -- the local day that limit_used counts
     limit_used       integer     not null default 0,
-    waits_until      timestamptz not null default '-infinity',  -- the gateway asked for it, or it waits after a failure of its own
+    waits_until      timestamptz not null default '-infinity',  -- nothing is sent before: the gateway asked for it, or the device had a failure of its own
     waits_reason     text,                                      -- why
     faults           integer     not null default 0,            -- failures in a row that were the device's own
-    fault_at         timestamptz not null default '-infinity',  -- the last of them
-    refusal          text,                                      -- what the gateway's last answers said alike, and it is not known what it means
-    refusals         integer     not null default 0,            -- so many of them in a row
-    late_refusal     text,                                      -- the same of what receipts told of messages it had accepted
+    fault_at         timestamptz not null default '-infinity',  -- when the last of them happened
+    refusal          text,                                      -- what the gateway's last answers had in common, if their meaning is not known
+    refusals         integer     not null default 0,            -- how many such answers in a row
+    late_refusal     text,                                      -- the same for failures that receipts reported of accepted messages
     late_refusals    integer     not null default 0,
-    replaced_by      text references devices (id),              -- sends from now on what this one was to send
-    stop_keywords    text[],                                    -- of answers to it; null: the usual ones
+    replaced_by      text references devices (id),              -- the device that sends in its place
+    stop_keywords    text[],                                    -- keywords in answers to it that opt out; null: the usual ones
     start_keywords   text[],
     created_at       timestamptz not null default now(),
     constraint devices_status check (status in ('active', 'paused')),
@@ -58,7 +58,7 @@ create table leads (
     target_status  text        not null default 'prospect',
     device_id      text references devices (id),
     time_zone      text,                                -- null: the sequence's or campaign's
-    attributes     jsonb       not null default '{}',   -- columns Drumbeat does not know, string to string
+    attributes     jsonb       not null default '{}',   -- columns that Drumbeat does not know, string to string
     created_at     timestamptz not null default now(),
     updated_at     timestamptz not null default now(),
     constraint leads_phone_unique unique (phone),
@@ -67,7 +67,7 @@ create table leads (
 );
 create index leads_triggers on leads using gin (triggers);
 create index leads_niches on leads using gin (niches);
--- The sweep pages through the leads that bear a trigger.
+-- The trigger sweep pages through the leads that have a trigger.
 create index leads_triggered on leads (id) where triggers <> '{}';
 
 create table sequences (
@@ -95,12 +95,12 @@ create table sequence_steps (
     day           integer,                              -- day N, counted from 1
     at_time       time,                                 -- local; null: the time of day of the first send
     after         interval,                             -- or: so long after the previous step
-    expires_after interval,                             -- it goes out within this time after it is due, or not at all
-    missed        text        not null default 'leave_out',  -- what whoever is past it already gets of it
+    expires_after interval,                             -- not sent later than this after it is due
+    missed        text        not null default 'leave_out',  -- whether contacts that are past the step still get it
     text          text        not null default '',
     image_url     text,
     template      jsonb,                                -- messaging.texts.approved.ApprovedTemplate
-    removed_at    timestamptz,                          -- kept for the messages it carried
+    removed_at    timestamptz,                          -- the row is kept for the messages of the step
     constraint sequence_steps_key_unique unique (sequence_id, key),
     constraint sequence_steps_when check ((day is null) <> (after is null) and (at_time is null or day is not null)),
     constraint sequence_steps_day check (day >= 1),
@@ -127,8 +127,8 @@ create table sequence_contacts (
     paused_reason  text,
     next_step_id   bigint references sequence_steps (id),
     next_due_at    timestamptz,
-    plan_changed_at timestamptz,                        -- since when its workflow does not know what comes next, or that it has ended
-    told_at        timestamptz,                         -- when its workflow was last told so
+    plan_changed_at timestamptz,                        -- set while its workflow is still to be told that its next step has changed, or that it has ended
+    told_at        timestamptz,                         -- when its workflow was last signalled about that
     enrolled_at    timestamptz not null default now(),
     ended_at       timestamptz,
     constraint sequence_contacts_unique unique (sequence_id, phone),
@@ -137,7 +137,8 @@ create table sequence_contacts (
 );
 create index sequence_contacts_phone on sequence_contacts (phone);
 create index sequence_contacts_active on sequence_contacts (sequence_id, id) where status = 'active';
--- Contacts whose workflows are to be told: most of the time none. Not by next_due_at, since no step that is sent may touch an index.
+-- Contacts whose workflows are still to be told: most of the time none. The index leaves next_due_at out, so that
+-- sending a step touches no index.
 create index sequence_contacts_to_tell on sequence_contacts (sequence_id) where plan_changed_at is not null;
 
 create table campaigns (
@@ -152,21 +153,21 @@ create table campaigns (
     template       jsonb,                               -- messaging.texts.approved.ApprovedTemplate
     scheduled_at   timestamp,                           -- wall time in time_zone
     time_zone      text        not null default 'UTC',  -- IANA name, or 'recipient'
-    until          text,                                -- wall time in time_zone, perhaps with its date: over from then on
+    until          text,                                -- wall time in time_zone, perhaps with a date: nothing is sent from then on
     if_passed      text        not null default 'next_day',  -- what becomes of recipients whose local time has passed
     min_delay      double precision,
     max_delay      double precision,
     fan_out        text        not null default 'children',  -- how its leads' workflows are started: FanOut
-    start_now      boolean     not null default false,  -- an operator's word, over scheduled_at
-    asked_at       timestamptz,                         -- of the last word on its time: the start, another time, a resume
+    start_now      boolean     not null default false,  -- an operator started it at once, whatever scheduled_at says
+    asked_at       timestamptz,                         -- when an operator last decided on its time: by a start, another time or a resume
     status         text        not null default 'draft',
     reason         text,                                -- why it is paused, or ended without sending
-    frozen_at      timestamptz,                         -- it has started: its audience stands in the ledger
+    frozen_at      timestamptz,                         -- when it started: its audience is in the ledger since then
     shards         integer,                             -- parts of its audience, which are fed side by side
     audience       jsonb       not null default '{}',   -- leads by device, as frozen
-    opted_out      integer     not null default 0,      -- leads of the target that were left out
+    opted_out      integer     not null default 0,      -- leads of the target that were left out as opted out
     without_device integer     not null default 0,
-    passed         integer     not null default 0,      -- and whose local time had passed
+    passed         integer     not null default 0,      -- left out because their local time had passed
     created_at     timestamptz not null default now(),
     updated_at     timestamptz not null default now(),
     seen_at        timestamptz,                         -- the updated_at that its workflow has looked at
@@ -192,26 +193,26 @@ create table broadcast_messages (
     device_id             text        not null references devices (id),
     status                text        not null default 'pending',
     due_at                timestamptz not null,
-    expires_at            timestamptz,                  -- from then on it is not sent any more; null: it may be at any time
-    slot_at               timestamptz,                  -- the moment reserved on the device
+    expires_at            timestamptz,                  -- not sent from then on; null: no limit
+    slot_at               timestamptz,                  -- the slot reserved on the device
     campaign_shard        integer,                      -- the part of the audience, from 0
-    campaign_position     integer,                      -- the order of feeding: by due_at, then as the leads came
+    campaign_position     integer,                      -- the order of feeding: by due_at, then by lead
     attempts              integer     not null default 0,
     processing_worker_id  text,                         -- the token of the attempt that holds the claim
     claimed_at            timestamptz,
-    answered_at           timestamptz,                  -- when that attempt said what came of it; null as long as it may still
-    place_day             date,                         -- the device's day of whose limit it takes a place
+    answered_at           timestamptz,                  -- when that attempt recorded its outcome; null if it has not
+    place_day             date,                         -- the device's local day whose daily limit counts it
     content               text,                         -- the text as rendered and sent
     image_url             text,
-    parts_sent            integer     not null default 0,   -- of a message that goes out in parts
+    parts_sent            integer     not null default 0,   -- how many parts have gone out, of a message in several parts
     retried               integer     not null default 0,   -- how often it was sent again after it had failed
     resends               integer     not null default 0,   -- how often an operator had it sent again
     gateway_message_id    text,
-    earlier_gateway_ids   text[]      not null default '{}', -- the gateway's IDs of it before it was sent again
+    earlier_gateway_ids   text[]      not null default '{}', -- the gateway's IDs of earlier sends, before it was sent again
     reason                text,                         -- why it failed, waits, or was never sent
-    accepted_at           timestamptz,                  -- when the gateway took it: by its answer, or else by the earliest receipt
-    sent_at               timestamptz,                  -- the same while it counts as sent
-    delivered_at          timestamptz,                  -- the earliest that is told of it: whoever read it had it
+    accepted_at           timestamptz,                  -- when the gateway accepted it: from its answer, or else from the earliest receipt
+    sent_at               timestamptz,                  -- the same moment, set only while the status is 'sent'
+    delivered_at          timestamptz,                  -- the earliest moment known: a message that was read was delivered
     read_at               timestamptz,
     created_at            timestamptz not null default now(),
     updated_at            timestamptz not null default now(),
@@ -236,17 +237,18 @@ create index broadcast_messages_contact on broadcast_messages (sequence_contact_
 create index broadcast_messages_open on broadcast_messages (status, device_id)
     where is_unsettled(status) or status = 'unconfirmed';
 
--- The messages that need an operator: 'messages' lists them, 'status' counts the failed ones by reason. Without it each of
--- these reads the whole ledger. On the way of a message that is sent, no row enters this index; and it names no column that
--- an update of a message did not have to look at before (updated_at would: a receipt would have to touch every index).
+-- The messages that need an operator: 'messages' lists them, and 'status' counts the failed ones by reason. Without
+-- this index, both read the whole ledger. A message that is sent never enters it. It names no column that other indexes
+-- do not name: with updated_at, a receipt would have to touch every index.
 create index broadcast_messages_failed on broadcast_messages (status) where status in ('failed', 'unconfirmed');
--- A gateway's receipts name its own ID of a message.
+-- Receipts name a message by the gateway's own ID.
 create index broadcast_messages_gateway_id on broadcast_messages (gateway_message_id) where gateway_message_id is not null;
--- What a campaign still has to settle, in the order in which it is fed: rows leave this index as they are settled.
+-- The unsettled messages of a campaign, in the order of feeding: rows leave this index when they are settled.
 create index broadcast_messages_feed on broadcast_messages (campaign_id, campaign_shard, device_id, campaign_position)
     where campaign_id is not null and is_unsettled(status);
 
--- Receipts that came before the answer that teaches the gateway's ID of the message: kept for a while, until it is known.
+-- Receipts that came before the gateway's answer, which tells its ID of the message: kept for a while, until the ID is
+-- known.
 create table early_receipts (
     id                  bigint generated always as identity primary key,
     gateway             text        not null,
@@ -254,20 +256,21 @@ create table early_receipts (
     status              text        not null,
     told_at             timestamptz not null,
     reason              text,
-    sign                text,                           -- as messaging.gateways.base.Receipt has them
+    sign                text,                           -- as in messaging.gateways.base.Receipt
     wrong_content       boolean     not null,
     received_at         timestamptz not null default clock_timestamp()
 );
 create index early_receipts_of on early_receipts (gateway, gateway_message_id);
 
--- The latest rows of imported files that could not be used (messaging.leads.csv_rejects): for whoever asks why a phone gets nothing.
+-- The latest rows of imported files that could not be used (messaging.leads.csv_rejects): they show why a phone gets
+-- nothing.
 create table rejected_rows (
     id           bigint generated always as identity primary key,
     phone        text,                                -- E.164, where the row has a number
-    digits       text        not null,                -- of the phone as it is written
+    digits       text        not null,                -- the digits of the phone as it is written
     written      text        not null,
     file         text        not null,
-    row          integer     not null,                -- as the rejects file counts it
+    row          integer     not null,                -- its number, as the rejects file counts rows
     reason       text        not null,
     rejected_at  timestamptz not null default clock_timestamp()
 );
@@ -275,25 +278,25 @@ create index rejected_rows_phone on rejected_rows (phone);
 create index rejected_rows_digits on rejected_rows (digits);
 create index rejected_rows_file on rejected_rows (file);
 
--- What people send to our numbers, each message once.
+-- Messages that people send to our numbers, each stored once.
 create table inbound_messages (
     id                  bigint generated always as identity primary key,
     device_id           text        not null references devices (id),
     gateway_message_id  text        not null,
-    kind                text        not null,              -- as messaging.gateways.webhook_events.InboundMessage has them
-    phone               text,                              -- whose it is; null: nobody knows
-    identities          text[]      not null default '{}', -- what else the gateway calls the sender
-    name                text,                              -- as the sender's profile has it
-    from_me             boolean     not null default false, -- sent to this phone from our own number, but not by us
+    kind                text        not null,              -- as in messaging.gateways.webhook_events.InboundMessage
+    phone               text,                              -- the sender's; null: not known
+    identities          text[]      not null default '{}', -- the gateway's other names for the sender
+    name                text,                              -- from the sender's profile
+    from_me             boolean     not null default false, -- sent to this phone from our own number, but not by Drumbeat
     text                text,
     payload             text,
     media_id            text,
     answers             text,                              -- the gateway's ID of the message that it answers
-    referral            jsonb,                             -- of a click on an advertisement
-    meaning             text        not null,              -- by the keywords of its time
-    to_review           text,                              -- why an operator is to look at it; null: need not
-    reviewed_at         timestamptz,                       -- an operator has
-    sent_at             timestamptz not null,              -- by the gateway, but never later than it came
+    referral            jsonb,                             -- the advertisement that was clicked
+    meaning             text        not null,              -- by the keywords that were set when it came
+    to_review           text,                              -- why an operator should look at it; null: no need
+    reviewed_at         timestamptz,                       -- when an operator has looked
+    sent_at             timestamptz not null,              -- as the gateway says, but never later than its arrival
     received_at         timestamptz not null default clock_timestamp(),
     constraint inbound_messages_once unique (device_id, gateway_message_id),
     constraint inbound_messages_meaning check (meaning in ('stop', 'start', 'maybe_stop', 'none')),
@@ -303,34 +306,34 @@ create index inbound_messages_phone on inbound_messages (phone, sent_at);
 create index inbound_messages_open on inbound_messages (sent_at) where to_review is not null and reviewed_at is null;
 create index inbound_messages_unknown on inbound_messages using gin (identities) where phone is null;
 
--- What gateways call a phone otherwise, as they have told it themselves.
+-- Other names that gateways have for a phone, as the gateways themselves have said.
 create table identities (
     identity  text primary key,
     phone     text        not null,
     told_at   timestamptz not null
 );
 
--- Phones that are to get nothing more, from any sequence, campaign or device. Each source holds by itself.
+-- Phones that get nothing more, from any sequence, campaign or device. Each source opts the phone out by itself.
 create table suppressions (
     phone               text        not null,
-    source              text        not null default 'operator',  -- who said so
+    source              text        not null default 'operator',  -- who opted it out
     reason              text        not null default 'opted out',
     inbound_message_id  bigint references inbound_messages (id),  -- the evidence
     created_at          timestamptz not null default now(),
-    told_at             timestamptz,                              -- when the workflows of what it closed were told
+    told_at             timestamptz,                              -- when the workflows of the closed messages were signalled
     primary key (phone, source),
     constraint suppressions_source check (source in ('operator', 'reply', 'preference')),
     constraint suppressions_evidence check ((source = 'operator') = (inbound_message_id is null))
 );
 create index suppressions_to_tell on suppressions (created_at) where told_at is null;
 
--- Processes that work, by their own word: so that it can be said when none does, and since when.
+-- Worker processes, as they report themselves: 'status' can say that none runs, and since when.
 create table workers (
     id          text primary key,
     task_queue  text        not null,
     started_at  timestamptz not null default now(),
     seen_at     timestamptz not null default now(),
-    ended_at    timestamptz                             -- it has said goodbye
+    ended_at    timestamptz                             -- when it reported its end
 );
 
 -- migrate:down

@@ -1,11 +1,11 @@
--- The path of a send through the ledger: one call to claim, one to settle. Being functions, each is one round trip
--- and one transaction, and the rules of pace stand in one place for sequences and campaigns alike.
+-- The path of a message through the ledger: one call claims it, one call settles it. As each is a function, it takes
+-- one round trip and one transaction, and the rules of pace are in one place for sequences and campaigns.
 -- Locks are taken in one order everywhere: the message's, then the device's, then the enrollment's.
 --
--- Parameters begin with p_. Variables: m is a message, d a device, c an enrollment (sequence_contacts). A parameter p_now or
--- p_moment is the moment to go by; a p_now that is null stands for the database's clock.
--- In this order: what helps to decide; claim_message and its parts; who calls it; moves to another device; what came of
--- an attempt; receipts.
+-- Parameters begin with p_. Variables: m is a message, d a device, c an enrollment (sequence_contacts). A parameter
+-- p_now or p_moment is the present moment; if p_now is null, it is the database's clock.
+-- Order of this file: helpers; claim_message and its parts; its callers; moves to another device; outcomes of attempts;
+-- receipts.
 
 -- migrate:up
 
@@ -26,14 +26,14 @@ begin
         end if;
         return (case when local_time < p_opens then today else today + 1 end + p_opens) at time zone p_zone;
     end if;
-    -- Over midnight, e.g. 20:00 to 02:00.
+    -- Hours across midnight, e.g. 20:00 to 02:00.
     if local_time >= p_opens or local_time < p_closes then
         return p_moment;
     end if;
     return (today + p_opens) at time zone p_zone;
 end $$;
 
--- A lead as messaging.leads.lead.Lead reads it.
+-- A lead in the form that messaging.leads.lead.Lead reads.
 create function lead_as_json(l leads) returns jsonb
 language sql stable as $$
     select jsonb_build_object('phone', l.phone, 'name', l.name, 'niches', l.niches, 'triggers', l.triggers,
@@ -41,8 +41,8 @@ language sql stable as $$
                               'attributes', l.attributes)
 $$;
 
--- The ID of a campaign's message, as messaging.sending.message_ids.campaign_message_id has it: a UUID of version 8 from SHA-256,
--- in the manner of RFC 9562, appendix B.2. (Version 5 would need SHA-1, which PostgreSQL has only in an extension.)
+-- The ID of a campaign's message, the same as messaging.sending.message_ids.campaign_message_id: a UUID of version 8
+-- from SHA-256, as in RFC 9562, appendix B.2. (Version 5 would need SHA-1, which PostgreSQL has only in an extension.)
 create function campaign_message_id(p_campaign bigint, p_phone text) returns uuid
 language sql immutable parallel safe as $$
     select encode(set_byte(set_byte(digest, 6, get_byte(digest, 6) & 15 | 128), 8, get_byte(digest, 8) & 63 | 128),
@@ -52,7 +52,7 @@ language sql immutable parallel safe as $$
                      from 1 for 16) as digest
 $$;
 
--- The device that sends for this one: itself, or the one that has taken its place.
+-- The device that sends for this one: itself, or its replacement.
 create function device_in_use(p_device text) returns text
 language sql stable as $$
     select coalesce((select replaced_by from devices where id = p_device), p_device)
@@ -62,14 +62,15 @@ $$;
 create function audience_lock() returns bigint
 language sql immutable as $$ select 7271993 $$;
 
--- The only device there is; null where there are several, or none.
+-- The only device; null if there are several, or none.
 create function only_device() returns text
 language sql stable as $$
     select min(id) from devices where replaced_by is null having count(*) = 1
 $$;
 
--- Whom a campaign would go to if it started now. Every lead goes by its own device; one that owns none goes by the only
--- device there is, and has a null device if there are several. zone: whose clocks show the recipient's local time.
+-- The leads that a campaign would go to if it started now. Each gets the message from its own device; a lead without
+-- one gets it from the only device, or has a null device if there are several. zone: the time zone of the recipient's
+-- local time.
 create function campaign_audience(p_campaign bigint)
 returns table (lead_id bigint, phone text, device_id text, zone text, opted_out boolean)
 language sql stable as $$
@@ -84,8 +85,8 @@ language sql stable as $$
      where c.id = p_campaign and (c.device_ids is null or d.id = any (wanted.ids))
 $$;
 
--- Why a message is not wanted any more, and the status with which it ends; nulls where it is wanted. What an operator has
--- sent again goes out although its contact is past it, but not to a phone that opted out.
+-- Why a message is not wanted any more, and the status with which it ends; nulls if it is wanted. A message that an
+-- operator sends again goes out although its contact is past the step, but not to a phone that opted out.
 create function unwanted(m broadcast_messages, out status text, out reason text)
 language plpgsql stable as $$
 begin
@@ -106,14 +107,14 @@ begin
     end if;
 end $$;
 
--- That a message was over before it could be sent, in words for people.
+-- The reason of a message that expired before it could be sent, for people to read.
 create function expiry_of(p_expires_at timestamptz) returns text
 language sql immutable as $$
     select 'it was to go out before ' || to_char(p_expires_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
 $$;
 
--- Why a message is not sent any more at that moment, and the status with which it ends; nulls where it is. Nobody wants
--- it, or it is over.
+-- Why a message is not sent any more at p_moment, and the status with which it ends; nulls if it may be sent. It is not
+-- wanted any more, or it has expired.
 create function ending_of(m broadcast_messages, p_moment timestamptz, out status text, out reason text)
 language plpgsql stable as $$
 begin
@@ -124,9 +125,10 @@ begin
     end if;
 end $$;
 
--- The first moment from p_moment on at which a message may go out where its recipient is. Only campaigns at each
--- recipient's own time keep such hours, unless they say if_passed: send. They begin at that time and end at 21:00, the end
--- of the hours in which people may be called (47 CFR 64.1200(c)(1)); where the campaign asks for a later time, after an hour.
+-- The first moment from p_moment on that is within the recipient's hours. Only campaigns at each recipient's own time
+-- have such hours, unless they say if_passed: send. The hours begin at the campaign's time and end at 21:00, the end of
+-- the hours in which people may be called (47 CFR 64.1200(c)(1)); if the campaign's time is 20:00 or later, they last
+-- one hour.
 create function recipient_opening(m broadcast_messages, p_moment timestamptz) returns timestamptz
 language plpgsql stable as $$
 declare
@@ -142,10 +144,10 @@ begin
     end if;
     return next_opening(p_moment, opens, case when opens < '20:00' then '21:00' else opens + interval '1 hour' end, zone);
 exception when invalid_parameter_value then
-    return p_moment;  -- a zone that this server does not know
+    return p_moment;  -- this server does not know the zone
 end $$;
 
--- What holds a message up until it is resumed, in words for people; null where nothing does.
+-- What is paused and so holds the message, for people to read; null if nothing is.
 create function hold_of(m broadcast_messages) returns text
 language sql stable as $$
     select coalesce(
@@ -184,8 +186,9 @@ begin
     return jsonb_build_object('outcome', 'settled', 'status', p_status, 'reason', p_reason);
 end $$;
 
--- Leaves a message to the transaction that ends its hold: that waits for the locks taken here, and then finds it among
--- those to be woken. Or this one has waited for that, and looks again.
+-- Notes the hold on a message. A transaction that ends the hold waits for the locks taken here, and then finds the
+-- message among those to wake. If that transaction came first, this one waits for it, and answers that the message is
+-- to try again at once.
 create function hold_message(m broadcast_messages, p_moment timestamptz) returns jsonb
 language plpgsql as $$
 declare
@@ -205,8 +208,8 @@ begin
                               'until', case when m.expires_at > p_moment then m.expires_at end);
 end $$;
 
--- From when on a device may send at all, and what it waits for until then.
--- p_place: the day of which the message has a place already; it needs no other one.
+-- The first moment at which a device may send at all, and what it waits for until then. p_place: the day in whose limit
+-- the message already has a place; it needs no second one.
 create function earliest_send(
     d devices, p_place date, p_moment timestamptz, out free_at timestamptz, out why text
 )
@@ -231,18 +234,18 @@ begin
     end if;
 end $$;
 
--- What a device's pace says to a message that is to go out by it now.
+-- When a device's pace lets a message go out.
 create type device_turn as (
-    free_at  timestamptz,  -- from when on the device may send at all
+    free_at  timestamptz,  -- the first moment at which the device may send at all
     why      text,         -- what it waits for until then
-    ready_at timestamptz,  -- from when on it may, and the send before is far enough away
+    ready_at timestamptz,  -- the same, and far enough from the send before
     gap      interval,     -- the least time between two sends
     stride   interval      -- the time from this message's slot to the next one
 );
 
--- p_place: as of earliest_send. p_least, p_most: the delay between two sends, in seconds.
--- The pace is kept against what was really sent, not against what was planned. While an attempt may be on its way to the
--- gateway, its arrival is unknown: the next one waits for its settling, or for the last moment at which it may arrive.
+-- p_place: see earliest_send. p_least, p_most: the delay between two sends, in seconds. The pace counts from real
+-- sends, not from planned ones. While an attempt may be on its way to the gateway, its arrival is unknown: the next
+-- send waits until that attempt is settled, or until the last moment at which it may arrive.
 create function next_turn(
     d devices, p_place date, p_least double precision, p_most double precision, p_moment timestamptz
 ) returns device_turn
@@ -255,13 +258,13 @@ begin
     turn.ready_at := greatest(turn.free_at, d.last_send_at + turn.gap,
                               case when p_least > 0 and d.in_flight_until > p_moment - turn.gap
                                    then d.in_flight_until + turn.gap end);
-    -- At least a tenth of a second over the minimum: the small delays of sends must not add up to missed slots.
+    -- At least a tenth of a second over the minimum, so that small delays of sends do not add up to missed slots.
     turn.stride := make_interval(secs => greatest(p_least + random() * (p_most - p_least),
                                                   case when p_least > 0 then p_least + 0.1 else 0 end));
     return turn;
 end $$;
 
--- Takes the device's turn for a message that goes out now, and a place of the day's limit if it has none (p_place).
+-- Takes the device's turn for a message that goes out now, and a place in the daily limit if it has none (p_place).
 create function take_turn(
     d devices, p_place date, p_moment timestamptz, p_stride interval, p_grace interval
 ) returns void
@@ -276,14 +279,15 @@ language sql as $$
      where id = d.id
 $$;
 
--- Has another device send a message that no attempt has in its hands. Slot and place were the old device's.
+-- Moves a message that no attempt holds to another device. It gives up its slot and its place in the daily limit of the
+-- old one.
 create function move_message(m broadcast_messages, p_device text) returns broadcast_messages
 language sql as $$
     update broadcast_messages set device_id = p_device, slot_at = null, place_day = null, updated_at = clock_timestamp()
      where id = m.id returning *
 $$;
 
--- Gives a message to the attempt p_token. p_place: the day of whose limit it has taken a place, null for none.
+-- Gives the claim of a message to the attempt p_token. p_place: the day in whose limit it has a place, or null.
 create function hand_over(
     m broadcast_messages, d devices, p_token text, p_must_not_send boolean, p_place date, p_moment timestamptz
 ) returns jsonb
@@ -301,15 +305,15 @@ begin
                                                           'time_zone', d.time_zone));
 end $$;
 
--- Leaves a message that would go out at p_moment, at a time that is too late for its recipient, to the next moment at which
--- both the device and the recipient's hours are open. It keeps no place on the device until then, nor in what a campaign has
--- under way. Where the campaign leaves such recipients out, or there is no such moment, it ends.
+-- Postpones a message that would go out at p_moment, which is outside its recipient's hours, to the next moment at
+-- which both the device and the recipient's hours are open. Until then it keeps no slot on the device, and no place in
+-- its campaign's window. It ends if the campaign leaves such recipients out, or if there is no such moment.
 create function postpone(m broadcast_messages, d devices, p_moment timestamptz, p_now timestamptz) returns jsonb
 language plpgsql as $$
 declare
     opening   timestamptz := p_moment;
-    both_open boolean     := false;                     -- device and recipient, at that moment
-    in_doubt  boolean     := m.status = 'processing';   -- it may have gone out: it does not end here
+    both_open boolean     := false;                     -- the device and the recipient's hours, at that moment
+    in_doubt  boolean     := m.status = 'processing';   -- it may have gone out, so it must not end here
     why       text        := 'the local time of the recipient had passed';
 begin
     for look in 1..4 loop
@@ -332,18 +336,18 @@ begin
     return jsonb_build_object('outcome', 'deferred', 'until', opening, 'now', p_now, 'reason', why);
 end $$;
 
--- Gives a message that comes too early its slot on the device, or leaves it the one that it has. One that would be over by
--- then ends at once, and takes no slot.
+-- Reserves a slot on the device for a message that comes too early, unless it has one that still holds. A message that
+-- would expire before the slot ends at once, and takes none.
 create function reserve_slot(m broadcast_messages, d devices, turn device_turn, p_moment timestamptz) returns jsonb
 language plpgsql as $$
 declare
     slot       timestamptz := m.slot_at;
-    -- One that comes before a slot that it has already, and that still holds, needs none.
+    -- A message that has a later slot, which still holds, needs no new one.
     needs_slot boolean     := not coalesce(m.slot_at > p_moment and m.slot_at >= turn.free_at, false);
 begin
     if needs_slot then
-        -- A slot missed by little moves a little. One missed by much (an outage, a pause) is no right to send:
-        -- it goes to the end of the queue, so that a thousand late messages come one by one.
+        -- A slot that was just missed moves a little. One that was missed by much (an outage, a pause) gives no right
+        -- to send: the message goes to the end of the queue, so that a thousand late messages go out one by one.
         slot := case when d.next_slot_at <= p_moment or m.slot_at > p_moment - turn.gap - interval '2 seconds'
                      then turn.ready_at else greatest(turn.ready_at, d.next_slot_at) end;
         slot := next_opening(slot, d.opens_at, d.closes_at, d.time_zone);
@@ -363,17 +367,17 @@ begin
     return jsonb_build_object('outcome', 'deferred', 'until', slot, 'now', p_moment, 'reason', turn.why);
 end $$;
 
--- Gives the message p_message to the attempt p_token, or says why not. Answers an object whose "outcome" is
---   settled    it has a final status already (status, reason, sent_at)
---   held       until what is paused is resumed (reason), or until it is over (until; null: never)
---   deferred   until a moment (until, now, reason); a slot on the device is reserved, the message queued
---   claimed    go ahead (device, gateway, options, hours, attempts, now, due_at)
---   taken_over as claimed, but an earlier attempt may have reached the gateway with it (must_not_send: and it is
---              not wanted any more, or its device was replaced, so that it is only to be found out what became of it;
---              that waits for no slot)
+-- Gives the message p_message to the attempt p_token, or answers why not. The answer is an object whose "outcome" is
+--   settled    the message has a final status already (status, reason, sent_at)
+--   held       something is paused (reason): wait until it is resumed, or until the message expires (until; null: never)
+--   deferred   try again at a moment (until, now, reason), for example at the slot that was reserved on the device
+--   claimed    send it (device, gateway, options, hours, attempts, now, due_at)
+--   taken_over as claimed, but an earlier attempt may have reached the gateway. With must_not_send, the message is not
+--              wanted any more or its device was replaced: the attempt only finds out what became of it, and needs no
+--              slot
 -- p_lifetime: how long after its claim an attempt may still be at the gateway.
 -- p_grace: how long after its claim an attempt may begin its call to the gateway.
--- p_now: the moment, null for the database's own clock.
+-- p_now: the moment, or null for the database's own clock.
 create function claim_message(
     p_message uuid, p_token text, p_lifetime interval, p_grace interval, p_now timestamptz
 ) returns jsonb
@@ -381,16 +385,16 @@ language plpgsql as $$
 declare
     m           broadcast_messages;
     d           devices;
-    campaign    record;            -- its own pace and clocks; of its pace and the device's, the slower holds
-    ending      record;            -- why the message is not sent any more
+    campaign    record;            -- its own pace and clocks; the slower of its pace and the device's holds
+    ending      record;            -- why the message is not sent any more, if so
     turn        device_turn;
     moment      timestamptz;
     least_delay double precision;  -- between two sends, in seconds
     most_delay  double precision;
-    paced       boolean;           -- the device counts its sends, or their distance: its row is locked
+    paced       boolean;           -- the device has a pace or a limit: its row is locked
     in_doubt    boolean;           -- an earlier attempt may have reached the gateway
 begin
-    -- What is settled stays so, and an attempt that may still be at the gateway is waited for.
+    -- A settled message stays settled. An attempt that may still be at the gateway is waited for.
     select * into strict m from broadcast_messages where id = p_message for no key update;
     moment := coalesce(p_now, clock_timestamp());
     in_doubt := m.status = 'processing';
@@ -401,7 +405,7 @@ begin
                                   'reason', 'an earlier attempt may still be sending it');
     end if;
 
-    -- The device that sends it, and the pace that holds for it.
+    -- The device that sends the message, and the pace that holds for it.
     select * into strict d from devices where id = m.device_id;
     if d.replaced_by is not null and not in_doubt then
         m := move_message(m, d.replaced_by);
@@ -412,24 +416,25 @@ begin
     most_delay := greatest(d.max_delay, campaign.max_delay);
     paced := most_delay > 0 or d.daily_limit is not null;
     if paced then
-        -- Not 'for update': a new message's foreign key holds a share of the device's key, and two such would deadlock.
+        -- Not 'for update': the foreign key of a new message holds a key-share lock on the device, and two such would
+        -- deadlock.
         select * into strict d from devices where id = m.device_id for no key update;
-        moment := coalesce(p_now, clock_timestamp());  -- waiting for the lock took its time
+        moment := coalesce(p_now, clock_timestamp());  -- waiting for the lock may have taken some time
     end if;
 
-    -- What is not sent any more, or not until it is resumed.
+    -- A message that is not sent any more, or that is on hold.
     ending := ending_of(m, moment);
     if in_doubt and (ending.status is not null or d.replaced_by is not null) then
         return hand_over(m, d, p_token, true, null, moment);
     elsif ending.status is not null then
         return close_message(p_message, ending.status, ending.reason);
-    elsif d.replaced_by is not null then  -- while we waited for its row: look again
+    elsif d.replaced_by is not null then  -- replaced while this waited for its row: try again
         return jsonb_build_object('outcome', 'deferred', 'until', moment, 'now', moment, 'reason', 'its device was replaced');
     elsif hold_of(m) is not null then
         return hold_message(m, moment);
     end if;
 
-    -- Whether it is the message's turn; then the attempt has it.
+    -- If it is the message's turn, the attempt gets the claim.
     turn := next_turn(d, m.place_day, least_delay, most_delay, moment);
     if turn.ready_at > moment or (d.next_slot_at > moment and (m.slot_at is null or m.slot_at > moment)) then
         return reserve_slot(m, d, turn, moment);
@@ -442,17 +447,17 @@ begin
     return hand_over(m, d, p_token, false, case when paced then (moment at time zone d.time_zone)::date end, moment);
 end $$;
 
--- How long after its claim an attempt may still be at the gateway with a message: p_longer has it in seconds, by gateway,
--- where it is another than p_lifetime.
+-- How long after its claim an attempt may still be at the gateway. p_longer: seconds by gateway, for gateways where
+-- this is not p_lifetime.
 create function claim_life(m broadcast_messages, p_lifetime interval, p_longer jsonb) returns interval
 language sql stable as $$
     select coalesce(make_interval(secs => (p_longer ->> d.gateway)::float8), p_lifetime)
       from devices d where d.id = m.device_id
 $$;
 
--- Whether a message was claimed, and no attempt is at it any more, nor about to take it over. Of one that is wanted,
--- others come first: the workflow whose attempt died, a slot that it waits for, a hold. Of one that is not wanted any
--- more, the workflow has gone on.
+-- True if a message was claimed, no attempt holds it any more, and none is about to take it over. If the message is
+-- wanted, leave time for its workflow's next attempt, for its slot, and for a hold to end. If it is not wanted any
+-- more, its workflow has moved on and will not come back to it.
 create function is_abandoned(m broadcast_messages, p_lifetime interval, p_longer jsonb, p_now timestamptz) returns boolean
 language plpgsql stable as $$
 declare
@@ -469,8 +474,8 @@ begin
        and hold_of(m) is null;
 end $$;
 
--- Claims a message that has its row. To claim_message's answer it adds, with a claim, what is to be sent.
--- p_lifetime, p_longer: as claim_life takes them.
+-- Claims a message whose row is in the ledger. If the message is claimed, adds what is to be sent to the answer of
+-- claim_message. p_lifetime, p_longer: see claim_life.
 create function claim_stored_message(
     p_message uuid, p_token text, p_lifetime interval, p_longer jsonb, p_grace interval, p_now timestamptz
 ) returns jsonb
@@ -487,20 +492,21 @@ begin
     return answer;
 end $$;
 
--- Creates the ledger's row for one step of one enrollment. Answers null, or as claim_step_message does where it gets none.
+-- Creates the ledger's row for one step of one enrollment. Answers null; or, if no row may be made, the answer for
+-- claim_step_message.
 create function create_step_message(
     c sequence_contacts, p_step bigint, p_revision integer, p_message uuid
 ) returns jsonb
 language plpgsql as $$
 begin
-    -- Before the step, which the insert holds: an edit takes the two in this order.
+    -- Locked before the step, which the insert locks: an edit takes the two locks in this order.
     perform from sequences where id = c.sequence_id for key share;
     insert into broadcast_messages
            (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id, due_at, expires_at)
     values (p_message, p_step, c.id, c.lead_id, c.phone, c.device_id, c.next_due_at,
             c.next_due_at + (select expires_after from sequence_steps where id = p_step))
     on conflict do nothing;
-    -- The insert may have waited for an edit of the sequence, which locks its steps.
+    -- The insert may have waited for an edit of the sequence, as an edit locks the steps.
     if p_revision <> (select revision from sequences where id = c.sequence_id) then
         delete from broadcast_messages where id = p_message and status = 'pending' and attempts = 0;
         return jsonb_build_object('outcome', 'replanned');
@@ -512,10 +518,11 @@ begin
     return null;
 end $$;
 
--- Creates the ledger's row for one step of one enrollment if there is none, and claims it. Beside claim_message's answers:
---   replanned  the sequence was edited since p_revision, the contact's zone is another one than it was planned with, or
---              something else comes next than its workflow knows, or nothing: it has ended since the step was planned
--- To what claim_message answers, it adds where the contact stands, and with a claim, what is to be sent.
+-- Creates the ledger's row for one step of one enrollment if there is none, and claims it. To the outcomes of
+-- claim_message it adds one:
+--   replanned  the workflow must plan anew: the sequence was edited since p_revision, the contact's time zone has
+--              changed, or the contact's next step has changed or it has none (it left the sequence)
+-- To the answer it adds where the contact stands and, if the message is claimed, what is to be sent.
 create function claim_step_message(
     p_enrollment bigint, p_step bigint, p_revision integer, p_message uuid,
     p_token text, p_lifetime interval, p_longer jsonb, p_grace interval, p_now timestamptz
@@ -539,7 +546,7 @@ begin
         return jsonb_build_object('outcome', 'replanned');
     end if;
     if exists (select from broadcast_messages where id = p_message and resends > 0) then
-        -- The contact is past it, whatever becomes of it now.
+        -- The contact has moved past the message, whatever becomes of it.
         return jsonb_build_object('outcome', 'settled', 'status', 'unconfirmed', 'reason', 'an operator has it sent again');
     end if;
     if status_before is null then
@@ -548,7 +555,7 @@ begin
             return refusal;
         end if;
     elsif is_waiting(status_before) and c.next_step_id = p_step then
-        -- It was planned anew while it waited, or its contact was given to another device.
+        -- The step was planned anew while the message waited, or the contact was moved to another device.
         update broadcast_messages m
            set due_at = c.next_due_at, expires_at = c.next_due_at + t.expires_after,
                device_id = c.device_id, slot_at = case when m.device_id = c.device_id then m.slot_at end,
@@ -565,7 +572,7 @@ begin
                                          'next_due_at', c.next_due_at, 'zone', zone));
 end $$;
 
--- An audience {device: leads} once those of p_moved {device: leads} were given to p_device.
+-- An audience {device: leads} after the leads of p_moved {device: leads} were moved to p_device.
 create function audience_after_move(p_audience jsonb, p_moved jsonb, p_device text) returns jsonb
 language sql immutable as $$
     select jsonb_object_agg(device, leads)
@@ -578,8 +585,9 @@ language sql immutable as $$
              group by device) summed
 $$;
 
--- Has p_device send what no attempt has in its hands of p_messages: how many, and the campaigns whose shards have to look
--- anew. What had its turn on the old device already is given p_reason, by which it is found and woken.
+-- Moves those of p_messages that no attempt holds to p_device. Answers how many there were, and the campaigns whose
+-- shards have to look again. A message that had its turn on the old device gets p_reason, by which it is found and
+-- woken.
 create function move_messages(
     p_messages uuid[], p_device text, p_reason text, out messages integer, out campaigns text[]
 ) language plpgsql as $$
@@ -609,7 +617,7 @@ begin
                         where c.id = any (array(select jsonb_object_keys(moved)::bigint)) order by c.name);
 end $$;
 
--- Gives leads to a device, with all that is to be sent to them and that no attempt has in its hands.
+-- Moves leads to a device, with all messages that are to be sent to them and that no attempt holds.
 create function move_leads(p_phones text[], p_device text) returns jsonb
 language plpgsql as $$
 declare
@@ -634,8 +642,9 @@ begin
                                                and device_id <> p_device));
 end $$;
 
--- Has p_new send from now on all that p_old was to send. What an attempt has in its hands, or has left in doubt, stays with
--- p_old until that is settled; given back, it follows (claim_message).
+-- Replaces p_old by p_new, which sends from now on what p_old was to send. A message that an attempt holds or has left
+-- in doubt stays with p_old until it is settled; if it is given back, it moves to p_new at its next claim
+-- (claim_message).
 create function replace_device(p_old text, p_new text) returns jsonb
 language plpgsql as $$
 declare
@@ -643,7 +652,7 @@ declare
     contacts integer;
     leads    integer;
 begin
-    -- No audience is frozen meanwhile: it would still be given to the old device.
+    -- Keeps audiences from being frozen during the move: they would still get the old device.
     perform pg_advisory_xact_lock(audience_lock());
     moved := move_messages(array(select id from broadcast_messages
                                   where device_id = p_old and is_waiting(status)),
@@ -661,9 +670,9 @@ begin
                                              where device_id = p_old and status = 'processing'));
 end $$;
 
--- Notes where a contact stands {timeline, next_step_id, next_due_at, plan_revision, left_out}. One that has left its
--- sequence has no next step any more, whatever an attempt that was under way meanwhile has found. left_out: the steps
--- {step_id, message_id} that an edit put before what the contact has had; each gets its row, which says so.
+-- Stores where a contact stands {timeline, next_step_id, next_due_at, plan_revision, left_out}. A contact that has left
+-- its sequence gets no next step, whatever an attempt that was under way has found. left_out: the steps {step_id,
+-- message_id} that an edit put before a step that the contact has had; each gets a row in the ledger that says so.
 create function move_contact(p_contact bigint, p_to jsonb) returns void
 language plpgsql as $$
 begin
@@ -684,18 +693,18 @@ begin
            next_step_id = case when status = 'active' then (p_to ->> 'next_step_id')::bigint end,
            next_due_at = case when status = 'active' then (p_to ->> 'next_due_at')::timestamptz end,
            plan_revision = (p_to ->> 'plan_revision')::integer,
-           -- By an older plan than the one that stands there: the sequence was edited while the message was sent.
+           -- The new position follows an older plan than the stored one: the sequence was edited while the message was
+           -- sent.
            plan_changed_at = case when status <> 'active' then plan_changed_at
                                   when plan_revision > (p_to ->> 'plan_revision')::integer
                                   then coalesce(plan_changed_at, clock_timestamp()) end
      where id = p_contact;
 end $$;
 
--- Records what came of an attempt. Answers the message's status and its reason; null where the attempt is not asked any
--- more: another one holds the message, or it waits to be sent anew.
--- What a receipt told before this answer stands: it knows more. A yes is never lost: of an attempt that does not hold the
--- message any more it counts as a receipt does.
--- p_contact: where the contact stands after it, as move_contact takes it, or null.
+-- Records the outcome of an attempt. Answers the message's status and reason; null if this attempt's outcome does not
+-- count any more, because another attempt holds the message or it waits to be sent anew. A status that a receipt has
+-- set before stays, as receipts know more. A success is never lost: from an attempt that does not hold the message any
+-- more, it counts like a receipt. p_contact: the contact's new position for move_contact, or null.
 create function settle_attempt(
     p_message uuid, p_token text, p_status text, p_at timestamptz, p_gateway_message_id text, p_reason text,
     p_content text, p_image_url text, p_contact jsonb
@@ -705,7 +714,7 @@ declare
     m             broadcast_messages;
     status_before text;
     gateway_name  text;
-    freed         boolean;  -- it surely did not go out: it gives its place of the day back
+    freed         boolean;  -- it surely did not go out: it gives its place in the daily limit back
 begin
     select * into strict m from broadcast_messages where id = p_message for no key update;
     if m.processing_worker_id is distinct from p_token then
@@ -717,7 +726,7 @@ begin
         end if;
         return null;
     elsif m.answered_at is not null then
-        -- Said before, and the word that it was written got lost.
+        -- The outcome was recorded before, and the answer was lost.
         return case when m.status in ('sent', 'failed', 'unconfirmed')
                     then jsonb_build_object('status', m.status, 'reason', m.reason) end;
     elsif m.status not in ('processing', 'unconfirmed', 'sent', 'failed') and p_status <> 'sent' then
@@ -740,7 +749,7 @@ begin
            updated_at = p_at
      where id = p_message
     returning status, reason into m.status, m.reason;
-    -- An attempt that was suspended may settle while a later one of the device is on its way: that one counts then.
+    -- A suspended attempt may settle while a later attempt of the device is under way: then the later one counts.
     update devices
        set in_flight_until = case when last_send_at <= m.claimed_at then '-infinity' else in_flight_until end,
            last_send_at = greatest(last_send_at, p_at),
@@ -751,12 +760,13 @@ begin
        and (min_delay > 0 or in_flight_until > '-infinity' or (faults + refusals > 0 and p_status = 'sent')
             or (freed and limit_day = m.place_day));
     if p_contact is not null then
-        -- Not once more, where the message was found settled by a receipt, and the contact was moved on.
+        -- Not a second time: a receipt may have settled the message, and the contact was moved on then.
         perform move_contact(c.id, p_contact) from sequence_contacts c, sequence_steps t
           where c.id = m.sequence_contact_id and t.id = m.sequence_stepid and not c.timeline -> 'done' ? t.key;
     end if;
     if p_gateway_message_id is not null then
-        -- A transaction with a receipt of this ID waits, and then finds the message; or this one finds what that has left.
+        -- A transaction with a receipt of this ID waits for this lock, and then finds the message. If it came first,
+        -- this one finds the receipt that it has kept.
         select d.gateway into gateway_name from devices d where d.id = m.device_id;
         perform pg_advisory_xact_lock(receipt_lock(gateway_name, p_gateway_message_id));
         if exists (select from early_receipts where gateway = gateway_name and gateway_message_id = p_gateway_message_id) then
@@ -769,14 +779,15 @@ exception when unique_violation then
     return null;  -- the same step went to this phone through another device in the meantime
 end $$;
 
--- So many refusals in a row that are alike, and of which it is not known what they mean, hold a device: more than faults, as a few
--- recipients in a row may be at fault after all.
+-- This many refusals in a row that are alike and whose meaning is not known park a device. It is more than for faults,
+-- as a few recipients in a row may be the cause.
 create function refusals_in_a_row() returns integer
 language sql immutable as $$ select 5 $$;
 
--- Records that the gateway will never take a message. p_sign: what is alike in such answers, where it is not known what they
--- mean; null for one about this recipient alone. Some in a row park the device, and what gets the same answer from
--- there on is given back: it is the device that nothing is taken from. Answers as settle_attempt, then with 'queued'.
+-- Records that the gateway will never take a message. p_sign: what such answers have in common, if their meaning is not
+-- known; null if the answer is about this recipient alone. Several alike in a row park the device, as then the device
+-- is the likely cause; from then on, a message with the same answer is given back, and the answer's status is 'queued'.
+-- Answers like settle_attempt.
 create function refuse_attempt(
     p_message uuid, p_token text, p_at timestamptz, p_reason text, p_content text, p_image_url text, p_contact jsonb,
     p_sign text
@@ -785,7 +796,7 @@ language plpgsql as $$
 declare
     m       broadcast_messages;
     d       devices;
-    alike   integer;  -- in a row, with this one
+    alike   integer;  -- how many in a row, including this one
     park_at constant integer := refusals_in_a_row();
 begin
     select * into strict m from broadcast_messages where id = p_message for no key update;
@@ -807,13 +818,13 @@ begin
     return settle_attempt(p_message, p_token, 'failed', p_at, null, p_reason, p_content, p_image_url, p_contact);
 end $$;
 
--- Gives a claim back after an attempt that surely did not send, and its place of the day with it. p_wait: the gateway asked
--- the device to wait until then.
+-- Gives back a claim after an attempt that surely did not send, and its place in the daily limit. p_wait: the gateway
+-- asked the device to wait until then.
 create function release_attempt(p_message uuid, p_token text, p_reason text, p_wait timestamptz) returns boolean
 language plpgsql as $$
 declare
     m     broadcast_messages;
-    place date;  -- the day of whose limit it had taken a place
+    place date;  -- the day in whose limit it had a place
 begin
     select place_day into place from broadcast_messages where id = p_message for no key update;
     update broadcast_messages
@@ -834,8 +845,9 @@ begin
     return true;
 end $$;
 
--- An attempt that may have reached the gateway ends without knowing: the message stays in 'processing'. The next attempt
--- takes it over at once (p_retry_now), which is for gateways that honour an idempotency key; or when the claim has run out.
+-- Ends an attempt that may have reached the gateway and does not know: the message stays in 'processing'. The next
+-- attempt takes it over when the claim has run out; or at once (p_retry_now), for gateways that honour an idempotency
+-- key.
 create function doubt_message(
     p_message uuid, p_token text, p_reason text, p_content text, p_image_url text, p_retry_now boolean
 ) returns boolean
@@ -849,8 +861,8 @@ begin
     return found;
 end $$;
 
--- Notes that so many parts of a message have gone out, and that the attempt goes on with the next one within p_grace.
--- False where the attempt does not hold the message any more.
+-- Notes how many parts of a message have gone out, and that the attempt begins the next part within p_grace. False if
+-- the attempt does not hold the message any more.
 create function note_parts(p_message uuid, p_token text, p_parts integer, p_grace interval, p_now timestamptz)
 returns boolean
 language plpgsql as $$
@@ -869,8 +881,9 @@ begin
     return true;
 end $$;
 
--- Counts a failure that was the device's own. Those of attempts that were claimed before the last one was known are the
--- same failure. Answers until when the device waits; null where it is parked (or paused) now, by the p_limit-th in a row.
+-- Counts a failure that was the device's own. Failures of attempts that were claimed before the last failure was known
+-- count as the same one. Answers until when the device waits; null if it is parked now, by the p_limit-th failure in a
+-- row, or is paused.
 create function device_fault(
     p_device text, p_claimed timestamptz, p_reason text, p_limit integer, p_wait interval, p_now timestamptz
 ) returns timestamptz
@@ -900,8 +913,8 @@ begin
     return moment;
 end $$;
 
--- Holds the campaign or sequence of a message: what is wrong would be wrong for every recipient. Not where it was edited or
--- resumed since the claim: that may have mended it.
+-- Pauses the campaign or sequence of a message, as the error would meet every recipient. Not if it was edited or
+-- resumed since the claim, which may have mended it.
 create function hold_contents(p_message uuid, p_claimed timestamptz, p_reason text) returns void
 language plpgsql as $$
 declare
@@ -919,20 +932,21 @@ begin
     end if;
 end $$;
 
--- What is locked by a transaction that brings a receipt and by one that learns the gateway's ID of a message, so that they
--- do not miss each other.
+-- The advisory lock of a transaction that brings a receipt, and of one that learns the gateway's ID of a message, so
+-- that they do not miss each other.
 create function receipt_lock(p_gateway text, p_gateway_id text) returns bigint
 language sql immutable as $$
     select hashtextextended(p_gateway || ' ' || p_gateway_id, 0)
 $$;
 
--- Counts a message that a gateway accepted and then could not deliver, not for its recipient's sake (p_sign null). Some in a
--- row that are alike park the device, until one arrives again.
+-- Counts messages in a row that a gateway accepted and then could not deliver. p_sign: what these failures have in
+-- common; null if the recipient was the cause, which ends the count, as a message that arrives does (record_receipt).
+-- Several alike in a row park the device.
 create function note_late_refusal(p_device text, p_sign text, p_reason text) returns void
 language plpgsql as $$
 declare
     d       devices;
-    alike   integer;  -- in a row, with this one
+    alike   integer;  -- how many in a row, including this one
     park_at constant integer := refusals_in_a_row();
 begin
     select * into strict d from devices where id = p_device for no key update;
@@ -947,8 +961,8 @@ begin
     end if;
 end $$;
 
--- Keeps a receipt whose message is not known yet: for an hour, and some 20,000 of them, since a gateway may tell of
--- messages that are not ours. What is over leaves with those that come.
+-- Keeps a receipt whose message is not known yet: for an hour, and about 20,000 of them, since a gateway may report
+-- messages that are not ours. New receipts remove those that are too old.
 create function keep_receipt(
     p_gateway text, p_gateway_id text, p_status text, p_at timestamptz, p_reason text, p_sign text, p_wrong_content boolean
 ) returns void
@@ -958,7 +972,7 @@ declare
 begin
     insert into early_receipts (gateway, gateway_message_id, status, told_at, reason, sign, wrong_content)
     values (p_gateway, p_gateway_id, p_status, p_at, p_reason, p_sign, p_wrong_content) returning id into latest;
-    if latest % 100 = 0 then  -- not for each that comes: it may read all of them
+    if latest % 100 = 0 then  -- not at every receipt, as this may read all rows
         delete from early_receipts
          where id in (select id from early_receipts
                        where id <= latest - 20000 or received_at < clock_timestamp() - interval '1 hour'
@@ -966,7 +980,7 @@ begin
     end if;
 end $$;
 
--- Records what was told of a message before its gateway's ID was known.
+-- Records the receipts of a message that came before its gateway's ID was known.
 create function apply_early_receipts(p_message uuid) returns void
 language plpgsql as $$
 declare
@@ -983,7 +997,8 @@ begin
     end loop;
 end $$;
 
--- The message that a receipt names, locked: by its own ID or else the latest with the gateway's. All null where there is none.
+-- Locks and answers the message that a receipt names: by our ID, or else the latest with the gateway's ID. All null if
+-- there is none.
 create function message_of_receipt(p_gateway text, p_message uuid, p_gateway_id text) returns broadcast_messages
 language plpgsql as $$
 declare
@@ -999,7 +1014,7 @@ begin
     return m;
 end $$;
 
--- Writes that a gateway could not deliver the message m after all; whether that was news.
+-- Records that a gateway could not deliver the message m after all; answers whether that was news.
 create function record_late_failure(
     m broadcast_messages, p_gateway_id text, p_reason text, p_sign text, p_wrong_content boolean
 ) returns boolean
@@ -1023,10 +1038,10 @@ begin
     return true;
 end $$;
 
--- Writes a gateway's receipt of a message, named by its own ID or else by the gateway's; whether that was news. In whatever
--- order receipts and the answer come, and however often, the end is the same: read and delivered outrank failed, and failed
--- outranks sent (the table in docs/design.md). A message that was sent again has had several IDs at the gateway, and what an
--- earlier one met says nothing of the present one, unless it was delivered.
+-- Records a gateway's receipt of a message, named by our ID or else by the gateway's; answers whether that was news.
+-- The result is the same in whatever order, and however often, receipts and the answer come: read and delivered outrank
+-- failed, and failed outranks sent (the table in docs/design.md). A message that was sent again has had several IDs at
+-- the gateway. A receipt of an earlier send says nothing about the present one, unless the earlier one was delivered.
 create function record_receipt(
     p_gateway text, p_message uuid, p_gateway_id text, p_status text, p_at timestamptz, p_reason text,
     p_sign text default null, p_wrong_content boolean default false
@@ -1034,15 +1049,16 @@ create function record_receipt(
 language plpgsql as $$
 declare
     m          broadcast_messages;
-    of_earlier boolean;      -- it tells of another sending than the one that counts
-    of_present boolean;      -- it surely tells of the one that counts
+    of_earlier boolean;      -- it is about an earlier send
+    of_present boolean;      -- it is surely about the present send
     accepted   timestamptz;
     delivered  timestamptz;
     seen       timestamptz;
 begin
     m := message_of_receipt(p_gateway, p_message, p_gateway_id);
     if m.id is null and p_message is null and p_gateway_id is not null then
-        -- A transaction that learns this ID meanwhile finds what is kept here; or this one finds the message.
+        -- A transaction that learns this ID later finds the receipt kept here; if it came first, this one finds the
+        -- message.
         perform pg_advisory_xact_lock(receipt_lock(p_gateway, p_gateway_id));
         m := message_of_receipt(p_gateway, null, p_gateway_id);
         if m.id is null then
@@ -1053,7 +1069,7 @@ begin
         return false;
     end if;
     of_earlier := coalesce(p_gateway_id = any (m.earlier_gateway_ids) or m.gateway_message_id <> p_gateway_id, false);
-    -- A new ID is that of the present sending where those of all earlier ones are known.
+    -- An unknown ID belongs to the present send if the IDs of all earlier sends are known.
     of_present := case when p_gateway_id is null then m.retried + m.resends = 0
                        when m.gateway_message_id is not null then m.gateway_message_id = p_gateway_id
                        else not of_earlier and cardinality(m.earlier_gateway_ids) >= m.retried + m.resends end;
@@ -1061,7 +1077,7 @@ begin
         if of_present then
             return record_late_failure(m, p_gateway_id, p_reason, p_sign, p_wrong_content);
         elsif m.status = 'processing' and not of_earlier and p_gateway_id is not null then
-            -- The answer will tell of which sending it is.
+            -- The gateway's answer will tell which send it belongs to.
             perform keep_receipt(p_gateway, p_gateway_id, p_status, p_at, p_reason, p_sign, p_wrong_content);
         end if;
         return false;
@@ -1069,7 +1085,7 @@ begin
         return false;
     end if;
 
-    -- The answer's own word of when it was accepted is the best one.
+    -- The answer itself knows best when the message was accepted.
     accepted := case when m.accepted_at = m.answered_at then m.accepted_at
                      else least(coalesce(m.accepted_at, m.sent_at), p_at) end;
     if p_status = 'sent' and m.status = 'failed' and m.gateway_message_id = p_gateway_id then
@@ -1098,9 +1114,9 @@ exception when unique_violation then
     return false;  -- the same step went to this phone through another device in the meantime
 end $$;
 
--- The receipts of one request, each in a transaction of its own as if it had come alone, without a round trip for each.
--- All are on the disk when it ends, by the last commit, which none before waits for.
--- news: how many said something new. Fails at the first that the database refuses; those before it stay.
+-- Records the receipts of one request, each in a transaction of its own as if it had come alone, but without a round
+-- trip for each. Only the last commit waits for the disk; after it, all of them are on the disk. news: how many said
+-- something new. Fails at the first receipt that the database refuses; those before it stay.
 create procedure record_receipts(
     p_gateway text, p_messages uuid[], p_gateway_ids text[], p_statuses text[], p_ats timestamptz[], p_reasons text[],
     p_signs text[], p_wrong_contents boolean[], inout news integer
@@ -1118,7 +1134,7 @@ begin
         end if;
         commit;
     end loop;
-    perform pg_logical_emit_message(true, 'receipts', '');  -- a commit that has written nothing waits for no disk
+    perform pg_logical_emit_message(true, 'receipts', '');  -- a commit without a write would not wait for the disk
     commit;
 end
 $$;
