@@ -1,1 +1,1 @@
-"""One message from its claim to what came of it: the ledger, the dispatch, receipts."""
+"""Sending one message, from its claim to its outcome: the ledger, the dispatch to gateways, receipts."""

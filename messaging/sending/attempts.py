@@ -1,4 +1,4 @@
-"""One attempt at one message: the token that is its own, how old it is, and what it knows so far."""
+"""One attempt to send one message: its token, its age, and what it knows so far."""
 
 import os
 import socket
@@ -17,7 +17,7 @@ from messaging.sending.positions import Next
 __all__ = ["After", "Attempt", "InFlight", "LostClaim", "new_attempt"]
 
 SHORTEST_CALL = 2.0
-"""Seconds; with less than that left of a claim, no part of a message is begun."""
+"""Seconds. With less than this left of a claim, no part of a message is begun."""
 
 WORKER = f"{socket.gethostname()}:{os.getpid()}"
 """Names the process in the ledger's claims."""
@@ -31,11 +31,11 @@ def _age_now() -> float:
 
 
 class LostClaim(Exception):
-    """Another attempt has taken the message over; what this one learned was not recorded."""
+    """Another attempt has taken the message over; the outcome of this one was not recorded."""
 
 
 class Attempt:
-    """One attempt at one message. Made before the claim, for its age counts from there."""
+    """One attempt to send one message. Create it before the claim, as its age counts from its creation."""
 
     def __init__(self, message_id: UUID, token: str) -> None:
         self.message_id = message_id
@@ -44,23 +44,23 @@ class Attempt:
 
     @property
     def age(self) -> timedelta:
-        """How long ago it began."""
+        """The time since it was created."""
         return timedelta(seconds=_age_now() - self._began)
 
     def refuse_if_late(self) -> None:
-        """The last look before the call. An attempt that was suspended or starved since its claim must not send.
-
-        Others may have the message by now, and the device's pace was promised to others. Raises NotAccepted.
+        """The last check before the call to the gateway. An attempt that was suspended or starved since its claim must
+        not send: another attempt may hold the message by now, and the device's slot may be another message's. Raises
+        NotAccepted.
         """
         if self.age > CALL_GRACE:
             raise NotAccepted("the worker was too slow to send it", concerns="message")
 
     def time_left(self, answers_within: float) -> float:
-        """Seconds that the gateway may take: all parts together must be through while the claim lives."""
+        """Seconds that the gateway may take: all parts together must be sent before the claim runs out."""
         return min(answers_within, (CALL_GRACE - self.age).total_seconds() + answers_within)
 
     def refuse_if_no_time_left(self, answers_within: float) -> None:
-        """As before the first part, so before another one. Raises NotAccepted."""
+        """The same check before another part. Raises NotAccepted."""
         if self.time_left(answers_within) < SHORTEST_CALL:
             raise NotAccepted(
                 "the gateway was too slow for the second part, which follows", concerns="message"
@@ -68,35 +68,35 @@ class Attempt:
 
 
 def new_attempt(message_id: UUID) -> Attempt:
-    """An attempt with a token of its own that names this process, to be made right before its claim."""
+    """A new attempt, whose token names this process. Call this right before the claim."""
     return Attempt(message_id, f"{WORKER}/{uuid4().hex}")
 
 
 After = Callable[[datetime], Next]
-"""What comes after the message, were it settled at that moment."""
+"""Answers what comes after the message if it is settled at the given moment."""
 
 
 @dataclass
 class InFlight:
-    """A claim that is being carried out."""
+    """A claimed message that is being sent."""
 
     attempt: Attempt
     claim: Claim
     after: After | None = None
-    """None where nothing comes after it: a campaign's message, or one that is sent again."""
+    """None if nothing comes after it: for a campaign's message, or one that is sent again."""
     parts: tuple[OutgoingMessage, ...] = ()
-    """What is sent, as far as it is known."""
+    """What is sent, once that is known."""
     called: bool = False
-    """Whether the gateway was called by this attempt."""
+    """True if this attempt has called the gateway."""
     may_have_arrived: bool = field(init=False)
-    """Whether an earlier attempt may have sent it, for all that is known."""
+    """True if an earlier attempt may have sent it, as far as is known."""
 
     def __post_init__(self) -> None:
         self.may_have_arrived = self.claim.outcome == "taken_over"
 
     @property
     def content(self) -> str | None:
-        """What is written to the recipient, as the ledger keeps it; None as long as it is not known."""
+        """The text for the recipient, as the ledger keeps it; None until it is known."""
         return wording(self.parts) if self.parts else None
 
     @property
@@ -106,5 +106,5 @@ class InFlight:
 
     @property
     def now(self) -> datetime:
-        """The present by the clock of the claim, which is the database's."""
+        """The present moment by the clock of the claim, which is the database's."""
         return self.claim.now + self.attempt.age

@@ -1,4 +1,4 @@
-"""What the ledger answers to a claim, and to what came of an attempt."""
+"""The ledger's answers to a claim and to the outcome of an attempt."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -36,16 +36,18 @@ class Claim(_Answer):
     device: str
     gateway: str
     options: dict[str, Any]
-    """The device's, as messaging.gateways.options reads them."""
+    """The device's options, as messaging.gateways.options reads them."""
     attempts: int
-    """How many there have been with this one."""
+    """The number of attempts, including this one."""
     now: datetime
     """The moment of the claim, by the clock that decided."""
     due_at: datetime
     must_not_send: bool
-    """It is only to be found out what became of the message: it is not wanted any more, or another device sends it."""
+    """True if the attempt must only find out what became of the message: it is not wanted any more, or its device was
+    replaced.
+    """
     device_replaced: bool = False
-    """Another device sends now what has not gone out by this one."""
+    """True if another device has replaced this one, and sends what has not gone out."""
     hours: SendingHours
     text: str
     """The text, in Liquid."""
@@ -53,17 +55,17 @@ class Claim(_Answer):
     approved_template: ApprovedTemplate | None = None
     """The gateway's own template that stands beside the text."""
     parts_sent: int = 0
-    """Of a message that goes out in parts: how many have gone out."""
+    """For a message in several parts: how many have gone out."""
     lead: Lead
 
     @property
     def unwanted(self) -> str:
-        """Why it must not be sent, where it must not."""
+        """Why the message must not be sent, if ``must_not_send`` is set."""
         return f"device {self.device} was replaced" if self.device_replaced else "it was not wanted any more"
 
 
 class StepClaim(Claim):
-    """The same for a step's message, which its contact waits for."""
+    """A claim of a step's message, with where its contact stands."""
 
     step: str
     """The step's key."""
@@ -72,7 +74,7 @@ class StepClaim(Claim):
 
 
 class SettledAlready(_Answer):
-    """The message has reached its end before."""
+    """The message was settled before."""
 
     outcome: Literal["settled"]
     status: MessageStatus
@@ -81,7 +83,9 @@ class SettledAlready(_Answer):
 
 
 class Replan(_Answer):
-    """The sequence was edited, or the contact's zone corrected, since the step was planned."""
+    """The sequence was edited, the contact's time zone corrected, or its next step changed, since the step was
+    planned.
+    """
 
     outcome: Literal["replanned"]
 
@@ -100,10 +104,10 @@ class _HeldAnswer(_Answer):
 
 
 StoredAnswer = Claim | SettledAlready | Deferred | Held
-"""To the claim of a message that has its row."""
+"""Answers to the claim of a message whose row is in the ledger."""
 
 StepAnswer = StepClaim | SettledAlready | Replan | Deferred | Held
-"""To the claim of a step's message, which may have to be planned anew first."""
+"""Answers to the claim of a step's message; the contact may have to be planned anew first."""
 
 _stored: TypeAdapter[Claim | SettledAlready | _DeferredAnswer | _HeldAnswer] = TypeAdapter(
     Annotated[Claim | SettledAlready | _DeferredAnswer | _HeldAnswer, Field(discriminator="outcome")]
@@ -116,13 +120,13 @@ _step: TypeAdapter[StepClaim | SettledAlready | Replan | _DeferredAnswer | _Held
 
 
 def read_stored_answer(raw: object) -> StoredAnswer:
-    """What ``claim_stored_message`` answered."""
+    """Reads the answer of ``claim_stored_message``."""
     answer = _stored.validate_python(raw)
     return _not_now(answer) if isinstance(answer, _DeferredAnswer | _HeldAnswer) else answer
 
 
 def read_step_answer(raw: object) -> StepAnswer:
-    """What ``claim_step_message`` answered."""
+    """Reads the answer of ``claim_step_message``."""
     answer = _step.validate_python(raw)
     return _not_now(answer) if isinstance(answer, _DeferredAnswer | _HeldAnswer) else answer
 

@@ -1,8 +1,7 @@
-"""From a claim to what the gateway is to send: the text rendered, the image fetched, in as many parts as it takes.
+"""Makes from a claim what the gateway is to send: renders the text, fetches the image, and splits them into parts.
 
-One message of the ledger is one or two requests to the gateway: where the text is too long to stand below the image
-there, it follows as a second part. The last part bears the message's own ID, so that a gateway that knows that one
-has everything.
+One message of the ledger is one or two requests to the gateway: if the text is too long for a caption, it follows the
+image as a second part. The last part has the message's own ID, so a gateway that knows that ID has everything.
 """
 
 from uuid import UUID, uuid5
@@ -21,8 +20,8 @@ async def compose(
 ) -> tuple[OutgoingMessage, ...]:
     """The parts of the message, in order.
 
-    Raises TemplateProblem where the text cannot be made for this lead, WrongContent where it could be for no lead, and
-    NotAccepted where the image cannot be had just now.
+    Raises TemplateProblem if the text cannot be rendered for this lead, WrongContent if it cannot be sent to any lead,
+    and NotAccepted if the image cannot be fetched just now.
     """
     variables = lead_variables(claim.lead)
     text = render(claim.text, variables, limit=MAX_CAPTION if claim.image_url else MAX_TEXT)
@@ -45,7 +44,8 @@ async def compose(
             f"the text has {len(text):,} characters, the gateway {claim.gateway} takes {capabilities.text_limit:,}:"
             " shorten it"
         )
-    # An image that has gone out alone is followed by its text, however short that has become since.
+    # If the image has gone out alone, the text follows it, even if an edit has made the text short enough for a
+    # caption.
     fits = len(text) <= capabilities.caption_limit and claim.parts_sent == 0
     if whole.image_url is None or whole.template is not None or fits:
         return (whole,)
@@ -66,14 +66,14 @@ async def _with_image(
         case Images.UNSEEN:
             return message
         case Images.LINK:
-            await images.get(url)  # so that what is wrong with it is known before anybody gets it
+            await images.get(url)  # so that an error in the text is known before the image goes out
             return message
         case Images.UPLOAD:
             return message.model_copy(update={"picture": await images.get(url)})
 
 
 def wording(parts: tuple[OutgoingMessage, ...]) -> str:
-    """What was written to the recipient, for the ledger."""
+    """The text that the recipient gets, for the ledger."""
     last = parts[-1]
     if last.template is None:
         return last.text

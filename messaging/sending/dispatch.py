@@ -1,8 +1,8 @@
-"""From a claim to the gateway: find out what an earlier attempt did, compose, look once more, call.
+"""Takes a claimed message to its gateway: finds out what an earlier attempt did, composes, checks once more, calls.
 
-An attempt that finds its message ``taken_over`` must not guess: an earlier attempt died with it, or never got an
-answer. Where the gateway honours an idempotency key it sends again under the same one, where the gateway can be asked
-it asks, and otherwise the message becomes ``unconfirmed``; it is never sent again blindly.
+An attempt that has ``taken_over`` its message must not guess: an earlier attempt died, or never got an answer. If the
+gateway honours an idempotency key, the attempt sends again under the same key. If the gateway can be asked, it asks.
+Otherwise the message becomes ``unconfirmed``. It is never sent again blindly.
 """
 
 from datetime import timedelta
@@ -18,7 +18,9 @@ from messaging.sending.settling import Outcomes
 __all__ = ["Dispatcher"]
 
 FRESH = timedelta(seconds=0.1)
-"""An attempt that is older than this when it is about to call (it fetched an image, or was suspended) checks again that it may."""
+"""An attempt older than this when it is about to call (it fetched an image, or was suspended) checks its claim
+again.
+"""
 
 
 class Dispatcher:
@@ -30,10 +32,10 @@ class Dispatcher:
         self._outcomes = outcomes
 
     async def hand_over(self, gateway: Gateway, flight: InFlight) -> Accepted:
-        """Hands over what has not gone out yet, part by part; ``flight`` keeps how far it came.
+        """Sends the parts that have not gone out yet, one by one; ``flight`` keeps how far it came.
 
-        Raises TemplateProblem where the text cannot be made for this lead, the gateway's errors (Refused, NotAccepted,
-        MaybeAccepted), and LostClaim where another attempt has the message by now.
+        Raises TemplateProblem if the text cannot be rendered for this lead, the gateway's errors (Refused, NotAccepted,
+        MaybeAccepted), and LostClaim if another attempt holds the message by now.
         """
         attempt, claim = flight.attempt, flight.claim
         if claim.outcome == "taken_over":
@@ -50,7 +52,7 @@ class Dispatcher:
             if not await self._has_arrived(gateway, claim, first[0]):
                 flight.called = True
                 await gateway.send(first[0], timeout=attempt.time_left(within))
-            # It must not go out again, and the second not too late.
+            # This part must not go out again, and the next part must not go out too late.
             if not await self._outcomes.write(
                 lambda: self._ledger.note_parts(attempt.message_id, attempt.token, 1, now=flight.now)
             ):
@@ -60,17 +62,19 @@ class Dispatcher:
         return await gateway.send(last, timeout=attempt.time_left(within))
 
     async def _has_arrived(self, gateway: Gateway, claim: Claim, part: OutgoingMessage) -> bool:
-        """Whether a dead attempt has sent this part, where the gateway can be asked; where it honours keys, all the
-        same: it gets the part again under the same key."""
+        """True if the gateway can be asked and knows this part from an earlier attempt. False for a gateway that
+        honours idempotency keys: it gets the part again under the same key.
+        """
         if claim.outcome != "taken_over" or await gateway.recovery(claim.device) is not Recovery.LOOK_UP:
             return False
         return await gateway.look_up(claim.device, part.message_id) is not None
 
     async def _find_out(self, gateway: Gateway, flight: InFlight) -> Accepted | None:
-        """What the gateway knows of a message in doubt; None means: send it again, under the same key."""
+        """What the gateway knows of a message in doubt; None means that it is to be sent (again)."""
         claim = flight.claim
         recovery = await gateway.recovery(claim.device)
-        # One that must not go out is not sent again under its key either, and looked up where that can be done.
+        # A message that must not go out is not sent again under its key either; it is looked up if the gateway can do
+        # that.
         ask = claim.must_not_send and recovery is Recovery.RESEND and gateway.capabilities.look_up
         if recovery is Recovery.LOOK_UP or ask:
             try:

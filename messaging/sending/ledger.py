@@ -1,7 +1,7 @@
-"""The ledger: which attempt may send a message now, and what came of it.
+"""The ledger: it decides which attempt may send a message now, and records the outcome.
 
-The rules stand in the database (migrations, ``claim_message`` and its companions), where each is one transaction and
-one round trip. This module gives their answers types. Times are aware UTC.
+The rules are in the database (migrations: ``claim_message`` and related functions), where each is one transaction and
+one round trip. This module gives types to their answers. Times are aware UTC.
 """
 
 from datetime import datetime, timedelta
@@ -26,10 +26,10 @@ from messaging.sending.positions import NextPosition
 __all__ = ["FAULTS_IN_A_ROW", "FAULT_WAIT", "Ledger"]
 
 FAULTS_IN_A_ROW = 3
-"""Failures of a device's own, one after the other, that park it."""
+"""How many failures in a row of a device's own park it."""
 
 FAULT_WAIT = timedelta(seconds=5)
-"""How long a device waits after the first of them; three times as long after the second."""
+"""How long a device waits after the first such failure; three times as long after the second."""
 
 
 MAY_GO_OUT = """
@@ -57,9 +57,9 @@ class Ledger:
         token: str,
         now: datetime | None = None,
     ) -> StepAnswer:
-        """Claims one step's message for the attempt ``token``; creates the row if there is none.
+        """Claims one step's message for the attempt ``token``; creates its row if there is none.
 
-        ``now``: the moment to go by; None for the database's clock.
+        ``now``: the present moment; None for the database's clock.
         """
         answer = await self._pool.fetchval(
             "select claim_step_message($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -78,7 +78,9 @@ class Ledger:
     async def claim_stored(
         self, message_id: UUID, token: str, *, now: datetime | None = None
     ) -> StoredAnswer:
-        """Claims a message that has its row: a campaign's, or one that is sent again. Raises NotFound where it has none."""
+        """Claims a message whose row is in the ledger: a campaign's, or one that is sent again. Raises NotFound if
+        there is none.
+        """
         try:
             answer = await self._pool.fetchval(
                 "select claim_stored_message($1, $2, $3, $4, $5, $6)",
@@ -106,9 +108,9 @@ class Ledger:
         image_url: str | None = None,
         position: NextPosition | None = None,
     ) -> Outcome | None:
-        """Records what came of the attempt. None: another one holds the message, or it waits to be sent anew.
+        """Records the outcome of the attempt. None if another attempt holds the message, or it waits to be sent anew.
 
-        The outcome may be another than ``status``: a receipt that came before this answer knows more.
+        The status answered may differ from ``status``, as a receipt that came earlier knows more.
         """
         settled: dict[str, Any] | None = await self._pool.fetchval(
             "select settle_attempt($1, $2, $3, $4, $5, $6, $7, $8, $9)",
@@ -136,9 +138,10 @@ class Ledger:
         image_url: str | None = None,
         position: NextPosition | None = None,
     ) -> Outcome | None:
-        """Settles as ``failed`` what the gateway will never take; or ``queued``, given back, as the device is held.
+        """Settles as ``failed`` a message that the gateway will never take; or gives it back (``queued``) if the device
+        is parked.
 
-        That is where its last answers were all refusals of the same ``sign``. None: as of :meth:`settle`.
+        A device is parked if its last answers were all refusals with the same ``sign``. None: as for :meth:`settle`.
         """
         refused: dict[str, Any] | None = await self._pool.fetchval(
             "select refuse_attempt($1, $2, $3, $4, $5, $6, $7, $8)",
@@ -156,19 +159,21 @@ class Ledger:
     async def release(
         self, message_id: UUID, token: str, reason: str, *, device_waits_until: datetime | None = None
     ) -> bool:
-        """Gives back a claim whose message was surely not sent; False if it is not held any more."""
+        """Gives back the claim of a message that was surely not sent; False if the attempt does not hold it any
+        more.
+        """
         released: bool = await self._pool.fetchval(
             "select release_attempt($1, $2, $3, $4)", message_id, token, reason, device_waits_until
         )
         return released
 
     async def may_go_out(self, message_id: UUID, token: str) -> bool:
-        """Whether the attempt holds the message still, and it was not stopped, paused or opted out of since the claim."""
+        """True if the attempt still holds the message and no stop, pause or opt-out has come since the claim."""
         may: bool = await self._pool.fetchval(MAY_GO_OUT, message_id, token)
         return may
 
     async def note_parts(self, message_id: UUID, token: str, parts: int, *, now: datetime) -> bool:
-        """Notes how many parts have gone out; False if the message is not held any more."""
+        """Notes how many parts have gone out; False if the attempt does not hold the message any more."""
         noted: bool = await self._pool.fetchval(
             "select note_parts($1, $2, $3, $4, $5)", message_id, token, parts, CALL_GRACE, now
         )
@@ -177,7 +182,9 @@ class Ledger:
     async def device_fault(
         self, device_id: str, claimed_at: datetime, reason: str, *, now: datetime
     ) -> datetime | None:
-        """Counts a failure that was the device's own. Until when it waits; None: it is parked, for an operator."""
+        """Counts a failure that was the device's own. Answers until when the device waits; None if it is parked for an
+        operator.
+        """
         until: datetime | None = await self._pool.fetchval(
             "select device_fault($1, $2, $3, $4, $5, $6)",
             device_id,
@@ -190,9 +197,9 @@ class Ledger:
         return until
 
     async def hold_contents(self, message_id: UUID, claimed_at: datetime, reason: str) -> None:
-        """Pauses the campaign or sequence of a message whose contents the gateway takes for no recipient.
+        """Pauses the campaign or sequence of a message whose contents the gateway would take for no recipient.
 
-        Not if it was edited or resumed since the claim.
+        Does nothing if it was edited or resumed since the claim.
         """
         await self._pool.execute("select hold_contents($1, $2, $3)", message_id, claimed_at, reason)
 
@@ -206,9 +213,10 @@ class Ledger:
         image_url: str | None = None,
         retry_now: bool = True,
     ) -> bool:
-        """Leaves a message that may have been sent to the next attempt; False if it is not held any more.
+        """Leaves a message that may have been sent to the next attempt; False if this attempt does not hold it any
+        more.
 
-        ``retry_now``: the next one need not wait until this claim has run out, as it resends under the same key.
+        ``retry_now``: the next attempt need not wait until this claim has run out, as it resends under the same key.
         """
         doubted: bool = await self._pool.fetchval(
             "select doubt_message($1, $2, $3, $4, $5, $6)",

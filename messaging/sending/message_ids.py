@@ -1,4 +1,4 @@
-"""The IDs that make a second message of the same impossible, and what a message is called."""
+"""Message IDs, which make a second message for the same step or campaign and phone impossible; and names for people."""
 
 import hashlib
 from uuid import UUID, uuid5
@@ -9,14 +9,14 @@ __all__ = ["campaign_message_id", "message_name", "sequence_message_id"]
 
 
 MESSAGES = UUID("e3157350-96cd-4eb6-b785-94f64b6114c6")
-"""The namespace of message IDs. To change it is to forget every message ever sent."""
+"""The namespace of message IDs. Never change it: with another one, every message that was ever sent is forgotten."""
 
 
 def sequence_message_id(step_id: int, phone: str) -> UUID:
     """The ID of the message of one step (its row in ``sequence_steps``) to one phone; the key is ``sequence-step:{id}:{phone}``.
 
-    The device is no part of it: a message that is given to another device, since its own was replaced, stays the same
-    message, with the same row in the ledger.
+    The device is not part of the key: a message that moves to another device stays the same message, with the same row
+    in the ledger.
     """
     return uuid5(MESSAGES, f"sequence-step:{step_id}:{require_e164(phone)}")
 
@@ -24,8 +24,8 @@ def sequence_message_id(step_id: int, phone: str) -> UUID:
 def campaign_message_id(campaign_id: int, phone: str) -> UUID:
     """The ID of a campaign's message to one phone; the key is ``campaign:{id}:{phone}``.
 
-    It is a UUID of version 8 from SHA-256, in the manner of RFC 9562, appendix B.2: PostgreSQL makes the same for a
-    whole audience at once (``campaign_message_id``), and has no SHA-1, which version 5 needs.
+    It is a UUID of version 8 from SHA-256, as in RFC 9562, appendix B.2. PostgreSQL makes the same IDs for a whole
+    audience at once (``campaign_message_id``), and it has no SHA-1, which version 5 needs.
     """
     key = f"campaign:{campaign_id}:{require_e164(phone)}"
     digest = bytearray(hashlib.sha256(MESSAGES.bytes + key.encode()).digest()[:16])
@@ -35,5 +35,5 @@ def campaign_message_id(campaign_id: int, phone: str) -> UUID:
 
 
 def message_name(campaign: str | None, sequence: str | None, step: str | None) -> str:
-    """What a message is called where people read of it: ``campaign black-friday``, or ``cold-vitac / welcome``."""
+    """The name of a message for people: ``campaign black-friday``, or ``cold-vitac / welcome``."""
     return f"campaign {campaign}" if campaign else f"{sequence} / {step}"

@@ -1,4 +1,4 @@
-"""Where a message of the ledger stands."""
+"""The statuses of messages."""
 
 from enum import StrEnum
 
@@ -20,10 +20,10 @@ class MessageStatus(StrEnum):
 
 
 WAITING = frozenset({MessageStatus.PENDING, MessageStatus.QUEUED})
-"""No attempt has begun with it, or each has given it back. In SQL: ``is_waiting(status)``."""
+"""No attempt has claimed the message, or each attempt has given it back. In SQL: ``is_waiting(status)``."""
 
 UNSETTLED = WAITING | {MessageStatus.PROCESSING}
-"""Something is still to come of it by itself. In SQL: ``is_unsettled(status)``."""
+"""Drumbeat will still do something with the message by itself. In SQL: ``is_unsettled(status)``."""
 
 SETTLED = frozenset(MessageStatus) - UNSETTLED
-"""Nothing more comes of it by itself."""
+"""Drumbeat does nothing more with the message by itself."""

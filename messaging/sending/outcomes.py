@@ -1,4 +1,4 @@
-"""What may come of an attempt to send a message."""
+"""The possible outcomes of an attempt to send a message."""
 
 from datetime import datetime, timedelta
 from typing import Annotated, Literal
@@ -25,39 +25,39 @@ class Settled(Value):
 
 
 class Deferred(Value):
-    """Not now: come back at ``until``."""
+    """Not now: try again at ``until``."""
 
     kind: Literal["deferred"] = "deferred"
     until: datetime
     reason: str
     wait: timedelta | None = None
-    """How long that is by the clock that decided, where it is known."""
+    """How long that is by the clock that decided; None if not known."""
 
 
 class Held(Value):
-    """Not until the hold ends; a signal will tell."""
+    """Not until the hold ends: wait for a signal."""
 
     kind: Literal["held"] = "held"
     reason: str
     until: datetime | None = None
-    """When it is over, held or not; None: never."""
+    """When the message expires, held or not; None: never."""
 
 
 class MessageRef(Value):
-    """One message that has its row in the ledger, for the workflow that brings it on its way.
+    """One message whose row is in the ledger: the input of the workflow that delivers it.
 
-    It is a campaign's, or it is sent again, or was abandoned.
+    It is a campaign's message, or one that is sent again or was abandoned.
     """
 
     message_id: UUID
     phone: str
     name: str = ""
-    """The recipient's, where it is known."""
+    """The recipient's name, if it is known."""
     device_id: str
     campaign: str = ""
     sequence: str = ""
     step: str = ""
-    """The campaign that it is of, or the sequence and the step's key."""
+    """Its campaign, or its sequence and the step's key, in words."""
 
     @property
     def what(self) -> str:

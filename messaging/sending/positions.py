@@ -1,4 +1,4 @@
-"""Where an enrollment stands, as a claim tells it and as a settled message changes it."""
+"""Positions of enrollments: as a claim reads them, and as a settled message changes them."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -12,7 +12,7 @@ __all__ = ["EnrollmentPosition", "LeftOut", "Next", "NextPosition", "StoredPosit
 
 
 class LeftOut(BaseModel):
-    """A step that a contact does not get, and the ID that its message would have had."""
+    """A step that is left out for a contact, and the ID that its message would have had."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -21,7 +21,7 @@ class LeftOut(BaseModel):
 
 
 class EnrollmentPosition(BaseModel):
-    """Where an enrollment stands: the days that it counts by, and the step that comes next (None: nothing more)."""
+    """Where an enrollment stands: its timeline, and the step that comes next (None: nothing more)."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -32,22 +32,22 @@ class EnrollmentPosition(BaseModel):
 
 
 class NextPosition(EnrollmentPosition):
-    """Where an enrollment is to stand from now on, and which steps it is never to get."""
+    """The new position of an enrollment, and the steps that it will never get."""
 
     left_out: tuple[LeftOut, ...] = ()
 
 
 class StoredPosition(EnrollmentPosition):
-    """Where an enrollment stood when its message was claimed."""
+    """The position of an enrollment when its message was claimed."""
 
     sequence_id: int
     device_id: str
     zone: str
-    """The contact's zone, as it is known now; the timeline's may be an earlier one."""
+    """The contact's time zone as it is known now; the timeline may have an earlier one."""
 
 
 class Next(NamedTuple):
-    """What comes after a step that is settled: where its enrollment stands then, and the step that is due next."""
+    """What comes after a settled step: the enrollment's new position, and the step that is due next."""
 
     position: NextPosition
     due: Due | None

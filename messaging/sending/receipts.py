@@ -1,4 +1,4 @@
-"""What gateways tell afterwards: a message was delivered, was read, went wrong late, or did go out, which was unconfirmed."""
+"""Receipts of gateways: a message was delivered or read, failed late, or did go out although it was unconfirmed."""
 
 import logging
 from collections.abc import Iterable, Sequence
@@ -15,19 +15,20 @@ logger = logging.getLogger(__name__)
 logger.addFilter(SayOnce())
 
 BATCH = 200
-"""Receipts of one call to the database."""
+"""How many receipts one call to the database writes."""
 
 
 async def record_receipts(connection: Connection, gateway: str, receipts: Iterable[Receipt]) -> int:
-    """Writes receipts of a gateway into the ledger; answers how many said something new. A message that we do not know is another program's.
+    """Writes receipts of a gateway into the ledger; answers how many said something new. A receipt of an unknown
+    message belongs to another program.
 
-    A receipt that bears our ID proves that the message went out, whatever the ledger says by now: it settles an
-    unconfirmed one, and keeps one that waits from going out once more. Of a message that was sent again, what is told of
-    an earlier sending does not count, unless that was delivered. A failure that would meet every recipient holds the campaign or
-    sequence, and several in a row that are alike hold the device, as the same in an answer does.
+    A receipt with our ID proves that the message went out, whatever the ledger says: it settles an unconfirmed message,
+    and keeps a waiting one from going out a second time. If the message was sent again, a receipt of an earlier send
+    does not count, unless it says that the message was delivered. A failure that would meet every recipient pauses the
+    campaign or sequence, and several in a row that are alike park the device, just as in a gateway's answers.
 
-    A receipt that the database refuses is passed over, with a line in the log. Raises the database's other errors; what
-    was written until then stays, and what is told twice is no news. Not to be called in a transaction.
+    A receipt that the database refuses is skipped, with a line in the log. Raises the database's other errors; what was
+    written until then stays, and writing a receipt twice is harmless. Do not call this in a transaction.
     """
     news, told = 0, list(receipts)
     for start in range(0, len(told), BATCH):
@@ -53,7 +54,7 @@ async def _record(connection: Connection, gateway: str, receipts: Sequence[Recei
     except asyncpg.PostgresError as error:
         if verdict_of(error) is not Verdict.WRONG:
             raise
-        if len(receipts) > 1:  # one of them: each by itself then
+        if len(receipts) > 1:  # the database refuses one of them: write each by itself
             return sum([await _record(connection, gateway, [receipt]) for receipt in receipts])
         logger.warning(
             "a receipt of the gateway %s is passed over, the database refuses it: %s", gateway, error

@@ -1,4 +1,6 @@
-"""What came of an attempt, written to the ledger: settled, given back for later, or left in doubt to the next attempt."""
+"""Writes the outcome of an attempt to the ledger: settled, given back for later, or left in doubt to the next
+attempt.
+"""
 
 import logging
 import random
@@ -29,14 +31,14 @@ __all__ = ["MAX_ATTEMPTS", "Recorder"]
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 1000
-"""Claims of one message before it counts as failed: some three days at the longest back-off."""
+"""Claims of one message before it counts as failed: about three days at the longest back-off."""
 
 LONGEST_WAIT = timedelta(minutes=15)
-"""The longest wait that a gateway can ask for; after it, the message is tried again."""
+"""The longest wait that a gateway can ask for; after that, the message is tried again."""
 
 
 class Recorder:
-    """Writes what came of attempts. Each method raises LostClaim where another attempt has the message by now."""
+    """Writes the outcomes of attempts. Each method raises LostClaim if another attempt holds the message by now."""
 
     def __init__(self, ledger: Ledger, outcomes: Outcomes) -> None:
         self._ledger = ledger
@@ -50,14 +52,16 @@ class Recorder:
         reason: str | None = None,
         gateway_message_id: str | None = None,
     ) -> Settled:
-        """The message has come to its end, and its contact moves on in the same transaction.
+        """Settles the message, and moves its contact on in the same transaction.
 
-        The status may be another than ``status``: a receipt that came before this answer knows more.
+        The status answered may differ from ``status``, as a receipt that came earlier knows more.
         """
         return await self._settle(flight, status, reason=reason, gateway_message_id=gateway_message_id)
 
     async def refuse(self, flight: InFlight, refused: Refused) -> Settled | Deferred:
-        """Settles it as failed, or leaves it to wait with its device, where that gets nothing but such answers."""
+        """Settles it as failed; or leaves it waiting with its device, if the device gets only such answers and is
+        parked.
+        """
         settled = await self._settle(flight, MessageStatus.FAILED, reason=str(refused), refused=refused)
         if settled.status is not MessageStatus.QUEUED:
             return settled
@@ -65,11 +69,12 @@ class Recorder:
         return Deferred(until=flight.now, reason=settled.reason or "")
 
     async def put_off(self, flight: InFlight, error: NotAccepted) -> Settled | Deferred:
-        """It surely has not arrived by this attempt: it comes again later, unless there were too many attempts."""
+        """This attempt surely did not send it: it is tried again later, unless there were too many attempts."""
         attempt, claim, reason = flight.attempt, flight.claim, _format_error(error)
         doubt = flight.may_have_arrived
         if doubt and claim.device_replaced:
-            # It may never answer again, and the contact's next message goes by another device.
+            # The old device's gateway may never answer again, and the contact's next message goes out through another
+            # device.
             return await self.settle(flight, MessageStatus.UNCONFIRMED, reason=f"{claim.unwanted}: {reason}")
         if claim.attempts >= MAX_ATTEMPTS:
             status = MessageStatus.UNCONFIRMED if doubt else MessageStatus.FAILED
@@ -93,7 +98,8 @@ class Recorder:
             )
         ):
             raise LostClaim
-        # The next claim sees the hold and answers *held*, or *settled* where the message is not wanted any more.
+        # Try again at once: the next claim sees the hold and answers *held*, or *settled* if the message is not wanted
+        # any more.
         if isinstance(error, WrongContent):
             await self._outcomes.write(
                 lambda: self._ledger.hold_contents(attempt.message_id, claim.now, reason)
@@ -110,7 +116,9 @@ class Recorder:
         return Deferred(until=until, reason=reason)
 
     async def doubt(self, flight: InFlight, error: MaybeAccepted, gateway: Gateway) -> Settled | Deferred:
-        """It may have arrived: left to the next attempt where that can find out, and ``unconfirmed`` where none can."""
+        """It may have arrived: leaves it to the next attempt if that can find out; otherwise it becomes
+        ``unconfirmed``.
+        """
         claim, reason = flight.claim, _format_error(error)
         try:
             recovery = await gateway.recovery(claim.device)
@@ -122,10 +130,10 @@ class Recorder:
         if retry_now:
             until = flight.now + _back_off(claim.attempts)
         else:
-            # A look-up proves nothing before the gateway has had the time that it may take.
+            # A look-up proves nothing until the gateway has had all the time that its answer may take.
             until = claim.now + claim_lifetime(gateway.capabilities.answers_within)
         if not await self._leave_in_doubt(flight, reason, retry_now=retry_now):
-            # A receipt was faster than the answer: it has settled the message, and knows nothing of its contents.
+            # A receipt came before the answer and has settled the message, but does not contain the text: store that.
             return await self.settle(flight, MessageStatus.UNCONFIRMED, reason=reason)
         return Deferred(until=until, reason=reason)
 
@@ -184,7 +192,7 @@ class Recorder:
             if verdict_of(error) is not Verdict.WRONG:
                 raise
             logger.exception("the outcome of message %s could not be written in full", attempt.message_id)
-            # The status alone, as the reason or the text cannot be stored. The next claim moves the contact on.
+            # Write the status alone, as the reason or the text cannot be stored. The next claim moves the contact on.
             lost = "its reason could not be stored; the log has it"
             plainly = partial(settle, reason=None if status is MessageStatus.SENT else lost)
             outcome = await self._outcomes.write(plainly)
@@ -201,11 +209,11 @@ class Recorder:
 
 
 def _back_off(attempts: int) -> timedelta:
-    """2 s, 4 s, 8 s … at most 5 minutes, give or take a fifth, so that many do not come back at once."""
+    """2 s, 4 s, 8 s … at most 5 minutes, plus or minus a fifth, so that many messages do not come back at once."""
     seconds = min(2.0 ** min(attempts, 9), 300.0)
     return timedelta(seconds=seconds * random.uniform(0.8, 1.2))  # noqa: S311 - spread, not secrecy
 
 
 def _format_error(error: Exception) -> str:
-    """What is wrong, as it may be stored and travel."""
+    """The error's text, in a form that can be stored and sent."""
     return storable(str(error), LONGEST_REASON)

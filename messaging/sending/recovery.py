@@ -1,9 +1,10 @@
-"""Abandoned messages: claimed, with no attempt or workflow at them any more; and why that can be.
+"""Abandoned messages: messages that were claimed, and that no attempt or workflow works on any more.
 
-An attempt dies with a message, or the gateway's answer is lost; and before another attempt takes the message over, its
-contact opts out, is stopped or moves on, its campaign is cancelled, or its workflow is ended by hand. No workflow comes
-for it then. A Temporal Schedule has such messages found, and gives each a workflow of its own, which settles it like any
-other doubt: looked up where the gateway can be asked, and never sent where it is not wanted any more.
+How that happens: an attempt dies, or the gateway's answer is lost. Before another attempt takes the message over, its
+contact opts out, is stopped or moves on, its campaign is cancelled, or its workflow is terminated. Then no workflow
+comes back to it. A Temporal Schedule runs a sweep that finds such messages and gives each a workflow of its own. That
+settles the message like any other in doubt: it asks the gateway if that is possible, and never sends a message that is
+not wanted any more.
 """
 
 from datetime import datetime, timedelta
@@ -15,13 +16,16 @@ from messaging.sending.outcomes import MessageRef
 __all__ = ["ABANDONED_TOGETHER", "abandoned", "close_unwanted", "forgotten_leads"]
 
 ABANDONED_TOGETHER = 200
-"""How many are found at a time; the next minute finds the rest."""
+"""How many are found at a time; the next sweep, a minute later, finds the rest."""
 
 FORGOTTEN_AFTER = timedelta(minutes=2)
-"""How long after its slot, or after the last attempt gave it back, a message counts as forgotten. A start of what runs is refused."""
+"""How long after its slot, or after the last attempt gave it back, a message counts as forgotten. If its workflow runs
+after all, starting it again does nothing.
+"""
 
 
-# $1, $2: as is_abandoned takes them; $3: the moment, null for the database's clock; $4: so many; $5: so long after the slot.
+# $1, $2: see is_abandoned; $3: the moment, null for the database's clock; $4: how many at most; $5: how long after the
+# slot.
 SELECT_ABANDONED = """
 select m.id, m.recipient_phone, m.device_id, s.name as sequence, t.key as step, k.name as campaign
   from broadcast_messages m
@@ -49,7 +53,7 @@ update broadcast_messages m
  where m.id = u.id and is_waiting(m.status)
 """
 
-# $1: the moment, null for the database's clock; $2: so long after the slot; $3: so many.
+# $1: the moment, null for the database's clock; $2: how long after the slot; $3: how many at most.
 SELECT_FORGOTTEN_LEADS = """
 select m.id, m.recipient_phone, m.device_id, l.name, k.name as campaign
   from broadcast_messages m
@@ -63,7 +67,9 @@ select m.id, m.recipient_phone, m.device_id, l.name, k.name as campaign
 
 
 async def abandoned(pool: Pool, *, now: datetime | None) -> list[MessageRef]:
-    """The abandoned messages, the oldest first; and those to be sent again whose workflow seems not to have been started."""
+    """The abandoned messages, oldest first; and messages to be sent again whose workflow seems not to have been
+    started.
+    """
     rows = await pool.fetch(
         SELECT_ABANDONED,
         CLAIM_LIFETIME,
@@ -86,16 +92,17 @@ async def abandoned(pool: Pool, *, now: datetime | None) -> list[MessageRef]:
 
 
 async def close_unwanted(pool: Pool) -> int:
-    """Closes messages of sequences that wait though they are not wanted any more; how many.
+    """Closes waiting messages of sequences that are not wanted any more; answers how many.
 
-    What ends a contact closes them. This finds what an attempt gave back afterwards, with no workflow left to ask.
+    Ending a contact closes its waiting messages. This finds those that an attempt gave back afterwards, when no
+    workflow was left to claim them.
     """
     done = await pool.execute(CLOSE_UNWANTED)
     return int(done.split()[-1])
 
 
 async def forgotten_leads(pool: Pool, *, now: datetime | None) -> list[MessageRef]:
-    """The messages of campaigns whose slot has come and gone, and for which no attempt has come: their workflow may be gone."""
+    """Messages of campaigns whose slot has passed without an attempt: their workflow may be gone."""
     rows = await pool.fetch(SELECT_FORGOTTEN_LEADS, now, FORGOTTEN_AFTER, ABANDONED_TOGETHER)
     return [
         MessageRef(

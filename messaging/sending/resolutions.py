@@ -1,6 +1,6 @@
-"""What becomes of messages in doubt: an operator says that one arrived, or has it sent again.
+"""Resolving messages in doubt: an operator says that one arrived, or has it sent again.
 
-In doubt is what is ``unconfirmed``, and what was claimed by an attempt that is over without a word.
+A message is in doubt if it is ``unconfirmed``, or if its attempt has ended without an outcome.
 """
 
 import math
@@ -19,7 +19,7 @@ __all__ = ["Resolution", "UnconfirmedMessage", "find_unconfirmed", "resolve_as_s
 
 
 class Resolution(Value):
-    """What was done about a message. ``campaign`` or ``again``: whose workflow has to bring it on its way."""
+    """What was done about a message. ``campaign`` or ``again`` says which workflow has to deliver it."""
 
     message_id: UUID
     phone: str
@@ -30,7 +30,7 @@ class Resolution(Value):
 
 
 class UnconfirmedMessage(Value):
-    """A message in doubt, and the device whose gateway may know of it."""
+    """A message in doubt, and the device whose gateway may know it."""
 
     phone: str
     what: str
@@ -39,7 +39,7 @@ class UnconfirmedMessage(Value):
     options: dict[str, Any]
 
 
-# claimed_for: seconds for which an attempt may still be at the gateway; $2, $3: as claim_life takes them.
+# claimed_for: seconds for which an attempt may still be at the gateway; $2, $3: see claim_life.
 LOCK_MESSAGE = """
 select m.*, s.name as sequence, t.key as step, k.name as campaign,
        d.gateway, d.gateway_options, coalesce((unwanted(m)).status = 'suppressed', false) as opted_out,
@@ -77,7 +77,8 @@ update broadcast_messages
  where id = $1
 """  # noqa: S608 - a constant of ours
 
-# Its workflows have to look, also where it is under way: they are past what is sent again.
+# Updated even if it is running, so that its workflows read the row again: they have passed the messages that are sent
+# again.
 REOPEN_CAMPAIGN = """
 update campaigns
    set status = case when status = 'finished' then 'running' else status end, ended_at = null,
@@ -87,9 +88,9 @@ update campaigns
 
 
 async def find_unconfirmed(connection: Connection, message_id: UUID) -> UnconfirmedMessage | Resolution:
-    """The message; or that it is sent, of which there is no doubt left.
+    """The message in doubt; or the answer that it is sent already.
 
-    Raises NotFound, and Conflict for one that is not in doubt, or is being sent again.
+    Raises NotFound, and Conflict for a message that is not in doubt or is being sent again.
     """
     row = await _in_doubt(connection, message_id, "sent")
     if row["status"] == "sent":
@@ -108,7 +109,9 @@ async def find_unconfirmed(connection: Connection, message_id: UUID) -> Unconfir
 
 
 async def _in_doubt(connection: Connection, message_id: UUID, *also: str) -> Record:
-    """The message's row, locked until the transaction ends; ``also``: other statuses that it may have."""
+    """The message's row, locked until the transaction ends. ``also``: statuses that are allowed besides those in
+    doubt.
+    """
     row = await connection.fetchrow(LOCK_MESSAGE, message_id, CLAIM_LIFETIME, longer_lifetimes())
     if row is None:
         raise NotFound(f"there is no message {message_id}: 'messages' lists those that are unconfirmed")
@@ -136,9 +139,10 @@ async def resolve_as_sent(
 
 
 async def send_again(connection: Connection, message_id: UUID) -> Resolution:
-    """Makes the message due again: an operator found out that it did not arrive. Raises NotFound and Conflict.
+    """Makes the message due again, because an operator knows that it did not arrive. Raises NotFound and Conflict.
 
-    Asking twice is harmless, also when it was sent again. One whose time is over is settled as ``expired`` instead.
+    Asking twice is harmless, even after it was sent again. A message whose time is over is settled as ``expired``
+    instead.
     """
     async with connection.transaction():
         row = await _in_doubt(connection, message_id, "sent")
@@ -148,7 +152,8 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
             return _sent(row)
         if row["opted_out"]:
             raise Conflict(f"{row['recipient_phone']} has opted out: nothing is sent to them")
-        # Locked, as its end and its cancellation lock it: they see the message that waits again, or we see them.
+        # Locked like at the campaign's end and cancellation: either these see the message that waits again, or we see
+        # them.
         status = await connection.fetchval(
             "select status from campaigns where id = $1 for no key update", row["campaign_id"]
         )

@@ -1,8 +1,8 @@
-"""Sending one message, from its claim to its settling: the same way for every message.
+"""Sends one message, from its claim to its settling, in the same way for every kind of message.
 
-It is claimed (``Ledger``), handed over to its gateway (``Dispatcher``), and what came of it is written: settled, with what
-comes next, or given back for later, or left in doubt (``Recorder``). A step's message is claimed by
-:mod:`messaging.sequences.send_step`, and carried out here.
+The message is claimed (``Ledger``) and handed over to its gateway (``Dispatcher``), and the outcome is written
+(``Recorder``): settled, with what comes next, or given back for later, or left in doubt. A step's message is claimed by
+:mod:`messaging.sequences.send_step` and sent here.
 """
 
 import logging
@@ -34,7 +34,7 @@ Answer = TypeVar("Answer")
 
 
 class Sender:
-    """Sends messages, one at a call. One for a worker; safe to share between tasks."""
+    """Sends messages, one for each call. One instance for a worker; safe to share between tasks."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Sender:
         clock: Clock = database_clock,
         outcomes: Outcomes | None = None,
     ) -> None:
-        """``outcomes``: what writes down what became of messages, so that the end of the process can wait for it."""
+        """``outcomes``: the writer of outcomes, given from outside so that the end of the process can wait for it."""
         self._ledger = Ledger(pool)
         self._gateways = gateways
         self._clock = clock
@@ -52,9 +52,9 @@ class Sender:
         self._recorder = Recorder(self._ledger, self._outcomes)
 
     async def send_stored(self, message_id: UUID) -> MessageOutcome:
-        """Sends a message that has its row in the ledger, or says when or why not.
+        """Sends a message whose row is in the ledger, or answers when to try again or why not.
 
-        Safe to repeat, whatever happened to the last attempt. Raises NotFound where there is no such message, and errors
+        Safe to repeat, whatever happened to the last attempt. Raises NotFound if there is no such message, and errors
         of the database.
         """
         attempt = new_attempt(message_id)
@@ -72,7 +72,7 @@ class Sender:
     async def claim(self, attempt: Attempt, answer: Awaitable[Answer]) -> Answer:
         """The ledger's answer to the attempt's claim. Raises NotFound and errors of the database.
 
-        Where the answer got lost on its way, the message may be claimed all the same: it is given back.
+        If the answer was lost on its way, the message may have been claimed: then the claim is given back.
         """
         try:
             return await answer
@@ -81,7 +81,7 @@ class Sender:
             raise
 
     def give_back(self, attempt: Attempt, reason: str) -> None:
-        """Gives back, soon, a claim with which the gateway was not called: if the attempt holds one."""
+        """Gives back in the background a claim for which the gateway was not called, if the attempt holds one."""
         text = storable(reason, LONGEST_REASON)
         self._outcomes.begin(lambda: self._ledger.release(attempt.message_id, attempt.token, text))
 
@@ -90,17 +90,17 @@ class Sender:
     ) -> Settled | Deferred:
         """Sends the claimed message, or finds out what an earlier attempt did, and records the outcome.
 
-        ``after`` is asked once it is known when the message was settled: its answer is written with the outcome.
-        The outcome is written for as long as the process lives, also where this call is cancelled.
+        ``after`` is called once it is known when the message was settled: its answer is written with the outcome.
+        Writing the outcome is retried for as long as the process lives, even if this call is cancelled.
         """
         try:
             return await self._carry_out(InFlight(attempt, claim, after))
         except LostClaim:
-            # Another attempt holds the message now: claim again, and see what came of it.
+            # Another attempt holds the message now: claim again later, and learn its outcome.
             return Deferred(until=claim.now, reason="another attempt took the message over")
 
     async def _carry_out(self, flight: InFlight) -> Settled | Deferred:
-        """Each answer of the gateway leads to one thing to record."""
+        """Maps each answer of the gateway to one outcome to record."""
         record, claim = self._recorder, flight.claim
         try:
             gateway = await self._gateways.of(claim.gateway, claim.options)
@@ -122,7 +122,7 @@ class Sender:
         except LostClaim:
             raise
         except Exception as error:
-            # A fault of ours. What became of the message is known all the same, as far as it can be.
+            # A bug in Drumbeat. What is known about the message is recorded all the same.
             logger.exception("the send of message %s failed", flight.attempt.message_id)
             why = f"an unexpected error, which the worker's log has in full: {type(error).__name__}: {error}"
             if flight.called:

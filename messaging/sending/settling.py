@@ -1,4 +1,4 @@
-"""What the gateway said must not be forgotten: an outcome is tried to be written for as long as the process lives."""
+"""Writes outcomes so that a gateway's answer is not lost: each write is retried for as long as the process lives."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ __all__ = ["Outcomes"]
 logger = logging.getLogger(__name__)
 
 FIRST_WAIT = 0.1
-"""Seconds before the second try; each wait is twice as long as the one before it."""
+"""Seconds before the second try; each wait is twice as long as the one before."""
 
 LONGEST_WAIT = 5.0
 """Seconds."""
@@ -22,35 +22,35 @@ Written = TypeVar("Written")
 
 
 class Outcomes:
-    """Writes outcomes, through outages of the database of any length. One for a worker; safe to share between tasks."""
+    """Writes outcomes despite database outages of any length. One for a worker; safe to share between tasks."""
 
     def __init__(self) -> None:
         self._writing: set[asyncio.Task[Any]] = set()
         self._failing = 0
 
     async def write(self, write: Callable[[], Awaitable[Written]]) -> Written:
-        """Writes until it is written, also where the caller is cancelled.
+        """Retries ``write`` until it succeeds, even if the caller is cancelled.
 
         Raises what no later try would be spared (``Verdict.WRONG``), or where the process ends (``Verdict.OVER``).
         """
         return await asyncio.shield(self.begin(write))
 
     def begin(self, write: Callable[[], Awaitable[Written]]) -> asyncio.Task[Written]:
-        """The same, where no caller waits for it."""
+        """Like :meth:`write`, but does not wait."""
         task = asyncio.create_task(self._insist(write))
         self._writing.add(task)
         task.add_done_callback(self._done)
         return task
 
     async def finish(self, within: float) -> None:
-        """Waits, at most ``within`` seconds, for what is still being written: before the pool is closed."""
+        """Waits at most ``within`` seconds for writes under way. Call it before the pool is closed."""
         if self._writing:
             await asyncio.wait(self._writing, timeout=within)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._writing.discard(task)
         if not task.cancelled():
-            task.exception()  # the caller is told, if it still waits
+            task.exception()  # retrieved here, so that asyncio does not log it; a caller that still waits gets it too
 
     async def _insist(self, write: Callable[[], Awaitable[Written]]) -> Written:
         wait, failing = FIRST_WAIT, False
@@ -74,7 +74,7 @@ class Outcomes:
                     logger.info("no outcome of a message waits to be written any more")
 
     def _tell(self, error: Exception, verdict: Verdict) -> None:
-        """Once, however many wait."""
+        """Logs once, however many writes are waiting."""
         if self._failing == 0:
             level = logging.ERROR if verdict is Verdict.MEND else logging.WARNING
             logger.log(

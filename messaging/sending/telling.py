@@ -1,11 +1,12 @@
-"""Which workflows are to be told of something that they cannot know: page by page, those first that need it first.
+"""Finds the workflows that must be signalled about a change: page by page, the earliest due first.
 
-Two things are told. That something else comes next than the workflow knows, or nothing any more (``plans``): the row of
-the contact says so, until it has planned anew. And that what held a message up is over (the name of a sequence, device or
-campaign): those are found by their messages. Telling one twice is harmless, and so is not telling one that has just moved on.
+There are two kinds of change. Another step than the workflow knows comes next, or none (``plans``): the contact's row
+says so until the workflow has planned anew. Or a hold by a sequence, device or campaign has ended: its workflows are
+found by their messages. Signalling a workflow twice is harmless, and so is not signalling one that has just moved on.
 
-A signal can be lost: the process that has changed the row dies before it sends it, or Temporal cannot be reached. The rows
-say all the same which are to be told, so the recovery of every minute has it done (``any_to_tell``, ``any_passed_over``).
+A signal can be lost: the process that changed the row dies before it sends the signal, or Temporal cannot be reached.
+But the rows still say which workflows are to be signalled, so the recovery sweep does it within a minute
+(``any_to_tell``, ``any_passed_over``).
 """
 
 from collections.abc import Sequence
@@ -32,10 +33,11 @@ __all__ = [
 
 
 class Tell(Value):
-    """What workflows are to be told: that something else comes next (``plans``), or that a hold is over, by what held.
+    """What workflows are to be signalled about: that something else comes next (``plans``), or that a hold of this kind
+    ended.
 
-    ``passed-over``: those whose message could go out and has not moved for some minutes, whatever held it.
-    ``after`` and ``after_key``: where to go on, behind the one that was told last.
+    ``passed-over``: workflows whose message could go out and has not moved for some minutes, whatever held it.
+    ``after`` and ``after_key``: go on after this workflow, which was signalled last.
     """
 
     kind: Literal["plans", "sequence", "device", "campaign", "passed-over"]
@@ -45,13 +47,13 @@ class Tell(Value):
 
 
 class Telling(Value):
-    """The input of TellingWorkflow: what is to be told yet, in this order."""
+    """The input of TellingWorkflow: what is still to be signalled, in this order."""
 
     of: tuple[Tell, ...] = ()
 
 
 PAGE = 500
-"""Found at a time."""
+"""How many workflows are found at a time."""
 
 SELECT_UNPLANNED = """
 select id::text as key, coalesce(next_due_at, plan_changed_at) as due_at, plan_changed_at as seen_at, workflow_id
@@ -59,10 +61,10 @@ select id::text as key, coalesce(next_due_at, plan_changed_at) as due_at, plan_c
  where plan_changed_at is not null
 """
 
-# Messages held by the sequence $1, the device $2 or the campaign $3, whichever is given: attempted before, and without a
-# future slot, so that only a signal wakes them. One in 'processing' with a reason is in doubt, and waits for the next attempt.
-# (offset 0: what waits is few, so it is sought first, and not contact by contact; then the contact of each, and not all
-# contacts, whatever the statistics say.)
+# Messages held by the sequence $1, the device $2 or the campaign $3, whichever is given: attempted before and without a
+# future slot, so that only a signal wakes them. A message in 'processing' with a reason is in doubt, and waits for the
+# next attempt. (offset 0 fixes the plan, whatever the statistics say: first the held messages, which are few; then the
+# contact of each one.)
 SELECT_HELD = """
 select m.id::text as key, m.due_at, m.updated_at as seen_at,
        case when k.id is not null then 'campaign:' || k.name || ':' || m.recipient_phone
@@ -80,7 +82,7 @@ select m.id::text as key, m.due_at, m.updated_at as seen_at,
    and ($3::text is null or k.name = $3)
 """
 
-# $4: since when they have not moved.
+# $4: how long they have not moved.
 SELECT_PASSED_OVER = f"""
 select h.*
   from ({SELECT_HELD}) h
@@ -91,12 +93,13 @@ select h.*
 IS_ANY_PASSED_OVER = f"select exists (select from ({SELECT_PASSED_OVER}) passed_over)"  # noqa: S608
 
 PASSED_OVER_AFTER = timedelta(minutes=7)
-"""A message that could go out and has not moved for so long was passed over. The longest pause between two attempts, while
-its gateway is away, is six minutes."""
+"""A message that could go out and has not moved for this long was passed over. The longest pause between two attempts,
+while the gateway is away, is six minutes.
+"""
 
 COUNT_HELD = f"select count(distinct workflow_id) from ({SELECT_HELD}) held"  # noqa: S608
 
-# A page of one of them: {after} and {key} are the numbers of the parameters that say where it begins.
+# One page of such a query. {after} and {key} are the numbers of the parameters that say where the page begins.
 SELECT_PAGE = """
 select workflow_id, key, due_at, seen_at
   from ({found}) found
@@ -125,7 +128,7 @@ select count(*)
  where status = 'active' and plan_changed_at is not null and ($1::bigint is null or sequence_id = $1)
 """
 
-# One that was told and has not looked is told again after a minute, then two, four and so on.
+# A workflow that was signalled and has not planned anew is signalled again after a minute, then two, four and so on.
 IS_ANY_TO_TELL = """
 select exists (select from sequence_contacts
                 where plan_changed_at is not null
@@ -142,7 +145,7 @@ update sequence_contacts c
 
 
 class ToTell(NamedTuple):
-    """A workflow that is to be told, as it was found: because of which row, and when that was changed last."""
+    """A workflow to signal: the row that is the reason, and when that row was changed last."""
 
     workflow_id: str
     key: str
@@ -151,7 +154,7 @@ class ToTell(NamedTuple):
 
 
 class Page(NamedTuple):
-    """Which come next, by which signal, and whether others come after them."""
+    """One page of workflows to signal, the signal, and whether more pages follow."""
 
     signal: str
     next: tuple[ToTell, ...]
@@ -159,7 +162,7 @@ class Page(NamedTuple):
 
 
 async def page(pool: Pool, tell: Tell) -> Page:
-    """Which are to be told next, those that are due first before others."""
+    """The next page of workflows to signal, the earliest due first."""
     found, arguments = _found(tell)
     number = len(arguments)
     rows = await pool.fetch(
@@ -176,7 +179,7 @@ async def page(pool: Pool, tell: Tell) -> Page:
 
 
 def _found(tell: Tell) -> tuple[str, list[Any]]:
-    """The query for those to be told this, and its arguments."""
+    """The query for the workflows to signal, and its arguments."""
     match tell.kind:
         case "plans":
             return SELECT_UNPLANNED, []
@@ -187,20 +190,22 @@ def _found(tell: Tell) -> tuple[str, list[Any]]:
 
 
 async def note_told(pool: Pool, told: Sequence[ToTell], heard: Sequence[bool]) -> None:
-    """Notes which were told of another plan. Where no workflow runs, none is left to be told."""
+    """Notes which workflows were signalled about a new plan. A contact without a running workflow needs no signal any
+    more.
+    """
     keys = [int(one.key) for one in told]
     await pool.execute(NOTE_TOLD, keys, [one.seen_at for one in told], list(heard))
 
 
 async def unmoved(pool: Pool, tell: Tell, told: Sequence[ToTell]) -> set[str]:
-    """Of those that were told this, the keys of those that have done nothing yet."""
+    """The keys of those that have not acted on the signal yet."""
     query = SELECT_UNMOVED_CONTACTS if tell.kind == "plans" else SELECT_UNMOVED_MESSAGES
     rows = await pool.fetch(query, [one.key for one in told], [one.seen_at for one in told])
     return {row["key"] for row in rows}
 
 
 async def count_held(pool: Pool, kind: str, name: str) -> int:
-    """The contacts and leads that the sequence, device or campaign of this name has held up."""
+    """How many contacts and leads the sequence, device or campaign of this name has held."""
     count: int = await pool.fetchval(COUNT_HELD, *_held_by(kind, name))
     return count
 
@@ -210,21 +215,24 @@ def _held_by(kind: str, name: str) -> list[str | None]:
 
 
 async def count_unplanned(pool: Pool, sequence_id: int | None = None) -> int:
-    """The contacts, of one sequence or all, whose workflows are still to hear that something else comes next."""
+    """How many contacts, of one sequence or all, have a workflow that does not know yet that something else comes
+    next.
+    """
     count: int = await pool.fetchval(COUNT_UNPLANNED, sequence_id)
     return count
 
 
 async def any_to_tell(pool: Pool) -> bool:
-    """Whether a contact's workflow is still to hear that something else comes next, or nothing.
+    """True if a contact's workflow is to be signalled now that something else, or nothing, comes next.
 
-    One that has not looked is told again, but ever more seldom: its task may fail, and each signal stays in its history.
+    A workflow that has not reacted is signalled again, but at longer and longer intervals: its task may be failing, and
+    each signal stays in its history.
     """
     found: bool = await pool.fetchval(IS_ANY_TO_TELL)
     return found
 
 
 async def any_passed_over(pool: Pool) -> bool:
-    """Whether a message could go out and has not moved for some minutes: its workflow was not told, or is gone."""
+    """True if a message could go out and has not moved for some minutes: its workflow missed the signal, or is gone."""
     found: bool = await pool.fetchval(IS_ANY_PASSED_OVER, None, None, None, PASSED_OVER_AFTER)
     return found

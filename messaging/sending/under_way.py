@@ -1,8 +1,8 @@
-"""What is on its way when an operator or a recipient ends sending: an opt-out, a stop, a pause, the end of a campaign.
+"""Messages that are under way when an opt-out, a stop, a pause or a campaign's cancellation ends sending.
 
-Such a change holds for every claim from its commit on. An attempt that was claimed before may still begin its call to the
-gateway, for as long as CALL_GRACE. The command that made the change waits until no attempt can any more, and then answers: from
-there on nothing is sent, and what was at the gateway already is named.
+Such a change holds for every claim after its commit. An attempt that claimed its message before may still begin its
+call to the gateway, within CALL_GRACE. The command that made the change waits until no attempt can do that any more,
+and then answers: from then on nothing is sent, and the messages that were at the gateway already are named.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ LOOK_EVERY = 0.05
 """Seconds."""
 
 MARGIN = 0.5
-"""Seconds for an attempt that refuses to begin its call to give its claim back."""
+"""Seconds that an attempt which is too late for its call may take to give its claim back."""
 
 NAMED = 100
 """How many messages are named at most."""
 
 
 class UnderWay(Value):
-    """A message that an attempt had in its hands. ``sent``: it has gone out; else the gateway has not answered yet."""
+    """A message that an attempt held. ``sent``: it has gone out; otherwise the gateway has not answered yet."""
 
     message_id: UUID
     phone: str
@@ -33,8 +33,8 @@ class UnderWay(Value):
     sent: bool
 
 
-# oldest: transactions before this one have ended, so that a claim which did not see the change is seen here. $1 to $5: whose
-# messages; $6: CALL_GRACE; $7, $8: as claim_life takes them.
+# oldest: all transactions before this one have ended, so a claim that did not see the change is visible here. $1 to $5:
+# which messages; $6: CALL_GRACE; $7, $8: see claim_life.
 SELECT_CLAIMED = """
 select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as oldest,
        pg_snapshot_xmax(pg_current_snapshot())::text::bigint as newest,
@@ -72,10 +72,10 @@ async def nothing_begins_any_more(
     campaign: str | None = None,
     enrollment: int | None = None,
 ) -> tuple[UnderWay, ...]:
-    """Waits until no attempt of before the present moment can begin to send; some milliseconds, or CALL_GRACE at most.
+    """Waits until no attempt from before this call can begin to send: some milliseconds, or CALL_GRACE at most.
 
-    To be called after the change that keeps later claims away was committed. Answers the messages that were in an
-    attempt's hands and went out, or are at the gateway still.
+    Call it after the commit of the change that stops later claims. Answers the messages that an attempt held and that
+    went out, or that are still at the gateway.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + CALL_GRACE.total_seconds() + MARGIN
@@ -101,7 +101,7 @@ async def _what_became_of(pool: Pool, held: set[UUID]) -> tuple[UnderWay, ...]:
 
 
 def format_under_way(messages: tuple[UnderWay, ...]) -> str:
-    """The sentence about them that ends an answer; nothing where there are none."""
+    """The end of an answer that says so, one clause for each kind; empty if there are no such messages."""
     parts = []
     for sent, words in (
         (True, "had been handed to the gateway just before, and went out"),
