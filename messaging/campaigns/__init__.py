@@ -1,1 +1,1 @@
-"""One message to every lead of a target: files, edits, audience, feeding."""
+"""Campaigns, which send one message to every lead of a target: files, edits, audience, feeding."""

@@ -1,8 +1,8 @@
-"""Creating and editing campaigns from their files: all of the files or nothing, in one transaction.
+"""Creates and edits campaigns from their files: all files or none, in one transaction.
 
-A campaign is locked while it is edited, and so it is while it starts: an edit comes before the start, or finds that
-it was too late. What is sent, to which leads and when is fixed from the start on; the pace, the fan-out and the title are not.
-Applying what is stored already writes nothing.
+A campaign is locked while it is edited and while it starts: an edit either comes before the start, or is refused as too
+late. Once it has started, its contents, audience and times are fixed; its pace, fan-out and title are not. Applying
+what is stored already writes nothing.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ __all__ = ["AppliedCampaign", "apply_campaigns"]
 
 
 class AppliedCampaign(Value):
-    """What came of one file."""
+    """The result of one file."""
 
     campaign: str
     result: Literal["created", "changed", "unchanged"]
@@ -30,7 +30,7 @@ class AppliedCampaign(Value):
     changes: tuple[str, ...] = ()
     """Each change in words."""
     rescheduled: bool = False
-    """It starts at another time than before: its workflow waits for that, and has to be told."""
+    """True if its start time has changed: its workflow waits for the start, and must be signalled."""
     warnings: tuple[str, ...] = ()
     """What should be looked at, with file and line."""
 
@@ -41,11 +41,11 @@ class _Field(NamedTuple):
     path: FieldPath
     column: str
     what: str = ""
-    """What it is to people; empty for what may change at any time."""
+    """The field's name for people; empty if it may change at any time."""
     other: str = ""
-    """What a change of it would be wanted for."""
+    """The purpose for which another campaign is needed, for the error."""
     none: str = "none"
-    """How its absence is written."""
+    """What is shown if it is not set."""
 
 
 _FIELDS = (
@@ -76,7 +76,8 @@ values ($1, {_INSERTED})
 returning true
 """  # noqa: S608 - the columns above
 
-# $2: it starts at another time than before, and $3: the moment. Another time is the operator's last word, over a start at once.
+# $2: the start time has changed; $3: the present moment. A new time is the operator's last decision, and replaces a
+# start at once.
 UPDATE_CAMPAIGN = f"""
 update campaigns
    set ({_COLUMNS}) = ({_UPDATED}),
@@ -106,7 +107,7 @@ async def _apply(
     problems += await check_with_stored(connection, drafts)
     edits: dict[str, _Edit] = {}
     usable = [(draft, draft.campaign) for draft in drafts if draft.campaign is not None]
-    for draft, campaign in sorted(usable, key=lambda pair: pair[1].campaign):  # one order of locks for all
+    for draft, campaign in sorted(usable, key=lambda pair: pair[1].campaign):  # the same lock order for all
         edit = await _Edit.begin(connection, draft, campaign)
         problems += edit.problems(moment)
         edits[campaign.campaign] = edit
@@ -116,7 +117,7 @@ async def _apply(
 
 
 class _Edit:
-    """One campaign on its way from what is stored to what its file says."""
+    """The edit of one campaign, from what is stored to what its file says."""
 
     def __init__(self, draft: CampaignDraft, campaign: CampaignFile, row: Record, *, new: bool) -> None:
         self._draft = draft
@@ -136,12 +137,12 @@ class _Edit:
 
     @classmethod
     async def begin(cls, connection: Connection, draft: CampaignDraft, campaign: CampaignFile) -> "_Edit":
-        """Locks the campaign, which is created if it is new."""
+        """Locks the campaign; creates it if it is new."""
         values = _values(campaign)
         new = await connection.fetchval(
             INSERT_CAMPAIGN, campaign.campaign, *(values[field.column] for field in _FIELDS)
         )
-        # One that starts at this moment has its audience before we go on, or starts with what we store.
+        # A campaign that is just starting either has its audience before we go on, or starts with what we store.
         row = await connection.fetchrow(
             "select * from campaigns where name = $1 for update", campaign.campaign
         )
@@ -149,7 +150,7 @@ class _Edit:
         return cls(draft, campaign, row, new=bool(new))
 
     def problems(self, now: datetime) -> list[Problem]:
-        """The changes that come too late, or would start the campaign by mistake."""
+        """Refuses changes that come too late, or that would start the campaign by mistake."""
         if self._row["status"] == "cancelled":
             state = "was cancelled"
         elif self._row["frozen_at"] is not None:
@@ -167,7 +168,7 @@ class _Edit:
         ]
 
     async def store(self, connection: Connection, now: datetime) -> AppliedCampaign:
-        """Writes what is different; nothing if nothing is."""
+        """Writes the differences; nothing if there are none."""
         if self._changed:
             await connection.execute(
                 UPDATE_CAMPAIGN,
@@ -194,7 +195,7 @@ class _Edit:
 
 
 def _values(campaign: CampaignFile) -> dict[str, Any]:
-    """The columns as the file has them."""
+    """The columns' values from the file."""
     return {
         "title": campaign.title,
         "niche": campaign.target.niche,
@@ -214,7 +215,7 @@ def _values(campaign: CampaignFile) -> dict[str, Any]:
 
 
 def _comparable(value: Any) -> Any:
-    """The value for comparing: the order of a list says nothing."""
+    """The value in a form for comparing: the order of a list does not matter."""
     return sorted(value) if isinstance(value, list) else value
 
 

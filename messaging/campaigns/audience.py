@@ -1,4 +1,4 @@
-"""The start of a campaign: its audience is frozen. Every lead of its target gets a row in the ledger."""
+"""Starts a campaign: freezes its audience, by giving every lead of its target a row in the ledger."""
 
 from datetime import datetime
 
@@ -9,13 +9,14 @@ from messaging.common.database import Connection, Record
 __all__ = ["SHARD_SIZE", "freeze_audience"]
 
 SHARD_SIZE = 10_000
-"""Leads that one workflow feeds; more are fed by several, side by side."""
+"""Leads that one workflow feeds; several workflows feed a larger audience in parallel."""
 
 MAX_SHARDS = 64
 
 
-# $1: the campaign; $2: the moment; $3: leads that one workflow feeds; $4: such workflows at most; $5 to $8: by time zone, when
-# messages are due and over, and whether they are left out; $9, $10: when all others are due and over.
+# $1: the campaign; $2: the moment; $3: leads that one workflow feeds; $4: how many such workflows at most; $5 to $8:
+# time zones, when messages there are due and expire, and whether they are left out; $9, $10: when messages in other
+# zones are due and expire.
 FREEZE_AUDIENCE = """
 with matching as materialized (
     select a.*, coalesce(z.due_at, $9) as due_at, coalesce(z.expires_at, $10) as expires_at,
@@ -58,10 +59,10 @@ update campaigns
 async def freeze_audience(
     connection: Connection, campaign_id: int, *, now: datetime | None, shard_size: int = SHARD_SIZE
 ) -> Frozen:
-    """Starts a campaign: one statement gives every lead of the target its row in the ledger, whatever their number.
+    """Starts a campaign: one statement gives every lead of the target its row in the ledger, however many there are.
 
-    Doing it again changes nothing. A campaign that is no longer ``scheduled`` (it was paused or cancelled at the last
-    moment) stays as it is.
+    Doing it again changes nothing. A campaign that is not ``scheduled`` any more (it was paused or cancelled at the
+    last moment) stays as it is.
     """
     async with connection.transaction():
         row = await connection.fetchrow(

@@ -1,4 +1,4 @@
-"""What can be wrong with the files of campaigns beside other files and what is stored, and what may not be meant."""
+"""Checks the files of campaigns against each other and against what is stored; and warns of likely mistakes."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -23,7 +23,7 @@ __all__ = ["check_moved", "check_together", "check_with_stored", "warnings_for"]
 
 _SHOWN_NICHES = 10
 
-# Without those that opted out: nothing that they lack matters.
+# Without leads that have opted out: what they lack does not matter.
 COUNT_AUDIENCE = """
 select count(*) as leads, count(*) filter (where a.device_id is null) as without_device,
        count(*) filter (where a.device_id is not null and l.time_zone is null) as without_zone
@@ -32,12 +32,12 @@ select count(*) as leads, count(*) filter (where a.device_id is null) as without
 
 
 def check_together(drafts: Sequence[CampaignDraft]) -> list[Problem]:
-    """Problems of files with each other: two of one campaign."""
+    """Problems of files with each other: two files of one campaign."""
     return check_repeats(name for draft in drafts for name in draft.names)
 
 
 async def check_with_stored(connection: Connection, drafts: Sequence[CampaignDraft]) -> list[Problem]:
-    """Problems with what is stored: no such device, unknown variables of templates."""
+    """Problems with what is stored: an unknown device, unknown variables of templates."""
     return [
         *await check_devices(connection, [device for draft in drafts for device in draft.devices]),
         *await check_templates(connection, [text for draft in drafts for text in draft.texts]),
@@ -47,9 +47,9 @@ async def check_with_stored(connection: Connection, drafts: Sequence[CampaignDra
 async def warnings_for(
     connection: Connection, draft: CampaignDraft, campaign: CampaignFile, row: Record, now: datetime
 ) -> list[Problem]:
-    """What may not be meant: a time that has passed, no lead to send to, leads left out, blanks in messages.
+    """Warnings: a time that has passed, no lead to send to, leads left out, blanks in messages.
 
-    ``row`` is the campaign's as it is stored. Of one that has started or was cancelled there is nothing to warn.
+    ``row`` is the stored row of the campaign. There are no warnings for one that has started or was cancelled.
     """
     if row["frozen_at"] is not None or row["status"] not in ("draft", "scheduled", "paused"):
         return []
@@ -66,7 +66,7 @@ async def warnings_for(
 
 
 def check_moved(document: Document, campaign: CampaignFile, row: Record, now: datetime) -> list[Problem]:
-    """Why a campaign that waits for its time cannot have this one: it would go out at once, and by mistake."""
+    """Why a scheduled campaign cannot get this time: it would go out at once, by mistake."""
     if row["status"] not in ("scheduled", "paused") or row["frozen_at"] is not None:
         return []
     if (row["scheduled_at"], row["time_zone"]) == (campaign.scheduled_at, campaign.timezone):
@@ -92,14 +92,14 @@ def _check_passed(document: Document, campaign: CampaignFile, row: Record, now: 
 async def _check_times(
     connection: Connection, document: Document, campaign_id: int, now: datetime
 ) -> list[Problem]:
-    """For which leads the campaign's time has passed, or is over: as it is stored; of a draft, as if it started now."""
+    """For which leads the stored campaign's time has passed or is over; for a draft, as if it started now."""
     row = await connection.fetchrow(
         "select *, $2::timestamptz as now from campaigns where id = $1", campaign_id, now
     )
     assert row is not None
     found = await forecast(connection, campaign_id, Timing.of(row), now)
     starts_now = row["scheduled_at"] is None or row["start_now"]
-    # When one starts that has no time, its start says whether it is night; that may be any time.
+    # A campaign without a time may start at any hour; its start warns if it is night then.
     lines = found.lines[: len(found.lines) - (found.night > 0)] if starts_now else found.lines
     return [
         document.problem(("scheduled_at",) if not starts_now else ("until",), f"warning: {line}")

@@ -1,4 +1,4 @@
-"""What workflows and activities of campaigns tell each other."""
+"""The values that workflows and activities of campaigns exchange."""
 
 from datetime import datetime
 from typing import Literal, get_args
@@ -23,8 +23,9 @@ __all__ = [
 CampaignStatus = Literal["draft", "scheduled", "running", "paused", "cancelled", "finished"]
 
 FanOut = Literal["children", "eager"]
-"""How leads' workflows are started: as children of the campaign's (or of a shard's), or by an activity, whose worker gets
-their first tasks with the server's answer."""
+"""How leads' workflows are started: as children of the campaign's (or a shard's) workflow, or by an activity, whose
+worker gets their first tasks with the server's answers (eager start).
+"""
 
 FAN_OUTS: tuple[FanOut, ...] = get_args(FanOut)
 
@@ -37,26 +38,27 @@ class CampaignState(Value):
     title: str
     status: CampaignStatus
     frozen: bool
-    """Whether it has started: its audience stands in the ledger."""
+    """True if it has started: its audience is in the ledger."""
     shards: int
-    """Parts of its audience, which are fed side by side: one is fed by the campaign's own workflow."""
+    """Parts of its audience, which are fed in parallel. If there is only one, the campaign's own workflow feeds it."""
     over: bool
-    """Whether it has ended: nothing is to come of it any more."""
+    """True if it has ended: none of its messages will be sent any more."""
     reason: str | None
     start_at: datetime
     """The first moment at which one of its messages is due; it may have passed."""
     when: str
-    """The same in words."""
+    """The start in words."""
     now: datetime
-    """The moment that this was true."""
+    """The moment for which this is true."""
 
 
 class Frozen(Value):
-    """The audience of a campaign. Opted-out leads, those that no device writes to, and those whose time had passed where the
-    campaign says so, were left out."""
+    """The frozen audience of a campaign. Left out were opted-out leads, leads without a device, and, if the campaign
+    says so, leads whose local time had passed.
+    """
 
     frozen: bool
-    """False where the campaign was paused or cancelled at the last moment."""
+    """False if the campaign was paused or cancelled at the last moment."""
     leads: int
     opted_out: int
     without_device: int
@@ -73,15 +75,15 @@ class CampaignProgress(Value):
     without_device: int
     passed: int = 0
     over_at: datetime | None = None
-    """When the next one of those that are not settled is over."""
+    """When the next unsettled message expires."""
     reason: str | None = None
-    """Why it is paused, where no operator paused it."""
+    """Why it is paused, if no operator paused it."""
     per_second: float
-    """Messages sent a second, over the last minute."""
+    """Messages sent per second, over the last minute."""
 
 
 class FeedRequest(Value):
-    """Where the feeding of one shard is: for each device the position of the last message that was begun."""
+    """How far one shard is fed: for each device, the position of the last message that was begun."""
 
     campaign_id: int
     campaign: str
@@ -91,19 +93,19 @@ class FeedRequest(Value):
 
 
 class FeedPage(Value):
-    """What to begin next, and how the shard stands then."""
+    """What to begin next, and the state of the shard after that."""
 
     status: CampaignStatus
     fan_out: FanOut
     messages: tuple[MessageRef, ...]
-    """Those whose workflows are to be started."""
+    """The messages whose workflows are to be started."""
     begun: int = 0
-    """So many were started already, where an activity does that."""
+    """How many workflows the activity has started itself."""
     positions: dict[str, int]
-    """For each device that of the last message of this page, or of an earlier one."""
+    """For each device, the position of the last message of this page or an earlier one."""
     settled: bool
-    """Nothing is to come of any message of the shard any more."""
+    """True if every message of the shard is settled."""
     exhausted: bool
-    """Everything was begun, as far as the positions tell."""
+    """True if every message was begun, as far as the positions say."""
     next_due_at: datetime | None
-    """When the next message is due, where nothing but the clock is waited for."""
+    """When the next message is due, if only its time is waited for."""

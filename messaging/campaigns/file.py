@@ -1,10 +1,11 @@
-"""The file of a campaign: what stands in it, and every reason why it cannot be used as it is.
+"""The file of a campaign: its fields, and every reason why it cannot be used.
 
 Fields: ``campaign``, ``title``, ``target`` (``niche``, ``status``, ``devices``), ``scheduled_at`` (local, in
-``timezone``), ``timezone`` (IANA, or ``recipient``), ``until`` (local too, perhaps with its date), ``if_passed`` (what
-becomes of recipients whose time has passed), ``min_delay`` and ``max_delay`` (seconds), ``fan_out``
-(how its leads' workflows are started), and a ``text``, an ``image`` or both; the text is the image's caption then. Beside them a ``template``, for gateways that want one. A campaign to every
-lead has to say so, by ``status: all``.
+``timezone``), ``timezone`` (IANA, or ``recipient``), ``until`` (local too, optionally with its date), ``if_passed``
+(what happens to recipients whose time has passed), ``min_delay`` and ``max_delay`` (seconds), ``fan_out`` (how its
+leads' workflows are started), and a ``text``, an ``image`` or both; the text is then the image's caption. A
+``template`` may stand beside them, for gateways that want one. A campaign to every lead must say so, with ``status:
+all``.
 """
 
 import re
@@ -66,7 +67,7 @@ def _local(value: object) -> datetime:
 
 
 def _until(value: object) -> str:
-    """As it is stored: see until_of()."""
+    """The value in its stored form: see until_of()."""
     if not isinstance(value, str) or (not _UNTIL.fullmatch(value) and not _LOCAL.fullmatch(value)):
         raise InvalidInput(
             f"{value!r} is not a time, nor a date with a time, write e.g. 18:00 or 2026-11-27 18:00"
@@ -82,7 +83,7 @@ def _clock(clock: time) -> str:
 
 
 def _one_of(choices: Sequence[str]) -> BeforeValidator:
-    """For a field that is one of a few words."""
+    """A validator for a field that is one of a few words."""
 
     def check(value: object) -> str:
         if value in choices:
@@ -103,7 +104,7 @@ def _zone(name: str) -> str:
 
 
 def _delay(value: object) -> float:
-    """Seconds. YAML's decimals come as text: what else a setting with a point may be, only its field knows."""
+    """Seconds. The YAML reader leaves decimals as text, as only their field knows that they are numbers."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
     if not number and not (isinstance(value, str) and _NUMBER.fullmatch(value)):
         raise InvalidInput(f"{value!r} is not a number of seconds, write e.g. 5 or 2.5")
@@ -125,7 +126,7 @@ _Delay = Annotated[float, BeforeValidator(as_field(_delay))]
 
 
 class TargetFile(FileModel):
-    """Which leads a campaign goes to: those that are all of this. The niche is normalised."""
+    """Which leads a campaign goes to: those that match all of these fields. The niche is normalised."""
 
     niche: Annotated[str, AfterValidator(as_field(parse_niche))] | None = None
     status: Annotated[str, AfterValidator(as_field(_status))] = "all"
@@ -133,7 +134,9 @@ class TargetFile(FileModel):
 
 
 class CampaignFile(FileModel):
-    """A campaign as its file has it. ``scheduled_at`` and ``until`` are what clocks show in ``timezone``; delays are seconds."""
+    """A campaign as its file has it. ``scheduled_at`` and ``until`` are local times in ``timezone``; delays are
+    seconds.
+    """
 
     campaign: Name
     title: Title = ""
@@ -151,7 +154,9 @@ class CampaignFile(FileModel):
 
 
 class CampaignDraft(NamedTuple):
-    """A file that was read: the campaign, if all of it can be used, and the document to note more problems in."""
+    """A file that was read: the campaign, if all of it is usable, and the document, in which more problems can be
+    noted.
+    """
 
     document: Document
     campaign: CampaignFile | None
@@ -168,12 +173,12 @@ class CampaignDraft(NamedTuple):
 
     @property
     def devices(self) -> list[FileText]:
-        """The names of devices that are there, whatever else is wrong with the file."""
+        """The names of devices in the target, whatever else is wrong with the file."""
         return _devices(self.document)
 
 
 def read_campaign(source: str, file: str) -> CampaignDraft:
-    """Reads the text of a file. What is wrong is noted in the document, all of it."""
+    """Reads the text of a file. All problems are noted in the document."""
     document = read_yaml(source, file)
     if document.problems and not document.data:
         return CampaignDraft(document, None)
@@ -242,7 +247,7 @@ def _check_zone(document: Document) -> None:
 
 
 def _check_end(document: Document) -> None:
-    """It must come after the start; a time alone is one of the day of the start."""
+    """``until`` must come after the start; a time alone is on the day of the start."""
     try:
         begins, (day, clock) = (
             _local(document.data.get("scheduled_at")),

@@ -1,4 +1,4 @@
-"""What the time of a campaign means for the leads that it would go to: for how many it has passed, is over, or is night."""
+"""For how many leads a campaign's time has passed, is over, or is at night."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -28,26 +28,28 @@ _FATES = {
 
 
 class Forecast(Value):
-    """Leads by what the campaign's time means for them. ``lines``: the same in words, where something is to be said."""
+    """How many leads the campaign's time is a problem for. ``lines``: the same in words, if there is anything to
+    say.
+    """
 
     leads: int
     passed: int = 0
-    """Their local time has passed; what becomes of them is the campaign's ``if_passed``."""
+    """Their local time has passed; the campaign's ``if_passed`` says what happens to them."""
     left_out: int = 0
     over: int = 0
     """Their turn would come after the campaign's end: they do not get it."""
     night: int = 0
-    """They would get it now, and it is night where they are."""
+    """They would get it now, at night."""
     lines: tuple[str, ...] = ()
 
     @property
     def reaches_none(self) -> bool:
-        """Whether there are leads, and none of them would get it."""
+        """True if there are leads, but none of them would get it."""
         return 0 < self.leads <= self.left_out + self.over
 
 
 async def forecast(connection: Connection, campaign_id: int, timing: Timing, now: datetime) -> Forecast:
-    """What it would be if the campaign had this timing, by its leads and the time as they are now."""
+    """The forecast for this timing, by the leads and the time as they are now."""
     leads = {row["zone"]: row["leads"] for row in await connection.fetch(COUNT_LEADS_BY_ZONE, campaign_id)}
     found = turns(timing, leads)
     passed = [zone for zone in leads if found[zone].passed]

@@ -1,8 +1,9 @@
-"""Campaigns as they are stored: when they start, which leads they go to, whether they are paused. Times are aware UTC.
+"""Changes the state of stored campaigns: start, pause, resume, cancel, retry, finish. Times are aware UTC.
 
-The row is the truth, and the campaign's workflow follows it: ``draft`` → ``scheduled`` → ``running`` → ``finished``,
-from the second on with ``paused`` in between, and ``cancelled`` from anywhere but the last. The audience is frozen at
-the start: from then on its messages stand in the ledger, and nothing that happens to the leads changes which of them get one.
+The row is the truth, and the campaign's workflow follows it: ``draft`` → ``scheduled`` → ``running`` → ``finished``. A
+scheduled or running campaign may be ``paused`` in between, and any but a finished one may be ``cancelled``. The
+audience is frozen at the start: from then on its messages are in the ledger, and no change of the leads changes who
+gets one.
 """
 
 from datetime import datetime
@@ -45,7 +46,7 @@ update campaigns
  where id = $1
 """
 
-# A resume is the operator's last word on the time of a campaign that waits for it.
+# A resume counts as the operator's last decision on the time of a campaign that waits for its start.
 NOTE_RESUME = """
 update campaigns
    set asked_at = updated_at
@@ -74,7 +75,8 @@ select count(*)
  where campaign_id = $1 and status = 'failed' and expires_at <= $2
 """
 
-# Its workflows have to look, also where it is under way: they are past what is sent again.
+# Updated even if it is running, so that its workflows read the row again: they have passed the messages that are sent
+# again.
 REOPEN_CAMPAIGN = """
 update campaigns
    set status = case when status = 'finished' then 'running' else status end, ended_at = null,
@@ -82,7 +84,7 @@ update campaigns
  where id = $1
 """
 
-# $2: why it went to no lead at all.
+# $2: why it went to no lead at all, or null.
 FINISH_CAMPAIGN = """
 update campaigns c
    set status = case when status = 'cancelled' then status else 'finished' end,
@@ -94,14 +96,14 @@ returning true
 
 
 class CampaignStarted(NamedTuple):
-    """A campaign that was to start. ``changed``: whether this did it; ``state``: where it stands now."""
+    """The result of a start. ``changed``: True if this call started it; ``state``: where the campaign stands now."""
 
     changed: bool
     state: CampaignState
 
 
 class CampaignStatusChange(NamedTuple):
-    """A campaign that was paused or resumed. ``changed``: whether this did it; ``status``: the one that it has now."""
+    """The result of a pause or resume. ``changed``: True if this call did it; ``status``: the status now."""
 
     changed: bool
     status: CampaignStatus
@@ -128,10 +130,9 @@ async def campaign_state(connection: Connection, campaign: str, *, now: datetime
 async def begin_campaign(
     connection: Connection, campaign: str, *, start_now: bool, now: datetime | None = None
 ) -> CampaignStarted:
-    """Takes a draft to ``scheduled``; ``start_now`` starts also one that was to start later.
-
-    Raises NotFound, and Conflict for one that was
-    cancelled, whose time has passed everywhere, or that would go to no lead any more: that is rather a mistake than a wish.
+    """Makes a draft ``scheduled``. ``start_now`` starts it at once, whatever its time. Raises NotFound, and Conflict
+    for a campaign that was cancelled, whose time has passed everywhere, or that would go to no lead: these are likely
+    mistakes.
     """
     async with connection.transaction():
         row = await require_campaign(connection, campaign, now=now, lock=True)
@@ -151,7 +152,7 @@ async def begin_campaign(
 
 
 async def _check_not_in_vain(connection: Connection, row: Record) -> None:
-    """Raises Conflict for a campaign that is about to start and that no lead would get, as its time is over."""
+    """Raises Conflict for a campaign that no lead would get, as its time is over."""
     timing, name = Timing.of(row), row["name"]
     if timing.time_zone != RECIPIENT and turns(timing, [timing.time_zone])[timing.time_zone].over(row["now"]):
         raise Conflict(
@@ -167,7 +168,7 @@ async def _check_not_in_vain(connection: Connection, row: Record) -> None:
 async def forecast_campaign(
     connection: Connection, campaign: str, *, now: datetime | None = None
 ) -> Forecast | None:
-    """What the time of a campaign that waits for its start means for its leads; None of one that does not.
+    """The forecast for a campaign that waits for its start; None for any other.
 
     Raises NotFound.
     """
@@ -178,7 +179,7 @@ async def forecast_campaign(
 
 
 async def pause_campaign(connection: Connection, campaign: str) -> CampaignStatusChange:
-    """Holds a campaign. Raises NotFound, Conflict where it cannot be."""
+    """Pauses a campaign. Raises NotFound, and Conflict if that is not possible."""
     async with connection.transaction():
         row = await require_campaign(connection, campaign, lock=True)
         if row["status"] not in ("scheduled", "running", "paused"):
@@ -190,7 +191,7 @@ async def pause_campaign(connection: Connection, campaign: str) -> CampaignStatu
 
 
 async def resume_campaign(connection: Connection, campaign: str) -> CampaignStatusChange:
-    """Ends a pause. Raises NotFound, Conflict where it cannot be."""
+    """Resumes a campaign. Raises NotFound, and Conflict if that is not possible."""
     async with connection.transaction():
         row = await require_campaign(connection, campaign, lock=True)
         if row["status"] not in ("scheduled", "running", "paused"):
@@ -204,9 +205,9 @@ async def resume_campaign(connection: Connection, campaign: str) -> CampaignStat
 
 
 async def cancel_campaign(connection: Connection, campaign: str) -> bool:
-    """Nothing more of it is sent from now on; whether that is news. Raises NotFound, and Conflict for one that is over.
+    """Cancels a campaign; False if it was cancelled before. Raises NotFound, and Conflict for one that is finished.
 
-    The rows that were not sent are closed by the campaign's workflow; one that never started ends here.
+    The campaign's workflow closes the unsent messages; a campaign that never started ends here.
     """
     async with connection.transaction():
         row = await require_campaign(connection, campaign, lock=True)
@@ -219,11 +220,11 @@ async def cancel_campaign(connection: Connection, campaign: str) -> bool:
 
 
 async def retry_failed(connection: Connection, campaign: str) -> int:
-    """Makes the failed messages of a campaign due again, and no others; answers how many they are.
+    """Makes the failed messages of a campaign due again, and no others; answers how many there are.
 
-    A failed message was surely not accepted by the gateway: what may have been is ``unconfirmed``. Recipients that opted
-    out since are found by the claim; what is over stays as it is, see failed_and_over(). Raises NotFound, and Conflict for
-    a campaign that never started or was cancelled.
+    A failed message surely did not reach the recipient: one that may have is ``unconfirmed``. The claim leaves out
+    recipients that have opted out since. An expired message stays failed, see failed_and_over(). Raises NotFound, and
+    Conflict for a campaign that never started or was cancelled.
     """
     async with connection.transaction():
         row = await require_campaign(connection, campaign, lock=True)
@@ -237,14 +238,14 @@ async def retry_failed(connection: Connection, campaign: str) -> int:
 
 
 async def failed_and_over(connection: Connection, campaign: str) -> int:
-    """How many failed messages of a campaign are not sent again, as it is over for them. Raises NotFound."""
+    """How many failed messages of a campaign are not sent again, because they have expired. Raises NotFound."""
     row = await require_campaign(connection, campaign)
     over: int = await connection.fetchval(COUNT_FAILED_AND_OVER, row["id"], row["now"])
     return over
 
 
 async def finish_campaign(connection: Connection, campaign_id: int) -> bool:
-    """Ends a campaign of which every message is settled; False if one is not (any more)."""
+    """Ends a campaign whose messages are all settled; False if one is not."""
     async with connection.transaction():
         row = await connection.fetchrow("select * from campaigns where id = $1 for update", campaign_id)
         assert row is not None

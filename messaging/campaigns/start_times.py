@@ -1,7 +1,7 @@
-"""When the messages of a campaign are due and over: at one moment, or at each recipient's own local time.
+"""Computes when the messages of a campaign are due and expire: at one moment, or at each recipient's local time.
 
-What has passed is judged by an operator's last word on the campaign's time: its start, another time, or the
-end of a pause. A worker that was away changes nothing in that; what is late then, the claim decides.
+Whether a time has passed is judged as of the operator's last decision on it: the start, a new time, or a resume. An
+outage of the workers does not change that; the claim decides about messages that are late by then.
 """
 
 from collections.abc import Iterable
@@ -31,30 +31,30 @@ RECIPIENT = "recipient"
 """The ``time_zone`` of a campaign that goes out at each recipient's own local time."""
 
 IfPassed = Literal["next_day", "leave_out", "send"]
-"""What becomes of recipients whose local time has passed when the campaign starts, or before their turn comes."""
+"""What happens to recipients whose local time has passed when the campaign starts, or before their turn comes."""
 
 IF_PASSED: tuple[IfPassed, ...] = get_args(IfPassed)
 
 LAST_ZONE = timedelta(hours=12)
-"""How far the last places on earth are behind UTC: what has passed there has passed everywhere."""
+"""How far the last places on earth are behind UTC: a time that has passed there has passed everywhere."""
 
 NIGHT = (time(21), time(8))
-"""Local times between which no phone is called: 47 CFR 64.1200(c)(1). The claim has the first of them too."""
+"""Local times between which no phone is to be called: 47 CFR 64.1200(c)(1). The first is also in the claim's SQL."""
 
 
 class Timing(Value):
-    """What a campaign says of its time. ``scheduled_at`` and ``until`` are local, in ``time_zone``."""
+    """A campaign's settings for its time. ``scheduled_at`` and ``until`` are local, in ``time_zone``."""
 
     scheduled_at: datetime | None
     time_zone: str
     until: str | None = None
     if_passed: IfPassed = "next_day"
     asked_at: datetime
-    """An operator's last word on it."""
+    """When an operator last decided on it."""
 
     @classmethod
     def of(cls, row: Record) -> Self:
-        """That of a campaign's row, which has a ``now``."""
+        """The timing of a campaign's row, which must have a ``now``."""
         return cls(
             scheduled_at=None if row["start_now"] else row["scheduled_at"],
             time_zone=row["time_zone"],
@@ -65,7 +65,7 @@ class Timing(Value):
 
 
 class Turn(NamedTuple):
-    """When it is the turn of recipients in one zone."""
+    """When recipients in one time zone get the message."""
 
     due_at: datetime | None
     """None: at once."""
@@ -81,7 +81,7 @@ class Turn(NamedTuple):
 
 
 def turns(timing: Timing, others: Iterable[str] = ()) -> dict[str, Turn]:
-    """For every time zone that recipients may be in, and the ``others``, when it is their turn."""
+    """For every time zone that recipients may be in, and for the ``others``, when they get the message."""
     zones = sorted(available_timezones().union(others))
     if timing.time_zone != RECIPIENT:
         turn = _turn(timing, load_zone(timing.time_zone))
@@ -114,19 +114,19 @@ def _next(clock: time, zone: ZoneInfo, floor: datetime) -> datetime:
 
 
 def until_of(text: str) -> tuple[date | None, time]:
-    """An ``until`` as it is stored, local: its date (None: that of the start) and its time."""
+    """The local date (None: that of the start) and time of a stored ``until``."""
     day, _, clock = text.rpartition(" ")
     return date.fromisoformat(day) if day else None, time.fromisoformat(clock)
 
 
 def is_night(moment: datetime, zone: ZoneInfo) -> bool:
-    """Whether it is night there."""
+    """True if it is night there."""
     clock = wall_of(moment, zone).time()
     return clock >= NIGHT[0] or clock < NIGHT[1]
 
 
 def has_passed(scheduled_at: datetime | None, time_zone: str, now: datetime) -> bool:
-    """Whether that local time is over; in each recipient's time zone: whether it is over everywhere on earth."""
+    """True if that local time has passed; for each recipient's own time, True if it has passed everywhere on earth."""
     if scheduled_at is None:
         return False
     if time_zone == RECIPIENT:

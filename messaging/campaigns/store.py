@@ -1,4 +1,4 @@
-"""Campaigns as they are stored, and their lists. Times are aware UTC."""
+"""Reads stored campaigns and their lists. Times are aware UTC."""
 
 from datetime import datetime
 
@@ -14,7 +14,7 @@ __all__ = ["CampaignCounts", "CampaignSummary", "list_campaigns", "require_campa
 
 
 class CampaignCounts(Value):
-    """The messages of a campaign by where they stand; they add up to its audience."""
+    """The messages of a campaign by status; they add up to its audience."""
 
     pending: int = 0
     queued: int = 0
@@ -28,7 +28,7 @@ class CampaignCounts(Value):
 
     @property
     def unsettled(self) -> int:
-        """Those that something is still to come of."""
+        """The unsettled messages."""
         return sum(getattr(self, status) for status in UNSETTLED)
 
     @property
@@ -45,7 +45,7 @@ class CampaignSummary(Value):
     title: str
     status: CampaignStatus
     when: str
-    """When it starts or was to start, in words."""
+    """When it starts or started, in words."""
     time_zone: str
     """The zone of its times; ``recipient``: each recipient's own."""
     niche: str | None
@@ -77,7 +77,7 @@ select c.*, clock_timestamp() as now, coalesce(m.counts, '{}') as messages
 
 
 async def list_campaigns(connection: Connection, campaign: str | None = None) -> list[CampaignSummary]:
-    """All campaigns, the latest first, or the one of that name. Raises NotFound for a name that there is not."""
+    """All campaigns, the latest first, or only the one with that name. Raises NotFound for an unknown name."""
     rows = await connection.fetch(SELECT_SUMMARIES, campaign)
     if campaign is not None and not rows:
         raise await _no_such_campaign(connection, campaign)
@@ -91,7 +91,7 @@ async def list_campaigns(connection: Connection, campaign: str | None = None) ->
 
 
 async def _no_such_campaign(connection: Connection, campaign: str) -> NotFound:
-    """The error that says so, and what was meant instead."""
+    """The error for an unknown name, with a suggestion."""
     names = [row["name"] for row in await connection.fetch("select name from campaigns order by name")]
     hint = did_you_mean(campaign, names) or "create it with 'campaign apply FILE.yaml'"
     return NotFound(f"there is no campaign {campaign!r}: {hint}")

@@ -1,9 +1,10 @@
-"""Campaigns whose workflows have to look at their row anew: it was changed, or it is to start sooner than they may know.
+"""Finds campaigns whose workflows must read their row again: it has changed, or the start may be earlier than they
+know.
 
-The process that changes a row tells the workflow, or starts it, unless it dies before, or Temporal cannot be reached. And
-nobody who changes leads tells campaigns: at each recipient's own time, a campaign starts with the first of the zones of its
-leads, and one that is imported, or whose zone is corrected, may be in an earlier one. The recovery of every minute has
-the workflows told (activities.recovery).
+The process that changes a row signals or starts the workflow, unless it dies first or Temporal cannot be reached. And
+changes of leads send no signal to campaigns: a campaign at each recipient's own time starts with the earliest time zone
+of its leads, and a lead that is imported or corrected may be in an earlier one. The recovery sweep signals these
+workflows every minute (activities.recovery).
 """
 
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from messaging.common.database import Connection
 __all__ = ["note_seen", "untold_campaigns"]
 
 SOON = timedelta(minutes=2)
-"""Workflows of campaigns that start within this are told. The recovery comes every minute."""
+"""Workflows of campaigns that start within this time are signalled. The recovery sweep runs every minute."""
 
 NOTE_SEEN = """
 update campaigns
@@ -23,8 +24,9 @@ update campaigns
  where name = $1 and seen_at is distinct from updated_at
 """
 
-# Those that were changed some seconds ago and not seen since; and those that wait for recipients' own time, which comes first
-# where clocks are 14 hours ahead. $1: the moment, null for the database's clock; $2: how soon.
+# Campaigns that were changed some seconds ago and whose workflow has not read the row since; and campaigns that wait
+# for each recipient's own time, which comes first where clocks are 14 hours ahead of UTC. $1: the moment, null for the
+# database's clock; $2: how soon.
 SELECT_UNTOLD = """
 select name, changed
   from campaigns
@@ -39,12 +41,12 @@ select name, changed
 
 
 async def note_seen(connection: Connection, campaign: str) -> None:
-    """Notes that the campaign's workflow looks at the row as it is now, or that there is none any more."""
+    """Notes that the campaign's workflow has read the row as it is now, or has ended."""
     await connection.execute(NOTE_SEEN, campaign)
 
 
 async def untold_campaigns(connection: Connection, *, now: datetime | None) -> list[CampaignState]:
-    """Where the campaigns stand whose workflows are to be told. Telling one that knows is harmless."""
+    """The states of the campaigns whose workflows are to be signalled. Signalling one that knows is harmless."""
     untold = []
     for row in await connection.fetch(SELECT_UNTOLD, now, SOON):
         state = await campaign_state(connection, row["name"], now=now)

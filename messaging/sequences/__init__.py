@@ -1,1 +1,1 @@
-"""Messages over days: files, edits, enrollments, and what comes next for a contact."""
+"""Sequences: their files and edits, enrollments, and what comes next for a contact."""

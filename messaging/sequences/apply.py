@@ -1,8 +1,9 @@
-"""Creating and editing sequences from their files: all of the files or nothing, in one transaction.
+"""Creates and edits sequences from their files: all files or none, in one transaction.
 
-A sequence is locked while it is edited, and so are its steps: edits come one after the other, and no message of a
-step begins while its meaning is looked at. An edit counts ``sequences.revision`` up by one, which tells contacts
-that their plan is old; applying what is stored already writes nothing. A step's row keeps its number by its ID.
+A sequence and its steps are locked while it is edited: edits come one after the other, and no message of a step begins
+while the edit checks whether the step changes its meaning. An edit adds one to ``sequences.revision``, by which
+contacts know that their plan is old. Applying what is stored already writes nothing. A step keeps its row as long as it
+keeps its ID.
 """
 
 from collections.abc import Sequence
@@ -42,7 +43,7 @@ update sequence_steps
  where sequence_id = $1 and removed_at is null and not key = any ($2)
 """
 
-# Out of each other's way: positions are unique at every moment.
+# Move the old positions out of the way, as positions are unique at every moment.
 FREE_POSITIONS = """
 update sequence_steps
    set position = -1 - position
@@ -61,7 +62,7 @@ values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
 
 
 class AppliedSequence(Value):
-    """What came of one file."""
+    """The result of one file."""
 
     sequence: str
     result: Literal["created", "changed", "unchanged"]
@@ -87,7 +88,7 @@ async def _apply(connection: Connection, drafts: Sequence[SequenceDraft]) -> lis
     problems += await check_with_stored(connection, drafts)
     edits: list[_Edit] = []
     usable = [(draft, draft.sequence) for draft in drafts if draft.sequence is not None]
-    for draft, sequence in sorted(usable, key=lambda pair: pair[1].sequence):  # one order of locks for all
+    for draft, sequence in sorted(usable, key=lambda pair: pair[1].sequence):  # the same lock order for all
         edit = await _Edit.begin(connection, draft, sequence)
         problems += edit.problems()
         edits.append(edit)
@@ -105,7 +106,7 @@ async def _apply(connection: Connection, drafts: Sequence[SequenceDraft]) -> lis
 
 
 class _Edit:
-    """One sequence on its way from what is stored to what its file says."""
+    """The edit of one sequence, from what is stored to what its file says."""
 
     def __init__(
         self,
@@ -125,12 +126,12 @@ class _Edit:
 
     @classmethod
     async def begin(cls, connection: Connection, draft: SequenceDraft, sequence: SequenceFile) -> "_Edit":
-        """Locks the sequence, which is created if it is new, and its steps."""
+        """Locks the sequence and its steps; creates the sequence if it is new."""
         new = await connection.fetchval(
             "insert into sequences (name) values ($1) on conflict (name) do nothing returning true",
             sequence.sequence,
         )
-        # A contact that is being enrolled has its row before we go on, or sees what we store.
+        # A contact that is being enrolled either has its row before we go on, or sees what we store.
         row = await connection.fetchrow(
             "select * from sequences where name = $1 for update", sequence.sequence
         )
@@ -141,14 +142,14 @@ class _Edit:
         return cls(draft, sequence, row, stored, new=bool(new))
 
     def problems(self) -> list[Problem]:
-        """The steps that would change their meaning."""
+        """The steps whose IDs would change their meaning."""
         return [
             self._draft.document.problem(("steps", index, "id"), message)
             for index, message in changes_of_meaning(self._stored, self.sequence.steps)
         ]
 
     async def store(self, connection: Connection) -> AppliedSequence:
-        """Writes what is different; nothing if nothing is."""
+        """Writes the differences; nothing if there are none."""
         changes = [] if self._new else self._changes()
         revision: int = self.row["revision"]
         if self._new or changes:

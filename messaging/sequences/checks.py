@@ -1,4 +1,4 @@
-"""What can be wrong with the files of sequences beside other files and what is stored: devices, triggers, variables."""
+"""Checks the files of sequences against each other and against what is stored: devices, triggers, variables."""
 
 from collections.abc import Sequence
 
@@ -21,12 +21,12 @@ __all__ = ["check_together", "check_with_stored", "warnings_for"]
 
 
 def check_together(drafts: Sequence[SequenceDraft]) -> list[Problem]:
-    """Problems of files with each other: two of one sequence, or with one trigger."""
+    """Problems of files with each other: two files of one sequence, or two with the same trigger."""
     return [*check_repeats(_given(drafts, "sequence")), *check_repeats(_triggers(drafts))]
 
 
 async def check_with_stored(connection: Connection, drafts: Sequence[SequenceDraft]) -> list[Problem]:
-    """Problems with what is stored: no such device, a trigger that is taken, unknown variables of templates."""
+    """Problems with what is stored: an unknown device, a trigger that is taken, unknown variables of templates."""
     return [
         *await check_devices(connection, _given(drafts, "device")),
         *await _check_triggers(connection, drafts),
@@ -35,7 +35,7 @@ async def check_with_stored(connection: Connection, drafts: Sequence[SequenceDra
 
 
 async def _check_triggers(connection: Connection, drafts: Sequence[SequenceDraft]) -> list[Problem]:
-    # Files of the same apply give up their old triggers, and were compared with each other.
+    # Files of the same apply give up their old triggers, and were compared with each other before.
     rows = await connection.fetch(
         "select trigger, name from sequences where trigger is not null and not name = any($1)",
         [name for _, _, name in _given(drafts, "sequence")],
@@ -49,7 +49,7 @@ async def _check_triggers(connection: Connection, drafts: Sequence[SequenceDraft
 
 
 def _given(drafts: Sequence[SequenceDraft], field: str) -> list[FileText]:
-    """The field of each file that has a text there, whatever else is wrong with it."""
+    """This field of each file in which it is a text, whatever else is wrong with the file."""
     return [
         FileText(draft.document, (field,), value)
         for draft in drafts
@@ -58,21 +58,21 @@ def _given(drafts: Sequence[SequenceDraft], field: str) -> list[FileText]:
 
 
 def _triggers(drafts: Sequence[SequenceDraft]) -> list[FileText]:
-    """The trigger of each file that has a usable one, as leads bear it."""
+    """The trigger of each file that has a usable one, in the form that leads have."""
     found = []
     for given in _given(drafts, "trigger"):
         try:
             found.append(given._replace(text=parse_trigger(given.text)))
         except InvalidInput:
-            continue  # noted when the file was read
+            continue  # the problem was noted when the file was read
     return found
 
 
 async def warnings_for(connection: Connection, drafts: Sequence[SequenceDraft]) -> list[list[Problem]]:
-    """For each file without problems, what may not be meant: blanks in messages, a ``next_trigger`` of no sequence."""
+    """Warnings for each file without problems: blanks in messages, a ``next_trigger`` of no sequence."""
     rows = await connection.fetch("select trigger from sequences where trigger is not null")
     triggers = {row["trigger"] for row in rows}
-    devices = await devices_with_service_window(connection)  # a lead's own device may be any of them
+    devices = await devices_with_service_window(connection)  # a lead's own device may be any device
     return [
         [
             *_check_chain(draft, triggers),

@@ -1,4 +1,4 @@
-"""One contact of one sequence, as services and operators ask for it: by the sequence's name and the phone."""
+"""One contact of one sequence, found by the sequence's name and the phone."""
 
 from typing import NamedTuple
 
@@ -48,7 +48,7 @@ class Standing(NamedTuple):
 
 
 async def find_standing(connection: Connection, sequence: str, phone: str) -> Standing:
-    """Whether the phone (E.164) is or was in the sequence, and whether it may be written to at all. Raises NotFound."""
+    """Reads whether the phone (E.164) is or was in the sequence, and whether it has opted out. Raises NotFound."""
     if await find_sequence(connection, sequence) is None:
         raise await no_such_sequence(connection, sequence)
     row = await connection.fetchrow(SELECT_STANDING, sequence, phone)
@@ -62,12 +62,12 @@ async def find_contact(connection: Connection | Pool, sequence: str, phone: str)
 
 
 async def pause_contact(connection: Connection | Pool, enrollment_id: int, reason: str | None) -> bool:
-    """Holds what an active contact is to get from the commit on; False where it is paused already, with its own reason."""
+    """Pauses an active contact from the commit on; False if it is paused already, for its earlier reason."""
     changed = await connection.fetchval(PAUSE_CONTACT, enrollment_id, reason)
     return bool(changed)
 
 
 async def resume_contact(connection: Connection | Pool, enrollment_id: int) -> bool:
-    """Ends a contact's pause; False where there is none."""
+    """Ends a contact's pause; False if it is not paused."""
     changed = await connection.fetchval(RESUME_CONTACT, enrollment_id)
     return bool(changed)

@@ -1,4 +1,4 @@
-"""What workflows and activities of sequences tell each other."""
+"""The values that workflows and activities of sequences exchange."""
 
 from typing import Annotated, Literal
 
@@ -36,18 +36,18 @@ class EnrollmentRequest(Value):
     sequence: str
     lead: Lead
     local: bool = False
-    """Whether short questions to the database are local activities: workflows from before there were any replay without."""
+    """True if short database activities run as local activities first."""
 
 
 class Enrolling(Value):
-    """What the enroll activity is asked; ``run_id`` is the first run of the workflow, also after a continue-as-new."""
+    """The input of the enroll activity. ``run_id`` is the first run of the workflow, also after a continue-as-new."""
 
     request: EnrollmentRequest
     run_id: str
 
 
 class Enrolled(Value):
-    """The enrollment stands in the ledger. ``duplicate``: another run of the workflow owns it."""
+    """The enrollment is in the ledger. ``duplicate``: another run of the workflow owns it."""
 
     kind: Literal["enrolled"] = "enrolled"
     duplicate: bool
@@ -60,7 +60,9 @@ class Enrolled(Value):
 
 
 class NotEnrolled(Value):
-    """Nothing was stored, and nothing used up: the phone has opted out, and may be enrolled once that is taken back."""
+    """Nothing was stored and no trigger consumed: the phone has opted out, and may be enrolled once that is taken
+    back.
+    """
 
     kind: Literal["not_enrolled"] = "not_enrolled"
     reason: str
@@ -80,7 +82,9 @@ class StepRef(Value):
 
 
 class Replanned(Value):
-    """The sequence was edited, or the zone corrected, since this step was planned; ``next`` is what is due now."""
+    """The step was not sent: the plan has changed since, by an edit or a corrected zone. ``next`` is what comes next
+    now.
+    """
 
     kind: Literal["replanned"] = "replanned"
     next: Due | None
@@ -98,9 +102,8 @@ class EnrollmentEnd(Value):
 
 
 class Finished(Value):
-    """How an enrollment has ended. ``follow_up``: into the sequence of ``next_trigger``, if one is active.
-
-    It has not where it was to be completed, and an edit has something left for it: ``next``.
+    """How an enrollment has ended. ``follow_up``: the enrollment into the sequence of ``next_trigger``, if there is
+    one. If an edit has added a step before it could be completed, it has not ended, and ``next`` is that step.
     """
 
     status: Literal["completed", "stopped", "opted_out"]
@@ -110,7 +113,7 @@ class Finished(Value):
 
 
 class SweepCursor(Value):
-    """Where the trigger sweep goes on: after this lead. ``trigger``: only leads that bear it."""
+    """Where the trigger sweep goes on: after this lead. ``trigger``: only leads that have it."""
 
     lead_id: int = 0
     trigger: str | None = None
@@ -122,9 +125,9 @@ class SweepTotals(Value):
     enrolled: int = 0
     already_enrolled: int = 0
     opted_out: int = 0
-    """Leads that bear the trigger, and were left out because they have opted out."""
+    """Leads with the trigger that were left out because they have opted out."""
     without_device: int = 0
-    """Leads that bear the trigger, and were left out because no device is known that writes to them."""
+    """Leads with the trigger that were left out because there is no device to send from."""
 
     def plus(self, other: "SweepTotals") -> "SweepTotals":
         """Both together."""
@@ -134,6 +137,6 @@ class SweepTotals(Value):
 
 
 class SweepPage(SweepTotals):
-    """What one page of a sweep has done, and where the next one begins; None after the last."""
+    """What one page of a sweep has done, and where the next page begins (None after the last)."""
 
     next: SweepCursor | None = None

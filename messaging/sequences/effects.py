@@ -1,6 +1,6 @@
-"""What an edit of a sequence means for contacts under way: which it passes over, and which get something at once.
+"""The effects of an edit on active contacts: which will not get a step, and which get something at once.
 
-Counted before anything is stored, without locks: a number to decide by, as of the present.
+They are counted before anything is stored, without locks, to help an operator decide.
 """
 
 from collections import Counter
@@ -16,15 +16,15 @@ __all__ = ["Effects", "effects_of"]
 
 
 class Effects(Value):
-    """How many contacts an edit concerns in a way that its author may not expect, by the step's key."""
+    """How many contacts an edit affects in a way that its author may not expect, by the step's key."""
 
     sequence: str
     left_out: dict[str, int]
-    """They have had a step that comes later now, and will not get this one."""
+    """They have had a step that now comes after this one, and will not get this one."""
     caught_up: dict[str, int]
-    """They have had a step that comes later now, and get this one all the same."""
+    """They have had a step that now comes after this one, and get this one all the same."""
     already_due: dict[str, int]
-    """The time of the step that comes next has passed for them now, and had not before."""
+    """With the edit, the time of their next step has passed, which it had not before."""
 
     def lines(self) -> Iterator[str]:
         """Each of them as a sentence."""
@@ -40,7 +40,7 @@ class Effects(Value):
 
 
 async def effects_of(connection: Connection, drafts: Sequence[SequenceDraft]) -> list[Effects]:
-    """What these files mean for the contacts under way, for each file that can be used and means anything."""
+    """The effects on active contacts, for each file that is usable and has any."""
     found = []
     for draft in drafts:
         row = draft.sequence and await connection.fetchrow(
@@ -63,7 +63,7 @@ async def effects_of(connection: Connection, drafts: Sequence[SequenceDraft]) ->
 
 
 def _planned(file: SequenceFile, before: Plan) -> Plan:
-    """The plan as it would be; the numbers of its steps are of no account here."""
+    """The plan after the edit; the IDs of its steps do not matter here."""
     steps = tuple(
         PlanStep(id=0, key=step.id, day=step.day, at=step.at, after=step.after, missed=step.missed)
         for step in file.steps
@@ -76,7 +76,7 @@ def _order(plan: Plan) -> list[PlanStep]:
 
 
 async def _passed_over(connection: Connection, before: Plan, after: Plan) -> dict[str, dict[str, int]]:
-    # Contacts are many, and the ways in which they have come so far are few.
+    # Group the contacts by the steps that they have had: contacts are many, such groups are few.
     rows = await connection.fetch(
         "select coalesce(timeline -> 'done', '[]') as done, count(*) as contacts from sequence_contacts"
         " where sequence_id = $1 and status = 'active' group by 1",
@@ -85,7 +85,7 @@ async def _passed_over(connection: Connection, before: Plan, after: Plan) -> dic
     counts: dict[str, Counter[str]] = {"left_out": Counter(), "caught_up": Counter()}
     for row in rows:
         done = set(row["done"])
-        # A contact that was passed over before has a row that says so, and keeps it.
+        # A contact that was to miss the step before the edit is not counted: the ledger already has its row.
         known = {step.key for step in left_out(before, done)}
         for name, steps in (
             ("left_out", left_out(after, done)),

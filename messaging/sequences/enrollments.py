@@ -1,7 +1,7 @@
-"""Enrollments: one contact in one sequence, and where it stands.
+"""Stores enrollments: one contact in one sequence, and where it stands.
 
-The row of ``sequence_contacts`` belongs to the first run of one workflow. Another run that finds it, be it years
-later, ends as a duplicate and sends nothing. Times are aware UTC.
+The row of ``sequence_contacts`` belongs to the first run of one workflow. Another run that finds it, even years later,
+ends as a duplicate and sends nothing. Times are aware UTC.
 """
 
 from datetime import datetime
@@ -42,7 +42,7 @@ update leads
  where id = $1 and $2 = any (triggers)
 """
 
-# zone: that of the contact, as it is known now.
+# zone: the contact's time zone as it is known now.
 SELECT_STATE = """
 select c.*, c.xmin::text as version, s.revision, t.key as step, d.opens_at, d.closes_at, d.time_zone,
        coalesce(l.time_zone, s.time_zone) as zone, coalesce($2, clock_timestamp()) as now,
@@ -65,7 +65,7 @@ select c.workflow_id
  where c.phone = $1 and c.status = 'active' and c.timeline ->> 'zone' <> coalesce(l.time_zone, s.time_zone)
 """
 
-# Whether the contact follows an older plan than its sequence has now.
+# True if the contact follows an older plan than its sequence has now.
 IS_EDITED = """
 select exists (select from sequence_contacts c
                  join sequences s on s.id = c.sequence_id
@@ -80,8 +80,8 @@ update broadcast_messages m
    and s.id = m.sequence_stepid and s.removed_at is not null
 """
 
-# The message $1 of the step $2, which the enrollment $3 had due at $4. held: an attempt may be sending it now; $5, $6: as
-# claim_life takes them.
+# Cancels the message $1 of the step $2, which was due at $4 for the enrollment $3. held: an attempt may be sending it
+# now; $5, $6: see claim_life.
 SKIP_STEP = """
 insert into broadcast_messages as m
        (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id, due_at, status, reason)
@@ -121,10 +121,10 @@ class Enrollments:
     async def enroll(
         self, request: EnrollmentRequest, *, workflow_id: str, run_id: str, now: datetime | None
     ) -> EnrollOutcome:
-        """Stores the lead, records the enrollment and consumes the sequence's trigger, all or nothing.
+        """Stores the lead and the enrollment, and consumes the sequence's trigger, all or nothing.
 
-        Nothing of a phone that has opted out, but of the run whose enrollment stands from before. Raises NotFound where
-        there is no such sequence and Conflict where no device can be told.
+        Stores nothing for a phone that has opted out, except for the run that already has an enrollment. Raises
+        NotFound if there is no such sequence, and Conflict if no device can be found.
         """
         async with self._pool.acquire() as connection, connection.transaction():
             sequence = await connection.fetchrow(SELECT_SEQUENCE, request.sequence, now)
@@ -147,7 +147,7 @@ class Enrollments:
                 await connection.execute(CONSUME_TRIGGER, lead_id, sequence["trigger"], sequence["now"])
         duplicate = existing["run_id"] != run_id
         if due is not None and due.revision != await self._revision(sequence["id"]):
-            due = None  # edited meanwhile: the edit could not see this contact yet, and told only the others
+            due = None  # edited in between: the edit did not see this contact yet, and replanned only the others
         if due is None and not duplicate and existing["status"] == "active":
             due = await self.replan(existing["id"], now=now)
         return Enrolled(
@@ -161,10 +161,10 @@ class Enrollments:
 
     @read_anew
     async def replan(self, enrollment_id: int, *, now: datetime | None) -> Due | None:
-        """Plans anew what comes next, by the sequence as it is now, and stores it.
+        """Plans what comes next by the sequence as it is now, and stores it.
 
-        Messages that wait for a slot of a step which is no longer part of the sequence are cancelled. One that may have
-        reached the gateway is settled by the recovery (messaging.sending.recovery).
+        Cancels waiting messages of steps that were removed from the sequence. A message that may have reached the
+        gateway is settled by the recovery (messaging.sending.recovery).
         """
         contact = await self.load(enrollment_id, now=now)
         if contact.status != "active":
@@ -187,9 +187,10 @@ class Enrollments:
         expired: bool = False,
         now: datetime | None,
     ) -> Due | None:
-        """What comes after a step that was settled at ``done_at`` (None: now), by whichever attempt.
+        """Moves the contact on after a step that any attempt settled at ``done_at`` (None: now), and answers what comes
+        next.
 
-        One that has ``expired`` leaves the calendar as it was: as if it had gone out when it was due.
+        An ``expired`` step leaves the calendar as it was, as if it had gone out when it was due.
         """
         contact = await self.load(enrollment_id, now=now)
         current = contact.step_id == step_id and contact.status == "active"
@@ -210,9 +211,9 @@ class Enrollments:
 
     @read_anew
     async def skip(self, enrollment_id: int, step: str, *, now: datetime | None) -> bool:
-        """Leaves the contact's current step out, with a row in the ledger that says so; False if it was skipped before.
+        """Skips the contact's current step, with a row in the ledger that says so; False if it was skipped before.
 
-        Raises Conflict where ``step`` (its key) is another one, or is being sent or settled already.
+        Raises Conflict if ``step`` (its key) is not the current one, is being sent or is settled.
         """
         contact = await self.load(enrollment_id, now=now)
         if step in contact.timeline.done and await self._was_skipped(enrollment_id, step):
@@ -252,7 +253,7 @@ class Enrollments:
                 raise Conflict(f"{step!r} is being sent just now")
             if message["status"] not in ("processing", "cancelled"):
                 raise Conflict(f"{step!r} is {message['status']} already")
-            # One in doubt is settled by the recovery, and not sent again: the contact is past it.
+            # A message in doubt is settled by the recovery and not sent again, as the contact is past the step.
             await self._store(connection, contact, position)
             await connection.execute(MARK_TO_TELL, enrollment_id)
         return True
@@ -264,15 +265,15 @@ class Enrollments:
     async def finish(
         self, end: EnrollmentEnd, *, now: datetime | None, by_workflow: bool = False
     ) -> Finished:
-        """Ends an enrollment and closes what no attempt of it holds; ending it again changes nothing.
+        """Ends an enrollment and closes its messages that no attempt holds. Ending it again changes nothing.
 
-        ``by_workflow``: the contact's own workflow asks, which knows of the end then; else it is still to be told.
-        What an attempt holds or has held is settled by that attempt, or by the recovery (messaging.sending.recovery).
-        A completed one passes the lead on: it bears ``next_trigger`` from now on, and is to be enrolled into the
-        active sequence of that trigger, if there is one that it has not been through.
+        ``by_workflow``: the contact's own workflow calls this, so it needs no signal about the end. A message that an
+        attempt holds or has held is settled by that attempt, or by the recovery (messaging.sending.recovery). When an
+        enrollment is completed, the lead gets ``next_trigger``, and is to enter the sequence of that trigger, if there
+        is one that it has not been through.
         """
         if end.status == "completed" and await self._pool.fetchval(IS_EDITED, end.enrollment_id):
-            # While the last step was being sent: there may be more, or a step that lies before it now.
+            # The sequence was edited while the last step was being sent: there may be another step to send.
             following = await self.replan(end.enrollment_id, now=now)
             if following is not None:
                 return Finished(status="completed", next=following)
@@ -280,7 +281,7 @@ class Enrollments:
             return await end_enrollment(connection, end, now=now, by_workflow=by_workflow)
 
     async def load(self, enrollment_id: int, *, now: datetime | None) -> EnrollmentState:
-        """The enrollment as stored, with the present plan of its sequence, and in the zone that is known now."""
+        """The stored enrollment, with the present plan of its sequence and the time zone that is known now."""
         row = await self._pool.fetchrow(SELECT_STATE, enrollment_id, now)
         if row is None:
             raise NotFound(f"there is no enrollment {enrollment_id}")
@@ -304,12 +305,12 @@ class Enrollments:
         )
 
     async def of_another_zone(self, phone: str) -> list[str]:
-        """The workflows of the phone's contacts whose plan was made for another time zone than is known now."""
+        """The workflows of the phone's contacts whose plan was made for another time zone than the one known now."""
         rows = await self._pool.fetch(SELECT_OF_ANOTHER_ZONE, phone)
         return [row["workflow_id"] for row in rows]
 
     async def plan_of(self, sequence_id: int, revision: int) -> Plan:
-        """The plan of a sequence at a revision (or a later one)."""
+        """The plan of a sequence at this revision, or a later one."""
         return await self._plans.of(sequence_id, revision)
 
     async def _revision(self, sequence_id: int) -> int | None:
@@ -320,7 +321,9 @@ class Enrollments:
 
     @staticmethod
     async def _store(connection: Connection, contact: EnrollmentState, position: NextPosition) -> None:
-        """Raises Changed where another has written to the enrollment since; in a transaction, which is undone then."""
+        """Raises Changed if the enrollment was changed since it was read. Call it in a transaction, which is undone
+        then.
+        """
         if not await connection.fetchval(LOCK_UNCHANGED, contact.enrollment_id, contact.version):
             raise Changed
         await connection.execute(

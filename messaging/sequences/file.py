@@ -1,10 +1,10 @@
-"""The file of a sequence: what stands in it, and every reason why it cannot be used as it is.
+"""The file of a sequence: its fields, and every reason why it cannot be used.
 
 Fields: ``sequence``, ``trigger``, ``next_trigger``, ``timezone`` (IANA), ``skip_weekends``, ``device`` and ``steps``,
-of which each has an ``id``, a ``day`` (perhaps with ``at``) or ``after``, perhaps ``expires_after`` and ``missed``, and a
-``text``, an ``image`` or both; the text is the image's caption then. Beside them a ``template``, for gateways that want
-one. Lengths are those of the text in the file: values that are put in can make it longer, which is measured again for
-each message.
+each of which has an ``id``, a ``day`` (optionally with ``at``) or ``after``, optionally ``expires_after`` and
+``missed``, and a ``text``, an ``image`` or both; the text is then the image's caption. A ``template`` may stand beside
+them, for gateways that want one. Lengths are those of the text in the file; rendering can make a text longer, so each
+message is measured again.
 """
 
 from collections import Counter
@@ -38,7 +38,7 @@ _LAST_DAY = 3650
 _DAY = timedelta(days=1)
 
 _MAX_STEPS = 500
-"""More than a message a day for a year."""
+"""Enough for more than one message a day for a year."""
 
 
 def _after(value: object) -> timedelta:
@@ -87,7 +87,9 @@ class SequenceFile(FileModel):
 
 
 class SequenceDraft(NamedTuple):
-    """A file that was read: the sequence, if all of it can be used, and the document to note more problems in."""
+    """A file that was read: the sequence, if all of it is usable, and the document, in which more problems can be
+    noted.
+    """
 
     document: Document
     sequence: SequenceFile | None
@@ -104,7 +106,7 @@ class SequenceDraft(NamedTuple):
 
 
 def read_sequence(source: str, file: str) -> SequenceDraft:
-    """Reads the text of a file. What is wrong is noted in the document, all of it."""
+    """Reads the text of a file. All problems are noted in the document."""
     document = read_yaml(source, file)
     if document.problems and not document.data:
         return SequenceDraft(document, None)
@@ -174,9 +176,9 @@ def _check_when(document: Document) -> None:
 
 
 def _check_order(document: Document) -> None:
-    """Days must not go backwards, counted with what 'after' adds in between."""
+    """Days must not go backwards, including the time that 'after' adds in between."""
     before: tuple[int, timedelta, bool] | None = (
-        None  # the day, what was added to its midnight, whether that is known
+        None  # the day, the time added to its midnight, and whether that is known
     )
     for index, step in _steps(document):
         day, at, after = step.get("day"), _time_of(step), _after_of(step)

@@ -1,4 +1,4 @@
-"""How a lead becomes a contact of a sequence: its row, from which everything else follows."""
+"""Makes a lead a contact of a sequence, by creating its row."""
 
 from messaging.common.database import Connection, Record
 from messaging.common.errors import Conflict
@@ -14,7 +14,7 @@ select id, run_id, status, reason, device_id
  where sequence_id = $1 and phone = $2
 """
 
-# With the device that writes to it: its own, else the sequence's ($2), else the only one that there is.
+# device_id: the lead's own device, else the sequence's ($2), else the only device.
 SELECT_LEAD = """
 select phone, time_zone, device_in_use(coalesce(device_id, $2, only_device())) as device_id
   from leads
@@ -31,16 +31,17 @@ returning id, run_id, status, reason, device_id
 
 
 async def find_enrollment(connection: Connection, sequence_id: int, phone: str) -> Record | None:
-    """The row of this phone in this sequence, whatever became of it."""
+    """The row of this phone in this sequence, whatever its status."""
     return await connection.fetchrow(SELECT_ENROLLMENT, sequence_id, phone)
 
 
 async def insert_enrollment(
     connection: Connection, plans: Plans, sequence: Record, lead_id: int, workflow_id: str, run_id: str
 ) -> tuple[Record, Due | None]:
-    """The contact's row, and what comes first where the row is a new one.
+    """The contact's row, and its first step if the row is new.
 
-    ``sequence``: its id, name, device_id and revision, and the moment ``now``. Raises Conflict where no device can be told.
+    ``sequence``: its id, name, device_id and revision, and the moment ``now``. Raises Conflict if no device can be
+    found.
     """
     lead = await connection.fetchrow(SELECT_LEAD, lead_id, sequence["device_id"])
     assert lead is not None
@@ -70,5 +71,5 @@ async def insert_enrollment(
     if row is not None:
         return row, due_of(plan, timeline, scheduled, row["device_id"], sequence["now"])
     row = await find_enrollment(connection, sequence["id"], lead["phone"])
-    assert row is not None, "another run was faster"
+    assert row is not None, "another run came first"
     return row, None

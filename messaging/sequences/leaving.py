@@ -1,4 +1,4 @@
-"""How a contact leaves its sequence: what waited for it is closed, and a completed one goes on to the next sequence."""
+"""Ends a contact's enrollment: closes its waiting messages, and passes a completed contact on to the next sequence."""
 
 from datetime import datetime
 
@@ -21,7 +21,7 @@ update sequence_contacts
  where id = $1 and status = 'active'
 """
 
-# How it ended; $2: the contact's workflow asks, and knows of the end then.
+# How it ended; $2: the contact's own workflow asks, so it needs no signal.
 SELECT_ENDING = """
 with heard as (
     update sequence_contacts set plan_changed_at = null where id = $1 and $2 and plan_changed_at is not null
@@ -29,14 +29,14 @@ with heard as (
 select status, reason from sequence_contacts where id = $1
 """
 
-# What an operator has sent again goes out all the same, unless the contact wants nothing more.
+# A message that an operator has sent again still goes out, unless the contact has opted out.
 CLOSE_WAITING_MESSAGES = """
 update broadcast_messages
    set status = $3, reason = $2, slot_at = null, updated_at = clock_timestamp()
  where sequence_contact_id = $1 and is_waiting(status) and (resends = 0 or $3 = 'suppressed')
 """
 
-# follow_up: the sequence of that trigger, if there is one; none where the phone has been through it.
+# follow_up: the sequence of that trigger, if there is one. No row if the phone has been through that sequence.
 SELECT_FOLLOW_UP = """
 select l.id, l.phone, l.name, s.next_trigger, f.name as follow_up
   from sequence_contacts c
@@ -57,12 +57,13 @@ update leads
 async def end_enrollment(
     connection: Connection, end: EnrollmentEnd, *, now: datetime | None, by_workflow: bool
 ) -> Finished:
-    """Ends an enrollment and closes what waits for it, in the caller's transaction; answers how it ended, also before.
+    """Ends an enrollment and closes its waiting messages, in the caller's transaction; answers how it ended, now or
+    earlier.
 
-    ``by_workflow``: the contact's own workflow asks, which knows of the end then; else it is still to be told.
-    A completed one passes the lead on: it bears ``next_trigger`` from now on.
+    ``by_workflow``: the contact's own workflow calls this, so it needs no signal about the end. When an enrollment is
+    completed, the lead gets ``next_trigger``.
     """
-    # Messages are locked before enrollments, here as everywhere.
+    # Messages are locked before enrollments, as everywhere.
     await connection.execute(LOCK_WAITING_MESSAGES, end.enrollment_id)
     await connection.execute(END_ENROLLMENT, end.enrollment_id, end.status, end.reason, now, by_workflow)
     row = await connection.fetchrow(SELECT_ENDING, end.enrollment_id, by_workflow)
@@ -78,7 +79,7 @@ async def end_enrollment(
 
 
 async def _pass_on(connection: Connection, enrollment_id: int) -> EnrollmentRequest | None:
-    """Gives the lead of a completed enrollment the ``next_trigger``, and answers the enrollment that follows, if any."""
+    """Gives the lead of a completed enrollment its ``next_trigger``; answers the enrollment that follows, if any."""
     row = await connection.fetchrow(SELECT_FOLLOW_UP, enrollment_id)
     if row is None:
         return None

@@ -1,4 +1,6 @@
-"""Where an enrolled contact stands in the plan of its sequence, and what comes next. Pure functions; times are aware UTC."""
+"""Computes where a contact stands in the plan of its sequence, and what comes next. Pure functions; times are aware
+UTC.
+"""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -12,7 +14,7 @@ __all__ = ["EnrollmentState", "after_settling", "begun_step", "due_of", "positio
 
 
 class EnrollmentState(NamedTuple):
-    """An enrollment with the plan that it follows now."""
+    """An enrollment, with the plan that it follows now."""
 
     enrollment_id: int
     phone: str
@@ -24,11 +26,11 @@ class EnrollmentState(NamedTuple):
     step: str | None
     due_at: datetime | None
     in_doubt: bool
-    """Whether an attempt at that step may have reached the gateway, and that is not known yet."""
+    """True if the message of that step is claimed, and its outcome is not known yet."""
     paused: str | None
-    """Why it is paused, if it is."""
+    """Why the contact is paused, if it is."""
     version: str
-    """Another one once the row was written to."""
+    """Changes whenever the row is written."""
     hours: SendingHours
     now: datetime
 
@@ -44,16 +46,15 @@ def after_settling(
     phone: str,
     device: str,
 ) -> Next:
-    """What comes after a step (its key) that was settled at ``done_at``."""
+    """What comes after the step ``step`` (its key), which was settled at ``done_at``."""
     moved = advance(plan, timeline, step, planned_at, done_at, hours)
     scheduled = next_due(plan, moved, done_at)
     return Next(position_of(plan, moved, scheduled, phone), due_of(plan, moved, scheduled, device, done_at))
 
 
 def begun_step(contact: EnrollmentState) -> Scheduled | None:
-    """The step that an attempt has begun with, where it is not known yet what came of it: an edit does not overtake it.
-
-    A step that was removed is not waited for.
+    """The step that an attempt has begun and whose outcome is not known yet: an edit must not move the contact past it.
+    None for a step that was removed.
     """
     step = next((step for step in contact.plan.steps if step.id == contact.step_id), None)
     if not contact.in_doubt or step is None or contact.due_at is None:
@@ -62,7 +63,7 @@ def begun_step(contact: EnrollmentState) -> Scheduled | None:
 
 
 def position_of(plan: Plan, timeline: Timeline, scheduled: Scheduled | None, phone: str) -> NextPosition:
-    """Where a contact stands when that comes next."""
+    """The contact's position if ``scheduled`` comes next."""
     return NextPosition(
         timeline=timeline,
         next_step_id=scheduled.step.id if scheduled else None,
@@ -78,7 +79,7 @@ def position_of(plan: Plan, timeline: Timeline, scheduled: Scheduled | None, pho
 def due_of(
     plan: Plan, timeline: Timeline, scheduled: Scheduled | None, device_id: str, now: datetime
 ) -> Due | None:
-    """What comes next, as workflows are told of it at ``now``."""
+    """What comes next, in the form in which workflows get it at ``now``."""
     if scheduled is None:
         return None
     return Due(

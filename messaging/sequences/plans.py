@@ -1,4 +1,4 @@
-"""The plans of sequences that are in use."""
+"""A cache of the plans of sequences."""
 
 from collections import OrderedDict
 
@@ -10,7 +10,7 @@ __all__ = ["Plans"]
 
 
 class Plans:
-    """The plans in use, by sequence and revision: a revision never changes, so it is read once."""
+    """Plans by sequence and revision. A revision never changes, so each is read once."""
 
     def __init__(self, pool: Pool, *, size: int = 256) -> None:
         self._pool = pool
@@ -18,9 +18,9 @@ class Plans:
         self._known: OrderedDict[tuple[int, int], Plan] = OrderedDict()
 
     async def of(self, sequence_id: int, revision: int, connection: Connection | None = None) -> Plan:
-        """The plan of that revision, or of a later one where it was edited again in the meantime.
+        """The plan of that revision, or of a later one if the sequence was edited again.
 
-        ``connection``: the one that the caller has in use; to wait for another while holding it could be for ever.
+        ``connection``: the caller's own. Waiting for another one while holding it could deadlock the pool.
         """
         key = (sequence_id, revision)
         if key not in self._known:

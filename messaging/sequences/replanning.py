@@ -1,10 +1,10 @@
-"""Contacts whose plan has become old, because a sequence was edited or a time zone corrected: all of them are replanned.
+"""Replans all contacts whose plan has become old, because a sequence was edited or a time zone corrected.
 
-What comes next is computed here, for all contacts at once, so that the rows are true when this returns. What a contact's
-workflow knows is another matter: where another step or moment comes next, ``plan_changed_at`` says that it is still to be
-told (see :mod:`messaging.sending.telling`). Until it was told, a claim answers that it must replan, so nothing goes out by
-an old plan; a workflow whose new moment comes before its old one must be told in time. Where the same comes next at the
-same moment, nothing is to be told: most edits change texts.
+The next step of each contact is computed here, so that the rows are true when this returns. The contacts' workflows do
+not know it yet: if a contact's next step or its time has changed, ``plan_changed_at`` says that its workflow is still
+to be signalled (see :mod:`messaging.sending.telling`). Until then, a claim answers that the workflow must replan, so
+nothing goes out by an old plan. But a workflow whose new moment is earlier than its old one needs the signal in time.
+If neither has changed, no signal is needed: most edits change texts only.
 """
 
 from messaging.common.database import Connection, Pool
@@ -15,7 +15,7 @@ from messaging.times.calendar import Timeline, next_due, rezone
 __all__ = ["replan", "sequences_of_other_zones"]
 
 PAGE = 500
-"""Contacts that are locked together; a send that settles waits for them, some hundredths of a second."""
+"""Contacts that are locked together. A send that settles meanwhile waits for that lock, some hundredths of a second."""
 
 SELECT_EDITED = """
 select id
@@ -43,7 +43,7 @@ select distinct s.id
  order by s.id
 """
 
-# In one order, so that two of these at once do not wait for each other. $2, $3: the sequence's zone and revision.
+# Locked in the order of IDs, so that two of these at once do not deadlock. $2, $3: the sequence's zone and revision.
 LOCK_CONTACTS = """
 select c.id, c.timeline, c.next_step_id, c.next_due_at, coalesce(l.time_zone, $2) as zone, clock_timestamp() as now,
        c.phone, c.plan_changed_at is not null as to_tell,
@@ -66,9 +66,9 @@ MARK_TO_TELL = "update sequence_contacts set plan_changed_at = clock_timestamp()
 
 
 async def replan(pool: Pool, sequence_id: int, *, zones: bool = False) -> int:
-    """Replans the contacts that follow an old revision; answers for how many another step or moment comes next now.
+    """Replans the contacts that follow an old revision; answers for how many the next step or its time has changed.
 
-    ``zones``: instead, those whose plan was made for another zone than is known now.
+    ``zones``: replans instead those whose plan was made for another time zone than the one known now.
     """
     stale = [row["id"] for row in await pool.fetch(SELECT_REZONED if zones else SELECT_EDITED, sequence_id)]
     changed = 0
@@ -89,7 +89,7 @@ async def _replan_page(connection: Connection, sequence_id: int, contacts: list[
         stands = position_of(plan, timeline, next_due(plan, timeline, row["now"]), row["phone"])
         before = {"next_step_id": row["next_step_id"], "next_due_at": row["next_due_at"]}
         begun = row["begun"] and row["next_step_id"] in steps
-        if begun:  # it is not overtaken: its contact plans anew what comes after that
+        if begun:  # the step is not overtaken: its contact plans anew once it is settled
             stands = stands.model_copy(update=before)
         another = (stands.next_step_id, stands.next_due_at) != tuple(before.values())
         changed += another
@@ -102,6 +102,6 @@ async def _replan_page(connection: Connection, sequence_id: int, contacts: list[
 
 
 async def sequences_of_other_zones(pool: Pool) -> list[int]:
-    """The sequences with a contact under way whose plan was made for another time zone than is known now."""
+    """The sequences with an active contact whose plan was made for another time zone than the one known now."""
     rows = await pool.fetch(SELECT_SEQUENCES_OF_OTHER_ZONES)
     return [row["id"] for row in rows]

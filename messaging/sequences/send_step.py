@@ -1,7 +1,7 @@
-"""Sending one step's message to one contact: as any message is sent, and then the contact moves on.
+"""Sends one step's message to one contact, like any message, and moves the contact on.
 
-What a step has beside a message's own way (messaging.sending.send): its row is made by its claim, which may find that
-the sequence was edited meanwhile; and what comes next for the contact is written with its outcome.
+A step differs from other messages (messaging.sending.send) in two ways: its row is created by its claim, which may find
+that the sequence was edited since; and the contact's next step is written together with the outcome.
 """
 
 from datetime import datetime
@@ -36,7 +36,8 @@ class StepSender:
         self._clock = clock
 
     async def send_step(self, ref: StepRef) -> SendOutcome:
-        """Sends one step's message, or says when or why not; a settled one's answer carries the step after it.
+        """Sends one step's message, or answers when to try again or why not. The answer for a settled step has the next
+        step.
 
         Safe to repeat, whatever happened to the last attempt. Raises errors of the database.
         """
@@ -64,7 +65,9 @@ class StepSender:
                 return answer
 
     async def _after(self, attempt: Attempt, claim: StepClaim) -> After:
-        """What comes after the claimed step, by the sequence and the contact's calendar as they are at the claim."""
+        """Computes what comes after the claimed step, by the sequence and the contact's calendar at the time of the
+        claim.
+        """
         position = claim.enrollment
         try:
             plan = await self._enrollments.plan_of(position.sequence_id, position.plan_revision)
@@ -89,7 +92,7 @@ class StepSender:
         return after
 
     async def _settled_before(self, ref: StepRef, attempt: Attempt, answer: SettledAlready) -> Settled:
-        """An earlier attempt settled the message, and its word was lost on the way here."""
+        """An earlier attempt settled the message, and its answer was lost: moves the contact on."""
         return Settled(
             message_id=attempt.message_id,
             status=answer.status,

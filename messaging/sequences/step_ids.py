@@ -1,4 +1,4 @@
-"""What an edit may do to a step whose ID has carried messages: a step's ID keeps its meaning for ever.
+"""Rules for edits of steps whose ID has carried messages: a step's ID keeps its meaning for ever.
 
 The ledger knows what a contact has had by the step's ID. So, once a message was made for a step,
 
@@ -6,8 +6,8 @@ The ledger knows what a contact has had by the step's ID. So, once a message was
   others go out as the step says now;
 - a step that was removed comes back only as it was: its ID with other contents would be withheld from the
   contacts that had the old ones;
-- contents do not wander from ID to ID, be it that two steps swap them or that an ID is renamed: the contacts that had
-  the one would get them again, or would never get them.
+- contents do not move from one ID to another, whether two steps swap them or an ID is renamed: contacts that had the
+  one step would get them again, or would never get them.
 
 As long as neither step has carried a message, everything is allowed.
 """
@@ -24,7 +24,7 @@ __all__ = ["MeaningChange", "StoredStep", "changes_of_meaning"]
 
 
 class StoredStep(Value):
-    """A step as it is stored, be it part of the sequence or removed from it."""
+    """A stored step, whether it is part of the sequence or was removed."""
 
     id: int
     key: str
@@ -39,18 +39,18 @@ class StoredStep(Value):
     template: dict[str, Any] | None = None
     removed_at: datetime | None
     carried: bool
-    """Whether the ledger has a message of it, of whatever status."""
+    """True if the ledger has a message of it, in any status."""
 
 
 class MeaningChange(NamedTuple):
-    """A step whose ID would come to mean something else: its position in the file (from 0), and why not, in a line."""
+    """A step whose ID would change its meaning: its position in the file (from 0), and the reason in one line."""
 
     position: int
     reason: str
 
 
 def changes_of_meaning(stored: Mapping[str, StoredStep], steps: Sequence[StepFile]) -> list[MeaningChange]:
-    """What an edit must not do, with the reason; nothing where it may be."""
+    """The steps that an edit must not change so, with the reasons."""
     new = {step.id: step for step in steps}
     found: list[MeaningChange] = []
     for index, step in enumerate(steps):
@@ -75,9 +75,11 @@ def changes_of_meaning(stored: Mapping[str, StoredStep], steps: Sequence[StepFil
 
 
 def _wandered(before: StoredStep | None, other: StoredStep, key: str, now: StepFile | None) -> str | None:
-    """Why the step ``key`` must not take over the contents of the step ``other``; ``now``: what becomes of that."""
+    """Why the step ``key`` must not take over the contents of the step ``other``, or None. ``now``: the new version of
+    ``other``.
+    """
     if now is not None and _contents(now.text, now.image) == _contents(other.text, other.image_url):
-        return None  # They stay where they were, too: a repetition on purpose.
+        return None  # The other step keeps its contents too: the repetition is on purpose.
     if other.carried and now is None:
         return f"{key!r} has the contents of step {other.key!r}, which carried messages: keep the ID {other.key!r}"
     if other.carried or (before is not None and before.carried and other.removed_at is None):
@@ -90,6 +92,6 @@ def _wandered(before: StoredStep | None, other: StoredStep, key: str, now: StepF
 
 
 def _contents(text: str, image: str | None) -> tuple[str, str | None]:
-    """What makes two steps the same to a reader: the words, else the image."""
+    """What makes two steps the same to a recipient: the text, or the image if there is no text."""
     words = " ".join(text.split())
     return (words, None) if words else ("", image)

@@ -1,4 +1,4 @@
-"""Sequences as they are stored: their plans, their lists, and whether they are paused. Times are aware UTC."""
+"""Reads stored sequences, their plans and lists, and pauses and resumes them. Times are aware UTC."""
 
 from datetime import datetime, time, timedelta
 from typing import Literal
@@ -44,11 +44,11 @@ class SequenceRow(Value):
 
 
 class ContactCounts(Value):
-    """Contacts of a sequence by where they stand."""
+    """Contacts of a sequence by status."""
 
     active: int = 0
     paused: int = 0
-    """Of those that are active."""
+    """How many of the active ones are paused."""
     completed: int = 0
     stopped: int = 0
     opted_out: int = 0
@@ -60,11 +60,11 @@ class SequenceSummary(SequenceRow):
     steps: int
     contacts: ContactCounts
     next_due_at: datetime | None
-    """The earliest moment at which a contact's next step is due; it may have passed."""
+    """The earliest moment at which the next step of a contact is due; it may have passed."""
 
 
 class StepDetails(Value):
-    """A step that is part of its sequence now, and how far contacts are with it."""
+    """A step of the present plan, and how many contacts and messages are where."""
 
     id: int
     key: str
@@ -129,7 +129,7 @@ select t.id, t.key, t.day, t.at_time as at, t.after, t.expires_after, t.text, t.
  order by t.position
 """
 
-# One statement sees one moment: revision and steps belong together.
+# One statement, so that revision and steps belong together.
 SELECT_PLAN = """
 select s.name, s.revision, s.time_zone, s.skip_weekends, t.id, t.key, t.day, t.at_time, t.after, t.missed
   from sequences s
@@ -195,7 +195,7 @@ async def show_sequence(connection: Connection, name: str) -> SequenceDetails:
 
 
 async def set_sequence_status(connection: Connection, name: str, status: SequenceStatus) -> bool:
-    """Pauses or resumes a sequence; False where that is its status already. Raises NotFound."""
+    """Pauses or resumes a sequence; False if it has that status already. Raises NotFound."""
     changed = await connection.fetchval(SET_STATUS, name, status)
     if not changed and await find_sequence(connection, name) is None:
         raise await no_such_sequence(connection, name)
@@ -203,7 +203,7 @@ async def set_sequence_status(connection: Connection, name: str, status: Sequenc
 
 
 async def require_trigger(connection: Connection, trigger: str) -> SequenceStatus:
-    """The status of the sequence with this trigger (in upper case). Raises NotFound, with what was meant instead."""
+    """The status of the sequence with this trigger (in upper case). Raises NotFound, with a suggestion."""
     status: SequenceStatus | None = await connection.fetchval(
         "select status from sequences where trigger = $1", trigger
     )
@@ -217,7 +217,7 @@ async def require_trigger(connection: Connection, trigger: str) -> SequenceStatu
 
 
 async def no_such_sequence(connection: Connection, name: str) -> NotFound:
-    """The error that says so, and what was meant instead."""
+    """The error for an unknown name, with a suggestion."""
     names = [row["name"] for row in await connection.fetch("select name from sequences order by name")]
     hint = did_you_mean(name, names) or "create it with 'sequence apply FILE.yaml'"
     return NotFound(f"there is no sequence {name!r}: {hint}")

@@ -1,4 +1,4 @@
-"""Which leads are to be enrolled because of a trigger they bear."""
+"""Finds the leads that are to be enrolled because of their triggers."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,9 +10,9 @@ from messaging.sequences.contract import EnrollmentRequest, SweepCursor
 __all__ = ["PAGE", "DueEnrollments", "due_enrollments", "not_all_enrolled"]
 
 PAGE = 200
-"""Leads in a page: small enough that a worker that dies repeats little."""
+"""Leads in a page: few enough that little is repeated after a worker has died."""
 
-# First a page of leads, then what is to be done for them: it costs the same, however many leads bear a trigger.
+# First a page of leads, then their sequences: so a page costs the same, however many leads have a trigger.
 SELECT_PAGE = """
 with page as materialized (
     select l.id, l.phone, l.name, l.triggers, l.device_id
@@ -41,7 +41,9 @@ select exists (select from unnest($1::text[], $2::text[]) as r (sequence, phone)
 
 
 class DueEnrollments(NamedTuple):
-    """One page of contacts to enroll, in a stable order; how many were left out; the next page's cursor, if any."""
+    """One page of contacts to enroll, in a stable order; how many were left out; and the cursor of the next page, if
+    any.
+    """
 
     requests: list[EnrollmentRequest]
     opted_out: int
@@ -52,9 +54,8 @@ class DueEnrollments(NamedTuple):
 async def due_enrollments(pool: Pool, cursor: SweepCursor, *, size: int = PAGE) -> DueEnrollments:
     """The page after ``cursor``.
 
-    A lead counts for an active sequence whose trigger it bears (the whole word, never a part of one), if it has not
-    been through the sequence. One that has opted out, or has no device to be written to from, is left out, and keeps
-    its trigger.
+    A lead is enrolled into each active sequence whose trigger it has (the whole word, never a part), if it has not been
+    through that sequence. A lead that has opted out, or that no device can write to, is left out and keeps its trigger.
     """
     rows = await pool.fetch(SELECT_PAGE, cursor.lead_id, cursor.trigger, size)
     requests = [
@@ -73,7 +74,7 @@ async def due_enrollments(pool: Pool, cursor: SweepCursor, *, size: int = PAGE) 
 
 
 async def not_all_enrolled(pool: Pool, requests: Sequence[EnrollmentRequest]) -> bool:
-    """Whether one of these has no row yet."""
+    """True if one of these contacts has no row yet."""
     missing: bool = await pool.fetchval(
         IS_ONE_MISSING,
         [request.sequence for request in requests],
