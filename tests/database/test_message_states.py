@@ -205,6 +205,17 @@ async def test_a_yes_that_comes_late_corrects_what_nobody_knew(contact: Contact)
         assert row["gateway_message_id"] == "wamid.now"
 
 
+async def test_an_attempt_says_once_what_came_of_it(contact: Contact) -> None:
+    """Told once more, and otherwise, as where the word that it was written got lost: the first word stands."""
+    message = await message_of(contact)
+    for first, second in itertools.product(("yes", "maybe", "refused"), repeat=2):
+        await message.begin()
+        await message.happens(first)
+        before = await message.state()
+        await message.happens(second)
+        assert await message.state() == before, (first, second)
+
+
 async def test_a_late_no_says_nothing_of_what_another_attempt_has(contact: Contact) -> None:
     message = await message_of(contact)
     await message.pool.execute("update broadcast_messages set processing_worker_id = 'second'")
