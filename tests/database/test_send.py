@@ -17,8 +17,10 @@ from messaging.sending.ledger import Ledger
 from messaging.sending.message_ids import sequence_message_id
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Held, Settled
+from messaging.sequences.apply import apply_sequences
 from messaging.sequences.contract import Replanned
 from messaging.sequences.enrollments import Enrollments
+from messaging.sequences.file import read_sequence
 from rig.people import phone
 from rig.waiting import until
 from tests.support.contact import NOON, SEQUENCE, Contact
@@ -303,6 +305,33 @@ async def test_opted_out_while_in_doubt_is_not_sent_again(contact: Contact) -> N
     assert isinstance(outcome, Settled)
     assert outcome.status is MessageStatus.UNCONFIRMED
     assert await contact.scenario.requests() == []
+
+
+async def test_an_edit_that_is_committed_while_a_claim_waits_for_it_is_noticed(contact: Contact) -> None:
+    pool, ref = contact.scenario.pool, contact.ref()
+    edited = read_sequence(SEQUENCE.replace("Hi", "Good morning"), "test.yaml")
+    async with pool.acquire() as editing:
+        transaction = editing.transaction()
+        await transaction.start()
+        await apply_sequences(editing, [edited])
+        claiming = asyncio.create_task(
+            Ledger(pool).claim_step(
+                enrollment_id=ref.enrollment_id,
+                step_id=ref.step_id,
+                revision=ref.revision,
+                message_id=sequence_message_id(ref.step_id, ref.phone),
+                token="waits",
+                now=contact.now,
+            )
+        )
+
+        async def waits() -> bool:
+            return bool(await pool.fetchval("select exists (select from pg_locks where not granted)"))
+
+        await until(waits)
+        await transaction.commit()
+    assert (await claiming).outcome == "replanned"  # type: ignore[union-attr]
+    assert await contact.scenario.messages() == []
 
 
 async def test_an_edit_is_noticed_at_the_last_moment(contact: Contact) -> None:
