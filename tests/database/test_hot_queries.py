@@ -679,7 +679,7 @@ CASES: dict[str, tuple[Case, Limit]] = {
         _end(lambda big: big.done, follows=True),
         Limit(rows=20, buffers=150, before="update sequences set next_trigger = 'SPRING' where name <> 'S0'"),
     ),
-    "opt out": (_opt_out, Limit(rows=5, buffers=100)),
+    "opt out": (_opt_out, Limit(rows=12, buffers=100)),
     # For every page. A shard's next page is read from 50 messages of each device with their leads, and counts what is under way: five
     # windows of 20 where ten shards share a device, of 200 where there is one.
     "feed, the first page": (_feed(None), Limit(rows=600, buffers=1_500)),
