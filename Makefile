@@ -21,7 +21,7 @@ demo:  ## Run the whole story on servers of its own; Ctrl-C ends it. ARGS='--lea
 	@exec .venv/bin/python starter.py demo $(ARGS)
 
 # "long" are those that take long, or try at full size what a small one shows too (pyproject.toml).
-TESTS = TMPDIR='$(CURDIR)/.tmp' exec .venv/bin/python -m pytest --numprocesses 3 --dist load
+TESTS = TMPDIR='$(CURDIR)/.tmp' exec .venv/bin/python -m pytest --numprocesses 4 --dist load
 
 test:  ## Run the tests but the long ones, against real servers started for them. ARGS='tests/unit/test_x.py -k word'
 	@scripts/setup dev

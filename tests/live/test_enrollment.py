@@ -507,7 +507,7 @@ async def test_a_command_goes_through_while_the_workflow_can_do_nothing(live: Li
 
         async def fails() -> bool:
             described = await handle.describe()
-            return described.raw_description.pending_workflow_task.attempt > 2
+            return described.raw_description.pending_workflow_task.attempt > 1
 
         await until(fails)
         began = asyncio.get_running_loop().time()
