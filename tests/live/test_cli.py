@@ -357,6 +357,7 @@ async def test_an_interrupted_wait_for_the_database_shows_no_password(live: Live
     assert (process.returncode, error) == (130, b"drumbeat: interrupted\n")
 
 
+@pytest.mark.long  # starts two dozen processes
 async def test_what_can_be_done_by_hand(live: Live, tmp_path: Path) -> None:
     """The tour of the README, with the mistakes that people make on the way."""
 

@@ -396,11 +396,12 @@ def result_of(capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
     return result
 
 
+@pytest.mark.long
 @pytest.mark.timeout(500)  # longer than a run waits for what is still open, so that it says what that is
 @pytest.mark.usefixtures("alone")
 @pytest.mark.parametrize(
     ("seconds", "people", "stopped"),
-    [(9, 10, 2), pytest.param(24, 24, 21, marks=pytest.mark.long, id="longer than a claim lives")],
+    [pytest.param(9, 10, 2, id="short"), pytest.param(24, 24, 21, id="longer than a claim lives")],
 )
 def test_a_short_run_holds(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], seconds: float, people: int, stopped: float
