@@ -1,1 +1,1 @@
-"""The domain: phones, calendars, messages, gateways and the ledger. Knows nothing of Temporal."""
+"""The domain: phones, calendars, messages, gateways and the ledger. It does not depend on Temporal."""

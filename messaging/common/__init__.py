@@ -1,1 +1,1 @@
-"""What every room uses: errors, the database's types, phones, words."""
+"""Shared helpers: errors, database types, phones, words."""

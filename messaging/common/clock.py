@@ -1,4 +1,4 @@
-"""The clock that decides: the database's, or a test's."""
+"""The clock that decides: the database's, or a test's own."""
 
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -7,9 +7,9 @@ __all__ = ["Clock", "database_clock"]
 
 
 Clock = Callable[[], Awaitable[datetime | None]]
-"""Tells the present; None means: let the database say."""
+"""Answers the present moment; None stands for the database's clock."""
 
 
 async def database_clock() -> datetime | None:
-    """The clock of production: the one clock that all workers share."""
+    """The clock of production: the database's, which all workers share."""
     return None

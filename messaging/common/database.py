@@ -1,4 +1,4 @@
-"""The names of asyncpg's types, generic to the type checker, plain classes at run time; and what PostgreSQL's errors mean."""
+"""asyncpg's types (generic for the type checker, plain classes at run time), and the meaning of PostgreSQL's errors."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -21,25 +21,25 @@ else:
 
 
 class Verdict(Enum):
-    """What an error says of the statement that raised it."""
+    """What an error says about the statement that raised it."""
 
-    AGAIN = "the server is away, busy or in the way of itself: the same statement may work in a moment"
-    MEND = "nothing like it works until an operator mends the server, the schema or our rights: then it does"
-    WRONG = "this statement with these values never works"
-    OVER = "this process is ending, and writes nothing any more"
+    AGAIN = "the server is away or busy, or transactions conflict: the same statement may work in a moment"
+    MEND = "it fails until an operator mends the server, the schema or our rights"
+    WRONG = "this statement with these values will never work"
+    OVER = "this process is ending and writes nothing more"
 
 
 _AGAIN, _MEND, _WRONG = Verdict.AGAIN, Verdict.MEND, Verdict.WRONG
 
 ERRORS: Mapping[type[Exception], Verdict] = {
-    # Not from PostgreSQL: the network, a connection that was not had in time, asyncpg itself where the server took its leave
-    # between two statements, or where the schema has just changed.
+    # Not from PostgreSQL: the network, a timeout while waiting for a connection, or asyncpg itself, if the server went
+    # away between two statements or the schema has just changed.
     OSError: _AGAIN,  # TimeoutError is one
     errors.InterfaceError: _AGAIN,
     errors.InternalClientError: _AGAIN,
     errors.OutdatedSchemaCacheError: _AGAIN,
     errors.InvalidCachedStatementError: _AGAIN,
-    # By the classes of PostgreSQL's manual, appendix A, and what is otherwise within one.
+    # By the error classes of PostgreSQL's manual, appendix A, with exceptions within a class.
     errors.SQLStatementNotYetCompleteError: _AGAIN,  # 03
     errors.PostgresConnectionError: _AGAIN,  # 08
     errors.ProtocolViolationError: _AGAIN,
@@ -83,7 +83,7 @@ ERRORS: Mapping[type[Exception], Verdict] = {
     errors.FDWError: _WRONG,  # HV
     errors.PLPGSQLError: _WRONG,  # P0
     errors.InternalServerError: _MEND,  # XX: a fault of the server's, perhaps on its disk
-    # What a later PostgreSQL may have.
+    # Errors that a later PostgreSQL may have.
     errors.PostgresError: _MEND,
 }
 """What each class of errors means; the nearest one counts."""
@@ -91,7 +91,7 @@ ERRORS: Mapping[type[Exception], Verdict] = {
 CONNECTION_LOST: tuple[type[Exception], ...] = tuple(
     kind for kind, verdict in ERRORS.items() if verdict is _AGAIN
 )
-"""What is raised while PostgreSQL is down, has just gone, or is too busy: the same statement may work again in a moment."""
+"""Raised while PostgreSQL is down, has just gone away, or is too busy: the same statement may work in a moment."""
 
 
 def verdict_of(error: BaseException) -> Verdict | None:

@@ -1,4 +1,4 @@
-"""What can go wrong, as a person has to read it.
+"""Errors that are shown to people.
 
     DrumbeatError                 one clear line: what is wrong, where, how to mend it
     ├── InvalidInput              a file, option or argument cannot be used as it stands
@@ -26,7 +26,7 @@ __all__ = [
 
 
 class DrumbeatError(Exception):
-    """Base of the errors that are shown to people; ``str(error)`` is the whole story in one line."""
+    """Base of the errors that are shown to people; ``str(error)`` says everything in one line."""
 
 
 class InvalidInput(DrumbeatError):
@@ -42,11 +42,11 @@ class NotFound(DrumbeatError):
 
 
 class Conflict(DrumbeatError):
-    """The request is right in itself, but not in the present state of what it is about."""
+    """The request is valid, but not possible in the present state."""
 
 
 class NeedsConsent(Conflict):
-    """The request concerns contacts in a way that an operator has to say yes to; ``lines`` say how."""
+    """The request affects contacts in a way that an operator must agree to; ``lines`` say how."""
 
     def __init__(self, lines: Sequence[str]) -> None:
         super().__init__(f"nothing was changed: {'; '.join(lines)}")

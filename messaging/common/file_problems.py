@@ -1,4 +1,4 @@
-"""What is wrong with files, by line."""
+"""Problems of files, with their lines."""
 
 from typing import NamedTuple
 
@@ -7,11 +7,11 @@ from messaging.common.errors import InvalidInput
 __all__ = ["MOST_PROBLEMS", "FileProblems", "Problem"]
 
 MOST_PROBLEMS = 50
-"""How many problems of a file are told; where there are more, they are mostly the same one."""
+"""How many problems of a file are shown; if there are more, most are the same one."""
 
 
 class Problem(NamedTuple):
-    """Something in a file that must be mended (or, as a warning, looked at)."""
+    """A problem in a file that must be mended, or a warning."""
 
     file: str
     line: int

@@ -1,12 +1,12 @@
-"""What an answer means where it is a keyword: stop writing to me, or begin again.
+"""Keywords in answers: STOP opts out, START takes that back.
 
 A keyword is compared whole, after folding: case, accents, spaces, punctuation, invisible signs and emoji make no
-difference, so "Stop!!" and "S.T.O.P." are STOP. "Don't stop" and "stop by tomorrow" are not: what only holds a keyword
-is for a person to judge, since a sentence may mean its opposite.
+difference, so "Stop!!" and "S.T.O.P." are STOP. "Don't stop" and "stop by tomorrow" are not: a sentence that only
+contains a keyword may mean the opposite, so an operator has to judge it.
 
-The defaults are what carriers require of text messages in North America (CTIA, "Messaging Principles and Best Practices": STOP,
-STOPALL, UNSUBSCRIBE, CANCEL, END, QUIT, and ARRET in Canada), what Amazon and Twilio add (REVOKE, OPTOUT, REMOVE), and the
-usual words of other languages that leads are written to in.
+The defaults are the words that carriers require for text messages in North America (CTIA, "Messaging Principles and
+Best Practices": STOP, STOPALL, UNSUBSCRIBE, CANCEL, END, QUIT, and ARRET in Canada), words that Amazon and Twilio add
+(REVOKE, OPTOUT, REMOVE), and the usual words of other common languages.
 """
 
 import unicodedata
@@ -20,13 +20,13 @@ from messaging.common.values import Value
 __all__ = ["DEFAULT_KEYWORDS", "Keywords", "Meaning", "fold", "parse_keywords"]
 
 Meaning = Literal["stop", "start", "maybe_stop", "none"]
-"""``maybe_stop``: it holds a keyword among other words, and a person has to judge."""
+"""``maybe_stop``: it contains a keyword among other words, and an operator has to judge it."""
 
 LONGEST_KEYWORD = 64
 """Characters. A button's label has 20, a payload may be longer."""
 
-# No word that without its accents is another one (Vietnamese "dừng", stop, and "đúng", right), and none that declines an
-# offer ("no more"): who answers it to a question has not opted out.
+# Excluded are words that become another word without their accents (Vietnamese "dừng", stop, and "đúng", right), and
+# words that may only decline an offer ("no more"): an answer to a question is not an opt-out.
 STOP = {
     "English": "STOP, STOP ALL, UNSUBSCRIBE, CANCEL, END, QUIT, REVOKE, OPT OUT, REMOVE, REMOVE ME, UNSUB, STOP IT,"
     " PLEASE STOP, STOP PLEASE, STOP PROMOTIONS, STOP MESSAGES, STOP MARKETING",
@@ -68,13 +68,16 @@ START = {
 }
 
 _LETTERS = str.maketrans({"ł": "l", "đ": "d", "ø": "o", "ı": "i", "ß": "ss", "æ": "ae", "œ": "oe", "ـ": None})
-"""Letters that people leave the stroke away from, which Unicode does not take apart; and Arabic's stretching sign."""
+"""Letters with a stroke that people often leave out and that Unicode does not decompose; and Arabic's stretching
+sign.
+"""
 
 
 def fold(text: str) -> str:
-    """The text as it is compared: its letters and digits without case and accents, words parted by single spaces.
+    """The text in the form for comparing: letters and digits without case and accents, words separated by single
+    spaces.
 
-    Folded again, it stays as it is. Signs of other kinds part words; an apostrophe and what is invisible do not.
+    Folding twice changes nothing more. Other characters separate words; apostrophes and invisible characters do not.
     """
     folded = text
     for _ in range(3):  # what is unfolded may be compatible with something else: settled by the second round
@@ -111,21 +114,23 @@ def _is_accent(sign: str) -> bool:
 
 
 class Keywords(Value):
-    """Which words stop and which begin again, folded: :meth:`of` makes them."""
+    """The folded words that opt out and that opt in again. Create it with :meth:`of`."""
 
     stop: frozenset[str]
     start: frozenset[str]
 
     @classmethod
     def of(cls, stop: Iterable[str], start: Iterable[str]) -> "Keywords":
-        """Of words as people write them. Raises InvalidInput for one that has no letters, is too long, or is in both."""
+        """From words as people write them. Raises InvalidInput for a word without letters, one that is too long, or one
+        in both sets.
+        """
         found = cls(stop=_folded(stop), start=_folded(start))
         if both := sorted(_joined(found.stop) & _joined(found.start)):
             raise InvalidInput(f"the keyword {quoted(both[0])} cannot both stop and begin again")
         return found
 
     def instead(self, stop: Iterable[str] | None, start: Iterable[str] | None) -> "Keywords":
-        """These, with others in their place where there are any; a word that stands in both stops."""
+        """These keywords, with each set replaced if another is given; a word that is then in both opts out."""
         if stop is None and start is None:
             return self
         stops = self.stop if stop is None else _folded(stop)
@@ -135,7 +140,7 @@ class Keywords(Value):
         )
 
     def meaning(self, *texts: str | None) -> Meaning:
-        """What an answer means: a text, or a button's label and payload. A stop in any of them is one."""
+        """What an answer means: its text, or a button's label and payload. A stop in any of them counts."""
         folded = [fold(text) for text in texts if text]
         whole = _joined(folded)
         if whole & _joined(self.stop):
@@ -146,12 +151,14 @@ class Keywords(Value):
 
     def _holds_stop(self, text: str) -> bool:
         spaced = f" {text} "
-        # Where words are not parted by spaces, a keyword may stand anywhere.
+        # In languages without spaces between words, a keyword may be anywhere.
         return any(f" {word} " in spaced if word.isascii() else word in text for word in self.stop)
 
 
 def parse_keywords(words: str) -> list[str]:
-    """Words with commas between, folded; none for an empty text. Raises InvalidInput for what cannot be a keyword."""
+    """The folded words of a comma-separated list; none for an empty text. Raises InvalidInput for an unusable
+    keyword.
+    """
     return sorted(_folded(word for word in words.split(",") if word.strip()))
 
 

@@ -1,4 +1,4 @@
-"""One number, as it is written in a field for phones: which digits belong to it, and whether anybody can have it."""
+"""Reads one number in a phone field: which digits belong to it, and whether such a number can exist."""
 
 import re
 from functools import lru_cache

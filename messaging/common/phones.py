@@ -1,7 +1,7 @@
-"""Phone numbers as people write them, and the one form of each.
+"""Reads phone numbers as people write them, and gives each its one form.
 
-Digits that stand apart are never joined to a number that is complete without them: a field with two numbers, or with a
-number and something else, is read as its first full number, or refused.
+Separate digits are never joined to a number that is complete without them. A field with two numbers, or with a number
+and something else, is read as its first full number, or refused.
 """
 
 import re
@@ -22,13 +22,13 @@ _E164 = re.compile(r"\+[1-9][0-9]{1,14}")
 
 
 def require_e164(phone: str) -> str:
-    """Two spellings of a phone would be two leads: nothing but the one form of it becomes part of an ID."""
+    """Only the one form of a phone may be part of an ID: two spellings would be two leads."""
     if _E164.fullmatch(phone) is None:
         raise InvalidPhone(f"{quoted(phone)} is not in the form +12015550123")
     return canonical_phone(phone)
 
 
-# What stands before a number to say that it is one; "p:" is of Facebook's lead forms.
+# Prefixes that mark a phone number; "p:" is from Facebook's lead forms.
 _LABEL = re.compile(
     r"(?:tel|telp|phone|mobile|mobil|mob|cell|hp|whatsapp|wa|p|m|t)[\s:.]+(?=[+(0-9])", re.IGNORECASE
 )
@@ -52,39 +52,40 @@ _BETWEEN = re.compile(
 _SCIENTIFIC = re.compile(r"\+?[0-9]+(?:[.,][0-9]+)?E\+?[0-9]+", re.IGNORECASE)
 _FLOAT = re.compile(r"(\+?[0-9]+)[.,]0+")
 _LONGEST = 200
-"""The most characters of a field for a phone: what is found out about longer ones takes its time."""
+"""The most characters of a phone field: parsing a longer one takes too long."""
 
 
 class PhoneReading(NamedTuple):
-    """What was read in a field for a phone."""
+    """The result of reading a phone field."""
 
     phone: str
-    """The form of it that WhatsApp has: see :mod:`messaging.common.whatsapp_numbers`."""
+    """The form that WhatsApp has: see :mod:`messaging.common.whatsapp_numbers`."""
     written: str
-    """The same in E.164 as it was written: differs where one account has two spellings."""
+    """The number in E.164 as it was written: it differs if one account has two spellings."""
     landline: bool
-    """Whether it can be nothing but a landline."""
+    """True if it can only be a landline."""
     doubtful: str | None
-    """Where the spelling can also be another line's: how that shows."""
+    """Why the spelling could also be another line's number, if it could."""
     complete: bool
-    """Whether it was written with its country code, but without a ``+``, and is of another country than the region."""
+    """True if it was written with its country code but without ``+``, and belongs to another country than the
+    region.
+    """
     left: str | None
-    """What else the field holds: further numbers, the last digits of one, a word."""
+    """What else the field contains: more numbers, the last digits of one, a word."""
 
 
 def parse_phone(text: str, default_region: str | None) -> str:
-    """The form in which WhatsApp knows a phone number as people write it, e.g. ``+12015550123``; again on it: the same.
+    """The form in which WhatsApp knows a phone number, e.g. ``+12015550123``. Parsing the result gives it unchanged.
 
     Takes national numbers of ``default_region`` (ISO 3166 code, e.g. ``MY``), international ones with ``+``, ``00`` or
     the region's own prefix (``011``), ``tel:`` URIs and the like, links to wa.me, full-width and other decimal digits,
-    and the invisible marks that copying from a chat leaves behind. A complete number without ``+`` is taken where it can
-    be no national mobile of any country.
+    and the invisible marks that copying from a chat leaves behind. A complete number without ``+`` is accepted if it
+    cannot be a national mobile number of any country.
 
-    A field with more than one number is refused; so is one with an extension: behind it stands a switchboard, and the
-    number without it belongs to another phone. So are letters, also those of vanity numbers: in lists they are notes more often
-    than digits.
+    A field with more than one number is refused. So is a number with an extension, as it belongs to a switchboard. So
+    are letters, even in vanity numbers: in lists they are more often notes than digits.
 
-    Raises InvalidPhone when nobody can have that number by the world's numbering plans (the ``phonenumbers`` library),
+    Raises InvalidPhone if the number cannot exist by the world's numbering plans (the ``phonenumbers`` library),
     and InvalidInput for an unknown region.
     """
     reading = read_phone(text, default_region)
@@ -94,11 +95,11 @@ def parse_phone(text: str, default_region: str | None) -> str:
 
 
 def read_phone(text: str, default_region: str | None) -> PhoneReading:
-    """The first full number of a field; ``left`` is what else stands there. As :func:`parse_phone` otherwise.
+    """Like :func:`parse_phone`, but takes the first full number of a field; ``left`` is the rest of the field.
 
-    Numbers stand apart by comma, semicolon, bar, ampersand, ``:::``, a line break, a second ``+``, words such as *or*,
-    *oder*, *atau*; by a slash where the part before it is complete (``030/1234567`` is one number); by blanks where both
-    parts are. Where it cannot be told, the field is refused.
+    Numbers are separated by a comma, semicolon, bar, ampersand, ``:::``, line break, a second ``+``, or words such as
+    *or*, *oder*, *atau*; by a slash if the part before it is complete (``030/1234567`` is one number); by blanks if
+    both parts are complete. An ambiguous field is refused.
     """
     region = validate_region(default_region)
     field = _to_ascii(text)
@@ -139,10 +140,10 @@ def read_phone(text: str, default_region: str | None) -> PhoneReading:
 
 
 def _to_ascii(text: str) -> str:
-    """ASCII digits and punctuation for whatever alphabet the number was written in."""
+    """The text with ASCII digits and punctuation, whatever script the number was written in."""
     text = text.strip()
     plain = text if text.isascii() and text.isprintable() else "".join(_signs(text))
-    # The apostrophe tells a spreadsheet "this is text".
+    # In spreadsheets, a leading apostrophe marks a text.
     plain = plain.strip().removeprefix("'").strip()
     whole = _FLOAT.fullmatch(plain)
     return whole[1] if whole else plain
@@ -166,13 +167,13 @@ def _signs(text: str) -> Iterator[str]:
 
 
 def quoted(text: str) -> str:
-    """A value as a message shows it: quoted, on one line, and cut off where it is long."""
+    """A value for an error text: quoted, on one line, and cut if it is long."""
     text = text.strip()
     return repr(text if len(text) <= 40 else text[:39] + "…")
 
 
 def validate_region(region: str | None) -> str | None:
-    """The ISO 3166 code of a numbering region in upper case, None for none.
+    """The ISO 3166 code of a region in upper case; None for None.
 
     Raises InvalidInput for a region that has no numbering plan.
     """

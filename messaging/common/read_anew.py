@@ -1,4 +1,4 @@
-"""What is stored follows from what was read: where the row was written to meanwhile, it is read anew."""
+"""Optimistic locking: if a row was changed after it was read, the work is done again with the new row."""
 
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -13,17 +13,17 @@ Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
 
 TRIES = 20
-"""Two writers meet once. So often in a row they do not."""
+"""Attempts. Two writers may meet once, but not this often in a row."""
 
 
 class Changed(Exception):
-    """Another transaction has written to the row since it was read."""
+    """Another transaction has changed the row since it was read."""
 
 
 def read_anew(
     work: Callable[Arguments, Coroutine[Any, Any, Answer]],
 ) -> Callable[Arguments, Coroutine[Any, Any, Answer]]:
-    """Does ``work`` again as long as it raises Changed; it must have undone what it began."""
+    """Repeats ``work`` as long as it raises Changed. It must undo what it began before it raises."""
 
     @wraps(work)
     async def again(*arguments: Arguments.args, **named: Arguments.kwargs) -> Answer:

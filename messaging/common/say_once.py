@@ -1,4 +1,4 @@
-"""A log that says a thing once: for what strangers, or many messages at once, can bring about any number of times."""
+"""A log filter against floods: for lines that outside requests, or many messages at once, can cause without limit."""
 
 import logging
 import time
@@ -9,14 +9,14 @@ __all__ = ["SayOnce"]
 EVERY = 60.0
 """Seconds for which a line is not repeated."""
 DIFFERENT = 10
-"""Lines of the same wording, with other particulars, within that time."""
+"""Lines of the same wording with other details, within that time."""
 WORDINGS = 200
-"""Wordings that are remembered at most."""
+"""The most wordings that are remembered."""
 
 
 @dataclass
 class _Said:
-    """What was said in one wording lately."""
+    """The recent lines of one wording."""
 
     since: float
     lines: set[str] = field(default_factory=set)
@@ -24,7 +24,9 @@ class _Said:
 
 
 class SayOnce(logging.Filter):
-    """Passes a line once a minute, and of one wording (``record.msg``) ten lines a minute; the next says how many were left out."""
+    """Lets each line through once a minute, and each wording (``record.msg``) ten times a minute; the next line says
+    how many were left out.
+    """
 
     def __init__(self, every: float = EVERY) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
-"""Makes any text fit for the database. What comes from outside may hold what PostgreSQL stores nowhere.
+"""Makes any text storable. A text from outside may contain characters that PostgreSQL cannot store.
 
 PostgreSQL has no NUL in a text (its manual, "Character Types"), and its UTF-8 has no halves of surrogate pairs. Every
-connection replaces both in whatever is written (``runtime.database``), so that what a gateway said of a message is recorded
-whatever the words. What leaves for Temporal or a log is cleaned where it comes in.
+connection replaces both in whatever is written (``runtime.database``), so that any answer of a gateway can be recorded.
+Texts that go to Temporal or a log are cleaned where they come in.
 """
 
 import hashlib
@@ -15,13 +15,13 @@ __all__ = ["LONGEST_ID", "LONGEST_REASON", "storable", "storable_id", "storable_
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 LONGEST_REASON = 2000
-"""Characters of a reason; more is not worth reading."""
+"""Characters of a reason; nobody would read more."""
 
 LONGEST_ID = 255
 """Bytes of an identifier; a row of an index holds some 2,700 (PostgreSQL's manual, "B-Tree Indexes"). Real ones have 100."""
 
 _KEPT = 64
-"""Characters that are left of a longer one, so that people see whose it is."""
+"""Characters that are kept of a longer one, so that people can recognise it."""
 
 _NOT_STORABLE = re.compile("[\0\ud800-\udfff]")
 _NUL_IN_JSON = "\\u0000"
@@ -37,9 +37,9 @@ def storable(text: str, limit: int | None = None) -> str:
 
 
 def storable_id(identifier: str) -> str:
-    """An identifier that another program has made; the same for the same, and another for another.
+    """An identifier from another program, in storable form. Equal ones stay equal, and different ones stay different.
 
-    One that is too long, or not storable as it is, becomes its beginning and a hash of the whole.
+    One that is too long or not storable becomes its beginning and a hash of the whole.
     """
     clean = storable(identifier)
     if clean == identifier and len(identifier) <= LONGEST_ID and len(identifier.encode()) <= LONGEST_ID:

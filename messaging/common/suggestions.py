@@ -1,4 +1,4 @@
-"""The word that a person probably meant."""
+"""Suggests the word that a person probably meant."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -6,11 +6,12 @@ from difflib import get_close_matches
 __all__ = ["did_you_mean"]
 
 _LONGEST = 100
-"""Characters of a word that are compared, which takes the square of their number."""
+"""Characters of a word that are compared, as the time grows with the square of the length."""
 
 
 def did_you_mean(word: str, choices: Iterable[str], *, nearness: float = 0.6) -> str:
-    """``did you mean 'name'?`` if a choice is near or begins so, else ``known are …``, else an empty text. Case does not count.
+    """``did you mean 'name'?`` if a choice is similar or begins with ``word``, else ``known are …``, else an empty
+    text. Case does not matter.
 
     ``nearness``: from 0 (anything will do) to 1 (the same word).
     """

@@ -1,4 +1,4 @@
-"""The base of the values that travel between services, workflows and activities."""
+"""The base class of values that services, workflows and activities exchange."""
 
 from pydantic import BaseModel, ConfigDict
 

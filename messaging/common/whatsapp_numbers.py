@@ -1,4 +1,4 @@
-"""The form in which WhatsApp knows a number, where that is not the one that people dial.
+"""Converts numbers to the form that WhatsApp uses, for countries where people dial another one.
 
 In a few countries one account has two spellings in daily use, and both reach it. Drumbeat keeps one of them, the one
 that WhatsApp itself shows and that its gateways take, so that one account is one lead, one contact and one opt-out.
@@ -48,27 +48,27 @@ class AccountNumber(NamedTuple):
     """A number that can exist."""
 
     phone: str
-    """The form that is kept, compared and sent to. E.164, but for Mexico's 1 and Brazil's missing 9."""
+    """The form that is kept, compared and sent to. E.164, except for Mexico's 1 and Brazil's missing 9."""
     written: str
-    """The same as it was written, with its country code: differs where a number has two forms."""
+    """The number as it was written, with its country code: it differs if a number has two forms."""
     country: str
     """The country code, e.g. ``52``."""
     landline: bool
     """Whether it can be nothing but a landline."""
     mobile: bool
-    """Whether it is a mobile, and cannot be a landline by its form."""
+    """True if its form can only be a mobile."""
     doubtful: str | None
-    """Where the form that was written can also be another line: how that shows."""
+    """Why the written form could also be another line, if it could."""
 
 
 def account_number(parsed: PhoneNumber) -> AccountNumber | None:
-    """The WhatsApp form of a parsed number; None where it cannot exist. Again on the result: the same."""
+    """The WhatsApp form of a parsed number; None if it cannot exist. Applying it twice changes nothing more."""
     country = parsed.country_code or 0
     national = phonenumbers.national_significant_number(parsed)
     plan, account, doubtful = _RULES.get(country, _as_it_is)(national)
     number = parsed if plan == national else _number(country, plan)
     kind = phonenumbers.number_type(number)
-    if kind == PhoneNumberType.UNKNOWN:  # then, and only then, it is not valid
+    if kind == PhoneNumberType.UNKNOWN:  # only such numbers are not valid
         return None
     if account != plan and kind not in _LINES:  # a service number has no other form
         account, doubtful = plan, None
@@ -88,7 +88,7 @@ def account_number(parsed: PhoneNumber) -> AccountNumber | None:
 
 @lru_cache(maxsize=4096)
 def canonical_phone(phone: str) -> str:
-    """The WhatsApp form of a number in E.164, wherever it comes from; one that cannot exist stays as it is."""
+    """The WhatsApp form of a number in E.164; one that cannot exist stays unchanged."""
     if not phone.startswith(_WITH_TWO_FORMS):
         return phone
     try:
@@ -99,7 +99,7 @@ def canonical_phone(phone: str) -> str:
 
 
 Forms = tuple[str, str, str | None]
-"""Of a national number: by the numbering plan, as WhatsApp has it, and a doubt."""
+"""A national number by the numbering plan and as WhatsApp has it, and any doubt about that."""
 
 
 def _as_it_is(national: str) -> Forms:

@@ -1,4 +1,4 @@
-"""Names, triggers and niches: how they are written, and compared."""
+"""How names, triggers and niches are written and compared."""
 
 import re
 import unicodedata

@@ -1,4 +1,4 @@
-"""A device as it is stored, and what is wanted of it: how that is written, and what it comes to. Pure functions."""
+"""A stored device, and the settings that an operator asks for: how they are written and applied. Pure functions."""
 
 from datetime import datetime, time
 from typing import Any, Literal
@@ -28,10 +28,10 @@ __all__ = [
 DeviceStatus = Literal["active", "paused"]
 
 Hours = tuple[time, time]
-"""From when until before when a device sends, local; the end may lie after midnight."""
+"""Local times between which a device sends; the end may be after midnight."""
 
 ALWAYS = "always"
-"""Sending hours without a beginning or an end."""
+"""Sending hours that never close."""
 
 
 class Device(Value):
@@ -52,23 +52,23 @@ class Device(Value):
     status: DeviceStatus
     status_reason: str | None
     waits_until: datetime | None
-    """It sends nothing before: the gateway asked for it, or it has just failed by its own fault."""
+    """It sends nothing before: the gateway asked it to wait, or it has just had a failure of its own."""
     waits_because: str | None
     stop_keywords: tuple[str, ...] | None = None
     """Folded; None: the usual ones."""
     start_keywords: tuple[str, ...] | None = None
     replaced_by: str | None = None
-    """The device that sends now what this one was to send."""
+    """The device that has replaced this one."""
 
 
 class DeviceSettings(Value):
-    """What is wanted of a device. What is None stays as it is stored, or at its default in a new one."""
+    """The settings to apply to a device. None leaves the stored value, or the default in a new device."""
 
     id: str
     gateway: str | None = None
-    """Only of a device that is stored already it may be None."""
+    """May be None only for a stored device."""
     options: dict[str, str] = Field(default_factory=dict)
-    """Options of the gateway by name; an empty one is taken away, and what is not named stays."""
+    """The gateway's options by name. An empty value removes the option; options that are not named stay."""
     min_delay: float | None = None
     max_delay: float | None = None
     daily_limit: int | None = None
@@ -76,7 +76,9 @@ class DeviceSettings(Value):
     hours: Hours | Literal["always"] | None = None
     time_zone: str | None = None
     stop_keywords: str | None = None
-    """Words, with commas between, that opt out who answers them to this device; an empty text: the usual ones."""
+    """Comma-separated words that opt out a recipient who answers one of them to this device; an empty text: the usual
+    words.
+    """
     start_keywords: str | None = None
 
 
@@ -110,7 +112,7 @@ def parse_options(options: list[str]) -> dict[str, str]:
 
 
 def merged(before: Device, gateway: str, settings: DeviceSettings) -> Device:
-    """The device as it is wanted. Raises InvalidInput for what no device can be."""
+    """The device with the settings applied. Raises InvalidInput for an impossible setting."""
     options = {**before.options, **settings.options} if gateway == before.gateway else settings.options
     options = {name: value for name, value in options.items() if value != ""}
     validate_options(gateway, options)
@@ -188,7 +190,7 @@ def _listed(keywords: tuple[str, ...] | None) -> str:
 
 
 def sending_times(device: Device) -> tuple[object, ...]:
-    """All by which it is reckoned when the device sends, but for its pace."""
+    """The settings that decide when the device may send, except its pace."""
     return device.opens_at, device.closes_at, device.time_zone, device.daily_limit
 
 

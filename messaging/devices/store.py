@@ -25,18 +25,18 @@ __all__ = ["AddedDevice", "add_device", "find_gateway", "list_devices", "set_dev
 
 
 class AddedDevice(Value):
-    """What came of adding a device; ``changes``: each change in words, without the values of options."""
+    """The result of adding a device. ``changes``: each change in words, without the values of options."""
 
     device: str
     result: Literal["created", "changed", "unchanged"]
     changes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
-    """What may not be meant, each one line."""
+    """Warnings, one line each."""
     rescheduled: bool = False
-    """It sends at other times than before: what waits for it waits for the wrong ones."""
+    """True if its sending times have changed: waiting messages wait for the wrong times."""
 
 
-# What a device waits for, where it does.
+# waits_because: what the device waits for, if it does.
 COLUMNS = """
 id, gateway, gateway_options as options, min_delay, max_delay, daily_limit, opens_at, closes_at, time_zone,
 status, status_reason, replaced_by, stop_keywords, start_keywords,
@@ -53,7 +53,7 @@ update devices
  where id = $1
 """
 
-# One that was replaced is in use again once it is resumed.
+# Resuming a replaced device puts it back into use.
 SET_STATUS = """
 update devices
    set status = $2, status_reason = $3, faults = 0, refusals = 0, late_refusals = 0,
@@ -105,9 +105,9 @@ async def list_devices(connection: Connection) -> list[Device]:
 async def set_device_status(
     connection: Connection, device: str, status: DeviceStatus, reason: str | None = None
 ) -> bool:
-    """Pauses or resumes a device; False where that is its status already. Raises NotFound.
+    """Pauses or resumes a device; False if it has that status already. Raises NotFound.
 
-    One that was replaced is in use again once it is resumed: for what names it from now on.
+    Resuming a replaced device puts it back into use, for leads and sequences that name it from now on.
     """
     changed = await connection.fetchval(
         SET_STATUS,
@@ -124,13 +124,13 @@ async def set_device_status(
 
 
 async def find_gateway(pool: Pool, device: str) -> tuple[str, dict[str, str]] | None:
-    """The gateway of a device and its options; None where there is no such device."""
+    """The gateway of a device and its options; None if there is no such device."""
     row = await pool.fetchrow("select gateway, gateway_options from devices where id = $1", device)
     return None if row is None else (row["gateway"], row["gateway_options"])
 
 
 async def _gateway_of(connection: Connection, device: str) -> str:
-    """The gateway of a device that is stored. Raises InvalidInput where there is none of that ID."""
+    """The gateway of a stored device. Raises InvalidInput if there is no such device."""
     gateways = {
         row["id"]: str(row["gateway"]) for row in await connection.fetch("select id, gateway from devices")
     }
@@ -155,7 +155,7 @@ def _device(row: asyncpg.Record) -> Device:
 
 
 async def _check_zone(connection: Connection, zone: str | None) -> None:
-    """A device's hours are reckoned by PostgreSQL, whose zones must have it as well."""
+    """PostgreSQL computes a device's hours, so it must know the time zone too."""
     if zone is None:
         return
     try:

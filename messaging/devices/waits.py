@@ -1,4 +1,4 @@
-"""What devices wait for by themselves: their gateway asked for it, or they have failed by their own fault."""
+"""Ends the waits of devices: their gateway asked them to wait, or they have had a failure of their own."""
 
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -21,7 +21,7 @@ update devices d
 returning case when b.waits_until > clock_timestamp() then b.waits_until end
 """
 
-# What is reserved by now lies before the first moment that is not reserved yet.
+# Slots after the device's next free slot are freed; earlier ones stay.
 FREE_SLOTS = """
 update broadcast_messages m
    set slot_at = null
@@ -32,9 +32,9 @@ update broadcast_messages m
 
 
 async def lift_wait(connection: Connection, device: str) -> datetime | None:
-    """Ends what a device waits for by itself, and forgets its failures; until when it would have waited, or None.
+    """Ends a device's wait and resets its failures; answers until when it would have waited, or None.
 
-    What had its slot reserved behind the wait queues anew, once it is woken.
+    Messages whose slots were after the wait get new slots once they are woken.
     """
     lifted: datetime | None = await connection.fetchval(LIFT_WAIT, device)
     await _free_slots(connection, device)
@@ -42,21 +42,21 @@ async def lift_wait(connection: Connection, device: str) -> datetime | None:
 
 
 async def queue_anew(connection: Connection, device: str) -> None:
-    """Frees what was reserved on a device whose sending hours, zone or limit are others now.
+    """Frees the reserved slots of a device whose sending hours, zone or limit have changed.
 
-    What had a slot queues anew, once it is woken.
+    Messages that had a slot get a new one once they are woken.
     """
     await connection.execute("update devices set next_slot_at = clock_timestamp() where id = $1", device)
     await _free_slots(connection, device)
 
 
 async def _free_slots(connection: Connection, device: str) -> None:
-    # In a statement of its own: a claim locks its message first, and then the device.
+    # A statement of its own, because a claim locks its message first and then the device.
     await connection.execute(FREE_SLOTS, device)
 
 
 def format_wait(device: Device) -> str | None:
-    """What a device waits for, and how to end it; None where it does not wait."""
+    """What a device waits for, and how to end that; None if it does not wait."""
     if device.waits_until is None:
         return None
     until = device.waits_until.astimezone(ZoneInfo(device.time_zone))

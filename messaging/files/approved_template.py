@@ -1,4 +1,4 @@
-"""How a file names a template that the gateway knows."""
+"""The field of a file that names an approved template."""
 
 import re
 from collections.abc import Mapping
@@ -46,7 +46,7 @@ def _parameters(parameters: list[str]) -> list[str]:
 
 
 class TemplateFile(FileModel, ApprovedTemplate):
-    """An approved template, and what is put into the places of its body, in order: Liquid, like a text."""
+    """An approved template, and the parameters for its body in order, each in Liquid like a text."""
 
     name: Annotated[str, AfterValidator(as_field(_name))]
     language: Annotated[str, AfterValidator(as_field(_language))]

@@ -1,4 +1,4 @@
-"""What can be wrong with any file beside other files and what is stored: names given twice, devices, templates."""
+"""Checks of any file against other files and what is stored: names given twice, devices, templates."""
 
 from collections.abc import Iterable, Sequence
 
@@ -30,7 +30,7 @@ _EMPTY = {
 
 
 def check_repeats(names: Iterable[FileText]) -> list[Problem]:
-    """A problem for each of these names that a file before has too."""
+    """A problem for each of these names that an earlier file has too."""
     found = []
     first: dict[str, str] = {}
     for document, path, name in names:
@@ -41,7 +41,7 @@ def check_repeats(names: Iterable[FileText]) -> list[Problem]:
 
 
 async def check_devices(connection: Connection, names: Iterable[FileText]) -> list[Problem]:
-    """A problem for each of these names that no device has."""
+    """A problem for each of these names that is no device."""
     devices = [row["id"] for row in await connection.fetch("select id from devices order by id")]
     return [
         document.problem(
@@ -68,7 +68,7 @@ async def devices_with_service_window(
 
 
 def free_text_warning(devices: Sequence[str]) -> str:
-    """What a text without a template beside it comes to on these devices."""
+    """A warning about a text without an approved template on these devices."""
     which = f"device {devices[0]}" if len(devices) == 1 else f"devices {', '.join(devices)}"
     return (
         f"warning: is missing, and by {which} a text reaches only recipients that have written in the last 24 hours, all others"
@@ -77,7 +77,7 @@ def free_text_warning(devices: Sequence[str]) -> str:
 
 
 async def check_templates(connection: Connection, texts: Sequence[FileText]) -> list[Problem]:
-    """What stands in the way of sending these texts: broken templates, variables that no stored lead has."""
+    """Problems that keep these texts from being sent: broken templates, variables that no stored lead has."""
     known = set(LEAD_VARIABLES)
     if any(problems(text, known) or placeholders(text) for _, _, text in texts):
         rows = await connection.fetch("select distinct jsonb_object_keys(attributes) as name from leads")
@@ -85,13 +85,13 @@ async def check_templates(connection: Connection, texts: Sequence[FileText]) -> 
     return [
         document.problem(path, message)
         for document, path, text in texts
-        if not document.has_problem(path)  # one that is too long needs no other reason
+        if not document.has_problem(path)  # a text that is too long needs no other problem
         for message in problems(text, known)
     ]
 
 
 async def check_blanks(connection: Connection, texts: Sequence[FileText]) -> list[Problem]:
-    """Warnings of what may not be filled in: variables that some leads lack, and what only looks like a variable."""
+    """Warnings about variables that some leads lack, and about what only looks like a variable."""
     found = []
     lacking: dict[str, tuple[int, int]] = {}
     for document, path, text in texts:
@@ -116,13 +116,13 @@ async def check_blanks(connection: Connection, texts: Sequence[FileText]) -> lis
 
 
 def check_zone(document: Document, zone: str) -> list[Problem]:
-    """A warning where the file's ``timezone`` is not the offset that its name makes one think of."""
+    """A warning if the file's ``timezone`` is not the offset that its name suggests."""
     warning = time_zone_warning(zone)
     return [document.problem(("timezone",), f"warning: {warning}")] if warning else []
 
 
 async def _leads_without(connection: Connection, variable: str) -> tuple[int, int]:
-    """How many stored leads would have a blank there, and of how many."""
+    """How many stored leads have no value for the variable, and how many there are."""
     if variable in LEAD_VARIABLES:
         condition = _EMPTY.get(variable, "false")
         row = await connection.fetchrow(

@@ -1,4 +1,4 @@
-"""The fields that files of sequences and of campaigns share: how each is written, and what is wrong with others."""
+"""The fields that files of sequences and campaigns share, and their checks."""
 
 import re
 from collections.abc import Mapping
@@ -38,7 +38,7 @@ _MAX_TITLE = 200
 
 
 class FileText(NamedTuple):
-    """A text that a file has somewhere, whatever else is wrong with the file."""
+    """A text in a file, whatever else is wrong with the file."""
 
     document: Document
     path: FieldPath
@@ -46,13 +46,13 @@ class FileText(NamedTuple):
 
 
 class FileModel(BaseModel):
-    """A group of fields of a file, as they stand there: of the right kind, and none that is not known."""
+    """Base of a group of fields of a file: it checks types and refuses unknown fields."""
 
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
 
 
 def as_field(check: Any) -> Any:
-    """The check as pydantic calls it: what it raises becomes the field's error."""
+    """A validator for pydantic: an error that the check raises becomes the field's error."""
 
     def checked(value: Any) -> Any:
         try:
@@ -64,12 +64,12 @@ def as_field(check: Any) -> Any:
 
 
 def parse_trigger(word: str) -> str:
-    """The trigger as leads bear it. Raises InvalidInput unless it is one word."""
+    """The trigger in the form that leads have. Raises InvalidInput unless it is one word."""
     return _one_word(word, "trigger", "COLDVITAC")
 
 
 def parse_niche(word: str) -> str:
-    """The niche as leads bear it. Raises InvalidInput unless it is one word."""
+    """The niche in the form that leads have. Raises InvalidInput unless it is one word."""
     return _one_word(word, "niche", "VITAMINS")
 
 
@@ -103,13 +103,13 @@ Image = Annotated[str, AfterValidator(as_field(_image))]
 
 
 def drop_empty(fields: dict[str, Any], model: type[BaseModel]) -> None:
-    """A field with nothing behind it is as good as none."""
+    """A field without a value counts as missing."""
     for name in [name for name, value in fields.items() if value is None and name in model.model_fields]:
         del fields[name]
 
 
 def check_contents(document: Document, fields: Mapping[str, Any], where: FieldPath = ()) -> None:
-    """Notes what is wrong with a ``text`` and an ``image`` together; ``where``: the group of fields they are in."""
+    """Notes problems of a ``text`` and an ``image`` together. ``where``: the group of fields that they are in."""
     path = (*where, "text")
     text = fields.get("text", "")
     if not isinstance(text, str):

@@ -1,11 +1,11 @@
-"""YAML files as plain data, with the line on which each field stands.
+"""Reads YAML files as plain data, with the line of each field.
 
-YAML 1.2, and of it what a settings file needs. Only true, false, null and decimal whole numbers are other than text:
-``at: 10:00``, a number in base 60 to YAML 1.1, is the text ``10:00``, and ``no`` is a word. A field given twice, which
-most readers let win silently, is a problem.
+It reads the part of YAML 1.2 that a settings file needs. Only true, false, null and decimal whole numbers are not text:
+``at: 10:00``, which YAML 1.1 reads as a number in base 60, is the text ``10:00``, and ``no`` is a word. A field that is
+given twice is a problem; most readers silently take the last one.
 
-Files are small, and so is what comes of them: how long one may be, how many values it may hold (those that aliases repeat
-counted each time) and how deep they may lie is bounded, and noticed while reading. Reading is Python's own work, so Ctrl-C ends it.
+Files have limits, which are checked while reading: their length, the number of values (each repetition by an alias
+counts) and the depth of nesting. The reader is pure Python, so Ctrl-C can interrupt it.
 """
 
 import re
@@ -25,32 +25,32 @@ from messaging.common.suggestions import did_you_mean
 __all__ = ["MAX_FILE", "Document", "FieldPath", "FileProblems", "Problem", "read_yaml"]
 
 MAX_FILE = 300_000
-"""Characters of a file: five hundred steps of some lines each."""
+"""Characters of a file: room for five hundred steps of several lines each."""
 
 _MAX_VALUES = 12_000
-"""Names of fields, values, lists and groups of a file, as often as aliases repeat them."""
+"""The most field names, values, lists and groups of a file; each repetition by an alias counts."""
 
 _MAX_DEPTH = 20
 
 _MAX_DIGITS = 15
-"""Of a whole number; more digits are a text, which no field takes for a number."""
+"""Digits of a whole number; a value with more digits is a text, which no number field accepts."""
 
 _MAX_MESSAGE = 400
-"""Characters of the words for a problem, which may quote what the file has."""
+"""Characters of a problem's text, which may quote the file."""
 
 FieldPath: TypeAlias = tuple[str | int, ...]
-"""Where a field stands: ``("steps", 2, "at")`` is ``steps[2].at``."""
+"""The path of a field: ``("steps", 2, "at")`` is ``steps[2].at``."""
 
 _WHOLE_NUMBER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _TAG = "tag:yaml.org,2002:"
 _TOO_MUCH = f"holds more than {_MAX_VALUES:,} values, which no sequence and no campaign needs"
-# PostgreSQL stores neither NUL nor halves of characters, and nobody can read the others.
+# PostgreSQL cannot store NUL and halves of surrogate pairs, and the others are not readable.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 class _Scanner(Scanner):
     def fetch_tag(self) -> None:
-        """A tag says of which type a value is, which only the fields do here. Long ones take seconds to read."""
+        """A tag sets the type of a value, which only the fields do here. Long ones take seconds to read."""
         raise ScannerError(
             None,
             None,
@@ -63,7 +63,7 @@ class _Composer(Composer):
     values = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
-        """Counts what is made."""
+        """Counts the values that are created."""
         self.values += 1
         if self.values > _MAX_VALUES:
             raise ComposerError(None, None, _TOO_MUCH, self.parser.peek_event().start_mark)
@@ -71,7 +71,7 @@ class _Composer(Composer):
 
 
 class _TooMuch(Exception):
-    """Aliases make more of a file than it holds."""
+    """Aliases can multiply the contents of a file."""
 
 
 def _yaml() -> YAML:
@@ -81,7 +81,7 @@ def _yaml() -> YAML:
 
 
 class Document:
-    """What a file says, and where. Problems found while reading are collected, and more can be noted."""
+    """The contents of a file with their lines. It collects problems found while reading, and more can be noted."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -91,7 +91,7 @@ class Document:
         self._values = 0
 
     def line_of(self, path: FieldPath) -> int:
-        """The line of a field, counted from 1; of what contains it where the field itself is missing."""
+        """The line of a field, counted from 1; if the field is missing, the line of what contains it."""
         while path and path not in self._lines:
             path = path[:-1]
         return self._lines.get(path, 1)
@@ -105,11 +105,13 @@ class Document:
         self.problems.append(self.problem(path, message))
 
     def has_problem(self, path: FieldPath) -> bool:
-        """Whether a problem is noted at that very field."""
+        """True if a problem is noted at exactly that field."""
         return any(problem.field == _format_path(path) for problem in self.problems)
 
     def note_invalid(self, errors: list[ErrorDetails], fields_of: Mapping[str, Iterable[str]]) -> None:
-        """Adds what pydantic found, in words. ``fields_of``: the fields of each group by its name; '' is the file."""
+        """Adds the errors that pydantic found, in words. ``fields_of``: the fields of each group by its name; '' is the
+        file.
+        """
         for error in errors[: 2 * MOST_PROBLEMS]:
             path = tuple(part for part in error["loc"])
             group = next((part for part in reversed(path[:-1]) if isinstance(part, str)), "")
@@ -131,7 +133,7 @@ class Document:
         except YAMLError as error:
             self._not_yaml(error)
             return
-        except (ValueError, OverflowError, RecursionError) as error:  # of numbers in directives and escapes
+        except (ValueError, OverflowError, RecursionError) as error:  # numbers in escapes
             self.note((), f"is not YAML: {error}")
             return
         if not isinstance(root, MappingNode):
@@ -210,7 +212,7 @@ class Document:
         return int(text) if whole else text
 
     def _decode_escapes(self, text: str, path: FieldPath) -> str:
-        r"""A text in quotes may hold anything, by escapes: ``\0``, and JSON's two halves of a character."""
+        r"""By escapes, a quoted text may contain anything: ``\0``, and half of a surrogate pair."""
         if (found := _CONTROL.search(text)) is None:
             return text
         whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -228,11 +230,11 @@ _HINTS = {
     "cannot start any token": "put a text that begins so in quotes",
     "maximum depth": "which no sequence and no campaign needs",
 }
-"""How to mend it, by what YAML's reader says."""
+"""How to mend it, by the message of the YAML reader."""
 
 
 def read_yaml(source: str, file: str) -> Document:
-    """Reads a file's text; ``file`` is its name in the lines that tell of problems."""
+    """Reads a file's text; ``file`` is its name in the lines of problems."""
     document = Document(file)
     document.read(source)
     return document

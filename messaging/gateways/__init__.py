@@ -1,4 +1,4 @@
-"""The gateways that Drumbeat knows. A new one is a module here, and a line in ``KINDS``."""
+"""The gateways that Drumbeat knows. A new gateway is a module here and a line in ``KINDS``."""
 
 import json
 from collections.abc import Mapping
@@ -41,25 +41,26 @@ KINDS: dict[str, str | _Kind] = {
     "wablas": "wablas.WablasGateway",
     "whacenter": "whacenter.WhacenterGateway",
 }
-"""Each gateway's module and class, or the class itself. What it needs is read when it is used: a command that sends nothing
-starts in half the time."""
+"""Each gateway's module and class, or the class itself. A module is imported only when it is used: so a command that
+sends nothing starts in half the time.
+"""
 
 NAMES: tuple[str, ...] = tuple(KINDS)
 """What a device's gateway may be."""
 
 
 def validate_options(name: str, options: Mapping[str, Any]) -> None:
-    """Raises InvalidInput where there is no gateway of that name, or it cannot use the options."""
+    """Raises InvalidInput if there is no gateway of that name, or if it cannot use the options."""
     kind_of(name).check(options)
 
 
 def capabilities_of(name: str) -> Capabilities:
-    """What that gateway can do. Raises InvalidInput where there is none of that name."""
+    """The capabilities of that gateway. Raises InvalidInput if there is none of that name."""
     return kind_of(name).capabilities
 
 
 def slow_gateways() -> dict[str, float]:
-    """The gateways whose answer may take longer than most, and how many seconds."""
+    """The gateways whose answers may take longer than usual, and how many seconds."""
     usual = Capabilities().answers_within
     return {
         name: capabilities_of(name).answers_within
@@ -74,7 +75,7 @@ def open_gateway(name: str, options: Mapping[str, Any]) -> Gateway:
 
 
 def kind_of(name: str) -> _Kind:
-    """The class of that gateway. Raises InvalidInput where there is none of that name."""
+    """The class of that gateway. Raises InvalidInput if there is none of that name."""
     kind = KINDS.get(name)
     if kind is None:
         raise InvalidInput(f"there is no gateway {name!r}: choose one of {', '.join(NAMES)}")
@@ -86,7 +87,7 @@ def kind_of(name: str) -> _Kind:
 
 
 class Gateways:
-    """A worker's open gateways, one for all devices that share a gateway and its options, and the images for them.
+    """A worker's open gateway clients, shared by devices with the same gateway and options; and the images for them.
 
     To be made inside a running event loop.
     """
@@ -98,10 +99,10 @@ class Gateways:
         *,
         simulator_secret: "Path | None" = None,
     ) -> None:
-        """``simulator_url``: where devices of the simulated gateway send that have no ``url`` of their own.
-        ``simulator_secret``: the file with the secret of its webhooks, for those that have none of their own.
+        """``simulator_url``: the address for devices of the simulated gateway without a ``url``.
+        ``simulator_secret``: the file with the secret of its webhooks, for devices without their own.
 
-        ``image_networks``: where images may come from although the addresses are private.
+        ``image_networks``: private networks from which images may be fetched.
         """
         from messaging.gateways.images import ImageStore
 

@@ -1,6 +1,6 @@
-"""What Drumbeat asks of a WhatsApp gateway.
+"""The interface of a WhatsApp gateway.
 
-Errors are told apart by one question: *could the gateway have accepted the message?*
+Errors are classified by one question: *could the gateway have accepted the message?*
 
     GatewayError
     ├── NotAccepted      no, and a later attempt may succeed (connection refused, name not found, 429)
@@ -46,27 +46,27 @@ class Images(Enum):
     UPLOAD = "upload"
     """By its bytes, which Drumbeat has fetched and checked."""
     UNSEEN = "unseen"
-    """By its URL, which is not fetched before."""
+    """By its URL, which Drumbeat has not fetched."""
 
 
 class Capabilities(Value):
-    """What a gateway can do; the same for all its devices."""
+    """What a gateway can do. It is the same for all its devices."""
 
     idempotency: bool = False
-    """It may honour an idempotency key: a device's own word is ``Gateway.recovery``."""
+    """It may honour an idempotency key; ``Gateway.recovery`` says it for one device."""
     look_up: bool = False
-    """It may be asked what became of a message."""
+    """It can be asked what became of a message."""
     receipts: bool = False
-    """It tells by webhook what became of a message, and with it bears our ID of it."""
+    """It sends receipts by webhook that contain our ID of the message."""
     templates: bool = False
-    """It sends templates that were approved before."""
+    """It can send approved templates."""
     service_window: bool = False
     """It takes free text only within 24 hours of the recipient's last message (Meta's customer service window)."""
     images: Images = Images.NONE
     link_preview: bool = False
     """It shows a preview of the first link of a text."""
     answers_within: float = 10.0
-    """Seconds that its answer may take; after them, it is not waited for any more."""
+    """Seconds that its answer may take; after that, the attempt stops waiting."""
     text_limit: int = 4096
     """Characters of a text."""
     caption_limit: int = 1024
@@ -74,7 +74,7 @@ class Capabilities(Value):
 
 
 class RenderedTemplate(Value):
-    """A template that the gateway knows by name, and what is put into its body's places, in order."""
+    """A template that the gateway knows by name, and the parameters for its body in order."""
 
     name: str
     language: str
@@ -89,14 +89,14 @@ class Picture(Value):
 
     @property
     def file_name(self) -> str:
-        """A name for it where one is needed."""
+        """A file name, for gateways that need one."""
         return "image.png" if self.media_type == "image/png" else "image.jpg"
 
 
 class OutgoingMessage(Value):
     """One message as the gateway is to send it. ``message_id`` is the same in every attempt.
 
-    With ``template``, that is what is sent by a gateway that can; ``text`` is what others send.
+    If there is a ``template``, gateways that can send templates send it; others send ``text``.
     """
 
     message_id: UUID
@@ -106,29 +106,29 @@ class OutgoingMessage(Value):
     text: str
     image_url: str | None = None
     picture: Picture | None = None
-    """The image itself, where the gateway uploads it."""
+    """The image itself, if the gateway uploads it."""
     template: RenderedTemplate | None = None
 
 
 class Accepted(Value):
-    """The gateway took the message and will deliver it. ``gateway_message_id``: None where it does not say."""
+    """The gateway took the message and will deliver it. ``gateway_message_id``: None if it gives none."""
 
     gateway_message_id: GatewayId | None
 
 
 class Recovery(Enum):
-    """How an attempt finds out about a dead attempt's message."""
+    """How an attempt finds out what a dead attempt did."""
 
     RESEND = "resend"
     """The gateway honours an idempotency key: send again under the same one."""
     LOOK_UP = "look up"
     """The gateway can be asked whether it has a message of that ID."""
     NONE = "none"
-    """There is no way: the message is unconfirmed, until a receipt or an operator says more."""
+    """Not at all: the message is unconfirmed until a receipt or an operator says more."""
 
 
 class Unauthentic(Exception):
-    """A webhook's signature or token is missing or wrong: it is not known who sent it."""
+    """A webhook's signature or token is missing or wrong: its sender is not known."""
 
 
 class GatewayError(Exception):
@@ -138,8 +138,8 @@ class GatewayError(Exception):
 class NotAccepted(GatewayError):
     """The gateway did not accept the message; a later attempt may succeed.
 
-    ``retry_after``: seconds the gateway asked to wait, if it did. ``concerns``: what is to wait, all that the
-    device sends or this message alone.
+    ``retry_after``: seconds that the gateway asked to wait, if any. ``concerns``: what must wait, the whole device or
+    this message alone.
     """
 
     def __init__(
@@ -155,18 +155,20 @@ class NotAccepted(GatewayError):
 
 
 class DeviceUnfit(NotAccepted):
-    """The gateway takes nothing from this device until an operator mends it. Repeated, it parks the device."""
+    """The gateway takes nothing from this device until an operator mends it. Several in a row park the device."""
 
 
 class WrongContent(NotAccepted):
-    """The gateway would take this from no device and for no recipient: the campaign or the step has to be mended, and waits."""
+    """The gateway would refuse this from any device and for any recipient: the campaign or sequence is paused until it
+    is mended.
+    """
 
 
 class Refused(GatewayError):
     """The gateway will never accept this message.
 
-    ``sign``: what is alike in answers of this kind, where it is not known what they mean: a device that gets several in a
-    row is held, as the next recipients would get the same. None where it is known to be about this recipient.
+    ``sign``: what answers of this kind have in common, if their meaning is not known: a device that gets several in a
+    row is parked, as the next recipients would get the same. None if the answer is known to be about this recipient.
     """
 
     def __init__(self, message: str, *, sign: str | None = None) -> None:
@@ -175,19 +177,19 @@ class Refused(GatewayError):
 
 
 class MaybeAccepted(GatewayError):
-    """The gateway may have accepted the message, and did not say."""
+    """The gateway may have accepted the message, but did not say so."""
 
 
 class Gateway(Protocol):
     """A WhatsApp gateway. Implementations are safe to use from many tasks at once.
 
-    :class:`messaging.gateways.http.HttpGateway` is what most of them begin with.
+    :class:`messaging.gateways.http.HttpGateway` is the base class of most of them.
     """
 
     capabilities: ClassVar[Capabilities]
 
     async def send(self, message: OutgoingMessage, *, timeout: float) -> Accepted:
-        """Hands ``message`` over; gives up after ``timeout`` seconds. Raises a GatewayError otherwise."""
+        """Sends ``message``; gives up after ``timeout`` seconds. Raises a GatewayError if it was not accepted."""
         ...
 
     async def recovery(self, device_id: str) -> Recovery:
@@ -195,21 +197,22 @@ class Gateway(Protocol):
         ...
 
     async def look_up(self, device_id: str, message_id: UUID) -> Accepted | None:
-        """The gateway's own record of a message, or None. Where ``recovery`` is LOOK_UP, or ``capabilities`` say so.
+        """The gateway's own record of a message, or None. Called only if ``recovery`` is LOOK_UP, or ``capabilities``
+        say so.
 
-        Raises NotAccepted when the gateway cannot be asked now, and MaybeAccepted where it answers no look-ups.
+        Raises NotAccepted if the gateway cannot be asked now, and MaybeAccepted if it answers no look-ups.
         """
         ...
 
     def challenge(self, query: Mapping[str, str]) -> str:
-        """The answer to a question by which the gateway makes sure that a webhook's address is ours.
+        """The answer to a request by which the gateway verifies that the webhook's address is ours.
 
         Raises Unauthentic.
         """
         ...
 
     def read_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookEvents:
-        """What a webhook's request tells; nothing of what is none of our business.
+        """The events of a webhook's request; events that do not concern us are left out.
 
         ``headers``: by their lower-case names. Raises Unauthentic.
         """

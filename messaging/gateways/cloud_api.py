@@ -59,10 +59,10 @@ class CloudApiOptions(Options):
 
 
 class CloudApiGateway(HttpGateway):
-    """The client of one number at the Cloud API. To be made inside a running event loop; safe for many tasks at once.
+    """The client of one number at the Cloud API. Create it inside a running event loop; safe for many tasks at once.
 
-    The API takes no idempotency key and cannot be asked for a message. Our ID travels with each one and comes back in
-    its receipts, which tell what became of one in doubt.
+    The API takes no idempotency key and cannot be asked for a message. Our ID is sent with each message and comes back
+    in its receipts, which settle messages in doubt.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(
@@ -88,8 +88,8 @@ class CloudApiGateway(HttpGateway):
     async def send(self, message: OutgoingMessage, *, timeout: float) -> Accepted:
         """See :class:`messaging.gateways.base.Gateway`.
 
-        Accepted is also what Meta holds back at first, to see how a new template is received: sent again, it might
-        come twice. If Meta drops it in the end, a receipt tells.
+        A message that Meta holds back at first, to see how a new template is received, counts as accepted: sent again,
+        it might arrive twice. If Meta drops it in the end, a receipt says so.
         """
         token = header_secret(self._options, "token")
         path = f"/{self._options.version}/{self._options.phone_number_id}/messages"
@@ -114,14 +114,14 @@ class CloudApiGateway(HttpGateway):
         return webhook_secret(self._options, name, self._client.name)
 
     def _rejection(self, answer: Answer, token: str) -> GatewayError:
-        """What an answer other than a yes means."""
+        """The error for an answer that is not a success."""
         content = answer.content if isinstance(answer.content, Mapping) else {}
         told = read_error(content.get("error"), hide=token)
         if told is not None and told.rule is not None:
             return as_error(str(told), told.rule, self._client, answer.retry_after)
         words = str(told) if told is not None else ""
         if answer.status == 503:
-            # Where Meta's own code is missing, a proxy may have answered for a server that had the message already.
+            # Without Meta's own code, a proxy may have answered for a server that has the message already.
             return self._client.maybe(f"it answered 503 {words}".rstrip())
         if 200 <= answer.status < 300:
             return self._client.maybe(f"it answered {answer.status} with no message ID {words}".rstrip())

@@ -1,4 +1,4 @@
-"""Which column of a file says what about a lead."""
+"""Finds out which column of a file is which field of a lead."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -29,7 +29,7 @@ EXPORTED = ("phone", "name", "niches", "triggers", "target_status", "device", "t
 """The columns of an export, before the attributes."""
 
 REJECT_COLUMNS = ("import_row", "import_error")
-"""What the rejects file adds to a row, and an import of that file passes over."""
+"""The columns that the rejects file adds; an import of that file ignores them."""
 
 Chosen = Mapping[str, Sequence[str]]
 """Columns that an author has named: the headings of each field; none for a field that the file does not have."""

@@ -200,7 +200,7 @@ class _Lines(Iterator[str]):
 class RowWriter:
     """Writes rows as CSV: UTF-8, CRLF at the end of a row as in RFC 4180.
 
-    What a spreadsheet would run as a formula is guarded: see :mod:`messaging.leads.store.cells`. Where the stream cannot be
+    What a spreadsheet would run as a formula is guarded: see :mod:`messaging.leads.cells`. Where the stream cannot be
     written, raises InvalidInput, which calls it ``name``; for a pipe that nobody reads, BrokenPipeError.
     """
 

@@ -1,4 +1,4 @@
-"""The rows of a file, folded to one for each phone and joined to the leads, all inside the database."""
+"""Merges the rows of a file to one for each phone and joins them to the leads, inside the database."""
 
 import json
 from collections.abc import AsyncIterator
@@ -43,8 +43,8 @@ create temporary table given_leads (
 ) on commit drop
 """
 
-# One row for one phone. Of several rows the last that says something counts; words unite in the order of the file; a
-# device named in a row counts before the one given for the whole file ($1).
+# One row for one phone. Of several rows, the last one with a value counts; triggers and niches unite in the order of
+# the file; a device in a row counts before the one given for the whole file ($1).
 FOLD_ROWS = """
 with said as (
     select phone,

@@ -1,4 +1,4 @@
-"""What came of an import, and what its author should know of how the file was understood."""
+"""The result of an import, and notes on how the file was understood."""
 
 from typing import Literal
 
@@ -36,14 +36,14 @@ _TEXTS: dict[NoteKind, tuple[str, str]] = {
 
 
 class ImportNote(Value):
-    """Something that was understood in a way that may not be meant."""
+    """A note on something that may have been understood wrongly."""
 
     kind: NoteKind
     count: int
     text: str
-    """The whole of it in one line, with the number."""
+    """The kind of note in one line, with its count."""
     examples: tuple[str, ...]
-    """The first of them, each in one line."""
+    """The first examples, one line each."""
 
 
 class RejectedRow(Value):
@@ -54,28 +54,28 @@ class RejectedRow(Value):
 
 
 class ImportSummary(Value):
-    """What came of an import: ``rows = imported + updated + unchanged + repeats + rejected``."""
+    """The result of an import: ``rows = imported + updated + unchanged + repeats + rejected``."""
 
     file: str
     dry_run: bool
-    """Whether nothing was stored: the rest is what an import would do."""
+    """True if nothing was stored: the rest is what an import would do."""
     rows: int
     """Rows below the header, those without any content left out."""
     imported: int
     """Leads that are new."""
     updated: int
-    """Leads that were known, and of which the file said something new."""
+    """Known leads that the file changed."""
     unchanged: int
-    """Leads that were known, and of which the file said nothing new."""
+    """Known leads that the file did not change."""
     repeats: int
-    """Rows whose phone stands in a usable row before them; what they say was joined to it."""
+    """Rows whose phone is in an earlier usable row, with which they were merged."""
     rejected: int
-    """Rows that could not be used; they stand in ``rejects_file`` with the reason."""
+    """Rows that could not be used; they are in ``rejects_file`` with the reason."""
     rejects_file: str | None
     kept_device: int
-    """Known leads that belong to another device than the file says, and still do."""
+    """Known leads that belong to another device than the file says, and that were not moved."""
     moved: Moved | None = None
-    """What the device of the file sends instead of others, where that was asked for."""
+    """What was moved to the device of the file, if that was asked for."""
     columns: dict[str, tuple[str, ...]]
     """The headings that each field was read from."""
     attributes: tuple[str, ...]

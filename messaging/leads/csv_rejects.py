@@ -1,6 +1,6 @@
-"""The latest rows of imported files that could not be used, so that the reason can be found where a phone is missing among the leads.
+"""Keeps the latest rows of imported files that could not be used, to explain why a phone is missing among the leads.
 
-They are few, of one import and in all; the oldest go first.
+Their number is limited, for one import and in all; the oldest are deleted first.
 """
 
 import re

@@ -1,8 +1,8 @@
-"""What another device is to send from now on: of leads that are given to it, or of a device whose place it takes.
+"""Moves leads, or all that a replaced device was to send, to another device.
 
-Each is one transaction, in the functions of the same names. What has not gone out moves with them: leads, contacts on
-their way, and messages that no attempt has in its hands. A message stays the same row with the same ID, so none is sent
-twice. What is being sent, or may have been, stays with the device that did it, and is settled there.
+Each move is one transaction, in the SQL function of the same name. Leads, active contacts and messages that no attempt
+holds move. A message keeps its row and its ID, so none is sent twice. A message that is being sent, or may have been,
+stays with the old device and is settled there.
 """
 
 from collections.abc import Sequence
@@ -18,20 +18,20 @@ from messaging.common.values import Value
 __all__ = ["Moved", "ReplacedDevice", "check_device", "move_leads", "replace_device"]
 
 TRIES = 5
-"""A deadlock with a transaction that holds one of many rows is PostgreSQL's word to try again."""
+"""Attempts. After a deadlock with another transaction, PostgreSQL says to try again."""
 
 
 class Moved(Value):
-    """How much another device sends now. ``in_flight``: messages that stay with the old one until they are settled."""
+    """How much was moved. ``in_flight``: messages that stay with the old device until they are settled."""
 
     devices: tuple[str, ...]
-    """Those at which something waits that has to look anew."""
+    """Devices with waiting messages whose workflows must look again."""
     leads: int
     contacts: int
     messages: int
     in_flight: int
     campaigns: tuple[str, ...]
-    """Those with messages among them: their workflows have to look anew."""
+    """Campaigns with moved messages: their workflows must look again."""
 
     @classmethod
     def sum(cls, parts: Sequence["Moved"]) -> "Moved":
@@ -47,14 +47,14 @@ class Moved(Value):
 
 
 class ReplacedDevice(NamedTuple):
-    """A device whose place another one has. ``changed``: whether it had not before; ``moved``: what this moved."""
+    """The result of replacing a device. ``changed``: True if this call replaced it; ``moved``: what was moved."""
 
     changed: bool
     moved: Moved
 
 
 async def check_device(connection: Connection | Pool, device: str) -> None:
-    """Raises NotFound where there is no such device."""
+    """Raises NotFound if there is no such device."""
     devices = [row["id"] for row in await connection.fetch("select id from devices order by id")]
     if device not in devices:
         hint = did_you_mean(device, devices) or f"add it with 'device add {device} --gateway NAME'"
@@ -62,14 +62,14 @@ async def check_device(connection: Connection | Pool, device: str) -> None:
 
 
 async def move_leads(connection: Connection, phones: Sequence[str], device: str) -> Moved:
-    """Gives the leads with these phones (E.164) to a device, with all that is to be sent to them."""
+    """Moves the leads with these phones (E.164) to a device, with all that is to be sent to them."""
     return Moved.model_validate(
         await connection.fetchval("select move_leads($1, device_in_use($2))", list(phones), device)
     )
 
 
 async def replace_device(pool: Pool, old: str, new: str) -> ReplacedDevice:
-    """Has ``new`` send all that ``old`` was to send, now and later. Raises NotFound and InvalidInput."""
+    """Lets ``new`` send all that ``old`` was to send, now and later. Raises NotFound and InvalidInput."""
     for device in (old, new):
         await check_device(pool, device)
     if old == new:

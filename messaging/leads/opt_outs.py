@@ -1,4 +1,4 @@
-"""Opt-outs: phones that are to get nothing more, from any sequence, campaign or device. Phones are E.164."""
+"""Opt-outs: phones that get nothing more, from any sequence, campaign or device. Phones are E.164."""
 
 from typing import Literal, NamedTuple
 
@@ -16,11 +16,13 @@ __all__ = [
 ]
 
 TOGETHER = 200
-"""Opt-outs of which workflows are told at a time; the next minute finds the rest."""
+"""Opt-outs whose workflows are signalled at a time; the next sweep, a minute later, finds the rest."""
 
 
 OptOutSource = Literal["operator", "reply", "preference"]
-"""Who said so: an operator; the recipient, by a keyword; the recipient, in WhatsApp's own settings. Each holds by itself."""
+"""Who opted out: an operator; the recipient, by a keyword; the recipient, in WhatsApp's settings. Each counts by
+itself.
+"""
 
 
 INSERT_SUPPRESSION = """
@@ -65,12 +67,12 @@ select phone
 
 
 class RecordedOptOut(NamedTuple):
-    """What an opt-out did. ``changed``: whether it is news; ``ended``: enrollments that it ended."""
+    """The result of an opt-out. ``changed``: True if it is new; ``ended``: how many enrollments it ended."""
 
     changed: bool
     ended: int
     workflows: list[str]
-    """Those that run for the phone's enrollments, as far as the ledger knows."""
+    """The workflows of the phone's enrollments, as far as the ledger knows."""
 
 
 async def record_opt_out(
@@ -90,7 +92,7 @@ async def record_opt_out(
     async with connection.transaction():
         before = await connection.fetchval("select exists (select from suppressions where phone = $1)", phone)
         await connection.execute(INSERT_SUPPRESSION, phone, source, reason, evidence)
-        # Messages are locked before enrollments, here as everywhere.
+        # Messages are locked before enrollments, as everywhere.
         await suppress_waiting(connection, phone)
         ended = await connection.fetch(END_ENROLLMENTS, phone)
         workflows = await connection.fetch(
@@ -100,25 +102,25 @@ async def record_opt_out(
 
 
 async def suppress_waiting(connection: Connection | Pool, phone: str) -> None:
-    """Closes the messages to a phone that has opted out, as far as no attempt holds them."""
+    """Closes the messages to a phone that has opted out, except those that an attempt holds."""
     await connection.execute(SUPPRESS_WAITING, phone)
 
 
 async def suppressed(pool: Pool, phone: str) -> list[str]:
-    """The workflows of messages that the opt-out closed: they may sleep until a slot comes or a hold ends."""
+    """The workflows of messages that the opt-out closed: they may be waiting for a slot or for a hold to end."""
     return [row["workflow_id"] for row in await pool.fetch(SELECT_SUPPRESSED, phone)]
 
 
 async def note_told(pool: Pool, phone: str) -> None:
-    """Notes that those workflows were told."""
+    """Notes that those workflows were signalled."""
     await pool.execute(NOTE_TOLD, phone)
 
 
 async def untold(pool: Pool) -> list[str]:
-    """Phones that opted out some seconds ago, and whose workflows were not told: the process that noted it died before."""
+    """Phones that opted out some seconds ago and whose workflows were not signalled, as the process died before."""
     return [row["phone"] for row in await pool.fetch(SELECT_UNTOLD, TOGETHER)]
 
 
 async def withdraw(pool: Pool, phone: str) -> bool:
-    """The phone may be written to again, whoever said otherwise; whether that is news. What ended stays ended."""
+    """Takes back the opt-out of a phone, from whatever source; False if there was none. What has ended stays ended."""
     return bool(await pool.fetchval("delete from suppressions where phone = $1 returning true", phone))

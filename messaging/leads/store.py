@@ -1,4 +1,4 @@
-"""Leads in the database: one row for one phone, and the one rule by which new knowledge joins what is known.
+"""Stores leads: one row for one phone, and the one rule by which new data is merged.
 
 The rule, for a row of a file as for a service's request:
 
@@ -24,8 +24,8 @@ from messaging.leads.lead import Lead, TargetStatus
 
 __all__ = ["MERGE", "StoredLead", "load_lead", "upsert_lead"]
 
-# Joins the relation given_leads (columns of leads, null or empty where nothing is given, and a phone only once) to the
-# table leads. In the order of phones, so that two of these at once lock rows in the same order: no deadlock.
+# Merges the relation given_leads (columns of leads, null or empty if not given, each phone once) into the table leads.
+# It goes in the order of phones, so that two of these at once lock rows in the same order and do not deadlock.
 MERGE = """
 insert into leads as l (phone, name, niches, triggers, target_status, device_id, time_zone, attributes)
 select g.phone, g.name, g.niches,
@@ -82,10 +82,10 @@ class StoredLead(Value):
 
 
 async def upsert_lead(connection: Connection, lead: Lead) -> int:
-    """Joins what is known about one lead to what is stored, by the rule above; answers its ID.
+    """Merges new data about one lead into what is stored, by the rule above; answers its ID.
 
-    In a transaction, the lead's row is locked from here on. Raises InvalidInput for what cannot be stored, and for a
-    device that does not exist.
+    In a transaction, the lead's row is locked from here on. Raises InvalidInput for values that cannot be stored, and
+    for an unknown device.
     """
     lead = clean_lead(lead)
     try:
@@ -105,7 +105,7 @@ async def upsert_lead(connection: Connection, lead: Lead) -> int:
             f"there is no device {lead.device_id!r}: create it with 'device add {lead.device_id} --gateway NAME'"
         ) from error
     if lead_id is None:
-        # Another session stored the very same after this statement had begun: it sees the row only now.
+        # Another session stored the same lead after this statement had begun: only a new statement sees the row.
         lead_id = await connection.fetchval("select id from leads where phone = $1", lead.phone)
     assert lead_id is not None
     return lead_id

@@ -1,1 +1,1 @@
-"""What people send to our numbers: whose it is, what it means, and what follows from it."""
+"""Inbound messages: finding the sender, the meaning, and acting on it."""

@@ -1,4 +1,4 @@
-"""What an operator has to look at: answers, what may mean stop, senders that are no leads, changed numbers."""
+"""The inbox: inbound messages that an operator should look at, with the reason for each."""
 
 from datetime import datetime
 from typing import Literal
@@ -10,7 +10,7 @@ from messaging.common.values import Value
 __all__ = ["InboundReport", "ReviewReason", "count_inbox", "inbound_of_phone", "list_inbox", "mark_reviewed"]
 
 ReviewReason = Literal["answer", "maybe_stop", "number_changed", "unmatched"]
-"""Why an operator is to look at it; ``unmatched``: no lead has the sender's phone, or nobody knows it."""
+"""Why an operator should look at it. ``unmatched``: no lead has the sender's phone, or the phone is not known."""
 
 
 class InboundReport(Value):
@@ -18,23 +18,25 @@ class InboundReport(Value):
 
     id: int
     phone: str | None
-    """None where nobody knows it: the gateway has told none, and ``identities`` are all that there is."""
+    """None if it is not known: the gateway has given only ``identities``."""
     identities: tuple[str, ...]
     name: str | None
-    """The lead's; else as the sender's profile has it."""
+    """The lead's name, else the name in the sender's profile."""
     device: str
     kind: str
     text: str | None
     payload: str | None
     media_id: str | None
     from_me: bool
-    """It went to this phone, from our number, but not from us: somebody typed it on the phone."""
+    """True if it was sent to this phone from our number, but not by Drumbeat: somebody typed it on the device's
+    phone.
+    """
     meaning: str
     to_review: ReviewReason | None
     reviewed_at: datetime | None
     sent_at: datetime
     answers: str | None
-    """What it answers: a step or campaign, where that is one of ours."""
+    """The step or campaign that it answers, if it answers a message of ours."""
 
 
 _SELECT_INBOUND = """
@@ -64,7 +66,7 @@ select count(*)
  where to_review is not null and reviewed_at is null
 """
 
-# Our own sends, which some gateways tell as well, stand in the ledger.
+# Left out: our own sends, which some gateways report too, are in the ledger.
 SELECT_OF_PHONE = f"""{_SELECT_INBOUND}
  where m.phone = $1 and not (m.from_me and exists (
            select from broadcast_messages b where b.gateway_message_id = m.gateway_message_id))
@@ -84,18 +86,18 @@ returning id
 async def list_inbox(
     pool: Pool, reasons: tuple[ReviewReason, ...] = (), *, device: str | None = None, limit: int = 100
 ) -> list[InboundReport]:
-    """What nobody has looked at yet, the newest first. ``reasons``: only these; none: all."""
+    """Messages that nobody has reviewed yet, the newest first. ``reasons``: only these; none: all."""
     return [_report(row) for row in await pool.fetch(SELECT_INBOX, list(reasons), device, limit)]
 
 
 async def count_inbox(pool: Pool) -> int:
-    """How many there are that nobody has looked at yet."""
+    """How many messages nobody has reviewed yet."""
     count: int = await pool.fetchval(COUNT_INBOX)
     return count
 
 
 async def inbound_of_phone(pool: Pool, phone: str) -> list[InboundReport]:
-    """All inbound messages of a phone, the oldest first; without what our own sends are told as."""
+    """All inbound messages of a phone, the oldest first, without our own sends."""
     return [_report(row) for row in await pool.fetch(SELECT_OF_PHONE, phone)]
 
 

@@ -1,7 +1,7 @@
-"""Writes down what people send to our numbers, each message once, together with what follows from it.
+"""Records inbound messages, each once, and acts on keywords in the same transaction.
 
-What follows depends on which messages there are, and not on when or how often each was told: of the keywords of one phone,
-the one that was sent last counts.
+The result depends only on the messages, not on when or how often a gateway reports them: of all keywords from one
+phone, the one sent last counts.
 """
 
 import logging
@@ -23,11 +23,11 @@ logger = logging.getLogger(__name__)
 logger.addFilter(SayOnce())
 
 SPOKEN = ("text", "button", "list", "image", "video", "document")
-"""Kinds of messages that may say a keyword: by a text, a caption, a label or a payload."""
+"""Kinds of messages that may contain a keyword: in a text, a caption, a label or a payload."""
 CHOSEN = ("button", "list")
-"""Of these the payload may say it too; a document's is its file name."""
+"""Kinds whose payload may be a keyword too; a document's payload is its file name."""
 UNREAD = ("reaction", "preference", "user_id_changed")
-"""Kinds that nobody has to read."""
+"""Kinds that need no review."""
 
 REASONS: dict[OptOutSource, str] = {
     "reply": "the recipient answered {said!r}",
@@ -48,7 +48,7 @@ select id, stop_keywords, start_keywords
  limit 1
 """
 
-# What comes from a phone that is no lead's is for an operator to look at, whatever it says. (A reaction is not.)
+# A message from a phone that is no lead needs a review, whatever it says, unless it is a reaction.
 INSERT_INBOUND = """
 insert into inbound_messages (device_id, gateway_message_id, kind, phone, identities, name, from_me, text, payload,
                               media_id, answers, referral, meaning, sent_at, to_review)
@@ -60,7 +60,7 @@ on conflict (device_id, gateway_message_id) do nothing
 returning id
 """
 
-# The phone of an opt-out that this message is the evidence of, and that still stands.
+# The phone whose opt-out rests on this message, if that opt-out still holds.
 SELECT_STANDING = """
 select s.phone
   from inbound_messages m
@@ -72,7 +72,7 @@ LOCK_SENDER = (
     "select pg_advisory_xact_lock(hashtextextended('inbound ' || name, 0)) from unnest($1::text[]) name"
 )
 
-# Of a stop and a start of the same second, which is as exactly as gateways tell it, the stop counts.
+# Gateways give times in whole seconds. If a stop and a start have the same second, the stop counts.
 SELECT_KEYWORD = """
 select m.meaning, m.text, m.payload, o.source, exists (
            select from inbound_messages later
@@ -86,14 +86,16 @@ select m.meaning, m.text, m.payload, o.source, exists (
 
 
 class Stopped(NamedTuple):
-    """A phone that has said stop, and the workflows to tell."""
+    """A phone that has opted out, and the workflows to signal."""
 
     phone: str
     workflows: list[str]
 
 
 class RecordedInbound(NamedTuple):
-    """What was written. ``new``: messages that were not known yet; ``stopped``: also by those that were."""
+    """The result. ``new``: messages that were not known yet; ``stopped``: opt-outs, also by messages that were
+    known.
+    """
 
     new: int
     stopped: tuple[Stopped, ...]
@@ -102,12 +104,12 @@ class RecordedInbound(NamedTuple):
 async def record_inbound(
     connection: Connection, gateway: str, device: str, messages: Sequence[InboundMessage], usual: Keywords
 ) -> RecordedInbound:
-    """Writes inbound messages and what follows from them, each message in a transaction of its own.
+    """Records inbound messages and acts on keywords, each message in a transaction of its own.
 
-    ``device``: whose address the gateway came to; a message belongs to the device that it was written to, where the gateway
-    names one of ours. ``usual``: the keywords of devices that have none of their own. A message that the database refuses is
-    passed over, with a line in the log. Raises the database's other errors; what was written until then stays. Not to be
-    called in a transaction.
+    ``device``: whose address the gateway came to; a message belongs to the device that it was written to, where the
+    gateway names one of ours. ``usual``: the keywords of devices that have none of their own. A message that the
+    database refuses is skipped, with a line in the log. Raises the database's other errors; what was written until then
+    stays. Do not call this in a transaction.
     """
     new = 0
     stopped: list[Stopped] = []
@@ -130,7 +132,7 @@ async def record_inbound(
 async def _record(
     connection: Connection, gateway: str, device: str, message: InboundMessage, usual: Keywords
 ) -> RecordedInbound:
-    # Of one sender's messages one after the other, by whatever name it is known: each sees those before.
+    # Messages of one sender are written one after the other, whatever name the sender has: each sees the ones before.
     await connection.execute(LOCK_SENDER, names_of(message))
     phone = await phone_of_sender(connection, gateway, message)
     if phone is not None:
@@ -153,7 +155,8 @@ async def _record(
         *(meaning, message.at, _to_review(message, meaning)),
     )
     if identifier is None:
-        # Known. Whoever wrote it may have been killed before the opt-out was carried out, so it is once more.
+        # The message is known. The process that wrote it may have died before it signalled the workflows, so do that
+        # again.
         stands = await connection.fetchval(SELECT_STANDING, row["id"], message.gateway_message_id)
         return RecordedInbound(0, () if stands is None else (Stopped(stands, []),))
     if phone is None:
@@ -167,7 +170,7 @@ async def _record(
 
 
 async def follow(connection: Connection, phone: str, identifier: int) -> list[Stopped]:
-    """What follows from a keyword: nothing, where a later one of the same phone says otherwise."""
+    """Acts on a keyword, unless a later one of the same phone says the opposite."""
     row = await connection.fetchrow(SELECT_KEYWORD, identifier)
     if row is None or row["outdated"]:
         return []
@@ -191,7 +194,9 @@ def _meaning(message: InboundMessage, keywords: Keywords) -> Meaning:
 
 
 def _to_review(message: InboundMessage, meaning: Meaning) -> str | None:
-    """Why an operator is to look at it, if it is a lead's; None: need not. Of others, always."""
+    """Why an operator should look at a lead's message; None if there is no need. Messages of others always need a
+    look.
+    """
     if message.from_me:
         return "never"
     if message.kind == "number_changed":

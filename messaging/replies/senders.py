@@ -1,4 +1,4 @@
-"""Whose an inbound message is: by phone, by another name of it that the gateway has told, or by the message it answers."""
+"""Finds the sender of an inbound message: by phone, by another name from the gateway, or by the message it answers."""
 
 from collections.abc import Sequence
 
@@ -25,7 +25,7 @@ on conflict (identity) do update set phone = excluded.phone, told_at = excluded.
  where identities.told_at <= excluded.told_at and identities.phone <> excluded.phone
 """
 
-# Messages of a sender whose phone was not known: now it is. $1: the sender's names, $2: the phone.
+# Earlier messages of a sender whose phone has just become known. $1: the sender's names, $2: the phone.
 ATTRIBUTE_TO_PHONE = """
 update inbound_messages m
    set phone = $2,
@@ -39,7 +39,7 @@ returning m.id, m.meaning
 
 
 def names_of(message: InboundMessage) -> list[str]:
-    """All names of the sender: what the gateway calls them, their phone, and a user ID that they have from now on."""
+    """All names of the sender: the gateway's names, the phone, and a new user ID."""
     names = {*message.identities}
     if message.phone is not None:
         names.add(f"wa_id:{message.phone.removeprefix('+')}")
@@ -49,11 +49,11 @@ def names_of(message: InboundMessage) -> list[str]:
 
 
 async def phone_of_sender(connection: Connection, gateway: str, message: InboundMessage) -> str | None:
-    """The phone, E.164, that a message is of; None where nobody can know it. Nothing is guessed.
+    """The sender's phone in E.164; None if it cannot be known. Nothing is guessed.
 
-    The phone that the gateway names counts where it is a lead's. Else the message of ours that is answered tells it: only
-    its recipient can answer it, whatever the gateway calls them ("ID and phone number may not always match", Meta). Else
-    another name of the sender that was told together with a phone before.
+    The phone that the gateway names counts if it is a lead's. Otherwise the recipient of the message that is answered:
+    only they can answer it, whatever the gateway calls them ("ID and phone number may not always match", Meta).
+    Otherwise a phone that the gateway has given before together with another name of the sender.
     """
     phone: str | None = await connection.fetchval(
         SELECT_PHONE,
@@ -66,7 +66,9 @@ async def phone_of_sender(connection: Connection, gateway: str, message: Inbound
 
 
 async def learn(connection: Connection, message: InboundMessage, phone: str) -> list[int]:
-    """Notes the other names of this phone; the messages with keywords, told before, that are now known to be of it."""
+    """Notes the other names of this phone; answers the earlier messages with keywords that are now known to be from
+    it.
+    """
     names = [name for name in names_of(message) if name != f"wa_id:{phone.removeprefix('+')}"]
     if not names:
         return []

@@ -1,1 +1,1 @@
-"""What is told to operators: reports over the ledger, and the audit of its promises."""
+"""Reports for operators over the ledger, and the audit of its promises."""

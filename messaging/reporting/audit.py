@@ -1,4 +1,4 @@
-"""The ledger's side of the audit: queries that find what must not be, and the totals that have to add up."""
+"""The ledger's part of the audit: queries that find violations, and totals that must add up."""
 
 from datetime import datetime, timedelta
 
@@ -34,11 +34,11 @@ UNIQUE_CONSTRAINTS = (
 UNIQUE_INDEXES = ("one_live_sequence_message", "one_live_campaign_message")
 
 PATIENCE = timedelta(minutes=5)
-"""An abandoned message is found within a minute or two."""
+"""The recovery finds an abandoned message within a minute or two."""
 
 
 class Totals(Value):
-    """Every message that should be, by what became of it."""
+    """All messages that should exist, by their outcome."""
 
     should: int
     sent: int
@@ -48,11 +48,11 @@ class Totals(Value):
     expired: int
     unconfirmed: int
     waiting: int
-    """In the ledger without an outcome yet, or the next step of an active contact."""
+    """Messages without an outcome yet, and the next steps of active contacts."""
 
     @property
     def adds_up(self) -> bool:
-        """Whether nothing is missing and nothing is too much."""
+        """True if nothing is missing and nothing is too much."""
         found: int = sum(self.model_dump(exclude={"should"}).values())
         return self.should == found
 
@@ -83,8 +83,8 @@ select relname
  where indisvalid and indisunique and relnamespace = current_schema()::regnamespace
 """
 
-# $1, $2: as is_abandoned takes them; $3: for how long it may be abandoned. One that is looked into again and again, while
-# its gateway cannot be reached, is not forgotten.
+# $1, $2: as is_abandoned takes them; $3: for how long it may be abandoned. A message that is tried again and again,
+# while its gateway cannot be reached, is not forgotten.
 SELECT_STUCK = """
 select m.id, m.recipient_phone, m.processing_worker_id
   from broadcast_messages m
@@ -94,7 +94,8 @@ select m.id, m.recipient_phone, m.processing_worker_id
  limit 100
 """
 
-# One that is sent again has a workflow of its own, which another check looks for. Another enrollment may have had the step.
+# A message that is sent again has a workflow of its own, which another check looks for. The step may also belong to
+# another enrollment.
 SELECT_STEPS_WITHOUT_OUTCOME = """
 select c.phone, s.name as sequence, done.key
   from sequence_contacts c
@@ -109,7 +110,8 @@ select c.phone, s.name as sequence, done.key
  order by c.id
 """
 
-# Steps that an edit put before what the contact has had. A contact that was not replanned by the edit yet gets the row then.
+# Steps that an edit put before a step that the contact has had. A contact that the edit has not replanned yet gets the
+# row then.
 SELECT_STEPS_PASSED_OVER = """
 select c.phone, s.name as sequence, t.key
   from sequence_contacts c
@@ -178,7 +180,7 @@ async def count_messages(pool: Pool) -> tuple[int, int]:
 
 
 async def sent_twice(pool: Pool, kind: str) -> list[str]:
-    """Steps or campaigns (``kind``) that a phone was sent more than once, on whatever device."""
+    """Steps or campaigns (``kind``) that were sent to a phone more than once, on any device."""
     column, name = {
         "step": ("sequence_stepid", "(select key from sequence_steps where id = m.sequence_stepid)"),
         "campaign": ("campaign_id", "(select name from campaigns where id = m.campaign_id)"),
@@ -197,7 +199,7 @@ async def broken_constraints(pool: Pool) -> list[str]:
 
 
 async def stuck(pool: Pool) -> list[str]:
-    """Messages in ``processing`` that have been abandoned for some minutes, and were not found."""
+    """Messages in ``processing`` that have been abandoned for some minutes, and that the recovery has not found."""
     rows = await pool.fetch(SELECT_STUCK, CLAIM_LIFETIME, longer_lifetimes(), PATIENCE)
     return [
         f"message {row['id']} to {row['recipient_phone']}, by {row['processing_worker_id']}: is a worker running?"
@@ -207,7 +209,7 @@ async def stuck(pool: Pool) -> list[str]:
 
 
 async def lost_steps(pool: Pool) -> list[str]:
-    """Steps that a contact is past, or that lie before its position, of which the ledger has no message with an outcome."""
+    """Steps before a contact's position for which the ledger has no message with an outcome."""
     without_outcome = await pool.fetch(SELECT_STEPS_WITHOUT_OUTCOME)
     passed_over = await pool.fetch(SELECT_STEPS_PASSED_OVER)
     return [f"{row['phone']} is past step {row['key']} of {row['sequence']}" for row in without_outcome] + [
@@ -226,7 +228,7 @@ async def resends_under_way(pool: Pool) -> list[str]:
 
 
 async def lost_leads(pool: Pool) -> list[str]:
-    """Campaigns whose ledger has not the audience that was frozen, or that ended with something to settle."""
+    """Campaigns whose messages do not match the frozen audience, or that ended with unsettled messages."""
     rows = await pool.fetch(SELECT_CAMPAIGN_COUNTS)
     found = [
         f"campaign {row['name']}: {row['leads']:,} leads, and {row['messages']:,} messages"
@@ -241,7 +243,7 @@ async def lost_leads(pool: Pool) -> list[str]:
 
 
 async def totals(pool: Pool) -> Totals:
-    """What should have been sent, counted from the enrollments, against what the ledger says became of it.
+    """Compares what should have been sent, counted from the enrollments, with the outcomes in the ledger.
 
     Should: every step that a contact is past, the next one of each active contact, each message that was closed
     when a contact left, and every lead of a campaign's audience.
@@ -263,7 +265,7 @@ async def active_contacts(pool: Pool) -> dict[str, datetime]:
 
 
 async def ended_lately(pool: Pool) -> set[str]:
-    """The workflows of contacts that ended some minutes ago at most, and are still to be told so."""
+    """The workflows of contacts that ended at most some minutes ago, and that are still to be signalled."""
     rows = await pool.fetch(SELECT_ENDED_LATELY, PATIENCE)
     return {row["workflow_id"] for row in rows}
 

@@ -20,7 +20,7 @@ class EnrollmentReport(Value):
     status: str
     reason: str | None
     paused_at: datetime | None
-    """Since when the contact gets nothing until it is resumed."""
+    """When the contact was paused; it gets nothing until it is resumed."""
     paused_reason: str | None
     enrolled_at: datetime
     ended_at: datetime | None
@@ -41,17 +41,17 @@ class ContactReport(Value):
     device: str | None
     time_zone: str | None
     zone: str
-    """The lead's time zone; for want of one that of the enrollments, else UTC."""
+    """The lead's time zone, else that of its enrollments, else UTC."""
     attributes: dict[str, str]
     opted_out_at: datetime | None
     opted_out_because: str | None = None
-    """In whose words; None where nobody gave any."""
+    """The reason of the opt-out; None if none was given."""
     not_enrolled: str | None
-    """Where the lead never was in a sequence: that, and why, in a sentence."""
+    """If the lead was never in a sequence: that, and why, in a sentence."""
     rejected: tuple[RejectedLead, ...]
-    """Rows of files with the phone that could not be used."""
+    """Rows of imported files with this phone that could not be used."""
     handed_over: tuple[str, ...] = ()
-    """Sequences that Temporal has the phone for, and that no worker has enrolled it in yet."""
+    """Sequences for which Temporal has accepted the enrollment, but no worker has stored it yet."""
     enrollments: tuple[EnrollmentReport, ...]
     messages: tuple[MessageReport, ...]
     inbound: tuple[InboundReport, ...] = ()
@@ -118,7 +118,7 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
 
 
 async def _why_not_enrolled(pool: Pool, lead: Record) -> str:
-    """Of a lead that never was in a sequence: what keeps the sweep from enrolling it, or that nothing does."""
+    """For a lead that was never in a sequence: what keeps the sweep from enrolling it, or that nothing does."""
     never, by_hand = "Never enrolled in a sequence", f"'enroll SEQUENCE {lead['phone']}' enrolls by hand"
     if lead["opted_out_at"] is not None:
         return f"{never}: opted out."
@@ -140,7 +140,9 @@ async def _why_not_enrolled(pool: Pool, lead: Record) -> str:
 
 
 def no_lead(why: str, rejected: Sequence[RejectedLead]) -> str:
-    """The sentence about a phone that is no lead: with the row of a file that was to make one, where there is one."""
+    """The sentence about a phone that is no lead; it names the row of an imported file with that phone, if there is
+    one.
+    """
     if not rejected:
         return why
     one = rejected[0]

@@ -1,4 +1,4 @@
-"""How far everything is that one device sends, as the demonstration shows it."""
+"""The progress of one device's contacts and messages, for the demonstration."""
 
 from messaging.common.database import Pool
 from messaging.common.values import Value
@@ -32,12 +32,12 @@ class DeviceProgress(Value):
 
     @property
     def settled(self) -> int:
-        """Messages that came to an end."""
+        """Settled messages."""
         return sum(count for status, count in self.messages.items() if status in SETTLED)
 
 
 async def device_progress(pool: Pool, device: str) -> DeviceProgress:
-    """The numbers of that device; all 0 where there is no such device."""
+    """The numbers of that device; all 0 if there is no such device."""
     contacts = await pool.fetchrow(COUNT_CONTACTS, device)
     assert contacts is not None
     messages = {row["status"]: row["count"] for row in await pool.fetch(COUNT_MESSAGES, device)}

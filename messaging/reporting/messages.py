@@ -1,4 +1,4 @@
-"""Messages of the ledger, as operators read them."""
+"""Lists of messages for operators."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -21,14 +21,14 @@ class MessageReport(Value):
     status: str
     due_at: datetime
     goes_out_at: datetime | None
-    """When one that waits is to go out, as its device has room; None where it does not wait, or that cannot be known."""
+    """When a waiting message is to go out; None if it does not wait, or if that cannot be known."""
     sent_at: datetime | None
     device: str
     reason: str | None
     text: str | None
 
 
-# goes_out_at: as a claim would have it, neither at night where the recipient is nor outside the device's hours.
+# goes_out_at: like a claim, it respects the recipient's hours and the device's hours.
 SELECT_MESSAGES = """
 select m.id, m.recipient_phone as phone, coalesce(s.name || ' / ' || t.key, 'campaign ' || k.name) as what,
        m.status, m.due_at, m.sent_at, m.device_id as device, m.reason, m.content as text,
@@ -59,7 +59,7 @@ COUNT_IN_DOUBT = f"select count(*) from (select from broadcast_messages m where 
 async def list_messages(pool: Pool, statuses: Sequence[MessageStatus], limit: int) -> list[MessageReport]:
     """The latest ``limit`` messages of the ledger with one of these statuses, the newest first.
 
-    With ``unconfirmed`` come those that are in doubt just as well, and that a worker finds out about by itself.
+    ``unconfirmed`` also lists messages in doubt, which a worker resolves by itself.
     """
     rows = await pool.fetch(SELECT_LATEST, limit, [status.value for status in statuses])
     found = [MessageReport.model_validate(dict(row)) for row in rows]
@@ -70,11 +70,11 @@ async def list_messages(pool: Pool, statuses: Sequence[MessageStatus], limit: in
 
 
 async def messages_to(pool: Pool, phone: str) -> list[MessageReport]:
-    """Every message to this E.164 phone, by the time that it is due."""
+    """All messages to this E.164 phone, in the order in which they are due."""
     return [MessageReport.model_validate(dict(row)) for row in await pool.fetch(SELECT_MESSAGES_TO, phone)]
 
 
 async def count_in_doubt(pool: Pool, limit: int) -> int:
-    """How many messages are in doubt; of more than ``limit`` no more are counted."""
+    """How many messages are in doubt, counted up to ``limit``."""
     count: int = await pool.fetchval(COUNT_IN_DOUBT, limit, CLAIM_LIFETIME, longer_lifetimes())
     return count

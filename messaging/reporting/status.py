@@ -1,4 +1,4 @@
-"""The whole in numbers, and what needs an operator."""
+"""The report of 'status': totals, and what needs an operator."""
 
 from datetime import datetime
 
@@ -29,7 +29,7 @@ class SequenceTotals(Value):
 
 
 class CampaignTotals(Value):
-    """One campaign in numbers, as far as it is not over."""
+    """One campaign in numbers, unless it is over."""
 
     campaign: str
     status: str
@@ -40,16 +40,16 @@ class CampaignTotals(Value):
 
 
 class StatusReport(Value):
-    """The whole in numbers; ``attention``: lines about what needs an operator."""
+    """The totals. ``attention``: lines about what needs an operator."""
 
     leads: int
     opted_out: int
     sequences: tuple[SequenceTotals, ...]
     campaigns: tuple[CampaignTotals, ...]
-    """Those that are not over."""
+    """Campaigns that are not over."""
     messages: dict[str, int]
     workers: tuple[WorkerRow, ...] = ()
-    """Those that run, of every task queue."""
+    """The running workers of every task queue."""
     attention: tuple[str, ...]
 
 
@@ -73,7 +73,7 @@ select id, status_reason
  order by id
 """
 
-# What a campaign has not begun with waits for its turn, however long.
+# Messages of a campaign that were not begun are left out: they may wait for their turn for long.
 COUNT_OVERDUE = """
 select count(*)
   from broadcast_messages m
@@ -93,7 +93,7 @@ select reason, count(*)
 
 
 async def status_report(pool: Pool, task_queue: str | None = None) -> StatusReport:
-    """Totals of everything; and that no worker polls ``task_queue``, where one is named."""
+    """The totals of everything; and a line if no worker polls ``task_queue``, if one is named."""
     workers = await find_workers(pool, task_queue or "")
     sequences = await pool.fetch(SELECT_SEQUENCE_TOTALS)
     messages = await pool.fetch(

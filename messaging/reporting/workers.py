@@ -1,6 +1,6 @@
-"""Which workers run, by their own word: each says every other second that it reaches Temporal, and goodbye at its end.
+"""Which workers run, as they report themselves: each reports every two seconds that it reaches Temporal, and its end.
 
-Temporal itself remembers the pollers of a task queue for some minutes, also a worker that was killed, and nothing after that.
+Temporal itself remembers the pollers of a task queue for some minutes only, even those of a worker that was killed.
 """
 
 from datetime import datetime, timedelta
@@ -11,13 +11,13 @@ from messaging.common.values import Value
 __all__ = ["BEAT", "WorkerRow", "Workers", "beat", "find_workers", "goodbye"]
 
 BEAT = timedelta(seconds=2)
-"""How often a worker says that it runs."""
+"""How often a worker reports that it runs."""
 
 SILENT = timedelta(seconds=10)
-"""Without a word for so long, it is taken to be gone."""
+"""A worker that has not reported for this long counts as gone."""
 
 KEPT = timedelta(days=30)
-"""For so long it is remembered that there was one."""
+"""How long an ended worker is remembered."""
 
 
 class WorkerRow(Value):

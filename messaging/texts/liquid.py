@@ -1,12 +1,14 @@
 """The texts of messages: Liquid templates, rendered with what is known about a lead.
 
 Variables are a lead's ``name``, ``phone``, ``niche`` and ``trigger`` (each a comma list), ``target_status``,
-``device``, and its attributes by the names under which they are stored: the column ``First Name`` is
-``{{ first_name }}``. Their values are data: Liquid in a lead's name is text. Nothing is escaped, so URLs and line breaks arrive as written.
+``device``, and its attributes by the names under which they are stored: the column ``First Name`` is ``{{ first_name
+}}``. Their values are data: Liquid in a lead's name is plain text. Nothing is escaped, so URLs and line breaks arrive
+as written.
 
 A template is a pure function of its variables and cannot hang a worker: it includes nothing, reads no clock and no
-file, and does each thing in it at most once. How much there may be of it says :mod:`messaging.texts.liquid_syntax`, how long
-texts on the way may be :mod:`messaging.texts.liquid_filters`: together they bound a rendering to some milliseconds.
+file, and evaluates each part at most once. :mod:`messaging.texts.liquid_syntax` limits its size, and
+:mod:`messaging.texts.liquid_filters` the length of intermediate texts: together they bound a rendering to some
+milliseconds.
 """
 
 import re
@@ -64,13 +66,13 @@ MAX_CAPTION = 1024
 """Characters of an image's caption; the same reference, media object: "Maximum 1024 characters"."""
 
 LEAD_VARIABLES = ("name", "phone", "niche", "trigger", "target_status", "device")
-"""What every lead has, though it may be empty."""
+"""Variables that every lead has, although they may be empty."""
 
 _MAX_BYTES = 4 * MAX_TEXT
 
 
 class TemplateProblem(InvalidInput):
-    """A template cannot be read, or not be rendered with these variables."""
+    """A template cannot be parsed, or not be rendered with these variables."""
 
 
 class _Context(RenderContext):
@@ -188,12 +190,12 @@ def _explain(template: str, error: Exception) -> str:
 
 
 def variables_of(template: str) -> set[str]:
-    """The variables that the template takes from outside. Raises TemplateProblem for one that cannot be read."""
+    """The variables that the template needs. Raises TemplateProblem if it cannot be parsed."""
     return set(_compile(template).template.analyze(include_partials=False).globals)
 
 
 def unguarded_variables_of(template: str) -> set[str]:
-    """Those that leave a blank where they are empty: put out without ``default``, and not asked about by a tag."""
+    """Variables that leave a blank if they are empty: output without ``default``, and not tested by a tag."""
     compiled = _compile(template).template
     put_out: set[str] = set()
     asked_about: set[str] = set()
@@ -220,7 +222,7 @@ def _roots(expression: Expression) -> set[str]:
 
 
 def problems(template: str, known: AbstractSet[str]) -> list[str]:
-    """What stands in the way of sending this template where only these variables are known; each one line."""
+    """Problems of this template if only these variables are known, one line each."""
     try:
         analysis = _compile(template).template.analyze(include_partials=False)
     except TemplateProblem as problem:
@@ -269,7 +271,7 @@ def _unknown(use: str, name: str, choices: list[str], template: str) -> str:
 
 
 def lead_variables(lead: Lead) -> dict[str, str]:
-    """What a template may say about this lead. An attribute does not hide a lead's own data."""
+    """The variables for this lead. An attribute does not hide the lead's own fields."""
     own = {
         "name": lead.name,
         "phone": lead.phone,

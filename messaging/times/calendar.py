@@ -77,24 +77,27 @@ class Due(Value):
     revision: int
     """The revision of the sequence that this follows from."""
     device_id: str
-    """The device that sends it, as things are."""
+    """The device that sends it, as of now."""
     paused: str | None = None
     """Why the contact was paused when this was answered, if it was."""
     wait: timedelta
-    """How long that was by the clock of the answer; zero or less: it was due already. A workflow decides by this, never by
-    its own clock: after a local activity that may show another moment when the history is replayed."""
+    """The time until it is due, by the clock that answered; zero or less if it is due already. A workflow must use this
+    and not its own clock, which after a local activity may show another moment in a replay.
+    """
 
 
 _DAY = timedelta(days=1)
 _SATURDAY = 5
 Missed = Literal["send", "leave_out"]
-"""What becomes of a step for contacts that are past its place already, and have not had it."""
+"""What happens to a step for contacts that are past its place and have not had it."""
 
 _Utc = Annotated[AwareDatetime, AfterValidator(as_utc)]
 
 
 class PlanStep(Value):
-    """When one step comes: on a ``day`` (from 1), perhaps ``at`` a local time, or so long ``after`` the last."""
+    """When one step comes: on a ``day`` (from 1), optionally ``at`` a local time, or some time ``after`` the step
+    before.
+    """
 
     id: int
     key: str
@@ -124,7 +127,7 @@ class Plan(Value):
 
 
 class Timeline(Value):
-    """One contact's own calendar in one sequence: what next_due() needs to know besides the plan."""
+    """One contact's calendar in one sequence: what next_due() needs besides the plan."""
 
     zone: str
     """IANA name: the contact's zone, else the sequence's."""
@@ -226,7 +229,7 @@ def advance(
 
 
 def rezone(timeline: Timeline, zone: str) -> Timeline:
-    """The calendar of a contact whose zone is ``zone``, whatever it was taken for before.
+    """The contact's calendar with ``zone`` as its corrected time zone.
 
     Raises InvalidInput for an unknown zone.
     """

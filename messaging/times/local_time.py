@@ -1,4 +1,4 @@
-"""Local time: what a zone's clocks show, and the moment at which they show it.
+"""Converts between moments and the local time of a zone.
 
 Where a zone's clocks jump, this follows RFC 5545 (section 3.3.5) and PEP 495:
 

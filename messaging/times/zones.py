@@ -1,4 +1,4 @@
-"""The names of time zones that Drumbeat takes, and what to write instead of the others.
+"""The time zone names that Drumbeat accepts, and suggestions for others.
 
 A zone is a place of the IANA database. Offsets (``GMT+8``) and abbreviations (``SGT``) are not taken: they know nothing of
 summer time, and many abbreviations mean two places. The database has zones for bare offsets as well, but with POSIX's
@@ -142,7 +142,7 @@ def check_time_zone(name: str) -> str:
 
 
 def time_zone_warning(name: str) -> str:
-    """What the author of this zone may not know: the offset that it really has. Empty if there is nothing to say."""
+    """A warning with the real offset of a zone whose name misleads. Empty if there is nothing to warn of."""
     match = _ETC.fullmatch(name)
     if match and int(match[2]):
         hours = int(f"{match[1]}{match[2]}")
@@ -160,13 +160,13 @@ def time_zone_warning(name: str) -> str:
 
 @cache
 def _zones() -> frozenset[str]:
-    # These two are what a machine makes of itself, no place on earth.
+    # These two are settings of a machine, not places.
     return frozenset(available_timezones() - {"localtime", "Factory"})
 
 
 @lru_cache(maxsize=256)  # a file may have the same mistake in every row
 def _hint(name: str) -> str:
-    """What was meant, where that is sure enough: an offset or an abbreviation is spelled like the wrong ones."""
+    """A suggestion, if it is certain enough: an offset or an abbreviation is similar to wrong ones too."""
     folded = " ".join(name.replace("_", " ").split()).casefold()
     if match := _LIKE_ETC.fullmatch(folded):
         hours = int(f"{match[1]}{match[2]}")
