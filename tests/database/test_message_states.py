@@ -216,6 +216,16 @@ async def test_an_attempt_says_once_what_came_of_it(contact: Contact) -> None:
         assert await message.state() == before, (first, second)
 
 
+@pytest.mark.parametrize("status", ["pending", "queued", "cancelled", "suppressed", "expired"])
+async def test_a_no_or_a_doubt_settles_nothing_that_was_taken_back(contact: Contact, status: str) -> None:
+    message = await message_of(contact)
+    for event in ("refused", "maybe"):
+        await message.begin()
+        await message.pool.execute("update broadcast_messages set status = $1", status)
+        await message.happens(event)
+        assert (await message.state())["status"] == status
+
+
 async def test_a_late_no_says_nothing_of_what_another_attempt_has(contact: Contact) -> None:
     message = await message_of(contact)
     await message.pool.execute("update broadcast_messages set processing_worker_id = 'second'")
