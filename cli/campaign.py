@@ -54,7 +54,7 @@ def start(
     now: Annotated[bool, typer.Option("--now", help="At once, whatever its scheduled_at says.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Start a campaign: at its scheduled_at, or at once if it has none. It starts once, however often you ask."""
+    """Start a campaign: at its scheduled_at, or at once if it has none. A second start changes nothing."""
 
     async def work(drumbeat: Drumbeat) -> CampaignChange:
         from operations import campaigns
@@ -78,7 +78,7 @@ def list_campaigns(as_json: Json = False) -> None:
 
 @app.command()
 def status(campaign: Name, as_json: Json = False) -> None:
-    """One campaign: its target and time, and where its messages stand."""
+    """One campaign: its target, its time, and its messages by status."""
 
     async def work(drumbeat: Drumbeat) -> CampaignSummary:
         from operations import reports
@@ -114,7 +114,7 @@ def resume(campaign: Name, as_json: Json = False) -> None:
 
 @app.command()
 def cancel(campaign: Name, as_json: Json = False) -> None:
-    """End a campaign for good. What was not sent by now never will be; what was, cannot be taken back."""
+    """End a campaign for good. Unsent messages are never sent; sent ones cannot be taken back."""
 
     async def work(drumbeat: Drumbeat) -> CampaignChange:
         from operations import campaigns

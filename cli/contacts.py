@@ -91,7 +91,7 @@ def skip(
     default_region: Region = None,
     as_json: Json = False,
 ) -> None:
-    """Leave out the step that comes next."""
+    """Skip the next step."""
 
     async def work(drumbeat: Drumbeat, number: str) -> ContactCommandResult:
         from operations import enrollment

@@ -38,7 +38,7 @@ def demo(
         bool, typer.Option("--exit", help="End after the audit, instead of staying up until Ctrl-C.")
     ] = False,
 ) -> None:
-    """See the whole story: import leads, enroll them by trigger, send a campaign, audit the promises.
+    """Run everything once: import leads, enroll them by trigger, send a campaign, audit the promises.
 
     Messages go to a simulated gateway on this machine and nowhere else.
     """

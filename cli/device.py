@@ -29,14 +29,12 @@ def add(
     gateway: Annotated[
         str | None,
         typer.Option(
-            help="What it sends by: cloud-api, gowa, wablas, whacenter or simulated. A new device needs one."
+            help="Its gateway: cloud-api, gowa, wablas, whacenter or simulated. Required for a new device."
         ),
     ] = None,
     option: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="KEY=VALUE", help="An option of the gateway; may be repeated. KEY= takes it away."
-        ),
+        typer.Option(metavar="KEY=VALUE", help="An option of the gateway; may be repeated. KEY= removes it."),
     ] = None,
     min_delay: Annotated[
         float | None,
@@ -65,12 +63,12 @@ def add(
         str | None,
         typer.Option(
             metavar="WORDS",
-            help="Words, with commas, that opt out who answers them to this device. '': the usual ones.",
+            help="Replies to this device that opt out, separated by commas. '': the defaults.",
         ),
     ] = None,
     start_keywords: Annotated[
         str | None,
-        typer.Option(metavar="WORDS", help="Words that take such an opt-out back. '': the usual ones."),
+        typer.Option(metavar="WORDS", help="Replies that take such an opt-out back. '': the defaults."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -143,7 +141,7 @@ def replace(
     new: Annotated[str, typer.Argument(metavar="NEW", help="The device that takes its place; add it first.")],
     as_json: Json = False,
 ) -> None:
-    """Have another device send all that a device was to send: leads, contacts on their way, messages that wait.
+    """Have another device send everything that a device was to send: leads, contacts under way, waiting messages.
 
     No message goes out twice: what is being sent, or may have been sent, stays with the old device. Whatever names the old
     device from now on means the new one, until 'device resume OLD'.

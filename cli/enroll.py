@@ -26,19 +26,19 @@ def enroll(
     phone: Annotated[str | None, typer.Argument(help="The lead's phone, in any format.")] = None,
     name: Annotated[str, typer.Option(help="The lead's name.")] = "",
     device: Annotated[
-        str | None, typer.Option(help="The device to write from, for a lead that belongs to none yet.")
+        str | None, typer.Option(help="The device to send from, for a lead that has none yet.")
     ] = None,
     move: Annotated[
         bool,
         typer.Option(
             "--move",
-            help="With --device: also for a lead of another device, with all that is to be sent to it.",
+            help="With --device: move a lead of another device, with all its unsent messages.",
         ),
     ] = False,
     time_zone: Annotated[str | None, typer.Option(help="The lead's time zone, e.g. Asia/Jakarta.")] = None,
     default_region: Region = None,
     trigger: Annotated[
-        str | None, typer.Option(help="Instead: all leads that bear this trigger, into its sequence.")
+        str | None, typer.Option(help="Instead: enroll all leads with this trigger in its sequence.")
     ] = None,
     as_json: Json = False,
 ) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app", "format_inbound"]
 
-app = typer.Typer(help="What people have answered, and somebody has to look at.")
+app = typer.Typer(help="Replies that a person should read.")
 
 REASONS = {
     "answer": "an answer",
@@ -42,15 +42,15 @@ def list_inbox(
             help=f"Only these; may be repeated: {', '.join(REASONS)}.", parser=_read_reason, metavar="REASON"
         ),
     ] = None,
-    device: Annotated[str | None, typer.Option(help="Only what was written to this device.")] = None,
+    device: Annotated[str | None, typer.Option(help="Only replies to this device.")] = None,
     limit: Annotated[
-        int, typer.Option(help="The latest so many.", parser=read_count, metavar="NUMBER")
+        int, typer.Option(help="How many, the latest first.", parser=read_count, metavar="NUMBER")
     ] = 100,
     as_json: Json = False,
 ) -> None:
-    """List what somebody has to look at, the newest first: answers, what may mean stop, senders that are no leads.
+    """List the replies that a person should read, the newest first: answers, possible stops, senders that are no leads.
 
-    Whoever answers STOP, or another keyword, is opted out by that, and not listed.
+    A reply of STOP, or another keyword, opts its sender out automatically, and is not listed.
 
     Example: inbox --only maybe_stop    inbox done 17
     """
@@ -75,7 +75,7 @@ def done(
     ],
     as_json: Json = False,
 ) -> None:
-    """Take a message out of the inbox: somebody has looked at it. Doing it twice is harmless."""
+    """Take a message that was dealt with out of the inbox. Doing it twice is harmless."""
 
     async def work(drumbeat: Drumbeat) -> InboundReport:
         from operations import inboxes

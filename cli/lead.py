@@ -34,20 +34,20 @@ def import_(
         Path, typer.Argument(help="A CSV file; its first row names the columns, one of them 'phone'.")
     ],
     device: Annotated[
-        str | None, typer.Option(help="The device that owns the leads which have none yet.", metavar="ID")
+        str | None, typer.Option(help="The device for leads that have none yet.", metavar="ID")
     ] = None,
     move: Annotated[
         bool,
         typer.Option(
             "--move",
-            help="Give leads of another device to that of the file, with all that is to be sent to them.",
+            help="Move leads of another device to that of the file, with all their unsent messages.",
         ),
     ] = False,
     default_region: Region = None,
     rejects: Annotated[
         Path | None,
         typer.Option(
-            help="Where rows that cannot be used go. By default beside it, as FILE.rejects.csv.",
+            help="Where to write rows that cannot be used. Default: FILE.rejects.csv, beside the file.",
             metavar="FILE",
         ),
     ] = None,
@@ -61,7 +61,7 @@ def import_(
         ),
     ] = None,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Store nothing: show how the file is understood.")
+        bool, typer.Option("--dry-run", help="Store nothing: show how the file is read.")
     ] = False,
     as_json: Json = False,
 ) -> None:

@@ -30,7 +30,7 @@ def status(as_json: Json = False) -> None:
 
 
 def audit(as_json: Json = False) -> None:
-    """Prove that no promise is broken, or show what breaks it (exit code 1)."""
+    """Prove that every promise is kept, or show what breaks one (exit code 1)."""
 
     async def work(drumbeat: Drumbeat) -> AuditReport:
         from operations import audit
