@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from benchmarks.campaign import DEVICES, add_devices, draft_campaign
+from messaging.campaigns.contract import FAN_OUTS, FanOut
 from operations import audit as audits
 from operations import campaigns
 from rig import gateway_control
@@ -36,11 +37,11 @@ class Sample:
     """Of worker and servers together, since the sample before."""
 
 
-async def run(leads: int, count: int, every: float) -> dict[str, Any]:
+async def run(leads: int, count: int, every: float, fan_out: FanOut) -> dict[str, Any]:
     """The campaign, from the start command to its end; answers the samples and what was found afterwards."""
     async with stage() as here:
         await add_devices(here, count)
-        await draft_campaign(here, NAME, leads, count)
+        await draft_campaign(here, NAME, leads, count, fan_out)
         await here.start_worker()
         began = time.monotonic()
         await campaigns.start(here.connection, NAME)
@@ -50,6 +51,7 @@ async def run(leads: int, count: int, every: float) -> dict[str, Any]:
     return {
         "leads": leads,
         "devices": count,
+        "fan_out": fan_out,
         "seconds": round(seconds, 1),
         "per_second": round(leads / seconds, 2),
         **found,
@@ -121,10 +123,11 @@ def main() -> None:
     parser.add_argument("--leads", type=int, default=50_000, help=f"at most {MOST_PHONES:,}")
     parser.add_argument("--devices", type=int, default=DEVICES)
     parser.add_argument("--every", type=float, default=20.0, help="seconds between two samples")
+    parser.add_argument("--fan-out", choices=FAN_OUTS, default="children")
     arguments = parser.parse_args()
     if not 0 < arguments.leads <= MOST_PHONES or arguments.devices < 1 or arguments.every <= 0:
         parser.error(f"--leads is from 1 to {MOST_PHONES:,}; --devices and --every are positive")
-    result = asyncio.run(run(arguments.leads, arguments.devices, arguments.every))
+    result = asyncio.run(run(arguments.leads, arguments.devices, arguments.every, arguments.fan_out))
     print(json.dumps(result, indent=1))  # noqa: T201 - a program's own output
     whole = result["doubled"] == result["missing"] == result["strangers"] == 0 and result["audit_kept"]
     sys.exit(0 if whole else 1)
