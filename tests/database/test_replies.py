@@ -159,6 +159,40 @@ async def test_concurrent_tellings_change_nothing(contact: Contact) -> None:
     assert await sources(contact.scenario.pool) == ["reply"]
 
 
+async def recorded_in_turn(contact: Contact, first: InboundMessage, second: InboundMessage) -> None:
+    """Writes the second while the first one's transaction is open: it has to wait for it."""
+    pool = contact.scenario.pool
+    async with pool.acquire() as connection:
+        async with connection.transaction():
+            await record_inbound(connection, "simulated", contact.scenario.device, [first], DEFAULT_KEYWORDS)
+            other = asyncio.create_task(record(contact, second))
+
+            async def waits() -> bool:
+                return other.done() or bool(await pool.fetchval(SOMEBODY_WAITS))
+
+            await until(waits)
+            assert not other.done()
+        await other
+
+
+SOMEBODY_WAITS = """
+select exists (select from pg_stat_activity where datname = current_database() and wait_event = 'advisory')
+"""
+
+
+async def test_messages_of_one_phone_by_different_names_take_their_turns(contact: Contact) -> None:
+    await record(contact, inbound("in-0", PHONE, "Hi", identities=("lid:1",)))
+    stop = inbound("in-1", None, "STOP", identities=("lid:1",))
+    await recorded_in_turn(contact, stop, inbound("in-2", PHONE, "START", after=60))
+    assert await sources(contact.scenario.pool) == []
+
+
+async def test_messages_of_one_name_take_their_turns_before_its_phone_is_known(contact: Contact) -> None:
+    stop = inbound("in-1", None, "STOP", identities=("lid:1",))
+    await recorded_in_turn(contact, stop, inbound("in-2", PHONE, "Hi", after=60, identities=("lid:1",)))
+    assert await sources(contact.scenario.pool) == ["reply"]
+
+
 @pytest.mark.parametrize("offset", range(5))
 async def test_a_stop_just_before_the_claim(contact: Contact, offset: int) -> None:
     """At the same moment, many times: whatever comes first, no claim that begins after the stop is stored succeeds."""
