@@ -11,6 +11,7 @@ import typer
 
 from cli.console import Json, run, show
 from cli.page import Column, Table
+from messaging.common.counts import count_of
 
 if TYPE_CHECKING:
     from messaging.campaigns.apply import AppliedCampaign
@@ -159,21 +160,19 @@ def _format_change(change: CampaignChange) -> str:
         case "start":
             words = f"nothing changed, it was started before and is {change.status}"
         case "retry-failed" if done:
-            words = f"{change.messages:,} failed messages are sent again"
+            words = f"{count_of(change.messages, 'failed message is', 'failed messages are')} sent again"
         case "retry-failed" if change.over:
             words = "nothing changed"
         case "retry-failed":
             words = f"nothing changed, no message of it has failed ({change.status})"
         case "resume" if change.messages:
-            words = (
-                f"{'' if done else 'already '}{change.status}, {change.messages:,} leads that waited go on"
-            )
+            words = f"{'' if done else 'already '}{change.status}, {count_of(change.messages, 'lead that waited goes', 'leads that waited go')} on"
         case _:
             words = f"{'' if done else 'already '}{change.status}"
     lines = [f"{name}: {words}{format_under_way(change.under_way)}"]
     if change.over:
         lines.append(
-            f"  {change.over:,} failed messages are not sent again, for the campaign is over for them"
+            f"  {count_of(change.over, 'failed message is', 'failed messages are')} not sent again: the campaign's time is over there"
         )
     if change.forecast is not None:
         lines += [f"  {line}" for line in change.forecast.lines]
@@ -238,7 +237,7 @@ def _format_details(one: CampaignSummary) -> str:
         "whose time had passed": one.passed,
     }
     left = ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count)
-    lines.append(f"audience: {counts.total:,} leads" + (f"; left out: {left}" if left else ""))
+    lines.append(f"audience: {count_of(counts.total, 'lead')}" + (f"; left out: {left}" if left else ""))
     table = Table((Column("messages"), Column("", right=True)))
     for status, count in counts.model_dump().items():
         if count:

@@ -15,6 +15,7 @@ import typer
 
 from cli.console import run, say
 from cli.reports import audit_page
+from messaging.common.counts import count_of
 from runtime.process import leave, tell
 
 if TYPE_CHECKING:
@@ -57,14 +58,14 @@ async def _play(drumbeat: Drumbeat, file: Path, default_region: str, leave_after
     async with _worker(drumbeat):
         summary, triggers = await story.prepare(drumbeat, file, default_region)
         say(
-            f"Imported {file.name}: {summary.rows:,} rows, {summary.imported:,} new leads,"
-            f" {summary.updated:,} updated, {summary.unchanged:,} unchanged, {summary.repeats:,} repeats,"
+            f"Imported {file.name}: {count_of(summary.rows, 'row')}, {count_of(summary.imported, 'new lead')},"
+            f" {summary.updated:,} updated, {summary.unchanged:,} unchanged, {count_of(summary.repeats, 'repeat')},"
             f" {summary.rejected:,} rejected"
         )
         if summary.rejects_file is not None:
             say(f"Rejected rows, each with its reason: {summary.rejects_file}")
         enrolled = await story.enroll_all(drumbeat, triggers)
-        say(f"Enrolled {enrolled.enrolled:,} contacts by their triggers ({', '.join(triggers)})")
+        say(f"Enrolled {count_of(enrolled.enrolled, 'contact')} by their triggers ({', '.join(triggers)})")
         if not enrolled.enrolled:
             say("All of them were enrolled before, and none is written to twice.")
         campaign = await story.start_campaign(drumbeat)
@@ -152,7 +153,7 @@ async def _watch(drumbeat: Drumbeat) -> None:
             going = now.active or not now.campaign_over
             if not console.is_terminal and (clock - shown >= 5 or not going):
                 shown = clock
-                say(f"{now.over:,} of {now.active + now.over:,} contacts through: {told}")
+                say(f"{now.over:,} of {count_of(now.active + now.over, 'contact')} through: {told}")
             if not going:
                 return
             await asyncio.sleep(0.5)

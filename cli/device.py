@@ -9,6 +9,7 @@ import typer
 from cli.console import Json, run, show
 from cli.page import Column, Table, wrapped
 from cli.values import read_count, read_seconds
+from messaging.common.counts import count_of
 
 if TYPE_CHECKING:
     from messaging.devices.device import Device
@@ -161,11 +162,11 @@ def _format_replaced(done: DeviceReplaced) -> str:
     moved = done.moved
     lines = [
         f"{done.device}: {'' if done.changed else 'already '}replaced by {done.by}{format_under_way(done.under_way)}",
-        f"  {moved.leads:,} leads, {moved.contacts:,} contacts on their way and {moved.messages:,} waiting messages go by {done.by}",
+        f"  {count_of(moved.leads, 'lead')}, {count_of(moved.contacts, 'contact')} under way and {count_of(moved.messages, 'waiting message')} moved to {done.by}",
     ]
     if moved.in_flight:
         lines.append(
-            f"  {moved.in_flight:,} were in the hands of {done.device}, and are not sent a second time blindly"
+            f"  {count_of(moved.in_flight, 'message')} that {done.device} was sending will not be sent a second time blindly"
         )
     return "\n".join(lines)
 
@@ -175,7 +176,9 @@ def _format_added(added: DeviceAdded) -> str:
     lines = [*added.warnings, f"{added.device}: {words[added.result]}"]
     lines += [f"  {change}" for change in added.changes]
     if added.contacts_woken:
-        lines.append(f"  {added.contacts_woken:,} messages that waited for it go by that now")
+        lines.append(
+            f"  {count_of(added.contacts_woken, 'message that waited for it goes', 'messages that waited for it go')} by that now"
+        )
     return "\n".join(lines)
 
 
@@ -189,7 +192,9 @@ def _format_status(change: DeviceStatusChange) -> str:
     if change.waited_until is not None:
         lines.append(f"  it does not wait until {change.waited_until:%H:%M:%S} UTC any more")
     if change.contacts_woken:
-        lines.append(f"  {change.contacts_woken:,} contacts whose step is due go on")
+        lines.append(
+            f"  {count_of(change.contacts_woken, 'contact whose step is due goes', 'contacts whose step is due go')} on"
+        )
     return "\n".join(lines)
 
 

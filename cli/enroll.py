@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import Json, run, show
+from messaging.common.counts import count_of
 from runtime.process import fail, tell
 
 if TYPE_CHECKING:
@@ -79,7 +80,9 @@ def enroll(
             from operations import leads
 
             moved = await leads.correct_time_zone(drumbeat, number, time_zone)
-            tell(f"time zone: {time_zone}; {moved:,} contacts under way have another moment next by it")
+            tell(
+                f"time zone: {time_zone}; {count_of(moved, 'contact under way has', 'contacts under way have')} another moment next by it"
+            )
         return known or await enrollment.enroll(
             drumbeat,
             sequence,
@@ -164,5 +167,5 @@ def _format_opted_out(done: OptOut) -> str:
     if not done.opted_out:
         return f"{done.phone} may be written to again" if done.changed else f"{done.phone} had not opted out"
     words = "opted out" if done.changed else "had opted out already"
-    ended = "1 enrollment ends" if done.ended == 1 else f"{done.ended:,} enrollments end"
+    ended = count_of(done.ended, "enrollment ends", "enrollments end")
     return f"{done.phone} {words}; {ended}{format_under_way(done.under_way)}"

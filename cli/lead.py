@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import Json, run, show
+from messaging.common.counts import count_of
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -159,19 +160,19 @@ def _bar(what: str) -> Iterator[Progress]:
 
 
 def _format_exported(summary: ExportSummary) -> str:
-    return f"{summary.file}: {summary.leads} leads"
+    return f"{summary.file}: {count_of(summary.leads, 'lead')}"
 
 
 def _format_imported(summary: LeadsImported) -> str:
     counts = {
-        "new leads": summary.imported,
+        "new lead" if summary.imported == 1 else "new leads": summary.imported,
         "updated": summary.updated,
         "unchanged": summary.unchanged,
-        "repeats": summary.repeats,
+        "repeat" if summary.repeats == 1 else "repeats": summary.repeats,
         "rejected": summary.rejected,
     }
     parts = " + ".join(f"{count} {what}" for what, count in counts.items())
-    lines = [f"{summary.file}: {summary.rows} rows = {parts}"]
+    lines = [f"{summary.file}: {count_of(summary.rows, 'row')} = {parts}"]
     if summary.dry_run:
         lines += _format_preview(summary)
     for note in summary.notes:
@@ -193,16 +194,16 @@ def _format_imported(summary: LeadsImported) -> str:
         )
     if summary.kept_device:
         lines.append(
-            f"{summary.kept_device} leads belong to another device already, and still do; --move moves them"
+            f"{count_of(summary.kept_device, 'lead belongs', 'leads belong')} to another device already; with --move such leads move too"
         )
     if summary.moved is not None:
         lines.append(
-            f"moved from other devices: {summary.moved.leads:,} leads, {summary.moved.contacts:,} contacts on their way,"
-            f" {summary.moved.messages:,} waiting messages"
+            f"moved from other devices: {count_of(summary.moved.leads, 'lead')}, {count_of(summary.moved.contacts, 'contact')} under way,"
+            f" {count_of(summary.moved.messages, 'waiting message')}"
         )
     if summary.contacts_replanned:
         lines.append(
-            f"{summary.contacts_replanned:,} contacts under way go by another time now: their time zone was corrected"
+            f"{count_of(summary.contacts_replanned, 'contact under way goes', 'contacts under way go')} by another time now: the time zone was corrected"
         )
     return "\n".join(lines)
 

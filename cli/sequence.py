@@ -12,6 +12,7 @@ import typer
 
 from cli.console import Json, run, show
 from cli.page import Column, Table, one_line
+from messaging.common.counts import count_of
 from messaging.common.errors import NeedsConsent
 from runtime.process import fail, tell
 
@@ -118,7 +119,7 @@ def _format_applied(applied: list[SequenceApplied]) -> str:
     for one in applied:
         lines += one.warnings
         if one.result == "created":
-            lines.append(f"{one.sequence}: created, {one.steps} steps")
+            lines.append(f"{one.sequence}: created, {count_of(one.steps, 'step')}")
         elif one.result == "unchanged":
             lines.append(f"{one.sequence}: nothing changed, revision {one.revision}")
         else:
@@ -127,12 +128,12 @@ def _format_applied(applied: list[SequenceApplied]) -> str:
             lines += [f"  {concern}" for concern in one.concerns]
         if one.contacts_replanned:
             lines.append(
-                f"  {one.contacts_replanned:,} contacts under way have another step or moment next;"
-                " their workflows are told one after the other, the earliest first"
+                f"  {count_of(one.contacts_replanned, 'contact under way has', 'contacts under way have')} another step or"
+                " moment next; the workflows are told one after the other, the earliest first"
             )
         elif one.contacts_to_tell:
             lines.append(
-                f"  {one.contacts_to_tell:,} contacts under way are still to be told of an earlier edit"
+                f"  {count_of(one.contacts_to_tell, 'contact under way is', 'contacts under way are')} still to be told of an earlier edit"
             )
     return "\n".join(lines)
 
@@ -145,7 +146,9 @@ def _format_status(change: SequenceStatusChange) -> str:
         + format_under_way(change.under_way)
     ]
     if change.contacts_woken:
-        lines.append(f"  {change.contacts_woken:,} contacts whose step is due go on")
+        lines.append(
+            f"  {count_of(change.contacts_woken, 'contact whose step is due goes', 'contacts whose step is due go')} on"
+        )
     return "\n".join(lines)
 
 

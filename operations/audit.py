@@ -5,6 +5,7 @@ from typing import NamedTuple
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
+from messaging.common.counts import count_of
 from messaging.common.values import Value
 from messaging.reporting import audit as ledger
 from messaging.reporting.audit import Totals
@@ -73,12 +74,12 @@ async def audit(drumbeat: Drumbeat) -> AuditReport:
     checks = [
         _check(
             "no step was sent twice to a phone",
-            f"{steps:,} messages of sequences",
+            f"{count_of(steps, 'message')} of sequences",
             await ledger.sent_twice(pool, "step"),
         ),
         _check(
             "no campaign was sent twice to a phone",
-            f"{campaign_messages:,} messages of campaigns",
+            f"{count_of(campaign_messages, 'message')} of campaigns",
             await ledger.sent_twice(pool, "campaign"),
         ),
         _check(
@@ -88,12 +89,12 @@ async def audit(drumbeat: Drumbeat) -> AuditReport:
         ),
         _check(
             "every running workflow has its enrollment",
-            f"{contacts.running:,} workflows run",
+            count_of(contacts.running, "workflow runs", "workflows run"),
             contacts.strays,
         ),
         _check(
             "every active enrollment has its workflow",
-            f"{contacts.running:,} workflows run",
+            count_of(contacts.running, "workflow runs", "workflows run"),
             contacts.orphans,
         ),
         _check(
@@ -101,15 +102,15 @@ async def audit(drumbeat: Drumbeat) -> AuditReport:
             "none has been abandoned for five minutes",
             await ledger.stuck(pool),
         ),
-        _check("no step was lost", f"{counted.should:,} messages should be", lost),
+        _check("no step was lost", f"{count_of(counted.should, 'message')} should be", lost),
         _check(
             "no lead of a campaign was lost",
-            f"{campaign_messages:,} messages of campaigns",
+            f"{count_of(campaign_messages, 'message')} of campaigns",
             await ledger.lost_leads(pool),
         ),
         _check(
             "every campaign under way has its workflow",
-            f"{len(under_way):,} campaigns under way",
+            f"{count_of(len(under_way), 'campaign')} under way",
             [f"{name}: no workflow runs; 'campaign resume {name}' starts it" for name in stranded],
         ),
         _check(

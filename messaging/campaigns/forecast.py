@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from messaging.campaigns.start_times import RECIPIENT, Timing, Turn, is_night, turns
+from messaging.common.counts import count_of
 from messaging.common.database import Connection
 from messaging.common.values import Value
 from messaging.times.local_time import load_zone, wall_of
@@ -62,8 +63,8 @@ async def forecast(connection: Connection, campaign_id: int, timing: Timing, now
 
     def of_all(zones: list[str]) -> str:
         shown = [f"{zone}, where it is {wall_of(now, load_zone(zone)):%a %H:%M}" for zone in zones[:_SHOWN]]
-        more = f"; and {len(zones) - _SHOWN} more zones" if len(zones) > _SHOWN else ""
-        return f"for {counted(zones):,} of {total:,} leads ({'; '.join(shown)}{more})"
+        more = f"; and {count_of(len(zones) - _SHOWN, 'more zone')}" if len(zones) > _SHOWN else ""
+        return f"for {counted(zones):,} of {count_of(total, 'lead')} ({'; '.join(shown)}{more})"
 
     lines = []
     if passed:

@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+from messaging.common.counts import count_of
 from messaging.common.errors import InvalidInput
 
 __all__ = ["MOST_PROBLEMS", "FileProblems", "Problem"]
@@ -29,5 +30,7 @@ class FileProblems(InvalidInput):
         self.problems = tuple(sorted(problems))
         lines = [str(problem) for problem in self.problems[:MOST_PROBLEMS]]
         if len(self.problems) > MOST_PROBLEMS:
-            lines.append(f"{self.problems[0].file}: and {len(self.problems) - MOST_PROBLEMS:,} more problems")
+            lines.append(
+                f"{self.problems[0].file}: and {count_of(len(self.problems) - MOST_PROBLEMS, 'more problem')}"
+            )
         super().__init__("\n".join(lines))

@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 
+from messaging.common.counts import count_of
 from messaging.common.database import Pool
 from messaging.common.values import Value
 from messaging.sending.claims import CLAIM_LIFETIME, longer_lifetimes
@@ -231,12 +232,12 @@ async def lost_leads(pool: Pool) -> list[str]:
     """Campaigns whose messages do not match the frozen audience, or that ended with unsettled messages."""
     rows = await pool.fetch(SELECT_CAMPAIGN_COUNTS)
     found = [
-        f"campaign {row['name']}: {row['leads']:,} leads, and {row['messages']:,} messages"
+        f"campaign {row['name']}: {count_of(row['leads'], 'lead')}, and {count_of(row['messages'], 'message')}"
         for row in rows
         if row["leads"] != row["messages"]
     ]
     return found + [
-        f"campaign {row['name']} is {row['status']}, and {row['unsettled']:,} messages are not settled"
+        f"campaign {row['name']} is {row['status']}, and {count_of(row['unsettled'], 'message is not settled', 'messages are not settled')}"
         for row in rows
         if row["ended_at"] is not None and row["unsettled"]
     ]

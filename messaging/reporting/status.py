@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from messaging.campaigns.store import list_campaigns
+from messaging.common.counts import count_of
 from messaging.common.database import Pool
 from messaging.common.values import Value
 from messaging.devices.store import list_devices
@@ -127,26 +128,28 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
     ]
     to_look_at = await count_inbox(pool)
     if to_look_at:
-        attention.append(f"{to_look_at:,} answers to look at: 'inbox' lists them")
+        attention.append(
+            f"{count_of(to_look_at, 'answer')} to look at: 'inbox' lists {'it' if to_look_at == 1 else 'them'}"
+        )
     if counts.get("unconfirmed"):
         attention.append(
-            f"{counts['unconfirmed']:,} messages are unconfirmed: the gateway may have sent them, and did not say;"
-            " 'messages --status unconfirmed' lists them, 'message resolve ID' resolves one"
+            f"{count_of(counts['unconfirmed'], 'message is unconfirmed', 'messages are unconfirmed')}: the gateway may have"
+            " accepted a message, and did not say so; 'messages --status unconfirmed' lists them, 'message resolve ID' resolves one"
         )
     in_doubt = await count_in_doubt(pool, 10_000) if counts.get("processing") else 0
     if in_doubt:
         attention.append(
-            f"{in_doubt:,} messages are in doubt, as the attempt to send them ended without a word: a worker finds out"
-            " what became of them by itself, 'message resolve ID' does it by hand; 'messages' lists them"
+            f"{count_of(in_doubt, 'message is in doubt', 'messages are in doubt')}, as an attempt to send ended without"
+            " an outcome: a worker finds out by itself, 'message resolve ID' does it by hand; 'messages' lists them"
         )
     overdue = await pool.fetchval(COUNT_OVERDUE)
     if overdue:
         attention.append(
-            f"{overdue:,} messages have waited for over a quarter of an hour since their time came, and no worker is at them:"
-            " is a worker running? 'audit' names the workflows that are gone"
+            f"{count_of(overdue, 'message has waited', 'messages have waited')} for over a quarter of an hour since the due"
+            " time, and no worker has tried to send: is a worker running? 'audit' names the workflows that are gone"
         )
     attention += [
-        f"{row['count']:,} messages failed: {row['reason']}"
+        f"{count_of(row['count'], 'message')} failed: {row['reason']}"
         for row in await pool.fetch(SELECT_FAILURES_BY_REASON)
     ]
     return StatusReport(

@@ -6,6 +6,7 @@ They are counted before anything is stored, without locks, to help an operator d
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from messaging.common.counts import count_of
 from messaging.common.database import Connection
 from messaging.common.values import Value
 from messaging.sequences.file import SequenceDraft, SequenceFile
@@ -114,4 +115,4 @@ async def _already_due(connection: Connection, before: Plan, after: Plan) -> dic
 
 
 def _contacts(count: int) -> str:
-    return "1 contact has" if count == 1 else f"{count:,} contacts have"
+    return count_of(count, "contact has", "contacts have")

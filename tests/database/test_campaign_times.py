@@ -267,7 +267,7 @@ async def test_moved_to_a_time_that_has_passed_for_some(scenario: Scenario) -> N
     await world(scenario, AUCKLAND)
     campaign = await started(scenario, "scheduled_at: 2026-12-05 10:00", OWN, at=NOW - 3 * DAY)
     warnings = await applied(scenario, TEN, OWN)
-    assert any("has passed for 1 of 1 leads" in line for line in warnings)
+    assert any("has passed for 1 of 1 lead" in line for line in warnings)
     await freeze(scenario.pool, campaign)
     assert there(AUCKLAND, (await rows(scenario.pool))[0]["due_at"]) == "01 10:00"
 

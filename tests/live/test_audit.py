@@ -132,7 +132,7 @@ async def test_what_is_wrong_with_a_campaign_is_caught(live: Live) -> None:
     assert broken == {
         "no lead of a campaign was lost": (
             "campaign sale: 3 leads, and 2 messages",
-            "campaign sale is finished, and 1 messages are not settled",
+            "campaign sale is finished, and 1 message is not settled",
         ),
         "every campaign under way has its workflow": (
             "later: no workflow runs; 'campaign resume later' starts it",

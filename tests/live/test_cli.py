@@ -512,7 +512,7 @@ async def test_a_demo_that_ends_names_no_servers_that_are_gone(tmp_path: Path) -
     )
     assert code == 0, error
     lines = out.splitlines()
-    assert lines[0].startswith("Imported people.csv: 1 rows, 1 new leads")
+    assert lines[0].startswith("Imported people.csv: 1 row, 1 new lead")
     assert lines[-1] == "Every promise is kept."
     assert "http://" not in out
     assert left(tmp_path / "home") == {}

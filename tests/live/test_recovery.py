@@ -216,7 +216,7 @@ async def test_what_nobody_is_at_is_listed_and_can_be_resolved_by_hand(contact: 
         )
         (listed,) = await list_messages(pool, [MessageStatus.UNCONFIRMED], 10)
         assert listed.id == message_id
-        assert any("1 messages are in doubt" in line for line in (await status_report(pool)).attention)
+        assert any("1 message is in doubt" in line for line in (await status_report(pool)).attention)
         assert [str(message_id) in line for line in await stuck(pool)] == [True]
         assert (await send_again(connection, message_id)).result == "sending again"
     outcome = await recovered(contact, message_id)
@@ -243,7 +243,7 @@ async def test_what_waits_though_nobody_wants_it_is_closed(contact: Contact) -> 
     await pool.execute("update broadcast_messages set updated_at = updated_at - interval '1 hour'")
     assert not any("no worker is at them" in line for line in (await status_report(pool)).attention)
     await pool.execute("update devices set status = 'active'")
-    assert any("1 messages have waited" in line for line in (await status_report(pool)).attention)
+    assert any("1 message has waited" in line for line in (await status_report(pool)).attention)
     await pool.execute(
         "update sequence_contacts set status = 'stopped', ended_at = now(), next_step_id = null"
     )

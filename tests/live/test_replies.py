@@ -73,7 +73,7 @@ async def test_a_person_who_answers_stop_gets_nothing_more(live: Live) -> None:
     assert "may mean stop" in out
     assert "Stop!!" not in out
     code, out, _ = await live.run("starter.py", "status")
-    assert "1 answers to look at" in out
+    assert "1 answer to look at" in out
     code, out, _ = await live.run("starter.py", "contact", phone(1))
     assert out.index("Reply STOP at any time") < out.rindex("Stop!!")
     assert "gets nothing more (the recipient answered 'Stop!!')." in " ".join(out.split())
