@@ -12,20 +12,18 @@ A service imports this module and awaits typed functions::
 
     asyncio.run(main())
 
-To enroll, only Temporal has to be reachable. Errors are ``DrumbeatError``, whose text is one clear line.
+Enrolling needs only Temporal. Errors are ``DrumbeatError``, whose text is one clear line.
 
-The command line is the same functions: ``python starter.py --help``.
+The command line calls the same functions: ``python starter.py --help``.
 """
 
 if __name__ == "__main__":
     import signal
 
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(
-            signal.SIGINT, signal.SIG_DFL
-        )  # Ctrl-C while modules are read: an end without a traceback
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during imports must not show a traceback
 
-    # Before what services import, of which a command needs a part.
+    # Before the imports for services, of which a command needs only some.
     from cli.app import main
 
     main()

@@ -1,13 +1,13 @@
 """Runs Drumbeat's workflows and activities: ``python worker.py``.
 
-With neither DATABASE_URL nor TEMPORAL_ADDRESS set it brings up servers of its own first. Ctrl-C or SIGTERM ends it:
-what is being sent is finished, what sleeps goes on sleeping in Temporal.
+If neither DATABASE_URL nor TEMPORAL_ADDRESS is set, it starts servers of its own first. Ctrl-C or SIGTERM stops it:
+messages that are being sent are finished, and workflows that sleep go on sleeping in Temporal.
 """
 
 if __name__ == "__main__":
     from runtime.worker_arguments import read_arguments
 
-    read_arguments()  # before all else is read, of which help has no need
+    read_arguments()  # before other imports, which --help does not need
 
 import asyncio
 import logging
@@ -58,7 +58,7 @@ logger = logging.getLogger("drumbeat")
 
 
 class Concurrency(TypedDict):
-    """What a worker does at a time, as Temporal's worker takes it."""
+    """How much a worker does at a time: options of Temporal's Worker."""
 
     max_concurrent_activities: int
     max_concurrent_local_activities: int
@@ -68,10 +68,10 @@ class Concurrency(TypedDict):
 
 
 GRACE = timedelta(seconds=160)
-"""For running activities at shutdown: longer than the longest of them may take, which depends on the gateways in use."""
+"""Graceful shutdown: longer than the longest activity may take, which depends on the gateways in use."""
 
 LAST_WORDS = 10.0
-"""Seconds for which, after that, outcomes are still tried to be written whose activities have ended."""
+"""Seconds after that in which outcomes of ended activities are still written."""
 
 CONCURRENCY: Concurrency = {
     "max_concurrent_activities": 1000,
@@ -80,10 +80,11 @@ CONCURRENCY: Concurrency = {
     "workflow_task_poller_behavior": PollerBehaviorSimpleMaximum(maximum=10),
     "nonsticky_to_sticky_poll_ratio": 0.5,
 }
-"""Most of them wait for an answer of the network. A device whose gateway hangs holds up to fifty (see DeviceLimiter): it takes
-twenty such devices to take up a worker. A local activity holds the task of its workflow as long as it runs, so there are
-more of those. Five polls ask for first tasks, where Temporal's library has one: what finds nobody who asks is written into
-the server's queue and read from it, as six of seven first tasks of a campaign's leads were."""
+"""Most activities wait for the network. A device whose gateway hangs occupies up to fifty (see DeviceLimiter), so it
+takes twenty such devices to occupy a worker. A local activity holds its workflow task while it runs, so there are more
+of those. Five pollers ask for first tasks, where Temporal's SDK has one by default: a task that no poller waits for is
+written to the server's queue and read from it, as six of seven first tasks of a campaign's leads were.
+"""
 
 
 WORKFLOWS: list[type] = [
@@ -98,9 +99,11 @@ WORKFLOWS: list[type] = [
 
 
 def sandbox() -> SandboxedWorkflowRunner:
-    """The sandbox, without our pure modules and their libraries. It shows in the tests that workflow code is pure.
+    """The sandbox with our pure modules and their libraries passed through. In tests, it proves that workflow code is
+    pure.
 
-    To load that code anew for each workflow takes a third of a worker's time, so the worker itself does without.
+    Loading that code anew for each workflow takes a third of a worker's time, so the worker itself does not use the
+    sandbox.
     """
     restrictions = SandboxRestrictions.default.with_passthrough_modules(
         "activities", "messaging", "temporal", "pydantic", "asyncpg", "aiohttp", "liquid"
@@ -119,9 +122,9 @@ def make_worker(
     runner: WorkflowRunner | None = None,
     outcomes: Outcomes | None = None,
 ) -> Worker:
-    """A worker with all workflows and activities. ``real_time``: whether ``clock`` goes as fast as the world's.
+    """A worker with all workflows and activities. ``real_time``: whether ``clock`` runs in real time.
 
-    ``runner``: what workflow code runs in; the plain one if None. ``outcomes``: writes what became of messages.
+    ``runner``: the workflow runner; the unsandboxed one if None. ``outcomes``: the writer of outcomes.
     """
     zero = timedelta(0)
     sender = Sender(pool, gateways, clock, outcomes)
@@ -201,7 +204,7 @@ async def main() -> None:
     stop = asyncio.Event()
     raise_descriptor_limit()
     async with connect(tell=logger.info) as drumbeat:
-        # Until here there is nothing to finish, and a signal ends the process.
+        # Until here there is nothing to finish, so a signal ends the process at once.
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
         addresses = drumbeat.addresses

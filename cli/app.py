@@ -57,11 +57,11 @@ def root(
 def main() -> None:
     """Runs the command line and ends the process."""
     for name in ("stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the process that started us
+        if getattr(sys, name) is None:  # closed by the parent process
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     try:
         app()
-    except OSError as error:  # those of the work itself are told already
+    except OSError as error:  # errors of the work itself were printed already
         fail(cannot_be_written(error))
     except SystemExit as end:
         leave(end.code if isinstance(end.code, int) else 0 if end.code is None else 1)

@@ -31,9 +31,9 @@ def apply(
     files: Annotated[list[Path], typer.Argument(metavar="FILE.yaml...", help="One campaign each.")],
     as_json: Json = False,
 ) -> None:
-    """Create or edit campaigns from YAML files: all of them or, if one has a problem, none.
+    """Create or edit campaigns from YAML files: all of them, or none if one has a problem.
 
-    Nothing is sent before 'campaign start'. Until it has started, everything may be edited, its time too.
+    Nothing is sent before 'campaign start'. Until a campaign has started, everything in it may be edited, its time too.
     """
 
     def check() -> None:
@@ -91,7 +91,7 @@ def status(campaign: Name, as_json: Json = False) -> None:
 
 @app.command()
 def pause(campaign: Name, as_json: Json = False) -> None:
-    """Send nothing more of a campaign until it is resumed. Nothing is lost: what is due waits."""
+    """Pause a campaign: send nothing of it until it is resumed. Nothing is lost: due messages wait."""
 
     async def work(drumbeat: Drumbeat) -> CampaignChange:
         from operations import campaigns
@@ -103,7 +103,7 @@ def pause(campaign: Name, as_json: Json = False) -> None:
 
 @app.command()
 def resume(campaign: Name, as_json: Json = False) -> None:
-    """Go on with a paused campaign. What waited goes out at the devices' pace."""
+    """Resume a paused campaign. Waiting messages go out at the devices' pace."""
 
     async def work(drumbeat: Drumbeat) -> CampaignChange:
         from operations import campaigns

@@ -28,7 +28,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON
 
 
 def say(text: str) -> None:
-    """A part of the answer, as people read it."""
+    """One part of the output for people."""
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -40,10 +40,10 @@ def run(
     temporal: bool = True,
     works: Callable[[Result], bool] = lambda _: False,
 ) -> Result:
-    """Connects, does the work, and returns its result; ends the process where it fails.
+    """Connects, does the work, and returns its result; ends the process if it fails.
 
-    ``check`` comes before the connection and raises what is wrong already. ``temporal``: whether the work needs it.
-    ``works``: whether a worker has something to do after it; where none runs, a notice says so.
+    ``check`` runs before the connection is made and raises errors that need none. ``temporal``: whether the work needs
+    Temporal. ``works``: whether a worker has something to do afterwards; if none runs, a notice says so.
     """
 
     async def connected() -> Result:
@@ -63,7 +63,7 @@ def run(
 
 
 def show(value: Shown, as_json: bool, render: Callable[[Shown], str]) -> None:
-    """Prints a result: as JSON, or as ``render`` has it for people."""
+    """Prints a result: as JSON, or as the text of ``render``."""
     if as_json:
         plain: Any
         if isinstance(value, Sequence):

@@ -19,7 +19,7 @@ _INDENT = "    "
 
 
 def contact_page(report: ContactReport) -> str:
-    """Everything about one phone, for people to read: reasons whole, times in one zone, which is named once."""
+    """Everything about one phone as text: reasons in full, and all times in one zone, which is named once."""
     zone = ZoneInfo(report.zone)
     lines = [f"{one_line(report.name) or 'No name'}  {report.phone}  {report.target_status}"]
     lines += wrapped(
@@ -87,7 +87,7 @@ def _format_why(one: EnrollmentReport, zone: tzinfo) -> str | None:
 
 
 def _format_conversation(report: ContactReport, zone: tzinfo) -> str:
-    """Both ways, in order: what was sent by when it was, what was not by when it is due."""
+    """Messages both ways in order: sent ones by when they were sent, others by when they are due."""
     table = Table(
         (
             Column("message"),
@@ -122,7 +122,7 @@ def _inbound(one: InboundReport, zone: tzinfo) -> tuple[list[str], list[str]]:
 
 
 def _format_text(text: str | None) -> list[str]:
-    """A text is long, and its beginning tells which it is; what is no terminal gets all of it."""
+    """On a terminal, only the beginning of a text; otherwise all of it."""
     if not text:
         return []
     width = page_width()

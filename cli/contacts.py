@@ -1,4 +1,4 @@
-"""All about one phone: ``contact``; and ``pause``, ``resume``, ``stop``, ``skip`` for a contact in a sequence."""
+"""The command ``contact``; and ``pause``, ``resume``, ``stop``, ``skip`` for a contact in a sequence."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def pause(
 
 
 def resume(sequence: Sequence, phone: Phone, default_region: Region = None, as_json: Json = False) -> None:
-    """Go on with a paused contact, without a burst."""
+    """Resume a paused contact, without a burst."""
 
     async def work(drumbeat: Drumbeat, number: str) -> ContactCommandResult:
         from operations import enrollment

@@ -1,4 +1,4 @@
-"""``demo``: the whole story, on servers of its own."""
+"""``demo``: a complete demonstration, on servers of its own."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["demo"]
 
 WATCH_FOR = 1800.0
-"""Seconds: by then even a large file is through, or something holds it up that the audit and the status show."""
+"""Seconds. By then even a large file is done, or the audit and the status show what holds it up."""
 
 WORKER = Path(__file__).parent.parent / "worker.py"
 EXAMPLE = Path(__file__).parent.parent / "examples" / "leads.csv"
@@ -85,7 +85,7 @@ async def _play(drumbeat: Drumbeat, file: Path, default_region: str, leave_after
 
 @asynccontextmanager
 async def _worker(drumbeat: Drumbeat) -> AsyncIterator[None]:
-    """A worker of our own, in a process of its own; stopped at the end, whatever the end is."""
+    """Runs a worker in a process of its own, and stops it at the end of the block, however that ends."""
     logs = drumbeat.settings.home / "logs"
     logs.mkdir(parents=True, exist_ok=True)
     with (logs / "worker.log").open("ab") as log:
@@ -96,7 +96,7 @@ async def _worker(drumbeat: Drumbeat) -> AsyncIterator[None]:
             stdin=asyncio.subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            start_new_session=True,  # Ctrl-C is for us; we stop it in our own time
+            start_new_session=True,  # Ctrl-C is for this process, which then stops the worker
         )
     owner = asyncio.current_task()
     assert owner is not None

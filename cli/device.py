@@ -40,25 +40,31 @@ def add(
     min_delay: Annotated[
         float | None,
         typer.Option(
-            help="Seconds between two messages, at least. New: 5.", parser=read_seconds, metavar="SECONDS"
+            help="The least seconds between two messages. Default for a new device: 5.",
+            parser=read_seconds,
+            metavar="SECONDS",
         ),
     ] = None,
     max_delay: Annotated[
         float | None,
         typer.Option(
-            help="Seconds between two messages, at most. New: 15.", parser=read_seconds, metavar="SECONDS"
+            help="The most seconds between two messages. Default for a new device: 15.",
+            parser=read_seconds,
+            metavar="SECONDS",
         ),
     ] = None,
     daily_limit: Annotated[
         int | None,
-        typer.Option(help="Messages a day, at most. 0: no limit.", parser=read_count, metavar="NUMBER"),
+        typer.Option(help="The most messages a day. 0: no limit.", parser=read_count, metavar="NUMBER"),
     ] = None,
     hours: Annotated[
         str | None, typer.Option(help="Sending hours, e.g. 09:00-18:00, or 'always'.", metavar="HH:MM-HH:MM")
     ] = None,
     time_zone: Annotated[
         str | None,
-        typer.Option(help="IANA zone of the hours and of the day, e.g. Asia/Kuala_Lumpur. New: UTC."),
+        typer.Option(
+            help="IANA time zone of the hours and the day, e.g. Asia/Kuala_Lumpur. Default for a new device: UTC."
+        ),
     ] = None,
     stop_keywords: Annotated[
         str | None,
@@ -73,7 +79,9 @@ def add(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Add a device, or change it: what is not given stays as it is, and the same again changes nothing."""
+    """Add a device, or change it. Options that are not given stay as they are; repeating the command changes
+    nothing.
+    """
 
     async def add_it(drumbeat: Drumbeat) -> DeviceAdded:
         from messaging.devices.device import DeviceSettings, parse_hours, parse_options
@@ -114,7 +122,7 @@ def pause(
     reason: Annotated[str | None, typer.Option(help="Shown wherever something waits for the device.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Send nothing more through a device until it is resumed. Nothing is lost: what is due waits."""
+    """Pause a device: send nothing through it until it is resumed. Nothing is lost: due messages wait."""
 
     async def work(drumbeat: Drumbeat) -> DeviceStatusChange:
         from operations import devices
@@ -126,7 +134,7 @@ def pause(
 
 @app.command()
 def resume(device: Name, as_json: Json = False) -> None:
-    """Go on with a device that is paused, or waits as its gateway asked. What is late goes out at the device's pace."""
+    """Resume a device that is paused or waits. Late messages go out at the device's pace."""
 
     async def work(drumbeat: Drumbeat) -> DeviceStatusChange:
         from operations import devices
@@ -138,14 +146,14 @@ def resume(device: Name, as_json: Json = False) -> None:
 
 @app.command()
 def replace(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="The device that sends nothing more.")],
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The device to replace: it sends nothing more.")],
     new: Annotated[str, typer.Argument(metavar="NEW", help="The device that takes its place; add it first.")],
     as_json: Json = False,
 ) -> None:
     """Have another device send everything that a device was to send: leads, contacts under way, waiting messages.
 
-    No message goes out twice: what is being sent, or may have been sent, stays with the old device. Whatever names the old
-    device from now on means the new one, until 'device resume OLD'.
+    No message goes out twice: a message that is being sent, or may have been sent, stays with the old device. From now
+    on, the name of the old device stands for the new one, until 'device resume OLD'.
     """
 
     async def work(drumbeat: Drumbeat) -> DeviceReplaced:

@@ -45,7 +45,8 @@ def enroll(
 ) -> None:
     """Enroll one lead, or all leads with a trigger. Doing it twice is harmless.
 
-    A phone that has opted out is not enrolled (exit code 1), and nothing is used up: after 'opt-out PHONE --undo' it can be done.
+    A phone that has opted out is not enrolled (exit code 1) and keeps its trigger. After 'opt-out PHONE --undo' it can
+    be enrolled.
 
     Examples: enroll cold-vitac +12015550123 --name Aisha    enroll --trigger COLDVITAC
     """

@@ -1,4 +1,4 @@
-"""``inbox``: what people have answered, and an operator has to look at."""
+"""``inbox``: inbound messages that an operator should look at."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def done(
 
 
 def format_inbound(one: InboundReport) -> str:
-    """What a message says, in one line: its text, and what it is where it is more than that."""
+    """A message in one line: its text, and its kind if it is more than a text."""
     words = one_line(one.text or one.payload or "")
     if one.kind == "text":
         return words

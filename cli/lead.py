@@ -66,9 +66,9 @@ def import_(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Import a CSV file, all of it or nothing. The same file again changes nothing.
+    """Import a CSV file, all of it or nothing. Importing the same file again changes nothing.
 
-    Rows that cannot be used are put aside with the reason, in a file that can be corrected and imported.
+    Rows that cannot be used are written with the reason to a file, which can be corrected and imported.
 
     Examples: lead import leads.csv --default-region MY --dry-run    lead import people.csv --map phone='Phone 1 - Value'
     """
@@ -142,7 +142,7 @@ def show_(
 
 @contextmanager
 def _bar(what: str) -> Iterator[Progress]:
-    """A progress bar with one task on standard error; nothing where that is no terminal."""
+    """A progress bar with one task on standard error; nothing if that is no terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
@@ -209,7 +209,7 @@ def _format_imported(summary: LeadsImported) -> str:
 
 
 def _format_preview(summary: ImportSummary) -> list[str]:
-    """How the file is understood, and what of it may surprise its author."""
+    """How the file is understood, for its author to check."""
     lines = ["this was a dry run: nothing is stored"]
     lines += [f"{field}: {' or '.join(map(repr, headings))}" for field, headings in summary.columns.items()]
     lines.append(f"attributes: {', '.join(summary.attributes) or 'none'}")

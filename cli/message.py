@@ -34,7 +34,7 @@ def list_messages(
         ),
     ] = None,
     limit: Annotated[
-        int, typer.Option(help="How many, the latest first.", parser=read_count, metavar="NUMBER")
+        int, typer.Option(help="How many to list, the latest first.", parser=read_count, metavar="NUMBER")
     ] = 100,
     as_json: Json = False,
 ) -> None:
@@ -61,9 +61,9 @@ def resolve(
     resend: Annotated[bool, typer.Option("--resend", help="It did not arrive: send it again.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Resolve an unconfirmed message: one that the gateway may have sent, and did not say.
+    """Resolve an unconfirmed message: the gateway may have sent it, but did not say so.
 
-    Without an option the gateway is asked, where it can be. Nothing is ever sent again without --resend.
+    Without an option, the gateway is asked, if it can be. Nothing is ever sent again without --resend.
     """
     if sent and resend:
         fail("give --sent or --resend, not both", 2)
@@ -92,7 +92,7 @@ def _format_messages(found: list[MessageReport]) -> str:
         return "None."
     lines = ["Times are UTC."]
     for one in found:
-        # The ID is there to be copied, so nothing is cut off to make columns.
+        # The ID must be easy to copy, so nothing is cut off to make columns.
         lines.append(
             f"{one.phone}  {one.what}  {one.status}  due {one.due_at:%d %b %H:%M:%S}  by {one.device}"
         )

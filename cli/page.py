@@ -1,4 +1,4 @@
-"""Text for people, as wide as there is room: tables whose rows stay lines, and sentences that are never cut."""
+"""Text output that fits the terminal: tables with one line for each row, and sentences that are never cut."""
 
 import os
 import shutil
@@ -13,23 +13,23 @@ __all__ = ["Column", "Table", "one_line", "page_width", "shortened", "wrapped"]
 _GAP = "  "
 _ELLIPSIS = "…"
 _NARROW = 40
-"""Columns of a terminal: below that, lines are left to it to break."""
+"""Columns of a terminal. In a narrower one, the terminal breaks the lines."""
 
 
 def page_width() -> int | None:
-    """The columns of a line: those of the terminal, or as COLUMNS says; None where there is no limit, as in a pipe."""
+    """The width in columns: that of the terminal, or of COLUMNS; None if there is no limit, as in a pipe."""
     if os.environ.get("COLUMNS", "").isdecimal() or sys.stdout.isatty():
         return max(_NARROW, shutil.get_terminal_size().columns)
     return None
 
 
 def one_line(text: object) -> str:
-    """A text of anybody's, as one line that a terminal shows as it is: no control characters, no line breaks."""
+    """A text from outside as one line, safe for a terminal: no control characters, no line breaks."""
     return " ".join("".join(one if one.isprintable() else " " for one in str(text)).split())
 
 
 def shortened(text: str, width: int) -> str:
-    """The text, or its beginning with an ellipsis where it has more than ``width`` columns."""
+    """The text, or its beginning with an ellipsis if it has more than ``width`` columns."""
     if _columns(text) <= width:
         return text
     while text and _columns(text) > width - 1:
@@ -54,9 +54,10 @@ def wrapped(text: str, indent: str = "") -> list[str]:
 
 @dataclass(frozen=True)
 class Column:
-    """``least``: to how many columns it may be shortened; None: not at all. ``spare``: it goes where there is no room.
+    """``least``: to how many columns it may be shortened; None: not at all. ``spare``: it is left out if there is no
+    room.
 
-    Of several that may give way, the last one does first. ``right``: a number.
+    Of several that may give way, the last one goes first. ``right``: aligned right, for numbers.
     """
 
     heading: str
@@ -67,13 +68,13 @@ class Column:
 
 @dataclass
 class Table:
-    """Rows of cells below headings. A row is one line, with lines of its own below it where it has more to say."""
+    """A table with headings. A row is one line, and may have more lines below it."""
 
     columns: Sequence[Column]
     _rows: list[tuple[list[str], list[str]]] = field(default_factory=list)
 
     def row(self, *cells: object, below: Sequence[str] = ()) -> None:
-        """One more. ``below``: lines under it, as they are."""
+        """Adds a row. ``below``: lines under it, unchanged."""
         assert len(cells) == len(self.columns)
         self._rows.append(([one_line("" if cell is None else cell) for cell in cells], list(below)))
 
@@ -84,7 +85,7 @@ class Table:
             max(map(_columns, (column.heading, *(cells[place] for cells in rows))))
             for place, column in enumerate(columns)
         ]
-        # A column of which no row says anything is none.
+        # Columns that are empty in every row are left out.
         places = [place for place in range(len(columns)) if any(cells[place] for cells in rows)]
         limit = page_width()
         if limit is not None:

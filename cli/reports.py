@@ -44,7 +44,7 @@ def audit(as_json: Json = False) -> None:
 
 
 def status_page(report: StatusReport) -> str:
-    """The status as people read it."""
+    """The status as text."""
     sequences = Table(
         (
             Column("sequence"),
@@ -93,7 +93,7 @@ def status_page(report: StatusReport) -> str:
 
 
 def audit_page(report: AuditReport) -> str:
-    """The audit as people read it: a line for each promise, and under it what breaks it."""
+    """The audit as text: a line for each promise, and below it what breaks it."""
     table = Table((Column(""), Column("promise"), Column("evidence", least=20, spare=True)))
     for check in report.checks:
         broken = [line for example in check.broken for line in wrapped(example, "          ")]
@@ -105,7 +105,7 @@ def audit_page(report: AuditReport) -> str:
 
 
 def _coloured(text: str) -> str:
-    """What is kept in green and what is broken in red, on a terminal."""
+    """Colours 'kept' green and 'broken' red, on a terminal."""
     if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
         return text
     green, red, plain = "\x1b[32m", "\x1b[1;31m", "\x1b[0m"

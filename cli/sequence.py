@@ -32,14 +32,14 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The sequence's name."
 def apply(
     files: Annotated[list[Path], typer.Argument(metavar="FILE.yaml...", help="One sequence each.")],
     yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Agree to what the edit means for contacts under way.")
+        bool, typer.Option("--yes", "-y", help="Agree to the effects of the edit on contacts under way.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Create or edit sequences from YAML files: all of them or, if one has a problem, none.
+    """Create or edit sequences from YAML files: all of them, or none if one has a problem.
 
-    The same file again changes nothing. An edit reaches the contacts that are under way; messages already sent never change.
-    Where it passes over some of them, or sends them something at once, it says how many and asks.
+    Applying the same file again changes nothing. An edit also applies to contacts under way; sent messages never
+    change. If contacts would miss a step, or get something at once, the command says how many and asks.
     """
 
     def check() -> None:
@@ -92,7 +92,7 @@ def show_sequence(sequence: Name, as_json: Json = False) -> None:
 
 @app.command()
 def pause(sequence: Name, as_json: Json = False) -> None:
-    """Send nothing more of a sequence until it is resumed. Nothing is lost: what is due waits."""
+    """Pause a sequence: send nothing of it until it is resumed. Nothing is lost: due messages wait."""
 
     async def work(drumbeat: Drumbeat) -> SequenceStatusChange:
         from operations import sequences
@@ -104,7 +104,7 @@ def pause(sequence: Name, as_json: Json = False) -> None:
 
 @app.command()
 def resume(sequence: Name, as_json: Json = False) -> None:
-    """Go on with a paused sequence. What is late goes out one by one, at the device's pace."""
+    """Resume a paused sequence. Late messages go out one by one, at the device's pace."""
 
     async def work(drumbeat: Drumbeat) -> SequenceStatusChange:
         from operations import sequences

@@ -1,4 +1,4 @@
-"""Values of options that are no texts: what is wrong with others, in plain words."""
+"""Parsers for values of options, with errors in plain words."""
 
 import math
 

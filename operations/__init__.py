@@ -1,1 +1,1 @@
-"""What services and the command line ask of Drumbeat: typed asynchronous functions over one connection."""
+"""The operations of Drumbeat for services and the command line: typed asynchronous functions over one connection."""

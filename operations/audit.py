@@ -1,4 +1,4 @@
-"""The proof that no promise is broken: ledger, enrollments and Temporal, held against each other."""
+"""The audit: compares ledger, enrollments and Temporal, to prove that every promise is kept."""
 
 from typing import NamedTuple
 
@@ -20,7 +20,7 @@ EXAMPLES = 5
 
 
 class Check(Value):
-    """One promise with its evidence; ``broken``: examples of what breaks it, none if it is kept."""
+    """One promise with its evidence. ``broken``: examples of what breaks it; none if it is kept."""
 
     promise: str
     evidence: str
@@ -29,7 +29,7 @@ class Check(Value):
 
     @property
     def kept(self) -> bool:
-        """Whether nothing breaks it."""
+        """True if nothing breaks it."""
         return self.count == 0
 
 
@@ -42,22 +42,22 @@ class AuditReport(Value):
 
 
 class _Comparison(NamedTuple):
-    """Contacts by their workflows and by their enrollments; each with a line that says what is wrong."""
+    """Contacts' workflows and enrollments that do not match, each with a line that says what is wrong."""
 
     orphans: list[str]
     """Active enrollments without a running workflow."""
     strays: list[str]
     """Running workflows without an active enrollment."""
     running: int
-    """Workflows of contacts that run."""
+    """How many workflows of contacts run."""
 
 
 class _WorkflowState(NamedTuple):
-    """What Temporal's own record says of a workflow."""
+    """The state of a workflow by Temporal's own record."""
 
     runs: bool
     moving: bool
-    """Whether it is about to enroll its contact, or to end."""
+    """True if it is about to enroll its contact, or to end."""
 
 
 async def audit(drumbeat: Drumbeat) -> AuditReport:
@@ -135,10 +135,10 @@ def _check(promise: str, evidence: str, broken: list[str]) -> Check:
 
 
 async def _compare(drumbeat: Drumbeat) -> _Comparison:
-    """Holds the contacts' workflows against their enrollments.
+    """Compares the contacts' workflows with their enrollments.
 
-    Temporal's index of workflows lags behind a little, and contacts come and go while we look: whatever does not match
-    is looked up once more, in Temporal's own record and in the database.
+    Temporal's visibility index lags behind a little, and contacts come and go during the audit. So whatever does not
+    match is checked again, in Temporal's own record and in the database.
     """
     query = f"WorkflowType = '{CONTACT_WORKFLOW}' and ExecutionStatus = 'Running'"
     listed = {execution.id async for execution in drumbeat.temporal.list_workflows(query, page_size=1000)}
@@ -161,14 +161,14 @@ async def _compare(drumbeat: Drumbeat) -> _Comparison:
 
 
 async def _stranded(drumbeat: Drumbeat, campaigns: list[str]) -> list[str]:
-    """The campaigns under way whose workflow does not run."""
+    """The campaigns under way whose workflows do not run."""
     found = [name for name in campaigns if not (await _state(drumbeat, campaign_workflow_id(name))).runs]
     still = await ledger.active_campaigns(await drumbeat.pool())  # some have ended while we looked
     return [name for name in found if name in still]
 
 
 async def _dropped(drumbeat: Drumbeat, again: list[str]) -> list[str]:
-    """The messages that are sent again and whose workflow does not run."""
+    """The messages that are sent again and whose workflows do not run."""
     found = [one for one in again if not (await _state(drumbeat, message_workflow_id(one))).runs]
     still = await ledger.resends_under_way(await drumbeat.pool())  # some have ended while we looked
     return [one for one in found if one in still]

@@ -1,4 +1,4 @@
-"""Campaigns, as services and operators handle them: apply their files, start, pause, resume and cancel them, look at them."""
+"""Operations on campaigns: apply files, start, pause, resume, cancel, retry."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -34,7 +34,9 @@ Answer = TypeVar("Answer")
 
 
 class CampaignChange(Value):
-    """What came of a command for a campaign. ``changed``: False where it was so already. ``messages``: how many it is about."""
+    """The result of a command for a campaign. ``changed``: False if nothing had to change. ``messages``: how many are
+    concerned.
+    """
 
     campaign: str
     command: Literal["start", "pause", "resume", "cancel", "retry-failed"]
@@ -43,15 +45,15 @@ class CampaignChange(Value):
     when: str = ""
     messages: int = 0
     under_way: tuple[UnderWay, ...] = ()
-    """What an attempt had in its hands already."""
+    """Messages that were being sent already."""
     over: int = 0
-    """Failed messages that are not sent again, as it is over for them."""
+    """How many failed messages are not sent again, because they have expired."""
     forecast: Forecast | None = None
-    """What its time means for its leads, where it waits for its start."""
+    """What its time means for its leads, if it waits for its start."""
 
 
 async def apply(drumbeat: Drumbeat, files: Sequence[Path]) -> list[AppliedCampaign]:
-    """Creates or edits the campaigns of YAML files: all of them or, if one has a problem, none.
+    """Creates or edits the campaigns of YAML files: all of them, or none if one has a problem.
 
     A new time reaches a campaign that waits for its start. Raises FileProblems (one line for each problem).
     """
@@ -68,16 +70,16 @@ async def apply(drumbeat: Drumbeat, files: Sequence[Path]) -> list[AppliedCampai
 async def start(drumbeat: Drumbeat, campaign: str, *, now: bool = False) -> CampaignChange:
     """Starts a campaign at its time, or at once if it has none or ``now`` says so.
 
-    A campaign starts once: doing it again changes nothing, also elsewhere, and also after the campaign has ended. Raises
-    NotFound, and Conflict for one that was cancelled, whose time has passed, or that no lead would get.
+    A campaign starts once: starting it again changes nothing, from wherever, even after it has ended. Raises NotFound,
+    and Conflict for a campaign that was cancelled, whose time has passed, or that no lead would get.
     """
     changed, state = await _in_database(
         drumbeat, lambda connection: campaigns.begin_campaign(connection, campaign, start_now=now)
     )
-    # Before its workflow freezes the audience, after which there is nothing to foretell.
+    # Computed before its workflow freezes the audience, as there is no forecast after that.
     found = await _in_database(drumbeat, lambda connection: campaigns.forecast_campaign(connection, campaign))
     if not state.over:
-        # Also when nothing was changed: an earlier command may have ended between the two.
+        # Signal even if nothing was changed: an earlier command may have ended before its signal.
         await signals.campaign_changed(drumbeat, state)
     return CampaignChange(
         campaign=campaign,
@@ -90,9 +92,9 @@ async def start(drumbeat: Drumbeat, campaign: str, *, now: bool = False) -> Camp
 
 
 async def pause(drumbeat: Drumbeat, campaign: str) -> CampaignChange:
-    """Holds everything that the campaign would send, from now on; nothing is lost. Raises NotFound and Conflict.
+    """Pauses a campaign: it sends nothing until it is resumed, and nothing is lost. Raises NotFound and Conflict.
 
-    Answers when nothing more can begin to be sent.
+    Returns when no more message can begin to be sent.
     """
     changed, status = await _in_database(
         drumbeat, lambda connection: campaigns.pause_campaign(connection, campaign)
@@ -105,9 +107,9 @@ async def pause(drumbeat: Drumbeat, campaign: str) -> CampaignChange:
 
 
 async def resume(drumbeat: Drumbeat, campaign: str) -> CampaignChange:
-    """Ends the pause; what waited goes out at the devices' pace. Raises NotFound and Conflict.
+    """Resumes a campaign; waiting messages go out at the devices' pace. Raises NotFound and Conflict.
 
-    It also gets a campaign going again whose workflow was ended by hand.
+    It also restarts a campaign whose workflow was terminated.
     """
     changed, status = await _in_database(
         drumbeat, lambda connection: campaigns.resume_campaign(connection, campaign)
@@ -126,9 +128,9 @@ async def resume(drumbeat: Drumbeat, campaign: str) -> CampaignChange:
 
 
 async def cancel(drumbeat: Drumbeat, campaign: str) -> CampaignChange:
-    """Ends a campaign for good: what was not sent is closed. Raises NotFound and Conflict.
+    """Cancels a campaign for good: unsent messages are closed. Raises NotFound and Conflict.
 
-    Answers when nothing more can begin to be sent.
+    Returns when no more message can begin to be sent.
     """
     changed = await _in_database(drumbeat, lambda connection: campaigns.cancel_campaign(connection, campaign))
     await notify_or_start(drumbeat, campaign)
@@ -139,7 +141,7 @@ async def cancel(drumbeat: Drumbeat, campaign: str) -> CampaignChange:
 
 
 async def retry_failed(drumbeat: Drumbeat, campaign: str) -> CampaignChange:
-    """Sends the failed messages of a campaign again, and no others; none that is over. Raises NotFound and Conflict."""
+    """Sends the failed messages of a campaign again, except expired ones. Raises NotFound and Conflict."""
     messages = await _in_database(drumbeat, lambda connection: campaigns.retry_failed(connection, campaign))
     over = await _in_database(drumbeat, lambda connection: campaigns.failed_and_over(connection, campaign))
     state = await _state_of(drumbeat, campaign)
@@ -167,5 +169,5 @@ async def _state_of(drumbeat: Drumbeat, campaign: str) -> CampaignState:
 
 
 async def notify_or_start(drumbeat: Drumbeat, campaign: str) -> None:
-    """Has the campaign's workflows look at its row anew; where it is under way and none runs, one is started."""
+    """Signals the campaign's workflows to read its row; starts one if the campaign is under way and none runs."""
     await signals.campaign_changed(drumbeat, await _state_of(drumbeat, campaign))

@@ -1,4 +1,4 @@
-"""A connection to everything: Temporal at once, PostgreSQL when it is first needed."""
+"""A connection to the servers: to Temporal at once, to PostgreSQL when it is first needed."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -18,7 +18,7 @@ __all__ = ["Drumbeat", "connect"]
 
 
 class Drumbeat:
-    """Temporal and PostgreSQL, as :func:`connect` has reached them. Safe to share between tasks."""
+    """The connections that :func:`connect` has made. Safe to share between tasks."""
 
     def __init__(
         self,
@@ -31,26 +31,26 @@ class Drumbeat:
         self.addresses = addresses
         self._temporal = temporal
         self.tell = tell
-        """Told what the operator should know, a line each."""
+        """Called with lines that the operator should read."""
         self._pool: Pool | None = None
         self._opening = asyncio.Lock()
 
     @property
     def temporal(self) -> "Client":
-        """The client of Temporal, unless the connection was made without."""
+        """The Temporal client. Only if the connection was made with it."""
         assert self._temporal is not None, "connect() was told that Temporal is not needed"
         return self._temporal
 
     async def reach_temporal(self) -> "Client":
-        """The client of Temporal, also where the connection was made without. Raises Unavailable."""
+        """The Temporal client; connects now if the connection was made without it. Raises Unavailable."""
         if self._temporal is None:
             self._temporal = await _client(self.settings, self.addresses, self.tell)
         return self._temporal
 
     async def pool(self) -> "Pool":
-        """The pool of connections to PostgreSQL; its schema is brought up to date first.
+        """The pool of connections to PostgreSQL; brings the schema up to date first.
 
-        Raises Unavailable where PostgreSQL cannot be reached, or none was named.
+        Raises Unavailable if PostgreSQL cannot be reached, or if none was named.
         """
         from runtime.database import migrate, open_pool
 
@@ -73,10 +73,10 @@ class Drumbeat:
 async def connect(
     settings: Settings | None = None, tell: Callable[[str], None] = lambda _: None, *, temporal: bool = True
 ) -> AsyncIterator[Drumbeat]:
-    """Connects to the servers that the environment names, or to the embedded ones, which it starts if need be.
+    """Connects to the servers that the environment names, or to the embedded ones, which it starts if needed.
 
-    ``tell`` is told what takes a while, and what the operator should know. ``temporal``: whether it is needed; what only
-    reads or writes the ledger starts in half the time without. Raises Unavailable and InvalidInput.
+    ``tell`` is called with lines for the operator, for example about a wait. ``temporal``: whether Temporal is needed;
+    a command that uses only the ledger starts in half the time without it. Raises Unavailable and InvalidInput.
     """
     settings = settings or load_settings()
     async with servers(settings, tell) as addresses:

@@ -1,4 +1,4 @@
-"""The demonstration: real leads, real servers, sequences whose steps lie seconds apart, and a campaign."""
+"""The demonstration: real servers, sequences whose steps are seconds apart, and a campaign."""
 
 from pathlib import Path
 
@@ -19,13 +19,15 @@ CAMPAIGN = "half-price-today"
 
 
 class Progress(DeviceProgress):
-    """How far the demonstration is; contacts and messages of its own device only."""
+    """The progress of the demonstration; contacts and messages of its own device only."""
 
     campaign_over: bool
 
 
 async def prepare(drumbeat: Drumbeat, file: Path, default_region: str) -> tuple[LeadsImported, list[str]]:
-    """A device on the simulated gateway, the leads, and the sequences; answers the import's summary and the active triggers."""
+    """Creates a device on the simulated gateway, the leads and the sequences; answers the import's summary and the
+    active triggers.
+    """
     await devices.add(drumbeat, DeviceSettings(id=DEVICE, gateway="simulated", min_delay=0, max_delay=0))
     summary = await leads.import_leads(
         drumbeat,
@@ -40,13 +42,13 @@ async def prepare(drumbeat: Drumbeat, file: Path, default_region: str) -> tuple[
 
 
 async def start_campaign(drumbeat: Drumbeat) -> CampaignChange:
-    """One message to every prospect of the niche, whatever sequence it is in."""
+    """Starts a campaign: one message to every prospect of the niche, whatever sequences they are in."""
     await campaigns.apply(drumbeat, [EXAMPLES / "demo" / "campaign.yaml"])
     return await campaigns.start(drumbeat, CAMPAIGN)
 
 
 async def enroll_all(drumbeat: Drumbeat, triggers: list[str]) -> SweepTotals:
-    """Enrolls every lead that bears one of the triggers."""
+    """Enrolls every lead that has one of the triggers."""
     totals = SweepTotals()
     for trigger in triggers:
         totals = totals.plus(await enroll_by_trigger(drumbeat, trigger))

@@ -1,4 +1,4 @@
-"""Devices, as services and operators handle them: add and change them, look at them, pause and resume them."""
+"""Operations on devices: add, change, pause and resume."""
 
 from datetime import datetime
 
@@ -16,28 +16,31 @@ __all__ = ["DeviceAdded", "DeviceStatusChange", "add", "list_devices", "pause", 
 
 
 class DeviceStatusChange(Value):
-    """A device's status; ``changed``: whether it was another before. ``contacts_woken``: how many go on now."""
+    """The status of a device. ``changed``: False if it had that status before. ``contacts_woken``: how many go on
+    now.
+    """
 
     device: str
     status: DeviceStatus
     changed: bool
     contacts_woken: int = 0
     waited_until: datetime | None = None
-    """Until when it would have waited by itself, had it not been resumed."""
+    """Until when it would have waited, if it had not been resumed."""
     under_way: tuple[UnderWay, ...] = ()
-    """What an attempt had in its hands already."""
+    """Messages that were being sent already."""
 
 
 class DeviceAdded(AddedDevice):
-    """What came of adding a device. ``contacts_woken``: whose message waited for it and goes by the new times now."""
+    """The result of adding a device. ``contacts_woken``: how many waited for it and go by its new times now."""
 
     contacts_woken: int = 0
 
 
 async def add(drumbeat: Drumbeat, settings: DeviceSettings) -> DeviceAdded:
-    """Creates a device, or changes the one of that ID; the same again changes nothing.
+    """Creates a device, or changes the one with that ID. Repeating it changes nothing.
 
-    Other sending hours, another zone or limit hold for what waits already. Raises InvalidInput and Unavailable.
+    New sending hours, a new zone or limit also apply to messages that wait already. Raises InvalidInput and
+    Unavailable.
     """
     woken = 0
     async with (await drumbeat.pool()).acquire() as connection:
@@ -50,9 +53,9 @@ async def add(drumbeat: Drumbeat, settings: DeviceSettings) -> DeviceAdded:
 
 
 async def pause(drumbeat: Drumbeat, device: str, reason: str | None = None) -> DeviceStatusChange:
-    """Sends nothing more through the device until it is resumed; what is due waits. Raises NotFound.
+    """Pauses a device: it sends nothing until it is resumed; due messages wait. Raises NotFound.
 
-    Answers when nothing more can begin to be sent.
+    Returns when no more message can begin to be sent.
     """
     pool = await drumbeat.pool()
     async with pool.acquire() as connection:
@@ -62,9 +65,9 @@ async def pause(drumbeat: Drumbeat, device: str, reason: str | None = None) -> D
 
 
 async def resume(drumbeat: Drumbeat, device: str) -> DeviceStatusChange:
-    """Ends the pause, and what the device waits for by itself, because its gateway asked for it or it has failed.
+    """Resumes a device. This also ends a wait that its gateway asked for or that followed a failure.
 
-    Wakes what it held up, also if it had ended before. Raises NotFound, Unavailable.
+    Wakes the contacts that it held, even if the pause had ended before. Raises NotFound and Unavailable.
     """
     async with (await drumbeat.pool()).acquire() as connection:
         changed = await devices.set_device_status(connection, device, "active")

@@ -1,6 +1,6 @@
-"""Putting leads into sequences, and pausing, resuming, stopping and skipping for those that are in one.
+"""Operations on contacts: enroll, pause, resume, stop, skip, opt out.
 
-To enroll, only Temporal is needed: the request carries the lead's data, and the workflow's first activity stores it.
+Enrolling needs only Temporal: the request contains the lead's data, and the workflow's first activity stores it.
 """
 
 import asyncio
@@ -64,10 +64,10 @@ __all__ = [
 ]
 
 PATIENCE = 5.0
-"""Seconds for which a worker's answer is waited for."""
+"""Seconds to wait for a worker's answer."""
 
 WAITING_FOR_ITS_FIRST_TASK = 2
-"""Events of a workflow that no worker has taken: it was started, and its task scheduled."""
+"""The number of events in the history of a workflow that no worker has taken: started, and its task scheduled."""
 
 STARTED = PendingWorkflowTaskState.PENDING_WORKFLOW_TASK_STATE_STARTED
 ASK_EVERY = 0.05
@@ -80,29 +80,29 @@ EnrollmentResult = Literal["enrolled", "already_enrolled", "opted_out", "handed_
 
 
 class Enrollment(Value):
-    """What came of an enrollment.
+    """The result of an enrollment.
 
-    ``enrolled``: the ledger has it. ``already_enrolled``, which is a success too: it had it before. ``opted_out``: the
-    phone is to get nothing, and nothing was used up. ``handed_over``: Temporal has it and keeps it, and no worker has
-    answered yet.
+    ``enrolled``: it is in the ledger. ``already_enrolled``: it was there before, which is a success too. ``opted_out``:
+    the phone has opted out, and no trigger was consumed. ``handed_over``: Temporal has it and keeps it, but no worker
+    has answered yet.
     """
 
     sequence: str
     phone: str
     result: EnrollmentResult
     status: EnrollmentStatus | None = None
-    """That of the enrollment, where there is one."""
+    """The status of the enrollment, if there is one."""
     reason: str | None = None
-    """Why it has ended, if it has; or why there is none."""
+    """Why the enrollment has ended, or why there is none."""
     device: str | None = None
     """The device that writes to the contact."""
     kept_device: bool = False
-    """Whether that is another one than was asked for: a lead belongs to the first device that it was given."""
+    """True if that is not the requested device: a lead belongs to the first device that it was given."""
     workflow_id: str
 
 
 class ContactCommandResult(Value):
-    """What came of a pause, resume, stop or skip of a contact."""
+    """The result of a pause, resume, stop or skip of a contact."""
 
     sequence: str
     phone: str
@@ -113,7 +113,7 @@ class ContactCommandResult(Value):
 
 
 class OptOut(Value):
-    """A recipient's opt-out; ``changed``: whether it was otherwise before. ``ended``: enrollments that it ended."""
+    """A recipient's opt-out. ``changed``: False if it was so before. ``ended``: how many enrollments it ended."""
 
     phone: str
     opted_out: bool
@@ -135,11 +135,11 @@ async def enroll(
     attributes: dict[str, str] | None = None,
     patience: float = PATIENCE,
 ) -> Enrollment:
-    """Enrolls one lead, in whatever format the phone is written. Doing it again, or at once elsewhere, is harmless.
+    """Enrolls one lead; the phone may have any format. Repeating it, or calling it twice at once, is harmless.
 
-    What is given of a lead that is new to the sequence is stored; what is not given stays as it was. A worker's answer
-    is waited for ``patience`` seconds at most. Raises InvalidPhone and InvalidInput; and Conflict where the worker
-    refuses, since there is no such sequence or no device.
+    The given data of a lead that is new to the sequence is stored; data that is not given stays as it was. Waits at
+    most ``patience`` seconds for a worker's answer. Raises InvalidPhone and InvalidInput; and Conflict if the worker
+    refuses because there is no such sequence or no device.
     """
     given = (attributes or {}).items()
     lead = Lead(
@@ -176,10 +176,10 @@ async def enroll(
 async def look_up(
     drumbeat: Drumbeat, sequence: str, phone: str, device: str | None = None
 ) -> Enrollment | None:
-    """What the database knows that speaks against an enrollment; None where nothing does.
+    """The result if the database already knows that the lead cannot be enrolled now; otherwise None.
 
-    For callers that reach PostgreSQL, before ``enroll``; a service that does not gets the same from the workflow.
-    ``phone`` is E.164. Raises NotFound where there is no such sequence or device.
+    Callers that can reach PostgreSQL call this before ``enroll``; other services get the same answer from the workflow.
+    ``phone`` is E.164. Raises NotFound if there is no such sequence or device.
     """
     async with (await drumbeat.pool()).acquire() as connection:
         standing = await find_standing(connection, sequence, phone)
@@ -200,15 +200,17 @@ async def look_up(
 
 
 class SweepResult(SweepTotals):
-    """What came of enrolling by a trigger. ``handed_over``: Temporal has it and keeps it, and no worker is at it."""
+    """The result of enrolling by a trigger. ``handed_over``: Temporal has it and keeps it, but no worker has taken
+    it.
+    """
 
     handed_over: bool = False
 
 
 async def enroll_by_trigger(drumbeat: Drumbeat, trigger: str) -> SweepResult:
-    """Enrolls all leads that bear the trigger into its sequence, now, as the sweep would within a minute.
+    """Enrolls all leads with the trigger into its sequence now, as the sweep would within a minute.
 
-    Raises NotFound where no active sequence has the trigger.
+    Raises NotFound if no active sequence has the trigger.
     """
     words = normalise_words(trigger)
     if len(words) != 1:
@@ -236,7 +238,7 @@ async def enroll_by_trigger(drumbeat: Drumbeat, trigger: str) -> SweepResult:
 
 
 async def progress(drumbeat: Drumbeat, sequence: str, phone: str) -> ContactProgress:
-    """Where a running contact stands, by its own word. ``phone`` is E.164. Raises NotFound."""
+    """Where a contact stands, by a query of its running workflow. ``phone`` is E.164. Raises NotFound."""
     handle = drumbeat.temporal.get_workflow_handle(sequence_workflow_id(sequence, phone))
     try:
         return await handle.query(SequenceContactWorkflow.progress)
@@ -249,9 +251,9 @@ async def progress(drumbeat: Drumbeat, sequence: str, phone: str) -> ContactProg
 async def pause_contact(
     drumbeat: Drumbeat, sequence: str, phone: str, reason: str = ""
 ) -> ContactCommandResult:
-    """Sends one contact nothing more until it is resumed; what is due in the meantime goes out then, without a burst.
+    """Pauses one contact: it gets nothing until it is resumed; then messages that became due go out without a burst.
 
-    Answers when nothing more can begin to be sent. Raises NotFound, and Conflict where it has left the sequence.
+    Returns when no more message can begin to be sent. Raises NotFound, and Conflict if it has left the sequence.
     """
     contact, pool = await _active(drumbeat, sequence, phone), await drumbeat.pool()
     changed = await contacts.pause_contact(pool, contact["id"], storable(reason, LONGEST_REASON) or None)
@@ -268,7 +270,7 @@ async def pause_contact(
 
 
 async def resume_contact(drumbeat: Drumbeat, sequence: str, phone: str) -> ContactCommandResult:
-    """Goes on after a pause. Raises NotFound, and Conflict where it has left the sequence."""
+    """Resumes one contact. Raises NotFound, and Conflict if it has left the sequence."""
     contact = await _active(drumbeat, sequence, phone)
     changed = await contacts.resume_contact(await drumbeat.pool(), contact["id"])
     with told_later(drumbeat):
@@ -281,15 +283,16 @@ async def resume_contact(drumbeat: Drumbeat, sequence: str, phone: str) -> Conta
 async def stop_contact(
     drumbeat: Drumbeat, sequence: str, phone: str, reason: str = ""
 ) -> ContactCommandResult:
-    """Ends one contact's enrollment for good, also where its workflow is gone; what was not sent is cancelled.
+    """Stops one contact for good, even if its workflow is gone; unsent messages are cancelled.
 
-    Answers when nothing more can begin to be sent. Raises NotFound, and Conflict where it has ended in another way.
+    Returns when no more message can begin to be sent. Raises NotFound, and Conflict if it has ended in another way.
     """
     pool, reason = await drumbeat.pool(), storable(reason, LONGEST_REASON) or "stopped by an operator"
     contact = await _contact(drumbeat, sequence, phone)
     known = contact is not None
     if contact is None:
-        # A workflow that has not enrolled it yet finds this when it has; but not one that is about to.
+        # A workflow that has not enrolled the contact yet sees this signal once it has; but one that is about to enroll
+        # does not.
         if not await _signal(drumbeat, sequence_workflow_id(sequence, phone), "stop", reason):
             raise await _not_found(drumbeat, sequence, phone)
         contact = await _enrolled_just_now(drumbeat, sequence, phone)
@@ -308,7 +311,7 @@ async def stop_contact(
 
 
 async def skip_step(drumbeat: Drumbeat, sequence: str, phone: str, step: str) -> ContactCommandResult:
-    """Leaves out the step that comes next, which ``step`` names. Raises NotFound, and Conflict with the reason."""
+    """Skips the step ``step``, which must be the next one. Raises NotFound, and Conflict with the reason."""
     contact = await _contact(drumbeat, sequence, phone)
     if contact is None:
         raise await _not_found(drumbeat, sequence, phone)
@@ -324,10 +327,11 @@ async def skip_step(drumbeat: Drumbeat, sequence: str, phone: str, step: str) ->
 
 
 async def opt_out(drumbeat: Drumbeat, phone: str, reason: str = "opted out") -> OptOut:
-    """The phone gets nothing more, from any sequence, campaign or device. ``phone`` is E.164, in either of its spellings.
+    """Opts a phone out: it gets nothing more, from any sequence, campaign or device. ``phone`` is E.164, in any of its
+    spellings.
 
-    Answers when nothing more can begin to be sent: within some milliseconds, or three seconds where an attempt at a
-    message to it was just about to.
+    Returns when no more message can begin to be sent: after some milliseconds, or up to three seconds if an attempt was
+    just about to send one.
     """
     phone = canonical_phone(phone)
     async with (await drumbeat.pool()).acquire() as connection:
@@ -339,9 +343,9 @@ async def opt_out(drumbeat: Drumbeat, phone: str, reason: str = "opted out") -> 
 
 
 async def carry_out_opt_out(drumbeat: Drumbeat, phone: str, workflows: Sequence[str]) -> tuple[UnderWay, ...]:
-    """What follows once an opt-out is recorded: its workflows are told, and nothing more can begin to be sent.
+    """Completes a recorded opt-out: signals its workflows, and waits until no more message can begin to be sent.
 
-    Answers what was in an attempt's hands.
+    Answers the messages that were being sent already.
     """
     pool = await drumbeat.pool()
     with told_later(drumbeat):
@@ -355,7 +359,7 @@ async def carry_out_opt_out(drumbeat: Drumbeat, phone: str, workflows: Sequence[
 
 
 async def withdraw_opt_out(drumbeat: Drumbeat, phone: str) -> OptOut:
-    """The phone may be written to again. What was stopped stays stopped."""
+    """Takes back an opt-out. Enrollments that it stopped stay stopped."""
     phone = canonical_phone(phone)
     return OptOut(phone=phone, opted_out=False, changed=await withdraw(await drumbeat.pool(), phone))
 
@@ -374,7 +378,7 @@ async def _active(drumbeat: Drumbeat, sequence: str, phone: str) -> Record:
 
 
 async def _signal(drumbeat: Drumbeat, workflow_id: str, signal: str, *arguments: Any) -> bool:
-    """Tells a workflow what the ledger has already; False where none runs."""
+    """Signals a workflow about a change in the ledger; False if none runs."""
     try:
         await drumbeat.temporal.get_workflow_handle(workflow_id).signal(signal, args=list(arguments))
     except RPCError as error:
@@ -385,9 +389,9 @@ async def _signal(drumbeat: Drumbeat, workflow_id: str, signal: str, *arguments:
 
 
 async def _enrolled_just_now(drumbeat: Drumbeat, sequence: str, phone: str) -> Record | None:
-    """The contact, if a task that had begun before a signal was sent to its workflow enrolls it; waits for the task's end.
+    """The contact, if a workflow task that began before the signal enrolls it. Waits for the end of that task.
 
-    A later task hears of the signal first.
+    A later task sees the signal first.
     """
     handle = drumbeat.temporal.get_workflow_handle(sequence_workflow_id(sequence, phone))
     while True:
@@ -399,13 +403,13 @@ async def _enrolled_just_now(drumbeat: Drumbeat, sequence: str, phone: str) -> R
 
 
 async def _ask(drumbeat: Drumbeat, workflow_id: str, patience: float) -> ContactProgress | None:
-    """What a workflow says of itself once its enrollment is decided; None where no worker has answered in time."""
+    """The workflow's progress once its enrollment is decided; None if no worker has answered in time."""
     handle = drumbeat.temporal.get_workflow_handle(workflow_id)
     clock = asyncio.get_running_loop().time
     until = clock() + patience
     told: ContactProgress | None = None
     while clock() < until:
-        # Asked during its first task, a workflow needs a second one to go on, so it gets a moment for it.
+        # A query during the first task makes a second task necessary, so leave the first one a moment.
         await asyncio.sleep(min(ASK_EVERY, until - clock()))
         try:
             async with asyncio.timeout(until - clock()):
@@ -413,14 +417,14 @@ async def _ask(drumbeat: Drumbeat, workflow_id: str, patience: float) -> Contact
         except TimeoutError:
             break
         except (RPCError, WorkflowQueryFailedError):
-            pass  # it is not ready to be asked before its first task is done
+            pass  # it cannot answer queries before its first task is done
         if told is not None and told.state != "enrolling":
             break
     return told
 
 
 async def _not_found(drumbeat: Drumbeat, sequence: str, phone: str) -> Exception:
-    """Why there is no contact to change: no such sequence, no enrollment yet, or none at all."""
+    """The error for a missing contact: no such sequence, no enrollment yet, or none at all."""
     async with (await drumbeat.pool()).acquire() as connection:
         if await find_sequence(connection, sequence) is None:
             return await no_such_sequence(connection, sequence)

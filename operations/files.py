@@ -1,4 +1,4 @@
-"""Files that an operator names, as text."""
+"""Reads the files that an operator names."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
 def read_draft(
     file: Path, read: Callable[[str, str], Draft], unreadable: Callable[[Document], Draft]
 ) -> Draft:
-    """Reads one file; where that cannot be done, the reason is a problem noted in a document like all others."""
+    """Reads one file. If that fails, the reason is noted in the document like any other problem."""
     document = Document(str(file))
     try:
         content = _content(file)
@@ -40,7 +40,7 @@ def read_draft(
 
 
 def check_readable(files: Sequence[Path]) -> None:
-    """Raises FileProblems where nothing of a file can be read, for which no server is needed."""
+    """Raises FileProblems if a file cannot be read at all. It needs no server."""
     documents = [read_draft(file, read_yaml, lambda document: document) for file in files]
     problems = [problem for document in documents if not document.data for problem in document.problems]
     if problems:
@@ -48,7 +48,7 @@ def check_readable(files: Sequence[Path]) -> None:
 
 
 def _content(file: Path) -> bytes:
-    """What the file holds, or as much of it as shows that it is too long. It does not wait: a pipe is refused."""
+    """The contents of the file, up to a little over the limit. It never blocks: a pipe is refused."""
     with os.fdopen(os.open(file, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as opened:
         mode = os.fstat(opened.fileno()).st_mode
         if stat.S_ISDIR(mode):

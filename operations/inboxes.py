@@ -1,4 +1,4 @@
-"""What people have answered: what an operator has to look at, and that it was done."""
+"""Operations on the inbox: list what needs a review, and mark it as done."""
 
 from messaging.common.errors import InvalidInput
 from messaging.replies import inbox
@@ -13,12 +13,12 @@ LARGEST = 2**63 - 1
 async def list_inbox(
     drumbeat: Drumbeat, reasons: tuple[ReviewReason, ...] = (), *, device: str | None = None, limit: int = 100
 ) -> list[InboundReport]:
-    """What nobody has looked at yet, the newest first."""
+    """Messages that nobody has reviewed yet, the newest first."""
     return await inbox.list_inbox(await drumbeat.pool(), reasons, device=device, limit=limit)
 
 
 async def done(drumbeat: Drumbeat, identifier: int) -> InboundReport:
-    """Takes one out of the inbox; doing it twice is harmless. Raises NotFound and InvalidInput."""
+    """Takes one message out of the inbox; doing it twice is harmless. Raises NotFound and InvalidInput."""
     if not 0 < identifier <= LARGEST:
         raise InvalidInput(f"{identifier} is no ID of an inbound message: 'inbox' lists them")
     return await inbox.mark_reviewed(await drumbeat.pool(), identifier)

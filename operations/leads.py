@@ -1,4 +1,4 @@
-"""Leads, as services and operators handle them: import and export files, and look one up."""
+"""Operations on leads: import and export files, look one up."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +34,7 @@ __all__ = [
 
 
 class LeadsImported(ImportSummary):
-    """What came of an import; and for how many contacts another moment comes next, as their zone was corrected."""
+    """The result of an import; and for how many contacts a corrected time zone has changed the next moment."""
 
     contacts_replanned: int = 0
 
@@ -53,11 +53,11 @@ async def import_leads(
 ) -> LeadsImported:
     """Imports a CSV file of leads, all of it or nothing; the same file again changes nothing.
 
-    ``columns`` says which columns are which fields where the headings do not: see :func:`parse_chosen`. ``dry_run``
-    stores nothing and answers what would come of it.
-    With ``move`` leads that belong to another device than the file says are given to that of the file, with all that is
-    to be sent to them. A corrected time zone reaches the contacts that are under way. See :func:`messaging.leads.csv_import.import_file`. Raises
-    NotFound for an unknown device, InvalidInput for a file that cannot be used, and Unavailable.
+    ``columns`` says which columns are which fields if the headings do not: see :func:`parse_chosen`. ``dry_run`` stores
+    nothing and answers what would happen. ``move``: leads that belong to another device are moved to the device of the
+    file, with all that is to be sent to them. A corrected time zone also changes the times of active contacts. See
+    :func:`messaging.leads.csv_import.import_file`. Raises NotFound for an unknown device, InvalidInput for a file that
+    cannot be used, and Unavailable.
     """
     summary = await import_file(
         await drumbeat.pool(),
@@ -77,9 +77,9 @@ async def import_leads(
 
 
 async def correct_time_zone(drumbeat: Drumbeat, phone: str, time_zone: str) -> int:
-    """Notes a lead's time zone; for how many contacts under way another moment comes next by it. ``phone`` is E.164.
+    """Stores a lead's time zone; answers for how many active contacts this changes the next moment. ``phone`` is E.164.
 
-    Raises InvalidInput for a zone that there is not, and Unavailable.
+    Raises InvalidInput for an unknown zone, and Unavailable.
     """
     async with (await drumbeat.pool()).acquire() as connection:
         await leads.upsert_lead(connection, Lead(phone=phone, time_zone=time_zone))
@@ -94,7 +94,7 @@ async def export_leads(
 ) -> ExportSummary:
     """Writes all leads to a CSV file (or a stream) that imports back to the same leads.
 
-    See :func:`messaging.leads.csv_export.export_file`. Raises InvalidInput where the file cannot be written.
+    See :func:`messaging.leads.csv_export.export_file`. Raises InvalidInput if the file cannot be written.
     """
     return await export_file(await drumbeat.pool(), target, progress=progress)
 

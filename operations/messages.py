@@ -1,4 +1,4 @@
-"""Unconfirmed messages, as operators handle them: look, ask the gateway, note that one arrived, send one again."""
+"""Operations on unconfirmed messages: ask the gateway, note that one arrived, send one again."""
 
 from typing import Literal
 from uuid import UUID
@@ -19,11 +19,11 @@ Way = Literal["look-up", "sent", "resend"]
 
 
 async def resolve(drumbeat: Drumbeat, message: UUID | str, way: Way) -> Resolution:
-    """Resolves one unconfirmed message, which its ID names.
+    """Resolves one unconfirmed message, given by its ID.
 
-    ``sent``: an operator knows that it arrived. ``resend``: an operator knows that it did not, and it goes out again under
-    the same guarantees. ``look-up``: the gateway is asked. Raises InvalidInput for what is no ID; NotFound; Conflict where the message is not in doubt,
-    or the gateway cannot be asked; Unavailable.
+    ``sent``: an operator knows that it arrived. ``resend``: an operator knows that it did not, and it goes out again
+    under the same guarantees. ``look-up``: the gateway is asked. Raises InvalidInput if it is not an ID; NotFound;
+    Conflict if the message is not in doubt, or the gateway cannot be asked; Unavailable.
     """
     message_id = _id(message)
     pool = await drumbeat.pool()

@@ -1,4 +1,4 @@
-"""Giving to another device what is to be sent: one lead's, or all that was a device's."""
+"""Moves what is to be sent to another device: for one lead, or for a whole device."""
 
 from messaging.common.phones import parse_phone
 from messaging.common.values import Value
@@ -12,22 +12,22 @@ __all__ = ["DeviceReplaced", "follow_moved", "move_lead", "replace_device"]
 
 
 class DeviceReplaced(Value):
-    """``by`` sends what ``device`` was to send. ``changed``: whether it did not before."""
+    """``by`` has replaced ``device``. ``changed``: False if it had before."""
 
     device: str
     by: str
     changed: bool
     moved: Moved
     under_way: tuple[UnderWay, ...] = ()
-    """What an attempt had in its hands already, by ``device``."""
+    """Messages that ``device`` was sending already."""
 
 
 async def replace_device(drumbeat: Drumbeat, old: str, new: str) -> DeviceReplaced:
-    """Has ``new`` send from now on what ``old`` was to send: leads, contacts on their way, messages that wait.
+    """Lets ``new`` send from now on what ``old`` was to send: leads, active contacts, waiting messages.
 
-    Answers when nothing more can begin to be sent by ``old``. What is being sent, or may have been sent, by it stays with
-    it until that is settled. Doing it again moves what has come to ``old`` since, and is otherwise harmless. Raises
-    NotFound, InvalidInput and Unavailable.
+    Returns when ``old`` cannot begin to send any more. A message that it is sending, or may have sent, stays with it
+    until it is settled. Repeating it moves what ``old`` has got since, and is otherwise harmless. Raises NotFound,
+    InvalidInput and Unavailable.
     """
     pool = await drumbeat.pool()
     changed, moved = await device_moves.replace_device(pool, old, new)
@@ -39,7 +39,7 @@ async def replace_device(drumbeat: Drumbeat, old: str, new: str) -> DeviceReplac
 async def move_lead(
     drumbeat: Drumbeat, phone: str, device: str, *, default_region: str | None = None
 ) -> Moved:
-    """Gives one lead to a device, with all that is to be sent to it. Raises InvalidPhone, NotFound, Unavailable."""
+    """Moves one lead to a device, with all that is to be sent to it. Raises InvalidPhone, NotFound, Unavailable."""
     async with (await drumbeat.pool()).acquire() as connection, connection.transaction():
         await device_moves.check_device(connection, device)
         moved = await device_moves.move_leads(connection, [parse_phone(phone, default_region)], device)
@@ -48,7 +48,7 @@ async def move_lead(
 
 
 async def follow_moved(drumbeat: Drumbeat, moved: Moved) -> None:
-    """Has the workflows of what was moved look anew: those that wait, and those that feed campaigns. Raises Unavailable."""
+    """Signals the workflows of what was moved: those that wait, and those that feed campaigns. Raises Unavailable."""
     if moved.messages or moved.in_flight:
         for device in moved.devices:
             await signals.wake_held(drumbeat, "device", device)

@@ -1,6 +1,6 @@
-"""Reading: the whole in numbers, everything about one phone, and what there is.
+"""Reports: totals, everything about one phone, and lists.
 
-From PostgreSQL alone, but for enrollments that only Temporal knows, while no worker runs.
+They need PostgreSQL only, except for enrollments that only Temporal knows because no worker runs.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 PATIENCE = 5.0
-"""Seconds that Temporal has to answer."""
+"""Seconds to wait for Temporal's answer."""
 
 
 async def status(drumbeat: Drumbeat) -> StatusReport:
@@ -47,7 +47,7 @@ async def status(drumbeat: Drumbeat) -> StatusReport:
 async def contact(drumbeat: Drumbeat, phone: str, *, default_region: str | None = None) -> ContactReport:
     """Everything about this phone, in any format.
 
-    Raises NotFound, and InvalidPhone, each with the row that was rejected on import where there is one.
+    Raises NotFound and InvalidPhone, each with the row that was rejected on import, if there is one.
     """
     pool = await drumbeat.pool()
     try:
@@ -57,7 +57,7 @@ async def contact(drumbeat: Drumbeat, phone: str, *, default_region: str | None 
     try:
         report = await contact_report(pool, number, phone)
     except NotFound as error:
-        # It may be a lead that only Temporal knows, as no worker has stored it yet.
+        # Only Temporal may know the lead, if no worker has stored it yet.
         if await idle(drumbeat) is not None and (waiting := await _handed_over(drumbeat, number)):
             raise NotFound(f"{error}; {format_handed_over(waiting)}") from error
         raise
@@ -68,12 +68,14 @@ async def contact(drumbeat: Drumbeat, phone: str, *, default_region: str | None 
 
 
 def format_handed_over(sequences: Sequence[str]) -> str:
-    """The sentence that Temporal has enrollments which no worker has taken."""
+    """The sentence about enrollments that Temporal has and no worker has taken."""
     return f"handed to Temporal for {', '.join(sequences)}, and enrolled as soon as a worker takes it"
 
 
 async def _handed_over(drumbeat: Drumbeat, phone: str, known: Collection[str] = ()) -> tuple[str, ...]:
-    """The sequences that Temporal has the phone for, and the ledger not; none where Temporal does not answer."""
+    """The sequences for which Temporal has an enrollment of the phone that the ledger does not have; none if Temporal
+    does not answer.
+    """
     from temporal.contacts import CONTACT_WORKFLOW
 
     query = (

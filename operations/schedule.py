@@ -1,4 +1,4 @@
-"""The Temporal Schedules: the trigger sweep, and the recovery of abandoned messages, each every minute."""
+"""The two Temporal Schedules, which run every minute: the trigger sweep, and the recovery of abandoned messages."""
 
 from datetime import timedelta
 
@@ -25,11 +25,11 @@ SWEEP = "trigger-sweep"
 RECOVERY = "message-recovery"
 EVERY = timedelta(minutes=1)
 CATCH_UP = timedelta(seconds=30)
-"""After an outage the next run finds everything; those that were missed need not be made up for."""
+"""No catch-up: after an outage, the next run finds everything."""
 
 
 async def ensure_schedules(drumbeat: Drumbeat) -> None:
-    """Creates the schedules, or brings them up to date; whether an operator has paused one stays as it is."""
+    """Creates the schedules, or brings them up to date. A schedule that an operator has paused stays paused."""
     task_queue = drumbeat.settings.task_queue
     await _ensure(
         drumbeat,

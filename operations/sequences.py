@@ -1,4 +1,4 @@
-"""Sequences, as services and operators handle them: apply their files, look at them, pause and resume them."""
+"""Operations on sequences: apply files, pause and resume."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,35 +30,37 @@ __all__ = [
 
 
 class SequenceApplied(AppliedSequence):
-    """What came of one file.
+    """The result of one file.
 
-    ``contacts_replanned``: for how many another step or moment comes next by this edit. ``contacts_to_tell``: how many
-    workflows are still to be told of this edit or an earlier one.
+    ``contacts_replanned``: for how many contacts this edit has changed the next step or its time. ``contacts_to_tell``:
+    how many workflows are still to be signalled about this edit or an earlier one.
     """
 
     contacts_replanned: int = 0
     contacts_to_tell: int = 0
     concerns: tuple[str, ...] = ()
-    """What the edit means for contacts under way, where that had to be agreed to."""
+    """The effects of the edit on active contacts, if they needed consent."""
 
 
 class SequenceStatusChange(Value):
-    """A sequence's status; ``changed``: whether it was another before. ``contacts_woken``: how many go on now."""
+    """The status of a sequence. ``changed``: False if it had that status before. ``contacts_woken``: how many go on
+    now.
+    """
 
     sequence: str
     status: SequenceStatus
     changed: bool
     contacts_woken: int = 0
     under_way: tuple[UnderWay, ...] = ()
-    """What an attempt had in its hands already."""
+    """Messages that were being sent already."""
 
 
 async def apply(drumbeat: Drumbeat, files: Sequence[Path], *, consent: bool = False) -> list[SequenceApplied]:
-    """Creates or edits the sequences of YAML files: all of them or, if one has a problem, none.
+    """Creates or edits the sequences of YAML files: all of them, or none if one has a problem.
 
-    An edit reaches the contacts that are under way. Applying the same file again changes nothing; it tells those
-    that should have been told before, had that failed. An edit that passes over contacts under way, or sends them something at
-    once, needs ``consent``. Raises FileProblems (one line for each problem), NeedsConsent and Unavailable.
+    An edit also applies to active contacts. Applying the same file again changes nothing; it only repeats signals that
+    were lost. An edit by which active contacts miss a step, or get something at once, needs ``consent``. Raises
+    FileProblems (one line for each problem), NeedsConsent and Unavailable.
     """
     drafts = [
         read_draft(file, read_sequence, lambda document: SequenceDraft(document, None)) for file in files
@@ -83,9 +85,9 @@ async def apply(drumbeat: Drumbeat, files: Sequence[Path], *, consent: bool = Fa
 
 
 async def pause(drumbeat: Drumbeat, sequence: str) -> SequenceStatusChange:
-    """Holds everything that the sequence would send, from now on; nothing is lost. Raises NotFound.
+    """Pauses a sequence: it sends nothing until it is resumed, and nothing is lost. Raises NotFound.
 
-    Answers when nothing more can begin to be sent.
+    Returns when no more message can begin to be sent.
     """
     pool = await drumbeat.pool()
     async with pool.acquire() as connection:
@@ -95,7 +97,9 @@ async def pause(drumbeat: Drumbeat, sequence: str) -> SequenceStatusChange:
 
 
 async def resume(drumbeat: Drumbeat, sequence: str) -> SequenceStatusChange:
-    """Ends the pause, and wakes the contacts that it held up, also if it had ended before. Raises NotFound, Unavailable."""
+    """Resumes a sequence, and wakes the contacts that it held, even if the pause had ended before. Raises NotFound and
+    Unavailable.
+    """
     async with (await drumbeat.pool()).acquire() as connection:
         changed = await sequences.set_sequence_status(connection, sequence, "active")
     woken = await signals.wake_held(drumbeat, "sequence", sequence)

@@ -1,7 +1,7 @@
-"""Has running workflows told what they could not know: that something else comes next, or that what held them up is over.
+"""Signals running workflows that their next step has changed, or that a hold has ended.
 
-Which ones to tell is read from PostgreSQL, which knows it exactly. One workflow does the telling, at a pace that the workers
-keep up with, in the order in which they are due; here it is handed over to it.
+PostgreSQL knows exactly which workflows to signal. One workflow sends the signals, in the order in which messages are
+due, at a pace that the workers can keep up with; this module hands the work over to it.
 """
 
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ __all__ = ["ReplanCounts", "campaign_changed", "plan_changed", "told_later", "wa
 
 
 class ReplanCounts(Value):
-    """Contacts under way: for how many another step or moment comes next now, and how many are still to be told."""
+    """Active contacts: for how many the next step or its time has changed, and how many are still to be signalled."""
 
     changed: int
     to_tell: int
@@ -40,13 +40,13 @@ async def plan_changed(drumbeat: Drumbeat, sequence: str) -> ReplanCounts:
 
 
 async def zones_corrected(drumbeat: Drumbeat) -> ReplanCounts:
-    """Replans every contact whose time zone was corrected since its plan was made."""
+    """Replans every contact whose time zone was corrected after its plan was made."""
     sequences = await sequences_of_other_zones(await drumbeat.pool())
     return await _replan(drumbeat, sequences, zones=True)
 
 
 async def wake_held(drumbeat: Drumbeat, kind: Literal["sequence", "device", "campaign"], name: str) -> int:
-    """Wakes the contacts and leads that a paused sequence, device or campaign held up; answers how many."""
+    """Wakes the contacts and leads that a paused sequence, device or campaign held; answers how many."""
     held = await telling.count_held(await drumbeat.pool(), kind, name)
     if held:
         await _hand_over(drumbeat, Tell(kind=kind, name=name))
@@ -54,16 +54,16 @@ async def wake_held(drumbeat: Drumbeat, kind: Literal["sequence", "device", "cam
 
 
 async def campaign_changed(drumbeat: Drumbeat, state: CampaignState) -> None:
-    """Has the workflows of a campaign look at it anew; where it is under way and none runs, one is started."""
+    """Signals the workflows of a campaign to read its row; starts one if the campaign is under way and none runs."""
     with told_later(drumbeat):
         await tell_campaign(drumbeat.temporal, state, task_queue=drumbeat.settings.task_queue)
 
 
 @contextmanager
 def told_later(drumbeat: Drumbeat) -> Iterator[None]:
-    """For telling workflows what the ledger has already: where Temporal cannot be reached, the operator hears so.
+    """For signals about changes that are in the ledger already: if Temporal cannot be reached, tells the operator.
 
-    What was asked holds all the same, and the recovery of every minute has them told (activities.recovery).
+    The change holds all the same, and the recovery sweep sends the signals later (activities.recovery).
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""Whether anybody works: a worker's word that it does, and the sentence that none does."""
+"""Reports that a worker runs; and the sentence for operators if none does."""
 
 import asyncio
 import logging
@@ -23,17 +23,17 @@ __all__ = ["idle", "present"]
 logger = logging.getLogger("drumbeat")
 
 ANSWERS_WITHIN = timedelta(seconds=5)
-"""For Temporal, when it is asked whether it is there, and for the last word."""
+"""Seconds for Temporal's answer to a check, and for the last report."""
 
 
 async def idle(drumbeat: "Drumbeat") -> str | None:
-    """The sentence that no worker polls our task queue, and since when; None while one does."""
+    """The sentence that no worker polls our task queue, and since when; None if one does."""
     return (await find_workers(await drumbeat.pool(), drumbeat.settings.task_queue)).idle
 
 
 @asynccontextmanager
 async def present(client: "Client", pool: "Pool", task_queue: str) -> AsyncIterator[None]:
-    """Says again and again, while its body runs, that a worker of the task queue is there and reaches Temporal."""
+    """While the block runs, reports again and again that a worker of the task queue is there and reaches Temporal."""
     worker = f"{socket.gethostname()}:{os.getpid()}/{uuid4().hex[:8]}"
     saying = asyncio.create_task(_say(client, pool, worker, task_queue))
     try:
@@ -41,7 +41,7 @@ async def present(client: "Client", pool: "Pool", task_queue: str) -> AsyncItera
     finally:
         saying.cancel()
         await asyncio.wait([saying])
-        with suppress(Exception):  # where PostgreSQL is away, it is found silent instead
+        with suppress(Exception):  # if PostgreSQL is away, the missing reports say so
             async with asyncio.timeout(ANSWERS_WITHIN.total_seconds()):
                 await goodbye(pool, worker)
 

@@ -1,4 +1,4 @@
-"""The connection pool, and the migrations that every entry point applies before it opens one."""
+"""The connection pool, and the migrations that every process applies before it opens one."""
 
 import asyncio
 import errno
@@ -23,17 +23,18 @@ __all__ = ["MIGRATIONS", "migrate", "open_pool"]
 MIGRATIONS = Path(__file__).parent.parent / "messaging" / "migrations"
 
 PATIENCE = 20
-"""Seconds for which a server that is still starting is tried."""
+"""Seconds to keep trying a server that is still starting."""
 
 LOCK = 0x6472756D6265  # "drumbe"
 """The advisory lock of the process that brings a database's schema up to date. It goes with the session that holds it."""
 
 LOOK = 0.1
-"""Seconds between two looks whether it is free. To wait for it in a statement would hold a snapshot, and an index that is
-built concurrently waits for all snapshots: the two would wait for each other."""
+"""Seconds between two attempts to take the lock. Waiting for it in a statement would hold a snapshot, and an index that
+is built concurrently waits for all snapshots: that would be a deadlock.
+"""
 
 MIGRATOR = "drumbeat-migrations"
-"""The name by which PostgreSQL shows the sessions of dbmate."""
+"""The application name of dbmate's sessions in PostgreSQL."""
 
 NOT_YET = (
     OSError,
@@ -42,7 +43,7 @@ NOT_YET = (
     asyncpg.TooManyConnectionsError,
     asyncpg.ConnectionDoesNotExistError,
 )
-"""What a server says that is about to answer."""
+"""Errors of a server that will answer soon."""
 
 
 async def migrate(
@@ -52,10 +53,10 @@ async def migrate(
     migrations: Path = MIGRATIONS,
     tell: Callable[[str], None] = lambda _: None,
 ) -> None:
-    """Brings the schema up to date. Of processes that do so at once, the first does it and the others wait until it has.
+    """Brings the schema up to date. If several processes do so at once, the first one does it and the others wait.
 
-    A server that does not answer is tried for ``patience`` seconds, at least 1; ``tell`` is told of a wait for another
-    process. Raises Unavailable, with dbmate's own last line where a migration fails.
+    Keeps trying a server that does not answer for ``patience`` seconds, at least 1; ``tell`` is called if it waits for
+    another process. Raises Unavailable, with dbmate's last line if a migration fails.
     """
     connection = await _answering(database_url, patience)
     try:
@@ -67,7 +68,7 @@ async def migrate(
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise Unavailable(f"the database schema could not be brought up to date: {error}") from error
     finally:
-        # The lock goes with the session, also where the process is killed.
+        # The lock ends with the session, even if the process is killed.
         with suppress(OSError, TimeoutError):
             await connection.close(timeout=5)
 
@@ -86,7 +87,7 @@ async def _answering(database_url: str, patience: int) -> Connection:
 
 
 async def _pending(connection: Connection, migrations: Path) -> bool:
-    """Whether a migration is still to be applied. That a database has later ones does not matter."""
+    """True if a migration is still to be applied. It does not matter if the database has later ones."""
     if await connection.fetchval("select to_regclass('schema_migrations')") is None:
         return True
     applied = {row[0] for row in await connection.fetch("select version from schema_migrations")}
@@ -94,7 +95,7 @@ async def _pending(connection: Connection, migrations: Path) -> bool:
 
 
 async def _have_to_ourselves(connection: Connection, tell: Callable[[str], None]) -> None:
-    """Waits until no other process is at the schema. The sessions of a dbmate whose process died without it end first."""
+    """Waits until no other process changes the schema. A dbmate whose parent process died must end first."""
     told = False
     while not await connection.fetchval("select pg_try_advisory_lock($1)", LOCK) or await connection.fetchval(
         "select exists (select from pg_stat_activity where datname = current_database() and application_name = $1)",
@@ -113,7 +114,7 @@ async def _run_dbmate(database_url: str, migrations: Path) -> None:
     process = await asyncio.create_subprocess_exec(
         dbmate,
         *("--env", "DATABASE_URL", "--migrations-dir", str(migrations), "--no-dump-schema", "migrate"),
-        # Not as an argument: those can be read by everybody on the machine, and a URL may contain a password.
+        # Not as an argument: everybody on the machine can read arguments, and a URL may contain a password.
         env={**plain_environment(), **_of_postgresql(), "DATABASE_URL": _for_dbmate(database_url)},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -121,7 +122,7 @@ async def _run_dbmate(database_url: str, migrations: Path) -> None:
     try:
         output, _ = await process.communicate()
     finally:
-        if process.returncode is None:  # we were told to stop, and so is it; its transaction is undone
+        if process.returncode is None:  # stop dbmate too; its transaction is undone
             process.terminate()
             await asyncio.shield(process.wait())
     if process.returncode:
@@ -134,7 +135,7 @@ def _of_postgresql() -> dict[str, str]:
 
 
 def _for_dbmate(url: str) -> str:
-    """dbmate insists on TLS unless told otherwise; asyncpg prefers it but does without. Make both alike."""
+    """By default, dbmate requires TLS, while asyncpg only prefers it. Make both prefer it."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     query.setdefault(
@@ -147,7 +148,8 @@ def _for_dbmate(url: str) -> str:
 async def open_pool(database_url: str, *, size: int = 10) -> Pool:
     """A pool of at most ``size`` connections, on which jsonb columns are Python values.
 
-    What PostgreSQL cannot store of a text is replaced (:mod:`messaging.common.storable`), so that no text fails a statement.
+    Characters that PostgreSQL cannot store are replaced (:mod:`messaging.common.storable`), so that no text makes a
+    statement fail.
 
     Raises Unavailable when the database cannot be reached.
     """
@@ -160,7 +162,7 @@ async def open_pool(database_url: str, *, size: int = 10) -> Pool:
 
 
 def _unreachable(error: Exception) -> Unavailable:
-    why = str(error) or type(error).__name__  # a timeout has no words
+    why = str(error) or type(error).__name__  # a timeout has no text
     if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
         why = os.strerror(error.errno).lower()
     return Unavailable(f"PostgreSQL cannot be reached: {why}; check DATABASE_URL")
@@ -179,7 +181,7 @@ def _encode_text(text: str) -> bytes:
 
 
 async def _leave(connection: Connection) -> None:
-    """What asyncpg does after each use, besides ending a transaction that was left open: nothing.
+    """Keeps asyncpg from resetting a connection after each use; it still ends an open transaction.
 
-    By default it sends four statements, to undo settings, locks and subscriptions of the session. We have none.
+    By default it sends four statements that undo settings, locks and subscriptions of the session. We have none.
     """

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a command at any moment, whatever it does just then."""
+"""Makes Ctrl-C and SIGTERM end a command at any moment, whatever it is doing."""
 
 import asyncio
 import os
@@ -11,19 +11,22 @@ from types import FrameType
 __all__ = ["GRACE", "ended_by_signals"]
 
 GRACE = 5.0
-"""Seconds that a command has to end after the signal, to close what it opened; a thread that hangs does not hold it up longer."""
+"""Seconds that a command gets after the signal to close what it opened; a hanging thread does not delay it longer."""
 
 _HEARD_WITHIN = 0.5
-"""Seconds within which the event loop turns, unless the command is in the middle of a computation, which is broken off."""
+"""Seconds within which the event loop must react; otherwise the command is in a long computation, which is
+interrupted.
+"""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Within this, the first signal cancels the current task, and a second one ends the process at once with code 130.
+    """Inside the block, the first signal cancels the current task, and a second one ends the process at once with code
+    130.
 
-    Outside of the main thread it does nothing: signals come there only.
+    It does nothing outside the main thread, as signals arrive only there.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

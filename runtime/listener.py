@@ -1,7 +1,7 @@
-"""A port that strangers can reach, and that leaves the process what it needs for its own work.
+"""A listening port with limits, so that clients cannot use up what the process needs for its own work.
 
-Connections that say nothing, or say it slowly, are bounded in number, time and memory, so that descriptors are left for
-what is sent. Where another process has the port, this one waits for it and takes over.
+Idle and slow connections are limited in number, time and memory, so that descriptors are left for sending. If another
+process has the port, this one waits for it and takes over.
 """
 
 import asyncio
@@ -21,22 +21,22 @@ logger = logging.getLogger(__name__)
 logger.addFilter(SayOnce())
 
 MOST = 128
-"""Connections at a time, or an eighth of the descriptors that the process may have, if that is less."""
+"""The most connections at a time; fewer if an eighth of the process's descriptors is less."""
 REQUEST_WITHIN = 30.0
-"""Seconds from the connection to the end of its request."""
+"""Seconds from a connection's start to the end of its request."""
 MEMORY = 64 * 1024 * 1024
-"""Bytes of requests, all together."""
+"""Bytes of all incomplete requests together."""
 BACKLOG = 512
 LOOK_EVERY = 1.0
 """Seconds between two attempts to take a port over."""
 PAUSE = 1.0
 """Seconds after the system could not accept a connection."""
 ENOUGH = 65_536
-"""Descriptors; more than that is of no use."""
+"""Descriptors; more are of no use."""
 
 
 def raise_descriptor_limit() -> None:
-    """Lets this process open as many files and connections as it is permitted to: the usual limit is far below that."""
+    """Raises the limit of open files to the permitted maximum, which is far above the usual limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = ENOUGH if hard == resource.RLIM_INFINITY else min(hard, ENOUGH)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -54,22 +54,22 @@ class Listener:
     def __init__(self, what: str, setting: str, *, host: str, port: int) -> None:
         """For people: ``what`` comes in here, and which ``setting`` names the port."""
         self.port: int | None = None
-        """Where connections are accepted; None as long as another process has the port."""
+        """The address that accepts connections; None while another process has the port."""
         self._what, self._setting, self._host, self._wanted = what, setting, host, port
         self._most = _most()
         self._sockets: list[socket.socket] = []
         self._open: set[asyncio.BaseTransport] = set()
         self._owing: dict[asyncio.BaseTransport, asyncio.TimerHandle] = {}
-        """Connections whose request is not complete, with the end of their time; the oldest comes first."""
+        """Connections whose request is not complete, with their deadline; the oldest comes first."""
         self._held: dict[asyncio.BaseTransport, int] = {}
         self._left = asyncio.Event()
 
     @asynccontextmanager
     async def serving(self, protocol: Callable[[], asyncio.Protocol]) -> AsyncIterator[None]:
-        """Takes connections on for the length of the block, each with a ``protocol`` of its own.
+        """Accepts connections during the block, each with a ``protocol`` of its own.
 
-        Where another process has the port, waits in the background until it is free. Raises Unavailable where it can
-        never be had.
+        If another process has the port, waits in the background until it is free. Raises Unavailable if it can never be
+        used.
         """
         await self._bind()
         if self.port is None:
@@ -121,14 +121,16 @@ class Listener:
         logger.info("%s are received on port %d of %s", self._what, self.port, self._host)
 
     def holds(self, transport: asyncio.BaseTransport | None, size: int) -> None:
-        """Notes the bytes that are kept of an incomplete request; where all are too much, the one that owes longest makes room."""
+        """Counts the bytes of an incomplete request; if all together are too many, closes the oldest incomplete
+        connection.
+        """
         if transport in self._owing:
             self._held[transport] = size
         while sum(self._held.values()) > MEMORY and self._close_longest():
             pass
 
     def complete(self, transport: asyncio.BaseTransport | None) -> None:
-        """The request is complete: no other connection takes its place any more. What it holds still counts."""
+        """The request is complete: its connection is not closed to make room any more. Its bytes still count."""
         timer = self._owing.pop(transport, None) if transport is not None else None
         if timer is not None:
             timer.cancel()
@@ -149,7 +151,7 @@ class Listener:
         while True:
             try:
                 connection, _ = await loop.sock_accept(listening)
-            except OSError as error:  # no descriptors, or a client that has gone already
+            except OSError as error:  # no descriptors left, or a client that has gone already
                 logger.warning(
                     "a connection for %s could not be accepted: %s", self._what, error.strerror or error
                 )
@@ -172,7 +174,7 @@ class Listener:
                     raise
 
     def _close_longest(self) -> bool:
-        """Closes the connection that has kept us waiting for its request longest, if there is one."""
+        """Closes the connection that has waited longest with an incomplete request, if there is one."""
         longest = next(iter(self._owing), None)
         if longest is None:
             return False
@@ -190,7 +192,7 @@ class Listener:
 
 
 class _Connection(asyncio.Protocol):
-    """One connection: what its protocol does, and the listener knows when it begins and ends."""
+    """Passes one connection to its protocol, and reports its begin and end to the listener."""
 
     def __init__(self, inner: asyncio.Protocol, listener: Listener) -> None:
         self._inner, self._listener = inner, listener

@@ -1,4 +1,4 @@
-"""How a process of Drumbeat speaks to its terminal, and ends: one line and an exit code."""
+"""How a process of Drumbeat reports errors and ends: one line and an exit code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Result = TypeVar("Result")
 
 
 DEBUG = "DRUMBEAT_DEBUG"
-"""Set, it adds the traceback to an unexpected error."""
+"""If set, an unexpected error shows its traceback."""
 
 
 def tell(line: str) -> None:
@@ -34,7 +34,7 @@ def run_plain(work: Callable[[], Awaitable[Result]]) -> Result:
     """Runs ``work``; turns its errors into one line and an exit code."""
 
     async def interruptible() -> Result:
-        with ended_by_signals():  # servers that were started are stopped again; the work may have its own way
+        with ended_by_signals():  # so that servers that were started are stopped again
             return await work()
 
     try:
@@ -72,7 +72,7 @@ def _unexpected(error: Exception) -> str:
 
 
 def fail(message: str, code: int = 1) -> NoReturn:
-    """Says what is wrong, each line as an error of its own, and ends the process."""
+    """Prints the error, each line as an error of its own, and ends the process."""
     with suppress(OSError):
         sys.stdout.flush()
     for line in message.splitlines():
@@ -81,10 +81,10 @@ def fail(message: str, code: int = 1) -> NoReturn:
 
 
 def leave(code: int) -> NoReturn:
-    """Ends the process at once, with everything written.
+    """Ends the process at once, after flushing its output.
 
-    A process that held a Temporal client can, rarely, abort while the interpreter shuts down: the client's threads
-    outlive it. By now everything is closed, and a command that succeeded must not report failure for that.
+    A process with a Temporal client can, rarely, abort while the interpreter shuts down, as the client's threads still
+    run. By now everything is closed, and a successful command must not report a failure because of that.
     """
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -98,7 +98,7 @@ def leave(code: int) -> NoReturn:
 
 
 def cannot_be_written(error: OSError) -> str:
-    """The line for output that its file or device did not take."""
+    """The error line if the output could not be written."""
     return f"the output cannot be written: {error.strerror or error}"
 
 

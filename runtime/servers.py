@@ -1,4 +1,4 @@
-"""The servers that a process works with: those that the environment names, or else the embedded ones."""
+"""The servers that a process uses: those that the environment names, or else the embedded ones."""
 
 import os
 from collections.abc import AsyncIterator, Callable
@@ -13,12 +13,14 @@ __all__ = ["Addresses", "address_of_temporal", "servers"]
 
 
 _NAMING = ("TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE")
-"""Variables that name a server. A configuration file in its usual place alone does not: it may be there for others."""
+"""Variables that name a server. A configuration file in its usual place does not count, as it may be for other
+programs.
+"""
 
 
 @dataclass(frozen=True)
 class Addresses:
-    """Where everything is. ``notices``: lines that the operator should read, e.g. that a port was taken."""
+    """The servers' addresses. ``notices``: lines that the operator should read, e.g. that a port was taken."""
 
     database_url: str | None
     temporal_address: str
@@ -33,10 +35,10 @@ class Addresses:
 async def servers(
     settings: Settings, tell: Callable[[str], None] = lambda _: None
 ) -> AsyncIterator[Addresses]:
-    """Yields the servers' addresses; brings the embedded servers up, if need be, and down after their last user.
+    """Yields the servers' addresses; starts the embedded servers if needed, and stops them after their last user.
 
-    With an address of Temporal but no DATABASE_URL, only what needs no database can be done: a service that enrolls.
-    ``tell`` is told what takes a while. Raises Unavailable and InvalidInput.
+    With Temporal's address but no DATABASE_URL, only operations without a database work, such as a service that
+    enrolls. ``tell`` is called when something takes a while. Raises Unavailable and InvalidInput.
     """
     address = address_of_temporal()
     if address is not None:
@@ -67,8 +69,10 @@ async def servers(
 
 
 def address_of_temporal() -> str | None:
-    """As the environment has it, or the profile that it names; None where it names no server. Raises InvalidInput."""
-    address = os.environ.get("TEMPORAL_ADDRESS")  # it goes before the profile's
+    """Temporal's address from the environment, or from the profile that it names; None if it names no server. Raises
+    InvalidInput.
+    """
+    address = os.environ.get("TEMPORAL_ADDRESS")  # it overrides the profile's
     if not address and any(os.environ.get(variable) for variable in _NAMING):
         from runtime.temporal_client import configured_address
 

@@ -1,4 +1,4 @@
-"""What the environment says. Temporal's own settings, ``TEMPORAL_*``, are read by its client library."""
+"""Settings from the environment. Temporal's own settings, ``TEMPORAL_*``, are read by its SDK."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ CHECKOUT = Path(__file__).parent.parent
 
 
 class Ports(BaseSettings):
-    """Loopback ports of the embedded servers. One that is set by hand is kept to; others give way when taken."""
+    """Loopback ports of the embedded servers. A port that is set by hand is fixed; others change if they are taken."""
 
     model_config = SettingsConfigDict(env_prefix="DRUMBEAT_", env_ignore_empty=True, frozen=True)
 
@@ -31,33 +31,35 @@ class Ports(BaseSettings):
 class Settings(BaseSettings):
     """Where Drumbeat's servers are, and how its worker runs."""
 
-    # Fields may be given by name, and then the environment is searched for that name too: without the prefix, for HOME.
+    # Fields may be given by name; but then the environment is searched for that name too, for HOME without the prefix.
     model_config = SettingsConfigDict(
         env_prefix="DRUMBEAT_", frozen=True, env_ignore_empty=True, populate_by_name=True
     )
 
     database_url: str | None = Field(None, validation_alias="DATABASE_URL")
-    """PostgreSQL; unset together with Temporal's address: the embedded servers."""
+    """PostgreSQL. If neither this nor Temporal's address is set, the embedded servers are used."""
     home: Path = Field(CHECKOUT / ".drumbeat", validation_alias="DRUMBEAT_HOME")
     """Data and logs of the embedded servers."""
     task_queue: str = Field("drumbeat", min_length=1, validation_alias="DRUMBEAT_TASK_QUEUE")
     simulator_url: str | None = Field(None, validation_alias="DRUMBEAT_SIMULATOR_URL")
-    """The simulated gateway, where the servers are not the embedded ones."""
+    """The simulated gateway, if the servers are not the embedded ones."""
     pool_size: int = Field(20, ge=1, validation_alias="DRUMBEAT_POOL_SIZE")
-    """Connections to PostgreSQL of one process, at most."""
+    """The most connections to PostgreSQL of one process."""
     patience: int = Field(20, ge=1, validation_alias="DRUMBEAT_PATIENCE")
-    """Seconds for which servers that do not answer yet are tried."""
+    """Seconds to keep trying servers that do not answer yet."""
     webhooks_port: int | None = Field(None, ge=1, le=65535, validation_alias="DRUMBEAT_WEBHOOKS_PORT")
-    """Where the worker listens for what gateways tell; unset: nowhere."""
+    """The port on which the worker listens for webhooks; unset: none."""
     webhooks_host: str = Field("127.0.0.1", validation_alias="DRUMBEAT_WEBHOOKS_HOST")
     stop_keywords: str = Field("", validation_alias="DRUMBEAT_STOP_KEYWORDS")
-    """Words that opt out who answers them, with commas between; unset: the usual ones of many languages."""
+    """Comma-separated words that opt out a recipient who answers one; unset: the usual words of many languages."""
     start_keywords: str = Field("", validation_alias="DRUMBEAT_START_KEYWORDS")
     """Words that take such an opt-out back."""
     image_networks: str = Field("", validation_alias="DRUMBEAT_IMAGE_NETWORKS")
-    """Networks, e.g. ``10.1.2.0/24``, that images may come from although they are private; with commas between."""
+    """Comma-separated private networks, e.g. ``10.1.2.0/24``, from which images may be fetched."""
     secrets_dirs: str = Field("", validation_alias=SETTING)
-    """Directories, with colons between, outside of which no file is used as a credential. Read where files are."""
+    """Colon-separated directories; no credential is read from a file outside of them. Read in
+    messaging.gateways.secret_files.
+    """
     ports: Ports = Field(default_factory=Ports)
 
     @field_validator("database_url")
@@ -68,7 +70,7 @@ class Settings(BaseSettings):
         try:
             urlsplit(url or "").port  # noqa: B018 - reading it is the check
         except ValueError:
-            # Python's own words may quote a part of the password.
+            # Python's own message may quote a part of the password.
             raise ValueError(
                 "it is not a URL; in a password, write : / ? # [ ] @ % as %3A and so on"
             ) from None
@@ -104,7 +106,7 @@ class Settings(BaseSettings):
 
     @property
     def keywords(self) -> Keywords:
-        """The words of devices that have none of their own."""
+        """The keywords of devices that have none of their own."""
         stop, start = (parse_keywords(words) or None for words in (self.stop_keywords, self.start_keywords))
         return DEFAULT_KEYWORDS.instead(stop, start)
 
@@ -115,7 +117,7 @@ class Settings(BaseSettings):
 
 
 def load_settings() -> Settings:
-    """Reads the environment. Raises InvalidInput, naming the variables, where a value cannot be used."""
+    """Reads the environment. Raises InvalidInput with the variable's name if a value cannot be used."""
     try:
         return Settings()
     except ValidationError as error:
@@ -127,6 +129,6 @@ def _problem(problem: dict[str, Any]) -> str:
     name = str(problem["loc"][-1]).upper()
     variable = name if name.startswith(("DRUMBEAT_", "DATABASE_")) else f"DRUMBEAT_{name}"
     reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
-    # A URL may contain a password, which has no place on a screen or in a log.
+    # A URL may contain a password, which must not appear on a screen or in a log.
     value = "" if variable.endswith("_URL") else f", not {problem['input']!r}"
     return f"{variable}: {reason}{value}"

@@ -1,4 +1,6 @@
-"""The client of Temporal: address, TLS and credentials as Temporal's own tools take them (``TEMPORAL_*``, profiles)."""
+"""The Temporal client: address, TLS and credentials are configured as for Temporal's own tools (``TEMPORAL_*``,
+profiles).
+"""
 
 import asyncio
 import re
@@ -18,10 +20,10 @@ from messaging.common.errors import InvalidInput, Unavailable
 __all__ = ["configured_address", "connect", "ensure_search_attributes"]
 
 PATIENCE = 20.0
-"""Seconds for which a server that is still starting is tried."""
+"""Seconds to keep trying a server that is still starting."""
 
 SPREADING = 90.0
-"""Seconds until a new search attribute is known everywhere: a server looks once a minute."""
+"""Seconds until a new search attribute is known everywhere: a server refreshes them once a minute."""
 
 HOPELESS = frozenset({RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED})
 FORBIDDEN = HOPELESS | {RPCStatusCode.UNIMPLEMENTED}
@@ -30,9 +32,9 @@ Key = SearchAttributeKey[Any]
 
 
 def configured_address() -> str:
-    """Temporal's address as the profile that the environment names has it.
+    """Temporal's address from the profile that the environment names.
 
-    Raises InvalidInput where the configuration cannot be used.
+    Raises InvalidInput if the configuration cannot be used.
     """
     address = _profile().address
     if not address:
@@ -48,10 +50,10 @@ async def connect(
     patience: float = PATIENCE,
     tell: Callable[[str], None] = lambda _: None,
 ) -> Client:
-    """A client that speaks pydantic. ``embedded``: pass over the environment's settings for another server.
+    """A client with the pydantic data converter. ``embedded``: ignore settings of the environment for another server.
 
-    A server that does not answer yet is tried for ``patience`` seconds, and ``tell`` is told. Raises Unavailable and
-    InvalidInput.
+    Keeps trying a server that does not answer yet for ``patience`` seconds, and calls ``tell`` then. Raises Unavailable
+    and InvalidInput.
     """
     config = {} if embedded else _connection()
     config["target_host"] = address
@@ -87,10 +89,10 @@ async def connect(
 
 
 async def ensure_search_attributes(client: Client, keys: Sequence[Key]) -> None:
-    """Registers the attributes that the namespace lacks: a workflow that sets an unknown one would never get on.
+    """Registers missing search attributes: a workflow that sets an unknown one would never make progress.
 
-    Returns when they can be used. Raises Unavailable where one has another type, or where one is missing that we may
-    not register.
+    Returns when they can be used. Raises Unavailable if one has another type, or if one is missing and we may not
+    register it.
     """
     missing = await _missing(client, keys)
     if missing:
@@ -111,7 +113,7 @@ async def _register(client: Client, missing: Sequence[Key]) -> None:
             )
         )
     except RPCError as error:
-        # Another process may have registered them between our look and our call.
+        # Another process may have registered them just before.
         if error.status is RPCStatusCode.ALREADY_EXISTS and not await _missing(client, missing):
             return
         arguments = " ".join(
@@ -146,7 +148,7 @@ async def _missing(client: Client, keys: Sequence[Key]) -> list[Key]:
 
 
 async def _searchable(client: Client, keys: Sequence[Key]) -> bool:
-    """Whether a query may name them: to be seen even where administration is not for us."""
+    """True if a query may name the attributes: this shows that they exist, even without administrative rights."""
     try:
         await client.count_workflows(" AND ".join(f"{key.name} IS NULL" for key in keys))
     except RPCError as error:
@@ -178,7 +180,7 @@ def _connection() -> dict[str, Any]:
 
 
 def _format_error(error: Exception) -> str:
-    """What the error says, in one line. The transport's errors hold their reason somewhere inside."""
+    """The error in one line. Transport errors contain their reason somewhere inside."""
     told = " ".join(str(error).split()) or type(error).__name__
     inner = re.findall(r'(?:message|error): "([^"]+)"', told)
     return str(inner[-1]) if inner else told

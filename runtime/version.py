@@ -1,4 +1,4 @@
-"""Drumbeat's version, where every installation has it. ``pyproject.toml`` says the same; a test compares them."""
+"""Drumbeat's version, available in every installation. ``pyproject.toml`` says the same; a test compares them."""
 
 __all__ = ["VERSION"]
 

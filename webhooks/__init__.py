@@ -1,1 +1,1 @@
-"""The HTTP endpoint of a worker: where gateways tell what became of messages."""
+"""The HTTP endpoint of a worker for webhooks of gateways."""

@@ -1,7 +1,7 @@
-"""Where gateways tell what became of messages, and what people write: ``/webhooks/{device}``, one address for each device.
+"""The endpoint for receipts and inbound messages: ``/webhooks/{device}``, one address for each device.
 
-Listens on loopback unless told otherwise: a proxy with TLS stands before it. The sender is known by the signature that
-the gateway makes with a secret of the device; a request without a good one changes nothing.
+It listens on loopback by default, behind a proxy with TLS. The sender is verified by the signature that the gateway
+makes with a secret of the device; a request without a valid one changes nothing.
 """
 
 import asyncio
@@ -34,16 +34,16 @@ logger.addFilter(SayOnce())
 LARGEST = 4 * 1024 * 1024
 """Bytes of a request. Meta's have 3 MB at most (Cloud API, Webhooks: "payloads … can be up to 3MB")."""
 CONCURRENCY = 4
-"""Requests that are looked into at the same time: each takes a connection to the database, which sending needs too."""
+"""Requests that are handled at the same time: each needs a database connection, and so does sending."""
 HANDLED_WITHIN = 60.0
 """Seconds from a complete request to its answer."""
 
 LEAVING_WITHIN = 5.0
-"""Seconds for which a worker that stops waits for requests; their gateways come again."""
+"""Seconds for which a stopping worker waits for requests; gateways repeat the others."""
 
 
 OptedOut = Callable[[str, Sequence[str]], Awaitable[object]]
-"""Given a phone, and the workflows of its enrollments."""
+"""Called with a phone and the workflows of its enrollments."""
 
 
 @asynccontextmanager
@@ -56,10 +56,10 @@ async def webhooks(
     opted_out: OptedOut,
     keywords: Keywords = DEFAULT_KEYWORDS,
 ) -> AsyncIterator[Listener]:
-    """Listens for the length of the block, or waits for the port. Raises Unavailable where it can never be had.
+    """Listens during the block, or waits for the port. Raises Unavailable if the port can never be used.
 
-    ``opted_out``: what is to be done, before the gateway is answered, for a phone whose opt-out is recorded. ``keywords``:
-    of devices that have none of their own.
+    ``opted_out``: called for a phone whose opt-out was recorded, before the gateway gets its answer. ``keywords``:
+    those of devices that have none of their own.
     """
     listener = Listener("webhooks of gateways", "DRUMBEAT_WEBHOOKS_PORT", host=host, port=port)
     application = _Reception(pool, gateways, listener, opted_out, keywords).application()
@@ -76,7 +76,7 @@ async def webhooks(
 
 
 class _Reception:
-    """What is done with requests."""
+    """Handles requests."""
 
     def __init__(
         self, pool: Pool, gateways: Gateways, listener: Listener, opted_out: OptedOut, keywords: Keywords
@@ -103,16 +103,17 @@ class _Reception:
         headers = {name.lower(): value for name, value in request.headers.items()}
         async with asyncio.timeout(HANDLED_WITHIN), self._turns:
             kind, gateway = await self._gateway_of(request)
-            # In a thread, since a large body takes a while, and what is sent meanwhile must not wait for it.
+            # In a thread, as parsing a large body takes a while and sending must not wait for it.
             told = await asyncio.to_thread(gateway.read_webhook, headers, body)
             async with self._pool.acquire() as connection:
-                # First what people write: it may be that they want nothing more.
+                # Inbound messages first, as they may be opt-outs.
                 device = request.match_info["device"]
                 inbound = await record_inbound(connection, kind, device, told.inbound, self._keywords)
                 stopped = [*inbound.stopped]
                 news = await record_receipts(connection, kind, told.receipts)
                 stopped += await learn_from_receipts(connection, kind, told.receipts)
-        # The answer acknowledges an opt-out, so nothing more may begin to be sent after it. Other requests have their turn.
+        # The answer acknowledges an opt-out, so no more message may begin to be sent after it. Other requests go on
+        # meanwhile.
         await asyncio.gather(
             *(self._carry_out(phone, workflows) for phone, workflows in dict(stopped).items())
         )
@@ -136,7 +137,7 @@ class _Reception:
         return kind, await self._gateways.of(kind, options)
 
     async def _body(self, request: web.Request) -> bytes:
-        """The whole body. Raises what is to be answered where it is too long, or compressed."""
+        """The whole body. Raises the HTTP error to answer if it is too long or compressed."""
         if request.headers.get("Content-Encoding", "identity").lower() != "identity":
             logger.warning("a compressed request for %s is not taken", request.raw_path)
             raise web.HTTPUnsupportedMediaType(text="send it uncompressed")
@@ -160,12 +161,14 @@ class _Reception:
 
 
 NOT_NOW: tuple[type[Exception], ...] = (*CONNECTION_LOST, asyncpg.PostgresError)
-"""What the database may be unable to do at this moment; the gateway is asked to come again."""
+"""True if the database may work again in a moment; then the gateway is asked to repeat the request."""
 
 
 @web.middleware
 async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """One request for each connection: an idle one would only take room, and might be closed under the next request."""
+    """One request for each connection: an idle connection would take up room, and might be closed during the next
+    request.
+    """
     try:
         answer = await _answer_errors(request, handler)
     except web.HTTPException as refusal:
@@ -176,7 +179,7 @@ async def _answer(request: web.Request, handler: Handler) -> web.StreamResponse:
 
 
 async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """A gateway comes again after a 5xx, and not after a 4xx."""
+    """A gateway repeats a request after a 5xx, and not after a 4xx."""
     try:
         return await handler(request)
     except Unauthentic as error:

@@ -1,1 +1,1 @@
-"""Real servers below the checkout, for those who have none of their own."""
+"""Embedded servers, which run inside the checkout if the environment names no others."""

@@ -1,7 +1,7 @@
-"""Using the embedded servers: the first user starts them, the last one ends them, and none is cut off.
+"""Shares the embedded servers between processes: the first one starts them, and they stop after the last one.
 
-Every user holds a shared lock on one file, and the supervisor, a process of its own, stops the servers as soon as
-nobody does. A lock goes with its process, so a user that is killed leaves nothing behind. Should the supervisor be
+Every process that uses them holds a shared lock on one file. The supervisor, a process of its own, stops the servers as
+soon as no lock is held. A lock ends with its process, so a killed process leaves nothing behind. If the supervisor is
 killed, one of its users starts another.
 """
 
@@ -37,7 +37,7 @@ __all__ = ["leased"]
 LOOK_EVERY = 0.05
 """Seconds, while waiting."""
 WATCH_EVERY = 1.0
-"""Seconds between two looks whether the supervisor lives."""
+"""Seconds between two checks whether the supervisor is alive."""
 LONGEST_PAUSE = 30.0
 """Seconds between two attempts to start servers that do not come up."""
 PATIENCE = 15.0
@@ -48,7 +48,7 @@ Tell = Callable[[str], None]
 
 @asynccontextmanager
 async def leased(home: Path, ports: Ports, tell: Tell) -> AsyncIterator[Running]:
-    """The embedded servers, for the length of the block. Raises Unavailable if they do not come up."""
+    """Provides the embedded servers during the block. Raises Unavailable if they do not start."""
     try:
         make_private(home)
         lease = FileLock(home / LEASE)
@@ -72,7 +72,7 @@ async def leased(home: Path, ports: Ports, tell: Tell) -> AsyncIterator[Running]
 
 
 async def _take(lease: FileLock, tell: Tell) -> None:
-    """Waits while a supervisor is stopping, for it holds the exclusive lock until the servers are down."""
+    """Waits while a supervisor is stopping: it holds the exclusive lock until the servers are down."""
     explain_at = time.monotonic() + 1.0
     while not lease.try_lock(shared=True):
         if time.monotonic() > explain_at:
@@ -82,7 +82,7 @@ async def _take(lease: FileLock, tell: Tell) -> None:
 
 
 async def _bring_up(home: Path, ports: Ports, tell: Tell) -> Running:
-    """Finds the servers as they run, or waits for a process that is starting them, or starts them."""
+    """Finds the running servers, or waits for a process that is starting them, or starts them."""
     start: _Start | None = None
     explain_at = time.monotonic() + PATIENCE
     try:
@@ -93,7 +93,7 @@ async def _bring_up(home: Path, ports: Ports, tell: Tell) -> Running:
             if start is None:
                 start = _Start.attempt(home, ports, tell)
             elif start.ended():
-                # It is the supervisor's last word, so whatever there is to read has been written.
+                # The supervisor has ended, so all its output has been written.
                 running = read_running(home)
                 if running is not None:
                     return running
@@ -108,7 +108,7 @@ async def _bring_up(home: Path, ports: Ports, tell: Tell) -> Running:
 
 
 def _as_found(running: Running, ports: Ports) -> Running:
-    """The servers that another process started: what that one was told is no news, but our own settings were not used."""
+    """The servers that another process started, with a notice for each port of our own settings that is not used."""
     notices = tuple(
         f"the servers run already: {describe(name)} listens on {running.ports[name]}, not on {port} ({variable(name)})"
         for name, port in ports.model_dump(include=ports.model_fields_set).items()
@@ -118,7 +118,7 @@ def _as_found(running: Running, ports: Ports) -> Running:
 
 
 class _Start:
-    """A supervisor that we started, as far as we hear from it."""
+    """A supervisor that this process started, and its output."""
 
     def __init__(self, news: int) -> None:
         self._news = news
@@ -126,7 +126,7 @@ class _Start:
 
     @classmethod
     def attempt(cls, home: Path, ports: Ports, tell: Tell) -> "_Start | None":
-        """Starts a supervisor, unless there is one. Its lock is taken here and handed on, so there is never a second."""
+        """Starts a supervisor, unless one runs. The lock is taken here and passed on, so there are never two."""
         with FileLock(home / SUPERVISOR) as lock:
             if not lock.try_lock():
                 return None
@@ -142,14 +142,15 @@ class _Start:
                     news=writing,
                 )
                 with open_log(home / "logs" / "supervisor.log") as output:
-                    # A session of its own: Ctrl-C is for this process, which may need the servers in order to finish.
+                    # A session of its own, so that Ctrl-C reaches this process only, which may need the servers to
+                    # finish.
                     subprocess.run(  # noqa: S603 - our own module
                         [
                             *(util_linux("setsid"), "--fork"),
                             *(sys.executable, "-m", "runtime.embedded.supervisor", request.model_dump_json()),
                         ],
                         cwd=CHECKOUT,
-                        env=plain_environment(),  # and so of all that it starts
+                        env=plain_environment(),  # inherited by all that it starts
                         stdin=subprocess.DEVNULL,
                         stdout=output,
                         stderr=output,
@@ -164,7 +165,7 @@ class _Start:
         return cls(reading)
 
     def ended(self) -> bool:
-        """Whether the supervisor has said all it has to say of the start: it succeeded, failed, or was killed."""
+        """True if the supervisor's start is over: it succeeded, failed, or was killed."""
         try:
             heard = os.read(self._news, 65_536)
         except BlockingIOError:
@@ -179,12 +180,12 @@ class _Start:
         return line.removeprefix(FAILED) if line.startswith(FAILED) else None
 
     def close(self) -> None:
-        """Hears no more of it."""
+        """Stops reading its output."""
         os.close(self._news)
 
 
 async def _keep_up(home: Path, ports: Ports, tell: Tell) -> None:
-    """Starts another supervisor should ours be killed; the servers come back where they were."""
+    """Starts another supervisor if ours is killed; the servers come back on the same ports."""
     pause = WATCH_EVERY
     while True:
         await asyncio.sleep(pause)
@@ -203,7 +204,9 @@ async def _keep_up(home: Path, ports: Ports, tell: Tell) -> None:
 
 
 async def _see_off(home: Path) -> None:
-    """Waits until the servers are down, unless others use them: behind the last user nothing is left running."""
+    """Waits until the servers are down, unless other processes use them, so that the last user leaves nothing
+    running.
+    """
     while is_held(home / SUPERVISOR) or is_held(home / SERVERS):
         if _others_use_them(home):
             return
@@ -213,5 +216,5 @@ async def _see_off(home: Path) -> None:
 def _others_use_them(home: Path) -> bool:
     with FileLock(home / LEAVING) as alone, FileLock(home / LEASE) as lease:
         alone.lock()
-        # It may be free, or a user may hold a shared lock, or a supervisor that is stopping an exclusive one.
+        # The lock may be free, or shared by a user, or held by a supervisor that is stopping.
         return not lease.try_lock() and lease.try_lock(shared=True)

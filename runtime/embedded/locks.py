@@ -1,4 +1,4 @@
-"""Locks that go with their process: one that is killed, however that happens, holds none."""
+"""File locks that end with their process, however it ends."""
 
 import asyncio
 import fcntl
@@ -15,7 +15,7 @@ class FileLock:
     """A lock on a file, shared or exclusive. It belongs to the descriptor, and so to a child that inherits that, too."""
 
     def __init__(self, path: Path) -> None:
-        """Opens the file, which is made if need be, and does not lock it yet."""
+        """Opens the file, creating it if needed; does not lock it yet."""
         self.descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
     def try_lock(self, *, shared: bool = False) -> bool:
@@ -27,11 +27,11 @@ class FileLock:
         return True
 
     def lock(self) -> None:
-        """Locks it exclusively; waits for others. For locks that are held for an instant only."""
+        """Locks it exclusively; waits for others. Use it only for locks that are held for an instant."""
         fcntl.flock(self.descriptor, fcntl.LOCK_EX)
 
     async def lock_within(self, seconds: float) -> bool:
-        """Locks it exclusively; False if others did not give up theirs in time."""
+        """Locks it exclusively; False if others did not release theirs in time."""
         deadline = time.monotonic() + seconds
         while not self.try_lock():
             if time.monotonic() > deadline:
@@ -40,7 +40,7 @@ class FileLock:
         return True
 
     def close(self) -> None:
-        """Gives the lock up, as far as this process is concerned."""
+        """Releases the lock of this process."""
         os.close(self.descriptor)
 
     def __enter__(self) -> Self:
@@ -53,6 +53,8 @@ class FileLock:
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the exclusive lock. Looking is shared: two that look do not mislead each other."""
+    """True if a process holds the exclusive lock. The check takes a shared lock, so two checks do not disturb each
+    other.
+    """
     with FileLock(path) as probe:
         return not probe.try_lock(shared=True)

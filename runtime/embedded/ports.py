@@ -1,4 +1,4 @@
-"""Which loopback ports the embedded servers listen on."""
+"""Chooses the loopback ports of the embedded servers."""
 
 import json
 import socket
@@ -17,7 +17,7 @@ NAMES = {
 }
 
 INTERNAL = {"temporal_http_port": 7243, "temporal_metrics_port": 7253, "simulator_control_port": 8056}
-"""Ports that no user needs to know, and where they are sought first."""
+"""Internal ports, and where the search for a free one begins."""
 
 
 def variable(name: str) -> str:
@@ -26,17 +26,17 @@ def variable(name: str) -> str:
 
 
 def describe(name: str) -> str:
-    """Whose port that is."""
+    """The name of the server of that port."""
     return NAMES[name]
 
 
 def choose_ports(
     home: Path, wanted: Mapping[str, int], explicit: frozenset[str]
 ) -> tuple[dict[str, int], tuple[str, ...]]:
-    """The port of each server, and a line for each that had to give way.
+    """The port of each server, and a line for each that is not the usual one.
 
-    What was chosen is remembered, so that a restart finds the same ports. Raises Unavailable for a port that was
-    asked for by hand (its name is in ``explicit``) and is taken.
+    The choice is stored, so that a restart finds the same ports. Raises Unavailable if a port that was set by hand (its
+    name is in ``explicit``) is taken.
     """
     remembered = _remembered(home)
     chosen: dict[str, int] = {}
@@ -90,9 +90,9 @@ def _next_open(after: int, taken: set[int]) -> int:
 
 
 def is_open(port: int) -> bool:
-    """Whether a server could listen on that loopback port now."""
+    """True if a server could listen on that loopback port now."""
     with socket.socket() as probe:
-        # As servers do: connections that ended a moment ago do not count.
+        # Like servers do, so that connections which have just ended do not count.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))

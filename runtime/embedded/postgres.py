@@ -1,4 +1,4 @@
-"""A real PostgreSQL server from a wheel, run as a child process.
+"""A PostgreSQL server from a wheel, run as a child process.
 
 PostgreSQL refuses to run as root. When we are root it runs as ``nobody``, with the one capability that lets it
 reach its data directory wherever the checkout lies; no system user is made and no permission is changed outside.
@@ -75,17 +75,17 @@ class Postgres(Program):
         await super().launch(inherit)
 
     def forget_dead_postmaster(self) -> None:
-        """Removes a PID file whose number meanwhile went to some other program, which would keep the server down.
+        """Removes a PID file whose number now belongs to another program, as it would keep the server from starting.
 
-        To be called only where no process of this server is left, as the file guards the data against two.
+        Call it only if no process of this server is left, as the file protects the data from two servers.
         """
         pid_file = self._data / "postmaster.pid"
         try:
             pid = int(pid_file.read_text().split("\n", 1)[0])
             program = (PROC / str(pid) / "comm").read_text().strip()
         except (OSError, ValueError):
-            return  # there is no file, or no such process: the server's own affair
-        # One that has ended and was not reaped yet still has its number, and PostgreSQL takes it for alive.
+            return  # no file, or no such process: the server handles that itself
+        # A process that has ended but was not reaped still has its number, and PostgreSQL thinks that it is alive.
         if program != "postgres" or ProcessId.of(pid) is None:
             pid_file.unlink(missing_ok=True)
 
@@ -123,14 +123,16 @@ class Postgres(Program):
         return True
 
     async def _initialise(self, inherit: Sequence[int]) -> None:
-        """Makes the data directory, under another name until it is complete: data is never taken for a ruin."""
+        """Creates the data directory under another name until it is complete, so that an incomplete one is never
+        used.
+        """
         if self._data.exists():
             if not self._password.exists():
                 raise Unavailable(f"{self._password} is missing: PostgreSQL's data cannot be used without it")
             return
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = self._home / "data.new"
-        shutil.rmtree(draft, ignore_errors=True)  # of a first start that was killed halfway
+        shutil.rmtree(draft, ignore_errors=True)  # left by a first start that was killed halfway
         draft.mkdir(mode=0o700)
         self._password.touch(mode=0o600)
         self._password.write_text(secrets.token_urlsafe(24))
@@ -162,7 +164,7 @@ class Postgres(Program):
 
 
 def _unprivileged(directory: Path) -> list[str]:
-    """What makes of root the owner of the directory, or nobody."""
+    """The setpriv options with which root runs the server as the owner of the directory, or as nobody."""
     if os.geteuid() != 0:
         return []
     owner = directory.stat()

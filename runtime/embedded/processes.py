@@ -1,4 +1,4 @@
-"""Processes, told apart from others that were given the same number later."""
+"""Identifies processes so that a later one with the same number is not mistaken for them."""
 
 import os
 import shutil
@@ -37,11 +37,11 @@ PLAIN = (
         "PYTHONUTF8",
     ),
 )
-"""Variables that a program needs in order to run, and that hold no credentials."""
+"""Variables that a program needs to run, and that contain no credentials."""
 
 
 class ProcessId(BaseModel):
-    """One process and no other: its number, and when it was started."""
+    """One process, identified by its number and its start."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -51,7 +51,7 @@ class ProcessId(BaseModel):
 
     @classmethod
     def of(cls, pid: int) -> Self | None:
-        """The process that has this number now, or None where none runs. One that has ended does not run."""
+        """The process that has this number now; None if none runs. An ended process does not run."""
         try:
             boot = (PROC / "sys/kernel/random/boot_id").read_text().strip()
             # The command's name, in parentheses, may contain anything; see proc_pid_stat(5) for what follows.
@@ -63,18 +63,18 @@ class ProcessId(BaseModel):
 
     @property
     def runs(self) -> bool:
-        """Whether this very process still runs."""
+        """True if this very process still runs."""
         return self == type(self).of(self.pid)
 
     def kill(self) -> None:
-        """Ends it by force, if it is still the same process."""
+        """Kills it, if it is still the same process."""
         if self.runs:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
 
 
 def plain_environment() -> dict[str, str]:
-    """Our environment without what may be a credential: any other variable may hold a gateway's token."""
+    """The environment with known harmless variables only: any other may contain a gateway's token."""
     return {name: os.environ[name] for name in PLAIN if name in os.environ}
 
 

@@ -1,4 +1,4 @@
-"""A server that is a single program, run as a child process."""
+"""Runs a server that is a single program as a child process."""
 
 import asyncio
 import os
@@ -14,16 +14,16 @@ from runtime.embedded.processes import dying_with_parent
 __all__ = ["Program", "accepts", "open_log"]
 
 LOG_LIMIT = 16 * 1024 * 1024
-"""Bytes; a log that is longer at a start gives way to a new one, and the one before is kept."""
+"""Bytes. A log that is longer at a start is renamed, and a new one begins."""
 
 
 class Program:
-    """A program that listens on loopback ports, and that dies with us."""
+    """A program that listens on loopback ports, and that ends with this process."""
 
     name: str
     """For people."""
     death: signal.Signals = signal.SIGKILL
-    """What the kernel sends it when we die."""
+    """The signal that the kernel sends it when this process dies."""
     start_within = 60.0
     """Seconds."""
     stop_signal: signal.Signals = signal.SIGTERM
@@ -40,7 +40,7 @@ class Program:
         raise NotImplementedError
 
     def privileges(self) -> Sequence[str]:
-        """Options of setpriv(1), where it is not to run with our own."""
+        """Options of setpriv(1), to run it with other privileges."""
         return ()
 
     def directory(self) -> Path:
@@ -48,7 +48,7 @@ class Program:
         return self.log.parent
 
     async def answers(self) -> bool:
-        """Whether it does what it is there for. Raises Unavailable where it never will."""
+        """True if it serves requests. Raises Unavailable if it never will."""
         raise NotImplementedError
 
     @property
@@ -79,7 +79,7 @@ class Program:
             )
 
     async def ready(self) -> None:
-        """Waits until it answers. Raises Unavailable, with what its log says last, and stops it, when it does not."""
+        """Waits until it answers. If it does not, stops it and raises Unavailable with the last line of its log."""
         try:
             async with asyncio.timeout(self.start_within):
                 up = await self._comes_up()
@@ -96,7 +96,7 @@ class Program:
 
     async def _comes_up(self) -> bool:
         while self.alive:
-            # Looking twice: the one that answers may be a stranger on the same port.
+            # Check again that it runs: another program on the same port may have answered.
             if await self.answers() and self.alive:
                 return True
             await asyncio.sleep(0.05)
@@ -122,7 +122,7 @@ class Program:
             await self._process.wait()
 
     def _last_words(self) -> str:
-        """The line of its log, since the start, that most likely says why it ended."""
+        """The line of its log since the start that most likely says why it ended."""
         with self.log.open("rb") as log:
             log.seek(self._log_start)
             lines = log.read().decode(errors="replace").strip().splitlines() or ["its log is empty"]
@@ -131,7 +131,7 @@ class Program:
 
 
 def open_log(path: Path) -> BinaryIO:
-    """Opens a log, for its owner's eyes only, to write on at its end; one that has grown too long is put aside first."""
+    """Opens a log for appending, readable by its owner only; renames a log that has grown too long."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with suppress(FileNotFoundError):
         if path.stat().st_size > LOG_LIMIT:
@@ -140,7 +140,7 @@ def open_log(path: Path) -> BinaryIO:
 
 
 async def accepts(port: int) -> bool:
-    """Whether something listens on that loopback port."""
+    """True if something listens on that loopback port."""
     try:
         _, writer = await asyncio.open_connection("127.0.0.1", port)
     except OSError:

@@ -1,4 +1,4 @@
-"""Has the embedded simulated gateway tell a worker what people write, so that an answer in its inbox is heard at once."""
+"""Sets up the embedded simulated gateway's webhook to a worker, so that an answer in its inbox arrives at once."""
 
 import asyncio
 import logging
@@ -15,12 +15,14 @@ __all__ = ["hear_simulator", "secret_file"]
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 5.0
-"""Seconds between two looks whether what people wrote is acknowledged by somebody."""
+"""Seconds between two checks whether some worker acknowledges the webhooks."""
 PATIENCE = aiohttp.ClientTimeout(total=5)
 
 
 def secret_file(home: Path) -> Path:
-    """The file with the secret that all workers of these servers share with the gateway; made if it is not there."""
+    """The file with the secret that all workers of these servers share with the gateway; created if it does not
+    exist.
+    """
     path = home / "simulator" / "webhook-secret"
     draft = path.with_name(f"{path.name}.{os.getpid()}")
     if not path.exists():
@@ -28,7 +30,7 @@ def secret_file(home: Path) -> Path:
         with os.fdopen(descriptor, "w") as file:
             file.write(secrets.token_urlsafe(32))
         try:
-            os.link(draft, path)  # whole, or another worker's
+            os.link(draft, path)  # complete, or another worker's file
         except FileExistsError:
             pass
         finally:
@@ -37,7 +39,9 @@ def secret_file(home: Path) -> Path:
 
 
 async def hear_simulator(simulator_url: str, listener: Listener, secret: Path) -> None:
-    """Has the gateway tell this worker, and again whenever nobody acknowledges: another worker may have gone. Until cancelled."""
+    """Points the gateway's webhook at this worker, and again whenever nobody acknowledges, as another worker may have
+    ended. Runs until cancelled.
+    """
     begun = False
     async with aiohttp.ClientSession(timeout=PATIENCE) as http:
         while True:

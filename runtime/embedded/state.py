@@ -1,4 +1,4 @@
-"""What the processes that share the embedded servers know of each other, below ``.drumbeat/``."""
+"""The state that processes share about the embedded servers, in ``.drumbeat/``."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -26,23 +26,25 @@ __all__ = [
 LEASE = "lease.lock"
 """A process that uses the servers holds a shared lock on it; the supervisor stops them once it gets an exclusive one."""
 SUPERVISOR = "supervisor.lock"
-"""Held by the supervisor, from before it is started until it ends: so there is one."""
+"""Held for the supervisor from before its start until it ends, so that there is only one."""
 SERVERS = "servers.lock"
-"""Held by the supervisor and by every process that it started, directly or not: free when not one of them is left."""
+"""Held by the supervisor and every process that it started, directly or not: it is free when none of them is left."""
 LEAVING = "leaving.lock"
-"""Held for an instant, by a user who looks whether others are left, so that no two take each other for one."""
+"""Held for an instant by a process that checks whether others are left, so that two checks do not mistake each other
+for a user.
+"""
 
 FAILED = "failed: "
-"""Begins the line that says why the servers do not start."""
+"""The prefix of the line that says why the servers do not start."""
 
 FILE = "servers.json"
 DIRECTORIES = ("logs", "postgres", "temporal", "simulator")
 
 
 def make_private(home: Path) -> None:
-    """Makes the directories of data and logs, or those that are there, their owner's alone. Raises OSError.
+    """Creates the directories of data and logs, and restricts them to their owner. Raises OSError.
 
-    ``home`` itself is left as it is where it was there before: it may be anything.
+    An existing ``home`` itself is not changed, as it may have other uses.
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in DIRECTORIES:
@@ -51,20 +53,20 @@ def make_private(home: Path) -> None:
 
 
 class Request(BaseModel):
-    """What a user asks of the supervisor that it starts."""
+    """The request of a process to the supervisor that it starts."""
 
     home: Path
     ports: dict[str, int]
     explicit: frozenset[str]
     """Names of ports that were set by hand."""
     supervisor_lock: int
-    """The descriptor of the held lock. It is closed by the end of the process, and by nothing else."""
+    """The descriptor of the held lock. Only the end of the process closes it."""
     news: int
-    """The descriptor of the pipe on which the user reads how the start goes on."""
+    """The descriptor of the pipe from which the user reads the progress of the start."""
 
 
 class Running(BaseModel):
-    """The servers, when all of them answer."""
+    """The servers, once all of them answer."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -74,11 +76,11 @@ class Running(BaseModel):
     simulator_url: str
     ports: Mapping[str, int]
     notices: tuple[str, ...] = ()
-    """What the process that started them should know."""
+    """Notices for the process that started them."""
 
 
 class State(BaseModel):
-    """The record that a supervisor keeps as long as it lives."""
+    """The record that a supervisor keeps while it runs."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -88,7 +90,7 @@ class State(BaseModel):
 
 
 def read_state(home: Path) -> State | None:
-    """The record, be it of a supervisor that was killed; None where there is none, or only half of one."""
+    """The record, even of a supervisor that was killed; None if there is none or it is incomplete."""
     try:
         return State.model_validate_json((home / FILE).read_bytes())
     except (OSError, ValidationError):
@@ -96,13 +98,13 @@ def read_state(home: Path) -> State | None:
 
 
 def read_running(home: Path) -> Running | None:
-    """The servers, if their supervisor lives and all of them answered; else None."""
+    """The servers, if their supervisor runs and all of them have answered; else None."""
     state = read_state(home)
     return state.running if state is not None and state.supervisor.runs else None
 
 
 def write_state(home: Path, state: State | None) -> None:
-    """Replaces the record in one go; None removes it. It names a password, and is for its owner's eyes only."""
+    """Replaces the record atomically; None removes it. Only its owner may read it, as it contains a password."""
     if state is None:
         (home / FILE).unlink(missing_ok=True)
         return

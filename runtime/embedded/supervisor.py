@@ -1,7 +1,7 @@
 """The process that owns the embedded servers: ``python -m runtime.embedded.supervisor REQUEST``.
 
-It starts PostgreSQL, Temporal and the simulated gateway, starts again what dies, and stops them all once nobody uses
-them. Should it be killed itself, the kernel ends its children, and a user starts a new one on the same data.
+It starts PostgreSQL, Temporal and the simulated gateway, restarts them if they die, and stops them once no process uses
+them. If it is killed itself, the kernel ends its children, and a user starts a new supervisor on the same data.
 """
 
 import asyncio
@@ -33,11 +33,11 @@ from runtime.embedded.temporal import Temporal
 __all__ = ["main"]
 
 LOOK_EVERY = 0.1
-"""Seconds between two looks whether users are left."""
+"""Seconds between two checks whether users are left."""
 LEFTOVERS_WITHIN = 5.0
-"""Seconds in which servers whose supervisor was killed end by themselves."""
+"""Seconds for servers to end by themselves after their supervisor was killed."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.2, 10.0
-"""Seconds between two starts of a server that does not stay up."""
+"""Seconds between two restarts of a server that does not stay up."""
 STEADY = 30.0
 """Seconds after which a server has proved that it stays up."""
 
@@ -54,7 +54,9 @@ class Supervisor:
         self._told_to_stop = asyncio.Event()
 
     async def run(self) -> None:
-        """Until told to stop, or until no process holds the lease. Raises DrumbeatError where something does not start."""
+        """Runs until it is stopped, or until no process holds the lease. Raises DrumbeatError if something does not
+        start.
+        """
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, self._told_to_stop.set)
         with FileLock(self._home / LEASE) as lease, FileLock(self._home / SERVERS) as servers:
@@ -63,7 +65,7 @@ class Supervisor:
             try:
                 await asyncio.wait({end, work}, return_when=asyncio.FIRST_COMPLETED)
             finally:
-                write_state(self._home, None)  # before all else: no process is to rely on it from now on
+                write_state(self._home, None)  # first of all, so that no process relies on it from now on
                 for task in (work, end):
                     task.cancel()
                 results = await asyncio.gather(work, end, return_exceptions=True)
@@ -74,7 +76,7 @@ class Supervisor:
                     raise result
 
     async def _until_the_end(self, lease: FileLock) -> None:
-        # The exclusive lock stays ours until the process ends: a user that comes now waits for that.
+        # The exclusive lock is held until the process ends: a new user waits for that.
         while not lease.try_lock() and not self._told_to_stop.is_set():
             with suppress(TimeoutError):
                 async with asyncio.timeout(LOOK_EVERY):
@@ -85,7 +87,7 @@ class Supervisor:
         try:
             await self._start(servers)
         except Unavailable:
-            # Another program may have taken a port between our look and our start: look once more.
+            # Another program may have taken a port after the check: check once more.
             await asyncio.gather(*(child.stop() for child in self._children.values()))
             await self._start(servers)
         _log("all servers are up")
@@ -95,7 +97,9 @@ class Supervisor:
                 keepers.create_task(self._keep(name, child, servers))
 
     async def _outlive_leftovers(self, servers: FileLock) -> None:
-        """Waits for the servers of a supervisor that was killed; ends what is provably theirs and does not end itself."""
+        """Waits for the servers of a killed supervisor; kills a process that is provably one of them and does not end
+        by itself.
+        """
         before = read_state(self._home)
         write_state(self._home, None)
         if await servers.lock_within(LEFTOVERS_WITHIN):
@@ -137,7 +141,7 @@ class Supervisor:
         self._record()
 
     async def _bring_up(self, name: str, child: Program, servers: FileLock) -> None:
-        # The kernel ends children together with the thread that made them: this one, the main thread.
+        # The kernel ends children together with the thread that started them, so this must be the main thread.
         await child.launch(inherit=(servers.descriptor,))
         self._record()
         await child.ready()
@@ -157,7 +161,7 @@ class Supervisor:
         )
 
     async def _keep(self, name: str, child: Program, servers: FileLock) -> None:
-        """Starts a server again, on the same port, whenever it ends; ever more slowly if it does not stay up."""
+        """Restarts a server on the same port whenever it ends; at longer intervals if it does not stay up."""
         clock = asyncio.get_running_loop().time
         pause = SHORTEST_PAUSE
         up_since = clock()
@@ -175,7 +179,7 @@ class Supervisor:
                 _log(str(error))
 
     def report(self, failure: str | None) -> None:
-        """Tells the user that waits that the servers are up, or why not. Says nothing the second time."""
+        """Reports to the waiting user that the servers are up, or why not. Only the first call reports."""
         if self._reported:
             return
         self._reported = True
@@ -191,8 +195,8 @@ def _log(line: str) -> None:
 
 
 def main() -> int:
-    """The exit code: 1 where the servers do not start; the user who asked for them has then been told why."""
-    os.umask(0o077)  # all that the servers write is for their owner's eyes
+    """The exit code: 1 if the servers do not start; the reason was then reported to the user that asked for them."""
+    os.umask(0o077)  # only the owner may read what the servers write
     request = Request.model_validate_json(sys.argv[1])
     for descriptor in (request.supervisor_lock, request.news):
         os.set_inheritable(descriptor, False)
