@@ -40,7 +40,7 @@ def add(
     min_delay: Annotated[
         float | None,
         typer.Option(
-            help="The least seconds between two messages. Default for a new device: 5.",
+            help="Minimum number of seconds between two messages. Default for a new device: 5.",
             parser=read_seconds,
             metavar="SECONDS",
         ),
@@ -48,14 +48,16 @@ def add(
     max_delay: Annotated[
         float | None,
         typer.Option(
-            help="The most seconds between two messages. Default for a new device: 15.",
+            help="Maximum number of seconds between two messages. Default for a new device: 15.",
             parser=read_seconds,
             metavar="SECONDS",
         ),
     ] = None,
     daily_limit: Annotated[
         int | None,
-        typer.Option(help="The most messages a day. 0: no limit.", parser=read_count, metavar="NUMBER"),
+        typer.Option(
+            help="Maximum number of messages a day. 0: no limit.", parser=read_count, metavar="NUMBER"
+        ),
     ] = None,
     hours: Annotated[
         str | None, typer.Option(help="Sending hours, e.g. 09:00-18:00, or 'always'.", metavar="HH:MM-HH:MM")

@@ -1,4 +1,6 @@
-"""The story of a campaign: wait for its time, freeze its audience, have it fed, and end when every message is settled."""
+"""The workflow of a campaign: it waits for the start, freezes the audience, has it fed, and ends when all messages are
+settled.
+"""
 
 import asyncio
 from contextlib import suppress
@@ -29,20 +31,20 @@ FREEZE = timedelta(minutes=15)
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=30)
-"""Between two looks at how far it is."""
+"""The longest time between two checks of the progress."""
 
 STALLED = 20
-"""Looks at which nothing has moved, before it makes sure that its shards are still fed."""
+"""Checks without any progress, after which it makes sure that its shards are still fed."""
 
 WHILE_FEEDING = timedelta(seconds=5)
-"""Between two looks at how far it is while there are leads to begin: each is a pass over the campaign's messages."""
+"""The time between two checks while there are leads to begin, as each check reads all messages of the campaign."""
 
 RECHECK = timedelta(hours=6)
-"""A waiting campaign is told what changes. Should that be lost, it looks again after this."""
+"""A signal tells a waiting campaign about changes. If the signal is lost, it looks again after this time."""
 
 
 class CampaignRun(Value):
-    """The input of CampaignWorkflow. ``feed``: where the run before was with feeding, if it did that itself."""
+    """The input of CampaignWorkflow. ``feed``: the feeding state of the run before, if that fed the campaign itself."""
 
     campaign: str
     feed: FeedState | None = None
@@ -61,7 +63,7 @@ class CampaignResult(Value):
 
 @workflow.defn
 class CampaignWorkflow:
-    """Follows the campaign's row, which is the truth: run again at any point, it goes on from where that stands."""
+    """Follows the campaign's row, which is the truth: a new run at any time goes on from the state of the row."""
 
     @workflow.init
     def __init__(self, run: CampaignRun) -> None:
@@ -74,7 +76,7 @@ class CampaignWorkflow:
 
     @workflow.run
     async def run(self, run: CampaignRun) -> CampaignResult:
-        """Wait, freeze, feed, watch. Cancelling the workflow cancels the campaign."""
+        """Waits, freezes, feeds, watches. Cancelling the workflow cancels the campaign."""
         try:
             return await self._follow(run.campaign)
         except BaseException as error:
@@ -106,14 +108,14 @@ class CampaignWorkflow:
                 await self._rest()
                 result = await self._over(state)
                 if self._changed:
-                    continue  # it may have been opened again while we looked how it ended
+                    continue  # it may have been reopened while we read how it ended
                 return result
             if state.frozen:
                 await self._send(state)
             elif state.status != "scheduled":
                 await wait(workflow.now() + RECHECK, lambda: self._changed, f"the campaign is {state.status}")
             elif state.start_at > state.now:
-                # Looking at the clock of the row, not at ours: the two may differ by a little.
+                # Compare with the row's clock, not with workflow time: the two may differ a little.
                 await wait(
                     workflow.now() + (state.start_at - state.now),
                     lambda: self._changed,
@@ -137,7 +139,7 @@ class CampaignWorkflow:
         )
 
     async def _send(self, state: CampaignState) -> None:
-        """Has the audience fed, and watches until every message is settled."""
+        """Feeds the audience, itself or by its shards' workflows, and watches until every message is settled."""
         if state.status == "cancelled":
             await workflow.execute_activity_method(
                 CampaignActivities.close_campaign,
@@ -155,7 +157,7 @@ class CampaignWorkflow:
         await self._watch(state)
 
     async def _watch(self, state: CampaignState) -> None:
-        """Until every message is settled, something has changed, or the history has grown long."""
+        """Watches until every message is settled, something has changed, or the history has grown long."""
         pause, still = FIRST_PAUSE, 0
         while not self._changed and still < STALLED and not self._is_long():
             begun = self._feeding is None or self._feeding.exhausted
@@ -184,13 +186,13 @@ class CampaignWorkflow:
             summary = f"{progress.status}: {progress.unsettled:,} to go"
             until = workflow.now() + (RECHECK if held else pause)
             if progress.over_at is not None:
-                # What is over is settled then, also while nothing is sent.
+                # Expired messages are settled at that time, even while the campaign is paused.
                 until = min(until, max(progress.over_at, workflow.now() + FIRST_PAUSE))
             await wait(until, lambda: self._changed or self._feeding_has_ended(), summary)
             self._note_end_of_feeding()
 
     def _feed_itself(self, state: CampaignState) -> None:
-        """Feeds the only shard, beside what else there is to do, unless it does so already."""
+        """Starts feeding the only shard in a concurrent task, unless that runs already."""
         if self._fed is None:
             self._feeding = self._feeding or Feeding(FeedState(request=_request(state, 0)))
             self._fed = asyncio.create_task(self._feeding.run())
@@ -208,11 +210,13 @@ class CampaignWorkflow:
         self._fed = None
 
     def _is_long(self) -> bool:
-        """Whether to continue as new: this run has begun as many leads as it should, or its history has grown long."""
+        """True if it should continue as new: this run has begun as many leads as it may, or its history has grown
+        long.
+        """
         return self._fed_enough or workflow.info().is_continue_as_new_suggested()
 
     async def _rest(self) -> None:
-        """Lets the feeding come to an end, wherever it is."""
+        """Stops the feeding, and waits for its end."""
         if self._fed is not None and self._feeding is not None:
             self._feeding.stop()
             await workflow.wait_condition(self._feeding_has_ended)
@@ -220,13 +224,13 @@ class CampaignWorkflow:
 
     async def _start_shard(self, state: CampaignState, shard: int) -> None:
         identity = campaign_identity(state.campaign, state.title)
-        with suppress(WorkflowAlreadyStartedError):  # it feeds already
+        with suppress(WorkflowAlreadyStartedError):  # it runs already
             await workflow.start_child_workflow(
                 CampaignShardWorkflow.run,
                 FeedState(request=_request(state, shard)),
                 id=campaign_shard_workflow_id(state.campaign, shard),
                 id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                # A continue-as-new of ours must not end it; and the ledger tells how far it is.
+                # A continue-as-new of this workflow must not end it; the ledger says how far it is.
                 parent_close_policy=ParentClosePolicy.ABANDON,
                 search_attributes=identity.search_attributes,
                 static_summary=f"feeds {state.campaign}, {shard + 1} of {state.shards}",
@@ -252,14 +256,14 @@ class CampaignWorkflow:
 
     @workflow.signal
     def changed(self) -> None:
-        """The campaign's row was changed: it was moved, paused, resumed or cancelled, or has something to send again."""
+        """The campaign's row has changed: a new time, a pause, resume or cancellation, or messages to send again."""
         self._changed = True
         if self._feeding is not None:
             self._feeding.changed()
 
     @workflow.query
     def progress(self) -> CampaignProgress | None:
-        """How far it was when it last looked."""
+        """The progress at the last check."""
         return self._progress
 
 

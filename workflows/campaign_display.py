@@ -1,4 +1,4 @@
-"""What an operator reads of a campaign in the Temporal Web UI."""
+"""What the Temporal Web UI shows about a campaign."""
 
 from datetime import timedelta
 
@@ -33,7 +33,7 @@ class CampaignDisplay:
         self._listed: str | None = None
 
     def state(self, state: CampaignState) -> None:
-        """Shows where the campaign stands before its messages tell more."""
+        """Shows the campaign's state, before there is any progress of its messages."""
         lines = [self._title(state), f"State: **{state.status}**"]
         if not state.frozen:
             lines.append(f"Starts: {state.when}")
@@ -46,13 +46,13 @@ class CampaignDisplay:
             workflow.upsert_search_attributes(updates)
 
     def progress(self, state: CampaignState, progress: CampaignProgress) -> None:
-        """Shows how far it is: the messages by status, the rate, and the expected end."""
+        """Shows the progress: the messages by status, the rate, and the expected end."""
         total = sum(progress.counts.values())
         settled = total - progress.unsettled
         lines = [
             self._title(state),
             f"State: **{progress.status}** · {settled:,} of {total:,} settled",
-            # No table: the Web UI sets its columns side by side without a gap.
+            # Not a table, as the Web UI shows its columns without a gap between them.
             " · ".join(
                 f"**{progress.counts[status]:,}** {status}" for status in ORDER if status in progress.counts
             ),

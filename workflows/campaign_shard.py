@@ -9,7 +9,7 @@ __all__ = ["CampaignShardWorkflow"]
 
 @workflow.defn
 class CampaignShardWorkflow:
-    """Feeds one part of a campaign's audience, and is the parent of its leads' workflows."""
+    """Feeds one shard of a campaign's audience, and is the parent of its leads' workflows."""
 
     @workflow.init
     def __init__(self, state: FeedState) -> None:

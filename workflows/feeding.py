@@ -1,7 +1,8 @@
-"""Feeding a shard: its leads' workflows are begun, and never more of a device's than its window holds.
+"""Feeds a shard: starts its leads' workflows, never more for one device than its window allows.
 
-A shard is a part of a campaign's audience. The campaign's workflow feeds the only shard itself; where there are several,
-each has a workflow of its own. Who feeds is the parent of the leads' workflows, unless the campaign says ``fan_out: eager``.
+A shard is a part of a campaign's audience. The campaign's workflow feeds the only shard itself; if there are several,
+each has a workflow of its own. The feeding workflow is the parent of the leads' workflows, unless the campaign says
+``fan_out: eager``.
 """
 
 import asyncio
@@ -28,34 +29,38 @@ with workflow.unsafe.imports_passed_through():
 __all__ = ["FeedState", "Feeding"]
 
 FEED = timedelta(minutes=2)
-"""Start to close: ten seconds of starting, however slow the servers are just then."""
+"""Start to close. The activity starts workflows for ten seconds; the rest is for slow servers."""
 
 CHILDREN_A_RUN = 1_000
-"""Started by one run. A run holds those that it has not heard the end of, of which the server allows 2,000; each takes
-three events of its history, which is to stay below some thousands."""
+"""How many workflows one run starts. A run has as pending children those whose end it has not seen, of which the server
+allows 2,000; and each child adds three events to its history, which should stay below some thousands.
+"""
 
 FIRST_PAUSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=30)
-"""Between two looks for room; while there is some, it is looked for again at once."""
+"""The longest time between two checks for room in a window; after a page that began messages, it checks again at
+once.
+"""
 
 IDLE = timedelta(minutes=10)
-"""Whoever resumes a campaign says so; should that be lost, it is looked for after this."""
+"""A resume sends a signal. If the signal is lost, the feeding looks again after this time."""
 
 DOUBT_AFTER = timedelta(minutes=10)
 LONGEST_DOUBT = timedelta(hours=6)
-"""When nothing has moved for so long, the open messages are gone through anew: a lead's workflow that somebody
-terminated is started again, and for all others that changes nothing."""
+"""If nothing has moved for this long, it starts again at the first open message: a lead's workflow that somebody
+terminated is started again; for all others this changes nothing.
+"""
 
 
 class FeedState(Value):
-    """Where the feeding of a shard is, from one run of its workflow to the next."""
+    """The state of feeding a shard, which one run of its workflow passes to the next."""
 
     request: FeedRequest
     doubt_after: timedelta = DOUBT_AFTER
 
 
 class Feeding:
-    """Feeds one shard until every message of it is settled. The workflow that owns it runs it once."""
+    """Feeds one shard until every message of it is settled. A workflow runs it once."""
 
     def __init__(self, state: FeedState) -> None:
         self._request = state.request
@@ -67,29 +72,29 @@ class Feeding:
         self._children = 0
         self._starting: asyncio.Task[None] | None = None
         self.exhausted = False
-        """Whether all were begun, when it last looked."""
+        """True if all messages were begun at the last check."""
 
     @property
     def state(self) -> FeedState:
-        """What the next run needs to go on from here."""
+        """The state from which the next run goes on."""
         positions = {} if self._changed else self._request.positions
         return FeedState(
             request=self._request.model_copy(update={"positions": positions}), doubt_after=self._doubt_after
         )
 
     def changed(self) -> None:
-        """The campaign was resumed or cancelled, or has messages to send again: look from the beginning."""
+        """The campaign was resumed or cancelled, or has messages to send again: start again at the first message."""
         self._changed = True
 
     def stop(self) -> None:
-        """End soon, wherever it is: the workflow is to continue as new."""
+        """Makes ``run`` end soon, as the workflow is to continue as new."""
         self._stopped = True
 
     async def run(self) -> bool:
-        """Again and again: begin what there is room for, or wait for room.
+        """Begins messages while there is room for them, and waits for room otherwise.
 
-        True once every message is settled; False where the workflow is to continue as new, with ``state``. What was
-        begun by then has started.
+        Returns True once every message is settled, and False if the workflow is to continue as new, with ``state``. All
+        workflows that it began have started by then.
         """
         while True:
             if self._changed:
@@ -126,20 +131,22 @@ class Feeding:
         )
 
     def _begin(self, messages: Sequence[MessageRef]) -> None:
-        """Starts them, all of a page in one task of this workflow; meanwhile the next page is asked for."""
+        """Starts all workflows of a page in one workflow task, while the next page is read."""
         if messages:
             self._children += len(messages)
             self._starting = asyncio.create_task(_start_all(messages))
 
     async def _started(self) -> None:
-        # A start holds the lock of this workflow twice. Of more than a page at a time, many would find it taken, give up
-        # and be repeated, which costs the server more than the starts.
+        # A start of a child takes the lock of this workflow twice. With more than a page at a time, many starts would
+        # time out on the lock and be repeated, which costs the server more than the starts themselves.
         starting, self._starting = self._starting, None
         if starting is not None:
-            await asyncio.shield(starting)  # to cancel it would cancel the leads
+            await asyncio.shield(starting)  # cancelling this task would cancel the leads' workflows
 
     async def _wait(self, page: FeedPage) -> None:
-        """Nothing to begin now: the windows are full, everything was begun, or the campaign is on hold."""
+        """Waits, as there is nothing to begin now: the windows are full, everything was begun, or the campaign is
+        paused.
+        """
         now = workflow.now()
         if page.status == "paused":
             await self._sleep(now + IDLE, "the campaign is paused")
@@ -176,14 +183,14 @@ async def _start_all(messages: Sequence[MessageRef]) -> None:
 
 async def _start(message: MessageRef) -> None:
     identity = lead_identity(message)
-    with suppress(WorkflowAlreadyStartedError):  # it is on its way
+    with suppress(WorkflowAlreadyStartedError):  # it runs already
         await workflow.start_child_workflow(
             MessageWorkflow.run,
             message,
             id=identity.workflow_id,
             # The ledger knows what was sent: a lead whose message failed is started again by retry-failed.
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-            # It goes on by itself when this run ends, and nobody waits for its result: that is in the ledger.
+            # It goes on when this run ends. Nobody waits for its result, as that is in the ledger.
             parent_close_policy=ParentClosePolicy.ABANDON,
             search_attributes=identity.search_attributes,
             static_summary=identity.summary,

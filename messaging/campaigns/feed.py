@@ -1,9 +1,9 @@
-"""Feeding a campaign: which of its messages to bring on their way next, how far it is, and closing what is not wanted.
+"""Reads and changes the messages of a running campaign: which to begin next, the progress, and closing unwanted ones.
 
-Who feeds a shard keeps, for each device, the position of the last message that was begun. Asking again with the same positions
-gives the same messages, so that an answer that was lost costs nothing. How many of a device's messages are on their
-way is read from the ledger, and each device has a window of its own: one that is slow or offline fills its window and
-holds up no other.
+The feeding workflow keeps, for each device, the position of the last message that was begun. A repeated call with the
+same positions gives the same messages, so a lost answer costs nothing. How many of a device's messages are under way is
+read from the ledger, and each device has a window of its own: a device that is slow or offline fills its window and
+does not hold up others.
 """
 
 from collections.abc import Sequence
@@ -27,19 +27,21 @@ __all__ = [
 ]
 
 PAGE = 50
-"""Messages that are begun together."""
+"""How many messages are begun together."""
 
 MAX_WINDOW = 200
-"""Messages of one campaign and device that are on their way at once, at most."""
+"""The most messages of one campaign and device that are under way at once."""
 
 HORIZON = 120.0
-"""Seconds of a paced device's time that its window is worth. What else is due there waits behind no more than that."""
+"""How many seconds' worth of messages the window of a paced device holds. Other due messages of the device wait no
+longer than that behind the campaign.
+"""
 
 MIN_WINDOW = 4
 
 CLOSED_TOGETHER = 5_000
 
-# For each device of a shard: its window, how much of it is taken, and what comes next.
+# For each device of a shard: its window, how many places are taken, and the next messages.
 # $1 campaign, $2 shard, $3 position by device up to which messages were begun, $4 shards, $5 now,
 # $6 the smallest window, $7 the largest, $8 seconds of a device's time that one is worth, $9 messages of a page
 SELECT_NEXT = """
@@ -77,7 +79,7 @@ select taken.status, taken.fan_out, taken.device_id, taken.places, taken.taken, 
  order by n.turn, taken.device_id
 """
 
-# Closes what was not begun and is over. $1 campaign, $2 now, or null
+# Expires messages that were not begun. $1 campaign, $2 now, or null
 EXPIRE_OVER = """
 update broadcast_messages
    set status = 'expired', reason = expiry_of(expires_at), updated_at = clock_timestamp()
@@ -89,8 +91,9 @@ update broadcast_messages
    and exists (select from campaigns where id = $1 and until is not null)
 """
 
-# What was not begun, and now it is night where the recipient is: it gets its turn on the next day, after those that are due
-# until then, unless the campaign leaves it out, or is over by then. $1 campaign, $2 shard, $3 now
+# Messages that were not begun and whose recipients' hours are closed now: their turn comes on the next day, after the
+# messages that are due until then, unless the campaign leaves them out or they expire before. $1 campaign, $2 shard, $3
+# now
 MOVE_TO_NEXT_DAY = """
 with late as (
     select m.id, m.campaign_position, recipient_opening(m, $3) as opening
@@ -117,7 +120,7 @@ update broadcast_messages m
  where m.id = moved.id
 """
 
-# How far a campaign is, counted from the ledger. $1 campaign, $2 now, or null
+# The progress of a campaign, counted from the ledger. $1 campaign, $2 now, or null
 COUNT_PROGRESS = """
 select c.status, c.reason, c.opted_out, c.without_device, c.passed, m.over_at, m.counts, m.sent_lately, m.seconds
   from campaigns c
@@ -136,7 +139,7 @@ select c.status, c.reason, c.opted_out, c.without_device, c.passed, m.over_at, m
  where c.id = $1
 """
 
-# The phones whose message was begun, and waits for its slot or for a hold to end. $1 campaign
+# The phones whose messages were begun and wait for a slot or for a hold to end. $1 campaign
 SELECT_UNDER_WAY = """
 select recipient_phone
   from broadcast_messages
@@ -159,9 +162,9 @@ update broadcast_messages
 
 
 async def feed_page(pool: Pool, request: FeedRequest, *, now: datetime | None) -> FeedPage:
-    """The next messages of one shard whose turn has come: at most PAGE of them, and fairly from all devices.
+    """The next messages of one shard to begin: at most PAGE, taken fairly from all devices.
 
-    None while there is room for so few only that it is better to wait until more can be begun together.
+    Empty while there is room for only a few: it is cheaper to wait until more can be begun together.
     """
     async with pool.acquire() as connection:
         moment: datetime = now or await connection.fetchval("select clock_timestamp()")
@@ -180,7 +183,7 @@ async def feed_page(pool: Pool, request: FeedRequest, *, now: datetime | None) -
     later: dict[str, datetime] = {}
     for row in rows:
         if row["id"] is None or row["device_id"] in later:
-            continue  # what is due later is not passed over
+            continue  # a message that is due later is not skipped
         if row["due_at"] > moment:
             later[row["device_id"]] = row["due_at"]
         elif _may_begin(status, row) and len(messages) < PAGE and row["turn"] <= row["places"] - row["taken"]:
@@ -196,13 +199,13 @@ async def feed_page(pool: Pool, request: FeedRequest, *, now: datetime | None) -
         positions=positions if worthwhile else request.positions,
         settled=exhausted and all(row["taken"] == 0 for row in rows),
         exhausted=exhausted,
-        # One that is due and waits for room is looked for sooner than what is due later on another device.
+        # If a due message waits for room, check again soon, before the next message of another device is due.
         next_due_at=None if due > (len(messages) if worthwhile else 0) else min(later.values(), default=None),
     )
 
 
 def _may_begin(status: CampaignStatus, row: Record) -> bool:
-    # Of a cancelled campaign it is still to be found out what became of messages that were being sent.
+    # In a cancelled campaign, the outcome of messages that were being sent must still be found out.
     return status == "running" or (status == "cancelled" and row["message_status"] == "processing")
 
 
@@ -221,14 +224,14 @@ def _devices_of(messages: list[MessageRef]) -> list[str]:
 
 
 def _refills(rows: list[Record], device: str) -> bool:
-    """Whether so much of a device's window is free that it is worth a page, or nothing more will come of waiting."""
+    """True if enough of a device's window is free for a page, or if waiting would not free more."""
     own = [row for row in rows if row["device_id"] == device]
     room: int = own[0]["places"] - own[0]["taken"]
     return len(own) < room or bool(room * 4 >= own[0]["places"])
 
 
 async def progress(pool: Pool, campaign_id: int, *, now: datetime | None) -> CampaignProgress:
-    """How far a campaign is, counted from the ledger."""
+    """The progress of a campaign, counted from the ledger."""
     row = await pool.fetchrow(COUNT_PROGRESS, campaign_id, now)
     assert row is not None
     counts = CampaignCounts.model_validate(row["counts"] or {})
@@ -246,7 +249,7 @@ async def progress(pool: Pool, campaign_id: int, *, now: datetime | None) -> Cam
 
 
 async def is_settled(pool: Pool, campaign_id: int) -> bool:
-    """Whether nothing is to come of any message of the campaign."""
+    """True if every message of the campaign is settled."""
     settled: bool = await pool.fetchval(
         "select not exists (select from broadcast_messages where campaign_id = $1 and is_unsettled(status))",
         campaign_id,
@@ -255,18 +258,18 @@ async def is_settled(pool: Pool, campaign_id: int) -> bool:
 
 
 async def close_over(pool: Pool, campaign_id: int, *, now: datetime | None) -> None:
-    """Settles what was not begun and is over. What was begun is settled by its own workflow."""
+    """Settles expired messages that were not begun. A message that was begun is settled by its own workflow."""
     await pool.execute(EXPIRE_OVER, campaign_id, now)
 
 
 async def phones_under_way(pool: Pool, campaign_id: int) -> list[str]:
-    """The phones whose message was begun, and waits for its slot or for a hold to end."""
+    """The phones whose messages were begun and wait for a slot or for a hold to end."""
     rows = await pool.fetch(SELECT_UNDER_WAY, campaign_id)
     return [row["recipient_phone"] for row in rows]
 
 
 async def under_way(pool: Pool, campaign_id: int, phones: Sequence[str]) -> bool:
-    """Whether the message for one of these waits still, and no attempt is sending it."""
+    """True if a message to one of these phones still waits and no attempt is sending it."""
     found: bool = await pool.fetchval(
         "select exists (select from broadcast_messages where campaign_id = $1 and recipient_phone = any($2)"
         " and is_waiting(status))",
@@ -277,6 +280,6 @@ async def under_way(pool: Pool, campaign_id: int, phones: Sequence[str]) -> bool
 
 
 async def close_page(pool: Pool, campaign_id: int) -> int:
-    """Closes messages of a cancelled campaign that no attempt is sending; how many, 0 when there are none left."""
+    """Closes messages of a cancelled campaign that no attempt is sending; answers how many, 0 if none are left."""
     done = await pool.execute(CANCEL_WAITING, campaign_id, CLOSED_TOGETHER)
     return int(done.split()[-1])

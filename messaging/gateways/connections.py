@@ -1,4 +1,4 @@
-"""Connections to servers that are not trusted, which bound what aiohttp itself does not."""
+"""Connections to untrusted servers, with limits that aiohttp itself does not have."""
 
 import asyncio
 from functools import partial
@@ -12,11 +12,13 @@ from aiohttp.streams import StreamReader
 __all__ = ["Connector"]
 
 MOST_HEADS = 20
-"""Answers to one request, which all but the last are interim ones (RFC 9110, 15.2: "100 Continue", "103 Early Hints")."""
+"""Responses to one request, of which all but the last are interim ones (RFC 9110, 15.2: "100 Continue", "103 Early
+Hints").
+"""
 
 
 class _Protocol(ResponseHandler):
-    """Gives up a server that sends interim answers without end: aiohttp passes over them, for as long as they come."""
+    """Closes the connection to a server that sends endless interim responses; aiohttp would read them for ever."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
@@ -36,7 +38,7 @@ class _Protocol(ResponseHandler):
 
 
 class Connector(aiohttp.TCPConnector):
-    """Its connections are closed where a server sends interim answers without end."""
+    """A connector that closes connections to servers which send endless interim responses."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(**given)

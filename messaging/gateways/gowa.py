@@ -40,16 +40,17 @@ class GowaOptions(Options):
 
 
 class GowaGateway(HttpGateway):
-    """The client of one device of a GOWA server. To be made inside a running event loop; safe for many tasks at once.
+    """The client of one device of a GOWA server. Create it inside a running event loop; safe for many tasks at once.
 
-    The server takes no ID of ours and cannot be asked, and its webhooks name its own ID only: they tell that a message
-    was delivered or read, and nothing of one in doubt. So ``receipts`` is none of its capabilities.
+    The server takes no ID of ours and cannot be asked about a message. Its webhooks contain only its own ID: they
+    report a message as delivered or read, but do not help with a message in doubt. So it does not have the capability
+    ``receipts``.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(images=Images.UPLOAD)
 
     def __init__(self, options: Mapping[str, Any]) -> None:
-        """Raises InvalidInput where the options cannot be used."""
+        """Raises InvalidInput if the options cannot be used."""
         self._options = self.check(options)
         super().__init__("GOWA", self._options.url)
 
@@ -97,7 +98,7 @@ def _image_form(phone: str, message: OutgoingMessage, picture: Picture) -> aioht
     form = aiohttp.FormData({"phone": phone, "compress": "false"})
     if message.text:
         form.add_field("caption", message.text)
-    # The server keeps the file under this name while it sends: each message needs its own.
+    # The server stores the file under this name while it sends, so each message needs a name of its own.
     name = f"{message.message_id}-{picture.file_name}"
     form.add_field("image", BytesIO(picture.content), filename=name, content_type=picture.media_type)
     return form

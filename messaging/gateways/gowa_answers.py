@@ -22,7 +22,7 @@ __all__ = ["message_id_of", "read_webhook", "refusal_of"]
 _REFUSALS: tuple[tuple[re.Pattern[str], type[GatewayError], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), kind, way_out)
     for pattern, kind, way_out in (
-        # Its code, a colon, its words. Only what is found out before a message is sent: a 500 may come after.
+        # Its code, a colon, its words. Only errors that are found before a message is sent; a 500 may come after that.
         (
             r"^AUTHENTICATION_ERROR:|^INVALID_WA_CLI:|client is not initialized|you are not (log|connect)",
             DeviceUnfit,
@@ -51,7 +51,7 @@ _REFUSALS: tuple[tuple[re.Pattern[str], type[GatewayError], str], ...] = tuple(
             "check the recipient's number",
         ),
         (
-            # The step's fault, not the recipient's: every recipient would get the same answer.
+            # The step is at fault, not the recipient: every recipient would get the same answer.
             r"^VALIDATION_ERROR:(?!.*phone).*\b(message|caption|image|file)\b",
             WrongContent,
             "check the step's text and image",
@@ -62,7 +62,7 @@ _STATUSES: Mapping[str, Literal["delivered", "read"]] = {"delivered": "delivered
 
 
 def message_id_of(answer: Answer) -> str | None:
-    """The ID in a yes; None where the answer is something else."""
+    """The message ID in a success; None for any other answer."""
     content = answer.content if isinstance(answer.content, Mapping) else {}
     results = content.get("results")
     identifier = results.get("message_id") if isinstance(results, Mapping) else None
@@ -73,7 +73,9 @@ def message_id_of(answer: Answer) -> str | None:
 def refusal_of(
     answer: Answer, name: str, url: str, *, hide: Iterable[str]
 ) -> tuple[GatewayError | None, str]:
-    """The error that code and words call for, if they do, and the words. ``hide``: credentials, not to be repeated."""
+    """The error for this code and these words, if known, and the words. ``hide``: credentials, which must not
+    appear.
+    """
     content = answer.content if isinstance(answer.content, Mapping) else {}
     code, words = (format_words(content.get(name), *hide) for name in ("code", "message"))
     said = f"{words} ({code})" if code else words

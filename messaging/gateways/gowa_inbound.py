@@ -12,7 +12,7 @@ __all__ = ["NAME", "inbound_of", "recipient_of"]
 NAME = "GOWA"
 
 _EVENTS = ("message", "message.reaction", "message.edited")
-"""An edited message is a new one: "STPO" may have become "STOP"."""
+"""An edited message counts as a new one: "STPO" may have become "STOP"."""
 
 _KINDS = {
     "image": "image",
@@ -26,7 +26,7 @@ _KINDS = {
     "contact": "contacts",
     "contacts_array": "contacts",
 }
-"""What each field of a message makes it, the first that is there."""
+"""The kind of a message by its first present field."""
 
 _PERSON = re.compile(r"([^@:]+)(?::[0-9]+)?@(s\.whatsapp\.net|c\.us|lid)")
 """WhatsApp's name (JID) of one person, with the number of their device. Groups, newsletters and broadcasts end otherwise."""
@@ -50,7 +50,7 @@ def inbound_of(event: Mapping[str, Any]) -> tuple[InboundMessage, ...]:
         name=None if from_me else words(payload, "from_name", "sender_display_name"),
         from_me=from_me,
         referral=_referral(part(payload, "referral")),
-        # Of what went out, the person is whoever it went to.
+        # For an outgoing message, the person is its recipient.
         **_who(chat if from_me else sender, words(payload, "chat_lid" if from_me else "from_lid")),
         **_content(kind, payload),
     )
@@ -69,7 +69,7 @@ def recipient_of(payload: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _who(*names: str | None) -> dict[str, Any]:
-    """Phone and other names. Somebody may be known by a ``…@lid`` alone, which tells no phone."""
+    """Phone and other names. A person may be known only by a ``…@lid``, which contains no phone."""
     found = [match for name in names if name is not None and (match := _PERSON.fullmatch(name))]
     return {
         "phone": phone_of(*(match[1] for match in found if match[2] != "lid")),
@@ -97,7 +97,7 @@ def _content(event: str, payload: Mapping[str, Any]) -> dict[str, Any]:
                 "media_id": words(payload, field) or words(own, "path", "url"),
                 "answers": answers,
             }
-    # Buttons and lists come back as their label in the body: nothing tells them from what is typed.
+    # Buttons and lists come back with their label as the body, so they look like typed text.
     return {"kind": "text" if body else "other", "text": body, "answers": answers}
 
 

@@ -1,4 +1,4 @@
-"""HTTP as gateways need it: every failure says whether the request may have reached the other side."""
+"""An HTTP client for gateways: every failure says whether the request may have reached the server."""
 
 import asyncio
 import json
@@ -23,24 +23,26 @@ from messaging.gateways.options import redacted
 __all__ = ["Answer", "HttpClient", "alike", "format_words", "one_line"]
 
 CONNECTIONS = 500
-"""Requests in flight at most; more wait for a connection, which counts as not accepted when it takes too long."""
+"""The most requests in flight; others wait for a connection, and count as not accepted if that takes too long."""
 
 CONNECT_TIMEOUT = 5.0
 """Seconds to get a connection, within the timeout of the request."""
 
 KEEP_ALIVE = 4.0
-"""Seconds for which an idle connection is kept. Many servers close theirs after five; a request that meets the close
-would leave its message in doubt."""
+"""Seconds that an idle connection is kept. Many servers close idle ones after five; a request at that moment would
+leave its message in doubt.
+"""
 
 LARGEST_ANSWER = 256 * 1024
-"""Bytes of an answer, also when unpacked; gateways' own have some hundred."""
+"""Bytes of an answer, also after unpacking; those of gateways have some hundred."""
 
 BETWEEN_BYTES = 5.0
-"""Seconds until an answer that has begun must go on."""
+"""Seconds that an answer which has begun may pause."""
 
 LONGEST_RETRY_AFTER = 900.0
-"""Seconds; a gateway that asks for more is asked again after these. What bars a number for longer says so in words; and one
-slip of a proxy must not cost a day."""
+"""Seconds. A longer wait that a gateway asks for is cut to this. A number that is barred for longer gets an error that
+says so; and one mistake of a proxy must not cost a day.
+"""
 
 LONGEST_WORDS = 500
 
@@ -55,7 +57,7 @@ class Answer(Value):
 
 
 class _Progress:
-    """How far one request came. ``sent`` is set before its first byte can leave."""
+    """The progress of one request. ``sent`` is set before its first byte can leave."""
 
     def __init__(self) -> None:
         self.sent = False
@@ -68,7 +70,7 @@ class _NoAnswer(Exception):
 
 
 class HttpClient:
-    """The connections to one gateway. To be made inside a running event loop; safe for many tasks at once."""
+    """The connections to one gateway. Create it inside a running event loop; safe for many tasks at once."""
 
     def __init__(self, what: str, url: str) -> None:
         """``what`` names the gateway in errors; ``url`` is its address, without a slash at the end."""
@@ -79,7 +81,7 @@ class HttpClient:
         trace.on_request_headers_sent.append(_note_sent)
         self._session = aiohttp.ClientSession(
             connector=Connector(limit=CONNECTIONS, keepalive_timeout=KEEP_ALIVE),
-            # A server that packs its answers all the same is unpacked within bounds.
+            # If a server compresses its answers all the same, they are unpacked with a limit.
             headers={"Accept-Encoding": "identity"},
             auto_decompress=False,
             trace_configs=[trace],
@@ -93,9 +95,9 @@ class HttpClient:
     async def request(self, method: str, path: str, *, timeout: float, **request: Any) -> Answer:
         """The answer, whatever it says, within ``timeout`` seconds. ``request``: as aiohttp takes it.
 
-        A POST goes out once: aiohttp repeats, after a connection that was closed, only methods that are idempotent
-        by themselves, and redirects are not followed. Raises NotAccepted where no byte can have gone out, and
-        MaybeAccepted where some may have and there is no complete answer.
+        A POST goes out once: aiohttp repeats, after a connection that was closed, only methods that are idempotent by
+        themselves, and redirects are not followed. Raises NotAccepted if no byte can have gone out, and MaybeAccepted
+        if some may have and there is no complete answer.
         """
         try:
             return await self._exchange(method, path, timeout, request)
@@ -105,7 +107,7 @@ class HttpClient:
             raise NotAccepted(f"{self.name} cannot be reached: {error}") from error
 
     async def ask(self, path: str, query: Mapping[str, str], *, timeout: float) -> Answer:
-        """The answer to a question, within ``timeout`` seconds. Raises NotAccepted where there is none."""
+        """The answer to a read request, within ``timeout`` seconds. Raises NotAccepted if there is none."""
         try:
             return await self._exchange("GET", path, timeout, {"params": query})
         except _NoAnswer as error:
@@ -144,10 +146,10 @@ class HttpClient:
 
 
 async def _notice_closed_connections() -> None:
-    """Lets the event loop see which kept connections the other side has closed by now.
+    """Lets the event loop notice which idle connections the server has closed.
 
-    A request over one of those would leave its message in doubt, for no reason. The first turn of the loop reads from
-    the sockets, the second one acts on it.
+    A request over such a connection would leave its message in doubt without need. The first turn of the loop reads
+    from the sockets, the second one acts on that.
     """
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -163,7 +165,7 @@ class _Endless(Exception):
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:
-    """The body, unpacked. Raises _Endless where it is too long or too slow, and what breaks off."""
+    """The body, unpacked. Raises _Endless if it is too long or too slow, and the connection's errors."""
     too_long = f"its answer has more than {LARGEST_ANSWER // 1024} KB"
     raw = bytearray()
     while True:
@@ -190,17 +192,17 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
 
 
 def one_line(text: str) -> str:
-    """A gateway's words, fit for a list of errors and for a log."""
+    """A gateway's text, made fit for a list of errors and a log."""
     return " ".join(storable(text).split())[:LONGEST_WORDS]
 
 
 def format_words(words: Any, *credentials: str) -> str:
-    """What a gateway says, in one line without its full stop and without credentials; nothing where it is no text."""
+    """A gateway's text in one line, without its full stop and without credentials; empty if it is no text."""
     return one_line(redacted(words, *credentials)).rstrip(".") if isinstance(words, str) else ""
 
 
 def alike(status: int, words: str) -> str:
-    """What is the same in refusals that differ by a number, an ID or a time only."""
+    """The common part of refusals that differ only by a number, an ID or a time."""
     return f"{status} {re.sub(r'[^a-z]+', ' ', words.lower()).strip()}".rstrip()
 
 
@@ -236,7 +238,7 @@ def _format_cause(error: BaseException) -> str:
 
 
 def _retry_after(answer: aiohttp.ClientResponse) -> float | None:
-    """Seconds to wait, from a number or an HTTP date (RFC 9110, 10.2.3), or None where it says nothing usable."""
+    """Seconds to wait, from a number or an HTTP date (RFC 9110, 10.2.3); None if there is no usable value."""
     told = answer.headers.get("Retry-After")
     if told is None:
         return None
@@ -258,7 +260,7 @@ def _date(text: str) -> datetime:
 
 
 def _now_by(answer: aiohttp.ClientResponse) -> datetime:
-    """The present by the server's own clock where it tells: ours may differ."""
+    """The present by the server's own clock, if it sends one, as ours may differ."""
     told = answer.headers.get("Date")
     try:
         return _date(told) if told else datetime.now(UTC)

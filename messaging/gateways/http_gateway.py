@@ -1,7 +1,7 @@
-"""What most gateways begin with: one HTTP client, no idempotency key, nothing to ask, no webhooks.
+"""The base class of most gateways: one HTTP client, no idempotency key, no look-ups, no webhooks.
 
-A gateway overrides what it does better, and turns its own error bodies into errors first; ``by_status`` is for what is
-left, where nothing but the HTTP status speaks.
+A gateway overrides what it does better. It maps its own error bodies to errors first; ``by_status`` is for answers that
+have only an HTTP status.
 """
 
 from collections.abc import Mapping
@@ -25,17 +25,17 @@ __all__ = ["HttpGateway"]
 
 UNFIT = frozenset({401, 403, 407})
 ELSEWHERE = frozenset({301, 302, 303, 307, 308, 404, 405})
-"""What answers there is not the gateway's endpoint."""
+"""Statuses of something that is not the gateway's endpoint."""
 LATER = frozenset({408, 409, 421, 423, 425})
 """RFC 9110: not processed, or in conflict with what goes on at present."""
 BUSY = frozenset({429, 503})
-"""Too much is asked of it, by this device or by all."""
+"""Too many requests, from this device or from all."""
 BUSY_FOR = 10.0
-"""Seconds that a device waits for a busy gateway that does not say how long."""
+"""Seconds that a device waits if a busy gateway does not say how long."""
 
 
 class HttpGateway:
-    """Base of the gateways that are spoken to by HTTP. To be made inside a running event loop."""
+    """Base of gateways with an HTTP API. Create it inside a running event loop."""
 
     capabilities: ClassVar[Capabilities] = Capabilities()
 
@@ -48,12 +48,12 @@ class HttpGateway:
         await self._client.close()
 
     async def recovery(self, device_id: str) -> Recovery:
-        """There is no way to find out, unless the gateway has one."""
+        """None, unless the gateway overrides this."""
         del device_id
         return Recovery.NONE
 
     async def look_up(self, device_id: str, message_id: UUID) -> Accepted | None:
-        """Nothing can be asked, unless the gateway has it."""
+        """No look-ups, unless the gateway overrides this."""
         raise NotAccepted(f"{self._client.name} cannot be asked what became of {message_id} of {device_id}")
 
     def challenge(self, query: Mapping[str, str]) -> str:
@@ -66,9 +66,9 @@ class HttpGateway:
         raise Unauthentic(f"{self._client.name} sends no webhooks that Drumbeat knows")
 
     def by_status(self, answer: Answer, words: str = "", sign: str | None = None) -> GatewayError:
-        """What an answer other than a yes says, where its body says no more than ``words``.
+        """The error for an answer that is not a success, if its body says no more than ``words``.
 
-        ``sign``: what is alike in such answers (see Refused); by default status and words, without numbers.
+        ``sign``: what such answers have in common (see Refused); by default status and words, without numbers.
         """
         status = answer.status
         said = f"{self._client.name} answered {status}" + (f" {words}" if words else "")

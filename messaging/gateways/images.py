@@ -1,7 +1,7 @@
-"""Images by URL: fetched once, checked, and kept for a while.
+"""Fetches images by URL once, checks them, and keeps them for a while.
 
-Authors of campaigns choose the URLs, and a worker stands inside its operator's network. So nothing is fetched from an
-address that is not public, and what comes is an image that WhatsApp takes, or an error before anything is sent.
+Authors of campaigns choose the URLs, and a worker runs inside its operator's network. So nothing is fetched from an
+address that is not public. The result is an image that WhatsApp takes, or an error before anything is sent.
 """
 
 import asyncio
@@ -73,14 +73,14 @@ _UNICAST = IPv6Network("2000::/3")  # all global IPv6 (RFC 4291, 2.4); no mapped
 
 
 def is_public(address: IPv4Address | IPv6Address) -> bool:
-    """Whether it is on the internet: not private, local, shared, reserved, multicast or a translated IPv4 address."""
+    """True if it is a public address: not private, local, shared, reserved, multicast or a translated IPv4 address."""
     if address.is_multicast or address.is_reserved or any(address in network for network in _NOT_PUBLIC):
         return False
     return address.is_global and (address.version == 4 or address in _UNICAST)
 
 
 class _Resolver(AbstractResolver):
-    """Has aiohttp connect to what was permitted: a name asked for again may have another address (DNS rebinding)."""
+    """Makes aiohttp connect to the checked address: a second look-up of the name may give another (DNS rebinding)."""
 
     def __init__(self, resolve: Resolve, permit: Callable[[str, list[str]], list[str]]) -> None:
         self._resolve, self._permit = resolve, permit
@@ -95,7 +95,7 @@ class _Resolver(AbstractResolver):
 
 
 class ImageStore:
-    """Fetches images and keeps them. To be made inside a running event loop; safe for many tasks at once.
+    """Fetches images and keeps them. Create it inside a running event loop; safe for many tasks at once.
 
     ``allowed``: networks that are fetched from although they are not public. ``resolve``: looks names up in place of
     the system. ``timeout``: of a fetch; ``keep``, ``keep_failures``: how long what came of it is kept; in seconds.
@@ -116,12 +116,12 @@ class ImageStore:
         self._kept: OrderedDict[str, tuple[Picture | NotAccepted, float, int]] = OrderedDict()
         self._running: dict[str, asyncio.Task[Picture | NotAccepted]] = {}
         self._slots = asyncio.Semaphore(FETCHES)
-        # Threads of its own: a dead name server of a campaign must not hold up the look-up of a gateway.
+        # Threads of its own: a dead name server for a campaign's image must not delay look-ups for a gateway.
         self._threads = ThreadPoolExecutor(FETCHES, thread_name_prefix="image-names")
         resolver = _Resolver(resolve or self._look_up, self._permit)
         self._session = aiohttp.ClientSession(
             connector=Connector(resolver=resolver, use_dns_cache=False, force_close=True),
-            # Images are compressed by themselves; and what is never unpacked is no decompression bomb.
+            # Images are compressed already; and without unpacking there is no decompression bomb.
             headers={"Accept": "image/jpeg, image/png, */*;q=0.1", "Accept-Encoding": "identity"},
             auto_decompress=False,
             timeout=aiohttp.ClientTimeout(total=None),
@@ -130,7 +130,7 @@ class ImageStore:
         )
 
     async def close(self) -> None:
-        """Ends the fetches, whose waiters get NotAccepted, and closes the connections."""
+        """Ends all fetches, so that waiting callers get NotAccepted, and closes the connections."""
         running = [task for task in self._running.values() if task.cancel()]
         await asyncio.gather(*running, return_exceptions=True)
         await self._session.close()
@@ -151,7 +151,7 @@ class ImageStore:
             if task is None:
                 task = self._running[url] = asyncio.create_task(self._fetch(url))
                 task.add_done_callback(partial(self._remember, url))
-            # Neither the end of the wait nor a cancelled waiter ends the fetch: others may wait for it.
+            # A fetch goes on after the end of the wait or a cancelled caller, as others may wait for it.
             await asyncio.wait({task}, timeout=wait)
             if not task.done() or task.cancelled():
                 why = "was stopped" if task.done() else "is still being fetched; its server is slow"
@@ -159,7 +159,7 @@ class ImageStore:
             outcome = task.result()
         if isinstance(outcome, Picture):
             return outcome
-        # Each caller gets an error of its own: a raised one collects its traceback.
+        # Each caller gets an error of its own, as a raised error collects a traceback.
         raise type(outcome)(str(outcome), concerns=outcome.concerns)
 
     def _remember(self, url: str, task: asyncio.Task[Picture | NotAccepted]) -> None:
@@ -176,7 +176,7 @@ class ImageStore:
             self._kept.popitem(last=False)
 
     async def _fetch(self, url: str) -> Picture | NotAccepted:
-        """The image or the error: as a value, as many callers may wait for it, or none."""
+        """The image or the error, as a value, since any number of callers may wait for it."""
         hops: list[URL] = []
         try:
             async with self._slots, asyncio.timeout(self._timeout):

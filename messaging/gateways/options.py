@@ -1,7 +1,8 @@
-"""A device's options: what they share from gateway to gateway, and how credentials are kept out of everything.
+"""The common part of all gateways' device options, and the handling of credentials.
 
 A credential is never an option itself: options are stored in the database and may be shown. The option names the
-environment variable or the file that has it, and it is read anew for each request, so that a new token is used at once.
+environment variable or the file that has it, and it is read again for each request, so that a new token is used at
+once.
 """
 
 import os
@@ -36,14 +37,16 @@ def _address(url: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_address)]
-"""Where a gateway listens, without a slash at the end."""
+"""The address of a gateway, without a slash at the end."""
 
 
 class Options(BaseModel):
-    """A gateway's options of one device. A field ``token_env`` and one ``token_file`` together are a credential."""
+    """Base of a gateway's options for one device. A field ``token_env`` with a field ``token_file`` makes a
+    credential.
+    """
 
     needs: ClassVar[tuple[str, ...]] = ()
-    """Credentials without which nothing can be sent."""
+    """Credentials that sending needs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -86,9 +89,9 @@ def read_options(gateway: str, model: type[Chosen], options: Mapping[str, Any]) 
 
 
 def secret(options: Options, name: str) -> str | None:
-    """The credential of that name as environment or file have it now; None where the options name none.
+    """The present credential of that name, from the environment or a file; None if the options name none.
 
-    Raises DeviceUnfit where it is not there.
+    Raises DeviceUnfit if it does not exist.
     """
     variable, path = getattr(options, f"{name}{ENVIRONMENT}"), getattr(options, f"{name}{FILE}")
     if variable:
@@ -113,7 +116,7 @@ def header_secret(options: Options, name: str) -> str:
     """The credential of that name, one word of plain letters, as a header can carry it. Raises DeviceUnfit."""
     word = secret(options, name) or ""
     if not re.fullmatch(r"[!-~]+", word):
-        # aiohttp would refuse such a header with an error that is none of ours.
+        # aiohttp would refuse such a header with an error of its own.
         raise DeviceUnfit(
             f"the device's {name} is not one word of plain letters; check where it is read from"
         )
@@ -121,7 +124,7 @@ def header_secret(options: Options, name: str) -> str:
 
 
 def secrets_of(options: Options) -> tuple[str, ...]:
-    """Every credential that can be read at present: what must not be repeated."""
+    """All credentials that can be read at present: they must not appear in any text."""
     found: list[str] = []
     for name in _credentials(type(options)):
         with suppress(DeviceUnfit):
@@ -130,8 +133,9 @@ def secrets_of(options: Options) -> tuple[str, ...]:
 
 
 def redacted(text: str, *credentials: str) -> str:
-    """A gateway's words without credentials that they may repeat. To be done before words are cut, which might leave
-    half of one."""
+    """A gateway's text without credentials that it may repeat. Call it before a text is cut, which could leave half of
+    one.
+    """
     forms = {form for credential in credentials for form in (credential, quote(credential, safe=""))}
     for form in sorted(forms - {""}, key=len, reverse=True):
         text = text.replace(form, "***")

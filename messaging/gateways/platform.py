@@ -1,4 +1,6 @@
-"""What hosted WhatsApp platforms have in common: their body says yes or no by ``status``, whatever the HTTP status."""
+"""The base of hosted WhatsApp platforms: the field ``status`` of their body says success or failure, whatever the HTTP
+status.
+"""
 
 import re
 from collections.abc import Mapping
@@ -11,28 +13,28 @@ from messaging.gateways.http_gateway import BUSY, BUSY_FOR, UNFIT, HttpGateway
 __all__ = ["SLOW_ANSWER", "PlatformGateway"]
 
 SLOW_ANSWER = 120.0
-"""Seconds: platforms that are busy answer so late, and have sent the message."""
+"""Seconds. Busy platforms may answer this late, and have sent the message."""
 
 OF_THE_DEVICE = re.compile(
     r"token|secret|device|connect|log(ged)?[ -]?(in|out)|scan|quota|kuota|package|paket|expired|suspend|subscri|perangkat",
     re.IGNORECASE,
 )
-"""Words of a no that would come for every message of the device."""
+"""Words of a failure that every message of the device would get."""
 OF_THE_RECIPIENT = re.compile(
     r"not (on|registered|exist|found)|unregistered|(tidak|belum) (terdaftar|valid|ditemukan)|recipient|penerima|tujuan"
     r"|(invalid|wrong) (\w+ )?(phone|number)|(phone|number|nomor)\b.*\b(invalid|wrong|salah)",
     re.IGNORECASE,
 )
-"""Words of a no that is about one recipient: the next one may get a yes."""
+"""Words of a failure that is about one recipient: the next one may succeed."""
 TOO_FAST = re.compile(r"too many|rate limit", re.IGNORECASE)
 OF_THE_MOMENT = re.compile(r"maintenance|try again|coba lagi", re.IGNORECASE)
 
 
 class PlatformGateway(HttpGateway):
-    """Base of platforms that are sent to with one credential and answer ``{"status": bool, "message": why, "data"}``."""
+    """Base of platforms that take one credential and answer ``{"status": bool, "message": why, "data"}``."""
 
     def yes(self, answer: Answer, *, hide: str, mend: str) -> Any:
-        """The ``data`` of a yes. Raises the GatewayError that everything else is.
+        """The ``data`` of a success. Raises a GatewayError for everything else.
 
         ``hide``: the credential, which the platform may repeat; ``mend``: what the operator can do for the device.
         """
@@ -43,7 +45,7 @@ class PlatformGateway(HttpGateway):
         if content.get("status") is False:
             raise self._no(answer, words, mend)
         if answer.status == 503:
-            # A proxy may have answered for a server that had the message already.
+            # A proxy may have answered for a server that has the message already.
             raise self._client.maybe(f"it answered 503 {words}".rstrip())
         if not 200 <= answer.status < 300:
             raise self.by_status(answer, words)

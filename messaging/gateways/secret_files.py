@@ -1,4 +1,6 @@
-"""Files with credentials. Who may set a device's options must not get hold of every file that the worker can read."""
+"""Reads files with credentials. A person who may set a device's options must not be able to read every file of the
+worker.
+"""
 
 import os
 import stat
@@ -31,12 +33,12 @@ def parse_directories(text: str) -> tuple[Path, ...]:
 def read_secret_file(path: str) -> str:
     """The words in the file, without blanks around them. Raises UnusableFile.
 
-    A file is used that is the worker's user's (or root's) and nobody else can read, or that lies in ``/run/secrets``.
-    Where the setting names directories, only files in these are used, whatever their mode. It counts what was really
-    opened, after all links.
+    A file is used if it belongs to the worker's user (or root) and nobody else can read it, or if it is in
+    ``/run/secrets``. If the setting names directories, only files in these are used, whatever their mode. The file that
+    was really opened counts, after all links.
     """
     try:
-        # Not blocking: a pipe would hold up the whole worker until somebody writes into it.
+        # Non-blocking: a pipe would block the whole worker until somebody writes into it.
         descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except (OSError, ValueError) as error:
         raise UnusableFile(f"cannot be read: {getattr(error, 'strerror', error)}") from None
@@ -45,7 +47,7 @@ def read_secret_file(path: str) -> str:
         if not stat.S_ISREG(about.st_mode):
             raise UnusableFile("is no regular file")
         _permit(path, Path(f"/proc/self/fd/{descriptor}").readlink(), about)
-        # The kernel's own files, like the environment of a process, have no size. They are none.
+        # The kernel's own files, like the environment of a process, have no size. They are refused.
         content = os.read(descriptor, LARGEST + 1) if about.st_size else b""
     except OSError as error:
         raise UnusableFile(f"cannot be read: {error.strerror}") from None

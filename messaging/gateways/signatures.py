@@ -1,4 +1,4 @@
-"""How webhooks are known to be a gateway's: by an HMAC of the body, or by a token, compared in constant time."""
+"""Verifies that webhooks come from the gateway: by an HMAC of the body, or by a token, compared in constant time."""
 
 import hashlib
 import hmac
@@ -10,26 +10,26 @@ from messaging.gateways.options import ENVIRONMENT, FILE, Options, secret
 __all__ = ["check_signature", "same", "webhook_secret"]
 
 SIGNATURE = "x-hub-signature-256"
-"""Meta's header, which others have taken over: ``sha256=`` and the HMAC-SHA256 of the body in hexadecimal."""
+"""Meta's header, which other gateways use too: ``sha256=`` and the HMAC-SHA256 of the body in hexadecimal."""
 
 
 def check_signature(headers: Mapping[str, str], body: bytes, key: str, name: str) -> None:
-    """Raises Unauthentic where the signature is missing or wrong. ``name``: the option that ``key`` belongs to."""
+    """Raises Unauthentic if the signature is missing or wrong. ``name``: the option that ``key`` belongs to."""
     signature = "sha256=" + hmac.new(key.encode(), body, hashlib.sha256).hexdigest()
     if not same(headers.get(SIGNATURE, ""), signature):
         raise Unauthentic(f"the webhook's signature is missing, or was not made with the device's {name}")
 
 
 def same(given: str, expected: str) -> bool:
-    """Whether the two are equal, in a time that does not tell how far."""
-    # What is no valid Unicode can be in a header or a query, and has to be compared all the same.
+    """True if the two are equal; the time that this takes does not reveal where they differ."""
+    # A header or a query may contain invalid Unicode, and must be compared all the same.
     return hmac.compare_digest(
         given.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass")
     )
 
 
 def webhook_secret(options: Options, name: str, gateway: str) -> str:
-    """The credential of webhooks. Raises Unauthentic where there is none: then no webhook can be believed."""
+    """The credential for webhooks. Raises Unauthentic if there is none, as no webhook can be verified then."""
     try:
         value = secret(options, name)
     except DeviceUnfit as missing:

@@ -27,17 +27,17 @@ from messaging.gateways.webhook_events import WebhookEvents
 __all__ = ["SimulatedGateway"]
 
 ASK_TIMEOUT = 10.0
-"""Seconds for a question: capabilities, look-up."""
+"""Seconds for a read request: capabilities, look-up."""
 
 ABOUT_A_MESSAGE = ("unknown_message", "lookup_unsupported")
 """Its error codes that are an answer to a question."""
 
 NOT_THE_GATEWAY = ("unknown_path", "wrong_method")
-"""Its error codes for what is no endpoint of its: not about the message, but about our address for it."""
+"""Error codes that mean a wrong address: they are not about the message."""
 
 
 OF_THE_RECIPIENT = ("recipient_unavailable",)
-"""Its error codes for what another recipient would not get."""
+"""Error codes that are about this recipient only."""
 
 
 class SimulatedOptions(Options):
@@ -50,7 +50,7 @@ class SimulatedOptions(Options):
 
 
 class SimulatedGateway(HttpGateway):
-    """The client of a simulated gateway. To be made inside a running event loop; safe for many tasks at once."""
+    """The client of a simulated gateway. Create it inside a running event loop; safe for many tasks at once."""
 
     capabilities: ClassVar[Capabilities] = Capabilities(idempotency=True, look_up=True, images=Images.UNSEEN)
 
@@ -84,7 +84,7 @@ class SimulatedGateway(HttpGateway):
         return accepted
 
     async def recovery(self, device_id: str) -> Recovery:
-        """Asks the gateway each time: what it honours is its own affair, and may change."""
+        """Asks the gateway each time, as its settings may change."""
         content = await self._ask("/v1/capabilities", {"device": device_id})
         if content.get("idempotency") is True:
             return Recovery.RESEND
@@ -107,7 +107,7 @@ class SimulatedGateway(HttpGateway):
         return read_webhook(headers, body, webhook_secret(self._options, "webhook_secret", self._client.name))
 
     async def _ask(self, path: str, query: dict[str, str]) -> dict[str, Any]:
-        """A question's answer. Nothing is sent by it, so whatever goes wrong is NotAccepted."""
+        """The answer to a read request. It sends nothing, so every failure is NotAccepted."""
         answer = await self._client.ask(path, query, timeout=ASK_TIMEOUT)
         content = answer.content
         if isinstance(content, dict) and (answer.status == 200 or _code(content) in ABOUT_A_MESSAGE):
@@ -130,7 +130,7 @@ class SimulatedGateway(HttpGateway):
         if 400 <= answer.status < 500 and code is not None and code not in NOT_THE_GATEWAY:
             sign = None if code in OF_THE_RECIPIENT else code
             return Refused(f"{self._client.name} refused the message: {_format_answer(answer)}", sign=sign)
-        # What answers there is not the gateway's endpoint. Once the address is mended the message can be sent.
+        # This is not the gateway's endpoint. Once the address is mended, the message can be sent.
         return NotAccepted(f"{said}; is its address right?")
 
 

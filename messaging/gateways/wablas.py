@@ -22,9 +22,9 @@ class WablasOptions(Options):
 
 
 class WablasGateway(PlatformGateway):
-    """The client of one device at Wablas. To be made inside a running event loop; safe for many tasks at once.
+    """The client of one device at Wablas. Create it inside a running event loop; safe for many tasks at once.
 
-    Wablas says yes when a message is in its queue, also while the device is disconnected.
+    Wablas reports success when a message is in its queue, even while the device is disconnected.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(images=Images.LINK, answers_within=SLOW_ANSWER)

@@ -1,4 +1,4 @@
-"""Reading what a webhook's request bears, so that one entry that makes no sense takes nothing else with it."""
+"""Parses webhook requests so that one malformed entry does not affect the others."""
 
 import json
 import logging
@@ -32,9 +32,9 @@ logger = logging.getLogger(__name__)
 logger.addFilter(SayOnce())
 
 DEEPEST = 50
-"""Levels of lists and objects in one another; the gateways' own have ten."""
+"""Levels of nesting; those of gateways have ten."""
 LONGEST_NUMBER = 20
-"""Digits. Python refuses to read whole numbers of some thousands, and all that stands beside them."""
+"""Digits. Python refuses whole numbers of some thousand digits, and with them the whole document."""
 
 _PHONE = re.compile(r"\+?([1-9][0-9]{6,14})")
 
@@ -45,7 +45,7 @@ _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]', re.DOTALL)
 
 
 def read_json(body: bytes) -> Any:
-    """The JSON of a body; None, with a line in the log, where it is none.
+    """The JSON of a body; None, with a line in the log, if it is not JSON.
 
     Read as leniently as can be, since gateways send many receipts in one body: bytes that are no UTF-8 are replaced,
     numbers that are too long stay text, and what lies too deep is null.
@@ -75,7 +75,7 @@ def inbound_message(gateway: str, **fields: Any) -> InboundMessage | None:
     """The inbound message of these fields; None, with a line in the log, where they make none. What people wrote stands in
     no log.
 
-    Of a moment that is missing or none, now is taken: nobody's STOP is lost for that.
+    If the moment is missing or invalid, it is set to now, so that no STOP is lost.
     """
     try:
         return InboundMessage(**{**fields, "at": moment_of_our_time(fields["at"]) or datetime.now(UTC)})
@@ -93,7 +93,7 @@ def inbound_message(gateway: str, **fields: Any) -> InboundMessage | None:
 def phone_of(*names: Any) -> str | None:
     """The phone that the first of these names is, in the one form that leads have; None where none is a phone.
 
-    Gateways write a phone with or without ``+``. Names of other kinds (Meta's user IDs, ``…@lid``) are none.
+    Gateways write a phone with or without ``+``. Other names (Meta's user IDs, ``…@lid``) are not phones.
     """
     for name in names:
         if isinstance(name, str) and (digits := _PHONE.fullmatch(name)):
@@ -151,7 +151,7 @@ def _whole(digits: str) -> int | str:
 
 
 def _shallow(text: str) -> str:
-    """The same JSON, with null in place of what lies too deep."""
+    """The same JSON, with null in place of values that are nested too deeply."""
     kept, depth, begin, end = [], 0, 0, 0
     for token in _TOKEN.finditer(text):
         if token[0] in ("[", "{"):

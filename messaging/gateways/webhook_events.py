@@ -1,4 +1,4 @@
-"""What gateways tell by webhook: receipts of our messages, and what people write to us."""
+"""The events of gateways' webhooks: receipts and inbound messages."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ from messaging.common.values import Value
 __all__ = ["GatewayId", "InboundMessage", "Receipt", "WebhookEvents", "moment_of_our_time"]
 
 LONGEST_TEXT = 65_536
-"""Characters of a text that somebody writes; WhatsApp lets nobody write more."""
+"""Characters of an inbound text; WhatsApp allows no more."""
 LONGEST_WORD = 2_000
 """Characters of a name, a payload, an address of media."""
 
@@ -34,8 +34,8 @@ def _word(value: Any) -> Any:
 
 
 def moment_of_our_time(at: datetime | None) -> datetime | None:
-    """The moment; None where no message can have been sent then."""
-    # WhatsApp is of 2009. Also what a zone moves out of the calendar, or a mistaken unit into another age, is outside.
+    """The moment; None if no message can have been sent then."""
+    # WhatsApp began in 2009. Dates in the wrong unit, or moved out of the calendar by a zone, are outside this range too.
     return at if at is not None and at.tzinfo is not None and 2009 <= at.year < 2100 else None
 
 
@@ -46,14 +46,14 @@ def _moment(at: datetime) -> datetime:
 
 
 GatewayId = Annotated[str, BeforeValidator(_identifier)]
-"""A gateway's own ID of a message, as it is stored: the same from an answer and from a webhook."""
+"""A gateway's own ID of a message in its stored form, the same from an answer and from a webhook."""
 Moment = Annotated[datetime, AfterValidator(_moment)]
 Text = Annotated[str | None, BeforeValidator(_text)]
 Word = Annotated[str | None, BeforeValidator(_word)]
 
 
 class Receipt(Value):
-    """What a gateway tells afterwards of one message, known by our ID or by the gateway's own.
+    """A receipt: what a gateway reports later about one message, named by our ID or its own.
 
     Raises ValidationError for what the ledger could not take.
     """
@@ -65,9 +65,9 @@ class Receipt(Value):
     reason: Annotated[str | None, BeforeValidator(_storable_reason)] = None
     """Why it failed."""
     sign: str | None = None
-    """What is alike in failures of this kind, as of Refused; None where it is known to be about this recipient."""
+    """What failures of this kind have in common, see Refused; None if it is known to be about this recipient."""
     wrong_content: bool = False
-    """Whether it would fail for every recipient, as of WrongContent."""
+    """True if it would fail for every recipient, see WrongContent."""
     recipient: tuple[GatewayId, ...] = ()
     """What the gateway calls the recipient, as ``InboundMessage.identities`` has it."""
 
@@ -76,7 +76,7 @@ class InboundMessage(Value):
     """What a person sent to one of our numbers, or chose there. Raises ValidationError for what could not be stored."""
 
     gateway_message_id: Annotated[GatewayId, Field(min_length=1)]
-    """With the device, what it is known by: told again, it is the same one."""
+    """Identifies the message, together with the device: a repeated report has the same ID."""
     at: Moment
     """When it was sent, by the gateway."""
     kind: Literal[
@@ -99,16 +99,18 @@ class InboundMessage(Value):
     """``preference``: their choice in WhatsApp's own settings; ``payload`` is ``stop`` or ``resume``.
     ``number_changed``: ``payload`` is the new number."""
     receivers: tuple[str, ...] = ()
-    """The gateway's own names of the number that was written to: one webhook may tell of several numbers."""
+    """The gateway's own names of our number: one webhook may report several numbers."""
     phone: str | None = None
     """Who wrote, in the form that :func:`messaging.common.whatsapp_numbers.canonical_phone` gives; None where the gateway
     does not say."""
     identities: tuple[GatewayId, ...] = ()
-    """What else the gateway calls this person: ``wa_id:…``, ``user_id:…`` (Meta's business-scoped one), ``lid:…``."""
+    """Other names that the gateway has for this person: ``wa_id:…``, ``user_id:…`` (Meta's business-scoped one),
+    ``lid:…``.
+    """
     name: Word = None
-    """As they call themselves in their profile."""
+    """The name in their profile."""
     from_me: bool = False
-    """Sent *to* this person, from our own number but not by us: somebody typed it on the phone."""
+    """True if it was sent *to* this person from our own number, but not by Drumbeat: somebody typed it on the phone."""
     text: Text = None
     """What they wrote; a caption; the label of a button or a row; the emoji of a reaction, None for one taken back."""
     payload: Word = None
@@ -118,11 +120,11 @@ class InboundMessage(Value):
     answers: GatewayId | None = None
     """The gateway's ID of the message that this answers."""
     referral: dict[str, str] | None = None
-    """Of the first message after a click on an advertisement: what the gateway tells of that."""
+    """For the first message after a click on an advertisement: the gateway's data about it."""
 
 
 class WebhookEvents(Value):
-    """All that one request tells, in its order."""
+    """All events of one request, in order."""
 
     receipts: tuple[Receipt, ...] = ()
     inbound: tuple[InboundMessage, ...] = ()

@@ -13,7 +13,7 @@ __all__ = ["WhacenterGateway", "WhacenterOptions"]
 
 
 class WhacenterOptions(Options):
-    """A device's options. ``device_id`` is the credential: whoever has it can send."""
+    """A device's options. ``device_id`` is the credential: it is all that is needed to send."""
 
     needs: ClassVar[tuple[str, ...]] = ("device_id",)
 
@@ -23,10 +23,10 @@ class WhacenterOptions(Options):
 
 
 class WhacenterGateway(PlatformGateway):
-    """The client of one device at Whacenter. To be made inside a running event loop; safe for many tasks at once.
+    """The client of one device at Whacenter. Create it inside a running event loop; safe for many tasks at once.
 
-    Whacenter says yes when it has the message; the ID that comes with it is of no further use there. A yes without
-    one is a yes all the same.
+    Whacenter reports success when it has the message. Its ID has no further use there, and a success without one counts
+    too.
     """
 
     capabilities: ClassVar[Capabilities] = Capabilities(images=Images.LINK, answers_within=SLOW_ANSWER)

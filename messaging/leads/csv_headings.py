@@ -1,4 +1,4 @@
-"""What a column is called that says something about a lead, in the exports of address books, shops and CRMs.
+"""The column headings of exports from address books, shops and CRMs, by the field of a lead.
 
 Google Contacts, Outlook, HubSpot, Salesforce, Pipedrive, Shopify, WooCommerce and Facebook's lead forms, and the words of
 some languages. A heading that is not known stays an attribute: one may be named with ``--map``.

@@ -1,8 +1,8 @@
-"""Brings a file of leads into the database, all of it or nothing.
+"""Imports a file of leads, all of it or nothing.
 
-Rows are copied into a temporary table as they are read, folded there to one row for one phone, and joined to the
-leads in one statement. So memory is bounded whatever the size of the file, rows that repeat a phone find each other
-however far apart they stand, and an import that breaks off has changed nothing.
+Rows are copied into a temporary table as they are read, merged there to one row for one phone, and joined to the leads
+in one statement. So memory is bounded for any size of file, rows with the same phone are merged wherever they are in
+the file, and an import that breaks off changes nothing.
 """
 
 import asyncio
