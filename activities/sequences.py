@@ -1,6 +1,7 @@
 """The activities of one enrolled contact: enroll, send a step, plan anew, finish."""
 
 from temporalio import activity
+from temporalio.exceptions import ApplicationError
 
 from activities.limiter import DeviceLimiter
 from activities.refusals import refused_for_good
@@ -16,6 +17,7 @@ from messaging.sequences.contract import (
     StepRef,
 )
 from messaging.sequences.enrollments import Enrollments
+from messaging.sequences.refused import note_refused
 from messaging.sequences.send_step import StepSender
 from messaging.times.calendar import Due
 from temporal.bulk import signal_each
@@ -29,6 +31,7 @@ class SequenceActivities:
     def __init__(
         self, pool: Pool, sender: Sender, limiter: DeviceLimiter, clock: Clock = database_clock
     ) -> None:
+        self._pool = pool
         self._enrollments = Enrollments(pool)
         self._sender = StepSender(pool, sender, self._enrollments, clock)
         self._limiter = limiter
@@ -39,18 +42,23 @@ class SequenceActivities:
         """Stores the lead and the enrollment. A repeated attempt gets the same answer; another run is answered
         ``duplicate``.
 
-        Nothing is stored for a phone that has opted out.
+        Nothing is stored for a phone that has opted out. A refusal is kept where 'contact' and 'status' find it.
         """
         workflow_id = activity.info().workflow_id
         assert workflow_id is not None, "only workflows enroll"
-        with refused_for_good("this enrollment"):
-            enrolled = await self._enrollments.enroll(
-                enrolling.request,
-                workflow_id=workflow_id,
-                run_id=enrolling.run_id,
-                now=await self._clock(),
-            )
         lead = enrolling.request.lead
+        try:
+            with refused_for_good("this enrollment"):
+                enrolled = await self._enrollments.enroll(
+                    enrolling.request,
+                    workflow_id=workflow_id,
+                    run_id=enrolling.run_id,
+                    now=await self._clock(),
+                )
+        except ApplicationError as error:
+            # Who enrolled may not have waited for the answer.
+            await note_refused(self._pool, enrolling.request.sequence, lead.phone, error.message)
+            raise
         if lead.time_zone is not None:
             # If that has corrected the lead's time zone, the lead's other sequences must use it too.
             outdated = await self._enrollments.of_another_zone(lead.phone)

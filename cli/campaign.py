@@ -143,6 +143,8 @@ def _format_applied(applied: list[AppliedCampaign]) -> str:
         lines += one.warnings
         lines.append(f"{one.campaign}: {'nothing changed' if one.result == 'unchanged' else one.result}")
         lines += [f"  {change}" for change in one.changes]
+        if one.status == "cancelled":
+            lines.append("  it was cancelled: use another name")
         if one.status == "draft":
             lines.append(f"  a draft: 'campaign start {one.campaign}' starts it")
     return "\n".join(lines)
@@ -224,6 +226,8 @@ def _format_details(one: CampaignSummary) -> str:
         if one.frozen_at is None
         else f"started {_format_moment(one.frozen_at, zone)} ({one.when})",
     ]
+    if one.status == "draft" and one.reason:
+        lines.append(f"did not start: {one.reason}; mend it with 'campaign apply', and start it again")
     if one.ended_at is not None:
         lines.append(
             f"ended {_format_moment(one.ended_at, zone)}" + (f": {one.reason}" if one.reason else "")

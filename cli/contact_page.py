@@ -38,6 +38,12 @@ def contact_page(report: ContactReport) -> str:
 
         words = format_handed_over(report.handed_over)
         lines += ["", *wrapped(f"{words[0].upper()}{words[1:]}.")]
+    for refused in report.refused:
+        when = _format_moment(refused.refused_at, zone)
+        lines += [
+            "",
+            *wrapped(f"The enrollment in {refused.sequence} was refused on {when}: {refused.reason}"),
+        ]
     for row in report.rejected:
         when = _format_moment(row.rejected_at, zone)
         lines += [

@@ -45,8 +45,9 @@ def enroll(
 ) -> None:
     """Enroll one lead, or all leads with a trigger. Doing it twice is harmless.
 
-    A phone that has opted out is not enrolled (exit code 1) and keeps its trigger. After 'opt-out PHONE --undo' it can
-    be enrolled.
+    Exit code 0: the lead is enrolled, was enrolled already, or has completed the sequence. Exit code 1: it was stopped
+    or has opted out, and nothing was done. After an opt-out it keeps its trigger, and 'opt-out PHONE --undo' lets you
+    enroll it.
 
     Examples: enroll cold-vitac +12015550123 --name Aisha    enroll --trigger COLDVITAC
     """
@@ -67,10 +68,9 @@ def enroll(
         raise typer.BadParameter("--move needs --device: which one is to write to the lead?")
 
     async def work(drumbeat: Drumbeat) -> Enrollment:
-        from messaging.common.phones import parse_phone
         from operations import enrollment
 
-        number = parse_phone(phone, default_region)
+        number = _parse(sequence, phone, default_region)
         known = await enrollment.look_up(drumbeat, sequence, number, device)
         if move and device is not None and (known is None or known.result != "opted_out"):
             from operations import moves
@@ -98,13 +98,31 @@ def enroll(
 
     if warning := time_zone_warning((time_zone or "").strip()):
         tell(f"warning: time-zone: {warning}")
-    if done.result != "opted_out" or as_json:
+    refused = done.result == "opted_out" or done.status in ("stopped", "opted_out")
+    if as_json or not refused:
         show(done, as_json, _format_enrolled)
+    if refused and done.result != "opted_out":
+        fail("" if as_json else _format_enrolled(done))
     if done.result == "opted_out":
         fail(
             f"{done.phone} has opted out, and was not enrolled in {sequence}:"
             f" after 'opt-out {done.phone} --undo' it can be done"
         )
+
+
+def _parse(sequence: str, phone: str, region: str | None) -> str:
+    """The phone in E.164. Raises InvalidPhone; of arguments that were given in the wrong order it says so."""
+    from messaging.common.errors import InvalidPhone
+    from messaging.common.phones import parse_phone
+
+    try:
+        return parse_phone(phone, region)
+    except InvalidPhone as error:
+        try:
+            parse_phone(sequence, region)
+        except InvalidPhone:
+            raise error from None
+        raise InvalidPhone(f"{error}: SEQUENCE comes first, then PHONE") from error
 
 
 def opt_out(

@@ -1,5 +1,6 @@
 """A service that enrolls: ``python examples/enroll_service.py cold-vitac '+1 201 555 0123' Aisha``.
 
+Where there are several devices, the one that is to write to a new lead comes last: ``… Aisha kl-1``.
 It needs to reach Temporal only. Run from the checkout; a worker stores the lead and sends the messages.
 """
 
@@ -13,11 +14,11 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 import starter
 
 
-async def main(sequence: str, phone: str, name: str) -> int:
+async def main(sequence: str, phone: str, name: str = "", device: str | None = None) -> int:
     """Enrolls one lead; harmless to repeat."""
     try:
         async with starter.connect() as drumbeat:
-            done = await starter.enroll(drumbeat, sequence, phone, name=name)
+            done = await starter.enroll(drumbeat, sequence, phone, name=name, device=device)
     except starter.DrumbeatError as error:
         sys.stderr.write(f"{error}\n")
         return 1
@@ -26,7 +27,10 @@ async def main(sequence: str, phone: str, name: str) -> int:
 
 
 if __name__ == "__main__":
-    code = asyncio.run(main(*sys.argv[1:4]))
+    if not 3 <= len(sys.argv) <= 5:
+        sys.stderr.write("usage: python examples/enroll_service.py SEQUENCE PHONE [NAME [DEVICE]]\n")
+        sys.exit(2)
+    code = asyncio.run(main(*sys.argv[1:]))
     sys.stdout.flush()
     # A process that held a Temporal client can, rarely, abort while Python shuts down. By now all is done and closed.
     os._exit(code)

@@ -1270,6 +1270,13 @@ ALTER TABLE public.leads ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.refused_enrollments (
+    sequence text NOT NULL,
+    phone text NOT NULL,
+    reason text NOT NULL,
+    refused_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
 CREATE TABLE public.rejected_rows (
     id bigint NOT NULL,
     phone text,
@@ -1403,6 +1410,9 @@ ALTER TABLE ONLY public.leads
 ALTER TABLE ONLY public.leads
     ADD CONSTRAINT leads_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.refused_enrollments
+    ADD CONSTRAINT refused_enrollments_pkey PRIMARY KEY (sequence, phone);
+
 ALTER TABLE ONLY public.rejected_rows
     ADD CONSTRAINT rejected_rows_pkey PRIMARY KEY (id);
 
@@ -1465,6 +1475,8 @@ CREATE INDEX leads_triggers ON public.leads USING gin (triggers);
 CREATE UNIQUE INDEX one_live_campaign_message ON public.broadcast_messages USING btree (campaign_id, recipient_phone) WHERE (public.is_unsettled(status) OR (status = ANY (ARRAY['sent'::text, 'unconfirmed'::text])));
 
 CREATE UNIQUE INDEX one_live_sequence_message ON public.broadcast_messages USING btree (sequence_stepid, recipient_phone) WHERE (public.is_unsettled(status) OR (status = ANY (ARRAY['sent'::text, 'unconfirmed'::text])));
+
+CREATE INDEX refused_enrollments_phone ON public.refused_enrollments USING btree (phone);
 
 CREATE INDEX rejected_rows_digits ON public.rejected_rows USING btree (digits);
 

@@ -35,6 +35,7 @@ from messaging.sequences.contract import (
     SweepTotals,
 )
 from messaging.sequences.enrollments import Enrollments
+from messaging.sequences.joining import no_device
 from messaging.sequences.store import find_sequence, no_such_sequence, require_trigger
 from operations.connection import Drumbeat
 from operations.signals import told_later
@@ -179,14 +180,17 @@ async def look_up(
     """The result if the database already knows that the lead cannot be enrolled now; otherwise None.
 
     Callers that can reach PostgreSQL call this before ``enroll``; other services get the same answer from the workflow.
-    ``phone`` is E.164. Raises NotFound if there is no such sequence or device.
+    ``phone`` is E.164. Raises NotFound if there is no such sequence or device, and Conflict if it cannot be told
+    which device is to write to the lead.
     """
     async with (await drumbeat.pool()).acquire() as connection:
-        standing = await find_standing(connection, sequence, phone)
+        standing = await find_standing(connection, sequence, phone, device)
         if device is not None:
             await check_device(connection, device)
-    if not standing.opted_out and standing.status is None:
-        return None
+        if not standing.opted_out and standing.status is None:
+            if standing.sender is None:
+                raise await no_device(connection, phone)
+            return None
     return Enrollment(
         sequence=sequence,
         phone=phone,
@@ -437,6 +441,7 @@ async def _not_found(drumbeat: Drumbeat, sequence: str, phone: str) -> Exception
         waits = False
     if waits:
         return Conflict(
-            f"{phone} was handed to Temporal for {sequence!r}, and no worker has enrolled it yet: nothing is sent before"
+            f"{phone} was handed to Temporal for {sequence!r}, and no worker has enrolled it yet: nothing is sent before,"
+            " and of all commands for a contact only 'stop' holds already"
         )
     return NotFound(f"{phone} is not in the sequence {sequence!r} at present: see 'contact {phone}'")

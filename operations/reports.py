@@ -64,7 +64,9 @@ async def contact(drumbeat: Drumbeat, phone: str, *, default_region: str | None 
     if await idle(drumbeat) is None:
         return report
     known = {one.workflow_id for one in report.enrollments}
-    return report.model_copy(update={"handed_over": await _handed_over(drumbeat, number, known)})
+    waiting = await _handed_over(drumbeat, number, known)
+    not_enrolled = None if waiting else report.not_enrolled
+    return report.model_copy(update={"handed_over": waiting, "not_enrolled": not_enrolled})
 
 
 def format_handed_over(sequences: Sequence[str]) -> str:

@@ -39,8 +39,8 @@ def run_plain(work: Callable[[], Awaitable[Result]]) -> Result:
 
     try:
         return asyncio.run(interruptible())
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        fail("interrupted", 130)
+    except (KeyboardInterrupt, asyncio.CancelledError) as error:
+        fail(f"interrupted: {error}" if str(error) else "interrupted", 130)
     except FileProblems as error:
         # Bare lines, FILE:LINE: …, which editors can jump to.
         sys.stderr.write(f"{error}\n")

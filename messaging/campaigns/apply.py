@@ -83,7 +83,7 @@ update campaigns
    set ({_COLUMNS}) = ({_UPDATED}),
        start_now = start_now and not $2,
        asked_at = case when asked_at is not null and $2 then $3 else asked_at end,
-       updated_at = clock_timestamp()
+       reason = case when status = 'draft' then null else reason end, updated_at = clock_timestamp()
  where id = $1
 """  # noqa: S608 - the columns above
 

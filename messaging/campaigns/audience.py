@@ -48,6 +48,13 @@ select coalesce((select jsonb_object_agg(device_id, leads)
        (select count(*) from matching where left_out and device_id is not null and not opted_out) as passed
 """
 
+# $2: why; $3: the moment.
+BACK_TO_DRAFT = """
+update campaigns
+   set status = 'draft', reason = $2, start_now = false, started_at = null, asked_at = null, updated_at = $3
+ where id = $1
+"""
+
 BEGIN_RUNNING = """
 update campaigns
    set status = 'running', frozen_at = $2, audience = $3, shards = $4, opted_out = $5, without_device = $6, passed = $7,
@@ -62,7 +69,8 @@ async def freeze_audience(
     """Starts a campaign: one statement gives every lead of the target its row in the ledger, however many there are.
 
     Doing it again changes nothing. A campaign that is not ``scheduled`` any more (it was paused or cancelled at the
-    last moment) stays as it is.
+    last moment) stays as it is. A campaign that no lead would get becomes
+    a draft again, with the reason, so that its target can be mended and its name is not used up.
     """
     async with connection.transaction():
         row = await connection.fetchrow(
@@ -108,6 +116,9 @@ async def _freeze(connection: Connection, row: Record, shard_size: int) -> None:
         of_all.expires_at,
     )
     assert frozen is not None
+    if not frozen["audience"]:
+        await connection.execute(BACK_TO_DRAFT, row["id"], _why_no_lead(frozen), row["now"])
+        return
     await connection.execute(
         BEGIN_RUNNING,
         row["id"],
@@ -118,3 +129,14 @@ async def _freeze(connection: Connection, row: Record, shard_size: int) -> None:
         frozen["without_device"],
         frozen["passed"],
     )
+
+
+def _why_no_lead(frozen: Record) -> str:
+    left_out = {
+        "opted out": frozen["opted_out"],
+        "have no device": frozen["without_device"],
+        "had their time passed": frozen["passed"],
+    }
+    if any(left_out.values()):
+        return f"no lead was left to write to: {', '.join(f'{count:,} {why}' for why, count in left_out.items() if count)}"
+    return "no lead matched the target"

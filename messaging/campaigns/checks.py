@@ -5,9 +5,9 @@ from datetime import datetime
 
 from messaging.campaigns.file import CampaignDraft, CampaignFile
 from messaging.campaigns.forecast import forecast
+from messaging.campaigns.nobody import suggest_niche
 from messaging.campaigns.start_times import RECIPIENT, Timing, has_passed
 from messaging.common.database import Connection, Record
-from messaging.common.suggestions import did_you_mean
 from messaging.files.checks import (
     check_blanks,
     check_devices,
@@ -20,8 +20,6 @@ from messaging.files.checks import (
 from messaging.files.yaml import Document, Problem
 
 __all__ = ["check_moved", "check_together", "check_with_stored", "warnings_for"]
-
-_SHOWN_NICHES = 10
 
 # Without leads that have opted out: what they lack does not matter.
 COUNT_AUDIENCE = """
@@ -141,13 +139,11 @@ async def _check_service_window(
 
 
 async def _no_leads(connection: Connection, document: Document, niche: str | None) -> Problem:
-    rows = await connection.fetch("select distinct unnest(niches) as niche from leads order by niche")
-    niches = [row["niche"] for row in rows]
-    if niche is None or niche in niches:
+    if niche is None or await connection.fetchval(
+        "select exists (select from leads where niches @> array[$1])", niche
+    ):
         return document.problem(("target",), "warning: no stored lead matches it now")
-    near = did_you_mean(niche, niches)
-    if not near.startswith("did") and len(niches) > _SHOWN_NICHES:
-        near = ""
+    near = await suggest_niche(connection, niche)
     return document.problem(
         ("target", "niche"),
         f"warning: no stored lead has the niche {niche!r}{', ' if near else ''}{near}",

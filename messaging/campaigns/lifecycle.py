@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from messaging.campaigns.contract import CampaignState, CampaignStatus
 from messaging.campaigns.forecast import Forecast, forecast
+from messaging.campaigns.nobody import why_nobody
 from messaging.campaigns.start_times import RECIPIENT, Timing, has_passed, start_of, turns, when
 from messaging.campaigns.store import require_campaign
 from messaging.common.database import Connection, Record
@@ -36,7 +37,7 @@ __all__ = [
 BEGIN_CAMPAIGN = """
 update campaigns
    set status = case when status = 'draft' then 'scheduled' else status end, start_now = $2,
-       started_at = coalesce(started_at, $3), asked_at = $3, updated_at = $3
+       reason = case when status = 'draft' then null else reason end, started_at = coalesce(started_at, $3), asked_at = $3, updated_at = $3
  where id = $1
 """
 
@@ -84,11 +85,10 @@ update campaigns
  where id = $1
 """
 
-# $2: why it went to no lead at all, or null.
 FINISH_CAMPAIGN = """
 update campaigns c
    set status = case when status = 'cancelled' then status else 'finished' end,
-       ended_at = coalesce(ended_at, clock_timestamp()), reason = coalesce($2, reason), updated_at = clock_timestamp()
+       ended_at = coalesce(ended_at, clock_timestamp()), updated_at = clock_timestamp()
  where id = $1 and (frozen_at is not null or status = 'cancelled')
    and not exists (select from broadcast_messages m where m.campaign_id = c.id and is_unsettled(m.status))
 returning true
@@ -152,8 +152,16 @@ async def begin_campaign(
 
 
 async def _check_not_in_vain(connection: Connection, row: Record) -> None:
-    """Raises Conflict for a campaign that no lead would get, as its time is over."""
+    """Raises Conflict for a campaign that no lead would get: as its time is over, or as it starts now and has no audience.
+
+    Of one that starts later, leads may still come: its forecast says that there is none yet.
+    """
     timing, name = Timing.of(row), row["name"]
+    starts_at = await start_of(connection, row)
+    if starts_at <= row["now"]:
+        why = await why_nobody(connection, row["id"])
+        if why is not None:
+            raise Conflict(f"no lead would get campaign {name!r}: {why}")
     if timing.time_zone != RECIPIENT and turns(timing, [timing.time_zone])[timing.time_zone].over(row["now"]):
         raise Conflict(
             f"campaign {name!r} is over (until {timing.until} {timing.time_zone}): apply it with another 'until'"
@@ -175,7 +183,12 @@ async def forecast_campaign(
     row = await require_campaign(connection, campaign, now=now)
     if row["frozen_at"] is not None or row["status"] not in ("scheduled", "paused"):
         return None
-    return await forecast(connection, row["id"], Timing.of(row), row["now"])
+    found = await forecast(connection, row["id"], Timing.of(row), row["now"])
+    why = await why_nobody(connection, row["id"])
+    if why is None:
+        return found
+    nobody = f"warning: 0 leads would get it now: {why}; while that is so, it does not start"
+    return found.model_copy(update={"lines": (nobody, *found.lines)})
 
 
 async def pause_campaign(connection: Connection, campaign: str) -> CampaignStatusChange:
@@ -247,25 +260,8 @@ async def failed_and_over(connection: Connection, campaign: str) -> int:
 async def finish_campaign(connection: Connection, campaign_id: int) -> bool:
     """Ends a campaign whose messages are all settled; False if one is not."""
     async with connection.transaction():
-        row = await connection.fetchrow("select * from campaigns where id = $1 for update", campaign_id)
-        assert row is not None
-        ended = await connection.fetchval(
-            FINISH_CAMPAIGN,
-            campaign_id,
-            _why_no_lead(row) if row["frozen_at"] is not None and not row["audience"] else None,
-        )
-        return bool(ended)
-
-
-def _why_no_lead(row: Record) -> str:
-    left_out = {
-        "opted out": row["opted_out"],
-        "have no device": row["without_device"],
-        "had their time passed": row["passed"],
-    }
-    if any(left_out.values()):
-        return f"no lead was left to write to: {', '.join(f'{count:,} {why}' for why, count in left_out.items() if count)}"
-    return "no lead matched the target"
+        await connection.execute("select from campaigns where id = $1 for update", campaign_id)
+        return bool(await connection.fetchval(FINISH_CAMPAIGN, campaign_id))
 
 
 def _state(row: Record) -> str:

@@ -131,6 +131,9 @@ async def _transaction(connection: Connection, *, undone: bool) -> AsyncIterator
     await transaction.start()
     try:
         yield
+    except (asyncio.CancelledError, KeyboardInterrupt) as error:
+        await transaction.rollback()
+        raise type(error)("nothing was stored") from error
     except BaseException:
         await transaction.rollback()
         raise

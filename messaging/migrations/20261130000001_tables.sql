@@ -278,6 +278,16 @@ create index rejected_rows_phone on rejected_rows (phone);
 create index rejected_rows_digits on rejected_rows (digits);
 create index rejected_rows_file on rejected_rows (file);
 
+-- Enrollments that a worker could not take (messaging.sequences.refused): who handed one over may not have heard of it.
+create table refused_enrollments (
+    sequence    text        not null,
+    phone       text        not null,
+    reason      text        not null,
+    refused_at  timestamptz not null default clock_timestamp(),  -- the last time
+    primary key (sequence, phone)
+);
+create index refused_enrollments_phone on refused_enrollments (phone);
+
 -- Messages that people send to our numbers, each stored once.
 create table inbound_messages (
     id                  bigint generated always as identity primary key,
@@ -338,5 +348,5 @@ create table workers (
 
 -- migrate:down
 
-drop table workers, suppressions, identities, inbound_messages, rejected_rows, early_receipts, broadcast_messages, campaigns, sequence_contacts, sequence_steps, sequences, leads, devices;
+drop table workers, suppressions, identities, inbound_messages, refused_enrollments, rejected_rows, early_receipts, broadcast_messages, campaigns, sequence_contacts, sequence_steps, sequences, leads, devices;
 drop function is_waiting, is_unsettled;

@@ -9,6 +9,7 @@ from messaging.common.values import Value
 from messaging.leads.csv_rejects import RejectedLead, rejects_of
 from messaging.replies.inbox import InboundReport, inbound_of_phone
 from messaging.reporting.messages import MessageReport, messages_to
+from messaging.sequences.refused import RefusedEnrollment, refused_enrollments
 
 __all__ = ["ContactReport", "EnrollmentReport", "contact_report", "no_lead"]
 
@@ -52,20 +53,22 @@ class ContactReport(Value):
     """Rows of imported files with this phone that could not be used."""
     handed_over: tuple[str, ...] = ()
     """Sequences for which Temporal has accepted the enrollment, but no worker has stored it yet."""
+    refused: tuple[RefusedEnrollment, ...] = ()
+    """Enrollments that a worker refused."""
     enrollments: tuple[EnrollmentReport, ...]
     messages: tuple[MessageReport, ...]
     inbound: tuple[InboundReport, ...] = ()
     """What came from this phone, the oldest first."""
 
 
-SELECT_LEAD = """
-select l.*, o.opted_out_at, o.opted_out_because
-  from leads l
- cross join lateral (
-       select min(created_at) as opted_out_at,
-              string_agg(nullif(reason, 'opted out'), '; ' order by created_at, source) as opted_out_because
-         from suppressions where phone = l.phone) o
- where l.phone = $1
+SELECT_LEAD = "select * from leads where phone = $1"
+
+# sources: who said so.
+SELECT_OPT_OUT = """
+select min(created_at) as opted_out_at, string_agg(source, ', ' order by created_at, source) as sources,
+       string_agg(nullif(reason, 'opted out'), '; ' order by created_at, source) as opted_out_because
+  from suppressions
+ where phone = $1
 """
 
 SELECT_ENROLLMENTS = """
@@ -91,9 +94,22 @@ select name, status, device_id
 async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
     """Everything about this phone, in E.164, as it was asked for. Raises NotFound."""
     rejected = await rejects_of(pool, phone, written)
+    refused = await refused_enrollments(pool, phone)
     lead = await pool.fetchrow(SELECT_LEAD, phone)
+    opt_out = await pool.fetchrow(SELECT_OPT_OUT, phone)
+    assert opt_out is not None, "an aggregate has a row"
     if lead is None:
-        raise NotFound(no_lead(f"there is no lead with the phone {phone}", rejected))
+        known = [no_lead(f"there is no lead with the phone {phone}", rejected)]
+        if opt_out["opted_out_at"] is not None:
+            why = f": {opt_out['opted_out_because']}" if opt_out["opted_out_because"] else ""
+            known.append(
+                f"the phone opted out on {opt_out['opted_out_at']:%d %b %Y %H:%M} UTC ({opt_out['sources']}{why}), and gets nothing"
+            )
+        known += [
+            f"its enrollment in {one.sequence} was refused on {one.refused_at:%d %b %Y %H:%M} UTC: {one.reason}"
+            for one in refused
+        ]
+        raise NotFound("; ".join(known))
     enrollments = await pool.fetch(SELECT_ENROLLMENTS, phone)
     zones = {row["zone"] for row in enrollments}
     zone = lead["time_zone"] or (zones.pop() if len(zones) == 1 else "UTC")
@@ -101,7 +117,10 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
         phone=phone,
         zone=zone,
         rejected=tuple(rejected),
-        not_enrolled=None if enrollments else await _why_not_enrolled(pool, lead),
+        refused=tuple(refused),
+        not_enrolled=None
+        if enrollments
+        else await _why_not_enrolled(pool, lead, opted_out=opt_out["opted_out_at"] is not None),
         name=lead["name"],
         niches=tuple(lead["niches"]),
         triggers=tuple(lead["triggers"]),
@@ -109,18 +128,18 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
         device=lead["device_id"],
         time_zone=lead["time_zone"],
         attributes=lead["attributes"],
-        opted_out_at=lead["opted_out_at"],
-        opted_out_because=lead["opted_out_because"],
+        opted_out_at=opt_out["opted_out_at"],
+        opted_out_because=opt_out["opted_out_because"],
         enrollments=tuple(EnrollmentReport.model_validate(dict(row)) for row in enrollments),
         messages=tuple(await messages_to(pool, phone)),
         inbound=tuple(await inbound_of_phone(pool, phone)),
     )
 
 
-async def _why_not_enrolled(pool: Pool, lead: Record) -> str:
+async def _why_not_enrolled(pool: Pool, lead: Record, *, opted_out: bool) -> str:
     """For a lead that was never in a sequence: what keeps the sweep from enrolling it, or that nothing does."""
     never, by_hand = "Never enrolled in a sequence", f"'enroll SEQUENCE {lead['phone']}' enrolls by hand"
-    if lead["opted_out_at"] is not None:
+    if opted_out:
         return f"{never}: opted out."
     if not lead["triggers"]:
         return f"{never}: the lead bears no trigger; {by_hand}."

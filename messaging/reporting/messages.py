@@ -28,30 +28,51 @@ class MessageReport(Value):
     text: str | None
 
 
+# What a claim stores of a hold, or of its device, is as old as that claim: the device may be paused, resumed, or have other hours
+# since. So of what waits these are read anew, as the next claim would have them; other reasons are the message's own.
+OF_THE_LAST_CLAIM = (
+    "^((campaign|sequence|device) .* is paused|the contact is paused|device .* (sends from|has sent its|waits after)"
+    "|the gateway asked device|waits for its slot)"
+)
+
 # goes_out_at: like a claim, it respects the recipient's hours and the device's hours.
-SELECT_MESSAGES = """
+SELECT_MESSAGES = f"""
 select m.id, m.recipient_phone as phone, coalesce(s.name || ' / ' || t.key, 'campaign ' || k.name) as what,
-       m.status, m.due_at, m.sent_at, m.device_id as device, m.reason, m.content as text,
-       case when is_waiting(m.status) and o.opening > clock_timestamp() then o.opening end as goes_out_at
+       m.status, m.due_at, m.sent_at, m.device_id as device, m.content as text,
+       case when not is_waiting(m.status) then m.reason
+            when h.hold is not null then h.hold
+            when e.why <> 'waits for its slot' then e.why
+            when m.reason ~ '{OF_THE_LAST_CLAIM}' then case when m.slot_at > clock_timestamp() then e.why end
+            else m.reason end as reason,
+       case when is_waiting(m.status) and h.hold is null and o.opening > clock_timestamp() then o.opening end as goes_out_at
   from broadcast_messages m
   join devices d on d.id = m.device_id
- cross join lateral (select next_opening(recipient_opening(m, greatest(m.due_at, m.slot_at)),
+ cross join lateral (select case when is_waiting(m.status) then hold_of(m) end as hold) h
+ cross join lateral earliest_send(d, m.place_day, greatest(m.due_at, m.slot_at, clock_timestamp())) e
+ cross join lateral (select next_opening(recipient_opening(m, greatest(m.due_at, m.slot_at, e.free_at)),
                                          d.opens_at, d.closes_at, d.time_zone) as opening) o
   left join sequence_steps t on t.id = m.sequence_stepid
   left join sequences s on s.id = t.sequence_id
   left join campaigns k on k.id = m.campaign_id
-"""
+"""  # noqa: S608 - a constant of this module
 
 SELECT_MESSAGES_TO = f"{SELECT_MESSAGES} where m.recipient_phone = $1 order by m.due_at, m.created_at"
 
-LATEST_FIRST = "order by m.updated_at desc, m.id limit $1"
 
-SELECT_LATEST = f"{SELECT_MESSAGES} where m.status = any ($2) {LATEST_FIRST}"
+def _latest(condition: str) -> str:
+    """The latest $1 with that condition. They are chosen first: what is said of each takes its time."""
+    latest = (
+        f"select m.id from broadcast_messages m where {condition} order by m.updated_at desc, m.id limit $1"  # noqa: S608
+    )
+    return f"{SELECT_MESSAGES} where m.id = any (array({latest})) order by m.updated_at desc, m.id"
+
+
+SELECT_LATEST = _latest("m.status = any ($2)")
 
 # $2, $3: as is_abandoned takes them.
 IN_DOUBT = "m.status = 'processing' and is_abandoned(m, $2, $3, clock_timestamp())"
 
-SELECT_LATEST_IN_DOUBT = f"{SELECT_MESSAGES} where {IN_DOUBT} {LATEST_FIRST}"
+SELECT_LATEST_IN_DOUBT = _latest(IN_DOUBT)
 
 COUNT_IN_DOUBT = f"select count(*) from (select from broadcast_messages m where {IN_DOUBT} limit $1) found"  # noqa: S608 - of this module
 

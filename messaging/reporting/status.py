@@ -11,6 +11,7 @@ from messaging.devices.waits import format_wait
 from messaging.replies.inbox import count_inbox
 from messaging.reporting.messages import count_in_doubt
 from messaging.reporting.workers import WorkerRow, find_workers
+from messaging.sequences.refused import refused_enrollments
 
 __all__ = ["CampaignTotals", "SequenceTotals", "StatusReport", "status_report"]
 
@@ -45,6 +46,9 @@ class StatusReport(Value):
 
     leads: int
     opted_out: int
+    """Of the leads."""
+    others_opted_out: int = 0
+    """Phones that are to get nothing, and are no leads."""
     sequences: tuple[SequenceTotals, ...]
     campaigns: tuple[CampaignTotals, ...]
     """Campaigns that are not over."""
@@ -93,6 +97,16 @@ select reason, count(*)
 """
 
 
+# In one pass over the leads. others: phones that are no leads.
+COUNT_LEADS = """
+select count(l.id) as leads, count(l.id) filter (where s.phone is not null) as opted_out,
+       count(*) filter (where l.id is null) as others
+  from leads l full join (select distinct phone from suppressions) s on s.phone = l.phone
+"""
+
+_SHOWN_REFUSED = 5
+
+
 async def status_report(pool: Pool, task_queue: str | None = None) -> StatusReport:
     """The totals of everything; and a line if no worker polls ``task_queue``, if one is named."""
     workers = await find_workers(pool, task_queue or "")
@@ -126,6 +140,11 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
         for one in campaigns
         if one.status == "paused"
     ]
+    attention += [
+        f"campaign {one.name} did not start, and is a draft again: {one.reason}"
+        for one in campaigns
+        if one.status == "draft" and one.reason
+    ]
     to_look_at = await count_inbox(pool)
     if to_look_at:
         attention.append(
@@ -152,9 +171,21 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
         f"{count_of(row['count'], 'message')} failed: {row['reason']}"
         for row in await pool.fetch(SELECT_FAILURES_BY_REASON)
     ]
+    refused = await refused_enrollments(pool)
+    attention += [
+        f"the enrollment of {one.phone} in {one.sequence} was refused: {one.reason}"
+        for one in refused[:_SHOWN_REFUSED]
+    ]
+    if len(refused) > _SHOWN_REFUSED:
+        attention.append(
+            f"{len(refused) - _SHOWN_REFUSED:,} more enrollments were refused: 'contact PHONE' says why"
+        )
+    leads = await pool.fetchrow(COUNT_LEADS)
+    assert leads is not None, "an aggregate has a row"
     return StatusReport(
-        leads=await pool.fetchval("select count(*) from leads"),
-        opted_out=await pool.fetchval("select count(distinct phone) from suppressions"),
+        leads=leads["leads"],
+        opted_out=leads["opted_out"],
+        others_opted_out=leads["others"],
         sequences=tuple(SequenceTotals.model_validate(dict(row)) for row in sequences),
         campaigns=tuple(
             CampaignTotals(

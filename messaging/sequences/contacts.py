@@ -10,9 +10,11 @@ __all__ = ["Standing", "find_contact", "find_standing", "pause_contact", "resume
 
 
 SELECT_STANDING = """
-select exists (select from suppressions where phone = $2) as opted_out, c.status, c.reason, c.device_id
+select exists (select from suppressions where phone = $2) as opted_out, c.status, c.reason, c.device_id,
+       device_in_use(coalesce(l.device_id, $3, s.device_id, only_device())) as sender
   from sequences s
   left join sequence_contacts c on c.sequence_id = s.id and c.phone = $2
+  left join leads l on l.phone = $2
  where s.name = $1
 """
 
@@ -45,15 +47,22 @@ class Standing(NamedTuple):
     status: EnrollmentStatus | None
     reason: str | None
     device: str | None
+    sender: str | None
+    """The device that would write to it, were it enrolled now; None where none can be told."""
 
 
-async def find_standing(connection: Connection, sequence: str, phone: str) -> Standing:
-    """Reads whether the phone (E.164) is or was in the sequence, and whether it has opted out. Raises NotFound."""
+async def find_standing(
+    connection: Connection, sequence: str, phone: str, device: str | None = None
+) -> Standing:
+    """Reads whether the phone (E.164) is or was in the sequence, and whether it has opted out.
+
+    ``device``: what is given for a lead that belongs to none yet. Raises NotFound.
+    """
     if await find_sequence(connection, sequence) is None:
         raise await no_such_sequence(connection, sequence)
-    row = await connection.fetchrow(SELECT_STANDING, sequence, phone)
+    row = await connection.fetchrow(SELECT_STANDING, sequence, phone, device)
     assert row is not None
-    return Standing(row["opted_out"], row["status"], row["reason"], row["device_id"])
+    return Standing(row["opted_out"], row["status"], row["reason"], row["device_id"], row["sender"])
 
 
 async def find_contact(connection: Connection | Pool, sequence: str, phone: str) -> Record | None:

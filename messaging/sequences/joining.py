@@ -6,7 +6,10 @@ from messaging.sequences.next_step import due_of, position_of
 from messaging.sequences.plans import Plans
 from messaging.times.calendar import Due, begin, next_due
 
-__all__ = ["find_enrollment", "insert_enrollment"]
+__all__ = ["find_enrollment", "insert_enrollment", "no_device"]
+
+_SHOWN = 5
+"""Devices that are named, at most."""
 
 SELECT_ENROLLMENT = """
 select id, run_id, status, reason, device_id
@@ -35,6 +38,17 @@ async def find_enrollment(connection: Connection, sequence_id: int, phone: str) 
     return await connection.fetchrow(SELECT_ENROLLMENT, sequence_id, phone)
 
 
+async def no_device(connection: Connection, phone: str) -> Conflict:
+    """The error that it cannot be told which device is to write to the phone, and what to do about it."""
+    rows = await connection.fetch("select id from devices where replaced_by is null order by id")
+    if not rows:
+        return Conflict(
+            f"there is no device to write to {phone} from: add one with 'device add ID --gateway NAME'"
+        )
+    shown = ", ".join(row["id"] for row in rows[:_SHOWN]) + (", …" if len(rows) > _SHOWN else "")
+    return Conflict(f"{phone} has no device, and there are {len(rows)} ({shown}): name one with --device")
+
+
 async def insert_enrollment(
     connection: Connection, plans: Plans, sequence: Record, lead_id: int, workflow_id: str, run_id: str
 ) -> tuple[Record, Due | None]:
@@ -46,10 +60,7 @@ async def insert_enrollment(
     lead = await connection.fetchrow(SELECT_LEAD, lead_id, sequence["device_id"])
     assert lead is not None
     if lead["device_id"] is None:
-        raise Conflict(
-            f"{lead['phone']} has no device to be written to from: import the lead with '--device',"
-            f" or give the sequence {sequence['name']!r} a 'device'"
-        )
+        raise await no_device(connection, lead["phone"])
     plan = await plans.of(sequence["id"], sequence["revision"], connection)
     timeline = begin(plan, lead["time_zone"], sequence["now"])
     scheduled = next_due(plan, timeline, sequence["now"])

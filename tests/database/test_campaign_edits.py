@@ -324,6 +324,7 @@ async def test_files_are_compared_with_each_other(pool: Pool) -> None:
 
 async def test_all_files_or_none_with_every_problem(pool: Pool) -> None:
     await add_devices(pool, "main")
+    await add_lead(pool)
     await apply(pool, draft_of(ALL, TEXT))
     await start(pool)
     good = draft_of(ALL, TEXT, name="good", file="good.yaml")
@@ -575,7 +576,7 @@ async def test_the_examples_can_be_applied(pool: Pool, file: str) -> None:
     (applied,) = await apply(pool, read_campaign(path.read_text(), path.name))
     assert applied.result == "created"
     assert all("time zone of their own" in warning for warning in applied.warnings)
-    assert "/stop" in (await stored(pool))[0]["text"]  # type: ignore[operator]
+    assert "Reply STOP" in (await stored(pool))[0]["text"]  # type: ignore[operator]
 
 
 async def test_a_zone_with_its_sign_reversed_is_warned_of(pool: Pool) -> None:

@@ -730,7 +730,8 @@ CASES: dict[str, tuple[Case, Limit]] = {
     "who is woken next": (_to_tell("device", "hot-2"), Limit(rows=52_000, buffers=5_000, grows=True)),
     "who is told next of an edit": (_to_tell("plans", ""), Limit(rows=0, buffers=10)),
     "failed": (_messages(MessageStatus.FAILED), Limit(rows=20_000, buffers=20_000, grows=True)),
-    "unconfirmed": (_messages(MessageStatus.UNCONFIRMED), Limit(rows=3_200, buffers=4_000, grows=True)),
+    # With the hundred that are shown, whose holds and devices are read for each.
+    "unconfirmed": (_messages(MessageStatus.UNCONFIRMED), Limit(rows=4_200, buffers=7_700, grows=True)),
     "failed or unconfirmed": (
         _messages(MessageStatus.FAILED, MessageStatus.UNCONFIRMED),
         Limit(rows=20_000, buffers=20_000, grows=True),

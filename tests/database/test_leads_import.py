@@ -3,6 +3,8 @@
 import asyncio
 import json
 import os
+import subprocess
+import sys
 import tracemalloc
 from pathlib import Path
 
@@ -286,3 +288,28 @@ async def test_paths_of_no_file(pool: Pool, tmp_path: Path) -> None:
     for path in (Path(), Path("/"), circle):
         with pytest.raises(InvalidInput, match="cannot be read: "):
             await import_file(pool, path, default_region="US")
+
+
+async def test_an_import_that_is_interrupted_says_that_nothing_was_stored(pool: Pool, tmp_path: Path) -> None:
+    file = tmp_path / "leads.csv"
+    file.write_text("phone,name\n" + "".join(f"+1201555{number:04},Aina\n" for number in range(100, 200)))
+
+    def interrupt(_: ImportProgress) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
+    interrupted = asyncio.create_task(import_file(pool, file, progress=interrupt))
+    with pytest.raises(asyncio.CancelledError, match="nothing was stored"):
+        await interrupted
+    assert await pool.fetchval("select count(*) from leads") == 0
+
+
+def test_what_an_interruption_has_left_is_said() -> None:
+    code = (
+        "import asyncio\nfrom runtime.process import run_plain\n"
+        "async def work():\n    raise asyncio.CancelledError('nothing was stored')\n"
+        "run_plain(work)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "drumbeat: interrupted: nothing was stored\n")

@@ -72,15 +72,25 @@ async def test_every_lead_gets_it_once_however_often_it_is_started(live: Live) -
     await kept(live)
 
 
-async def test_nobody_to_send_to(live: Live) -> None:
+async def test_one_that_nobody_would_get_at_its_time_can_be_mended_and_started(live: Live) -> None:
     await ready(live, 1)
+    await campaigns.start(live.connection, "sale")
     await live.scenario.pool.execute("insert into suppressions (phone) values ($1)", phone(0))
     await live.start_worker()
-    await campaigns.start(live.connection, "sale")
-    done = await finished(live)
-    assert (done.status, done.messages.total, done.opted_out) == ("finished", 0, 1)
-    assert done.reason == "no lead was left to write to: 1 opted out"
+
+    async def draft() -> bool:
+        return (await campaigns.campaign_status(live.connection, "sale")).status == "draft"
+
+    await until(draft)
+    shown = await campaigns.campaign_status(live.connection, "sale")
+    assert shown.reason == "no lead was left to write to: 1 opted out"
+    with pytest.raises(Conflict, match="of the 1 leads of its target 1 opted out"):
+        await campaigns.start(live.connection, "sale")
     assert await live.scenario.accepted() == []
+    await live.scenario.pool.execute("delete from suppressions")
+    assert (await campaigns.start(live.connection, "sale")).changed
+    done = await finished(live)
+    assert (done.status, done.messages.sent, done.reason) == ("finished", 1, None)
 
 
 async def test_it_waits_for_its_time_and_follows_when_that_is_moved(live: Live) -> None:

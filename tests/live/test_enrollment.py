@@ -357,9 +357,12 @@ async def test_enrolled_again_it_is_said_what_became_of_the_first_time(live: Liv
     ):
         again = await enrollment.enroll(connection, sequence, phone(1))
         assert (again.result, again.status) == ("already_enrolled", status)
-        code, out, _ = await live.run("starter.py", "enroll", sequence, phone(1))
-        assert code == 0
-        assert out.startswith(says)
+        code, out, error = await live.run("starter.py", "enroll", sequence, phone(1))
+        if status == "completed":
+            assert (code, out.startswith(says)) == (0, True), error
+        else:
+            assert (code, out) == (1, "")
+            assert error.startswith(f"drumbeat: {says}")
 
 
 async def test_a_pause_needs_no_worker_and_outlives_one_that_is_killed(live: Live) -> None:
@@ -397,6 +400,82 @@ async def test_without_a_worker_it_is_said_within_five_seconds_and_nothing_is_lo
     await live.start_worker()
     await live.all_over(1)
     assert await texts(live) == ["One", "Two"]
+
+
+async def test_what_can_be_known_is_refused_before_it_is_handed_over(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.add_device(device="kl-1")
+    await live.scenario.apply(SHORT)
+    code, out, error = await live.run("starter.py", "enroll", "short", phone(1))
+    assert (code, out) == (1, "")
+    assert (
+        f"{phone(1)} has no device, and there are 2 ({live.scenario.device}, kl-1): name one with --device"
+        in error
+    )
+    code, _, error = await live.run("starter.py", "enroll", "+1 201 555 0123", "short")
+    assert code == 1
+    assert "SEQUENCE comes first, then PHONE" in error
+    everything = "WorkflowType = 'SequenceContactWorkflow'"
+    assert (await live.connection.temporal.count_workflows(everything)).count == 0
+
+
+async def test_a_refusal_that_nobody_waited_for_is_shown_until_the_phone_is_enrolled(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.add_device(device="kl-1")
+    await live.scenario.apply(SHORT)
+    # A service that reaches Temporal only, while no worker runs.
+    done = await enrollment.enroll(live.connection, "short", phone(1), patience=0.2)
+    assert done.result == "handed_over"
+    with pytest.raises(NotFound, match="handed to Temporal for short"):
+        await reports.contact(live.connection, phone(1))
+    with pytest.raises(Conflict, match="only 'stop' holds already"):
+        await enrollment.pause_contact(live.connection, "short", phone(1))
+    await live.start_worker()
+
+    async def refused() -> bool:
+        return any("refused" in line for line in (await reports.status(live.connection)).attention)
+
+    await until(refused)
+    why = f"{phone(1)} has no device, and there are 2"
+    with pytest.raises(NotFound, match=rf"its enrollment in short was refused on .* UTC: \{why}"):
+        await reports.contact(live.connection, phone(1))
+    shown = (await reports.status(live.connection)).attention
+    assert any(f"the enrollment of {phone(1)} in short was refused: {why}" in line for line in shown)
+    again = await enrollment.enroll(
+        live.connection, "short", phone(1), device=live.scenario.device, patience=60
+    )
+    assert again.result == "enrolled"
+    assert (await reports.contact(live.connection, phone(1))).refused == ()
+    assert not any("refused" in line for line in (await reports.status(live.connection)).attention)
+
+
+async def test_a_lead_that_was_handed_over_is_not_said_to_be_never_enrolled(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(LONG)
+    await live.scenario.add_leads(1, first=1)
+    await enrollment.enroll(live.connection, "long", phone(1), patience=0.2)
+
+    async def listed() -> bool:
+        return bool((await reports.contact(live.connection, phone(1))).handed_over)
+
+    await until(listed)
+    report = await reports.contact(live.connection, phone(1))
+    assert (report.handed_over, report.not_enrolled) == (("long",), None)
+
+
+async def test_the_opt_out_of_a_phone_that_is_no_lead_is_shown(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.add_leads(1, first=1)
+    await enrollment.opt_out(live.connection, phone(2), "asked by phone")
+    with pytest.raises(
+        NotFound, match=r"no lead .*; the phone opted out on .* UTC \(operator: asked by phone\)"
+    ):
+        await reports.contact(live.connection, phone(2))
+    status = await reports.status(live.connection)
+    assert (status.leads, status.opted_out, status.others_opted_out) == (1, 0, 1)
+    await enrollment.opt_out(live.connection, phone(1))
+    status = await reports.status(live.connection)
+    assert (status.leads, status.opted_out, status.others_opted_out) == (1, 1, 1)
 
 
 async def test_one_sequence_leads_into_the_next_and_a_cycle_ends(live: Live) -> None:
@@ -453,6 +532,13 @@ async def test_the_example_service_runs(live: Live) -> None:
     assert (code, out) == (1, "")
     assert error.count("\n") == 1
     await live.all_over(1)
+    await live.scenario.add_device(device="kl-1")
+    example = "examples/enroll_service.py"
+    code, out, error = await live.run(example, "short", phone(2), "Ben", "kl-1", DATABASE_URL="")
+    assert (code, out.split(":")[0]) == (0, phone(2)), error
+    assert (await reports.contact(live.connection, phone(2))).device == "kl-1"
+    code, out, error = await live.run(example)
+    assert (code, out, error.startswith("usage:")) == (2, "", True), error
 
 
 async def test_an_edit_reaches_a_paused_contact(live: Live, tmp_path: Path) -> None:

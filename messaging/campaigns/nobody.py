@@ -1,0 +1,52 @@
+"""Why a campaign would go to no lead at all: nobody matches its target, or whoever does cannot be written to."""
+
+from messaging.common.database import Connection
+from messaging.common.suggestions import did_you_mean
+
+__all__ = ["suggest_niche", "why_nobody"]
+
+_SHOWN_NICHES = 10
+
+COUNT_AUDIENCE = """
+select c.niche, c.target_status, c.device_ids, a.*, (select count(*) from leads) as stored
+  from campaigns c
+ cross join lateral (select count(*) as matching, count(*) filter (where opted_out) as opted_out,
+                            count(*) filter (where device_id is null and not opted_out) as without_device,
+                            count(*) filter (where device_id is not null and not opted_out) as leads
+                       from campaign_audience(c.id)) a
+ where c.id = $1
+"""
+
+
+async def why_nobody(connection: Connection, campaign_id: int) -> str | None:
+    """The reason why it would have no audience now; None where somebody would get it, if not by its time."""
+    row = await connection.fetchrow(COUNT_AUDIENCE, campaign_id)
+    assert row is not None
+    if row["leads"]:
+        return None
+    if row["matching"]:
+        left_out = {
+            "opted out": row["opted_out"],
+            "have no device, and there is not exactly one": row["without_device"],
+        }
+        left = ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count)
+        return f"of the {row['matching']:,} leads of its target {left}"
+    if not row["stored"]:
+        return "there is no lead yet: import some with 'lead import FILE.csv'"
+    wanted = [f"niche {row['niche']}"] if row["niche"] is not None else []
+    if row["target_status"] != "all":
+        wanted.append(f"status {row['target_status']}")
+    if row["device_ids"] is not None:
+        wanted.append(f"devices {', '.join(row['device_ids'])}")
+    hint = await suggest_niche(connection, row["niche"])
+    return f"none of the {row['stored']:,} leads matches its target ({'; '.join(wanted)}){f', {hint}' if hint else ''}"
+
+
+async def suggest_niche(connection: Connection, niche: str | None) -> str:
+    """What was meant by a niche that no lead has, or which ones there are; empty where it is one, or they are too many."""
+    rows = await connection.fetch("select distinct unnest(niches) as niche from leads order by niche")
+    niches = [row["niche"] for row in rows]
+    if niche is None or niche in niches:
+        return ""
+    near = did_you_mean(niche, niches)
+    return near if near.startswith("did") or len(niches) <= _SHOWN_NICHES else ""
