@@ -1,1 +1,1 @@
-"""Everything dies at random while messages are on their way, and then every message is accounted for."""
+"""Chaos runs: processes are killed at random while messages are under way; then every message is accounted for."""

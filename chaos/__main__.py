@@ -87,7 +87,7 @@ def main(
     except FileProblems as problems:
         _tell(str(problems))
         return 2
-    # The pool tells of each connection that it cannot have: here they are lost on purpose.
+    # The pool logs each lost connection; here they are lost on purpose.
     logging.getLogger("asyncpg").setLevel(logging.CRITICAL)
     folder = given.out or FOLDER / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-seed-{plan.seed}"
     _tell(

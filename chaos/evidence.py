@@ -1,4 +1,4 @@
-"""What is found after a run: the gateway's log, the ledger, Temporal, and the audit's own word."""
+"""The evidence of a run: the gateway's log, the ledger, Temporal, and the result of the audit."""
 
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -20,7 +20,7 @@ __all__ = ["Answer", "Delivery", "Evidence", "Expected", "LedgerRow", "Open", "e
 
 
 class Expected(Value):
-    """What should have come of a run. ``steps``: the text of each, by its name in the ledger."""
+    """The expected result of a run. ``steps``: the text of each step by its name in the ledger."""
 
     contacts: tuple[str, ...]
     leads: tuple[str, ...]
@@ -31,15 +31,15 @@ class Expected(Value):
     """By phone."""
     devices: dict[str, Traits]
     leavers: tuple[str, ...] = ()
-    """Who opted out, was stopped, skipped a step, or had a workflow ended by hand."""
+    """Phones that opted out, were stopped, skipped a step, or whose workflow was terminated."""
     cancelled: bool = False
-    """Whether the campaign was."""
+    """True if the campaign was cancelled."""
     removed: tuple[str, ...] = ()
     """Steps."""
 
 
 class Delivery(Value):
-    """A message that the gateway took: what the recipient has seen."""
+    """A message that the gateway accepted: what the recipient has seen."""
 
     phone: str
     text: str
@@ -63,28 +63,29 @@ class LedgerRow(Value):
     reason: str | None = None
     gateway_message_id: str | None = None
     too_late: bool = False
-    """Whether its time to go out was over when it was settled."""
+    """True if it had expired when it was settled."""
 
 
 class Open(Value):
-    """What has not come to its end, each as one line."""
+    """What is not finished, one line each."""
 
     messages: tuple[str, ...] = ()
     workflows: tuple[str, ...] = ()
-    """Running, or ended in another way than by themselves."""
+    """Workflows that run, or that did not complete by themselves."""
     enrollments: tuple[str, ...] = ()
-    """And the campaign, where it is not over."""
+    """Active enrollments, and the campaign if it is not over."""
 
     @property
     def nothing(self) -> bool:
-        """Whether everything is settled."""
+        """True if everything is settled."""
         return not (self.messages or self.workflows or self.enrollments)
 
 
 class Answer(Value):
-    """Somebody was told that nothing more is sent, ``at`` that moment: of what, to whom, by which device, where it was only that.
+    """A command answered ``at`` that moment that nothing more is sent: of a campaign or sequence, to a phone, or by a
+    device.
 
-    ``until``: then it was taken back. ``named``: the messages that were on their way by the same word.
+    ``until``: when that was taken back. ``named``: the messages that the answer named as under way.
     """
 
     at: datetime
@@ -98,26 +99,26 @@ class Answer(Value):
 
 
 class Evidence(Value):
-    """All of it, as it was found."""
+    """All evidence of a run."""
 
     answers: tuple[Answer, ...] = ()
 
     deliveries: tuple[Delivery, ...] = ()
     outcomes: dict[str, int] = Field(default_factory=dict)
-    """What the gateway's log says became of requests to send, and how often."""
+    """The outcomes of send requests by the gateway's log, with their counts."""
     rows: tuple[LedgerRow, ...] = ()
     enrolled: dict[str, str] = Field(default_factory=dict)
     """The phones in the sequence, with the status of each."""
     audience: int = 0
-    """Leads for which the campaign was frozen."""
+    """Leads in the campaign's frozen audience."""
     open: Open = Open()
     broken: tuple[str, ...] = ()
-    """Promises that the audit found broken."""
+    """Promises that are broken, by the audit."""
     promises: int = 0
 
 
 def expected_of(plan: Plan) -> Expected:
-    """What should come of a plan: the same whatever goes wrong."""
+    """The expected result of a plan, whatever goes wrong."""
     retracted = {action.do for action in plan.actions}
     everybody = range(max(plan.contacts, plan.leads))
     return Expected(
@@ -163,7 +164,9 @@ _FINE = {WorkflowExecutionStatus.COMPLETED, WorkflowExecutionStatus.CONTINUED_AS
 
 
 async def look(connection: Drumbeat, terminated: Collection[str] = ()) -> Open:
-    """What is not settled yet. ``terminated``: workflows ended by hand. Raises what servers that are down raise."""
+    """What is not settled yet. ``terminated``: workflows that the plan terminated. Raises errors of servers that are
+    down.
+    """
     pool = await connection.pool()
     messages = await pool.fetch(_UNSETTLED)
     enrollments = [*await pool.fetch(_ENROLLMENTS), *await pool.fetch(_CAMPAIGNS)]
@@ -188,7 +191,9 @@ async def _workflows(connection: Drumbeat, terminated: Collection[str]) -> tuple
 async def fetch(
     connection: Drumbeat, gateway: str, answers: Sequence[Answer] = (), terminated: Collection[str] = ()
 ) -> Evidence:
-    """Everything, once nothing moves any more. ``gateway``: its control's address; ``answers``: what was said meanwhile. Raises NeverHappened."""
+    """Collects everything after the end. ``gateway``: its control address; ``answers``: the answers of commands during
+    the run. Raises NeverHappened.
+    """
     log = await gateway_control.requests_log(gateway)
     accepted = await gateway_control.accepted(gateway)
 

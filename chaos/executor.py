@@ -1,4 +1,4 @@
-"""Carries a plan out, and notes what was really done, and when."""
+"""Carries out a plan, and records what was really done and when."""
 
 import asyncio
 import tempfile
@@ -40,35 +40,35 @@ __all__ = ["Executor"]
 
 
 class Executor:
-    """What dies comes back while the plan goes on. ``tell`` is told what was done."""
+    """Killed processes come back while the plan goes on. ``tell`` is called with what was done."""
 
     def __init__(self, here: Stage, workers: Workers, gateway: str, tell: Callable[[str], None]) -> None:
         self._here = here
         self._workers = workers
         self._gateway = gateway
         self._tell = tell
-        # What is about one and the same thing keeps its order, also while a server is in the way.
+        # Actions on the same thing keep their order, even while a server is down.
         self._turns: dict[str, asyncio.Lock] = {}
         self._done: list[Action] = []
         self._answers_given: list[Answer] = []
         self._paused: dict[str, Answer] = {}
         self.terminated: set[str] = set()
-        """Workflows that were ended by hand."""
+        """Workflows that the plan terminated."""
 
     @property
     def answers(self) -> tuple[Answer, ...]:
-        """What somebody was told: that nothing more is sent."""
+        """Answers of commands that nothing more is sent."""
         return (*self._answers_given, *self._paused.values())
 
     @property
     def done(self) -> tuple[Action, ...]:
-        """What was done so far: at its real time, with a note of what came of it."""
+        """The actions so far, at their real times, with notes of their results."""
         return tuple(sorted(self._done, key=lambda action: action.at))
 
     async def carry_out(self, plan: Plan, elapsed: Callable[[], float]) -> None:
-        """Every action at its time; returns when the plan is over, and all that was hit is up again.
+        """Does every action at its time; returns when the plan is over and everything is up again.
 
-        ``elapsed``: seconds since the start. Raises NeverHappened for what does not come back.
+        ``elapsed``: seconds since the start. Raises NeverHappened if something does not come back.
         """
         async with asyncio.TaskGroup() as tasks:
             for action in plan.actions:
@@ -77,7 +77,7 @@ class Executor:
             await asyncio.sleep(plan.seconds - elapsed())
 
     async def end_disturbances(self) -> None:
-        """No faults, nothing paused, all workers running. Raises NeverHappened."""
+        """Removes all faults and pauses, and waits until all workers run. Raises NeverHappened."""
         await gateway_control.set_faults(self._gateway)
         await self._workers.all_run()
         connection = self._here.connection
@@ -137,7 +137,7 @@ class Executor:
         before.kill()
         clock = asyncio.get_running_loop().time
         killed_at = clock()
-        # Its record is that of the dead one until the next one is started.
+        # Until the next one has started, the record is that of the dead process.
         await until(
             lambda: self._child(name) not in (None, before),
             COMES_BACK_WITHIN,
@@ -230,7 +230,7 @@ class Executor:
         pausing = action.do == "pause"
         whom = f"{action.campaign or action.sequence or action.device}"
         if not pausing and whom in self._paused:
-            # From here on it may be sent again.
+            # From now on, messages may be sent again.
             ended = self._paused.pop(whom)
             self._answers_given.append(ended.model_copy(update={"until": datetime.now(UTC)}))
 

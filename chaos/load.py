@@ -1,4 +1,4 @@
-"""What is under way while things go wrong: contacts in a sequence of short steps, and a campaign."""
+"""The load of a chaos run: contacts in a sequence of short steps, and a campaign."""
 
 import asyncio
 import random
@@ -48,16 +48,18 @@ def sequence_file(without: str | None = None) -> str:
 
 
 FIRST, LAST = 0.02, 0.7
-"""Contacts come between these parts of the plan's time, so that all of it meets messages on their way."""
+"""Contacts are enrolled between these fractions of the plan's time, so that every action meets messages under way."""
 
 CAMPAIGN_AT = 0.25
-"""The part of the plan's time after which the campaign starts."""
+"""The fraction of the plan's time after which the campaign starts."""
 
 _LEAD = "insert into leads (phone, name, niches, device_id) values ($1, $2, $3, $4)"
 
 
 class Load:
-    """The same seed, seconds and numbers make the same load. People are in both, as far as the smaller number goes."""
+    """The same seed, seconds and numbers make the same load. As many people as possible are in both the sequence and
+    the campaign.
+    """
 
     def __init__(self, connection: Drumbeat, plan: Plan) -> None:
         self._connection = connection
@@ -67,7 +69,7 @@ class Load:
         self._moments = sorted(draw.uniform(FIRST, LAST) * plan.seconds for _ in range(plan.contacts))
 
     async def prepare(self, gateway: str) -> None:
-        """Devices, leads, the sequence, and the campaign as a draft."""
+        """Creates the devices, leads, the sequence, and the campaign as a draft."""
         for name, traits in DEVICES.items():
             await devices.add(
                 self._connection,
@@ -90,9 +92,9 @@ class Load:
                 await campaigns.apply(self._connection, [campaign])
 
     async def run(self, elapsed: Callable[[], float]) -> None:
-        """Enrolls everybody and starts the campaign, each at its moment. ``elapsed``: seconds since the start.
+        """Enrolls all contacts and starts the campaign, each at its time. ``elapsed``: seconds since the start.
 
-        What a server is in the way of is done again: that it was done before is no error. Raises NeverHappened.
+        A call that fails while a server is down is repeated, which is harmless. Raises NeverHappened.
         """
         async with asyncio.TaskGroup() as tasks:
             for index, moment in enumerate(self._moments):

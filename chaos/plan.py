@@ -1,4 +1,4 @@
-"""What goes wrong, and when: a plan, and what it may hold."""
+"""Plans: what goes wrong, and when."""
 
 from typing import Annotated, Any, Literal, get_args
 
@@ -40,16 +40,18 @@ __all__ = [
 ]
 
 SECONDS, CONTACTS, LEADS = 90.0, 80, 120
-"""Of a plan for which nobody says otherwise."""
+"""Defaults of a plan."""
 
 LONGEST = 900.0
-"""Seconds of a plan. A longer one would meet nobody any more, and its file would be longer than files may be."""
+"""The most seconds of a plan. In a longer one, no messages would be under way, and its file would exceed the limit for
+files.
+"""
 
 LONG_STOP = 25.0
-"""Seconds: a worker that was stopped for so long has lost its claims (15 s) and its activities (20 s)."""
+"""Seconds. A worker that was stopped this long has lost its claims (15 s) and its activities (20 s)."""
 
 SERVERS = {"kill-temporal": "temporal", "kill-postgres": "postgres", "kill-gateway": "simulator"}
-"""What the supervisor calls the server that an action kills."""
+"""The supervisor's name of the server that an action kills."""
 
 FAULTS: tuple[type[BaseModel], ...] = (Latency, *get_args(Terminal))
 
@@ -78,12 +80,12 @@ def _known(fault: Any) -> Any:
 Seconds = Annotated[float, BeforeValidator(_number), Field(ge=0, le=LONGEST, allow_inf_nan=False)]
 PlanSeconds = Annotated[float, Field(gt=0, le=LONGEST, allow_inf_nan=False)]
 Number = Annotated[int, Field(ge=0, le=MOST_PEOPLE)]
-"""Of contacts or leads."""
+"""The number of contacts or leads."""
 Worker = Annotated[int, Field(ge=0, lt=WORKERS)]
 
 
 class _Action(BaseModel):
-    """Something that is done ``at`` so many seconds after the start. ``note``: what came of it; not read."""
+    """An action ``at`` this many seconds after the start. ``note``: its result, which is written but not read."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -92,7 +94,7 @@ class _Action(BaseModel):
 
 
 class KillWorker(_Action):
-    """SIGKILL to a worker; it is started again ``for`` seconds later."""
+    """Sends SIGKILL to a worker; it is started again ``for`` seconds later."""
 
     do: Literal["kill-worker"]
     worker: Worker
@@ -100,7 +102,7 @@ class KillWorker(_Action):
 
 
 class StopWorker(_Action):
-    """SIGSTOP to a worker, and SIGCONT ``for`` seconds later."""
+    """Sends SIGSTOP to a worker, and SIGCONT ``for`` seconds later."""
 
     do: Literal["stop-worker"]
     worker: Worker
@@ -108,18 +110,18 @@ class StopWorker(_Action):
 
 
 class KillServer(_Action):
-    """SIGKILL to a server, which the supervisor starts again."""
+    """Sends SIGKILL to a server, which the supervisor starts again."""
 
     do: Literal["kill-temporal", "kill-postgres", "kill-gateway"]
 
     @property
     def server(self) -> str:
-        """What the supervisor calls it."""
+        """The supervisor's name of it."""
         return SERVERS[self.do]
 
 
 class SetFaults(_Action):
-    """The gateway gets these faults, and has no others from now on."""
+    """Sets these faults of the gateway, and no others."""
 
     do: Literal["faults"]
     faults: list[Annotated[Fault, AfterValidator(_known)]]
@@ -143,9 +145,9 @@ class Hold(_Action):
 
 
 class Leave(_Action):
-    """A person leaves: opts out, is stopped, skips the step that comes next, or has its workflows ended by hand.
+    """A contact opts out, is stopped, skips its next step, or has its workflow terminated.
 
-    Who ends a contact's workflow stops the contact afterwards, as the audit says.
+    After terminating a workflow, the contact is stopped, as the audit advises.
     """
 
     do: Literal["opt-out", "stop", "skip", "terminate"]
@@ -160,12 +162,12 @@ class Retract(_Action):
 
 Action = KillWorker | StopWorker | KillServer | SetFaults | Hold | Leave | Retract
 ListedAction = Annotated[Action, Field(discriminator="do")]
-"""One of a list in a file: its errors are those of its kind."""
+"""One action of a list in a file; its errors are those of its kind."""
 _ONE: TypeAdapter[Action] = TypeAdapter(ListedAction)
 
 
 class Plan(BaseModel):
-    """A whole run. ``seed`` decides when who is enrolled, and for ``make_plan``, what goes wrong."""
+    """A whole run. ``seed`` decides when each contact is enrolled and, in ``make_plan``, what goes wrong."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

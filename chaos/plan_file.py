@@ -13,11 +13,11 @@ from operations.files import read_draft
 __all__ = ["read_plan", "write_plan"]
 
 AFTERWARDS = 2.0
-"""Seconds that a plan which does not say how long it is goes on after its last action."""
+"""Seconds after the last action, for a plan that does not give its length."""
 
 
 class _File(BaseModel):
-    """What a plan file may say."""
+    """The fields of a plan file."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -33,11 +33,12 @@ FIELDS = {
     "actions": ["at", "do", "worker", "for", "faults", "person", "campaign", "sequence", "device", "note"],
     "faults": sorted({field for fault in FAULTS for field in fault.model_fields}),
 }
-"""Those of each group, for whoever misspelt one."""
+"""The fields of each group, for suggestions."""
 
 
 def read_plan(file: Path, **instead: float | None) -> Plan:
-    """The plan of a file. ``instead``: seed, seconds, contacts and leads, over what the file says; None leaves it.
+    """The plan of a file. ``instead``: seed, seconds, contacts and leads that replace those of the file; None keeps
+    them.
 
     Raises FileProblems, with a line for each mistake.
     """
@@ -70,7 +71,7 @@ def read_plan(file: Path, **instead: float | None) -> Plan:
 
 
 def write_plan(file: Path, plan: Plan) -> None:
-    """Writes the plan, each action on a line of its own, which may be deleted by itself."""
+    """Writes the plan, each action on a line of its own, so that single ones can be deleted."""
     settings = plan.model_dump(exclude={"actions"})
     lines = [f"{name}: {value}" for name, value in settings.items()]
     lines += [
@@ -81,7 +82,7 @@ def write_plan(file: Path, plan: Plan) -> None:
 
 
 def _without_kinds(error: ErrorDetails) -> ErrorDetails:
-    """pydantic names the kind of an action, and of each fault, as a step of its own on the way to a field."""
+    """pydantic puts the kind of an action or a fault into the path of a field."""
     path = error["loc"]
     found = tuple(
         part for before, part in zip((None, *path), path, strict=False) if not isinstance(before, int)

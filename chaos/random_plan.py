@@ -1,4 +1,4 @@
-"""A plan from a seed: what goes wrong at random, and the same again."""
+"""Makes a random plan from a seed."""
 
 import random
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ __all__ = ["OUTAGE", "make_plan"]
 
 
 def make_plan(seed: int, seconds: float = SECONDS, contacts: int = CONTACTS, leads: int = LEADS) -> Plan:
-    """The same seed makes the same plan, everywhere and for ever (of one version of Drumbeat)."""
+    """The same seed always makes the same plan, in one version of Drumbeat."""
     written = sorted(_Author(seed, seconds).write(), key=lambda action: float(action["at"]))
     return Plan(
         seed=seed,
@@ -24,13 +24,13 @@ def make_plan(seed: int, seconds: float = SECONDS, contacts: int = CONTACTS, lea
 
 
 EVERY = 2.7
-"""Seconds between two actions, about."""
+"""About how many seconds are between two actions."""
 
 QUIET = 2.0
-"""Seconds at the start, so that there is something to be caught."""
+"""Seconds without actions at the start, so that messages are under way."""
 
 RECOVERY = 12.0
-"""Seconds before the same server dies again: it is to be caught at work, not at its start."""
+"""Seconds before the same server is killed again: it should be at work, not starting."""
 
 LATE = 0.6
 """The part of a plan after which the campaign may be cancelled, or a step removed."""
@@ -47,20 +47,20 @@ DECK = (
     "cancel-campaign",
     "remove-step",
 )
-"""What happens in a minute and a half; the seed shuffles it. A longer plan goes through it again."""
+"""The actions of a minute and a half, which the seed shuffles. A longer plan repeats them."""
 
 OUTAGE = (3, 8)
 """Seconds for which a device's gateway is away longer than its messages may wait, so that some of them expire."""
 
 
 class _Author:
-    """Writes one plan. An action that would only meet what lies down already gives way to other faults."""
+    """Writes one plan. An action on something that is down already is replaced by other faults."""
 
     def __init__(self, seed: int, seconds: float) -> None:
         self._random = random.Random(f"plan {seed}")  # noqa: S311 - repeatable, not secret
         self._seconds = seconds
         self._free_at: dict[str, float] = {}
-        # For good, and so in every list of faults: a refusal that comes and goes is another story.
+        # Permanent, and so in every list of faults.
         self._refused = [phone(index) for index in sorted(self._random.sample(range(20), 2))]
         self._outages: list[tuple[str, float]] = []
         """Devices, and when each is over."""
@@ -138,7 +138,7 @@ class _Author:
         return True
 
     def _set_faults(self, at: float) -> None:
-        # Every list has what is to go on: it takes the place of the one before.
+        # Every list contains the lasting faults, as it replaces the list before.
         refusals = [{"kind": "refuse", "phone": number} for number in self._refused]
         outages = [
             {"kind": "offline", "device": device, "for_seconds": round(end - at, 1)}
@@ -149,7 +149,7 @@ class _Author:
         self._actions.append({"at": at, "do": "faults", "faults": faults})
 
     def _fault_mix(self) -> list[dict[str, Any]]:
-        """A gateway that takes its time, so that it is caught with messages in its hands, and two kinds of faults."""
+        """A slow gateway, so that messages are in flight when things happen, and two kinds of faults."""
         draw = self._random
         after = draw.choice([True, False])
         kinds: list[dict[str, Any]] = [
@@ -173,7 +173,7 @@ class _Author:
         ]
 
     def _take(self, what: str, at: float, length: float) -> bool:
-        """Whether it is not busy with something else; from now on it is."""
+        """True if it was free; marks it as busy."""
         if self._free_at.get(what, 0.0) > at:
             return False
         self._free_at[what] = at + length

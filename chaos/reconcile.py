@@ -1,6 +1,6 @@
-"""Accounts for every message: what the gateway took against what the ledger says, and against what should have been.
+"""Accounts for every message: compares what the gateway accepted with the ledger and with the expected result.
 
-Pure functions of what was found. Each check answers what it looked at, and a line for each violation.
+Pure functions of the evidence. Each check answers what it looked at, and a line for each violation.
 """
 
 import itertools
@@ -25,7 +25,7 @@ class Check(Value):
 
     @property
     def holds(self) -> bool:
-        """Whether nothing speaks against it."""
+        """True if there is no violation."""
         return not self.violations
 
 
@@ -49,7 +49,7 @@ def _duplicates(_: Expected, evidence: Evidence) -> Found:
 
 
 def _lost_steps(expected: Expected, evidence: Evidence) -> Found:
-    """A contact that is still under way has steps to come: it is stuck, and not lost."""
+    """A contact that is still under way has steps to come: its steps are not lost."""
     known = {(row.phone, row.what) for row in evidence.rows}
     lost = []
     for phone in expected.contacts:
@@ -69,7 +69,7 @@ def _lost_steps(expected: Expected, evidence: Evidence) -> Found:
 def _lost_leads(expected: Expected, evidence: Evidence) -> Found:
     known = {row.phone for row in evidence.rows if row.what == expected.campaign}
     missing = [phone for phone in expected.leads if phone not in known]
-    # Who had opted out before is no part of the audience.
+    # Leads that had opted out before are not in the audience.
     lost = [f"{phone} is not in the campaign's ledger" for phone in missing if phone not in expected.leavers]
     if evidence.audience + len(missing) - len(lost) != len(expected.leads):
         lost.append(f"the audience was frozen with {evidence.audience:,} leads")
@@ -77,7 +77,7 @@ def _lost_leads(expected: Expected, evidence: Evidence) -> Found:
 
 
 def _never_accepted(_: Expected, evidence: Evidence) -> Found:
-    """Sent by the ledger's word: the gateway has it, from that device, to that phone, under the ID that it told."""
+    """A message that is sent in the ledger: the gateway has it, from that device, to that phone, under the same ID."""
     taken = defaultdict(list)
     for one in evidence.deliveries:
         taken[one.key].append(one)
@@ -114,14 +114,14 @@ CANNOT = "an earlier attempt may have sent it, and another one cannot"
 
 
 def _unconfirmed(expected: Expected, evidence: Evidence) -> Found:
-    """Where a gateway can be asked, or takes the same key again, nothing has to stay in doubt."""
+    """If a gateway can be asked or honours keys, no message may stay in doubt."""
     rows = [row for row in evidence.rows if row.status == "unconfirmed"]
     unexplained = []
     for row in rows:
         traits = expected.devices.get(row.device)
         if traits is not None and traits.idempotency and (row.reason or "").startswith(CANNOT):
-            continue  # the key cannot be tried again, so nobody knows
-        # Nobody wanted it any more, or it was too late for it, so it was not sent again under its key.
+            continue  # the key cannot be used again, so it stays in doubt
+        # It was not wanted any more, or had expired, so it was not sent again under its key.
         unwanted = (
             row.too_late
             or row.phone in expected.leavers
@@ -173,7 +173,7 @@ def _pace(expected: Expected, evidence: Evidence) -> Found:
 
 
 def _outside(expected: Expected, evidence: Evidence) -> Found:
-    """Every delivery is one that should be: to that person, of that text, by their device, for a row of the ledger."""
+    """Every delivery is expected: to that person, with that text, by their device, and with a row of the ledger."""
     rows = {row.id: row for row in evidence.rows}
     steps, contacts, leads = set(expected.steps.values()), set(expected.contacts), set(expected.leads)
 
@@ -197,7 +197,7 @@ def _outside(expected: Expected, evidence: Evidence) -> Found:
 
 
 def _after_the_answer(expected: Expected, evidence: Evidence) -> Found:
-    """Once somebody was told that nothing more is sent, nothing is, but what was named as on its way."""
+    """After an answer that nothing more is sent, nothing is, except the messages that it named as under way."""
     steps = set(expected.steps.values())
     late = []
     for answer in evidence.answers:

@@ -1,4 +1,4 @@
-"""What came of a run, for people and for programs."""
+"""The result of a run, for people and for programs."""
 
 import shlex
 from pathlib import Path
@@ -19,7 +19,7 @@ EXAMPLES = 5
 
 
 class Result(Value):
-    """A run. ``again`` and ``as_it_went``: the commands that ask for the same, and for what was really done."""
+    """The result. ``again`` and ``as_it_went``: the commands that repeat the plan, and what was really done."""
 
     holds: bool
     seed: int
@@ -27,7 +27,7 @@ class Result(Value):
     contacts: int
     leads: int
     settled_after: float | None
-    """Seconds after the end of the plan; None where something was left."""
+    """Seconds after the end of the plan; None if something was not settled."""
     checks: tuple[Check, ...]
     totals: dict[str, int]
     folder: str
@@ -37,7 +37,7 @@ class Result(Value):
 
 
 def result_of(plan: Plan, ended: Ended, folder: Path, source: Path | None) -> Result:
-    """Holds what was found against what should be. ``source``: the file of the plan, if it is not from its seed."""
+    """Compares the evidence with the expected result. ``source``: the file of the plan, if it is not from a seed."""
     checks = reconcile(expected_of(plan), ended.evidence)
     numbers = f"--seconds {plan.seconds:g} --contacts {plan.contacts} --leads {plan.leads}"
     from_file = "" if source is None else f" --plan {shlex.quote(str(source))}"
@@ -82,7 +82,7 @@ def _totals(ended: Ended) -> dict[str, int]:
 
 
 def table(result: Result) -> RenderableType:
-    """The result as people read it: a line for each check, what speaks against it, and how to run it again."""
+    """The result as text: a line for each check, its violations, and how to run it again."""
     checks = Table("", "check", "found", "of", box=None)
     checks.columns[2].justify = "right"
     for check in result.checks:

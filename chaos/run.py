@@ -1,4 +1,4 @@
-"""One run: servers, load, disturbances, the time to settle, and what is found then."""
+"""One chaos run: servers, load, disturbances, the time to settle, and the evidence."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from rig.waiting import TRANSIENT
 __all__ = ["PLAN", "SETTLE_WITHIN", "Ended", "Prepare", "run"]
 
 PLAN = "plan.yaml"
-"""The file of the plan as it was carried out."""
+"""The name of the file with the plan as it was carried out."""
 
 SETTLE_WITHIN = 400.0
 """Seconds from the end of the plan on. The longest pause between two attempts at a message is six minutes."""
@@ -43,7 +43,7 @@ class Ended:
     """Seconds after the end of the plan; None where something was left."""
     evidence: Evidence
     ended_by_themselves: int
-    """Workers that nobody killed."""
+    """Workers that ended although nobody killed them."""
 
 
 async def run(
@@ -56,8 +56,8 @@ async def run(
 ) -> Ended:
     """Runs the plan, on servers of its own, and leaves plan, logs and evidence in ``folder``.
 
-    ``tell`` is told what happens. ``prepare`` does something to the servers before anything is sent: a test damages
-    them. Raises NeverHappened (in a group, perhaps) where a server does not come back, and InvalidInput.
+    ``tell`` is called with what happens. ``prepare`` changes the servers before anything is sent; a test damages them
+    with it. Raises NeverHappened, perhaps in a group, if a server does not come back; and InvalidInput.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_plan(folder / PLAN, plan)
@@ -86,7 +86,7 @@ async def run(
 
 
 async def _disturb(plan: Plan, load: Load, executor: Executor) -> None:
-    """From the first message until nothing is disturbed any more."""
+    """Runs from the first message until the last disturbance is over."""
     clock = asyncio.get_running_loop().time
     began = clock()
 
@@ -102,7 +102,7 @@ async def _disturb(plan: Plan, load: Load, executor: Executor) -> None:
 async def _settle(
     connection: Drumbeat, within: float, tell: Tell, terminated: Collection[str]
 ) -> float | None:
-    """Waits until nothing is open; after how many seconds, or None where something is left after ``within``."""
+    """Waits until nothing is open; answers after how many seconds, or None if something is left after ``within``."""
     clock = asyncio.get_running_loop().time
     began = clock()
     tell_at = began + TELL_EVERY
@@ -126,7 +126,7 @@ async def _settle(
 
 
 def _keep(folder: Path, evidence: Evidence) -> None:
-    """For whoever looks into a failure: what was delivered, and the ledger, a line each."""
+    """Writes the deliveries and the ledger, one line each, for the analysis of a failure."""
     for name, found in (("deliveries", evidence.deliveries), ("ledger", evidence.rows)):
         lines = (json.dumps(one.model_dump(mode="json"), ensure_ascii=False) + "\n" for one in found)
         (folder / f"{name}.jsonl").write_text("".join(lines))

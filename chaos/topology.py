@@ -1,4 +1,4 @@
-"""Who takes part in a run: the devices, the people, the sequence and the campaign. Plans call them by these names."""
+"""The participants of a run: the devices, the people, the sequence and the campaign, with their names in plans."""
 
 from messaging.common.values import Value
 
@@ -19,7 +19,7 @@ __all__ = [
 
 
 class Traits(Value):
-    """What may be expected of a device. ``idempotency`` and ``lookup``: of the gateway behind it."""
+    """The properties of a device. ``idempotency`` and ``lookup`` are those of its gateway."""
 
     idempotency: bool
     lookup: bool
@@ -29,7 +29,7 @@ class Traits(Value):
 
     @property
     def blind(self) -> bool:
-        """Whether nobody can find out what became of a message in doubt: it may stay unconfirmed."""
+        """True if nothing can find out what became of a message in doubt, so that it may stay unconfirmed."""
         return not self.idempotency and not self.lookup
 
 
@@ -42,12 +42,12 @@ DEVICES: dict[str, Traits] = {
 
 SEQUENCE = "story"
 STEPS = {"one": "The first step", "two": "The second step", "three": "The third step"}
-"""The text of each step: whoever reads it knows which step it was."""
+"""The text of each step, which identifies the step."""
 
 LAST_STEP = "three"
 
 EXPIRES, EXPIRES_AFTER = "two", 6
-"""The step that is not sent any more so many seconds after it was due."""
+"""The step that expires, and after how many seconds."""
 
 CAMPAIGN = "sale"
 CAMPAIGN_TEXT = "Half price today"

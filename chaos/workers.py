@@ -1,4 +1,4 @@
-"""Worker processes that are started again whenever they end, as whoever runs Drumbeat has it."""
+"""Worker processes that are restarted whenever they end, like under a service manager."""
 
 import asyncio
 import signal
@@ -17,7 +17,7 @@ AGAIN_AFTER = 0.5
 
 @dataclass
 class _Place:
-    """One worker's, whichever process it is just now."""
+    """The place of one worker, whichever process it is at the moment."""
 
     number: int
     log: Path
@@ -25,7 +25,7 @@ class _Place:
     killed: bool = False
     down_for: float = AGAIN_AFTER
     stops: int = 0
-    """How many are under way: it goes on when the last of them is over."""
+    """How many stops are under way: it continues after the last of them."""
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -35,7 +35,7 @@ class _Place:
 
 
 class Workers:
-    """Starts, kills, stops and continues them. ``tell`` is told when one ends that nobody killed."""
+    """Starts, kills, stops and continues workers. ``tell`` is called if one ends that nobody killed."""
 
     def __init__(self, here: Stage, count: int, tell: Callable[[str], None]) -> None:
         self._here = here
@@ -48,7 +48,7 @@ class Workers:
         self.ended_by_themselves = 0
 
     async def start(self) -> None:
-        """Returns when all of them work."""
+        """Starts them, and returns when all of them work."""
         self._keepers = [asyncio.create_task(self._keep(place)) for place in self._places]
         for place in self._places:
             await until(
@@ -58,7 +58,7 @@ class Workers:
             )
 
     async def kill(self, number: int, down_for: float) -> str:
-        """SIGKILL; a new one comes after ``down_for`` seconds. Says what was done."""
+        """Sends SIGKILL; a new one starts after ``down_for`` seconds. Answers what was done."""
         place = self._places[number]
         process = place.running
         if process is None:
@@ -69,7 +69,7 @@ class Workers:
         return f"process {process.pid} killed"
 
     async def stop(self, number: int, seconds: float) -> str:
-        """SIGSTOP, and SIGCONT after so many seconds. Says what was done."""
+        """Sends SIGSTOP, and SIGCONT after ``seconds``. Answers what was done."""
         place = self._places[number]
         process = place.running
         if process is None:
@@ -87,7 +87,7 @@ class Workers:
         return f"process {process.pid} stopped, and continued after {seconds:g} s"
 
     async def all_run(self) -> None:
-        """Returns when every one of them runs. Raises NeverHappened."""
+        """Waits until every one of them runs. Raises NeverHappened."""
         for place in self._places:
             await until(
                 lambda place=place: place.running is not None,  # type: ignore[misc]
@@ -96,7 +96,7 @@ class Workers:
             )
 
     async def close(self) -> None:
-        """Ends them all, at once: what they leave is of no interest any more."""
+        """Kills them all; their state does not matter any more."""
         self._closing.set()
         for place in self._places:
             if place.running is not None:

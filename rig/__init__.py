@@ -1,1 +1,1 @@
-"""What chaos, benchmarks and tests share: servers and workers on this machine, people who are none, and how to wait."""
+"""Shared by chaos, benchmarks and tests: servers and workers on this machine, fictional people, and waiting."""

@@ -1,7 +1,7 @@
-"""The simulated gateway as whoever tests sees it: what goes wrong, what it offers, and its log, over its HTTP API.
+"""Controls the simulated gateway over its HTTP API: its faults, its settings and its log.
 
-``url`` is where clients send to, or the address of its control port, which stays open while the gateway is offline. Each
-function waits for a gateway that is just being started, and raises NeverHappened when it does not come.
+``url`` is the address for clients, or that of its control port, which stays open while the gateway is offline. Each
+function waits for a gateway that is just starting, and raises NeverHappened if it does not answer.
 """
 
 import json
@@ -15,28 +15,28 @@ from rig.waiting import insist
 __all__ = ["accepted", "answers", "listen", "offer", "requests_log", "set_faults", "write"]
 
 PAGE = 10_000
-"""Rows of the log that are read at a time: the longest that it gives."""
+"""Rows of the log that are read at a time: the most that it gives."""
 
 TIMEOUT = aiohttp.ClientTimeout(total=10)
 
 
 async def set_faults(url: str, *faults: Mapping[str, Any]) -> None:
-    """These faults and no others, for each device or phone that is named in one, or for all."""
+    """Sets these faults and no others, each for its device or phone, or for all."""
     await _put(f"{url}/v1/faults", {"faults": list(faults)})
 
 
 async def offer(url: str, device: str, *, keys: bool, look_up: bool) -> None:
-    """What the gateway is to offer to a device: keys that it honours, look-ups that it answers."""
+    """Sets whether the gateway honours keys and answers look-ups, for a device or for all."""
     await _put(f"{url}/v1/settings", {"device": device, "idempotency": keys, "lookup": look_up})
 
 
 async def listen(url: str, webhooks: str, secret: str) -> None:
-    """Where the gateway is to tell what people write: to ``{webhooks}/{device}``, signed with the secret."""
+    """Sets the webhook for inbound messages: ``{webhooks}/{device}``, signed with the secret."""
     await _put(f"{url}/v1/webhook", {"url": webhooks, "secret": secret})
 
 
 async def write(url: str, *messages: Mapping[str, Any], **how: Any) -> list[int]:
-    """People write these messages, each ``{"device", "from", "text"}``; what each telling of them was answered with.
+    """Lets people write these messages, each ``{"device", "from", "text"}``; returns the answers to their webhooks.
 
     ``how``: ``times``, ``order``, ``together``, as docs/simulator.md has them.
     """
@@ -53,12 +53,12 @@ async def write(url: str, *messages: Mapping[str, Any], **how: Any) -> list[int]
 
 
 async def accepted(url: str, **query: str) -> list[dict[str, Any]]:
-    """Every message that the gateway accepted, oldest first. ``query``: ``device`` and others, to have some only."""
+    """Every message that the gateway accepted, oldest first. ``query``: filters such as ``device``."""
     return await _export(f"{url}/v1/accepted", query)
 
 
 async def requests_log(url: str, **query: str) -> list[dict[str, Any]]:
-    """Every request that the gateway received, in the order in which they were written; with what came of it."""
+    """Every request that the gateway received with its outcome, in the order of the log."""
     return await _export(f"{url}/v1/log", query)
 
 
@@ -100,7 +100,7 @@ async def _put(url: str, body: Mapping[str, Any]) -> None:
 
 async def _text(answer: aiohttp.ClientResponse) -> str:
     if answer.status >= 500:
-        answer.raise_for_status()  # it is on its way down, or up
+        answer.raise_for_status()  # it is stopping or starting
     text = await answer.text()
     assert answer.status == 200, text
     return text

@@ -1,4 +1,4 @@
-"""What processes use: worker and servers, each with all its children."""
+"""Measures CPU and memory of the worker and the servers, each with all its children."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,15 +14,15 @@ class Usage:
 
     cpu: dict[str, float] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
-    """Bytes: resident, without what is shared with others (PostgreSQL's processes share their buffers)."""
+    """Bytes: resident memory without shared memory (PostgreSQL's processes share their buffers)."""
 
     def since(self, before: "Usage") -> dict[str, float]:
-        """CPU seconds that went by between the two."""
+        """CPU seconds between the two."""
         return {name: seconds - before.cpu.get(name, 0.0) for name, seconds in self.cpu.items()}
 
 
 def usage(processes: Mapping[str, int]) -> Usage:
-    """What the processes with these numbers, and their children, have used. One that has ended counts nothing."""
+    """The usage of the processes with these numbers and their children. An ended process counts as nothing."""
     cpu: dict[str, float] = {}
     memory: dict[str, int] = {}
     for name, pid in processes.items():
@@ -37,7 +37,7 @@ def usage(processes: Mapping[str, int]) -> Usage:
                 times, held = process.cpu_times(), process.memory_info()
             except psutil.NoSuchProcess:
                 continue
-            # Of children that have ended: their time is the parent's, and would be lost otherwise.
+            # Include ended children: their time is only in the parent's record.
             cpu[name] += times.user + times.system + times.children_user + times.children_system
             memory[name] += held.rss - held.shared
     return Usage(cpu, memory)

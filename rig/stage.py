@@ -1,4 +1,4 @@
-"""Embedded servers of one's own, and worker processes beside them."""
+"""Starts embedded servers and worker processes for a test, a benchmark or a chaos run."""
 
 import asyncio
 import inspect
@@ -28,7 +28,7 @@ Answer = TypeVar("Answer")
 START_WITHIN = 120.0
 """Seconds for a worker to poll."""
 LONG = 1800.0
-"""Seconds in which anything else should be through."""
+"""Seconds for anything else."""
 STOP_WITHIN = 60.0
 """Seconds for a worker to end by itself."""
 
@@ -43,15 +43,15 @@ class Stage:
     _logs: Iterator[int] = field(default_factory=itertools.count)
 
     async def start_worker(self, *command: str) -> asyncio.subprocess.Process:
-        """A worker process that has begun to work: ``worker.py``, or another of which this is the command."""
-        # A log of its own, since an older one says that its worker had begun.
+        """Starts a worker process and waits until it works: ``worker.py``, or another ``command``."""
+        # A new log, since an older one already says that a worker has begun.
         log = self.home / "logs" / f"worker-{next(self._logs)}.log"
         process = await self.spawn_worker(log, *command)
         await self.until(f"worker begins ({log.name})", lambda: self.works(log), START_WITHIN)
         return process
 
     async def spawn_worker(self, log: Path, *command: str) -> asyncio.subprocess.Process:
-        """A worker process, which need not be ready yet. It does not outlive us, also where we are killed."""
+        """Starts a worker process without waiting. It ends with this process, even if that is killed."""
         process = await spawn_worker(
             log, environment(DRUMBEAT_HOME=str(self.home)), *command, prefix=dying_with_parent(signal.SIGKILL)
         )
@@ -59,19 +59,21 @@ class Stage:
         return process
 
     def works(self, log: Path) -> bool:
-        """Whether a worker that writes this log has begun to work."""
+        """True if the worker of this log has begun to work."""
         return log.exists() and b"working on task queue" in log.read_bytes()
 
     @property
     def gateway_control(self) -> str:
-        """Where the gateway is controlled, also while it is offline. The port outlives a restart."""
+        """The gateway's control address, which works even while it is offline. The port stays the same after a
+        restart.
+        """
         state = read_state(self.home)
         assert state is not None, "the servers run"
         assert state.running is not None, "the servers run"
         return f"http://127.0.0.1:{state.running.ports['simulator_control_port']}"
 
     async def watched(self, what: str, work: Awaitable[Answer], within: float = LONG) -> Answer:
-        """What comes of it. Raises NeverHappened when that takes too long, or a worker has ended meanwhile."""
+        """The result of ``work``. Raises NeverHappened if that takes too long, or if a worker has ended."""
         task = asyncio.ensure_future(work)
         try:
             await self.until(what, task.done, within)
@@ -86,7 +88,9 @@ class Stage:
         within: float = LONG,
         every: float = 0.1,
     ) -> None:
-        """As :func:`rig.waiting.until`, with a worker's last lines. Raises NeverHappened also when a worker has ended."""
+        """Like :func:`rig.waiting.until`, but the error has a worker's last lines. Raises NeverHappened also if a
+        worker has ended.
+        """
 
         async def over() -> bool:
             answer = done()
@@ -103,12 +107,12 @@ class Stage:
             raise NeverHappened(f"{never}{self._last_lines()}") from None
 
     def _last_lines(self) -> str:
-        """Of the newest worker's log, which is gone when anybody reads this."""
+        """The last lines of the newest worker's log, which is deleted later."""
         logs = sorted((self.home / "logs").glob("worker-*.log"), key=lambda log: log.stat().st_mtime)
         return "" if not logs else "\n" + "\n".join(logs[-1].read_text(errors="replace").splitlines()[-10:])
 
     async def stop_workers(self) -> None:
-        """SIGTERM, and the end of each."""
+        """Sends SIGTERM to all workers, and waits for their end."""
         for process in self.workers:
             if process.returncode is None:
                 process.send_signal(signal.SIGTERM)
@@ -117,14 +121,14 @@ class Stage:
         self.workers.clear()
 
     async def stop_worker(self, process: asyncio.subprocess.Process) -> None:
-        """That one alone."""
+        """The same for one worker."""
         self.workers.remove(process)
         if process.returncode is None:
             process.send_signal(signal.SIGTERM)
         await _ended(process)
 
     def usage(self) -> Usage:
-        """What each server, and all workers together, have used so far."""
+        """The usage so far of each server, and of all workers together."""
         state = read_state(self.home)
         servers = {} if state is None else {name: child.pid for name, child in state.children.items()}
         workers = [usage({"worker": worker.pid}) for worker in self.workers if worker.returncode is None]
@@ -136,7 +140,7 @@ class Stage:
 
 
 async def _ended(process: asyncio.subprocess.Process) -> None:
-    """Its end, by force if it takes too long: nothing is lost by that."""
+    """Waits for its end, and kills it if that takes too long; nothing is lost by that."""
     try:
         await asyncio.wait_for(process.wait(), STOP_WITHIN)
     except TimeoutError:
@@ -146,7 +150,9 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
 
 @asynccontextmanager
 async def stage() -> AsyncIterator[Stage]:
-    """Servers with data of their own, which are removed afterwards. Raises InvalidInput where there are others to use."""
+    """Servers with data of their own, which is removed afterwards. Raises InvalidInput if the environment names other
+    servers.
+    """
     if address_of_temporal() is not None:
         raise InvalidInput("this runs on servers of its own: unset TEMPORAL_ADDRESS and TEMPORAL_PROFILE")
     with tempfile.TemporaryDirectory(prefix="drumbeat-rig-", ignore_cleanup_errors=True) as folder:
@@ -161,5 +167,5 @@ async def stage() -> AsyncIterator[Stage]:
 
 
 def _settings(home: Path) -> Settings:
-    """As the workers have them, whatever the environment says."""
+    """The settings of the workers, whatever the environment says."""
     return Settings.model_construct(home=home, ports=Ports.model_construct())

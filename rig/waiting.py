@@ -1,4 +1,4 @@
-"""How tests, chaos and benchmarks wait: for what happens by itself, and for servers that come back. Always with an end."""
+"""Waiting with a deadline: for something to happen, and for servers to come back."""
 
 import asyncio
 import inspect
@@ -20,22 +20,22 @@ TRANSIENT: tuple[type[Exception], ...] = (
     aiohttp.ClientError,
     RPCError,
 )
-"""What is raised while a server is down or has just gone."""
+"""Errors while a server is down or has just gone away."""
 
 COMES_BACK_WITHIN = 90.0
-"""Seconds: a server that is not back by then does not come back."""
+"""Seconds. A server that is not back by then is not coming back."""
 
 WITHIN = 30.0
-"""Seconds for what takes a moment, as generous as a busy machine needs."""
+"""Seconds for something quick, with room for a busy machine."""
 
 SOON, EVERY = 0.01, 0.1
-"""Seconds between two looks: the first is soon, and the pauses grow, since each look is work for what is waited for."""
+"""Seconds between two checks: short at first, then growing, since each check takes time from what is waited for."""
 
 Answer = TypeVar("Answer")
 
 
 class NeverHappened(Exception):
-    """Something that has to happen did not, within its time; the text says what."""
+    """Something did not happen in time; the text says what."""
 
 
 async def until(
@@ -45,7 +45,7 @@ async def until(
     what: str = "",
     every: float = EVERY,
 ) -> None:
-    """Waits until ``happened`` answers true; looks ever more rarely, and at least ``every`` so many seconds.
+    """Waits until ``happened`` answers true; checks at growing intervals of at most ``every`` seconds.
 
     Raises NeverHappened after ``within`` seconds, with ``what`` (the name of ``happened``, if not given), and whatever
     ``happened`` raises.
@@ -66,7 +66,7 @@ async def until(
 async def insist(
     what: str, work: Callable[[], Awaitable[Answer]], within: float = COMES_BACK_WITHIN
 ) -> Answer:
-    """Does it again until no server is in the way (TRANSIENT). Raises NeverHappened after ``within`` seconds."""
+    """Repeats ``work`` while a server is down (TRANSIENT). Raises NeverHappened after ``within`` seconds."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + within
     while True:

@@ -1,4 +1,4 @@
-"""What the gateway's clients may import of it: the faults that it takes, as ``PUT /v1/faults`` has them."""
+"""The part of the simulator that its clients may import: the faults, as in ``PUT /v1/faults``."""
 
 import random
 from typing import Annotated, Literal
@@ -23,11 +23,11 @@ Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
 
 
 class Anywhere(BaseModel):
-    """What every fault has: where it holds, and how often and how long.
+    """The common fields of faults: where they act, how often and how long.
 
-    ``device`` and ``phone`` narrow it down; without them it holds for all. ``on``: sends, reads (look-ups and
-    capabilities) or all. ``probability`` is drawn for each request; ``count`` requests are hit and then it is over;
-    it ends ``for_seconds`` after it was set.
+    ``device`` and ``phone`` restrict it; without them it acts on all. ``on``: sends, reads (look-ups and capabilities)
+    or all. ``probability`` is drawn for each request; it ends after ``count`` requests, or ``for_seconds`` after it was
+    set.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -45,11 +45,11 @@ class Anywhere(BaseModel):
 
     @property
     def everywhere(self) -> bool:
-        """Whether it holds for all devices and phones."""
+        """True if it acts on all devices and phones."""
         return self.device is None and self.phone is None
 
     def told(self) -> str:
-        """Which it is and where, for a person, e.g. ``rate limit for sales-1``."""
+        """Its kind and where it acts, in words, e.g. ``rate limit for sales-1``."""
         where = " to ".join(part for part in (self.device, self.phone) if part is not None)
         return self.kind.replace("_", " ") + (f" for {where}" if where else "")
 
@@ -68,7 +68,7 @@ class Latency(Anywhere):
 
 
 class Refuse(Anywhere):
-    """A permanent no."""
+    """A permanent refusal."""
 
     kind: Literal["refuse"]
     status: Annotated[int, Field(ge=400, lt=500)] = 422
@@ -77,7 +77,7 @@ class Refuse(Anywhere):
 
 
 class RateLimit(Anywhere):
-    """429; ``retry_after`` seconds, told as a number or as an HTTP date."""
+    """429; with ``retry_after`` seconds as a number or as an HTTP date."""
 
     kind: Literal["rate_limit"]
     retry_after: Seconds | None = 5
@@ -85,7 +85,7 @@ class RateLimit(Anywhere):
 
 
 class Fail(Anywhere):
-    """An error of the gateway's own, before or after it accepted the message."""
+    """An internal error of the gateway, before or after it accepted the message."""
 
     kind: Literal["fail"]
     status: Annotated[int, Field(ge=500, lt=600)] = 500
@@ -108,7 +108,7 @@ class Hang(Anywhere):
 
 
 class Garble(Anywhere):
-    """200 with a body that means nothing, after the message was accepted."""
+    """200 with a meaningless body, after the message was accepted."""
 
     kind: Literal["garble"]
     after_accepting: Literal[True] = True

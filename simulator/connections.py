@@ -1,4 +1,4 @@
-"""Answers that are none: connections that are closed or left hanging."""
+"""Connections that are closed or left hanging instead of an answer."""
 
 import asyncio
 import socket
@@ -21,11 +21,11 @@ class Connection(H11Protocol):
 
     @property
     def port(self) -> int | None:
-        """The port of ours that the client came to."""
+        """The local port of the connection."""
         return self.server[1] if self.server else None
 
     def cut(self) -> None:
-        """Closes the connection at once; what was not sent yet is lost."""
+        """Closes the connection at once; unsent data is lost."""
         self.transport.abort()
 
     def reset(self) -> None:

@@ -1,4 +1,4 @@
-"""What a test or an operator sees: faults, settings, the log."""
+"""The control API for tests and operators: faults, settings, the log."""
 
 import json
 from collections.abc import Iterable
@@ -200,7 +200,7 @@ async def health(request: Request) -> Response:
 
 
 async def _note(request: Request) -> None:
-    """A change of faults or settings stands in the log between the requests that it explains."""
+    """A change of faults or settings is logged too, between the requests that it explains."""
     body = (await request.body()).decode(errors="replace") or None
     path = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     await gateway_of(request).store.record(

@@ -1,4 +1,4 @@
-"""Tells what people wrote, by webhook: signed, and again until it is acknowledged."""
+"""Delivers what people write by webhook: signed, and repeated until it is acknowledged."""
 
 import asyncio
 import hashlib
@@ -27,7 +27,7 @@ COLUMNS = "id, message_id, device, phone, kind, text, payload, answers, name, us
 
 
 class Webhook(BaseModel):
-    """Where it is told: ``{url}/{device}``, signed with ``secret``."""
+    """The address of the webhook: ``{url}/{device}``, signed with ``secret``."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -36,7 +36,7 @@ class Webhook(BaseModel):
 
 
 class Courier:
-    """Delivers what stands in the table ``answers`` and was not acknowledged yet. Survives a restart, as the table does."""
+    """Delivers the rows of the table ``answers`` that were not acknowledged yet, also after a restart."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -48,7 +48,7 @@ class Courier:
         self._http: aiohttp.ClientSession | None = None
 
     async def point_at(self, webhook: Webhook | None) -> None:
-        """Tells it there from now on; None: nowhere."""
+        """Sets the webhook; None: no webhook."""
 
         def work(connection: sqlite3.Connection) -> None:
             connection.execute("delete from webhook")
@@ -60,7 +60,7 @@ class Courier:
         self._stirred.set()
 
     async def run(self) -> None:
-        """Goes through what was not acknowledged, until it is cancelled."""
+        """Delivers what was not acknowledged, again and again, until it is cancelled."""
         pause = FIRST_PAUSE
         try:
             while True:
@@ -83,10 +83,10 @@ class Courier:
     async def tell(
         self, rows: Sequence[sqlite3.Row], *, times: int = 1, order: str = "given", together: bool = False
     ) -> list[int]:
-        """Tells of each of them, ``times`` times; what was answered, 0 for nothing.
+        """Delivers each of them ``times`` times; returns the statuses of the answers, 0 for none.
 
-        One request after the other, unless ``together``: then all at the same moment. What nobody acknowledged is told
-        again later.
+        One request after the other, or all at once with ``together``. What was not acknowledged is delivered again
+        later.
         """
         turns = [row for row in rows for _ in range(times)]
         if order == "reversed":
@@ -99,7 +99,7 @@ class Courier:
 
     @contextmanager
     def holding(self, identifiers: Sequence[str]) -> Iterator[None]:
-        """For the length of the block, whoever holds these messages tells of them, and nobody else."""
+        """Reserves these messages for the block: nobody else delivers them during it."""
         self._held.update(identifiers)
         try:
             yield

@@ -1,4 +1,4 @@
-"""What goes wrong, where, and how often."""
+"""The faults in force, and their effect on each request."""
 
 import json
 import random
@@ -17,7 +17,7 @@ ONE: TypeAdapter[Latency | Terminal] = TypeAdapter(Fault)
 
 
 class Plan:
-    """What happens to one request: so much delay, and at most one fault that ends it."""
+    """The effect on one request: its delays, and at most one fault that ends it."""
 
     def __init__(
         self, before: float, after: float, fault: Terminal | None, acting: list[Latency | Terminal]
@@ -28,11 +28,13 @@ class Plan:
         self.text = json.dumps([_short(fault) for fault in acting]) if acting else None
         """The faults that act, as the log keeps them."""
         self.counted = any(fault.count is not None for fault in acting)
-        """Whether this used up one of a fault's counted requests: then ``Faults.save`` is due."""
+        """True if this used up one of a fault's counted requests: then call ``Faults.save``."""
 
 
 class Faults:
-    """The faults in force. They outlive a restart, but for "offline" everywhere: who starts a gateway wants it up."""
+    """The faults in force. They survive a restart, except "offline" everywhere: a gateway that is started should be
+    up.
+    """
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -49,12 +51,14 @@ class Faults:
         return list(self._faults)
 
     def offline_until(self) -> float | None:
-        """When the gateway can be reached again, in Unix time; infinity when nothing says so, None when it can now."""
+        """When the gateway can be reached again, in Unix time; infinity if that is not known, None if it is reachable
+        now.
+        """
         ends = [fault.until or float("inf") for fault in self.current() if _closes(fault)]
         return max(ends, default=None)
 
     async def add(self, fault: Latency | Terminal) -> Latency | Terminal:
-        """Puts one more in force; the fault with its number."""
+        """Adds a fault; returns it with its number."""
         until = None if fault.for_seconds is None else time.time() + fault.for_seconds
         fault = fault.model_copy(update={"id": self._next, "until": until})
         self._next += 1
@@ -63,7 +67,7 @@ class Faults:
         return fault
 
     async def replace(self, faults: list[Latency | Terminal]) -> None:
-        """Puts these in force and no others."""
+        """Replaces all faults by these."""
         self._faults = []
         for fault in faults:
             await self.add(fault)
@@ -72,7 +76,7 @@ class Faults:
     async def remove(
         self, *, number: int | None = None, device: str | None = None, phone: str | None = None
     ) -> int:
-        """Ends the fault of that number, or those of a device or a phone, or all; how many."""
+        """Ends the fault with that number, or those of a device or a phone, or all; returns how many."""
 
         def ends(fault: Anywhere) -> bool:
             wanted = ((number, fault.id), (device, fault.device), (phone, fault.phone))
@@ -84,7 +88,9 @@ class Faults:
         return len(before) - len(self._faults)
 
     def plan(self, on: Literal["send", "read"], device: str | None, phone: str | None) -> Plan:
-        """Draws what happens to a request. Delays add up; of the others the most particular acts, then the oldest."""
+        """Draws the effect on a request. Delays add up; of the other faults, the most specific one acts, then the
+        oldest.
+        """
         fitting = [
             fault
             for fault in self.current()
@@ -116,7 +122,7 @@ class Faults:
         return plan
 
     async def save(self) -> None:
-        """Stores those in force, and what is left of the counted ones."""
+        """Stores the faults in force, with what is left of their counts."""
         rows = [(fault.id, fault.model_dump_json()) for fault in self.current()]
 
         def work(connection: sqlite3.Connection) -> None:

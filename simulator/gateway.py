@@ -1,4 +1,4 @@
-"""What the parts of one simulated gateway share while it runs."""
+"""The shared state of one running simulated gateway."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -25,10 +25,10 @@ class Gateway:
         self.url = ""
         self.control_url = ""
         self.follow: Callable[[object], Awaitable[None]] | None = None
-        """Opens or closes the main port as the faults say; spares the connection that it is given."""
+        """Opens or closes the main port as the faults require; keeps the connection ``spare`` open."""
 
     async def pause(self, seconds: float) -> bool:
-        """Waits; False where the gateway stopped meanwhile."""
+        """Waits; False if the gateway stopped during the wait."""
         if seconds <= 0:
             return True
         try:

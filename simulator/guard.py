@@ -1,4 +1,4 @@
-"""Keeps web pages of others out: a browser on this machine would carry their requests to the gateway."""
+"""Refuses requests of foreign web pages, which a browser on this machine could send to the gateway."""
 
 import re
 from collections.abc import Collection
@@ -15,7 +15,7 @@ ANY_HOST = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]*)(?::[0-9]*)?")
 
 
 def is_loopback(host: str) -> bool:
-    """Whether that name or address is this machine's own, and nobody else's."""
+    """True if that name or address can only be this machine's own."""
     name = host.strip("[]").lower()
     try:
         return ip_address(name).is_loopback
@@ -24,7 +24,7 @@ def is_loopback(host: str) -> bool:
 
 
 class Guard:
-    """Refuses what a page of another site can make a browser send.
+    """Refuses requests that a page of another site can make a browser send.
 
     - By its *Host*: a page may have its own name lead to this machine (DNS rebinding), and would then count as ours. So
       only loopback names are answered to, and those in ``names``; with ``network`` also addresses, and names without a

@@ -1,4 +1,4 @@
-"""The inbox: what each phone received, as a person would see it, and a box to answer from."""
+"""The inbox page: what each phone received, and a box to answer from."""
 
 import sqlite3
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a sender sees: messages in, look-ups, capabilities."""
+"""The API for senders: messages, look-ups, capabilities."""
 
 import json
 import time
@@ -37,7 +37,7 @@ class Message(BaseModel):
 
 
 class Rejected(Exception):
-    """The request cannot be understood, or not be accepted by anybody."""
+    """The request is malformed, or can never be accepted."""
 
     def __init__(self, status: int, code: str, message: str) -> None:
         super().__init__(message)
@@ -69,7 +69,7 @@ async def send(request: Request) -> Response:
 
 
 async def _decide(gateway: Gateway, arrival: Arrival, message: Message, plan: Plan) -> Response:
-    """Accepts the message or does not, as the plan says. The log has the request before anything else happens."""
+    """Accepts the message or not, as the faults say. The request is logged before anything else happens."""
     store, fault = gateway.store, plan.fault
     accepts = fault is None or getattr(fault, "after_accepting", False)
     logged: int | None = None
@@ -149,7 +149,7 @@ async def capabilities(request: Request) -> Response:
 
 
 async def _disturb(gateway: Gateway, arrival: Arrival) -> Response | None:
-    """What a fault makes of a read, if one holds."""
+    """The effect of a fault on a read, if one acts."""
     plan = gateway.faults.plan("read", arrival.device, None)
     if plan.counted:
         await gateway.faults.save()
@@ -164,7 +164,7 @@ async def _disturb(gateway: Gateway, arrival: Arrival) -> Response | None:
 
 
 def _refusal(fault: Terminal) -> tuple[str, int | None]:
-    """What the log says of a request that this fault kept from being accepted, and the status of its answer."""
+    """The logged outcome of a request that this fault kept from being accepted, and the status of its answer."""
     outcomes = {
         Refuse: "refused",
         RateLimit: "rate_limited",
@@ -215,7 +215,7 @@ def _act(gateway: Gateway, fault: Terminal) -> Response:
 
 
 async def _body(request: Request) -> bytes:
-    """What the client sent. Some of what is too much is read all the same: else it might miss the answer."""
+    """The client's body. A little more than the limit is read too, as the client might miss the answer otherwise."""
     raw = b""
     received = 0
     async for chunk in request.stream():

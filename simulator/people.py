@@ -1,4 +1,4 @@
-"""What people write back: by the control API, and from the box of the inbox page."""
+"""Messages that people write: by the control API, and from the inbox page."""
 
 import sqlite3
 from typing import Annotated, Literal
@@ -19,7 +19,7 @@ Word = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class Answer(BaseModel):
-    """What one person writes. ``id``, ``at``: as if it were that one; without them, a new one, now."""
+    """A message of one person. ``id``, ``at``: its ID and time; by default a new ID, and now."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -48,7 +48,7 @@ class Answer(BaseModel):
 
 
 class Writing(BaseModel):
-    """The body of POST /v1/inbound: several messages, and how they are told."""
+    """The body of POST /v1/inbound: several messages, and how they are delivered."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -110,7 +110,7 @@ async def delete_webhook(request: Request) -> Response:
 
 
 async def get_webhook(request: Request) -> Response:
-    """GET /v1/webhook: where it tells, without the secret; and how many messages nobody has acknowledged."""
+    """GET /v1/webhook: the address without the secret, and how many messages nobody has acknowledged."""
     gateway = gateway_of(request)
     rows = await gateway.store.read("select count(*) as waiting from answers where told_at is null")
     webhook = gateway.courier.webhook

@@ -1,7 +1,7 @@
 """The process's two listening ports.
 
-The main port is where clients send to; while the fault "offline" holds it is really closed, so that connections are
-refused. The control port serves the same and always stays open, so that there is a way back.
+Clients send to the main port. While the fault "offline" acts, that port is really closed, so that connections are
+refused. The control port serves the same and always stays open, so that the fault can be removed.
 """
 
 import asyncio
@@ -21,7 +21,9 @@ __all__ = ["Server", "bind"]
 
 BACKLOG = 2048
 KEEP_ALIVE = 75
-"""Seconds; longer than clients keep an idle connection, so that it is never us who close one that is being used."""
+"""Seconds. Longer than clients keep an idle connection, so that the server never closes one that is about to be
+used.
+"""
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -76,7 +78,7 @@ class Server(uvicorn.Server):
         self._telling = asyncio.create_task(self._gateway.courier.run())
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Lets requests that hang or wait go, and closes everything."""
+        """Releases requests that hang or wait, and closes everything."""
         self._gateway.stopping.set()
         if self._telling is not None:
             self._telling.cancel()
@@ -88,7 +90,7 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
     async def follow(self, spare: object) -> None:
-        """Opens or closes the main port as the faults say. Connections to a port that closes are cut, but ``spare``."""
+        """Opens or closes the main port as the faults require. Closing cuts its connections, except ``spare``."""
         async with self._change:
             until = self._gateway.faults.offline_until()
             if self._return is not None:
@@ -124,7 +126,7 @@ class Server(uvicorn.Server):
         self._main.close()
         self.servers.remove(self._main)
         self._main = None
-        # Bound and not listening: connections are refused, and nobody else can take the port meanwhile.
+        # Bound but not listening: connections are refused, and no other process can take the port.
         self._waiting = bind(self._host, self._port)
         for connection in list(self.server_state.connections):
             if (
@@ -133,7 +135,7 @@ class Server(uvicorn.Server):
                 and connection is not spare
             ):
                 connection.reset()
-        await asyncio.sleep(0)  # the resets go out in the loop's next turn: before whoever asked is told
+        await asyncio.sleep(0)  # the resets go out in the loop's next turn, before the caller gets its answer
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Whether the gateway honours idempotency keys, and whether messages can be looked up."""
+"""Settings: whether the gateway honours idempotency keys, and whether it answers look-ups."""
 
 import sqlite3
 
@@ -12,7 +12,7 @@ EVERYWHERE = ""
 
 
 class Setting(BaseModel):
-    """What a client may count on. Unset: as it is for all devices."""
+    """The settings of a device. Unset: those for all devices."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -21,7 +21,7 @@ class Setting(BaseModel):
 
 
 class Settings:
-    """The settings for all devices and for single ones. They outlive a restart."""
+    """The settings for all devices and for single ones. They survive a restart."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
@@ -31,7 +31,7 @@ class Settings:
         }
 
     def get(self, device: str | None = None) -> dict[str, bool]:
-        """What holds for a device, or for those without a setting of their own."""
+        """The settings that apply to a device, or to devices without their own."""
         everywhere = self._of.get(EVERYWHERE, Setting())
         own = self._of.get(device or EVERYWHERE, everywhere)
 
@@ -48,7 +48,7 @@ class Settings:
         return sorted(scope for scope in self._of if scope != EVERYWHERE)
 
     async def put(self, device: str | None, setting: Setting) -> None:
-        """Changes what ``setting`` sets, and leaves the rest."""
+        """Changes the fields that ``setting`` sets, and keeps the rest."""
         scope = device or EVERYWHERE
         changed = self._of.get(scope, Setting()).model_copy(update=setting.model_dump(exclude_none=True))
         self._of[scope] = changed

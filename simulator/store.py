@@ -47,7 +47,7 @@ create table if not exists messages (
     text text not null,
     image_url text
 );
--- The gateway's own promise: under a key that it honours, a device sends one message.
+-- The gateway's promise: a device sends one message for each honoured key.
 create unique index if not exists one_message_per_honoured_key on messages (device, honoured_key)
     where honoured_key is not null;
 create index if not exists messages_by_key on messages (device, idempotency_key);
@@ -62,7 +62,7 @@ create index if not exists phones_by_latest on phones (last_id desc);
 create table if not exists devices (device text primary key, messages integer not null);
 create table if not exists settings (scope text primary key, setting text not null);
 create table if not exists faults (id integer primary key, fault text not null);
--- What people write back, and where that is told; told_at: when somebody acknowledged it.
+-- What people write back, and the webhook for it; told_at: when it was acknowledged.
 create table if not exists answers (
     id integer primary key autoincrement,
     message_id text not null,
@@ -92,7 +92,7 @@ def utc_now() -> str:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """A request as it came in. ``received_at`` was taken before its body was read."""
+    """A received request. ``received_at`` is from before its body was read."""
 
     received_at: str
     method: str
@@ -105,14 +105,14 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class Acceptance:
-    """A message that the gateway has. ``duplicate``: it had it already, under the same key."""
+    """An accepted message. ``duplicate``: the gateway had it already under the same key."""
 
     message_id: str
     duplicate: bool
 
 
 class Store:
-    """Writes go through one thread in groups, reads through another; both without blocking the event loop."""
+    """Writes go through one thread in groups, reads through another; neither blocks the event loop."""
 
     def __init__(self, directory: Path) -> None:
         """Opens or creates the log in ``directory``. Raises OSError or sqlite3.Error when it cannot."""
@@ -135,7 +135,7 @@ class Store:
         return connection
 
     def close(self) -> None:
-        """Writes what is under way and closes the file."""
+        """Finishes pending writes and closes the file."""
         self._writer.close()
         self._reader.shutdown()
         self._reading.close()
@@ -156,11 +156,11 @@ class Store:
     async def record(
         self, arrival: Arrival, outcome: str, *, status: int | None = None, fault: str | None = None
     ) -> int:
-        """Logs a request that nothing was accepted of; its number in the log."""
+        """Logs a request without an accepted message; returns its number in the log."""
         return await self.write(lambda connection: _log(connection, arrival, outcome, status, fault, None))
 
     async def conclude(self, request: int, outcome: str, *, status: int | None = None) -> None:
-        """Says what came of a request that was logged before it was decided."""
+        """Records the outcome of a request that was logged before."""
         await self.write(
             lambda connection: connection.execute(
                 "update requests set outcome = ?, status = ? where id = ?", (outcome, status, request)
@@ -178,10 +178,10 @@ class Store:
         fault: str | None = None,
         request: int | None = None,
     ) -> Acceptance:
-        """Takes a message, and logs its request in the same transaction.
+        """Accepts a message, and logs its request in the same transaction.
 
         ``status``: the answer it will get, None for none. ``request``: its number in the log, if it is logged already.
-        Under an honoured key that the device used before, the first message is the answer and nothing is delivered.
+        If the device has used the honoured key before, answers the first message and delivers nothing.
         """
 
         def work(connection: sqlite3.Connection) -> Acceptance:

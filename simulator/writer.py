@@ -1,7 +1,7 @@
 """One thread that writes to SQLite, committing in groups.
 
 A commit costs far more than an insert. So everything that arrives while one commit runs goes into the next one, and
-whoever waits is answered only after the commit that holds his work.
+each caller gets its answer only after the commit that contains its work.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ class _Job(Generic[T]):
         self.result = self.work(connection)
 
     def answer(self) -> None:
-        if self.future.done():  # whoever asked has gone
+        if self.future.done():  # the caller has gone
             return
         if self.error is not None:
             self.future.set_exception(self.error)
@@ -58,7 +58,7 @@ class Writer:
         return await future
 
     def close(self) -> None:
-        """Finishes what was asked for, and closes the connection."""
+        """Finishes pending work, and closes the connection."""
         self._jobs.put(None)
         self._thread.join()
 
@@ -68,7 +68,7 @@ class Writer:
             while (first := self._jobs.get()) is not None:
                 group, last = self._take(first)
                 self._commit(connection, group)
-                with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+                with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits any more
                     group[0].future.get_loop().call_soon_threadsafe(_answer, group)
                 if last:
                     return
@@ -98,7 +98,7 @@ class Writer:
                 connection.execute("rollback")
             if len(group) == 1:
                 group[0].error = error
-            else:  # one of them must not fail the others
+            else:  # an error of one must not fail the others
                 for job in group:
                     self._commit(connection, [job])
 
