@@ -168,7 +168,11 @@ def _format_change(change: CampaignChange) -> str:
         case "retry-failed":
             words = f"nothing changed, no message of it has failed ({change.status})"
         case "resume" if change.messages:
-            words = f"{'' if done else 'already '}{change.status}, {count_of(change.messages, 'lead that waited goes', 'leads that waited go')} on"
+            words = (
+                f"{'' if done else 'already '}{change.status}, "
+                + count_of(change.messages, "lead that waited goes", "leads that waited go")
+                + " on"
+            )
         case _:
             words = f"{'' if done else 'already '}{change.status}"
     lines = [f"{name}: {words}{format_under_way(change.under_way)}"]
@@ -241,7 +245,7 @@ def _format_details(one: CampaignSummary) -> str:
         "whose time had passed": one.passed,
     }
     left = ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count)
-    lines.append(f"audience: {count_of(counts.total, 'lead')}" + (f"; left out: {left}" if left else ""))
+    lines.append("audience: " + count_of(counts.total, "lead") + (f"; left out: {left}" if left else ""))
     table = Table((Column("messages"), Column("", right=True)))
     for status, count in counts.model_dump().items():
         if count:

@@ -172,11 +172,15 @@ def _format_replaced(done: DeviceReplaced) -> str:
     moved = done.moved
     lines = [
         f"{done.device}: {'' if done.changed else 'already '}replaced by {done.by}{format_under_way(done.under_way)}",
-        f"  {count_of(moved.leads, 'lead')}, {count_of(moved.contacts, 'contact')} under way and {count_of(moved.messages, 'waiting message')} moved to {done.by}",
+        "  "
+        + count_of(moved.leads, "lead")
+        + f", {count_of(moved.contacts, 'contact')} under way and {count_of(moved.messages, 'waiting message')} moved to {done.by}",
     ]
     if moved.in_flight:
         lines.append(
-            f"  {count_of(moved.in_flight, 'message')} that {done.device} was sending will not be sent a second time blindly"
+            "  "
+            + count_of(moved.in_flight, "message")
+            + f" that {done.device} was sending will not be sent a second time blindly"
         )
     return "\n".join(lines)
 
@@ -187,7 +191,11 @@ def _format_added(added: DeviceAdded) -> str:
     lines += [f"  {change}" for change in added.changes]
     if added.contacts_woken:
         lines.append(
-            f"  {count_of(added.contacts_woken, 'message that waited for it goes', 'messages that waited for it go')} by that now"
+            "  "
+            + count_of(
+                added.contacts_woken, "message that waited for it goes", "messages that waited for it go"
+            )
+            + " by that now"
         )
     return "\n".join(lines)
 
@@ -203,7 +211,11 @@ def _format_status(change: DeviceStatusChange) -> str:
         lines.append(f"  it does not wait until {change.waited_until:%H:%M:%S} UTC any more")
     if change.contacts_woken:
         lines.append(
-            f"  {count_of(change.contacts_woken, 'contact whose step is due goes', 'contacts whose step is due go')} on"
+            "  "
+            + count_of(
+                change.contacts_woken, "contact whose step is due goes", "contacts whose step is due go"
+            )
+            + " on"
         )
     return "\n".join(lines)
 

@@ -82,7 +82,9 @@ def enroll(
 
             moved = await leads.correct_time_zone(drumbeat, number, time_zone)
             tell(
-                f"time zone: {time_zone}; {count_of(moved, 'contact under way has', 'contacts under way have')} another moment next by it"
+                f"time zone: {time_zone}; "
+                + count_of(moved, "contact under way has", "contacts under way have")
+                + " another moment next by it"
             )
         return known or await enrollment.enroll(
             drumbeat,

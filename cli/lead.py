@@ -160,7 +160,7 @@ def _bar(what: str) -> Iterator[Progress]:
 
 
 def _format_exported(summary: ExportSummary) -> str:
-    return f"{summary.file}: {count_of(summary.leads, 'lead')}"
+    return f"{summary.file}: " + count_of(summary.leads, "lead")
 
 
 def _format_imported(summary: LeadsImported) -> str:
@@ -194,16 +194,20 @@ def _format_imported(summary: LeadsImported) -> str:
         )
     if summary.kept_device:
         lines.append(
-            f"{count_of(summary.kept_device, 'lead belongs', 'leads belong')} to another device already; with --move such leads move too"
+            count_of(summary.kept_device, "lead belongs", "leads belong")
+            + " to another device already; with --move such leads move too"
         )
     if summary.moved is not None:
         lines.append(
-            f"moved from other devices: {count_of(summary.moved.leads, 'lead')}, {count_of(summary.moved.contacts, 'contact')} under way,"
+            "moved from other devices: "
+            + count_of(summary.moved.leads, "lead")
+            + f", {count_of(summary.moved.contacts, 'contact')} under way,"
             f" {count_of(summary.moved.messages, 'waiting message')}"
         )
     if summary.contacts_replanned:
         lines.append(
-            f"{count_of(summary.contacts_replanned, 'contact under way goes', 'contacts under way go')} by another time now: the time zone was corrected"
+            count_of(summary.contacts_replanned, "contact under way goes", "contacts under way go")
+            + " by another time now: the time zone was corrected"
         )
     return "\n".join(lines)
 

@@ -128,12 +128,16 @@ def _format_applied(applied: list[SequenceApplied]) -> str:
             lines += [f"  {concern}" for concern in one.concerns]
         if one.contacts_replanned:
             lines.append(
-                f"  {count_of(one.contacts_replanned, 'contact under way has', 'contacts under way have')} another step or"
+                "  "
+                + count_of(one.contacts_replanned, "contact under way has", "contacts under way have")
+                + " another step or"
                 " moment next; the workflows are told one after the other, the earliest first"
             )
         elif one.contacts_to_tell:
             lines.append(
-                f"  {count_of(one.contacts_to_tell, 'contact under way is', 'contacts under way are')} still to be told of an earlier edit"
+                "  "
+                + count_of(one.contacts_to_tell, "contact under way is", "contacts under way are")
+                + " still to be told of an earlier edit"
             )
     return "\n".join(lines)
 
@@ -147,7 +151,11 @@ def _format_status(change: SequenceStatusChange) -> str:
     ]
     if change.contacts_woken:
         lines.append(
-            f"  {count_of(change.contacts_woken, 'contact whose step is due goes', 'contacts whose step is due go')} on"
+            "  "
+            + count_of(
+                change.contacts_woken, "contact whose step is due goes", "contacts whose step is due go"
+            )
+            + " on"
         )
     return "\n".join(lines)
 

@@ -232,12 +232,15 @@ async def lost_leads(pool: Pool) -> list[str]:
     """Campaigns whose messages do not match the frozen audience, or that ended with unsettled messages."""
     rows = await pool.fetch(SELECT_CAMPAIGN_COUNTS)
     found = [
-        f"campaign {row['name']}: {count_of(row['leads'], 'lead')}, and {count_of(row['messages'], 'message')}"
+        f"campaign {row['name']}: "
+        + count_of(row["leads"], "lead")
+        + f", and {count_of(row['messages'], 'message')}"
         for row in rows
         if row["leads"] != row["messages"]
     ]
     return found + [
-        f"campaign {row['name']} is {row['status']}, and {count_of(row['unsettled'], 'message is not settled', 'messages are not settled')}"
+        f"campaign {row['name']} is {row['status']}, and "
+        + count_of(row["unsettled"], "message is not settled", "messages are not settled")
         for row in rows
         if row["ended_at"] is not None and row["unsettled"]
     ]

@@ -152,23 +152,26 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
         )
     if counts.get("unconfirmed"):
         attention.append(
-            f"{count_of(counts['unconfirmed'], 'message is unconfirmed', 'messages are unconfirmed')}: the gateway may have"
+            count_of(counts["unconfirmed"], "message is unconfirmed", "messages are unconfirmed")
+            + ": the gateway may have"
             " accepted a message, and did not say so; 'messages --status unconfirmed' lists them, 'message resolve ID' resolves one"
         )
     in_doubt = await count_in_doubt(pool, 10_000) if counts.get("processing") else 0
     if in_doubt:
         attention.append(
-            f"{count_of(in_doubt, 'message is in doubt', 'messages are in doubt')}, as an attempt to send ended without"
+            count_of(in_doubt, "message is in doubt", "messages are in doubt")
+            + ", as an attempt to send ended without"
             " an outcome: a worker finds out by itself, 'message resolve ID' does it by hand; 'messages' lists them"
         )
     overdue = await pool.fetchval(COUNT_OVERDUE)
     if overdue:
         attention.append(
-            f"{count_of(overdue, 'message has waited', 'messages have waited')} for over a quarter of an hour since the due"
+            count_of(overdue, "message has waited", "messages have waited")
+            + " for over a quarter of an hour since the due"
             " time, and no worker has tried to send: is a worker running? 'audit' names the workflows that are gone"
         )
     attention += [
-        f"{count_of(row['count'], 'message')} failed: {row['reason']}"
+        count_of(row["count"], "message") + f" failed: {row['reason']}"
         for row in await pool.fetch(SELECT_FAILURES_BY_REASON)
     ]
     refused = await refused_enrollments(pool)
