@@ -1,6 +1,6 @@
-"""All figures, each beside what it was measured against in the same run: ``python -m benchmarks``, by ``make bench``.
+"""Measures all figures, each with its comparison from the same run: ``python -m benchmarks``, by ``make bench``.
 
-Machines differ and are noisy: rounds alternate, and what is shown are medians. Writes ``bench-results.json``.
+Machines differ and are noisy, so rounds alternate and medians are shown. Writes ``bench-results.json``.
 """
 
 import argparse
@@ -29,13 +29,13 @@ RESULTS = Path("bench-results.json")
 
 ENDED = "it was ended by hand"
 INTERRUPTED = 130
-"""The shell's exit code for what Ctrl-C ended."""
+"""The shell's exit code after Ctrl-C."""
 
 FULL = {"contacts": 1000, "asleep": [1000, 10_000, 50_000]}
 
 
 async def run(figures: Figures, arguments: argparse.Namespace) -> None:
-    """Everything, on servers started for it. Raises NeverHappened, and whatever the servers say."""
+    """Measures everything, on servers started for it. Raises NeverHappened and errors of the servers."""
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     figures.note(Figure("the machine, at the beginning", str(look_at_machine())))
     async with stage() as here:
@@ -44,7 +44,7 @@ async def run(figures: Figures, arguments: argparse.Namespace) -> None:
             await measure_edits(here, figures, arguments.edited)
             return
         for workers in (1, 2):
-            # Half of them by two, to save time.
+            # Half as many leads for two workers, to save time.
             leads = -(-arguments.leads // workers)
             await compare_campaigns(here, figures, leads, arguments.rounds, workers)
         for rate in await ledger_rates(here, arguments.leads, arguments.rounds):
@@ -56,7 +56,9 @@ async def run(figures: Figures, arguments: argparse.Namespace) -> None:
 
 
 def main(asked: Sequence[str] | None = None) -> None:
-    """Runs it, shows the table, and writes the results; exit code 1 where something could not be measured, 130 after Ctrl-C."""
+    """Runs it, shows the table, and writes the results. Exit code 1 if something could not be measured, 130 after
+    Ctrl-C.
+    """
     parser = argparse.ArgumentParser(
         prog="make bench",
         description="Measure Drumbeat on this machine.",
@@ -106,7 +108,7 @@ def main(asked: Sequence[str] | None = None) -> None:
         )
     figures = Figures(RESULTS, vars(arguments))
     problem = ENDED
-    # Until the event loop is there to hear it: Ctrl-C while it is made leaves a half of it behind.
+    # Ignore Ctrl-C until the event loop handles it: during the creation of the loop it would leave half of it behind.
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         figures.tell(
@@ -117,7 +119,7 @@ def main(asked: Sequence[str] | None = None) -> None:
         asyncio.run(run(figures, arguments))
         problem = ""
     except (KeyboardInterrupt, asyncio.CancelledError):
-        pass  # the latter where nothing was awaited yet
+        pass  # the latter if nothing was awaited yet
     except (NeverHappened, DrumbeatError) as error:
         problem = str(error)
     except Exception as error:

@@ -1,4 +1,4 @@
-"""A campaign's messages a second, against the engine's floor on the same servers with the same worker settings."""
+"""A campaign's messages per second, against bare workflows on the same servers with the same worker settings."""
 
 import asyncio
 import tempfile
@@ -21,7 +21,7 @@ __all__ = ["DEVICES", "FLOORS", "Run", "add_devices", "campaign_run", "draft_cam
 DEVICES = 5
 
 FLOORS = {"FloorParent": "FloorChild", "FloorFeeder": "FloorLead"}
-"""The workflows that start, and those that are started: see benchmarks/floor.py."""
+"""The workflows that start others, and those that they start: see benchmarks/floor.py."""
 
 FILE = """campaign: {name}
 target: {{niche: {niche}}}
@@ -32,14 +32,14 @@ text: "Hi {{{{ name }}}}, half price today."
 
 @dataclass(frozen=True)
 class Run:
-    """One round: how fast, and milliseconds of CPU for each message by process."""
+    """One round: the rate, and milliseconds of CPU for each message by process."""
 
     per_second: float
     cpu_ms: dict[str, float]
 
 
 async def add_devices(here: Stage, count: int = DEVICES) -> None:
-    """Devices that have no delay: what is measured is the engine."""
+    """Devices without a delay, so that only the engine is measured."""
     for number in range(count):
         settings = DeviceSettings(id=f"bench-{number}", gateway="simulated", min_delay=0, max_delay=0)
         await devices.add(here.connection, settings)
@@ -48,7 +48,9 @@ async def add_devices(here: Stage, count: int = DEVICES) -> None:
 async def draft_campaign(
     here: Stage, name: str, leads: int, devices_used: int = DEVICES, fan_out: FanOut = "children"
 ) -> None:
-    """A campaign of that name, to the same people as every other of so many leads: there are not that many numbers."""
+    """A campaign of that name. Campaigns with the same number of leads share their people, as fictional numbers are
+    limited.
+    """
     niche = f"AUDIENCE-{leads}"
     pool = await here.connection.pool()
     if not await pool.fetchval("select exists (select from leads where $1 = any(niches))", niche):
@@ -62,7 +64,9 @@ async def draft_campaign(
 async def campaign_run(
     here: Stage, name: str, leads: int, workers: int = 1, fan_out: FanOut = "children"
 ) -> Run:
-    """A campaign from the start command until the last lead's workflow is completed, by so many worker processes."""
+    """A campaign from the start command until the last lead's workflow is completed, with this many worker
+    processes.
+    """
     await draft_campaign(here, name, leads, fan_out=fan_out)
     pool = await here.connection.pool()
 
@@ -70,7 +74,8 @@ async def campaign_run(
         return bool(await pool.fetchval("select ended_at is not null from campaigns where name = $1", name))
 
     async def completed() -> bool:
-        # The ledger knows the end of the last message before Temporal does, and the floors have to wait for Temporal.
+        # The ledger knows the end of the last message before Temporal does; bare workflows are measured by Temporal
+        # too.
         return await _completed(here, "MessageWorkflow", f"{campaign_workflow_id(name)}:") == leads
 
     async def work() -> None:
@@ -92,7 +97,7 @@ async def campaign_run(
 async def floor_run(here: Stage, floor: str, name: str, leads: int, workers: int = 1) -> Run:
     """Bare workflows, from the start of the first until the last is completed. ``floor``: one of FLOORS."""
     temporal = here.connection.temporal
-    # Each worker has a queue and a share of its own, since those that start leads eagerly keep one worker busy.
+    # Each worker has its own queue and share of the leads, since eager starts come back to the worker that starts them.
     queues = [f"{QUEUE}-{number}" for number in range(workers)]
 
     async def completed() -> bool:
@@ -117,7 +122,7 @@ async def floor_run(here: Stage, floor: str, name: str, leads: int, workers: int
 async def _measured(
     here: Stage, leads: int, workers: int, work: Callable[[], Awaitable[None]], bare: Sequence[str] = ()
 ) -> Run:
-    """One round, by workers that are up and running before the clock starts; ``bare``: queues of the floor's own."""
+    """One round, by workers that run before the clock starts. ``bare``: the queues of bare workflows."""
     try:
         for number in range(workers):
             await here.start_worker(

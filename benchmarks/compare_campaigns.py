@@ -1,4 +1,4 @@
-"""Campaigns against the engine's floors, turn by turn."""
+"""Compares campaigns with bare workflows, in alternating rounds."""
 
 import statistics
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -13,13 +13,13 @@ from rig.stage import Stage
 __all__ = ["Turn", "compare_campaigns"]
 
 TARGET = 80.0
-"""Messages a second: the default throughput of one number of the WhatsApp Cloud API."""
+"""Messages per second: the default throughput of one number of the WhatsApp Cloud API."""
 
 OURS: dict[FanOut, str] = {"children": "campaign", "eager": "campaign, eager"}
 FLOOR_NAMES = {"FloorParent": "bare parent and children", "FloorFeeder": "bare eager starts"}
 
 Turn = Callable[[str], Awaitable[Run]]
-"""One round, under a name that no other has."""
+"""One round, under a unique name."""
 
 
 async def compare_campaigns(
@@ -30,7 +30,9 @@ async def compare_campaigns(
     workers: int,
     others: Mapping[str, Turn] | None = None,
 ) -> None:
-    """By so many worker processes. ``others``: what else takes turns, by its name; the floors do, if not given."""
+    """Measures with this many worker processes. ``others``: what is compared, by name; by default the bare
+    workflows.
+    """
     if others is None:
         others = {
             FLOOR_NAMES[floor]: partial(_floor_once, here, floor, leads=leads, workers=workers)
@@ -45,7 +47,7 @@ async def compare_campaigns(
     }
     runs: dict[str, list[Run]] = {name: [] for name in turns}
     for number in range(rounds):
-        # Forwards and backwards in turn: nobody is always the first, or always after the same.
+        # Alternate the order, so that none is always the first or always after the same.
         for name in list(turns)[:: 1 if number % 2 == 0 else -1]:
             run = await turns[name](f"W{workers}R{number}")
             runs[name].append(run)

@@ -1,4 +1,4 @@
-"""Contacts: their enrollment, their sleep and their waking, by one worker process, against bare workflows."""
+"""Compares enrollment, sleep and waking of contacts with bare workflows, with one worker process."""
 
 import asyncio
 import statistics
@@ -16,11 +16,11 @@ from rig.stage import Stage
 __all__ = ["compare_contacts"]
 
 SETTLE = 5.0
-"""Seconds from an enrollment until it is looked what sleeping costs."""
+"""Seconds from an enrollment until the cost of sleeping is measured."""
 A_LOOK = 10.0
-"""Seconds for which it is looked each time, with one sweep in them: six times as often as sweeps come by the minute."""
+"""Seconds of each measurement, which includes one sweep: six times as often as the sweep of every minute."""
 A_MINUTE = 60
-"""Moments a second apart, over which contacts wake."""
+"""Number of moments, a second apart, at which contacts wake."""
 
 BARE = "bare workflows that sleep"
 
@@ -28,11 +28,11 @@ BARE = "bare workflows that sleep"
 async def compare_contacts(
     here: Stage, figures: Figures, count: int, rounds: int, asleep: Sequence[int]
 ) -> None:
-    """``count``: who is enrolled by a service, and who wakes; ``asleep``: how many sleep, rising."""
+    """``count``: contacts that a service enrolls, and that wake; ``asleep``: how many sleep, in rising order."""
     sweep = here.connection.temporal.get_schedule_handle(SWEEP)
     await here.start_worker()
     try:
-        # It is asked for where it is measured; the one that comes by the minute would help it meanwhile.
+        # The benchmark starts the sweep itself; the scheduled one would disturb it.
         await sweep.pause(note="a benchmark measures it")
         nobody = await _look(here, 0, rounds)
         bare = await _start_bare_worker(here)
@@ -52,11 +52,11 @@ async def _start_bare_worker(here: Stage) -> asyncio.subprocess.Process:
 
 
 async def _enrollment(here: Stage, figures: Figures, total: int, rounds: int) -> "_Enrolled":
-    """Enrollment by trigger in so many rounds, in turn with bare workflows that an activity starts as well."""
+    """Measures enrollment by trigger, in turn with bare workflows that an activity starts too."""
     ours, bare = _Enrolled(), _Enrolled()
     for number in range(rounds):
         share = total * (number + 1) // rounds - total * number // rounds
-        for turn in (0, 1):  # nobody is always the first
+        for turn in (0, 1):  # alternate the order
             before = await contacts.sizes(here)
             if (number + turn) % 2:
                 rate = await contacts.feed_bare(here, f"SWEEP{number}", share)
@@ -83,14 +83,16 @@ async def _enrollment(here: Stage, figures: Figures, total: int, rounds: int) ->
 
 @dataclass
 class _Enrolled:
-    """Rounds: contacts a second, and bytes for each of them; in PostgreSQL with their leads, of which bare ones have none."""
+    """Rounds: contacts per second, and bytes for each; those in PostgreSQL include leads, which bare workflows have
+    not.
+    """
 
     rates: list[float] = field(default_factory=list)
     temporal_bytes: list[float] = field(default_factory=list)
     postgres_bytes: list[float] = field(default_factory=list)
 
     def add(self, rate: float, count: int, before: tuple[int, int], after: tuple[int, int]) -> None:
-        """One more round, of so many, between these sizes of the databases."""
+        """Adds a round with this many contacts and these sizes of the databases before and after."""
         self.rates.append(rate)
         self.temporal_bytes.append((after[0] - before[0]) / count)
         self.postgres_bytes.append((after[1] - before[1]) / count)
@@ -114,7 +116,9 @@ async def _sleepers(
     nobody: Sequence[IdleUsage],
     first: _Enrolled,
 ) -> None:
-    """Of the first number all are enrolled. Enrolls what is missing of each other, and looks what they cost."""
+    """Measures the cost of each number of sleeping contacts. The first number is enrolled already; it enrolls the
+    rest.
+    """
     bytes_each = statistics.median(first.temporal_bytes)
     enrolled = counts[0]
     for count in counts:
@@ -135,7 +139,7 @@ async def _sleepers(
                 )
             )
         slept = await _look(here, enrolled, rounds)
-        # Without a ratio: what they differ by is what the clock of a process can tell.
+        # Without a ratio: the difference is at the resolution of a process's clock.
         figures.note(
             Figure(
                 f"{enrolled:,} contacts asleep, CPU",
@@ -158,7 +162,7 @@ async def _sleepers(
 
 async def _look(here: Stage, count: int, times: int) -> list[IdleUsage]:
     """So many looks, and one before them that does not count: what was done before has its after-work."""
-    # What autovacuum would do at some time within the minute.
+    # Does now what autovacuum would do at some time within the minute.
     await (await here.connection.pool()).execute("vacuum (analyze)")
     await asyncio.sleep(SETTLE)
     looks = []
@@ -176,7 +180,7 @@ def _cpu(looks: Sequence[IdleUsage], unit: str) -> str:
 
 
 async def _polling(here: Stage, figures: Figures, counts: Sequence[int]) -> None:
-    """What a design that asks the database each minute pays instead, while nobody is due."""
+    """What a design that polls the database each minute costs instead, while no contact is due."""
     polled = {count: await contacts.polling_ms(here, count) for count in (*counts, 1_000_000)}
     words = ", ".join(f"{count:,} contacts: {ms:.2f} ms" for count, ms in polled.items())
     details = {str(count): ms for count, ms in polled.items()}
@@ -184,11 +188,13 @@ async def _polling(here: Stage, figures: Figures, counts: Sequence[int]) -> None
 
 
 async def _service(here: Stage, figures: Figures, share: int, rounds: int) -> float:
-    """Enrollment by a service, in turn with bare workflows. The slowest round, in contacts a second."""
+    """Measures enrollment by a service, in turn with bare workflows. Returns the slowest round, in contacts per
+    second.
+    """
     ours: list[float] = []
     bare: list[float] = []
     for number in range(rounds):
-        for turn in (0, 1):  # nobody is always the first
+        for turn in (0, 1):  # alternate the order
             if (number + turn) % 2:
                 bare.append(await contacts.start_bare(here, f"SERVICE{number}", share))
             else:
@@ -204,7 +210,7 @@ async def _wake(here: Stage, figures: Figures, count: int, rounds: int, per_seco
     ours: list[Lateness] = []
     bare: list[Lateness] = []
     for number in range(rounds):
-        for turn in (0, 1):  # nobody is always the first
+        for turn in (0, 1):  # alternate the order
             if (number + turn) % 2:
                 bare.append(await wake_bare(here, f"WAKE{number}", count, 1, per_second))
             else:
@@ -224,7 +230,7 @@ async def _wake(here: Stage, figures: Figures, count: int, rounds: int, per_seco
     )
     figures.tell(f"{count:,} contacts, and as many bare workflows beside them, wake over a minute")
     one, other = await wake_together(here, "WAKES", count, A_MINUTE, per_second)
-    # Without a ratio: they share the machine, and are late by some hundredths of a second.
+    # Without a ratio: both share the machine, and are late by some hundredths of a second.
     figures.note(
         Figure(
             f"{count:,} contacts due over a minute, lateness",

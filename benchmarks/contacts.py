@@ -1,6 +1,6 @@
-"""Contacts of sequences: how fast they are enrolled, and what they cost while they sleep.
+"""Measures how fast contacts of sequences are enrolled, and what they cost while they sleep.
 
-Beside them ``FloorContact`` of benchmarks/floor.py: bare workflows that a service starts, that sleep, and that end.
+For comparison: ``FloorContact`` of benchmarks/floor.py, bare workflows that a service starts, that sleep, and that end.
 """
 
 import asyncio
@@ -37,10 +37,10 @@ __all__ = [
 ]
 
 AT_ONCE = 50
-"""Calls of one service on their way at a time."""
+"""Calls of one service that are in flight at a time."""
 
 LATER = timedelta(days=30)
-"""Until the step of who is to sleep."""
+"""The time until the step of sleeping contacts."""
 
 SLEEPERS = """sequence: {name}
 trigger: {name}
@@ -50,7 +50,7 @@ steps:
 
 
 async def enroll_by_trigger(here: Stage, name: str, count: int) -> float:
-    """Contacts a second, from the command until the last one is in the ledger. The sweep should be paused."""
+    """Contacts per second, from the command until the last one is in the ledger. The sweep should be paused."""
     await apply(here, {name: SLEEPERS.format(name=name)})
     await add_leads(here, count, trigger=name)
     began = time.monotonic()
@@ -61,7 +61,7 @@ async def enroll_by_trigger(here: Stage, name: str, count: int) -> float:
 
 
 async def enroll_by_service(here: Stage, name: str, count: int) -> float:
-    """Contacts a second through ``starter.enroll``, by one service, until the last one is enrolled and sleeps."""
+    """Contacts per second through ``starter.enroll``, by one service, until the last one is enrolled and sleeps."""
     await apply(here, {name: SLEEPERS.format(name=name)})
     return await enroll_all(here, [name], count)
 
@@ -69,7 +69,7 @@ async def enroll_by_service(here: Stage, name: str, count: int) -> float:
 async def start_bare(
     here: Stage, name: str, count: int, due: Callable[[int], datetime] | None = None
 ) -> float:
-    """Bare workflows a second, started as a service enrolls, until the last one sleeps. ``due``: by number."""
+    """Bare workflows per second, started like a service enrolls, until the last one sleeps. ``due``: by number."""
     temporal = here.connection.temporal
     later = datetime.now(UTC) + LATER
 
@@ -91,7 +91,7 @@ async def start_bare(
 
 
 async def feed_bare(here: Stage, name: str, count: int) -> float:
-    """Bare workflows a second, started eagerly by an activity as the sweep enrolls, until the last one sleeps."""
+    """Bare workflows per second, started eagerly by an activity like the sweep enrolls, until the last one sleeps."""
     temporal, queue = here.connection.temporal, f"{QUEUE}-0"
     began = time.monotonic()
     feeding = temporal.execute_workflow(
@@ -106,14 +106,14 @@ async def feed_bare(here: Stage, name: str, count: int) -> float:
 
 
 async def end_bare(here: Stage, name: str, count: int) -> None:
-    """They are not to sleep beside those that are looked at."""
+    """Ends them, so that they do not sleep beside the contacts that are measured."""
     temporal = here.connection.temporal
     await each(range(count), lambda index: temporal.get_workflow_handle(f"{name}:{index}").terminate())
 
 
 @dataclass(frozen=True)
 class IdleUsage:
-    """What so many sleeping contacts cost while nothing is due. CPU in percent of one core."""
+    """What sleeping contacts cost while nothing is due. CPU in percent of one core."""
 
     contacts: int
     cpu_percent: dict[str, float]
@@ -122,7 +122,7 @@ class IdleUsage:
 
 
 async def asleep(here: Stage, contacts: int, seconds: float) -> IdleUsage:
-    """Looks for so many seconds."""
+    """Measures for this many seconds."""
     before, began = here.usage(), time.monotonic()
     await asyncio.sleep(seconds)
     passed = time.monotonic() - began
@@ -148,7 +148,7 @@ async def sizes(here: Stage) -> tuple[int, int]:
 
 
 async def polling_ms(here: Stage, contacts: int) -> float:
-    """The median time of the query that a polling design repeats each minute, over so many contacts."""
+    """The median time of the query that a polling design would repeat each minute, over this many contacts."""
     pool = await here.connection.pool()
     async with pool.acquire() as connection, connection.transaction():
         await connection.execute(
@@ -172,7 +172,7 @@ async def polling_ms(here: Stage, contacts: int) -> float:
 
 
 async def enroll_all(here: Stage, names: Sequence[str], count: int) -> float:
-    """So many contacts, in these sequences in turn: contacts a second."""
+    """Enrolls contacts in these sequences in turn; returns contacts per second."""
     phones = some_phones(count)
 
     async def one(index: int) -> None:
@@ -195,7 +195,7 @@ async def enroll_all(here: Stage, names: Sequence[str], count: int) -> float:
 
 
 def _last(count: int) -> range:
-    """Those of so many of whom any can be the last one to fall asleep."""
+    """The contacts any of which can be the last one to fall asleep."""
     return range(max(0, count - AT_ONCE), count)
 
 
@@ -218,5 +218,5 @@ async def _enrolled(here: Stage, names: Sequence[str], count: int) -> None:
 
 
 def _patience(count: int) -> float:
-    """Seconds to enroll so many, also on a slow machine."""
+    """Seconds to enroll this many, even on a slow machine."""
     return 600 + count / 5

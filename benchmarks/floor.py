@@ -1,6 +1,6 @@
-"""What Temporal costs by itself: bare workflows that do nothing, one for each lead or contact.
+"""Measures what Temporal itself costs: bare workflows that do nothing, one for each lead or contact.
 
-- ``FloorParent`` starts them as its children, each with one activity that does nothing: how one would write it at first.
+- ``FloorParent`` starts them as its children, each with one activity that does nothing: the simplest design.
 - ``FloorFeeder`` has them started eagerly by an activity, each with one local activity that does nothing: how Drumbeat
   does it, without ledger, gateway, pace, and search attributes.
 - ``FloorContact`` is started by a service, or by such an activity, sleeps until its moment, and ends.
@@ -31,7 +31,7 @@ QUEUE = "floor"
 A_RUN = 200
 """Children of one run of the parent."""
 AT_ONCE = 50
-"""Starts that the parent asks for in one task."""
+"""Children that the parent starts in one workflow task."""
 LEAD_TIMEOUT = timedelta(seconds=20)
 FEED_TIMEOUT = timedelta(minutes=30)
 
@@ -82,13 +82,15 @@ class FloorLead:
 
     @workflow.run
     async def run(self, index: int) -> int:
-        """The activity that does nothing, in the task itself."""
+        """Runs the activity that does nothing, as a local activity."""
         return await workflow.execute_local_activity(empty, index, start_to_close_timeout=LEAD_TIMEOUT)
 
 
 @activity.defn
 async def feed(name: str, first: int, last: int, due: datetime | None) -> None:
-    """Starts the workflows from ``first`` to before ``last``, as many at a time as Drumbeat does; with ``due``: contacts."""
+    """Starts the workflows from ``first`` to before ``last``, as many at a time as Drumbeat does. With ``due``:
+    contacts.
+    """
     client, queue = activity.client(), activity.info().task_queue
 
     async def start(index: int) -> None:
@@ -107,7 +109,9 @@ class FloorFeeder:
 
     @workflow.run
     async def run(self, name: str, first: int, last: int, due: datetime | None = None) -> None:
-        """Has the workflows from ``first`` to before ``last`` started; contacts that sleep until ``due``, if given."""
+        """Lets the activity start the workflows from ``first`` to before ``last``. With ``due``: contacts that sleep
+        until then.
+        """
         await workflow.execute_activity(
             feed, args=[name, first, last, due], start_to_close_timeout=FEED_TIMEOUT
         )
@@ -115,28 +119,28 @@ class FloorFeeder:
 
 @activity.defn
 async def lateness(due: datetime) -> float:
-    """Does nothing but look at the clock."""
+    """Only reads the clock."""
     return (datetime.now(UTC) - due).total_seconds()
 
 
 @workflow.defn
 class FloorContact:
-    """One contact that sleeps until its step is due, as a sequence's does."""
+    """One contact that sleeps until its step is due, like a contact of a sequence."""
 
     @workflow.run
     async def run(self, due: datetime) -> float:
-        """Sleeps; then asks an activity how many seconds after the moment it is run."""
+        """Sleeps; then an activity answers how many seconds after the moment it runs."""
         await workflow.sleep(max(timedelta(0), due - workflow.now()))
         return await workflow.execute_activity(lateness, due, start_to_close_timeout=LEAD_TIMEOUT)
 
     @workflow.query
     def asleep(self) -> bool:
-        """Whether it has begun, which who asks waits for."""
+        """True once the first task ran; callers query it to wait for that."""
         return True
 
 
 async def work(home: Path, queue: str) -> None:
-    """Works until it is ended."""
+    """Works until it is stopped."""
     running = read_running(home)
     assert running is not None, "the servers run"
     client: Client = await connect(running.temporal_address, "default", embedded=True)

@@ -1,7 +1,8 @@
-"""What the ledger's rules cost: messages a second through claim and settle, against two bare statements for each.
+"""Measures what the ledger's rules cost: messages per second through claim and settle, against two bare statements.
 
-The database is the embedded one with its real durability, and each statement is a transaction of its own, as a worker has it. The bare
-table has the ledger's columns and a primary key, and nothing else: what any send that is recorded before and after has to pay.
+The database is the embedded one with its real durability, and each statement is a transaction of its own, as in a
+worker. The bare table has only the ledger's columns and a primary key: the least that a send costs which is recorded
+before and after.
 
 .venv/bin/python -m benchmarks.ledger --messages 4000 --rounds 5
 """
@@ -35,17 +36,17 @@ from temporal.bulk import each
 __all__ = ["LedgerRate", "ledger_rates", "main"]
 
 POOL = 20
-"""A worker's connections."""
+"""Database connections, as many as a worker has."""
 
 AT_ONCE = 50
-"""Messages on their way at a time."""
+"""Messages in flight at a time."""
 
 DEVICES = 5
 NEVER_REACHED = 1_000_000
 """Messages a day."""
 
 WARM_UP = 500
-"""Messages before the first round, which are not measured."""
+"""Messages before the first round, to warm up; they are not measured."""
 
 BARE = "bench_bare"
 INDEXED = "bench_indexed"
@@ -57,7 +58,7 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class LedgerRate:
-    """One figure: messages a second, the median of all rounds. ``ratio`` to what it was measured ``against``."""
+    """One figure: messages per second, the median of all rounds. ``ratio``: divided by the figure ``against``."""
 
     name: str
     per_second: float
@@ -67,7 +68,7 @@ class LedgerRate:
 
 
 async def ledger_rates(here: Stage, messages: int, rounds: int) -> list[LedgerRate]:
-    """So many messages each way and round, turn by turn. The rows that are claimed are made before the clock runs."""
+    """Measures each way in alternating rounds. The rows to claim are created before the clock starts."""
     await _prepare(here, messages)
     pool = await open_pool(_url(here), size=POOL)
     async with pool:
@@ -83,7 +84,7 @@ async def ledger_rates(here: Stage, messages: int, rounds: int) -> list[LedgerRa
             await way(min(WARM_UP, messages))
         found: dict[str, list[float]] = {name: [] for name in ways}
         for number in range(rounds):
-            # Forwards and backwards in turn: whoever comes first has no advantage.
+            # Alternate the order, so that none has the advantage of being first.
             for name in list(ways)[:: 1 if number % 2 == 0 else -1]:
                 found[name].append(await ways[name](messages))
     first, *_ = ways
@@ -107,9 +108,9 @@ def _url(here: Stage) -> str:
 
 
 async def _prepare(here: Stage, messages: int) -> None:
-    """Devices without a delay, people, and the two bare tables.
+    """Creates devices without a delay, people, and the two bare tables.
 
-    A limit, like a delay, has each claim lock the device and count on it; a delay would also make it wait.
+    With a limit, each claim locks the device and counts on it, as with a delay; but a delay would also make it wait.
     """
     for number in range(DEVICES):
         for kind, limit in (("ledger", 0), ("limited", NEVER_REACHED)):
@@ -124,7 +125,7 @@ async def _prepare(here: Stage, messages: int) -> None:
 
 
 async def _claimed(pool: Pool, kind: str, messages: int) -> float:
-    """Through the ledger, as a worker sends, from devices of that kind: messages a second."""
+    """Messages per second through the ledger, as a worker sends, from devices of that kind."""
     name = f"LEDGER-{next(_numbers)}"
     campaign = await pool.fetchval(
         "insert into campaigns (name, text, status, shards, frozen_at) values ($1, 'Hi', 'running', 1, now()) returning id",
@@ -159,7 +160,7 @@ async def _claimed(pool: Pool, kind: str, messages: int) -> float:
 
 
 async def _bare(pool: Pool, table: str, messages: int) -> float:
-    """An insert before and an update after, by primary key: messages a second."""
+    """Messages per second with an insert before and an update after, by primary key."""
     campaign = next(_numbers)
     leads = await pool.fetch(
         "select id, phone from leads where niches @> '{LEDGER}' order by id limit $1", messages

@@ -1,4 +1,6 @@
-"""How fast the machine itself is, so that figures of two machines, or of two hours of a shared one, can be told apart."""
+"""Measures the speed of the machine, so that figures of two machines, or of a shared one at two times, can be
+compared.
+"""
 
 import os
 import signal
@@ -15,19 +17,19 @@ ADDITIONS = 1_000_000
 ROUNDS = 9
 WRITES = 50
 A_PAGE = b"\0" * 8192
-"""What PostgreSQL writes at least for a commit."""
+"""Bytes. The least that PostgreSQL writes for a commit."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """One look at it."""
+    """One measurement."""
 
     additions_per_second: float
-    """Of a Python loop, on one core."""
+    """Additions per second of a Python loop on one core."""
     each_of_all: float
-    """The same on each core while all of them are busy: two cores may be one, or another's."""
+    """The same on each core while all are busy: two cores may share one physical core, or be used by others."""
     sync_ms: float
-    """To write a page and have it synced, in place, on the disk that temporary files are on."""
+    """Milliseconds to write and sync a page in place, on the disk of temporary files."""
 
     def __str__(self) -> str:
         """In words."""
@@ -39,9 +41,9 @@ class Machine:
 
 def look_at_machine() -> Machine:
     """Takes some seconds; medians."""
-    # Not forked: there are threads in this process.
+    # Not by fork, as this process has threads.
     with ProcessPoolExecutor(mp_context=get_context("spawn")) as cores:
-        # What is started meanwhile does not hear Ctrl-C, which is for us: it would answer with tracebacks.
+        # Child processes ignore Ctrl-C, which this process handles: they would print tracebacks.
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             rates = cores.map(_additions, range(ROUNDS * (os.cpu_count() or 1)))
@@ -65,7 +67,7 @@ def _additions(_: int) -> float:
 def _syncs() -> list[float]:
     times = []
     with tempfile.TemporaryFile() as file:
-        # In place, as PostgreSQL writes its log: a file that grows would be more to sync.
+        # In place, as PostgreSQL writes its log: a growing file would have more to sync.
         os.write(file.fileno(), A_PAGE)
         os.fsync(file.fileno())
         for _ in range(WRITES):

@@ -1,4 +1,4 @@
-"""People for benchmarks: fictional numbers, no two alike."""
+"""People for benchmarks, with unique fictional numbers."""
 
 import itertools
 from functools import cache
@@ -24,7 +24,7 @@ def _hundreds() -> list[int]:
 
 
 def most_enrolled() -> int:
-    """So many of them may a service enroll."""
+    """How many of the numbers a service may enroll."""
     return 100 * sum(_is_valid(first) for first in _hundreds())
 
 
@@ -37,14 +37,14 @@ def _phone(index: int) -> str:
 
 
 def some_phones(count: int) -> list[str]:
-    """Numbers that nobody had before in this process, and that a service may enroll."""
+    """Numbers that were not used before in this process, and that a service may enroll."""
     return [_phone(MOST_PHONES - next(_services)) for _ in range(count)]
 
 
 async def add_leads(
     here: Stage, count: int, *, niche: str = "", trigger: str = "", devices: int = 1
 ) -> list[str]:
-    """So many new leads, spread over the devices ``bench-0`` and so on; their phones."""
+    """Adds new leads, spread over the devices ``bench-0`` and so on; returns their phones."""
     phones = [_phone(next(_leads)) for _ in range(count)]
     pool = await here.connection.pool()
     await pool.execute(

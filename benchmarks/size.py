@@ -1,4 +1,4 @@
-"""A campaign of any size on the embedded servers: does it slow down, and does anything grow?
+"""Runs a campaign of any size on the embedded servers, to see whether it slows down or anything grows.
 
 .venv/bin/python -m benchmarks.size --leads 50000 --devices 5
 """
@@ -27,18 +27,18 @@ NAME = "SIZE"
 
 @dataclass(frozen=True)
 class Sample:
-    """How far it was, and what it had taken, so many seconds after the start. Memory in MB."""
+    """Progress and usage at a number of seconds after the start. Memory in MB."""
 
     seconds: float
     settled: int
     worker_mb: float
     temporal_mb: float
     cpu_ms_per_message: float
-    """Of worker and servers together, since the sample before."""
+    """CPU of worker and servers together since the sample before."""
 
 
 async def run(leads: int, count: int, every: float, fan_out: FanOut) -> dict[str, Any]:
-    """The campaign, from the start command to its end; answers the samples and what was found afterwards."""
+    """Runs the campaign from the start command to its end; returns the samples and the checks after it."""
     async with stage() as here:
         await add_devices(here, count)
         await draft_campaign(here, NAME, leads, count, fan_out)
@@ -92,7 +92,7 @@ async def _watch(here: Stage, began: float, every: float) -> list[Sample]:
 
 
 async def _examine(here: Stage, leads: int) -> dict[str, Any]:
-    """The gateway's log against the ledger, and how long the histories became."""
+    """Compares the gateway's log with the ledger, and measures the length of the histories."""
     pool = await here.connection.pool()
     phones = {row["phone"] for row in await pool.fetch("select phone from leads")}
     accepted = Counter(row["phone"] for row in await gateway_control.accepted(here.gateway_control))
@@ -116,7 +116,7 @@ async def _examine(here: Stage, leads: int) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Runs it, and prints the result as JSON; exit code 1 where a message was doubled or is missing."""
+    """Runs it, and prints the result as JSON. Exit code 1 if a message was sent twice or is missing."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

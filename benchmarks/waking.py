@@ -1,4 +1,4 @@
-"""How late contacts wake, beside bare workflows that sleep until the same moment."""
+"""Measures how late contacts wake, compared with bare workflows that sleep until the same moment."""
 
 import asyncio
 import statistics
@@ -28,10 +28,10 @@ One = TypeVar("One")
 Other = TypeVar("Other")
 
 AHEAD = 4.0
-"""Seconds at least from the beginning of an enrollment until who is to wake is due."""
+"""The least seconds from the beginning of an enrollment until the contacts are due."""
 
 LOOK = 1.0
-"""Seconds between two looks whether all have woken, which are work beside theirs."""
+"""Seconds between two checks whether all have woken; each check takes time from the machine."""
 
 DUE = """sequence: {name}
 timezone: UTC
@@ -50,7 +50,7 @@ class Lateness:
 
     @classmethod
     def of(cls, late: Sequence[float]) -> "Lateness":
-        """The two figures of many."""
+        """The two figures of many delays."""
         return cls(
             len(late), statistics.median(late), sorted(late)[min(len(late) - 1, round(0.99 * len(late)))]
         )
@@ -61,7 +61,7 @@ class Lateness:
 
 
 def middle(rounds: Sequence[Lateness]) -> Lateness:
-    """The median round, by either figure."""
+    """The median of the rounds, for each figure."""
     return Lateness(
         rounds[0].contacts,
         statistics.median(late.median for late in rounds),
@@ -70,9 +70,9 @@ def middle(rounds: Sequence[Lateness]) -> Lateness:
 
 
 async def wake(here: Stage, name: str, count: int, moments: int, per_second: float) -> Lateness:
-    """So many contacts, due at so many moments a second apart.
+    """Contacts that are due at moments a second apart.
 
-    ``per_second``: how fast a service enrolls on this machine, since all must sleep before the first moment.
+    ``per_second``: the enrollment rate of a service on this machine, as all must sleep before the first moment.
     """
 
     async def enroll(attempt: str, first: datetime) -> None:
@@ -95,14 +95,14 @@ async def wake_bare(here: Stage, name: str, count: int, moments: int, per_second
 async def wake_together(
     here: Stage, name: str, count: int, moments: int, per_second: float
 ) -> tuple[Lateness, Lateness]:
-    """So many contacts and as many bare workflows, side by side, due at the same moments."""
+    """Contacts and as many bare workflows, due at the same moments."""
 
     async def start(attempt: str, first: datetime) -> None:
         await both(
             enroll_at(here, attempt, count, moments, first), _start_bare(here, attempt, count, moments, first)
         )
 
-    # Each is enrolled by half the speed.
+    # Each is enrolled at half the rate.
     attempt, first = await enrolled_in_time(name, 2 * count / per_second, moments, start)
     return await both(
         awake(here, attempt, count, moments, first), _bare_awake(here, attempt, count, moments, first)
@@ -110,7 +110,9 @@ async def wake_together(
 
 
 async def both(one: Coroutine[Any, Any, One], other: Coroutine[Any, Any, Other]) -> tuple[One, Other]:
-    """What comes of the two, at the same time. Raises what the first raises that fails; the other is cancelled then."""
+    """Runs the two at the same time, and returns their results. Raises the first error; the other one is cancelled
+    then.
+    """
     try:
         async with asyncio.TaskGroup() as group:
             first, second = group.create_task(one), group.create_task(other)
@@ -154,7 +156,7 @@ def _names(name: str, moments: int) -> list[str]:
 
 
 async def awake(here: Stage, name: str, count: int, moments: int, first: datetime) -> Lateness:
-    """Waits until all have been sent to."""
+    """Waits until each contact has got its message."""
     names = _names(name, moments)
     pool = await here.connection.pool()
     query = (
@@ -175,7 +177,7 @@ async def awake(here: Stage, name: str, count: int, moments: int, first: datetim
 
     within = _patience(first, moments, count)
     await here.until(f"{count} contacts of {name} are sent to", sent, within, LOOK)
-    # Who comes next in turn is not to pay for their last activity.
+    # Their last activity must not disturb the next round.
     await here.until(f"{count} contacts of {name} complete", over, within, LOOK)
     return Lateness.of([row["late"] for row in await pool.fetch(query, names, first)])
 
@@ -201,5 +203,5 @@ async def _bare_awake(here: Stage, name: str, count: int, moments: int, first: d
 
 
 def _patience(first: datetime, moments: int, count: int) -> float:
-    """Seconds from now on in which all should be over, also on a slow machine."""
+    """Seconds from now in which all should be over, even on a slow machine."""
     return max(0.0, (first - datetime.now(UTC)).total_seconds()) + moments + 120 + count / 2

@@ -1,1 +1,1 @@
-"""What is measured now and then, and needs more than is installed: a peer of the engine."""
+"""Benchmarks that need extra packages: a comparison with a peer of the engine."""

@@ -1,8 +1,9 @@
 """The peer: the same campaign on DBOS Transact, which keeps durable workflows in PostgreSQL and has no server of its own.
 
-A workflow for each lead has its message sent to the same simulated gateway, by the same use case as Drumbeat's own activity
-(``Sender.send_stored``), which claims it, hands it over and settles it in the ledger. DBOS keeps its state on the same PostgreSQL, and as durably as the
-embedded Temporal keeps its own: it survives a kill of any process, and need not survive a power cut. The ledger does.
+A workflow for each lead sends its message to the same simulated gateway, by the same code as Drumbeat's own activity
+(``Sender.send_stored``), which claims it, hands it over and settles it in the ledger. DBOS keeps its state in the same
+PostgreSQL, as durably as the embedded Temporal keeps its own: it survives a kill of any process, but not necessarily a
+power cut. The ledger survives both.
 
 ``python -m benchmarks.extra.peer HOME CAMPAIGN_ID`` sends what is pending of a campaign whose audience is frozen.
 
