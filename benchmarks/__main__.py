@@ -78,14 +78,14 @@ def main(asked: Sequence[str] | None = None) -> None:
         "--contacts", type=int, default=300, help="enrolled by a service, and woken, each round"
     )
     parser.add_argument(
-        "--asleep", type=int, nargs="+", default=[1000, 2000], help="so many contacts, then more"
+        "--asleep", type=int, nargs="+", default=[1000, 2000], help="numbers of sleeping contacts, rising"
     )
     parser.add_argument(
         "--edited",
         type=int,
         default=0,
         metavar="N",
-        help="measure this and nothing else: edits of a sequence in which so many contacts sleep, e.g. 20000",
+        help="measure only edits of a sequence with this many sleeping contacts, e.g. 20000",
     )
     if "--full" in (sys.argv[1:] if asked is None else asked):
         parser.set_defaults(**FULL)
@@ -97,8 +97,8 @@ def main(asked: Sequence[str] | None = None) -> None:
         parser.error("give numbers from 1 on")
     if min(arguments.asleep) < arguments.rounds:
         parser.error("at least one contact a round is to sleep: give a larger --asleep, or fewer --rounds")
-    # The audiences and the ledger's rows; who sleeps; who is enrolled by a service, and who wakes, all that in a second
-    # attempt.
+    # The audiences and the ledger's rows; contacts that sleep; contacts that a service enrolls, and those that wake,
+    # counted for a second attempt too.
     by_service = 2 * (2 * arguments.rounds + 1) * arguments.contacts
     people = arguments.edited or 3 * arguments.leads + max(arguments.asleep) + by_service
     if people > MOST_PHONES or by_service > most_enrolled():

@@ -124,10 +124,11 @@ async def both(one: Coroutine[Any, Any, One], other: Coroutine[Any, Any, Other])
 async def enrolled_in_time(
     name: str, seconds: float, moments: int, enroll: Callable[[str, datetime], Awaitable[None]]
 ) -> tuple[str, datetime]:
-    """Has all enrolled before the first moment, on which they are due; others, in more time, if it became too late.
+    """Enrolls all before the first moment at which they are due. If that takes too long, tries once more with others
+    and more time.
 
-    ``seconds``: how long it usually takes. Answers the name of those who are in time, and their moment. Who is enrolled
-    after the moment is due tomorrow, and who was in time when others were not has woken before the next attempt's
+    ``seconds``: how long it usually takes. Returns the name of those that are in time, and their moment. In a failed
+    attempt, contacts that were enrolled too late are due tomorrow, and the others have woken before the next attempt's
     moment. Raises NeverHappened.
     """
     over = datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""A simulated WhatsApp gateway: a real HTTP server that behaves well, or as badly as it is told to.
+"""A simulated WhatsApp gateway: a real HTTP server that behaves well, or badly as its faults say.
 
 ``python -m simulator --host 127.0.0.1 --port 8055 --data DIR`` runs it in a process of its own. It keeps every
 request and every accepted message in SQLite below DIR, shows what each phone received at ``/``, and takes faults

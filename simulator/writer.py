@@ -93,7 +93,7 @@ class Writer:
             for job in group:
                 job.attempt(connection)
             connection.execute("commit")
-        except Exception as error:  # noqa: BLE001 - it belongs to whoever asked
+        except Exception as error:  # noqa: BLE001 - it is raised in the caller
             if connection.in_transaction:
                 connection.execute("rollback")
             if len(group) == 1:

@@ -161,7 +161,7 @@ class _Reception:
 
 
 NOT_NOW: tuple[type[Exception], ...] = (*CONNECTION_LOST, asyncpg.PostgresError)
-"""True if the database may work again in a moment; then the gateway is asked to repeat the request."""
+"""Errors that may mean that the database cannot work at this moment; the gateway is asked to repeat the request."""
 
 
 @web.middleware

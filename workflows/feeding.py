@@ -127,7 +127,7 @@ class Feeding:
             start_to_close_timeout=FEED,
             heartbeat_timeout=DEAD_AFTER,
             retry_policy=RETRY,
-            summary="who is next",
+            summary="read the next page",
         )
 
     def _begin(self, messages: Sequence[MessageRef]) -> None:

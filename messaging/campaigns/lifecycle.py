@@ -2,8 +2,8 @@
 
 The row is the truth, and the campaign's workflow follows it: ``draft`` → ``scheduled`` → ``running`` → ``finished``. A
 scheduled or running campaign may be ``paused`` in between, and any but a finished one may be ``cancelled``. The
-audience is frozen at the start: from then on its messages are in the ledger, and no change of the leads changes who
-gets one.
+audience is frozen at the start: from then on its messages are in the ledger, and later changes of the leads do not
+change which of them get one.
 """
 
 from datetime import datetime

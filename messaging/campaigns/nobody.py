@@ -1,4 +1,4 @@
-"""Why a campaign would go to no lead at all: nobody matches its target, or whoever does cannot be written to."""
+"""Explains why a campaign would go to no lead: no lead matches its target, or none that does can be written to."""
 
 from messaging.common.database import Connection
 from messaging.common.suggestions import did_you_mean
@@ -19,7 +19,7 @@ select c.niche, c.target_status, c.device_ids, a.*, (select count(*) from leads)
 
 
 async def why_nobody(connection: Connection, campaign_id: int) -> str | None:
-    """The reason why it would have no audience now; None where somebody would get it, if not by its time."""
+    """The reason why the audience would be empty now; None if it would not be, apart from the campaign's time."""
     row = await connection.fetchrow(COUNT_AUDIENCE, campaign_id)
     assert row is not None
     if row["leads"]:

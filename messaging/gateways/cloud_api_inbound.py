@@ -13,7 +13,7 @@ __all__ = ["META", "inbound_of_change", "moment", "recipient_of"]
 META = "the WhatsApp Cloud API"
 
 MARKETING_STOPPED = 131050
-"""Meta's error code for a marketing message to somebody who has stopped those of this business."""
+"""Meta's error code for a marketing message to a person who has stopped those of this business."""
 
 _MEDIA = ("image", "video", "audio", "document", "sticker")
 
@@ -27,11 +27,11 @@ def moment(timestamp: Any) -> datetime | None:
 
 
 def inbound_of_change(value: Any) -> Iterator[InboundMessage]:
-    """What people told in one change: messages, choices in WhatsApp's settings, marketing messages that they stopped."""
+    """The inbound events of one change: messages, choices in WhatsApp's settings, stopped marketing messages."""
     receivers = tuple(filter(None, (words(part(value, "metadata"), "phone_number_id"),)))
     contacts = list(objects(value, "contacts"))
     for message in items(value, "messages"):
-        # In a group, "STOP" is no word to us alone (Meta, "Group messages webhook reference").
+        # In a group, "STOP" is not meant for us alone (Meta, "Group messages webhook reference").
         if isinstance(message, Mapping) and not message.get("group_id"):
             found = _message(message, contacts, receivers)
             if found is not None:
@@ -174,7 +174,7 @@ def _preference(
 
 
 def _stopped_marketing(status: Mapping[str, Any], receivers: tuple[str, ...]) -> InboundMessage | None:
-    """The same choice, as Meta tells it when a message comes up against it."""
+    """The same choice, as Meta reports it when it blocks a message."""
     told = any(str(error.get("code")) == str(MARKETING_STOPPED) for error in objects(status, "errors"))
     identifier = words(status, "id")
     if not told or words(status, "status") != "failed" or identifier is None:
@@ -194,5 +194,5 @@ def _stopped_marketing(status: Mapping[str, Any], receivers: tuple[str, ...]) ->
 
 
 def _referral(referral: Mapping[str, Any]) -> dict[str, str] | None:
-    """Of a click on an advertisement: what is a text, which is all that can be compared."""
+    """The text fields of a click on an advertisement."""
     return {name: text[:500] for name, text in referral.items() if isinstance(text, str) and text} or None

@@ -20,13 +20,13 @@ _STATUSES: Mapping[str, Literal["sent", "delivered", "read", "failed"]] = {
     "read": "read",
     "failed": "failed",
 }
-"""Others ("played", and those of calls) say nothing about a message's delivery."""
+"""Other statuses ("played", and those of calls) say nothing about a message's delivery."""
 
 _OURS = "biz_opaque_callback_data"
 
 
 def answer_to_challenge(query: Mapping[str, str], verify_token: str) -> str:
-    """The challenge to send back. Raises Unauthentic where the question does not bear the verify token."""
+    """The challenge to send back. Raises Unauthentic if the request does not contain the verify token."""
     if query.get("hub.mode") != "subscribe" or not same(query.get("hub.verify_token", ""), verify_token):
         raise Unauthentic("the question for the webhook's address does not bear the device's verify_token")
     challenge = query.get("hub.challenge")
@@ -82,7 +82,7 @@ def _receipt(status: Any) -> Receipt | None:
 
 
 def _failure(status: Mapping[str, Any]) -> dict[str, Any]:
-    """Why it failed, and whether others would fail just so."""
+    """Why it failed, and whether others would fail in the same way."""
     told = [one for error in objects(status, "errors") if (one := read_error(error)) is not None]
     meanings = {one.rule.meaning if one.rule is not None else None for one in told}
     about_the_recipient = not told or Meaning.REFUSED in meanings

@@ -58,7 +58,7 @@ def inbound_of(event: Mapping[str, Any]) -> tuple[InboundMessage, ...]:
 
 
 def recipient_of(payload: Mapping[str, Any]) -> tuple[str, ...]:
-    """What a receipt calls the recipient of a message; nothing where somebody else tells it, as in a group."""
+    """The names of a message's recipient in a receipt; none if another member reports it, as in a group."""
     chat, sender = (
         _PERSON.fullmatch(name) for name in (words(payload, "chat_id") or "", words(payload, "from") or "")
     )

@@ -1,4 +1,4 @@
-"""Values as spreadsheets write them, and values that spreadsheets must not run.
+"""Guards values against being run as formulas by spreadsheets, and reads values as spreadsheets write them.
 
 A cell that begins with ``=``, ``+``, ``-``, ``@``, a tab or a carriage return is a formula to a spreadsheet, whatever the
 quotes around it (OWASP, "CSV Injection"). An apostrophe before it makes it a text, and an import takes that away again.
@@ -14,12 +14,14 @@ _AS_TEXT = re.compile(r'="([^\t\r\n]*)"', re.DOTALL)
 
 
 def guarded(value: str) -> str:
-    """The value as a cell that no spreadsheet runs; :func:`unguarded` gives the value again. Numbers stay as they are, phones too."""
+    """The value as a cell that no spreadsheet runs; :func:`unguarded` reverses it. Numbers and phones stay
+    unchanged.
+    """
     return f"'{value}" if _FORMULA.match(value) and not _NUMBER.fullmatch(value) else value
 
 
 def guarded_raw(cell: str) -> str:
-    """A cell of an author's file, to be written into another: what would be run is guarded, what is guarded stays."""
+    """A cell of an author's file for another file: guarded if a spreadsheet would run it, otherwise unchanged."""
     return cell if cell.startswith("'") or _AS_TEXT.fullmatch(cell) else guarded(cell)
 
 

@@ -1,6 +1,6 @@
-"""What may be stored about a lead, whether a file or a service brings it.
+"""Cleans and checks the data of leads, from files and from services.
 
-Both ways use the same rules, so that an export, imported again, gives the same leads.
+Both use the same rules, so that an export that is imported again gives the same leads.
 """
 
 import re
@@ -28,7 +28,7 @@ FIELD_NAMES = frozenset(
         *("time_zone", "import_row", "import_error"),
     }
 )
-"""Names that an attribute cannot have: columns and template variables of that name are Drumbeat's own."""
+"""Names that an attribute cannot have, as Drumbeat's own columns and template variables have them."""
 
 _MAX_ATTRIBUTE_NAME = 64
 
@@ -36,12 +36,13 @@ _MAX_VALUE = 32_767
 """Characters; Microsoft, "Excel specifications and limits": "Total number of characters that a cell can contain"."""
 
 _NO_WORD = re.compile(r"\W+")
-# All control characters but tab and line breaks, and halves of characters; PostgreSQL stores neither NUL nor those.
+# All control characters except tab and line breaks, and halves of surrogate pairs; PostgreSQL cannot store NUL or the
+# latter.
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 def clean_text(text: str, what: str) -> str:
-    """A value as it is stored: without white space around it, and otherwise as it was written, whatever it looks like.
+    """A value in its stored form: without white space around it, otherwise as it was written.
 
     Raises InvalidInput for control characters other than tab and line breaks, and for what is longer than a spreadsheet's
     cell can be; ``what`` names the value in the error.
@@ -68,10 +69,10 @@ def parse_target_status(text: str) -> TargetStatus | None:
 
 
 def attribute_names(names: Iterable[str]) -> list[str]:
-    """The names under which attributes are kept, and templates find them: ``First Name`` becomes ``first_name``.
+    """The names under which attributes are stored and templates find them: ``First Name`` becomes ``first_name``.
 
-    A name that a field or an attribute before it has already gets ``_2``, ``_3`` and so on; one without a letter or
-    digit is ``column``. Names that came out of this come out unchanged.
+    A name that a field or an earlier attribute already has gets ``_2``, ``_3`` and so on; one without a letter or digit
+    becomes ``column``. Applying this twice changes nothing more.
     """
     taken = set(FIELD_NAMES)
     result = []
@@ -95,7 +96,7 @@ def attribute_name(name: str) -> str:
 
 
 def clean_lead(lead: Lead) -> Lead:
-    """The lead as it is stored: texts stripped, triggers and niches normalised, attributes named for templates.
+    """The lead in its stored form: texts stripped, triggers and niches normalised, attributes named for templates.
 
     Attributes without a value are left out. Raises InvalidInput for what cannot be stored: control characters, an
     unknown time zone, a trigger that is a sentence.

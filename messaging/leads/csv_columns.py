@@ -32,15 +32,15 @@ REJECT_COLUMNS = ("import_row", "import_error")
 """The columns that the rejects file adds; an import of that file ignores them."""
 
 Chosen = Mapping[str, Sequence[str]]
-"""Columns that an author has named: the headings of each field; none for a field that the file does not have."""
+"""Columns that the author has chosen: the headings of each field; empty for a field that the file does not have."""
 
 
 Cell = Callable[[int | None], str]
-"""The value of a row at a place."""
+"""Returns the value of a row at a place."""
 
 
 class PhoneColumn(NamedTuple):
-    """A column of phones; the label beside it, where there is one, says more than the heading."""
+    """A column of phones; its label column, if there is one, says more than the heading."""
 
     place: int
     kind: int
@@ -48,18 +48,18 @@ class PhoneColumn(NamedTuple):
 
 
 class RowReading(NamedTuple):
-    """What a row says, and how it was understood."""
+    """The contents of a row, and how it was understood."""
 
     lead: Lead
     phone: PhoneReading
     written: str
-    """The phone as it stands in the file."""
+    """The phone as it is written in the file."""
     place: int
     """The column that the phone is from."""
     passed_over: str | None
-    """Why it is not from the first of the columns for it; None where it is."""
+    """Why it is not from the first phone column; None if it is."""
     other_status: str | None
-    """A status that is not about being a customer: it is kept as an attribute."""
+    """A status other than prospect or customer: it is kept as an attribute."""
 
 
 class Columns(NamedTuple):
@@ -73,13 +73,13 @@ class Columns(NamedTuple):
     triggers: int | None
     target_status: int | None
     any_status: bool
-    """Whether the column of the target status is a guess: then another word in it is no mistake."""
+    """True if the column of the target status is a guess: then another word in it is no error."""
     device: int | None
     time_zone: int | None
     attributes: tuple[tuple[int, str], ...]
 
     def read(self, cells: list[str], default_region: str | None) -> RowReading:
-        """What a row says. Raises InvalidInput with the reason why the row cannot be used."""
+        """Reads a row. Raises InvalidInput with the reason if the row cannot be used."""
         if any(cell.strip() for cell in cells[self.width :]):
             raise InvalidInput(
                 f"the row has {len(cells)} columns and the header {self.width}:"
@@ -114,7 +114,7 @@ class Columns(NamedTuple):
         return RowReading(lead, phone, cell(place).strip(), place, passed_over, other_status)
 
     def phone_of(self, cells: list[str], default_region: str | None) -> tuple[str | None, str]:
-        """The phone of a row that cannot be used, as far as it has one (E.164), and as it is written."""
+        """The phone of a row that cannot be used: in E.164, if it has one, and as it is written."""
         written = [unguarded(cells[one.place]).strip() for one in self.phones if one.place < len(cells)]
         for text in filter(None, written):
             with suppress(InvalidPhone):
@@ -122,7 +122,7 @@ class Columns(NamedTuple):
         return None, next(filter(None, written), "")
 
     def _phone(self, cell: Cell, default_region: str | None) -> tuple[int, PhoneReading, str | None]:
-        """The best of the phones that can be used: one that can be a mobile, from the best column.
+        """The best usable phone: one that can be a mobile, from the best column.
 
         With its place, and why the first column is not the one.
         """
@@ -209,7 +209,7 @@ def parse_chosen(texts: Iterable[str]) -> dict[str, list[str]]:
 
 
 def find_columns(header: list[str], chosen: Chosen | None = None) -> Columns | None:
-    """What the columns under this header say; None if none of them is a phone.
+    """The columns under this header; None if none of them is a phone.
 
     Raises InvalidInput for a chosen column that the header does not have.
     """
@@ -217,7 +217,7 @@ def find_columns(header: list[str], chosen: Chosen | None = None) -> Columns | N
     named = {field: [_place(header, headings, one) for one in ones] for field, ones in (chosen or {}).items()}
     taken = {place for places in named.values() for place in places}
     free = ["" if place in taken else heading for place, heading in enumerate(headings)]
-    # In an export, whatever the attributes are called, the fields are those that it names.
+    # In an export, only the field names count as fields, whatever the attributes are called.
     exported = not named and set(EXPORTED) <= set(headings)
 
     def column(field: str) -> int | None:
@@ -286,7 +286,7 @@ def _names(headings: list[str], named: list[int] | None, *, exported: bool) -> t
 
 
 def _place(header: list[str], headings: list[str], wanted: str) -> int:
-    """Where the column is that was named, as it is written or nearly so."""
+    """The place of the chosen column, if its name matches exactly or nearly."""
     for place, heading in enumerate(header):
         if heading.strip() == wanted:
             return place

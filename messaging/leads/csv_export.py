@@ -26,13 +26,13 @@ class ExportSummary(Value):
 async def export_file(
     pool: Pool, target: Path | BinaryIO, *, progress: Callable[[int, int], None] = lambda _done, _total: None
 ) -> ExportSummary:
-    """Exports all leads in the order in which they came, one column for one attribute, in bounded memory.
+    """Exports all leads in the order of their creation, with a column for each attribute, in bounded memory.
 
-    A file appears only once it is whole; it begins with a byte order mark for spreadsheets, a stream does not. All
-    rows are of one moment, whatever is imported meanwhile. ``progress`` is told the leads done and all.
+    A file appears only once it is complete. It begins with a byte order mark for spreadsheets; a stream does not. All
+    rows are from one snapshot, even if an import runs. ``progress`` is called with the leads done and all leads.
 
-    The leads' devices are named, and must exist where the file is imported; what was sent to them is not in it.
-    Raises InvalidInput where the file cannot be written.
+    The file names the leads' devices, which must exist where it is imported; it does not contain messages. Raises
+    InvalidInput if the file cannot be written.
     """
     with _writer(target) as writer:
         async with (

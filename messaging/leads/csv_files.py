@@ -1,4 +1,4 @@
-"""Files of leads, as people really have them: CSV from spreadsheets, exports and scripts.
+"""Reads and writes CSV files of leads, as spreadsheets, exports and scripts write them.
 
 Understood are UTF-8 with and without a byte order mark, UTF-16 with one, any line ends, the separators comma,
 semicolon, tab and bar, a first line ``sep=;``, and quoted values with separators, quotes and line breaks (RFC 4180).
@@ -168,7 +168,7 @@ class _Lines(Iterator[str]):
         self._unread = ""
 
     def unread(self, line: str) -> None:
-        """Gives the last line back, to be read again."""
+        """Puts the last line back, so that it is read again."""
         self._unread = line
         self.number -= 1
 
@@ -235,7 +235,7 @@ def new_file(path: Path, *, separator: str = ",") -> Iterator[RowWriter]:
     The file begins with a byte order mark, without which spreadsheets take UTF-8 for another encoding. Raises
     InvalidInput where it cannot be written.
     """
-    # Through links; and a device or a pipe cannot be replaced, it is written to.
+    # Follows links. A device or a pipe cannot be replaced, so it is written to directly.
     target = Path(os.path.realpath(path))
     with _writing_errors(str(path)):
         special = target.exists() and not target.is_file()
@@ -261,6 +261,6 @@ def _writing_errors(name: str) -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
-        raise  # the reader at the other end has seen enough
+        raise  # the reader has closed the pipe
     except OSError as error:
         raise InvalidInput(f"{name} cannot be written: {error.strerror}") from error

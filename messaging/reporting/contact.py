@@ -63,7 +63,7 @@ class ContactReport(Value):
 
 SELECT_LEAD = "select * from leads where phone = $1"
 
-# sources: who said so.
+# sources: who opted the phone out.
 SELECT_OPT_OUT = """
 select min(created_at) as opted_out_at, string_agg(source, ', ' order by created_at, source) as sources,
        string_agg(nullif(reason, 'opted out'), '; ' order by created_at, source) as opted_out_because

@@ -1,4 +1,4 @@
-"""A template that the gateway knows by name: what is sent of it."""
+"""Approved templates: their name, language and rendered parameters."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +31,7 @@ def format_template(template: Mapping[str, Any] | None) -> str:
 
 
 def render_template(template: ApprovedTemplate, variables: Mapping[str, str]) -> RenderedTemplate:
-    """The template as it is sent. Raises TemplateProblem, also for a parameter with nothing in it.
+    """The rendered template. Raises TemplateProblem, also for an empty parameter.
 
     White space in a parameter becomes single blanks: WhatsApp takes neither line breaks nor tabs there.
     """

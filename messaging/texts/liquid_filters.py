@@ -1,7 +1,7 @@
-"""The filters that texts of messages may use, each bounded in what it reads, makes and takes.
+"""The Liquid filters for texts of messages, each with limits on input, output and time.
 
-They are python-liquid's, with limits: no value is longer than a message, numbers stay small, and what is looked for in a
-text is short. ``split`` makes a list that is also a text, so that it costs no more than one.
+They are python-liquid's, with limits: no value is longer than a message, numbers stay small, and a searched text is
+short. ``split`` makes a list that is also a text, so that it costs no more than one.
 """
 
 import re
@@ -53,11 +53,11 @@ _OF_LISTS = ("default", "slice")
 
 
 class TooMuch(LiquidError):
-    """A template wants more than it may have."""
+    """A template exceeds a limit."""
 
 
 class _Parts(Sequence[str]):
-    """What ``split`` makes: its items, and the text that they are when put out."""
+    """The result of ``split``: its items, and the text that is output."""
 
     def __init__(self, items: Sequence[str]) -> None:
         self._items = items
@@ -146,7 +146,7 @@ def _too_long(name: str) -> TooMuch:
 
 
 def _number(name: str, value: object) -> int | float:
-    """A value as Liquid reckons with it: what is no number counts as 0."""
+    """A value as a number in Liquid: what is no number counts as 0."""
     if isinstance(value, str) and _NUMBER.fullmatch(value):
         value = float(value) if "." in value else int(value)
     if not isinstance(value, int | float):

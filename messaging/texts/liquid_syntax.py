@@ -1,8 +1,8 @@
-"""The Liquid that texts of messages are written in, read in one pass, with bounds on everything that could grow.
+"""Parses the Liquid of messages' texts in one pass, with limits on everything that could grow.
 
-Not all of Liquid: a text has no loops, ranges or parts of other files. What is left does each thing at most once, so the
-time for reading and rendering is bounded by the size of the source. That is measured here, before Liquid itself sees any
-of it: its own reader backtracks, and takes minutes for some sources of a few kilobytes.
+It supports only a part of Liquid: no loops, ranges or includes. The rest evaluates each part at most once, so the time
+for parsing and rendering is bounded by the size of the source. The size is checked here, before Liquid's own parser,
+which backtracks and takes minutes for some sources of a few kilobytes.
 
 Tokens are those of python-liquid's parser. Comments leave none.
 """

@@ -1,4 +1,6 @@
-"""What looks like a variable in a text and is none: other programs write ``{name}`` or ``[[name]]``, here it goes out as it stands."""
+"""Finds text that only looks like a variable: other programs write ``{name}`` or ``[[name]]``; here it goes out
+unchanged.
+"""
 
 import re
 from typing import NamedTuple
@@ -24,11 +26,11 @@ class Placeholder(NamedTuple):
     name: str
     """As a variable is spelled: ``first_name`` for ``First Name``."""
     plain: bool
-    """Whether it may well be meant as it stands, unless there is a variable of that name."""
+    """True if it may be meant literally, unless there is a variable of that name."""
 
 
 def placeholders(template: str) -> list[Placeholder]:
-    """Those in what a template sends as it stands; none for a template that cannot be read."""
+    """The placeholders in the literal parts of a template; none if it cannot be parsed."""
     found: dict[str, Placeholder] = {}
     try:
         tokens = list(read_tokens(template))
