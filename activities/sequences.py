@@ -56,7 +56,7 @@ class SequenceActivities:
                     now=await self._clock(),
                 )
         except ApplicationError as error:
-            # Who enrolled may not have waited for the answer.
+            # The caller may not have waited for the answer.
             await note_refused(self._pool, enrolling.request.sequence, lead.phone, error.message)
             raise
         if lead.time_zone is not None:

@@ -110,7 +110,7 @@ class ContactCommandResult(Value):
     result: str
     """In words: ``paused``, ``had been stopped already``, ``skips story``."""
     under_way: tuple[UnderWay, ...] = ()
-    """What an attempt had in its hands already."""
+    """Messages that were being sent already."""
 
 
 class OptOut(Value):
@@ -121,7 +121,7 @@ class OptOut(Value):
     changed: bool
     ended: int = 0
     under_way: tuple[UnderWay, ...] = ()
-    """What an attempt had in its hands already."""
+    """Messages that were being sent already."""
 
 
 async def enroll(

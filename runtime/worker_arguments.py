@@ -1,4 +1,4 @@
-"""What ``worker.py`` takes on its command line: nothing that would change how it works, so everything else is an error."""
+"""The command line of ``worker.py``: it has only --help and --version, and everything else is an error."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""What the WhatsApp Cloud API's error codes mean for a message, and what an operator can do.
+"""The WhatsApp Cloud API's error codes: what they mean for a message, and what an operator can do.
 
 Decided by the code, whatever the HTTP status, as Meta advises. Sources: Meta's pages "Error codes" of the WhatsApp
 Business Platform (May 2026) and "Handling errors" of the Graph API.
@@ -39,9 +39,9 @@ class Meaning(Enum):
 
 @dataclass(frozen=True)
 class Rule:
-    """What a code means. ``wait``: seconds, where Meta does not say how long.
+    """The meaning of a code. ``wait``: seconds, if Meta does not say how long.
 
-    ``way_out``: for the operator, and true of an answer as of a webhook, after which nothing is tried again.
+    ``way_out``: advice for the operator, which fits an answer as well as a webhook, after which nothing is tried again.
     """
 
     meaning: Meaning
@@ -51,7 +51,7 @@ class Rule:
 
 @dataclass(frozen=True)
 class ReportedError:
-    """One error of an answer or a webhook. ``rule`` is None where the code is not known here."""
+    """One error of an answer or a webhook. ``rule`` is None if the code is not known here."""
 
     words: str
     rule: Rule | None
@@ -126,8 +126,9 @@ _RULES = _table(
 )
 
 _PASSING = Rule(Meaning.LATER, "Meta says that it passes")
-"""What Meta's field is_transient says of a code that is not known here: the same request may succeed later. Of a known one
-it says nothing new: rate limits have been seen with false."""
+"""For a code that is not known here, Meta's field is_transient says that the same request may succeed later. For known
+codes it is not used: rate limits have been seen with false.
+"""
 
 _NO_SUCH_OBJECT = (100, 33)
 """Code and subcode of a phone number ID that does not exist, or that the token may not see."""
@@ -143,7 +144,7 @@ _WRONG_RECIPIENT = Rule(Meaning.REFUSED, "check the recipient's number")
 
 
 def read_error(error: Any, *, hide: str = "") -> ReportedError | None:
-    """An error object of an answer or a webhook, understood; None where it is none.
+    """Parses an error object of an answer or a webhook; None if it is none.
 
     ``hide``: a credential that Meta's words may repeat.
     """
@@ -163,7 +164,7 @@ def read_error(error: Any, *, hide: str = "") -> ReportedError | None:
 
 
 def as_error(told: str, rule: Rule, client: HttpClient, retry_after: float | None) -> GatewayError:
-    """The error that the rule calls for. ``retry_after``: seconds that the gateway asked for, if it did."""
+    """The error that follows from the rule. ``retry_after``: seconds that the gateway asked for, if any."""
     if rule.meaning is Meaning.UNKNOWN:
         return client.maybe(told)
     said = f"{client.name} refuses: {told}"
@@ -196,5 +197,5 @@ def _number(value: Any) -> int | None:
 
 
 def _format_text(text: Any, code: int | None, hide: str) -> str:
-    """Meta's words without a credential, and without the code, which they often begin with."""
+    """Meta's text without credentials, and without the code with which it often begins."""
     return format_words(text, hide).removeprefix(f"(#{code})").strip()

@@ -36,8 +36,7 @@ def answer_to_challenge(query: Mapping[str, str], verify_token: str) -> str:
 
 
 def read_webhook(headers: Mapping[str, str], body: bytes, app_secret: str) -> WebhookEvents:
-    """What a webhook's request tells; what is of another kind is left out, and so is what is malformed, with a line in
-    the log.
+    """The events of a webhook's request. Other kinds are left out, and so are malformed ones, with a line in the log.
 
     The sending number of a receipt is not compared: an app has one webhook for all its numbers, and a receipt is known by
     its message. Raises Unauthentic where the signature is missing or wrong.

@@ -1,4 +1,4 @@
-"""What GOWA's answers and webhooks mean: src/pkg/error of its sources, and its docs/webhook-payload.md."""
+"""Parses GOWA's answers and webhooks: see src/pkg/error of its sources, and its docs/webhook-payload.md."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -86,8 +86,9 @@ def refusal_of(
 
 
 def read_webhook(headers: Mapping[str, str], body: bytes, key: str) -> WebhookEvents:
-    """What a webhook's request tells: nothing where it is of another kind, nor, with a line in the log, where it is
-    malformed. Raises Unauthentic."""
+    """The events of a webhook's request: none if it is of another kind, or, with a line in the log, if it is malformed.
+    Raises Unauthentic.
+    """
     check_signature(headers, body, key, "webhook_secret")
     event = read_json(body)
     if not isinstance(event, Mapping):

@@ -1,4 +1,6 @@
-"""What people send to a number behind GOWA: its docs/webhook-payload.md, and src/infrastructure/whatsapp/event_message.go."""
+"""Parses inbound messages of GOWA: see its docs/webhook-payload.md, and
+src/infrastructure/whatsapp/event_message.go.
+"""
 
 import re
 from collections.abc import Mapping

@@ -118,7 +118,7 @@ class SimulatedGateway(HttpGateway):
         )
 
     def _rejection(self, answer: Answer) -> GatewayError:
-        """What an answer other than a yes means."""
+        """The error for an answer that is not a success."""
         said = f"{self._client.name} answered {_format_answer(answer)}"
         if answer.status in (429, 503):
             return NotAccepted(said, retry_after=answer.retry_after)

@@ -1,4 +1,4 @@
-"""What the simulated gateway tells by webhook: what people write (docs/simulator.md)."""
+"""Parses the simulated gateway's webhooks for inbound messages (docs/simulator.md)."""
 
 from collections.abc import Mapping
 
@@ -12,7 +12,7 @@ _NAME = "the simulated gateway"
 
 
 def read_webhook(headers: Mapping[str, str], body: bytes, key: str) -> WebhookEvents:
-    """What a webhook's request tells. Raises Unauthentic."""
+    """The events of a webhook's request. Raises Unauthentic."""
     check_signature(headers, body, key, "webhook_secret")
     content = read_json(body)
     receiver = words(content, "device")

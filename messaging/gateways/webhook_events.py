@@ -101,8 +101,9 @@ class InboundMessage(Value):
     receivers: tuple[str, ...] = ()
     """The gateway's own names of our number: one webhook may report several numbers."""
     phone: str | None = None
-    """Who wrote, in the form that :func:`messaging.common.whatsapp_numbers.canonical_phone` gives; None where the gateway
-    does not say."""
+    """The sender's phone, in the form that :func:`messaging.common.whatsapp_numbers.canonical_phone` gives; None where
+    the gateway does not say.
+    """
     identities: tuple[GatewayId, ...] = ()
     """Other names that the gateway has for this person: ``wa_id:…``, ``user_id:…`` (Meta's business-scoped one),
     ``lid:…``.

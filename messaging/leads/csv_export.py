@@ -16,7 +16,7 @@ _PAGE = 1000
 
 
 class ExportSummary(Value):
-    """What was exported; ``file`` is None for a stream."""
+    """The result of an export; ``file`` is None for a stream."""
 
     file: str | None
     leads: int

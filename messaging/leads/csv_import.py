@@ -173,7 +173,7 @@ class _Aside:
         self._write(row.number, row.reason, cells)
 
     def passes_over(self, row: Row) -> bool:
-        """Whether the row stands in a file of rejects for the reader's eye alone."""
+        """True if the row is in a file of rejects only for information."""
         return len(self._own) == len(REJECT_COLUMNS) and any(
             place < len(row.cells) and row.cells[place].startswith(JOINED) for place in self._own
         )

@@ -83,7 +83,7 @@ class ImportSummary(Value):
     notes: tuple[ImportNote, ...]
     first_rejected: tuple[RejectedRow, ...]
     first_leads: tuple[Lead, ...]
-    """Of a dry run: the first rows as they would be stored."""
+    """For a dry run: the first rows as they would be stored."""
 
 
 class Notes:

@@ -1,4 +1,4 @@
-"""What receipts teach: how the gateway calls the recipient of a message of ours, whatever was dialled."""
+"""Learns from receipts which other names a gateway has for the recipient of a message of ours."""
 
 from collections.abc import Sequence
 

@@ -58,7 +58,7 @@ class ContactReport(Value):
     enrollments: tuple[EnrollmentReport, ...]
     messages: tuple[MessageReport, ...]
     inbound: tuple[InboundReport, ...] = ()
-    """What came from this phone, the oldest first."""
+    """Inbound messages of this phone, the oldest first."""
 
 
 SELECT_LEAD = "select * from leads where phone = $1"

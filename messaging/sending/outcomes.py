@@ -35,7 +35,7 @@ class Deferred(Value):
 
 
 class Held(Value):
-    """Not until the hold ends: wait for a signal."""
+    """Not before a hold ends: wait for a signal."""
 
     kind: Literal["held"] = "held"
     reason: str

@@ -77,7 +77,7 @@ class TemplateProblem(InvalidInput):
 
 class _Context(RenderContext):
     def get_buffer(self, buf: TextIO | None = None) -> StringIO:  # noqa: ARG002
-        """What a block or the whole is written to."""
+        """The buffer for the output of a block or the template."""
         # The default buffer would turn \r\n into \n.
         return LimitedStringIO(limit=_MAX_BYTES, newline="")
 
@@ -104,7 +104,9 @@ class _Environment(Environment):
 
 
 class _Matches(Expression):
-    """Whether any value of a ``when`` fits. Liquid renders the block once for each that does: nested, 10 in 10 in 10."""
+    """True if any value of a ``when`` matches. By default, Liquid renders the block once for each match, which
+    multiplies when nested.
+    """
 
     def __init__(self, values: Expression) -> None:
         super().__init__(values.token)
@@ -171,7 +173,7 @@ _HINTS = {
     TOKEN_WORD: "a name has no blanks (first_name), and a filter follows '|'",
     TOKEN_DPIPE: "a filter follows one '|'",
 }
-"""What was meant, by the kind of what stands where nothing can."""
+"""Hints on what was meant, by the kind of the unexpected token."""
 
 
 def _explain(template: str, error: Exception) -> str:

@@ -154,7 +154,7 @@ class _Reader:
             self._fail(f"there is no tag {name[1]!r} in texts, only {', '.join(TAGS)}", name.start())
 
     def _expression(self, begin: int, end: int) -> Token:
-        """What stands in a tag, with plain blanks between its pieces."""
+        """The contents of a tag, with plain blanks between its pieces."""
         pieces, position, plain = 0, begin, []
         while position < end:
             piece = _PIECE.match(self._source, position, end)

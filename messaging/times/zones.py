@@ -128,7 +128,7 @@ _ABBREVIATIONS: dict[str, tuple[str, ...]] = {
     "eat": ("Africa/Nairobi",),
     "sast": ("Africa/Johannesburg",),
 }
-"""What abbreviations mean in the places where they are in use."""
+"""The places where each abbreviation is used."""
 
 _FIXED = {"EST": -300, "MST": -420}
 """Abbreviations that the database has as zones, and whose offset stays the same all year."""

@@ -15,8 +15,9 @@ from temporal import search_attributes as attributes
 __all__ = ["Temporal"]
 
 PRAGMAS = {"journal_mode": "WAL", "synchronous": "NORMAL"}
-"""Two to three times as fast as SQLite's defaults. What was committed survives a kill of the process; a power cut may take
-the last moments with it."""
+"""Two to three times as fast as SQLite's defaults. Commits survive a kill of the process; a power cut may lose the last
+moments.
+"""
 
 DYNAMIC_CONFIG = {
     # Batch operations wake all workflows that wait on a device, a sequence or a campaign. As delivered they signal 50
@@ -29,8 +30,8 @@ DYNAMIC_CONFIG = {
     # The worker whose task asks for an activity gets it with the answer, if it has room: one way and one update of the
     # server less than through the queue.
     "system.enableActivityEagerExecution": "true",
-    # Its HTTP API cannot be left out, and takes plain text from any web page that is open on this machine. It is not needed:
-    # it answers to no name.
+    # Its HTTP API cannot be turned off, and takes plain text from any web page that is open on this machine. It is not
+    # needed, so it answers to no host name.
     "frontend.httpAllowedHosts": "[]",
 }
 
@@ -66,16 +67,16 @@ class Temporal(Program):
         await super().launch(inherit)
 
     async def ready(self) -> None:
-        """Waits until it answers, and notes that its database is complete. Raises Unavailable."""
+        """Waits until it answers, and then marks its database as complete. Raises Unavailable."""
         await super().ready()
         if not self._complete.exists():
             self._complete.touch()
             await asyncio.to_thread(make_smaller, self._database)
 
     def _forget_unfinished(self) -> None:
-        """Removes a database whose creation was cut off: the server takes it for complete, and never starts again.
+        """Removes a database whose creation was interrupted: the server would take it for complete and never start.
 
-        Only one that no server ever answered from, and that holds no workflow: nothing can be lost with it.
+        Only if no server ever answered with it and it has no workflow, so nothing can be lost.
         """
         if self._complete.exists() or not self._database.is_file() or _has_workflows(self._database):
             return
@@ -113,7 +114,7 @@ class Temporal(Program):
 
 
 def _has_workflows(database: Path) -> bool:
-    """Whether a database holds, or may hold, workflows: one that cannot be read is not ours to judge."""
+    """True if a database contains, or may contain, workflows; also if it cannot be read."""
     try:
         with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=rw", uri=True)) as connection:
             if not connection.execute("select 1 from sqlite_master where name = 'executions'").fetchone():

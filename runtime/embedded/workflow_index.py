@@ -17,7 +17,9 @@ __all__ = ["WHOLE", "make_smaller"]
 _log = logging.getLogger(__name__)
 
 WHOLE = frozenset({"default_idx", "by_workflow_id", "by_workflow_type", "by_status", "by_root_workflow_id"})
-"""Of what every workflow has, and what one looks for; by the last one the Web UI finds a workflow's relations."""
+"""Indexes of attributes that every workflow has and that are searched; by the last one the Web UI finds a workflow's
+relations.
+"""
 
 DROPPED = frozenset(
     {
@@ -30,19 +32,21 @@ DROPPED = frozenset(
         "by_root_run_id",
     }
 )
-"""Of what every workflow has as well. Other versions of the server may have indexes that are in neither set."""
+"""Indexes of attributes that every workflow has and that are not searched. Other versions of the server may have
+indexes that are in neither set.
+"""
 
 ONE_ATTRIBUTE = re.compile(
     r"on\s+executions_visibility\s*\(namespace_id,\s*(\w+),[^;]*run_id\)\s*", re.IGNORECASE
 )
-"""What an index is like that can be one of those alone that have the attribute."""
+"""The form of an index that can be restricted to the workflows which have its attribute."""
 
 WAIT = 10.0
 """Seconds for a server that is writing."""
 
 
 def make_smaller(database: Path) -> None:
-    """Also while the server runs, or again. What cannot be done is left, with a warning: it is a matter of speed alone."""
+    """Can be repeated, even while the server runs. A failure only costs speed, so it is logged as a warning."""
     try:
         _make_smaller(database)
     except sqlite3.Error as error:
