@@ -1,5 +1,6 @@
 """Explains why a campaign would go to no lead: no lead matches its target, or none that does can be written to."""
 
+from messaging.common.counts import count_of
 from messaging.common.database import Connection
 from messaging.common.suggestions import did_you_mean
 
@@ -30,7 +31,7 @@ async def why_nobody(connection: Connection, campaign_id: int) -> str | None:
             "have no device, and there is not exactly one": row["without_device"],
         }
         left = ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count)
-        return f"of the {row['matching']:,} leads of its target {left}"
+        return f"{count_of(row['matching'], 'lead matches', 'leads match')} its target, of them {left}"
     if not row["stored"]:
         return "there is no lead yet: import some with 'lead import FILE.csv'"
     wanted = [f"niche {row['niche']}"] if row["niche"] is not None else []
@@ -39,7 +40,7 @@ async def why_nobody(connection: Connection, campaign_id: int) -> str | None:
     if row["device_ids"] is not None:
         wanted.append(f"devices {', '.join(row['device_ids'])}")
     hint = await suggest_niche(connection, row["niche"])
-    return f"none of the {row['stored']:,} leads matches its target ({'; '.join(wanted)}){f', {hint}' if hint else ''}"
+    return f"of {count_of(row['stored'], 'lead')} none matches its target ({'; '.join(wanted)}){f', {hint}' if hint else ''}"
 
 
 async def suggest_niche(connection: Connection, niche: str | None) -> str:

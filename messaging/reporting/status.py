@@ -181,7 +181,7 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
     ]
     if len(refused) > _SHOWN_REFUSED:
         attention.append(
-            f"{len(refused) - _SHOWN_REFUSED:,} more enrollments were refused: 'contact PHONE' says why"
+            f"{count_of(len(refused) - _SHOWN_REFUSED, 'more enrollment was', 'more enrollments were')} refused: 'contact PHONE' says why"
         )
     leads = await pool.fetchrow(COUNT_LEADS)
     assert leads is not None, "an aggregate has a row"

@@ -226,10 +226,10 @@ async def test_a_start_says_why_nobody_would_get_it(scenario: Scenario) -> None:
     await add_lead(scenario.pool, 0, None, niches=("SHOE",))
     typo = "target: {niche: SHOES}"
     with pytest.raises(
-        Conflict, match="none of the 1 leads matches its target \\(niche SHOES\\), did you mean 'SHOE'"
+        Conflict, match="of 1 lead none matches its target \\(niche SHOES\\), did you mean 'SHOE'"
     ):
         await begun(scenario, typo)
-    why = "of the 1 leads of its target 1 have no device"
+    why = "1 lead matches its target, of them 1 have no device"
     with pytest.raises(Conflict, match=f"no lead would get campaign 'sale': {why}"):
         await begun(scenario, "target: {niche: SHOE}")
     # Later there may be some: it is said, and the target can be mended until then.

@@ -84,7 +84,7 @@ async def test_one_that_nobody_would_get_at_its_time_can_be_mended_and_started(l
     await until(draft)
     shown = await campaigns.campaign_status(live.connection, "sale")
     assert shown.reason == "no lead was left to write to: 1 opted out"
-    with pytest.raises(Conflict, match="of the 1 leads of its target 1 opted out"):
+    with pytest.raises(Conflict, match="1 lead matches its target, of them 1 opted out"):
         await campaigns.start(live.connection, "sale")
     assert await live.scenario.accepted() == []
     await live.scenario.pool.execute("delete from suppressions")
