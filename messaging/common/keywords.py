@@ -24,6 +24,10 @@ Meaning = Literal["stop", "start", "maybe_stop", "none"]
 
 LONGEST_KEYWORD = 64
 """Characters. A button's label has 20, a payload may be longer."""
+LONGEST_JUDGED = 1_000
+"""Characters. A longer text is no keyword, and only its two ends are searched for one: folding takes a time that grows
+with the square of the accents in a row.
+"""
 
 # Excluded are words that become another word without their accents (Vietnamese "dừng", stop, and "đúng", right), and
 # words that may only decline an offer ("no more"): an answer to a question is not an opt-out.
@@ -141,18 +145,25 @@ class Keywords(Value):
 
     def meaning(self, *texts: str | None) -> Meaning:
         """What an answer means: its text, or a button's label and payload. A stop in any of them counts."""
-        folded = [fold(text) for text in texts if text]
-        whole = _joined(folded)
+        given = [text.strip() for text in texts if text]
+        short = [fold(text) for text in given if len(text) <= LONGEST_JUDGED]
+        ends = [fold(end) for text in given if len(text) > LONGEST_JUDGED for end in _ends(text)]
+        whole = _joined(short)
         if whole & _joined(self.stop):
             return "stop"
         if whole & _joined(self.start):
             return "start"
-        return "maybe_stop" if any(map(self._holds_stop, folded)) else "none"
+        return "maybe_stop" if any(map(self._holds_stop, short + ends)) else "none"
 
     def _holds_stop(self, text: str) -> bool:
         spaced = f" {text} "
         # In languages without spaces between words, a keyword may be anywhere.
         return any(f" {word} " in spaced if word.isascii() else word in text for word in self.stop)
+
+
+def _ends(text: str) -> tuple[str, str]:
+    half = LONGEST_JUDGED // 2
+    return text[:half], text[-half:]
 
 
 def parse_keywords(words: str) -> list[str]:

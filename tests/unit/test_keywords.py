@@ -1,5 +1,6 @@
 """What an answer means: stop, begin again, perhaps, or neither."""
 
+import time
 import unicodedata
 
 import pytest
@@ -128,6 +129,16 @@ def test_a_text_means_stop_only_as_a_keyword(text: str) -> None:
 )
 def test_what_people_write(text: str, meaning: str) -> None:
     assert DEFAULT_KEYWORDS.meaning(text) == meaning
+
+
+def test_a_long_text_is_judged_quickly_and_is_no_keyword() -> None:
+    began = time.process_time()
+    assert DEFAULT_KEYWORDS.meaning("a" + "\u0301" * 32768 + "\u0323" * 32767) == "none"
+    assert time.process_time() - began < 0.1
+    assert DEFAULT_KEYWORDS.meaning("stop" + "\u0301" * 1000) == "maybe_stop"
+    assert DEFAULT_KEYWORDS.meaning("please stop " + "now " * 1000) == "maybe_stop"
+    assert DEFAULT_KEYWORDS.meaning("now " * 1000 + "please stop") == "maybe_stop"
+    assert DEFAULT_KEYWORDS.meaning("stop" + " " * 2000) == "stop"
 
 
 def test_a_button_says_it_by_label_or_payload() -> None:
