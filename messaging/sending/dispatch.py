@@ -57,6 +57,11 @@ class Dispatcher:
                 lambda: self._ledger.note_parts(attempt.message_id, attempt.token, 1, now=flight.now)
             ):
                 raise LostClaim
+            # Sending the first part took a while, in which a stop may have been acknowledged.
+            if not await self._outcomes.write(
+                lambda: self._ledger.may_go_out(attempt.message_id, attempt.token)
+            ):
+                raise NotAccepted("it was stopped between its two parts", concerns="message")
             attempt.refuse_if_no_time_left(within)
         flight.called = True
         return await gateway.send(last, timeout=attempt.time_left(within))

@@ -13,6 +13,7 @@ from messaging.gateways import KINDS, http
 from messaging.gateways.base import Capabilities, Images
 from messaging.gateways.simulated import SimulatedGateway
 from messaging.gateways.webhook_events import Receipt
+from messaging.leads.opt_outs import record_opt_out
 from messaging.reporting import audit
 from messaging.reporting.status import status_report
 from messaging.sending import telling
@@ -460,3 +461,40 @@ async def test_contents_that_fail_late_hold_the_sequence(contact: Contact) -> No
     assert held is not None
     assert tuple(held) == ("paused", reason)
     assert (await device(contact))["late_refusals"] == 0
+
+
+@pytest.mark.parametrize("stops", ["opted out", "paused"])
+async def test_a_stop_between_two_parts_keeps_the_second_back(
+    in_two_parts: Contact, stops: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contact = in_two_parts
+    pool = contact.scenario.pool
+    sent = SimulatedGateway.send
+
+    async def stopped_meanwhile(self: SimulatedGateway, message: Any, *, timeout: float) -> Any:
+        accepted = await sent(self, message, timeout=timeout)
+        if stops == "paused":
+            await pool.execute("update sequences set status = 'paused'")
+        else:
+            async with pool.acquire() as connection:
+                await record_opt_out(connection, contact.phone, "wants nothing")
+        return accepted
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SimulatedGateway, "send", stopped_meanwhile)
+        outcome = await contact.send()
+    assert isinstance(outcome, Deferred)
+    assert outcome.reason == "it was stopped between its two parts"
+    contact.now += timedelta(hours=1)
+    after = await contact.send()
+    assert parts(await contact.scenario.accepted()) == BOTH[:1]
+    row = await contact.message()
+    assert row["parts_sent"] == 1
+    if stops == "opted out":
+        assert isinstance(after, Settled)
+        assert row["status"] == "suppressed"
+    else:
+        assert isinstance(after, Held)
+        await pool.execute("update sequences set status = 'active'")
+        assert isinstance(await contact.send(), Settled)
+        assert parts(await contact.scenario.accepted()) == BOTH, "the second only"
