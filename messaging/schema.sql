@@ -790,6 +790,11 @@ begin
     why := why || ': it waits for the next day';
     update broadcast_messages
        set status = case when in_doubt then status else 'pending' end, due_at = case when in_doubt then due_at else opening end,
+           campaign_position = case when in_doubt then campaign_position else
+               1 + (select max(o.campaign_position)
+                      from broadcast_messages o
+                     where o.campaign_id = m.campaign_id and o.campaign_shard = m.campaign_shard
+                       and o.device_id = m.device_id and is_unsettled(o.status)) end,
            slot_at = case when in_doubt then opening end, reason = why, updated_at = p_now
      where id = m.id;
     return jsonb_build_object('outcome', 'deferred', 'until', opening, 'now', p_now, 'reason', why);

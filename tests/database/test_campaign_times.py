@@ -400,6 +400,7 @@ async def test_who_waits_for_the_next_day_holds_up_nobody_on_the_device(scenario
     begun, positions, following = await page(positions, night)
     assert begun == [phone(6), phone(7)]
     assert following is None or following == begins + DAY
+    assert (await page({}, night))[0] == [phone(6), phone(7)], "nor when the feeding begins anew"
     morning = begins + DAY
     await scenario.pool.execute(
         "update broadcast_messages set status = 'sent', sent_at = due_at where recipient_phone <> all ($1)",
