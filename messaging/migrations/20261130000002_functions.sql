@@ -699,10 +699,13 @@ begin
            next_step_id = case when status = 'active' then (p_to ->> 'next_step_id')::bigint end,
            next_due_at = case when status = 'active' then (p_to ->> 'next_due_at')::timestamptz end,
            plan_revision = (p_to ->> 'plan_revision')::integer,
-           -- The new position follows an older plan than the stored one: the sequence was edited while the message was
-           -- sent.
+           -- The new position follows an older plan than the stored one, or another zone than is known now: the sequence
+           -- was edited, or the zone corrected, while the message was sent.
            plan_changed_at = case when status <> 'active' then plan_changed_at
                                   when plan_revision > (p_to ->> 'plan_revision')::integer
+                                       or p_to #>> '{timeline,zone}' is distinct from
+                                          (select coalesce(l.time_zone, s.time_zone) from leads l, sequences s
+                                            where l.id = sequence_contacts.lead_id and s.id = sequence_contacts.sequence_id)
                                   then coalesce(plan_changed_at, clock_timestamp()) end
      where id = p_contact;
 end $$;

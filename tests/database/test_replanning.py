@@ -105,3 +105,24 @@ async def test_what_is_being_sent_is_not_overtaken_and_its_contact_is_told(conta
     message = (await contact.message())["id"]
     assert await Ledger(pool).settle(message, "slow", MessageStatus.SENT, contact.now, position=position)  # type: ignore[arg-type]
     assert await rows(pool) == [("hello", timedelta(hours=1), True)]
+
+
+async def test_a_zone_that_is_corrected_while_a_step_is_sent_is_told_of_still(contact: Contact) -> None:
+    """The attempt settles by the zone that it began with."""
+    pool = contact.scenario.pool
+    claim = await contact.claim("slow")
+    await pool.execute("update leads set time_zone = 'Asia/Tokyo' where phone = $1", contact.phone)
+    assert await replan(pool, await welcome(pool), zones=True) == 0
+    position = NextPosition(
+        timeline=claim.enrollment.timeline,
+        next_step_id=claim.enrollment.next_step_id,
+        next_due_at=claim.enrollment.next_due_at,
+        plan_revision=claim.enrollment.plan_revision,
+    )
+    assert await count_unplanned(pool) == 1
+    message = (await contact.message())["id"]
+    assert await Ledger(pool).settle(message, "slow", MessageStatus.SENT, contact.now, position=position)  # type: ignore[arg-type]
+    assert await count_unplanned(pool) == 1
+    assert contact.enrolled is not None
+    await contact.activities.replan(contact.enrolled.enrollment_id)
+    assert await count_unplanned(pool) == 0
