@@ -25,6 +25,7 @@ REASONS = {
     "number_changed": "has another number now",
     "unmatched": "no lead",
 }
+ORDINARY_WORD = "opted out by an ordinary word"
 
 
 def _read_reason(text: str) -> str:
@@ -50,7 +51,8 @@ def list_inbox(
 ) -> None:
     """List the replies that a person should read, the newest first: answers, possible stops, senders that are no leads.
 
-    A reply of STOP, or another keyword, opts its sender out automatically, and is not listed.
+    A reply of STOP, or another keyword, opts its sender out automatically. It is listed only if it is an ordinary word
+    too.
 
     Example: inbox --only maybe_stop    inbox done 17
     """
@@ -101,7 +103,8 @@ def _format_inbox(found: list[InboundReport]) -> str:
     for one in found:
         who = one.phone or ", ".join(one.identities) or "unknown"
         name = f" ({one_line(one.name)})" if one.name else ""
-        reason = REASONS[one.to_review or "answer"]
+        doubtful = (one.meaning, one.to_review) == ("stop", "maybe_stop")
+        reason = ORDINARY_WORD if doubtful else REASONS[one.to_review or "answer"]
         lines.append(f"{one.id}  {one.sent_at:%d %b %H:%M:%S}  {who}{name}  to {one.device}  {reason}")
         if one.answers:
             lines += wrapped(f"in answer to {one.answers}", "    ")

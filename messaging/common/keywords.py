@@ -1,7 +1,8 @@
 """Keywords in answers: STOP opts out, START takes that back.
 
 A keyword is compared whole, after folding: case, accents, spaces, punctuation, invisible signs and emoji make no
-difference, so "Stop!!" and "S.T.O.P." are STOP. "Don't stop" and "stop by tomorrow" are not: a sentence that only
+difference, so "Stop!!" and "S.T.O.P." are STOP. Within a short word, spaces make none only if they are between all
+letters: the Indonesian "b aja" (it is okay) is not BAJA. "Don't stop" and "stop by tomorrow" are not: a sentence that only
 contains a keyword may mean the opposite, so an operator has to judge it.
 
 The defaults are the words that carriers require for text messages in North America (CTIA, "Messaging Principles and
@@ -29,8 +30,12 @@ LONGEST_JUDGED = 1_000
 with the square of the accents in a row.
 """
 
-# Excluded are words that become another word without their accents (Vietnamese "dừng", stop, and "đúng", right), and
-# words that may only decline an offer ("no more"): an answer to a question is not an opt-out.
+SHORT = 4
+"""Letters of a word that may be two words by chance if spaces are left out."""
+
+# Excluded are words that become another word without their accents (Vietnamese "dừng", stop, and "đúng", right; "dừng
+# lại", stop, and "dùng lại", use it again), and words that may only decline an offer or ask to wait ("no more"; Hindi
+# "रुको"): an answer to a question is not an opt-out.
 STOP = {
     "English": "STOP, STOP ALL, UNSUBSCRIBE, CANCEL, END, QUIT, REVOKE, OPT OUT, REMOVE, REMOVE ME, UNSUB, STOP IT,"
     " PLEASE STOP, STOP PLEASE, STOP PROMOTIONS, STOP MESSAGES, STOP MARKETING",
@@ -45,13 +50,17 @@ STOP = {
     "Turkish": "DURDUR, IPTAL, RET",
     "Russian": "СТОП, ОТПИСАТЬСЯ, ОТПИСКА, ОТПИШИТЕ",
     "Arabic": "توقف, ايقاف, الغاء, الغاء الاشتراك",
-    "Hindi": "रोकें, बंद करो, बंद करें, रुको",
+    "Hindi": "रोकें, बंद करो, बंद करें",
     "Tamil": "நிறுத்து, நிறுத்தவும்",
     "Chinese": "停止, 退订, 退訂, 取消, 取消订阅, 取消訂閱",
     "Japanese": "停止, 配信停止, 解除",
     "Thai": "หยุด, ยกเลิก",
-    "Vietnamese": "NGUNG, DUNG LAI, HUY DANG KY",
+    "Vietnamese": "NGUNG, HUY DANG KY",
 }
+DOUBTFUL = "ALTO, BAJA, PARE, BASTA, RET, KELUAR, TAMAT"
+"""Those of them that people also write as ordinary words, in these or other languages ("tall", "steel", "only", "going
+out"): they opt out, and a person looks at them too.
+"""
 START = {
     "English": "START, UNSTOP, SUBSCRIBE, RESUBSCRIBE, RESUME, OPT IN",
     "Malay and Indonesian": "MULA, MULAI, LANGGAN, LANGGANAN",
@@ -122,13 +131,15 @@ class Keywords(Value):
 
     stop: frozenset[str]
     start: frozenset[str]
+    doubtful: frozenset[str] = frozenset()
+    """Those of ``stop`` that are ordinary words too."""
 
     @classmethod
-    def of(cls, stop: Iterable[str], start: Iterable[str]) -> "Keywords":
+    def of(cls, stop: Iterable[str], start: Iterable[str], *, doubtful: Iterable[str] = ()) -> "Keywords":
         """From words as people write them. Raises InvalidInput for a word without letters, one that is too long, or one
         in both sets.
         """
-        found = cls(stop=_folded(stop), start=_folded(start))
+        found = cls(stop=_folded(stop), start=_folded(start), doubtful=_folded(doubtful))
         if both := sorted(_joined(found.stop) & _joined(found.start)):
             raise InvalidInput(f"the keyword {quoted(both[0])} cannot both stop and begin again")
         return found
@@ -140,7 +151,9 @@ class Keywords(Value):
         stops = self.stop if stop is None else _folded(stop)
         starts = self.start if start is None else _folded(start)
         return Keywords(
-            stop=stops, start=frozenset(word for word in starts if not _joined([word]) & _joined(stops))
+            stop=stops,
+            start=frozenset(word for word in starts if not _joined([word]) & _joined(stops)),
+            doubtful=self.doubtful if stop is None else frozenset(),
         )
 
     def meaning(self, *texts: str | None) -> Meaning:
@@ -148,12 +161,16 @@ class Keywords(Value):
         given = [text.strip() for text in texts if text]
         short = [fold(text) for text in given if len(text) <= LONGEST_JUDGED]
         ends = [fold(end) for text in given if len(text) > LONGEST_JUDGED for end in _ends(text)]
-        whole = _joined(short)
-        if whole & _joined(self.stop):
+        if any(_is_one_of(self.stop, text) for text in short):
             return "stop"
-        if whole & _joined(self.start):
+        if any(_is_one_of(self.start, text) for text in short):
             return "start"
         return "maybe_stop" if any(map(self._holds_stop, short + ends)) else "none"
+
+    def is_doubtful(self, *texts: str | None) -> bool:
+        """True if an answer that means stop may have been meant otherwise: none of its texts is a sure keyword."""
+        sure = Keywords(stop=self.stop - self.doubtful, start=self.start)
+        return self.meaning(*texts) == "stop" and sure.meaning(*texts) != "stop"
 
     def _holds_stop(self, text: str) -> bool:
         spaced = f" {text} "
@@ -187,6 +204,19 @@ def _folded(words: Iterable[str]) -> frozenset[str]:
     return frozenset(found)
 
 
+def _is_one_of(words: frozenset[str], text: str) -> bool:
+    """True if the folded text is one of the folded words, wherever spaces are."""
+    [joined] = _joined([text])
+    if text not in words and " " in text and len(joined) <= SHORT and not _is_spelled_out(text):
+        return False
+    return joined in _joined(words)
+
+
+def _is_spelled_out(text: str) -> bool:
+    """True for single letters between spaces, with or without marks."""
+    return all(sum(unicodedata.category(sign)[0] != "M" for sign in word) <= 1 for word in text.split())
+
+
 def _joined(folded: Iterable[str]) -> frozenset[str]:
     """Without spaces, which make no difference: "opt out" is "optout"."""
     return frozenset(text.replace(" ", "") for text in folded)
@@ -196,4 +226,4 @@ def _listed(languages: dict[str, str]) -> list[str]:
     return [word for words in languages.values() for word in words.split(", ")]
 
 
-DEFAULT_KEYWORDS = Keywords.of(_listed(STOP), _listed(START))
+DEFAULT_KEYWORDS = Keywords.of(_listed(STOP), _listed(START), doubtful=DOUBTFUL.split(", "))

@@ -152,7 +152,7 @@ async def _record(
             message.answers,
             message.referral,
         ),
-        *(meaning, message.at, _to_review(message, meaning)),
+        *(meaning, message.at, _to_review(message, meaning, keywords)),
     )
     if identifier is None:
         # The message is known. The process that wrote it may have died before it signalled the workflows, so do that
@@ -190,10 +190,14 @@ def _meaning(message: InboundMessage, keywords: Keywords) -> Meaning:
         return {"stop": "stop", "resume": "start"}.get(message.payload or "", "none")  # type: ignore[return-value]
     if message.kind not in SPOKEN:
         return "none"
-    return keywords.meaning(message.text, message.payload if message.kind in CHOSEN else None)
+    return keywords.meaning(*_said(message))
 
 
-def _to_review(message: InboundMessage, meaning: Meaning) -> str | None:
+def _said(message: InboundMessage) -> tuple[str | None, str | None]:
+    return message.text, message.payload if message.kind in CHOSEN else None
+
+
+def _to_review(message: InboundMessage, meaning: Meaning, keywords: Keywords) -> str | None:
     """Why an operator should look at a lead's message; None if there is no need. Messages of others always need a
     look.
     """
@@ -201,6 +205,6 @@ def _to_review(message: InboundMessage, meaning: Meaning) -> str | None:
         return "never"
     if message.kind == "number_changed":
         return "number_changed"
-    if meaning == "maybe_stop":
+    if meaning == "maybe_stop" or (meaning == "stop" and keywords.is_doubtful(*_said(message))):
         return "maybe_stop"
     return None if meaning in ("stop", "start") or message.kind in UNREAD else "answer"

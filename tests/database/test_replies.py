@@ -357,6 +357,14 @@ async def test_the_inbox_lists_what_somebody_has_to_look_at(contact: Contact) ->
     assert await sources(pool) == ["reply"]
 
 
+async def test_a_stop_by_an_ordinary_word_holds_and_is_listed(contact: Contact) -> None:
+    await record(contact, inbound("in-1", PHONE, "Basta"))
+    assert await sources(contact.scenario.pool) == ["reply"]
+    assert [(one.meaning, one.to_review) for one in await list_inbox(contact.scenario.pool)] == [
+        ("stop", "maybe_stop")
+    ]
+
+
 async def test_what_our_own_sends_are_told_as_is_no_part_of_the_conversation(contact: Contact) -> None:
     await contact.send()
     sent = (await contact.message())["gateway_message_id"]

@@ -78,7 +78,18 @@ def test_a_text_means_stop_only_as_a_keyword(text: str) -> None:
     [
         *(
             (text, "stop")
-            for text in ("STOP", "Stop!!", "S.T.O.P.", "unsubscribe", "Berhenti", "CANCEL", "end", "Quit")
+            for text in (
+                "STOP",
+                "Stop!!",
+                "S.T.O.P.",
+                "s t o p",
+                "opt o ut",
+                "unsubscribe",
+                "Berhenti",
+                "CANCEL",
+                "end",
+                "Quit",
+            )
         ),
         *(
             (text, "stop")
@@ -122,6 +133,10 @@ def test_a_text_means_stop_only_as_a_keyword(text: str) -> None:
                 "ok",
                 "Đúng",
                 "no more",
+                "b aja",
+                "st op",
+                "Dùng lại",
+                "रुको",
                 "शुरुआत",
             )
         ),
@@ -145,6 +160,21 @@ def test_a_button_says_it_by_label_or_payload() -> None:
     assert DEFAULT_KEYWORDS.meaning("No, thanks", "STOP") == "stop"
     assert DEFAULT_KEYWORDS.meaning("Stop promotions", "x-17") == "stop"
     assert DEFAULT_KEYWORDS.meaning(None, None) == "none"
+
+
+@pytest.mark.parametrize("word", ["alto", "Baja", "pare", "BASTA", "ret", "keluar", "tamat", "b a j a"])
+def test_ordinary_words_stop_and_are_doubtful(word: str) -> None:
+    assert DEFAULT_KEYWORDS.meaning(word) == "stop"
+    assert DEFAULT_KEYWORDS.is_doubtful(word)
+    assert not DEFAULT_KEYWORDS.is_doubtful(word, "stop")
+    assert not DEFAULT_KEYWORDS.is_doubtful(f"{word} now")
+    assert not DEFAULT_KEYWORDS.instead([word], None).is_doubtful(word), "whoever lists it means it"
+    assert DEFAULT_KEYWORDS.instead(None, ["weiter"]).is_doubtful(word)
+
+
+def test_other_keywords_are_not_doubtful() -> None:
+    assert not any(map(DEFAULT_KEYWORDS.is_doubtful, ["stop", "berhenti", "darse de baja", "hello", "start"]))
+    assert DEFAULT_KEYWORDS.doubtful < DEFAULT_KEYWORDS.stop
 
 
 def test_words_of_ones_own() -> None:
