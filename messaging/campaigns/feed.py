@@ -11,7 +11,7 @@ from datetime import datetime
 
 from messaging.campaigns.contract import CampaignProgress, CampaignStatus, FeedPage, FeedRequest
 from messaging.campaigns.store import CampaignCounts
-from messaging.common.database import Pool, Record
+from messaging.common.database import Connection, Pool, Record
 from messaging.sending.outcomes import MessageRef
 
 __all__ = [
@@ -79,7 +79,7 @@ select taken.status, taken.fan_out, taken.device_id, taken.places, taken.taken, 
  order by n.turn, taken.device_id
 """
 
-# Expires messages that were not begun. $1 campaign, $2 now, or null
+# Expires messages that were not begun. $1 campaign, $2 now, or null, $3 how many together
 EXPIRE_OVER = """
 update broadcast_messages
    set status = 'expired', reason = expiry_of(expires_at), updated_at = clock_timestamp()
@@ -87,6 +87,7 @@ update broadcast_messages
                 from broadcast_messages
                where campaign_id = $1 and status = 'pending' and reason is null
                  and expires_at <= coalesce($2, clock_timestamp())
+               limit $3
                  for no key update skip locked)
    and exists (select from campaigns where id = $1 and until is not null)
 """
@@ -174,7 +175,7 @@ async def feed_page(pool: Pool, request: FeedRequest, *, now: datetime | None) -
         )
         rows = await connection.fetch(SELECT_NEXT, *shard)
         if any(row["too_late"] for row in rows):
-            await connection.execute(EXPIRE_OVER, request.campaign_id, moment)
+            await _expire_over(connection, request.campaign_id, moment)
             await connection.execute(MOVE_TO_NEXT_DAY, request.campaign_id, request.shard, moment)
             rows = await connection.fetch(SELECT_NEXT, *shard)
     status: CampaignStatus = rows[0]["status"] if rows else "finished"
@@ -259,7 +260,16 @@ async def is_settled(pool: Pool, campaign_id: int) -> bool:
 
 async def close_over(pool: Pool, campaign_id: int, *, now: datetime | None) -> None:
     """Settles expired messages that were not begun. A message that was begun is settled by its own workflow."""
-    await pool.execute(EXPIRE_OVER, campaign_id, now)
+    async with pool.acquire() as connection:
+        await _expire_over(connection, campaign_id, now)
+
+
+async def _expire_over(connection: Connection, campaign_id: int, now: datetime | None) -> None:
+    # Each page is a transaction of its own: what was done stays done, even if the caller has no time for the rest.
+    changed = CLOSED_TOGETHER
+    while changed >= CLOSED_TOGETHER:
+        done = await connection.execute(EXPIRE_OVER, campaign_id, now, CLOSED_TOGETHER)
+        changed = int(done.split()[-1])
 
 
 async def phones_under_way(pool: Pool, campaign_id: int) -> list[str]:

@@ -5,6 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from messaging.campaigns import feed as campaign_feed
 from messaging.campaigns.apply import apply_campaigns
 from messaging.campaigns.audience import freeze_audience
 from messaging.campaigns.contract import FeedRequest, Frozen
@@ -433,6 +434,20 @@ async def test_from_its_end_on_nothing_is_sent_whoever_is_late(scenario: Scenari
     await close_over(scenario.pool, campaign, now=end)
     assert await status_of(scenario.pool, 2) == ("expired", "it was to go out before 2026-11-30 13:00:00 UTC")
     assert (await progress(scenario.pool, campaign, now=end)).counts == {"processing": 1, "expired": 2}
+
+
+async def test_what_is_over_is_closed_by_pages_each_of_which_lasts(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign_feed, "CLOSED_TOGETHER", 2)
+    await world(scenario, *[AUCKLAND] * 5)
+    campaign = await started(scenario, "timezone: UTC", "until: 18:00")
+    await freeze(scenario.pool, campaign)
+    await close_over(scenario.pool, campaign, now=NOW + 12 * HOUR)
+    transactions = await scenario.pool.fetch(
+        "select count(*) as messages from broadcast_messages where status = 'expired' group by xmin order by 1"
+    )
+    assert [row["messages"] for row in transactions] == [1, 2, 2]
 
 
 async def test_nothing_that_is_over_is_begun(scenario: Scenario) -> None:
