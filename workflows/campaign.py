@@ -192,8 +192,9 @@ class CampaignWorkflow:
             self._note_end_of_feeding()
 
     def _feed_itself(self, state: CampaignState) -> None:
-        """Starts feeding the only shard in a concurrent task, unless that runs already."""
-        if self._fed is None:
+        """Starts feeding the only shard in a concurrent task, unless that runs already or this run is to end."""
+        self._note_end_of_feeding()  # the campaign may have been reopened when it had just finished
+        if self._fed is None and not self._fed_enough:
             self._feeding = self._feeding or Feeding(FeedState(request=_request(state, 0)))
             self._fed = asyncio.create_task(self._feeding.run())
 

@@ -437,6 +437,34 @@ async def test_a_campaign_that_is_opened_again_while_its_workflow_looks_how_it_e
     await gateways.close()
 
 
+async def test_a_campaign_that_is_opened_again_when_it_has_just_finished_is_fed_at_once(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await ready(live, 3)
+    await live.scenario.faults({"kind": "refuse", "phone": phone(2)})
+    gateways = Gateways(live.scenario.simulator_url)
+    original = campaigns.finish_campaign
+    asked = False
+
+    async def finish(connection: asyncpg.Connection, campaign: int) -> bool:
+        nonlocal asked
+        finished = await original(connection, campaign)
+        if finished and not asked:
+            asked = True
+            await asyncio.sleep(1)  # until the feeding has seen that all are settled, and has ended
+            await live.scenario.faults()
+            assert (await operated.retry_failed(live.connection, "sale")).messages == 1
+        return finished
+
+    monkeypatch.setattr(campaigns, "finish_campaign", finish)
+    queue = live.connection.settings.task_queue
+    async with make_worker(live.connection.temporal, live.scenario.pool, gateways, task_queue=queue):
+        await operated.start(live.connection, "sale")
+        await settled_as(live, "sent", 3)
+        await live.connection.temporal.get_workflow_handle("campaign:sale").result()
+    await gateways.close()
+
+
 async def test_a_plan_that_is_made_while_a_step_is_skipped_does_not_undo_that(contact: Contact) -> None:
     pool = contact.scenario.pool
     assert contact.enrolled is not None
