@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, assert_never
@@ -54,6 +55,8 @@ class Executor:
         self._paused: dict[str, Answer] = {}
         self.terminated: set[str] = set()
         """Workflows that the plan terminated."""
+        self._to_stop: list[Leave] = []
+        """Whose workflows it terminated before they were enrolled."""
 
     @property
     def answers(self) -> tuple[Answer, ...]:
@@ -170,11 +173,6 @@ class Executor:
             self._answered(action, done.under_way, phone=number)
             return f"{done.ended} enrollments ended"
 
-        async def stop() -> str:
-            done = await enrollment.stop_contact(connection, SEQUENCE, number)
-            self._answered(action, done.under_way, phone=number, campaign=False)
-            return done.result
-
         async def skip() -> str:
             step = await (await connection.pool()).fetchval(
                 "select t.key from sequence_contacts c join sequence_steps t on t.id = c.next_step_id where c.phone = $1",
@@ -193,13 +191,36 @@ class Executor:
                 except RPCError as error:
                     if error.status is not RPCStatusCode.NOT_FOUND:
                         raise
-            return await stop()
+            try:
+                return await self._stop(action)
+            except NotFound:
+                self._to_stop.append(action)
+                raise
 
-        work = {"opt-out": opt_out, "stop": stop, "skip": skip, "terminate": terminate}[action.do]
+        work = {"opt-out": opt_out, "stop": lambda: self._stop(action), "skip": skip, "terminate": terminate}[
+            action.do
+        ]
         try:
             return await insist(_words(action), work)
         except (Conflict, NotFound) as conflict:
             return f"not now: {conflict}"
+
+    async def _stop(self, action: Leave) -> str:
+        number = phone(action.person)
+        done = await enrollment.stop_contact(self._here.connection, SEQUENCE, number)
+        self._answered(action, done.under_way, phone=number, campaign=False)
+        return done.result
+
+    async def stop_terminated(self) -> None:
+        """Stops the contacts that were enrolled after the plan terminated their workflows, as the audit advises.
+
+        A worker that was frozen may write the enrollment long after its workflow was terminated, when ``stop`` has found
+        none. Raises errors of servers that are down.
+        """
+        for action in tuple(self._to_stop):
+            with suppress(NotFound):
+                await self._stop(action)
+                self._to_stop.remove(action)
 
     async def _retract(self, action: Retract) -> str:
         connection = self._here.connection

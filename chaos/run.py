@@ -3,7 +3,7 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +76,7 @@ async def run(
             finally:
                 write_plan(folder / PLAN, plan.model_copy(update={"actions": executor.done}))
             tell("the plan is over: no faults, nothing paused, all workers run")
-            settled_after = await _settle(here.connection, settle_within, tell, executor.terminated)
+            settled_after = await _settle(here.connection, settle_within, tell, executor)
             evidence = await fetch(here.connection, gateway, executor.answers, executor.terminated)
             _keep(folder, evidence)
         finally:
@@ -99,16 +99,15 @@ async def _disturb(plan: Plan, load: Load, executor: Executor) -> None:
     await executor.end_disturbances()
 
 
-async def _settle(
-    connection: Drumbeat, within: float, tell: Tell, terminated: Collection[str]
-) -> float | None:
+async def _settle(connection: Drumbeat, within: float, tell: Tell, executor: Executor) -> float | None:
     """Waits until nothing is open; answers after how many seconds, or None if something is left after ``within``."""
     clock = asyncio.get_running_loop().time
     began = clock()
     tell_at = began + TELL_EVERY
     while clock() - began <= within:
         try:
-            left = await look(connection, terminated)
+            await executor.stop_terminated()
+            left = await look(connection, executor.terminated)
         except TRANSIENT as error:
             tell(f"nobody can look just now: {type(error).__name__}")
         else:
