@@ -22,7 +22,7 @@ from messaging.devices.store import find_gateway
 from messaging.gateways import Gateways
 from messaging.gateways.base import DeviceUnfit, Gateway, Unauthentic
 from messaging.replies.recipients import learn_from_receipts
-from messaging.replies.record import record_inbound
+from messaging.replies.record import each_once, record_inbound
 from messaging.sending.receipts import record_receipts
 from runtime.listener import Listener
 
@@ -114,9 +114,7 @@ class _Reception:
                 stopped += await learn_from_receipts(connection, kind, told.receipts)
         # The answer acknowledges an opt-out, so no more message may begin to be sent after it. Other requests go on
         # meanwhile.
-        await asyncio.gather(
-            *(self._carry_out(phone, workflows) for phone, workflows in dict(stopped).items())
-        )
+        await asyncio.gather(*(self._carry_out(phone, workflows) for phone, workflows in each_once(stopped)))
         return web.json_response(
             {"receipts": len(told.receipts), "inbound": len(told.inbound), "news": news + inbound.new}
         )

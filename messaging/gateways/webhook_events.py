@@ -98,7 +98,7 @@ class InboundMessage(Value):
     ]
     """``preference``: their choice in WhatsApp's own settings; ``payload`` is ``stop`` or ``resume``.
     ``number_changed``: ``payload`` is the new number."""
-    receivers: tuple[str, ...] = ()
+    receivers: tuple[GatewayId, ...] = ()
     """The gateway's own names of our number: one webhook may report several numbers."""
     phone: str | None = None
     """The sender's phone, in the form that :func:`messaging.common.whatsapp_numbers.canonical_phone` gives; None where

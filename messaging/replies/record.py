@@ -5,7 +5,7 @@ phone, the one sent last counts.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import asyncpg
@@ -15,9 +15,9 @@ from messaging.common.keywords import Keywords, Meaning
 from messaging.common.say_once import SayOnce
 from messaging.gateways.webhook_events import InboundMessage
 from messaging.leads.opt_outs import OptOutSource, record_opt_out
-from messaging.replies.senders import learn, names_of, phone_of_sender
+from messaging.replies.senders import learn, names_of, phone_of_sender, phones_concerned
 
-__all__ = ["LOCK_SENDER", "RecordedInbound", "Stopped", "follow", "record_inbound"]
+__all__ = ["LOCK_SENDER", "RecordedInbound", "Stopped", "each_once", "follow", "record_inbound"]
 
 logger = logging.getLogger(__name__)
 logger.addFilter(SayOnce())
@@ -60,7 +60,7 @@ on conflict (device_id, gateway_message_id) do nothing
 returning id
 """
 
-# The phone whose opt-out rests on this message, if that opt-out still holds.
+# The phones whose opt-outs rest on this message, as far as they still hold.
 SELECT_STANDING = """
 select s.phone
   from inbound_messages m
@@ -72,11 +72,17 @@ LOCK_SENDER = (
     "select pg_advisory_xact_lock(hashtextextended('inbound ' || name, 0)) from unnest($1::text[]) name"
 )
 
-# Gateways give times in whole seconds. If a stop and a start have the same second, the stop counts.
+# Gateways give times in whole seconds. If a stop and a start have the same second, the stop counts. $1: the message, $2:
+# the phone that it is to count for, $3: all phones that it concerns. Another message counts for that phone if it came
+# from it, by whatever name, or answers a message to it.
 SELECT_KEYWORD = """
 select m.meaning, m.text, m.payload, o.source, exists (
            select from inbound_messages later
-            where later.phone = m.phone and (later.kind = 'preference') = (m.kind = 'preference')
+            where later.phone = any ($3::text[])
+              and (later.phone = $2 or 'wa_id:' || ltrim($2, '+') = any (later.identities)
+                   or exists (select from broadcast_messages b
+                               where b.gateway_message_id = later.answers and b.recipient_phone = $2))
+              and (later.kind = 'preference') = (m.kind = 'preference')
               and (m.meaning = 'stop' and later.meaning = 'start' and later.sent_at > m.sent_at
                    or m.meaning = 'start' and later.meaning = 'stop' and later.sent_at >= m.sent_at)) as outdated
   from inbound_messages m
@@ -135,8 +141,8 @@ async def _record(
     # Messages of one sender are written one after the other, whatever name the sender has: each sees the ones before.
     await connection.execute(LOCK_SENDER, names_of(message))
     phone = await phone_of_sender(connection, gateway, message)
-    if phone is not None:
-        await connection.execute(LOCK_SENDER, [phone])
+    concerned = [] if phone is None else await phones_concerned(connection, gateway, message, phone)
+    await connection.execute(LOCK_SENDER, concerned)
     row = await connection.fetchrow(SELECT_DEVICE, gateway, list(message.receivers), device)
     assert row is not None, "it has just been found"
     keywords = usual.instead(row["stop_keywords"], row["start_keywords"])
@@ -157,21 +163,34 @@ async def _record(
     if identifier is None:
         # The message is known. The process that wrote it may have died before it signalled the workflows, so do that
         # again.
-        stands = await connection.fetchval(SELECT_STANDING, row["id"], message.gateway_message_id)
-        return RecordedInbound(0, () if stands is None else (Stopped(stands, []),))
+        stands = await connection.fetch(SELECT_STANDING, row["id"], message.gateway_message_id)
+        return RecordedInbound(0, tuple(Stopped(one["phone"], []) for one in stands))
     if phone is None:
         return RecordedInbound(1, ())
     stopped = []
     for earlier in await learn(connection, message, phone):
         stopped += await follow(connection, phone, earlier)
     if meaning != "none":
-        stopped += await follow(connection, phone, identifier)
-    return RecordedInbound(1, tuple(stopped[:1]))
+        for one in concerned:
+            stopped += await follow(connection, one, identifier, concerned)
+    return RecordedInbound(1, each_once(stopped))
 
 
-async def follow(connection: Connection, phone: str, identifier: int) -> list[Stopped]:
-    """Acts on a keyword, unless a later one of the same phone says the opposite."""
-    row = await connection.fetchrow(SELECT_KEYWORD, identifier)
+def each_once(stopped: Iterable[Stopped]) -> tuple[Stopped, ...]:
+    """Each phone once, with the most workflows that were found for it."""
+    found: dict[str, Stopped] = {}
+    for one in stopped:
+        found[one.phone] = max(found.get(one.phone, one), one, key=lambda each: len(each.workflows))
+    return tuple(found.values())
+
+
+async def follow(
+    connection: Connection, phone: str, identifier: int, concerned: Sequence[str] = ()
+) -> list[Stopped]:
+    """Acts on a keyword for this phone, unless a later one says the opposite. ``concerned``: all phones that the message
+    concerns.
+    """
+    row = await connection.fetchrow(SELECT_KEYWORD, identifier, phone, [phone, *concerned])
     if row is None or row["outdated"]:
         return []
     source: OptOutSource = row["source"]

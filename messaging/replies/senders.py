@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from messaging.common.database import Connection
+from messaging.common.whatsapp_numbers import canonical_phone
 from messaging.gateways.webhook_events import InboundMessage
 
-__all__ = ["attribute", "learn", "names_of", "phone_of_sender"]
+__all__ = ["attribute", "learn", "names_of", "phone_of_sender", "phones_concerned"]
 
 
 # $1: the phone that the gateway names, $2: the answered message, $3: the gateway, $4: other names of the sender.
@@ -18,6 +19,15 @@ select coalesce(
     $1)
 """
 
+# $1: the answered message, $2: the gateway.
+SELECT_ANSWERED = """
+select m.recipient_phone
+  from broadcast_messages m
+  join devices d on d.id = m.device_id
+ where m.gateway_message_id = $1 and d.gateway = $2
+ limit 1
+"""
+
 LEARN_IDENTITIES = """
 insert into identities (identity, phone, told_at)
 select name, $2, least($3, clock_timestamp()) from unnest($1::text[]) name
@@ -25,7 +35,8 @@ on conflict (identity) do update set phone = excluded.phone, told_at = excluded.
  where identities.told_at <= excluded.told_at and identities.phone <> excluded.phone
 """
 
-# Earlier messages of a sender whose phone has just become known. $1: the sender's names, $2: the phone.
+# Earlier messages of a sender whose phone has just become known. $1: the sender's names, $2: the phone, $3: phones among
+# the names; what is stored under one of them is the sender's unless a lead has that phone.
 ATTRIBUTE_TO_PHONE = """
 update inbound_messages m
    set phone = $2,
@@ -34,6 +45,7 @@ update inbound_messages m
                         when m.meaning in ('stop', 'start') then null
                         when m.meaning = 'maybe_stop' then 'maybe_stop' else 'answer' end
  where m.phone is null and m.identities && $1::text[]
+    or m.phone = any ($3::text[]) and m.phone <> $2 and not exists (select from leads l where l.phone = m.phone)
 returning m.id, m.meaning
 """
 
@@ -65,6 +77,18 @@ async def phone_of_sender(connection: Connection, gateway: str, message: Inbound
     return phone
 
 
+async def phones_concerned(
+    connection: Connection, gateway: str, message: InboundMessage, phone: str
+) -> list[str]:
+    """The phones that a keyword in this message counts for, sorted: the sender's ``phone``, the one that the gateway names,
+    and the recipient of the message that is answered. They differ where a person is written to under an older number.
+    """
+    answered = None
+    if message.answers is not None and not message.from_me:
+        answered = await connection.fetchval(SELECT_ANSWERED, message.answers, gateway)
+    return sorted({phone, message.phone or phone, answered or phone})
+
+
 async def learn(connection: Connection, message: InboundMessage, phone: str) -> list[int]:
     """Notes the other names of this phone; answers the earlier messages with keywords that are now known to be from
     it.
@@ -77,6 +101,11 @@ async def learn(connection: Connection, message: InboundMessage, phone: str) -> 
 
 
 async def attribute(connection: Connection, names: Sequence[str], phone: str) -> list[int]:
-    """Messages of a sender of these names, whose phone was not known, are of this phone now; those with keywords."""
-    rows = await connection.fetch(ATTRIBUTE_TO_PHONE, names, phone)
+    """Messages of a sender of these names, whose phone was not known or is no lead's, are of this phone now; those with
+    keywords.
+    """
+    phones = [
+        canonical_phone(f"+{name.removeprefix('wa_id:')}") for name in names if name.startswith("wa_id:")
+    ]
+    rows = await connection.fetch(ATTRIBUTE_TO_PHONE, names, phone, phones)
     return [row["id"] for row in rows if row["meaning"] in ("stop", "start")]

@@ -19,7 +19,7 @@ from messaging.gateways.webhook_events import InboundMessage, Receipt
 from messaging.leads.opt_outs import record_opt_out, withdraw
 from messaging.replies.inbox import inbound_of_phone, list_inbox, mark_reviewed
 from messaging.replies.recipients import learn_from_receipts
-from messaging.replies.record import RecordedInbound, Stopped, record_inbound
+from messaging.replies.record import RecordedInbound, Stopped, each_once, record_inbound
 from messaging.sending.claim_answers import StepClaim
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_ids import sequence_message_id
@@ -246,12 +246,72 @@ async def test_an_answer_to_our_message_tells_whose_it_is(contact: Contact) -> N
     sent = (await contact.message())["gateway_message_id"]
     other = "+12015550999"
     await record(contact, inbound("in-1", other, "STOP", answers=sent, identities=("wa_id:12015550999",)))
-    assert await sources(pool) == ["reply"]
-    assert await sources(pool, other) == []
+    assert await sources(pool) == await sources(pool, other) == ["reply"]
     [one] = await inbound_of_phone(pool, PHONE)
     assert one.answers == "welcome / hello"
     await record(contact, inbound("in-2", other, "START", after=60))
-    assert await sources(pool) == [], "from there on it is known"
+    assert await sources(pool) == await sources(pool, other) == [], "from there on it is known"
+
+
+async def test_a_stop_counts_for_the_phone_written_from_and_the_phone_written_to(contact: Contact) -> None:
+    pool, other = contact.scenario.pool, phone(2)
+    await contact.scenario.add_leads(1, first=2)
+    await contact.send()
+    sent = (await contact.message())["gateway_message_id"]
+    names = (f"wa_id:{other[1:]}",)
+    stop = inbound("in-1", other, "STOP", answers=sent, identities=names)
+    start = inbound("in-2", other, "START", after=60, answers=sent, identities=names)
+    from_one = inbound("in-3", PHONE, "START", after=60)
+    for messages, left in (
+        ([stop], {PHONE, other}),
+        ([stop, start], set()),
+        ([start, stop], set()),
+        ([stop, from_one], {other}),
+        ([from_one, stop], {other}),
+    ):
+        await pool.execute("truncate inbound_messages, suppressions, identities")
+        recorded = await record(contact, *messages)
+        rows = await pool.fetch("select phone from suppressions where source = 'reply'")
+        assert {row["phone"] for row in rows} == left
+        assert {one.phone for one in recorded.stopped} >= left
+        assert {one.phone for one in (await record(contact, stop)).stopped} == left, "told again"
+
+
+async def test_a_stop_of_a_stranger_is_a_leads_once_a_receipt_says_so(contact: Contact) -> None:
+    pool, other = contact.scenario.pool, phone(88)
+    await contact.send()
+    sent: Any = await contact.message()
+    await record(contact, inbound("in-1", other, "STOP", identities=(f"wa_id:{other[1:]}",)))
+    assert await sources(pool) == []
+    receipt = Receipt(status="read", at=NOON, message_id=sent["id"], recipient=(f"wa_id:{other[1:]}",))
+    async with pool.acquire() as connection:
+        stopped = await learn_from_receipts(connection, "simulated", [receipt])
+    assert [one.phone for one in stopped] == [PHONE]
+    assert await sources(pool) == await sources(pool, other) == ["reply"]
+    assert await list_inbox(pool) == []
+
+
+async def test_what_another_lead_has_written_stays_theirs(contact: Contact) -> None:
+    pool, other = contact.scenario.pool, phone(2)
+    await contact.scenario.add_leads(1, first=2)
+    await contact.send()
+    sent: Any = await contact.message()
+    await record(contact, inbound("in-1", other, "STOP", identities=(f"wa_id:{other[1:]}",)))
+    receipt = Receipt(status="read", at=NOON, message_id=sent["id"], recipient=(f"wa_id:{other[1:]}",))
+    async with pool.acquire() as connection:
+        assert await learn_from_receipts(connection, "simulated", [receipt]) == []
+    assert await sources(pool) == []
+
+
+def test_each_phone_is_stopped_once_with_all_that_was_found() -> None:
+    found = [Stopped("a", ["w"]), Stopped("b", []), Stopped("a", []), Stopped("b", ["x", "y"])]
+    assert each_once(found) == (Stopped("a", ["w"]), Stopped("b", ["x", "y"]))
+
+
+def test_the_names_of_our_numbers_can_be_stored() -> None:
+    message = inbound("in-1", PHONE, "Hi", receivers=("kl-\udc00", "2"))
+    "".join(message.receivers).encode()
+    assert message.receivers[1] == "2"
 
 
 async def test_our_own_receipts_teach_what_the_recipient_is_called(contact: Contact) -> None:
