@@ -443,19 +443,27 @@ async def test_a_campaign_that_is_opened_again_when_it_has_just_finished_is_fed_
     await ready(live, 3)
     await live.scenario.faults({"kind": "refuse", "phone": phone(2)})
     gateways = Gateways(live.scenario.simulator_url)
-    original = campaigns.finish_campaign
-    asked = False
+    page_of, finish_of = campaign_feed.feed_page, campaigns.finish_campaign
+    finishing, asked = asyncio.Event(), False
+
+    async def page(pool: Any, request: Any, *, now: Any) -> Any:
+        seen = await page_of(pool, request, now=now)
+        if seen.settled:
+            await asyncio.wait_for(finishing.wait(), 15)
+        return seen
 
     async def finish(connection: asyncpg.Connection, campaign: int) -> bool:
         nonlocal asked
-        finished = await original(connection, campaign)
+        finished = await finish_of(connection, campaign)
         if finished and not asked:
             asked = True
-            await asyncio.sleep(1)  # until the feeding has seen that all are settled, and has ended
+            finishing.set()
+            await asyncio.sleep(0.5)  # meanwhile the feeding ends
             await live.scenario.faults()
             assert (await operated.retry_failed(live.connection, "sale")).messages == 1
         return finished
 
+    monkeypatch.setattr(campaign_feed, "feed_page", page)
     monkeypatch.setattr(campaigns, "finish_campaign", finish)
     queue = live.connection.settings.task_queue
     async with make_worker(live.connection.temporal, live.scenario.pool, gateways, task_queue=queue):
