@@ -82,12 +82,15 @@ select m.id::text as key, m.due_at, m.updated_at as seen_at,
    and ($3::text is null or k.name = $3)
 """
 
-# $4: how long they have not moved.
+# $4: how long they have not moved. One that has not moved for a day is signalled for two minutes of each hour only (the
+# sweep runs every minute): its workflow may be gone, or fail again and again, and Temporal takes 10,000 signals for one.
 SELECT_PASSED_OVER = f"""
 select h.*
   from ({SELECT_HELD}) h
   join broadcast_messages b on b.id = h.key::uuid
+ cross join lateral (select extract(epoch from clock_timestamp() - greatest(h.seen_at, h.due_at)) as seconds) still
  where h.seen_at < clock_timestamp() - $4::interval and hold_of(b) is null
+   and (still.seconds < 86400 or mod(still.seconds, 3600) < 120)
 """  # noqa: S608 - of this module
 
 IS_ANY_PASSED_OVER = f"select exists (select from ({SELECT_PASSED_OVER}) passed_over)"  # noqa: S608

@@ -162,6 +162,13 @@ async def test_what_is_passed_over_is_found(contact: Contact) -> None:
     assert await any_passed_over(pool)
     (found,) = (await page(pool, Tell(kind="passed-over"))).next
     assert found.workflow_id == f"sequence:welcome:{contact.phone}"
+    for hours, told in ((23.5, True), (24.01, True), (24.5, False), (600.01, True), (600.5, False)):
+        await pool.execute(
+            "update broadcast_messages set due_at = clock_timestamp() - $1::interval",
+            timedelta(hours=hours),
+        )
+        await pool.execute("update broadcast_messages set updated_at = due_at")
+        assert await any_passed_over(pool) is told, "its workflow may be gone for ever"
     await pool.execute("update broadcast_messages set updated_at = clock_timestamp()")
     assert not await any_passed_over(pool), "an attempt gave it back a moment ago"
 
