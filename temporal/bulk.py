@@ -1,13 +1,18 @@
 """Runs many calls to Temporal, a few at a time."""
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 
+from temporalio.api.enums.v1 import ResourceExhaustedCause
+from temporalio.api.errordetails.v1 import ResourceExhaustedFailure
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 __all__ = ["CONCURRENCY", "each", "signal_each"]
+
+logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -42,15 +47,44 @@ async def each(
 
 
 async def signal_each(client: Client, workflow_ids: Iterable[str], signal: str) -> list[bool]:
-    """Signals each workflow; answers for each whether it runs. One that has ended is no error. Raises RPCError."""
+    """Signals each workflow; answers for each whether it runs.
+
+    One that has ended is no error, and neither is one that can take no more signals, as the others must still get
+    theirs. Raises RPCError.
+    """
+    refused: list[tuple[str, RPCError]] = []
 
     async def tell(workflow_id: str) -> bool:
         try:
             await client.get_workflow_handle(workflow_id).signal(signal)
         except RPCError as error:
-            if error.status is not RPCStatusCode.NOT_FOUND:
+            if error.status is RPCStatusCode.NOT_FOUND:
+                return False
+            if not _takes_no_more(error):
                 raise
-            return False
+            refused.append((workflow_id, error))
         return True
 
-    return await each(workflow_ids, tell)
+    answers = await each(workflow_ids, tell)
+    if refused:
+        workflow_id, error = refused[0]
+        logger.warning(
+            "workflow %s%s got no signal %r: %s",
+            workflow_id,
+            f" and {len(refused) - 1:,} more" if refused[1:] else "",
+            signal,
+            error.message,
+        )
+    return answers
+
+
+def _takes_no_more(error: RPCError) -> bool:
+    """True if this workflow alone takes no signal: it has had as many as a workflow may have, or it is too busy."""
+    if error.status is not RPCStatusCode.RESOURCE_EXHAUSTED:
+        return error.status is RPCStatusCode.INVALID_ARGUMENT
+    failure = ResourceExhaustedFailure()
+    return any(
+        detail.Unpack(failure)
+        and failure.cause == ResourceExhaustedCause.RESOURCE_EXHAUSTED_CAUSE_BUSY_WORKFLOW
+        for detail in error.grpc_status.details
+    )
