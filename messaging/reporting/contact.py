@@ -3,8 +3,10 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from messaging.common.counts import count_of
 from messaging.common.database import Pool, Record
 from messaging.common.errors import NotFound
+from messaging.common.phones import quoted
 from messaging.common.values import Value
 from messaging.leads.csv_rejects import RejectedLead, rejects_of
 from messaging.replies.inbox import InboundReport, inbound_of_phone
@@ -61,6 +63,9 @@ class ContactReport(Value):
     """Inbound messages of this phone, the oldest first."""
 
 
+LAST_REPLIES = 5
+"""How many messages of a phone that is no lead are shown."""
+
 SELECT_LEAD = "select * from leads where phone = $1"
 
 # sources: who opted the phone out.
@@ -109,6 +114,7 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
             f"its enrollment in {one.sequence} was refused on {one.refused_at:%d %b %Y %H:%M} UTC: {one.reason}"
             for one in refused
         ]
+        known += _replies(await inbound_of_phone(pool, phone))
         raise NotFound("; ".join(known))
     enrollments = await pool.fetch(SELECT_ENROLLMENTS, phone)
     zones = {row["zone"] for row in enrollments}
@@ -134,6 +140,19 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
         messages=tuple(await messages_to(pool, phone)),
         inbound=tuple(await inbound_of_phone(pool, phone)),
     )
+
+
+def _replies(inbound: Sequence[InboundReport]) -> list[str]:
+    """What a phone that is no lead has written, the last few with their words."""
+    written = [one for one in inbound if not one.from_me]
+    if not written:
+        return []
+    last = ", ".join(
+        f"{one.sent_at:%d %b %Y %H:%M} UTC: {quoted(one.text or one.payload or one.kind)}"
+        for one in written[-LAST_REPLIES:]
+    )
+    count = count_of(len(written), "message came", "messages came")
+    return [f"{count} from it{', the last' if len(written) > LAST_REPLIES else ''} ({last})"]
 
 
 async def _why_not_enrolled(pool: Pool, lead: Record, *, opted_out: bool) -> str:

@@ -20,6 +20,7 @@ from messaging.leads.opt_outs import record_opt_out, withdraw
 from messaging.replies.inbox import inbound_of_phone, list_inbox, mark_reviewed
 from messaging.replies.recipients import learn_from_receipts
 from messaging.replies.record import RecordedInbound, Stopped, each_once, record_inbound
+from messaging.reporting.contact import contact_report
 from messaging.sending.claim_answers import StepClaim
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_ids import sequence_message_id
@@ -415,6 +416,19 @@ async def test_the_inbox_lists_what_somebody_has_to_look_at(contact: Contact) ->
     with pytest.raises(NotFound, match="no inbound message"):
         await mark_reviewed(pool, 10**12)
     assert await sources(pool) == ["reply"]
+
+
+async def test_what_a_stranger_wrote_is_told_where_there_is_no_lead(contact: Contact) -> None:
+    pool, stranger = contact.scenario.pool, phone(77)
+    said = [inbound(f"in-{place}", stranger, f"Hello {place}", after=60 * place) for place in range(6)]
+    await record(contact, *said[:1], inbound("in-x", stranger, "typed", from_me=True))
+    with pytest.raises(NotFound, match=r"; 1 message came from it \(02 Mar 2026 12:00 UTC: 'Hello 0'\)$"):
+        await contact_report(pool, stranger, stranger)
+    await record(contact, *said)
+    with pytest.raises(
+        NotFound, match=r"6 messages came from it, the last \(.*12:01 UTC: 'Hello 1', .*'Hello 5'"
+    ):
+        await contact_report(pool, stranger, stranger)
 
 
 async def test_a_stop_by_an_ordinary_word_holds_and_is_listed(contact: Contact) -> None:
