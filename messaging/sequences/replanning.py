@@ -7,7 +7,10 @@ nothing goes out by an old plan. But a workflow whose new moment is earlier than
 If neither has changed, no signal is needed: most edits change texts only.
 """
 
+from functools import partial
+
 from messaging.common.database import Connection, Pool
+from messaging.common.transactions import all_or_nothing
 from messaging.sequences.next_step import position_of
 from messaging.sequences.store import load_plan
 from messaging.times.calendar import Timeline, next_due, rezone
@@ -73,8 +76,11 @@ async def replan(pool: Pool, sequence_id: int, *, zones: bool = False) -> int:
     stale = [row["id"] for row in await pool.fetch(SELECT_REZONED if zones else SELECT_EDITED, sequence_id)]
     changed = 0
     for first in range(0, len(stale), PAGE):
-        async with pool.acquire() as connection, connection.transaction():
-            changed += await _replan_page(connection, sequence_id, stale[first : first + PAGE])
+        async with pool.acquire() as connection:
+            # Messages of steps that are left out are locked after the contacts: an enrollment that ends meanwhile takes
+            # these locks the other way round, and the two may deadlock.
+            replan_page = partial(_replan_page, connection, sequence_id, stale[first : first + PAGE])
+            changed += await all_or_nothing(connection, replan_page)
     return changed
 
 

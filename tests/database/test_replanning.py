@@ -1,5 +1,6 @@
 """An edit or a corrected zone changes the rows of everybody at once; whose workflow is to be told of it is marked there."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -7,13 +8,14 @@ import pytest
 from messaging.common.database import Pool
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus
-from messaging.sending.outcomes import Settled
+from messaging.sending.outcomes import Held, Settled
 from messaging.sending.positions import NextPosition
 from messaging.sending.telling import any_to_tell, count_unplanned
 from messaging.sequences import replanning
 from messaging.sequences.contract import Replanned
 from messaging.sequences.replanning import replan, sequences_of_other_zones
 from rig.people import phone
+from rig.waiting import until
 from tests.support.contact import NOON, SEQUENCE, Contact
 
 LATER = SEQUENCE.replace("after: 1h", "after: 3h")
@@ -126,3 +128,31 @@ async def test_a_zone_that_is_corrected_while_a_step_is_sent_is_told_of_still(co
     assert contact.enrolled is not None
     await contact.activities.replan(contact.enrolled.enrollment_id)
     assert await count_unplanned(pool) == 0
+
+
+async def test_an_enrollment_that_ends_while_its_step_is_left_out_does_not_end_the_edit(
+    contact: Contact,
+) -> None:
+    """An end locks the message and then the contact, an edit the contact and then the message that it leaves out."""
+    scenario, pool = contact.scenario, contact.scenario.pool
+    settled = await contact.send()
+    assert isinstance(settled, Settled)
+    assert settled.next is not None
+    contact.due, contact.now = settled.next, settled.next.due_at
+    await pool.execute("update devices set status = 'paused'")
+    assert isinstance(await contact.send(), Held)
+    await scenario.apply(
+        "sequence: welcome\nsteps:\n"
+        '  - {id: more, day: 1, text: "More"}\n  - {id: hello, after: 1h, text: "Hi"}\n'
+    )
+    async with pool.acquire() as ending, ending.transaction():
+        await ending.execute("select from broadcast_messages where reason is not null for no key update")
+        edit = asyncio.create_task(replan(pool, await welcome(pool)))
+
+        async def waits() -> bool:
+            return bool(await pool.fetchval("select count(*) from pg_locks where not granted"))
+
+        await until(waits)
+        await ending.execute("update sequence_contacts set paused_at = clock_timestamp()")
+    assert await edit == 1
+    assert [row["status"] for row in await scenario.messages()] == ["sent", "cancelled"]
