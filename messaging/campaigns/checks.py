@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from datetime import datetime
 
+from messaging.campaigns.empty_audience import suggest_niche
 from messaging.campaigns.file import CampaignDraft, CampaignFile
 from messaging.campaigns.forecast import forecast
-from messaging.campaigns.nobody import suggest_niche
 from messaging.campaigns.start_times import RECIPIENT, Timing, has_passed
 from messaging.common.database import Connection, Record
 from messaging.files.checks import (

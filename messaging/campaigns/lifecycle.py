@@ -10,8 +10,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from messaging.campaigns.contract import CampaignState, CampaignStatus
+from messaging.campaigns.empty_audience import why_nobody
 from messaging.campaigns.forecast import Forecast, forecast
-from messaging.campaigns.nobody import why_nobody
 from messaging.campaigns.start_times import RECIPIENT, Timing, has_passed, start_of, turns, when
 from messaging.campaigns.store import require_campaign
 from messaging.common.database import Connection, Record

@@ -440,7 +440,7 @@ async def test_the_examples_can_be_applied(pool: Pool, folder: str) -> None:
     chain = mapping(await pool.fetch("select trigger, next_trigger from sequences"))
     assert chain.items() >= {"COLDVITAC": "WARMVITAC", "WARMVITAC": "HOTVITAC", "HOTVITAC": None}.items()
     first = await pool.fetch("select text from sequence_steps where position = 0")
-    assert all("/stop" in row["text"] for row in first)
+    assert all("Reply STOP" in row["text"] for row in first)
 
 
 async def test_a_zone_with_its_sign_reversed_is_warned_of(pool: Pool) -> None:

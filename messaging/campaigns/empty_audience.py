@@ -31,7 +31,8 @@ async def why_nobody(connection: Connection, campaign_id: int) -> str | None:
             "have no device, and there is not exactly one": row["without_device"],
         }
         left = ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count)
-        return f"{count_of(row['matching'], 'lead matches', 'leads match')} its target, of them {left}"
+        matching = count_of(row["matching"], "lead matches", "leads match")
+        return f"{matching} its target, of them {left}"
     if not row["stored"]:
         return "there is no lead yet: import some with 'lead import FILE.csv'"
     wanted = [f"niche {row['niche']}"] if row["niche"] is not None else []
@@ -40,7 +41,8 @@ async def why_nobody(connection: Connection, campaign_id: int) -> str | None:
     if row["device_ids"] is not None:
         wanted.append(f"devices {', '.join(row['device_ids'])}")
     hint = await suggest_niche(connection, row["niche"])
-    return f"of {count_of(row['stored'], 'lead')} none matches its target ({'; '.join(wanted)}){f', {hint}' if hint else ''}"
+    stored = count_of(row["stored"], "lead")
+    return f"of {stored} none matches its target ({'; '.join(wanted)}){f', {hint}' if hint else ''}"
 
 
 async def suggest_niche(connection: Connection, niche: str | None) -> str:
