@@ -41,6 +41,22 @@ async def claimed(contact: Contact, token: str = "alive") -> UUID:
     return sequence_message_id(ref.step_id, ref.phone)
 
 
+class Watched:
+    """A pool that counts the looks at what is claimed."""
+
+    def __init__(self, pool: Any) -> None:
+        self._pool = pool
+        self.looks = 0
+
+    async def fetchrow(self, *query: Any) -> Any:
+        row = await self._pool.fetchrow(*query)
+        self.looks += 1
+        return row
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._pool, name)
+
+
 def scopes(contact: Contact) -> list[dict[str, str | int]]:
     assert contact.enrolled is not None
     return [
@@ -55,7 +71,9 @@ async def test_an_attempt_that_is_about_to_call_is_waited_for_and_named(contact:
     """As if its worker were suspended between claim and call for a while."""
     message = await claimed(contact)
     pool = contact.scenario.pool
-    waiting = [asyncio.create_task(nothing_begins_any_more(pool, **scope)) for scope in scopes(contact)]  # type: ignore[arg-type]
+    watched = [(Watched(pool), scope) for scope in scopes(contact)]
+    waiting = [asyncio.create_task(nothing_begins_any_more(one, **scope)) for one, scope in watched]  # type: ignore[arg-type]
+    await until(lambda: all(one.looks for one, _ in watched))
     strangers = await asyncio.gather(
         *(
             nothing_begins_any_more(pool, **{name: value})  # type: ignore[arg-type]
