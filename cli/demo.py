@@ -66,8 +66,8 @@ async def _play(drumbeat: Drumbeat, file: Path, default_region: str, leave_after
             say(f"Rejected rows, each with its reason: {summary.rejects_file}")
         enrolled = await story.enroll_all(drumbeat, triggers)
         say(f"Enrolled {count_of(enrolled.enrolled, 'contact')} by their triggers ({', '.join(triggers)})")
-        if not enrolled.enrolled:
-            say("All of them were enrolled before, and none is written to twice.")
+        if not any(enrolled.model_dump().values()):
+            say("No lead has one of these triggers now; enrolling a lead removes its trigger.")
         campaign = await story.start_campaign(drumbeat)
         if campaign.changed:
             say(f"Started the campaign {campaign.campaign}: one message to every lead of its target")
