@@ -111,11 +111,13 @@ def parse_options(options: list[str]) -> dict[str, str]:
     return parsed
 
 
-def merged(before: Device, gateway: str, settings: DeviceSettings) -> Device:
-    """The device with the settings applied. Raises InvalidInput for an impossible setting."""
+def merged(before: Device, gateway: str, settings: DeviceSettings) -> tuple[Device, tuple[str, ...]]:
+    """The device with the settings applied, and a sentence for each credential that is not there where this runs. Raises
+    InvalidInput for an impossible setting.
+    """
     options = {**before.options, **settings.options} if gateway == before.gateway else settings.options
     options = {name: value for name, value in options.items() if value != ""}
-    validate_options(gateway, options)
+    missing = validate_options(gateway, options, credentials=settings.options.keys())
     min_delay, max_delay = _delays(before, settings)
     limit = before.daily_limit if settings.daily_limit is None else settings.daily_limit or None
     if limit is not None and not 0 < limit < 2**31:
@@ -125,7 +127,7 @@ def merged(before: Device, gateway: str, settings: DeviceSettings) -> Device:
     opens_at, closes_at = before.opens_at, before.closes_at
     if settings.hours is not None:
         opens_at, closes_at = (None, None) if settings.hours == "always" else settings.hours
-    return before.model_copy(
+    device = before.model_copy(
         update={
             "gateway": gateway,
             "options": options,
@@ -139,6 +141,7 @@ def merged(before: Device, gateway: str, settings: DeviceSettings) -> Device:
             "start_keywords": _keywords("start-keywords", settings.start_keywords, before.start_keywords),
         }
     )
+    return device, missing
 
 
 def _keywords(option: str, wanted: str | None, before: tuple[str, ...] | None) -> tuple[str, ...] | None:

@@ -77,7 +77,7 @@ async def add_device(connection: Connection, settings: DeviceSettings) -> AddedD
             gateway,
         )
         before = await _load(connection, settings.id)
-        after = merged(before, gateway, settings)
+        after, missing = merged(before, gateway, settings)
         changes = differences(before, after)
         if changes:
             await connection.execute(
@@ -92,7 +92,10 @@ async def add_device(connection: Connection, settings: DeviceSettings) -> AddedD
         result="created" if new else "changed" if changes else "unchanged",
         changes=() if new else tuple(changes),
         rescheduled=not new and sending_times(before) != sending_times(after),
-        warnings=(f"warning: time-zone: {warning}",) if warning else (),
+        warnings=(
+            *((f"warning: time-zone: {warning}",) if warning else ()),
+            *(f"warning: option {words}" for words in missing),
+        ),
     )
 
 

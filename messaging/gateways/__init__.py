@@ -1,12 +1,13 @@
 """The gateways that Drumbeat knows. A new gateway is a module here and a line in ``KINDS``."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol
 
 from messaging.common.errors import InvalidInput
 from messaging.gateways.base import Capabilities, Gateway
+from messaging.gateways.options import Options, check_credentials
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,9 +50,16 @@ NAMES: tuple[str, ...] = tuple(KINDS)
 """What a device's gateway may be."""
 
 
-def validate_options(name: str, options: Mapping[str, Any]) -> None:
-    """Raises InvalidInput if there is no gateway of that name, or if it cannot use the options."""
-    kind_of(name).check(options)
+def validate_options(
+    name: str, options: Mapping[str, Any], *, credentials: Container[str] = ()
+) -> tuple[str, ...]:
+    """Raises InvalidInput if there is no gateway of that name, or if it cannot use the options.
+
+    ``credentials``: options of credentials that are to be checked too, as far as they can be read here; answers a
+    sentence for each one that is missing here (:func:`messaging.gateways.options.check_credentials`).
+    """
+    understood = kind_of(name).check(options)
+    return check_credentials(understood, credentials) if isinstance(understood, Options) else ()
 
 
 def capabilities_of(name: str) -> Capabilities:

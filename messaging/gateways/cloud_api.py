@@ -46,6 +46,10 @@ class CloudApiOptions(Options):
     """A device's options. ``app_secret`` and ``verify_token`` are for webhooks only."""
 
     needs: ClassVar[tuple[str, ...]] = ("token",)
+    proofs: ClassVar[Mapping[str, str]] = {
+        "app_secret": "copy it from the app's dashboard (App settings, Basic)",
+        "verify_token": "make one with 'openssl rand -hex 32', and enter it in the app too (WhatsApp, Configuration)",
+    }
 
     phone_number_id: Annotated[str, AfterValidator(_phone_number_id)]
     token_env: str | None = None

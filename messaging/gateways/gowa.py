@@ -22,6 +22,7 @@ from messaging.gateways.http_gateway import HttpGateway
 from messaging.gateways.options import Address, Options, read_options, secret, secrets_of
 from messaging.gateways.signatures import webhook_secret
 from messaging.gateways.webhook_events import WebhookEvents
+from messaging.gateways.well_known_secrets import MAKE_ONE
 
 __all__ = ["GowaGateway", "GowaOptions"]
 
@@ -29,6 +30,8 @@ __all__ = ["GowaGateway", "GowaOptions"]
 class GowaOptions(Options):
     """A device's options. ``device``: which of the server's devices it is, where there are several. ``username`` and
     ``password``: of the server's basic authentication. ``webhook_secret``: for webhooks only."""
+
+    proofs: ClassVar[Mapping[str, str]] = {"webhook_secret": MAKE_ONE}
 
     url: Address
     device: Annotated[str, Field(pattern=r"^\S+$")] | None = None

@@ -7,7 +7,7 @@ once.
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from contextlib import suppress
 from typing import Annotated, Any, ClassVar, TypeVar
 from urllib.parse import quote, urlsplit
@@ -17,8 +17,18 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from messaging.common.errors import InvalidInput
 from messaging.gateways.base import DeviceUnfit
 from messaging.gateways.secret_files import UnusableFile, read_secret_file
+from messaging.gateways.well_known_secrets import is_well_known
 
-__all__ = ["Address", "Options", "header_secret", "read_options", "redacted", "secret", "secrets_of"]
+__all__ = [
+    "Address",
+    "Options",
+    "check_credentials",
+    "header_secret",
+    "read_options",
+    "redacted",
+    "secret",
+    "secrets_of",
+]
 
 ENVIRONMENT, FILE = "_env", "_file"
 
@@ -47,6 +57,8 @@ class Options(BaseModel):
 
     needs: ClassVar[tuple[str, ...]] = ()
     """Credentials that sending needs."""
+    proofs: ClassVar[Mapping[str, str]] = {}
+    """Credentials by which webhooks are verified, and how to get each one."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -86,6 +98,38 @@ def read_options(gateway: str, model: type[Chosen], options: Mapping[str, Any]) 
                 f" {name}{ENVIRONMENT}=VARIABLE or {name}{FILE}=PATH"
             )
     return understood
+
+
+def check_credentials(options: Options, named: Container[str]) -> tuple[str, ...]:
+    """Checks the credentials whose options are ``named``, as far as they can be read where this runs, which may be another
+    machine than the worker's. Answers a sentence for each one that is missing here.
+
+    Raises InvalidInput if webhooks could be forged: the credential that verifies them is empty or well known.
+    """
+    missing = []
+    for name in _credentials(type(options)):
+        variable, path = getattr(options, f"{name}{ENVIRONMENT}"), getattr(options, f"{name}{FILE}")
+        option = f"{name}{ENVIRONMENT}" if variable else f"{name}{FILE}"
+        if option not in named or not (variable or path):
+            continue
+        where = f"the variable {variable}" if variable else f"the file {path}"
+        try:
+            value = os.environ.get(variable) if variable else read_secret_file(path)
+        except UnusableFile as unusable:
+            missing.append(f"{option}: here, the file {path} {unusable}; the worker needs it")
+            continue
+        if value is None:
+            missing.append(
+                f"{option}: there is no variable {variable} here; the worker's environment needs it"
+            )
+        elif name in options.proofs and (not value.strip() or is_well_known(value)):
+            why = "holds a word that everybody knows" if value.strip() else "is empty"
+            raise InvalidInput(
+                f"gateway option {option}: {where} {why}, so that strangers could forge webhooks; {options.proofs[name]}"
+            )
+        elif not value.strip():
+            missing.append(f"{option}: {where} is empty here; the worker needs the {name} in it")
+    return tuple(missing)
 
 
 def secret(options: Options, name: str) -> str | None:

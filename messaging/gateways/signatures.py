@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from messaging.gateways.base import DeviceUnfit, Unauthentic
 from messaging.gateways.options import ENVIRONMENT, FILE, Options, secret
+from messaging.gateways.well_known_secrets import is_well_known
 
 __all__ = ["check_signature", "same", "webhook_secret"]
 
@@ -29,7 +30,9 @@ def same(given: str, expected: str) -> bool:
 
 
 def webhook_secret(options: Options, name: str, gateway: str) -> str:
-    """The credential for webhooks. Raises Unauthentic if there is none, as no webhook can be verified then."""
+    """The credential for webhooks. Raises Unauthentic if there is none or strangers know it, as no webhook can be
+    verified then.
+    """
     try:
         value = secret(options, name)
     except DeviceUnfit as missing:
@@ -38,5 +41,9 @@ def webhook_secret(options: Options, name: str, gateway: str) -> str:
         raise Unauthentic(
             f"webhooks of {gateway} cannot be checked: give the device the option"
             f" {name}{ENVIRONMENT}=VARIABLE or {name}{FILE}=PATH"
+        )
+    if is_well_known(value):
+        raise Unauthentic(
+            f"webhooks of {gateway} cannot be checked, as everybody knows the device's {name}: {options.proofs[name]}"
         )
     return value

@@ -23,6 +23,7 @@ from messaging.gateways.options import Address, Options, read_options
 from messaging.gateways.signatures import webhook_secret
 from messaging.gateways.simulated_webhooks import read_webhook
 from messaging.gateways.webhook_events import WebhookEvents
+from messaging.gateways.well_known_secrets import MAKE_ONE
 
 __all__ = ["SimulatedGateway"]
 
@@ -43,6 +44,8 @@ OF_THE_RECIPIENT = ("recipient_unavailable",)
 class SimulatedOptions(Options):
     """A device's options. ``url``: where the gateway listens, e.g. ``http://127.0.0.1:8055``. ``webhook_secret``: for
     webhooks only."""
+
+    proofs: ClassVar[Mapping[str, str]] = {"webhook_secret": MAKE_ONE}
 
     url: Address | None = None
     webhook_secret_env: str | None = None

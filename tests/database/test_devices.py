@@ -231,3 +231,21 @@ async def test_words_of_its_own(pool: Pool) -> None:
         assert changed.changes == ("stop-keywords: genug, stop → the usual ones",)
         with pytest.raises(InvalidInput, match=r"start-keywords: .*letters"):
             await add_device(connection, DeviceSettings(id="kl-1", start_keywords="?"))
+
+
+async def test_a_well_known_secret_is_refused_before_anything_is_stored(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GOWA's default signs what anybody sends."""
+    monkeypatch.setenv("KL_SECRET", "secret")
+    settings = DeviceSettings(id="kl-1", gateway="gowa", options={**URL, "webhook_secret_env": "KL_SECRET"})
+    with pytest.raises(InvalidInput, match="KL_SECRET holds a word that everybody knows.*make one with"):
+        await add(pool, settings)
+    assert await pool.fetchval("select count(*) from devices") == 0
+    monkeypatch.delenv("KL_SECRET")
+    added = await add(pool, settings)
+    assert added.warnings == (
+        "warning: option webhook_secret_env: there is no variable KL_SECRET here; the worker's environment needs it",
+    )
+    monkeypatch.setenv("KL_SECRET", "secret")
+    assert (await add(pool, DeviceSettings(id="kl-1", min_delay=1))).warnings == (), "not named just now"
