@@ -239,7 +239,7 @@ async def test_a_well_known_secret_is_refused_before_anything_is_stored(
     """GOWA's default signs what anybody sends."""
     monkeypatch.setenv("KL_SECRET", "secret")
     settings = DeviceSettings(id="kl-1", gateway="gowa", options={**URL, "webhook_secret_env": "KL_SECRET"})
-    with pytest.raises(InvalidInput, match="KL_SECRET holds a word that everybody knows.*make one with"):
+    with pytest.raises(InvalidInput, match=r"KL_SECRET holds a word that everybody knows.*make one with"):
         await add(pool, settings)
     assert await pool.fetchval("select count(*) from devices") == 0
     monkeypatch.delenv("KL_SECRET")
