@@ -32,6 +32,7 @@ from messaging.common.clock import Clock, database_clock
 from messaging.common.database import Pool
 from messaging.gateways import Gateways
 from messaging.gateways.networks import parse_networks
+from messaging.replies.recipients import learn_from_answer
 from messaging.sending.send import Sender
 from messaging.sending.settling import Outcomes
 from operations.connection import Drumbeat, connect
@@ -127,7 +128,7 @@ def make_worker(
     ``runner``: the workflow runner; the unsandboxed one if None. ``outcomes``: the writer of outcomes.
     """
     zero = timedelta(0)
-    sender = Sender(pool, gateways, clock, outcomes)
+    sender = Sender(pool, gateways, clock, outcomes, partial(learn_from_answer, pool))
     limiter = DeviceLimiter(SHORT_WAIT if real_time else zero)
     sequences = SequenceActivities(pool, sender, limiter, clock)
     messages = MessageActivities(sender, limiter)

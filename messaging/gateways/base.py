@@ -114,6 +114,8 @@ class Accepted(Value):
     """The gateway took the message and will deliver it. ``gateway_message_id``: None if it gives none."""
 
     gateway_message_id: GatewayId | None
+    recipient: tuple[GatewayId, ...] = ()
+    """What the gateway calls the recipient, if it says so, as ``InboundMessage.identities`` has it."""
 
 
 class Recovery(Enum):

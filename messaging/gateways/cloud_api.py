@@ -15,6 +15,7 @@ from messaging.gateways.base import (
     RenderedTemplate,
 )
 from messaging.gateways.cloud_api_errors import as_error, read_error
+from messaging.gateways.cloud_api_inbound import recipient_of_answer
 from messaging.gateways.cloud_api_webhooks import answer_to_challenge, read_webhook
 from messaging.gateways.http import Answer
 from messaging.gateways.http_gateway import HttpGateway
@@ -104,18 +105,17 @@ class CloudApiGateway(HttpGateway):
         identifier = _message_id(answer.content) if answer.status == 200 else None
         if identifier is None:
             raise self._rejection(answer, token)
-        return Accepted(gateway_message_id=identifier)
+        return Accepted(gateway_message_id=identifier, recipient=recipient_of_answer(answer.content))
 
     def challenge(self, query: Mapping[str, str]) -> str:
         """See :class:`messaging.gateways.base.Gateway`."""
-        return answer_to_challenge(query, self._webhook_secret("verify_token"))
+        token = webhook_secret(self._options, "verify_token", self._client.name, signs=False)
+        return answer_to_challenge(query, token)
 
     def read_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookEvents:
         """See :class:`messaging.gateways.base.Gateway`."""
-        return read_webhook(headers, body, self._webhook_secret("app_secret"))
-
-    def _webhook_secret(self, name: str) -> str:
-        return webhook_secret(self._options, name, self._client.name)
+        key = webhook_secret(self._options, "app_secret", self._client.name)
+        return read_webhook(headers, body, key)
 
     def _rejection(self, answer: Answer, token: str) -> GatewayError:
         """The error for an answer that is not a success."""

@@ -8,7 +8,7 @@ from typing import Any
 from messaging.gateways.webhook_bodies import inbound_message, items, objects, part, phone_of, words
 from messaging.gateways.webhook_events import InboundMessage
 
-__all__ = ["META", "inbound_of_change", "moment", "recipient_of"]
+__all__ = ["META", "inbound_of_change", "moment", "recipient_of", "recipient_of_answer"]
 
 META = "the WhatsApp Cloud API"
 
@@ -66,7 +66,7 @@ def _who(message: Mapping[str, Any], contacts: list[Mapping[str, Any]]) -> dict[
     sender, user = words(message, "from", "wa_id"), words(message, "from_user_id", "user_id")
     contact = _contact(contacts, sender, user)
     wa_id = words(contact, "wa_id")
-    users = {user, words(message, "from_parent_user_id"), words(contact, "user_id")}
+    users = {user, words(message, "from_parent_user_id", "parent_user_id"), words(contact, "user_id")}
     users |= {words(contact, "parent_user_id")}
     return {
         "phone": phone_of(sender, wa_id),
@@ -151,6 +151,17 @@ def recipient_of(status: Mapping[str, Any]) -> tuple[str, ...]:
         "from_parent_user_id": words(status, "recipient_parent_user_id", "parent_recipient_user_id"),
     }
     identities: tuple[str, ...] = _who(names, [])["identities"]
+    return identities
+
+
+def recipient_of_answer(answer: Any) -> tuple[str, ...]:
+    """What the answer to a send calls its one recipient: ``contacts[0]`` with ``wa_id`` ("may not match the input phone
+    number", Meta) and, for people with a business-scoped user ID, ``user_id``.
+    """
+    contacts = list(objects(answer, "contacts"))
+    if len(contacts) != 1:
+        return ()
+    identities: tuple[str, ...] = _who(contacts[0], [])["identities"]
     return identities
 
 

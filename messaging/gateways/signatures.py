@@ -29,9 +29,9 @@ def same(given: str, expected: str) -> bool:
     )
 
 
-def webhook_secret(options: Options, name: str, gateway: str) -> str:
+def webhook_secret(options: Options, name: str, gateway: str, *, signs: bool = True) -> str:
     """The credential for webhooks. Raises Unauthentic if there is none or strangers know it, as no webhook can be
-    verified then.
+    verified then. ``signs``: False for one that signs nothing, with which strangers can forge nothing.
     """
     try:
         value = secret(options, name)
@@ -42,7 +42,7 @@ def webhook_secret(options: Options, name: str, gateway: str) -> str:
             f"webhooks of {gateway} cannot be checked: give the device the option"
             f" {name}{ENVIRONMENT}=VARIABLE or {name}{FILE}=PATH"
         )
-    if is_well_known(value):
+    if signs and is_well_known(value):
         raise Unauthentic(
             f"webhooks of {gateway} cannot be checked, as everybody knows the device's {name}: {options.proofs[name]}"
         )

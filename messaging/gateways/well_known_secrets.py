@@ -20,8 +20,6 @@ _KNOWN = frozenset(
 _PLACEHOLDER = re.compile(
     r"change_?(me|this|it)|replace_?(me|this|with)|placeholder|fill_?(me|this)?_?in|^your_|^<.*>$|^\$\{?[a-z_]+\}?$"
 )
-_SHORTEST = 4
-"""Letters and digits. There is nothing to guess in fewer."""
 
 
 def is_well_known(secret: str) -> bool:
@@ -31,8 +29,7 @@ def is_well_known(secret: str) -> bool:
     return (
         letters in _KNOWN
         or letters.rstrip("0123456789") in _KNOWN
-        or len(letters) < _SHORTEST
-        or len(set(letters)) == 1
+        or len(set(letters)) < 2
         or letters in "01234567890123456789"
         or _PLACEHOLDER.search(re.sub(r"[\s-]", "_", plain)) is not None
     )

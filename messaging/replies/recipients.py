@@ -1,13 +1,14 @@
-"""Learns from receipts which other names a gateway has for the recipient of a message of ours."""
+"""Learns from answers to our sends, and from receipts, which other names a gateway has for a recipient."""
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from messaging.common.database import Connection
+from messaging.common.database import Connection, Pool
 from messaging.gateways.webhook_events import Receipt
 from messaging.replies.record import LOCK_SENDER, Stopped, follow
 from messaging.replies.senders import attribute
 
-__all__ = ["learn_from_receipts"]
+__all__ = ["learn_from_answer", "learn_from_receipts"]
 
 TOGETHER = 500
 """Names that are looked up at a time."""
@@ -27,6 +28,13 @@ select distinct on (t.identity) t.identity, m.recipient_phone as phone, least(t.
  where t.identity <> 'wa_id:' || ltrim(m.recipient_phone, '+')
    and not exists (select from identities i where i.identity = t.identity)
  order by t.identity, t.at desc
+"""
+
+SELECT_UNKNOWN_NAMES = """
+select name
+  from unnest($1::text[]) name
+ where not exists (select from identities where identity = name)
+ order by name
 """
 
 INSERT_IDENTITY = """
@@ -56,10 +64,27 @@ async def learn_from_receipts(
             gateway,
         )
         for row in found:
-            async with connection.transaction():
-                await connection.execute(LOCK_SENDER, [row["identity"]])
-                await connection.execute(LOCK_SENDER, [row["phone"]])
-                await connection.execute(INSERT_IDENTITY, row["identity"], row["phone"], row["told_at"])
-                for earlier in await attribute(connection, [row["identity"]], row["phone"]):
-                    stopped += await follow(connection, row["phone"], earlier)
+            stopped += await _learn(connection, row["identity"], row["phone"], row["told_at"])
+    return stopped
+
+
+async def learn_from_answer(pool: Pool, phone: str, names: Sequence[str], at: datetime) -> None:
+    """Notes what a gateway called the recipient ``phone`` when it accepted a message at ``at``.
+
+    If one of these names has said stop before, the recovery sweep tells the workflows.
+    """
+    async with pool.acquire() as connection:
+        for row in await connection.fetch(SELECT_UNKNOWN_NAMES, list(names)):
+            await _learn(connection, row["name"], phone, at)
+
+
+async def _learn(connection: Connection, name: str, phone: str, at: datetime) -> list[Stopped]:
+    """Notes a new name of a phone, and follows what came from that name before."""
+    stopped: list[Stopped] = []
+    async with connection.transaction():
+        await connection.execute(LOCK_SENDER, [name])
+        await connection.execute(LOCK_SENDER, [phone])
+        await connection.execute(INSERT_IDENTITY, name, phone, at)
+        for earlier in await attribute(connection, [name], phone):
+            stopped += await follow(connection, phone, earlier)
     return stopped

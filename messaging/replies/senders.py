@@ -19,13 +19,14 @@ select coalesce(
     $1)
 """
 
-# $1: the answered message, $2: the gateway.
-SELECT_ANSWERED = """
-select m.recipient_phone
+# $1: the answered message, $2: the gateway, $3: names of the sender.
+SELECT_CONCERNED = """
+select m.recipient_phone as phone
   from broadcast_messages m
   join devices d on d.id = m.device_id
  where m.gateway_message_id = $1 and d.gateway = $2
- limit 1
+union
+select phone from identities where identity = any ($3)
 """
 
 LEARN_IDENTITIES = """
@@ -81,12 +82,12 @@ async def phones_concerned(
     connection: Connection, gateway: str, message: InboundMessage, phone: str
 ) -> list[str]:
     """The phones that a keyword in this message counts for, sorted: the sender's ``phone``, the one that the gateway names,
-    and the recipient of the message that is answered. They differ where a person is written to under an older number.
+    the recipient of the message that is answered, and those for which the gateway has called the recipient by one of the
+    sender's names. They differ where a person is written to under an older number.
     """
-    answered = None
-    if message.answers is not None and not message.from_me:
-        answered = await connection.fetchval(SELECT_ANSWERED, message.answers, gateway)
-    return sorted({phone, message.phone or phone, answered or phone})
+    answered = None if message.from_me else message.answers
+    rows = await connection.fetch(SELECT_CONCERNED, answered, gateway, names_of(message))
+    return sorted({phone, message.phone or phone, *(row["phone"] for row in rows)})
 
 
 async def learn(connection: Connection, message: InboundMessage, phone: str) -> list[int]:

@@ -6,7 +6,8 @@ The message is claimed (``Ledger``) and handed over to its gateway (``Dispatcher
 """
 
 import logging
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from messaging.common.database import Pool
 from messaging.common.errors import InvalidInput
 from messaging.common.storable import LONGEST_REASON, storable
 from messaging.gateways import Gateways
-from messaging.gateways.base import DeviceUnfit, MaybeAccepted, NotAccepted, Refused
+from messaging.gateways.base import Accepted, DeviceUnfit, MaybeAccepted, NotAccepted, Refused
 from messaging.sending.attempts import After, Attempt, InFlight, LostClaim, new_attempt
 from messaging.sending.claim_answers import Claim, SettledAlready
 from messaging.sending.dispatch import Dispatcher
@@ -32,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 Answer = TypeVar("Answer")
 
+Learn = Callable[[str, Sequence[str], datetime], Awaitable[object]]
+"""Notes other names that a gateway has for a phone."""
+
 
 class Sender:
     """Sends messages, one for each call. One instance for a worker; safe to share between tasks."""
@@ -42,14 +46,19 @@ class Sender:
         gateways: Gateways,
         clock: Clock = database_clock,
         outcomes: Outcomes | None = None,
+        learn: Learn | None = None,
     ) -> None:
-        """``outcomes``: the writer of outcomes, given from outside so that the end of the process can wait for it."""
+        """``outcomes``: the writer of outcomes, given from outside so that the end of the process can wait for it.
+
+        ``learn``: called for a phone that the gateway has other names for, with these names and the moment.
+        """
         self._ledger = Ledger(pool)
         self._gateways = gateways
         self._clock = clock
         self._outcomes = outcomes or Outcomes()
         self._dispatcher = Dispatcher(self._ledger, gateways.images, self._outcomes)
         self._recorder = Recorder(self._ledger, self._outcomes)
+        self._learn = learn
 
     async def send_stored(self, message_id: UUID) -> MessageOutcome:
         """Sends a message whose row is in the ledger, or answers when to try again or why not.
@@ -128,4 +137,17 @@ class Sender:
             if flight.called:
                 return await record.doubt(flight, MaybeAccepted(why), gateway)
             return await record.put_off(flight, NotAccepted(why, concerns="message"))
-        return await record.settle(flight, MessageStatus.SENT, gateway_message_id=accepted.gateway_message_id)
+        settled = await record.settle(
+            flight, MessageStatus.SENT, gateway_message_id=accepted.gateway_message_id
+        )
+        self._learn_names(claim.lead.phone, accepted, flight)
+        return settled
+
+    def _learn_names(self, phone: str, accepted: Accepted, flight: InFlight) -> None:
+        """Notes in the background what else the gateway calls the recipient. Nothing is to be noted in most cases, as WhatsApp's
+        own name is the phone. If the process dies before, a receipt of the message says the same.
+        """
+        names = [name for name in accepted.recipient if name != f"wa_id:{phone.removeprefix('+')}"]
+        if names and self._learn is not None:
+            learn, at = self._learn, flight.now
+            self._outcomes.begin(lambda: learn(phone, names, at))

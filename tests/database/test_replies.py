@@ -5,12 +5,15 @@ import itertools
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 
+from activities.limiter import DeviceLimiter
+from activities.sequences import SequenceActivities
 from messaging.common.database import Pool
 from messaging.common.errors import NotFound
 from messaging.common.keywords import DEFAULT_KEYWORDS
@@ -18,12 +21,14 @@ from messaging.gateways import Gateways
 from messaging.gateways.webhook_events import InboundMessage, Receipt
 from messaging.leads.opt_outs import record_opt_out, withdraw
 from messaging.replies.inbox import inbound_of_phone, list_inbox, mark_reviewed
-from messaging.replies.recipients import learn_from_receipts
+from messaging.replies.recipients import learn_from_answer, learn_from_receipts
 from messaging.replies.record import RecordedInbound, Stopped, each_once, record_inbound
 from messaging.reporting.contact import contact_report
 from messaging.sending.claim_answers import StepClaim
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_ids import sequence_message_id
+from messaging.sending.outcomes import Settled
+from messaging.sending.send import Sender
 from rig.gateway_control import write
 from rig.people import phone
 from rig.waiting import until
@@ -31,6 +36,7 @@ from runtime.embedded import replies
 from tests.support.contact import NOON, Contact
 from tests.support.replies import inbound, no_workflows
 from tests.support.simulator_process import SimulatorProcess
+from tests.support.wire import Reply, wire
 from webhooks.endpoint import webhooks
 
 PHONE = phone(1)
@@ -506,3 +512,50 @@ async def test_a_worker_hears_the_simulated_gateway_and_the_next_one_what_it_mis
         await heard(2)
     assert await sources(pool) == ["reply"]
     await gateways.close()
+
+
+async def test_the_answer_to_a_send_tells_who_will_write(
+    contact: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Meta knows the recipient by another number than was dialled, and they said stop before anything told so."""
+    pool, other = contact.scenario.pool, phone(7)
+    monkeypatch.setenv("META_TOKEN", "a-token")
+    yes = {
+        "contacts": [{"input": PHONE, "wa_id": other.removeprefix("+"), "user_id": "US.1"}],
+        "messages": [{"id": "wamid.1"}],
+    }
+    async with wire(Reply(200, yes)) as meta:
+        options = {"url": meta.url, "phone_number_id": "1", "token_env": "META_TOKEN"}
+        await pool.execute("update devices set gateway = 'cloud-api', gateway_options = $1", options)
+        await record(contact, inbound("in-1", other, "STOP"))
+        assert await sources(pool) == []
+        sender = Sender(pool, contact.gateways, learn=partial(learn_from_answer, pool))
+        contact.activities = SequenceActivities(pool, sender, DeviceLimiter())
+        assert isinstance(await contact.send(), Settled)
+
+    async def learnt() -> bool:
+        return bool(await pool.fetchval("select count(*) = 2 from identities")) and await sources(pool) == [
+            "reply"
+        ]
+
+    await until(learnt, what="the names, and what was said under one of them")
+    names = await pool.fetch("select identity, phone from identities order by identity")
+    assert [tuple(row) for row in names] == [("user_id:US.1", PHONE), (f"wa_id:{other[1:]}", PHONE)]
+    assert await pool.fetchval("select phone from inbound_messages") == PHONE
+    await record(contact, inbound("in-2", other, "START", after=60))
+    assert await sources(pool) == []
+    await pool.execute("insert into leads (phone) values ($1)", other)
+    await record(contact, inbound("in-3", other, "STOP", after=120))
+    assert await sources(pool) == await sources(pool, other) == ["reply"], "two leads, and one account"
+
+
+async def test_an_answer_that_repeats_the_phone_needs_no_further_request(contact: Contact) -> None:
+    told: list[str] = []
+
+    async def learn(number: str, names: Sequence[str], at: Any) -> None:
+        told.append(number)
+
+    sender = Sender(contact.scenario.pool, contact.gateways, learn=learn)
+    contact.activities = SequenceActivities(contact.scenario.pool, sender, DeviceLimiter())
+    assert isinstance(await contact.send(), Settled)
+    assert told == []

@@ -196,6 +196,30 @@ async def test_the_request(
     }
 
 
+@pytest.mark.parametrize(
+    ("contacts", "names"),
+    [
+        ([{"input": PHONE, "wa_id": "12015550123"}], ("wa_id:12015550123",)),
+        (
+            [{"input": PHONE, "wa_id": "5215555550100", "user_id": "MX.1"}],
+            ("wa_id:5215555550100", "user_id:MX.1"),
+        ),
+        ([{"input": "MX.1", "user_id": "MX.1"}], ("user_id:MX.1",)),
+        ([{"wa_id": "12015550123"}, {"wa_id": "12015550124"}], ()),
+        ([{"wa_id": 12015550123}], ()),
+        ([7], ()),
+        (None, ()),
+        ("12015550123", ()),
+    ],
+)
+async def test_what_the_answer_calls_the_recipient(
+    meta: Meta, gateway: CloudApiGateway, contacts: Any, names: tuple[str, ...]
+) -> None:
+    """ "ID and phone number may not always match"."""
+    meta.answer = {**YES, "contacts": contacts}
+    assert (await gateway.send(message(), timeout=5)).recipient == names
+
+
 async def test_another_version(meta: Meta) -> None:
     async with opened(options(meta.url, version="v25.0")) as gateway:
         await gateway.send(message(), timeout=5)

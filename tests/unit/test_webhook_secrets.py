@@ -46,7 +46,6 @@ def check(gateway: str, **options: str) -> tuple[str, ...]:
         "aaaaaaaa",
         "12345678",
         "meatyhamhock",
-        "abc",
     ],
 )
 def test_a_secret_that_is_none_is_refused(
