@@ -49,6 +49,7 @@ def create_app(gateway: Gateway, *, names: Collection[str] = (), network: bool =
             Route("/v1/stats", control.stats, methods=["GET"]),
             Route("/health", control.health, methods=["GET"]),
             Route("/", inbox.phones, methods=["GET"]),
+            Route("/phones", inbox.open_chat, methods=["GET"]),
             Route("/phones/{phone}", inbox.chat, methods=["GET"]),
             Route("/assets/{name}", inbox.asset, methods=["GET"]),
         ],

@@ -174,7 +174,7 @@ async def stats(request: Request) -> Response:
     store = gateway_of(request).store
     requests = await store.read("select coalesce(max(id), 0) as total from requests")
     devices = await store.read("select device, messages from devices order by device")
-    phones = await store.read("select count(*) as total from phones")
+    phones = await store.read("select count(*) as total from phones where messages > 0")
     return JSONResponse(
         {
             "requests": requests[0]["total"],

@@ -23,7 +23,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 """Seconds between two attempts: twice as long each time."""
 AT_ONCE = 20
 """Webhooks that are under way at the same time."""
-COLUMNS = "id, message_id, device, phone, kind, text, payload, answers, name, user_id, written_at"
+COLUMNS = "id, message_id, device, phone, kind, text, payload, answers, name, user_id, hidden, written_at"
 
 
 class Webhook(BaseModel):
@@ -136,7 +136,7 @@ class Courier:
 def _told(row: sqlite3.Row) -> dict[str, Any]:
     told = {
         "id": row["message_id"],
-        "from": row["phone"],
+        "from": None if row["hidden"] else row["phone"],
         "at": row["written_at"],
         "kind": row["kind"],
         "text": row["text"],

@@ -1,32 +1,75 @@
-"""The inbox page: what each phone received, and a box to answer from."""
+"""The inbox page: what each phone received and wrote, and a box to answer from."""
 
-import sqlite3
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from simulator import pages
+from simulator import chat_page, list_page
 from simulator.answers import error
 from simulator.gateway import gateway_of
+from simulator.html import path_of
 
-__all__ = ["asset", "chat", "phones"]
+__all__ = ["asset", "chat", "open_chat", "phones"]
 
 PHONES_A_PAGE = 50
 MESSAGES_A_PAGE = 100
-NO_END = 2**63 - 1
 END = "~"
-"""Sorts behind every place in a conversation."""
+"""Sorts behind every place in a list or conversation."""
+
+# The phones with the latest message first, each with that message.
+PHONES = """
+select phones.phone, phones.messages, phones.written, phones.latest,
+       case when coalesce(answers.place, '') > coalesce(messages.accepted_at, '') then 'written' else 'received' end as direction,
+       answers.kind, answers.text as answer, answers.payload, messages.text, messages.image_url,
+       coalesce(messages.device, answers.device) as device
+  from phones
+  left join messages on messages.id = phones.last_message
+  left join answers on answers.id = phones.last_answer
+ where (phones.latest, phones.phone) < (:latest, :phone) and phones.phone like :pattern
+ order by phones.latest desc, phones.phone desc
+ limit :limit
+"""
+
+# Both halves are cut before they are put together, so that a long conversation costs no more than a short one. A reaction
+# to one of our messages is shown with that message.
 CONVERSATION = """
-    select accepted_at || printf(' %015d', id) as place, 'received' as direction, device, text, image_url,
-        accepted_at as at, exists (select 1 from messages as earlier
-            where earlier.device = messages.device and earlier.idempotency_key = messages.idempotency_key
-            and earlier.id < messages.id) as mark
-        from messages where phone = :phone and accepted_at || printf(' %015d', id) < :before
-    union all
-    select place || printf(' %015d', id), 'written', device, coalesce(text, payload, ''), null, place, told_at is null
-        from answers where phone = :phone and place || printf(' %015d', id) < :before
-    order by 1 desc limit :limit
+select * from (
+    select accepted_at || printf(' %015d', id) as place, 'received' as direction, message_id, device, text, image_url,
+           'text' as kind, null as payload, null as name, 0 as hidden, null as quoted, accepted_at as at,
+           exists (select 1 from messages as earlier
+                    where earlier.device = messages.device and earlier.idempotency_key = messages.idempotency_key
+                      and earlier.id < messages.id) as mark
+      from messages
+     where phone = :phone and accepted_at || printf(' %015d', id) < :before
+     order by id desc limit :limit)
+union all
+select * from (
+    select place || printf(' %015d', id), 'written', message_id, device, text, null, kind, payload, name, hidden,
+           (select case when quoted.text = '' then 'Image' else quoted.text end
+              from messages as quoted where quoted.message_id = answers.answers),
+           place, told_at is null
+      from answers
+     where phone = :phone and place || printf(' %015d', id) < :before
+       and not (kind = 'reaction' and exists (select 1 from messages where message_id = answers.answers))
+     order by place desc limit :limit)
+ order by 1 desc limit :limit
+"""
+
+# The last one counts; an empty one takes the reaction back.
+REACTIONS = """
+select answers.answers as message_id, answers.text, answers.told_at is null as mark
+  from answers
+ where answers.phone = ? and answers.kind = 'reaction' and answers.answers is not null
+ order by answers.place, answers.id
+"""
+
+# The device that wrote last comes first, then those that this phone wrote to, then all others.
+DEVICES = """
+select devices.device
+  from devices
+ order by (select max(id) from messages where phone = :phone and device = devices.device) desc nulls last,
+          (select max(id) from answers where phone = :phone and device = devices.device) desc nulls last, devices.device
 """
 
 HEADERS = {
@@ -39,7 +82,11 @@ HEADERS = {
 
 ASSETS = {
     name: ((Path(__file__).parent / "assets" / name).read_bytes(), kind)
-    for name, kind in {"inbox.css": "text/css", "inbox.js": "text/javascript"}.items()
+    for name, kind in {
+        "inbox.css": "text/css",
+        "live.js": "text/javascript",
+        "answer.js": "text/javascript",
+    }.items()
 }
 
 
@@ -57,25 +104,36 @@ async def phones(request: Request) -> Response:
     wanted = request.query_params.get("q", "").strip()[:40]
     digits = "".join(character for character in wanted if character in "0123456789")
     pattern = f"%{digits}%" if digits or not wanted else ""  # no number contains a word
-    before = _number(request.query_params.get("before"))
+    before = request.query_params.get("before", "")
+    latest, _, last = before.partition(" ")
     rows = await gateway.store.read(
-        "select phones.phone, phones.messages, phones.last_id, latest.text, latest.image_url, latest.device,"
-        " latest.accepted_at from phones join messages as latest on latest.id = phones.last_id"
-        " where phones.last_id < ? and phones.phone like ? order by phones.last_id desc limit ?",
-        (before, pattern, PHONES_A_PAGE + 1),
+        PHONES, {"latest": latest or END, "phone": last, "pattern": pattern, "limit": PHONES_A_PAGE + 1}
     )
     devices = await gateway.store.read("select device, messages from devices order by device")
-    total = await gateway.store.read("select count(*) as phones from phones")
-    page = pages.inbox(
-        rows[:PHONES_A_PAGE],
+    total = await gateway.store.read(
+        "select coalesce(sum(messages > 0), 0) as phones, coalesce(sum(written), 0) as written from phones"
+    )
+    shown = rows[:PHONES_A_PAGE]
+    page = list_page.inbox(
+        shown,
         devices=devices,
         phones=total[0]["phones"],
+        written=total[0]["written"],
         faults=[fault.told() for fault in gateway.faults.current()],
         search=wanted,
-        older=_last(rows, PHONES_A_PAGE, "last_id"),
-        first=before == NO_END,
+        digits=digits,
+        older=f"{shown[-1]['latest']} {shown[-1]['phone']}" if len(rows) > PHONES_A_PAGE else None,
+        first=not before,
     )
     return HTMLResponse(page, headers=HEADERS)
+
+
+async def open_chat(request: Request) -> Response:
+    """GET /phones?phone=: leads to the conversation of any phone, also of one that received nothing yet."""
+    phone = "".join(character for character in request.query_params.get("phone", "") if character.isdigit())
+    if not 7 <= len(phone) <= 15 or phone.startswith("0"):
+        return RedirectResponse("/", 303)
+    return RedirectResponse(path_of(f"+{phone}"), 303)
 
 
 async def chat(request: Request) -> Response:
@@ -86,30 +144,24 @@ async def chat(request: Request) -> Response:
     rows = await store.read(
         CONVERSATION, {"phone": phone, "before": before or END, "limit": MESSAGES_A_PAGE + 1}
     )
-    received = await store.read("select messages from phones where phone = ?", (phone,))
-    written = await store.read("select count(*) as messages from answers where phone = ?", (phone,))
-    devices = await store.read(
-        "select device from messages where phone = ? group by device order by max(id) desc", (phone,)
+    counts = await store.read("select messages, written from phones where phone = ?", (phone,))
+    reactions = {
+        row["message_id"]: row for row in await store.read(REACTIONS, (phone,)) if phone and row["message_id"]
+    }
+    devices = await store.read(DEVICES, {"phone": phone})
+    name = await store.read(
+        "select name from answers where phone = ? and name is not null order by place desc limit 1", (phone,)
     )
-    page = pages.chat(
+    possible = phone[:1] == "+" and phone[1:].isascii() and phone[1:].isdigit() and 8 <= len(phone) <= 16
+    page = chat_page.chat(
         phone,
         list(reversed(rows[:MESSAGES_A_PAGE])),
-        received=received[0]["messages"] if received else 0,
-        written=written[0]["messages"],
+        reactions=reactions,
+        received=counts[0]["messages"] if counts else 0,
+        written=counts[0]["written"] if counts else 0,
         devices=[row["device"] for row in devices],
+        name=name[0]["name"] if name else "",
         older=rows[MESSAGES_A_PAGE - 1]["place"] if len(rows) > MESSAGES_A_PAGE else None,
-        latest=before is None,
+        answerable=before is None and possible,
     )
-    return HTMLResponse(page, 200 if rows or received else 404, headers=HEADERS)
-
-
-def _last(rows: list[sqlite3.Row], size: int, column: str) -> int | None:
-    """Where the next page begins, if there is one: one row more than a page was asked for."""
-    return int(rows[size - 1][column]) if len(rows) > size else None
-
-
-def _number(text: str | None) -> int:
-    """A place in the log; the end of it where the text is none."""
-    if text is None or not text.isascii() or not text.isdigit() or len(text) > 18:
-        return NO_END
-    return int(text)
+    return HTMLResponse(page, 200 if rows or possible else 404, headers=HEADERS)

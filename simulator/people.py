@@ -19,14 +19,20 @@ Word = Annotated[str, Field(min_length=1, max_length=255)]
 
 
 class Answer(BaseModel):
-    """A message of one person. ``id``, ``at``: its ID and time; by default a new ID, and now."""
+    """A message of one person. ``id``, ``at``: its ID and time; by default a new ID, and now.
+
+    ``hide_phone``: the webhook reports ``user_id`` only. The inbox shows the message with the phone's others.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     device: Annotated[str, Field(pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$")]
     phone: str | None = Field(None, alias="from", pattern=r"^\+[1-9][0-9]{6,14}$")
     user_id: Word | None = None
-    kind: Literal["text", "button", "list", "image", "audio", "document", "reaction", "preference"] = "text"
+    hide_phone: bool = False
+    kind: Literal[
+        "text", "button", "list", "image", "video", "audio", "document", "sticker", "reaction", "preference"
+    ] = "text"
     text: Annotated[str, Field(max_length=65_536)] | None = None
     payload: Word | None = None
     answers: Word | None = None
@@ -38,6 +44,8 @@ class Answer(BaseModel):
     def _somebody_something(self) -> "Answer":
         if self.phone is None and self.user_id is None:
             raise ValueError("somebody writes: give 'from', or 'user_id' for somebody without a phone")
+        if self.hide_phone and self.user_id is None:
+            raise ValueError("hide_phone: without a phone, somebody is known by 'user_id'")
         if (
             not (self.text or "").strip()
             and not self.payload
@@ -69,14 +77,7 @@ async def write(request: Request) -> Response:
 
     def work(connection: sqlite3.Connection) -> None:
         for one, identifier in zip(wanted.messages, identifiers, strict=True):
-            connection.execute(
-                "insert into answers (message_id, device, phone, kind, text, payload, answers, name, user_id, written_at,"
-                " place) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (device, message_id) do nothing",
-                (
-                    *(identifier, one.device, one.phone, one.kind, one.text, one.payload, one.answers),
-                    *(one.name, one.user_id, one.at.isoformat() if one.at else utc_now(), utc_now()),
-                ),
-            )
+            _store(connection, one, identifier)
 
     with gateway.courier.holding(identifiers):
         await gateway.store.write(work)
@@ -91,6 +92,25 @@ async def write(request: Request) -> Response:
             rows, times=wanted.times, order=wanted.order, together=wanted.together
         )
     return JSONResponse({"ids": identifiers, "answered": answered})
+
+
+def _store(connection: sqlite3.Connection, one: Answer, identifier: str) -> None:
+    """Keeps a message, once, and makes it the latest of its phone."""
+    now = utc_now()
+    stored = connection.execute(
+        "insert into answers (message_id, device, phone, kind, text, payload, answers, name, user_id, hidden,"
+        " written_at, place) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (device, message_id) do nothing",
+        (
+            *(identifier, one.device, one.phone, one.kind, one.text, one.payload, one.answers, one.name),
+            *(one.user_id, one.hide_phone, one.at.isoformat() if one.at else now, now),
+        ),
+    )
+    if one.phone is not None and stored.rowcount:
+        connection.execute(
+            "insert into phones (phone, written, last_answer, latest) values (?, 1, ?, ?) on conflict (phone) do update"
+            " set written = written + 1, last_answer = excluded.last_answer, latest = excluded.latest",
+            (one.phone, stored.lastrowid, now),
+        )
 
 
 async def put_webhook(request: Request) -> Response:

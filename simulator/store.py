@@ -53,16 +53,20 @@ create unique index if not exists one_message_per_honoured_key on messages (devi
 create index if not exists messages_by_key on messages (device, idempotency_key);
 create index if not exists messages_by_phone on messages (phone, id);
 create index if not exists messages_by_device on messages (device, id);
+-- messages, written: how many the phone received and wrote; latest: when the last of both was.
 create table if not exists phones (
     phone text primary key,
-    messages integer not null,
-    last_id integer not null
+    messages integer not null default 0,
+    written integer not null default 0,
+    last_message integer references messages (id),
+    last_answer integer references answers (id),
+    latest text not null
 );
-create index if not exists phones_by_latest on phones (last_id desc);
+create index if not exists phones_by_latest on phones (latest, phone);
 create table if not exists devices (device text primary key, messages integer not null);
 create table if not exists settings (scope text primary key, setting text not null);
 create table if not exists faults (id integer primary key, fault text not null);
--- What people write back, and the webhook for it; told_at: when it was acknowledged.
+-- What people write back, and the webhook for it; hidden: the phone is not reported; told_at: when it was acknowledged.
 create table if not exists answers (
     id integer primary key autoincrement,
     message_id text not null,
@@ -74,6 +78,7 @@ create table if not exists answers (
     answers text,
     name text,
     user_id text,
+    hidden integer not null default 0,
     written_at text not null,
     place text not null,
     told_at text,
@@ -244,26 +249,19 @@ def _deliver(
     *,
     honour_key: bool,
 ) -> None:
+    accepted_at = utc_now()
     number = connection.execute(
         "insert into messages (message_id, request_id, received_at, accepted_at, device, phone, idempotency_key,"
         " honoured_key, text, image_url) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(
-                message_id,
-                request,
-                arrival.received_at,
-                utc_now(),
-                arrival.device,
-                arrival.phone,
-                arrival.key,
-            ),
-            *(arrival.key if honour_key else None, text, image_url),
+            *(message_id, request, arrival.received_at, accepted_at, arrival.device, arrival.phone),
+            *(arrival.key, arrival.key if honour_key else None, text, image_url),
         ),
     ).lastrowid
     connection.execute(
-        "insert into phones values (?, 1, ?) on conflict (phone)"
-        " do update set messages = messages + 1, last_id = excluded.last_id",
-        (arrival.phone, number),
+        "insert into phones (phone, messages, last_message, latest) values (?, 1, ?, ?) on conflict (phone) do update"
+        " set messages = messages + 1, last_message = excluded.last_message, latest = excluded.latest",
+        (arrival.phone, number, accepted_at),
     )
     connection.execute(
         "insert into devices values (?, 1) on conflict (device) do update set messages = messages + 1",

@@ -55,7 +55,7 @@ async def test_inbox_and_chat(simulator: SimulatorProcess) -> None:
         await page(http, simulator, "/phones/%3Cb%3E", status=404)
         search = await page(http, simulator, "/?q=%22%3E%3Cscript%3E")
         assert '"><script>' not in search
-        for name in ("inbox.css", "inbox.js"):
+        for name in ("inbox.css", "live.js", "answer.js"):
             async with http.get(f"{simulator.url}/assets/{name}") as answer:
                 assert answer.status == 200
         async with http.get(f"{simulator.url}/assets/..%2Fstore.py") as answer:

@@ -133,6 +133,7 @@ async def test_what_nobody_acknowledges_is_told_again_also_after_a_restart(
         ("inbound", {"messages": [{"device": "sales-1", "text": "STOP"}]}),
         ("inbound", {"messages": [{"device": "sales-1", "from": "0123", "text": "STOP"}]}),
         ("inbound", {"messages": [{"device": "sales-1", "from": PHONE, "text": " "}]}),
+        ("inbound", {"messages": [{"device": "sales-1", "from": PHONE, "text": "Hi", "hide_phone": True}]}),
         ("inbound", {"messages": [{"device": "../x", "from": PHONE, "text": "STOP"}]}),
     ],
 )
@@ -165,6 +166,59 @@ async def test_the_conversation_and_the_box(http: aiohttp.ClientSession, simulat
     async with http.get(f"{simulator.url}/phones/{quote('+12015550188')}") as answer:
         assert answer.status == 200
         assert "Hi" in await answer.text()
+
+
+async def test_all_that_a_person_can_do_is_shown_and_told(
+    http: aiohttp.ClientSession, simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with reader(monkeypatch) as gateway, wire(Reply(200, {})) as server:
+        await point(http, simulator, server.url)
+        _, sent = await post(http, simulator.url, "sales-1", text="Is it <red>?")
+        person = {"device": "sales-1", "from": PHONE}
+        messages = [
+            {**person, "kind": "reaction", "text": "😂", "answers": sent["id"]},
+            {**person, "kind": "reaction", "text": "❤️", "answers": sent["id"]},
+            {**person, "text": "Yes & no", "answers": sent["id"], "name": "Aisha <b>"},
+            {**person, "kind": "image", "text": "see"},
+            {**person, "kind": "button", "text": "Order", "payload": "ORDER_1"},
+            {**person, "text": "by user ID", "user_id": "SIM.1", "hide_phone": True},
+        ]
+        told = await call(http, "POST", f"{simulator.url}/v1/inbound", {"messages": messages})
+        assert told["answered"] == [200] * 6
+        found = [one for request in server.requests for one in read(gateway, request)]
+        assert [one.phone for one in found] == [PHONE] * 5 + [None]
+        assert found[-1].identities == ("user_id:SIM.1",)
+    async with http.get(f"{simulator.url}/phones/{quote(PHONE)}") as answer:
+        page = await answer.text()
+    assert page.count('class="reaction"') == 1, "the last reaction, with the message"
+    assert "❤️" in page
+    assert "<blockquote" in page
+    assert page.count("Is it &lt;red&gt;?") == 3, "as text, as a quotation, and to quote"
+    assert "as Aisha &lt;b&gt;" in page
+    assert 'value="Aisha &lt;b&gt;"' in page, "the name that they had last"
+    for words in ("Image</span>", "ORDER_1", "by user ID", "1 message received · 6 messages written"):
+        assert words in page
+    assert f'data-message="{sent["id"]}"' in page
+    async with http.get(simulator.url) as answer:
+        inbox = await answer.text()
+    assert "Wrote:</span> by user ID" in inbox, "the latest message of both sides"
+    assert "6 written back" in inbox
+
+
+async def test_somebody_new_can_write_first(http: aiohttp.ClientSession, simulator: SimulatorProcess) -> None:
+    new = "+12015550177"
+    async with http.get(f"{simulator.url}/?q=1%20201%20555%200177") as answer:
+        assert f'href="/phones/{quote(new)}">Write as {new}' in await answer.text()
+    async with http.get(f"{simulator.url}/phones", params={"phone": "1 (201) 555-0177"}) as answer:
+        assert (answer.status, answer.url.path) == (200, f"/phones/{new}")
+        page = await answer.text()
+    assert '<input name="device"' in page, "no device has sent anything yet"
+    await post(http, simulator.url, "sales-1", text="To somebody else")
+    async with http.get(f"{simulator.url}/phones/{quote(new)}") as answer:
+        assert "<option>sales-1</option>" in await answer.text()
+    async with http.get(f"{simulator.url}/phones/nobody") as answer:
+        assert answer.status == 404
+        assert 'id="answer"' not in await answer.text()
 
 
 async def test_a_wrong_secret_is_not_believed(monkeypatch: pytest.MonkeyPatch) -> None:
