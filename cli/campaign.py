@@ -225,7 +225,7 @@ def _format_details(one: CampaignSummary) -> str:
         target.append(f"devices {', '.join(one.device_ids)}")
     lines = [
         f"{one.name}: {one.status}" + (f" ({one.title})" if one.title else ""),
-        f"target: {', '.join(target)}",
+        f"target: {', '.join(target)}; category {one.category}",
         f"starts {one.when}"
         if one.frozen_at is None
         else f"started {_format_moment(one.frozen_at, zone)} ({one.when})",

@@ -10,7 +10,7 @@ from cli.page import Column, Table, one_line, page_width, shortened, wrapped
 
 if TYPE_CHECKING:
     from messaging.replies.inbox import InboundReport
-    from messaging.reporting.contact import ContactReport, EnrollmentReport
+    from messaging.reporting.contact import ContactReport, EnrollmentReport, OptOutReport
     from messaging.reporting.messages import MessageReport
 
 __all__ = ["contact_page"]
@@ -28,9 +28,8 @@ def contact_page(report: ContactReport) -> str:
     )
     whose = "the lead's time zone" if report.time_zone else "as the lead has no time zone of its own"
     lines += wrapped(f"Times are those of {report.zone}, {whose}.")
-    if report.opted_out_at is not None:
-        why = f" ({report.opted_out_because})" if report.opted_out_because else ""
-        lines += wrapped(f"Opted out on {_format_moment(report.opted_out_at, zone)}: gets nothing more{why}.")
+    for opt_out in report.opt_outs:
+        lines += wrapped(_format_opt_out(opt_out, zone))
     if report.not_enrolled is not None:
         lines += ["", *wrapped(report.not_enrolled)]
     if report.handed_over:
@@ -57,6 +56,19 @@ def contact_page(report: ContactReport) -> str:
     if report.messages or report.inbound:
         lines += ["", _format_conversation(report, zone)]
     return "\n".join(lines)
+
+
+_SOURCES = {"operator": "by an operator", "reply": "by a reply", "preference": "in WhatsApp's settings"}
+
+
+def _format_opt_out(one: OptOutReport, zone: tzinfo) -> str:
+    of, gets = ("", "nothing more") if one.category == "all" else (" of marketing", "no more of it")
+    evidence = f"inbound message {one.inbound_message}" if one.inbound_message else None
+    why = "; ".join(filter(None, (one.reason, evidence)))
+    return (
+        f"Opted out{of} on {_format_moment(one.created_at, zone)} {_SOURCES[one.source]}: gets {gets}"
+        f"{f' ({why})' if why else ''}."
+    )
 
 
 def _format_enrollments(enrollments: tuple[EnrollmentReport, ...], zone: tzinfo) -> str:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from cli.console import Json, run, show
 from messaging.common.counts import count_of
+from messaging.common.suggestions import did_you_mean
 from runtime.process import fail, tell
 
 if TYPE_CHECKING:
+    from messaging.leads.opt_outs import OptOutCategory
     from operations.connection import Drumbeat
     from operations.enrollment import Enrollment, OptOut, SweepResult
 
 __all__ = ["enroll", "opt_out"]
+
+CATEGORIES = ("marketing", "all")
 
 Region = Annotated[
     str | None,
@@ -127,17 +132,32 @@ def _parse(sequence: str, phone: str, region: str | None) -> str:
         raise InvalidPhone(f"{error}: SEQUENCE comes first, then PHONE") from error
 
 
+def _read_category(text: str) -> str:
+    if text not in CATEGORIES:
+        raise typer.BadParameter(f"{text!r} is not known here, {did_you_mean(text, CATEGORIES)}")
+    return text
+
+
 def opt_out(
     phone: Annotated[str, typer.Argument(help="The phone, in any format.")],
     undo: Annotated[bool, typer.Option("--undo", help="Let the phone be written to again.")] = False,
+    category: Annotated[
+        str | None,
+        typer.Option(
+            help="From what: marketing, or all, which is everything. With --undo: only that opt-out; both if not given.",
+            parser=_read_category,
+            metavar="CATEGORY",
+        ),
+    ] = None,
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "opted out",
     default_region: Region = None,
     as_json: Json = False,
 ) -> None:
-    """Send a phone nothing more, from any sequence, campaign or device.
+    """Send a phone nothing more, from any sequence, campaign or device; or no more marketing.
 
-    Example: opt-out +12015550123
+    Examples: opt-out +12015550123    opt-out +12015550123 --category marketing
     """
+    from_what = cast("OptOutCategory | None", category)
 
     async def work(drumbeat: Drumbeat) -> OptOut:
         from messaging.common.phones import parse_phone
@@ -145,10 +165,10 @@ def opt_out(
 
         number = parse_phone(phone, default_region)
         if undo:
-            return await enrollment.withdraw_opt_out(drumbeat, number)
-        return await enrollment.opt_out(drumbeat, number, reason)
+            return await enrollment.withdraw_opt_out(drumbeat, number, category=from_what)
+        return await enrollment.opt_out(drumbeat, number, reason, category=from_what or "all")
 
-    show(run(work), as_json, _format_opted_out)
+    show(run(work), as_json, partial(_format_opted_out, undone=undo))
 
 
 def _format_enrolled(done: Enrollment) -> str:
@@ -182,11 +202,17 @@ def _format_swept(done: SweepResult) -> str:
     )
 
 
-def _format_opted_out(done: OptOut) -> str:
+def _format_opted_out(done: OptOut, *, undone: bool) -> str:
     from messaging.sending.under_way import format_under_way
 
-    if not done.opted_out:
-        return f"{done.phone} may be written to again" if done.changed else f"{done.phone} had not opted out"
-    words = "opted out" if done.changed else "had opted out already"
+    if undone:
+        if not done.opted_out:
+            return (
+                f"{done.phone} may be written to again" if done.changed else f"{done.phone} had not opted out"
+            )
+        left = "everything" if done.category == "all" else "marketing"
+        return f"{done.phone}: {'taken back' if done.changed else 'nothing to take back'}; still opted out of {left}"
+    of = " of marketing" if done.category == "marketing" else ""
+    words = f"opted out{of}" if done.changed else f"had opted out{of} already"
     ended = count_of(done.ended, "enrollment ends", "enrollments end")
     return f"{done.phone} {words}; {ended}{format_under_way(done.under_way)}"

@@ -80,7 +80,9 @@ def status_page(report: StatusReport) -> str:
         )
     messages = ", ".join(f"{count:,} {name}" for name, count in report.messages.items()) or "none yet"
     lines = [
-        f"Leads: {report.leads:,} ({report.opted_out:,} opted out)"
+        f"Leads: {report.leads:,} ({report.opted_out:,} opted out"
+        + (f", {report.opted_out_of_marketing:,} of marketing only" if report.opted_out_of_marketing else "")
+        + ")"
         + (f"; opted out and no lead: {report.others_opted_out:,}" if report.others_opted_out else ""),
         *wrapped(f"Messages: {messages}"),
     ]

@@ -50,7 +50,7 @@ CREATE FUNCTION public.campaign_audience(p_campaign bigint) RETURNS TABLE(lead_i
     LANGUAGE sql STABLE
     AS $$
     select l.id, l.phone, d.id, coalesce(l.time_zone, d.time_zone, 'UTC'),
-           exists (select from suppressions s where s.phone = l.phone)
+           exists (select from suppressions s where s.phone = l.phone and s.category in ('all', c.category))
       from campaigns c
       join leads l on (c.niche is null or l.niches @> array[c.niche])
                   and (c.target_status = 'all' or l.target_status = c.target_status)
@@ -110,6 +110,14 @@ CREATE TABLE public.broadcast_messages (
     CONSTRAINT broadcast_messages_sent CHECK (((status = 'sent'::text) = (sent_at IS NOT NULL))),
     CONSTRAINT broadcast_messages_status CHECK ((status = ANY (ARRAY['pending'::text, 'queued'::text, 'processing'::text, 'sent'::text, 'failed'::text, 'unconfirmed'::text, 'suppressed'::text, 'cancelled'::text, 'expired'::text])))
 );
+
+CREATE FUNCTION public.category_of(m public.broadcast_messages) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    select coalesce((select category from campaigns where id = m.campaign_id),
+                    (select s.category from sequence_contacts c join sequences s on s.id = c.sequence_id
+                      where c.id = m.sequence_contact_id))
+$$;
 
 CREATE FUNCTION public.claim_life(m public.broadcast_messages, p_lifetime interval, p_longer jsonb) RETURNS interval
     LANGUAGE sql STABLE
@@ -769,6 +777,12 @@ CREATE FUNCTION public.only_device() RETURNS text
     select min(id) from devices where replaced_by is null having count(*) = 1
 $$;
 
+CREATE FUNCTION public.opted_out_of(p_category text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select 'the recipient opted out' || case when p_category = 'marketing' then ' of marketing messages' else '' end
+$$;
+
 CREATE FUNCTION public.postpone(m public.broadcast_messages, d public.devices, p_moment timestamp with time zone, p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
     AS $$
@@ -1142,10 +1156,14 @@ $$;
 CREATE FUNCTION public.unwanted(m public.broadcast_messages, OUT status text, OUT reason text) RETURNS record
     LANGUAGE plpgsql STABLE
     AS $$
+declare
+    opted_out text;  -- from what; 'all' counts first, and is the smaller word
 begin
-    if exists (select from suppressions s where s.phone = m.recipient_phone) then
+    select min(s.category) into opted_out
+      from suppressions s where s.phone = m.recipient_phone and s.category in ('all', category_of(m));
+    if opted_out is not null then
         status := 'suppressed';
-        reason := 'the recipient opted out';
+        reason := opted_out_of(opted_out);
     elsif m.campaign_id is not null then
         select 'cancelled', 'the campaign was cancelled' into status, reason
           from campaigns c where c.id = m.campaign_id and c.status = 'cancelled';
@@ -1177,6 +1195,7 @@ CREATE TABLE public.campaigns (
     min_delay double precision,
     max_delay double precision,
     fan_out text DEFAULT 'children'::text NOT NULL,
+    category text DEFAULT 'marketing'::text NOT NULL,
     start_now boolean DEFAULT false NOT NULL,
     asked_at timestamp with time zone,
     status text DEFAULT 'draft'::text NOT NULL,
@@ -1192,6 +1211,7 @@ CREATE TABLE public.campaigns (
     seen_at timestamp with time zone,
     started_at timestamp with time zone,
     ended_at timestamp with time zone,
+    CONSTRAINT campaigns_category CHECK ((category = ANY (ARRAY['marketing'::text, 'utility'::text]))),
     CONSTRAINT campaigns_content CHECK (((text <> ''::text) OR (image_url IS NOT NULL))),
     CONSTRAINT campaigns_ended CHECK (((status <> 'finished'::text) OR (ended_at IS NOT NULL))),
     CONSTRAINT campaigns_fan_out CHECK ((fan_out = ANY (ARRAY['children'::text, 'eager'::text]))),
@@ -1352,11 +1372,13 @@ CREATE TABLE public.sequences (
     time_zone text DEFAULT 'UTC'::text NOT NULL,
     skip_weekends boolean DEFAULT false NOT NULL,
     device_id text,
+    category text DEFAULT 'marketing'::text NOT NULL,
     status text DEFAULT 'active'::text NOT NULL,
     status_reason text,
     revision integer DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT sequences_category CHECK ((category = ANY (ARRAY['marketing'::text, 'utility'::text]))),
     CONSTRAINT sequences_status CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text])))
 );
 
@@ -1372,10 +1394,12 @@ ALTER TABLE public.sequences ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
 CREATE TABLE public.suppressions (
     phone text NOT NULL,
     source text DEFAULT 'operator'::text NOT NULL,
+    category text DEFAULT 'all'::text NOT NULL,
     reason text DEFAULT 'opted out'::text NOT NULL,
     inbound_message_id bigint,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     told_at timestamp with time zone,
+    CONSTRAINT suppressions_category CHECK ((category = ANY (ARRAY['marketing'::text, 'all'::text]))),
     CONSTRAINT suppressions_evidence CHECK (((source = 'operator'::text) = (inbound_message_id IS NULL))),
     CONSTRAINT suppressions_source CHECK ((source = ANY (ARRAY['operator'::text, 'reply'::text, 'preference'::text])))
 );

@@ -23,7 +23,14 @@ from messaging.common.words import normalise_words, validate_name
 from messaging.leads.cleaning import clean_lead, clean_text
 from messaging.leads.device_moves import check_device
 from messaging.leads.lead import Lead
-from messaging.leads.opt_outs import note_told, record_opt_out, suppress_waiting, suppressed, withdraw
+from messaging.leads.opt_outs import (
+    OptOutCategory,
+    note_told,
+    record_opt_out,
+    suppress_waiting,
+    suppressed,
+    withdraw,
+)
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
 from messaging.sequences import contacts
 from messaging.sequences.contacts import find_contact, find_standing
@@ -118,6 +125,9 @@ class OptOut(Value):
 
     phone: str
     opted_out: bool
+    """True if it has opted out now, by this or another source."""
+    category: OptOutCategory | None = None
+    """From what: from everything (``all``) or from marketing; None if it has not opted out."""
     changed: bool
     ended: int = 0
     under_way: tuple[UnderWay, ...] = ()
@@ -330,19 +340,27 @@ async def skip_step(drumbeat: Drumbeat, sequence: str, phone: str, step: str) ->
     )
 
 
-async def opt_out(drumbeat: Drumbeat, phone: str, reason: str = "opted out") -> OptOut:
-    """Opts a phone out: it gets nothing more, from any sequence, campaign or device. ``phone`` is E.164, in any of its
-    spellings.
+async def opt_out(
+    drumbeat: Drumbeat, phone: str, reason: str = "opted out", *, category: OptOutCategory = "all"
+) -> OptOut:
+    """Opts a phone out: it gets nothing more, or no marketing, from any sequence, campaign or device. ``phone`` is
+    E.164, in any of its spellings.
 
     Returns when no more message can begin to be sent: after some milliseconds, or up to three seconds if an attempt was
     just about to send one.
     """
     phone = canonical_phone(phone)
     async with (await drumbeat.pool()).acquire() as connection:
-        recorded = await record_opt_out(connection, phone, storable(reason, LONGEST_REASON))
+        words = storable(reason, LONGEST_REASON)
+        recorded = await record_opt_out(connection, phone, words, category=category)
     under_way = await carry_out_opt_out(drumbeat, phone, recorded.workflows)
     return OptOut(
-        phone=phone, opted_out=True, changed=recorded.changed, ended=recorded.ended, under_way=under_way
+        phone=phone,
+        opted_out=True,
+        category=recorded.category,
+        changed=recorded.changed,
+        ended=recorded.ended,
+        under_way=under_way,
     )
 
 
@@ -362,10 +380,13 @@ async def carry_out_opt_out(drumbeat: Drumbeat, phone: str, workflows: Sequence[
     return under_way
 
 
-async def withdraw_opt_out(drumbeat: Drumbeat, phone: str) -> OptOut:
-    """Takes back an opt-out. Enrollments that it stopped stay stopped."""
+async def withdraw_opt_out(
+    drumbeat: Drumbeat, phone: str, *, category: OptOutCategory | None = None
+) -> OptOut:
+    """Takes back a phone's opt-outs of this category, or all of them. Enrollments that they ended stay ended."""
     phone = canonical_phone(phone)
-    return OptOut(phone=phone, opted_out=False, changed=await withdraw(await drumbeat.pool(), phone))
+    done = await withdraw(await drumbeat.pool(), phone, category)
+    return OptOut(phone=phone, opted_out=done.left is not None, category=done.left, changed=done.changed)
 
 
 async def _contact(drumbeat: Drumbeat, sequence: str, phone: str) -> Record | None:

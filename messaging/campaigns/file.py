@@ -3,13 +3,12 @@
 Fields: ``campaign``, ``title``, ``target`` (``niche``, ``status``, ``devices``), ``scheduled_at`` (local, in
 ``timezone``), ``timezone`` (IANA, or ``recipient``), ``until`` (local too, optionally with its date), ``if_passed``
 (what happens to recipients whose time has passed), ``min_delay`` and ``max_delay`` (seconds), ``fan_out`` (how its
-leads' workflows are started), and a ``text``, an ``image`` or both; the text is then the image's caption. A
-``template`` may stand beside them, for gateways that want one. A campaign to every lead must say so, with ``status:
-all``.
+leads' workflows are started), ``category`` (which opt-outs hold), and a ``text``, an ``image`` or both; the text is then
+the image's caption. A ``template`` may stand beside them, for gateways that want one. A campaign to every lead must say
+so, with ``status: all``.
 """
 
 import re
-from collections.abc import Sequence
 from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, NamedTuple
 
@@ -22,6 +21,7 @@ from messaging.common.suggestions import did_you_mean
 from messaging.files.approved_template import TemplateFile, template_texts
 from messaging.files.fields import (
     LONGEST_DELAY,
+    Category,
     FileModel,
     FileText,
     Image,
@@ -30,6 +30,7 @@ from messaging.files.fields import (
     as_field,
     check_contents,
     drop_empty,
+    one_of,
     parse_niche,
     parse_time,
 )
@@ -82,18 +83,6 @@ def _clock(clock: time) -> str:
     return f"{clock:%H:%M:%S}".removesuffix(":00")
 
 
-def _one_of(choices: Sequence[str]) -> BeforeValidator:
-    """A validator for a field that is one of a few words."""
-
-    def check(value: object) -> str:
-        if value in choices:
-            return str(value)
-        advice = did_you_mean(value if isinstance(value, str) else "", choices)
-        raise InvalidInput(f"{value!r} is not known here, {advice}")
-
-    return BeforeValidator(as_field(check))
-
-
 def _zone(name: str) -> str:
     if name == RECIPIENT:
         return name
@@ -144,10 +133,11 @@ class CampaignFile(FileModel):
     scheduled_at: Annotated[datetime, BeforeValidator(as_field(_local))] | None = None
     timezone: Annotated[str, AfterValidator(as_field(_zone))] = "UTC"
     until: Annotated[str, BeforeValidator(as_field(_until))] | None = None
-    if_passed: Annotated[IfPassed, _one_of(IF_PASSED)] = "next_day"
+    if_passed: Annotated[IfPassed, one_of(IF_PASSED)] = "next_day"
     min_delay: _Delay | None = None
     max_delay: _Delay | None = None
-    fan_out: Annotated[FanOut, _one_of(FAN_OUTS)] = "children"
+    fan_out: Annotated[FanOut, one_of(FAN_OUTS)] = "children"
+    category: Category = "marketing"
     text: str = ""
     image: Image | None = None
     template: TemplateFile | None = None

@@ -52,6 +52,8 @@ class CampaignSummary(Value):
     target_status: str
     device_ids: tuple[str, ...] | None
     fan_out: FanOut
+    category: str
+    """``marketing`` or ``utility``: which opt-outs hold."""
     frozen_at: datetime | None
     ended_at: datetime | None
     reason: str | None

@@ -1,14 +1,15 @@
 """The fields that files of sequences and campaigns share, and their checks."""
 
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal, NamedTuple, get_args
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict
 from pydantic_core import PydanticCustomError
 
 from messaging.common.errors import InvalidInput
+from messaging.common.suggestions import did_you_mean
 from messaging.common.words import normalise_words, validate_name
 from messaging.files.yaml import Document, FieldPath
 from messaging.texts.liquid import MAX_CAPTION, MAX_TEXT
@@ -18,6 +19,7 @@ from messaging.times.zones import check_time_zone
 
 __all__ = [
     "LONGEST_DELAY",
+    "Category",
     "FileModel",
     "FileText",
     "Image",
@@ -28,6 +30,7 @@ __all__ = [
     "as_field",
     "check_contents",
     "drop_empty",
+    "one_of",
     "parse_niche",
     "parse_time",
     "parse_trigger",
@@ -95,6 +98,24 @@ def _title(title: str) -> str:
     return title
 
 
+def one_of(choices: Sequence[str]) -> BeforeValidator:
+    """A validator for a field that is one of a few words."""
+
+    def check(value: object) -> str:
+        if value in choices:
+            return str(value)
+        advice = did_you_mean(value if isinstance(value, str) else "", choices)
+        raise InvalidInput(f"{value!r} is not known here, {advice}")
+
+    return BeforeValidator(as_field(check))
+
+
+_Category = Literal["marketing", "utility"]
+
+Category = Annotated[_Category, one_of(get_args(_Category))]
+"""What kind of messages a sequence or campaign sends, as Meta divides them: an opt-out of marketing holds for the one
+kind only.
+"""
 Name = Annotated[str, AfterValidator(as_field(validate_name))]
 Trigger = Annotated[str, AfterValidator(as_field(parse_trigger))]
 TimeZone = Annotated[str, AfterValidator(as_field(check_time_zone))]

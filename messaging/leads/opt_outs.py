@@ -1,12 +1,15 @@
-"""Opt-outs: phones that get nothing more, from any sequence, campaign or device. Phones are E.164."""
+"""Opt-outs: phones that get nothing more, or no marketing, from any sequence, campaign or device. Phones are E.164."""
 
 from typing import Literal, NamedTuple
 
 from messaging.common.database import Connection, Pool
 
 __all__ = [
+    "OptOutCategory",
     "OptOutSource",
     "RecordedOptOut",
+    "Withdrawn",
+    "gets_no",
     "note_told",
     "record_opt_out",
     "suppress_waiting",
@@ -24,25 +27,49 @@ OptOutSource = Literal["operator", "reply", "preference"]
 itself.
 """
 
+OptOutCategory = Literal["marketing", "all"]
+"""From what: only from messages of sequences and campaigns of the category ``marketing``, or from everything."""
 
+# Of one source, an opt-out from everything takes the place of one from marketing, and not the other way round.
 INSERT_SUPPRESSION = """
-insert into suppressions (phone, source, reason, inbound_message_id)
-values ($1, $2, $3, $4)
-on conflict do nothing
+insert into suppressions as s (phone, source, category, reason, inbound_message_id)
+values ($1, $2, $3, $4, $5)
+    on conflict (phone, source) do update
+   set category = excluded.category, reason = excluded.reason, created_at = excluded.created_at, told_at = null
+ where s.category = 'marketing' and excluded.category = 'all'
+"""
+
+# What holds for the phone: null, or from what it has opted out.
+SELECT_CATEGORY = "select min(category) from suppressions where phone = $1"
+
+DELETE_SUPPRESSIONS = """
+delete from suppressions
+ where phone = $1 and ($2::text is null or category = $2)
+returning source
 """
 
 END_ENROLLMENTS = """
-update sequence_contacts
-   set status = 'opted_out', reason = 'the recipient opted out', next_step_id = null, next_due_at = null,
+update sequence_contacts c
+   set status = 'opted_out', reason = o.reason, next_step_id = null, next_due_at = null,
        ended_at = clock_timestamp(), plan_changed_at = clock_timestamp()
- where phone = $1 and status = 'active'
-returning id
+  from (select e.id, opted_out_of(min(u.category)) as reason
+          from sequence_contacts e
+          join sequences s on s.id = e.sequence_id
+          join suppressions u on u.phone = e.phone and u.category in ('all', s.category)
+         where e.phone = $1 and e.status = 'active'
+         group by e.id) o
+ where c.id = o.id and c.status = 'active'
+returning c.id
 """
 
 SUPPRESS_WAITING = """
-update broadcast_messages
-   set status = 'suppressed', reason = 'the recipient opted out', slot_at = null, updated_at = clock_timestamp()
- where recipient_phone = $1 and is_waiting(status) and exists (select from suppressions where phone = $1)
+update broadcast_messages m
+   set status = u.status, reason = u.reason, slot_at = null, updated_at = clock_timestamp()
+  from (select w.id, (unwanted(w)).*
+          from broadcast_messages w
+         where w.recipient_phone = $1 and is_waiting(w.status)
+           and exists (select from suppressions where phone = $1)) u
+ where m.id = u.id and u.status = 'suppressed' and is_waiting(m.status)
 """
 
 # The messages of campaigns, and those that were sent again: they have workflows of their own.
@@ -66,10 +93,17 @@ select phone
 """
 
 
+def gets_no(category: OptOutCategory) -> str:
+    """What a phone gets none of after an opt-out, in words."""
+    return "nothing" if category == "all" else "no marketing messages"
+
+
 class RecordedOptOut(NamedTuple):
     """The result of an opt-out. ``changed``: True if it is new; ``ended``: how many enrollments it ended."""
 
     changed: bool
+    category: OptOutCategory
+    """From what the phone has opted out now, by this and other sources."""
     ended: int
     workflows: list[str]
     """The workflows of the phone's enrollments, as far as the ledger knows."""
@@ -81,28 +115,30 @@ async def record_opt_out(
     reason: str,
     *,
     source: OptOutSource = "operator",
+    category: OptOutCategory = "all",
     evidence: int | None = None,
 ) -> RecordedOptOut:
-    """Notes it, with the inbound message that says so (``evidence``), ends the phone's enrollments and closes every message
-    that no attempt holds, all or nothing.
+    """Notes it, with the inbound message that says so (``evidence``), ends the enrollments that it concerns and closes
+    every such message that no attempt holds, all or nothing.
 
     Again, it changes nothing, and closes what it finds. What an attempt holds or has held is settled by that attempt,
     or by the recovery (messaging.sending.recovery).
     """
     async with connection.transaction():
-        before = await connection.fetchval("select exists (select from suppressions where phone = $1)", phone)
-        await connection.execute(INSERT_SUPPRESSION, phone, source, reason, evidence)
+        before = await connection.fetchval(SELECT_CATEGORY, phone)
+        await connection.execute(INSERT_SUPPRESSION, phone, source, category, reason, evidence)
+        after: OptOutCategory = await connection.fetchval(SELECT_CATEGORY, phone)
         # Messages are locked before enrollments, as everywhere.
         await suppress_waiting(connection, phone)
         ended = await connection.fetch(END_ENROLLMENTS, phone)
         workflows = await connection.fetch(
             "select workflow_id from sequence_contacts where phone = $1 and status = 'opted_out'", phone
         )
-    return RecordedOptOut(not before, len(ended), [row["workflow_id"] for row in workflows])
+    return RecordedOptOut(before != after, after, len(ended), [row["workflow_id"] for row in workflows])
 
 
 async def suppress_waiting(connection: Connection | Pool, phone: str) -> None:
-    """Closes the messages to a phone that has opted out, except those that an attempt holds."""
+    """Closes the messages that an opt-out of the phone concerns, except those that an attempt holds."""
     await connection.execute(SUPPRESS_WAITING, phone)
 
 
@@ -121,6 +157,17 @@ async def untold(pool: Pool) -> list[str]:
     return [row["phone"] for row in await pool.fetch(SELECT_UNTOLD, TOGETHER)]
 
 
-async def withdraw(pool: Pool, phone: str) -> bool:
-    """Takes back the opt-out of a phone, from whatever source; False if there was none. What has ended stays ended."""
-    return bool(await pool.fetchval("delete from suppressions where phone = $1 returning true", phone))
+class Withdrawn(NamedTuple):
+    """The result of taking opt-outs back. ``left``: what the phone has still opted out of."""
+
+    changed: bool
+    left: OptOutCategory | None
+
+
+async def withdraw(pool: Pool, phone: str, category: OptOutCategory | None = None) -> Withdrawn:
+    """Takes back the opt-outs of a phone, from whatever source: those of one category, or all (None). What has ended
+    stays ended.
+    """
+    async with pool.acquire() as connection, connection.transaction():
+        deleted = await connection.fetch(DELETE_SUPPRESSIONS, phone, category)
+        return Withdrawn(bool(deleted), await connection.fetchval(SELECT_CATEGORY, phone))

@@ -78,11 +78,13 @@ create table sequences (
     time_zone      text        not null default 'UTC',
     skip_weekends  boolean     not null default false,
     device_id      text references devices (id),        -- for leads that own no device
+    category       text        not null default 'marketing',  -- which opt-outs hold for its messages
     status         text        not null default 'active',
     status_reason  text,                                -- why it is paused
     revision       integer     not null default 1,      -- counts edits; a contact's plan names the one it was made with
     created_at     timestamptz not null default now(),
     updated_at     timestamptz not null default now(),
+    constraint sequences_category check (category in ('marketing', 'utility')),
     constraint sequences_status check (status in ('active', 'paused'))
 );
 create unique index sequences_trigger_unique on sequences (trigger) where trigger is not null;
@@ -158,6 +160,7 @@ create table campaigns (
     min_delay      double precision,
     max_delay      double precision,
     fan_out        text        not null default 'children',  -- how its leads' workflows are started: FanOut
+    category       text        not null default 'marketing',  -- which opt-outs hold for its messages
     start_now      boolean     not null default false,  -- an operator started it at once, whatever scheduled_at says
     asked_at       timestamptz,                         -- when an operator last decided on its time: by a start, another time or a resume
     status         text        not null default 'draft',
@@ -177,6 +180,7 @@ create table campaigns (
     constraint campaigns_ended check (status <> 'finished' or ended_at is not null),
     constraint campaigns_status check (status in ('draft', 'scheduled', 'running', 'paused', 'cancelled', 'finished')),
     constraint campaigns_fan_out check (fan_out in ('children', 'eager')),
+    constraint campaigns_category check (category in ('marketing', 'utility')),
     constraint campaigns_passed check (if_passed in ('next_day', 'leave_out', 'send')),
     constraint campaigns_target check (target_status in ('prospect', 'customer', 'all')),
     constraint campaigns_content check (text <> '' or image_url is not null)
@@ -323,16 +327,19 @@ create table identities (
     told_at   timestamptz not null
 );
 
--- Phones that get nothing more, from any sequence, campaign or device. Each source opts the phone out by itself.
+-- Phones that get nothing more: no marketing, or nothing at all, from any sequence, campaign or device. Each source opts
+-- the phone out by itself.
 create table suppressions (
     phone               text        not null,
     source              text        not null default 'operator',  -- who opted it out
+    category            text        not null default 'all',  -- from which messages
     reason              text        not null default 'opted out',
     inbound_message_id  bigint references inbound_messages (id),  -- the evidence
     created_at          timestamptz not null default now(),
     told_at             timestamptz,                              -- when the workflows of the closed messages were signalled
     primary key (phone, source),
     constraint suppressions_source check (source in ('operator', 'reply', 'preference')),
+    constraint suppressions_category check (category in ('marketing', 'all')),
     constraint suppressions_evidence check ((source = 'operator') = (inbound_message_id is null))
 );
 create index suppressions_to_tell on suppressions (created_at) where told_at is null;

@@ -70,12 +70,12 @@ $$;
 
 -- The leads that a campaign would go to if it started now. Each gets the message from its own device; a lead without
 -- one gets it from the only device, or has a null device if there are several. zone: the time zone of the recipient's
--- local time.
+-- local time. opted_out: from messages of the campaign's category, or from everything.
 create function campaign_audience(p_campaign bigint)
 returns table (lead_id bigint, phone text, device_id text, zone text, opted_out boolean)
 language sql stable as $$
     select l.id, l.phone, d.id, coalesce(l.time_zone, d.time_zone, 'UTC'),
-           exists (select from suppressions s where s.phone = l.phone)
+           exists (select from suppressions s where s.phone = l.phone and s.category in ('all', c.category))
       from campaigns c
       join leads l on (c.niche is null or l.niches @> array[c.niche])
                   and (c.target_status = 'all' or l.target_status = c.target_status)
@@ -85,14 +85,32 @@ language sql stable as $$
      where c.id = p_campaign and (c.device_ids is null or d.id = any (wanted.ids))
 $$;
 
+-- The reason of what ends with an opt-out, for people to read.
+create function opted_out_of(p_category text) returns text
+language sql immutable parallel safe as $$
+    select 'the recipient opted out' || case when p_category = 'marketing' then ' of marketing messages' else '' end
+$$;
+
+-- The category of a message: that of its campaign or sequence, as it is now.
+create function category_of(m broadcast_messages) returns text
+language sql stable as $$
+    select coalesce((select category from campaigns where id = m.campaign_id),
+                    (select s.category from sequence_contacts c join sequences s on s.id = c.sequence_id
+                      where c.id = m.sequence_contact_id))
+$$;
+
 -- Why a message is not wanted any more, and the status with which it ends; nulls if it is wanted. A message that an
 -- operator sends again goes out although its contact is past the step, but not to a phone that opted out.
 create function unwanted(m broadcast_messages, out status text, out reason text)
 language plpgsql stable as $$
+declare
+    opted_out text;  -- from what; 'all' counts first, and is the smaller word
 begin
-    if exists (select from suppressions s where s.phone = m.recipient_phone) then
+    select min(s.category) into opted_out
+      from suppressions s where s.phone = m.recipient_phone and s.category in ('all', category_of(m));
+    if opted_out is not null then
         status := 'suppressed';
-        reason := 'the recipient opted out';
+        reason := opted_out_of(opted_out);
     elsif m.campaign_id is not null then
         select 'cancelled', 'the campaign was cancelled' into status, reason
           from campaigns c where c.id = m.campaign_id and c.status = 'cancelled';
@@ -1157,6 +1175,6 @@ drop function record_receipt, record_late_failure, message_of_receipt, apply_ear
     audience_after_move, claim_step_message,
     create_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, postpone,
     hand_over, move_message, take_turn, next_turn, earliest_send, hold_message, close_message, message_contents,
-    hold_of, recipient_opening, ending_of, expiry_of, unwanted, campaign_audience, only_device, audience_lock,
+    hold_of, recipient_opening, ending_of, expiry_of, unwanted, category_of, opted_out_of, campaign_audience, only_device, audience_lock,
     device_in_use, campaign_message_id, lead_as_json, next_opening;
 drop type device_turn;

@@ -198,7 +198,15 @@ async def follow(
         await connection.execute("delete from suppressions where phone = $1 and source = $2", phone, source)
         return []
     reason = REASONS[source].format(said=(row["text"] or row["payload"] or "")[:40])
-    recorded = await record_opt_out(connection, phone, reason, source=source, evidence=identifier)
+    # A setting in WhatsApp stops marketing only, and says so; a keyword stops everything.
+    recorded = await record_opt_out(
+        connection,
+        phone,
+        reason,
+        source=source,
+        category="marketing" if source == "preference" else "all",
+        evidence=identifier,
+    )
     return [Stopped(phone, recorded.workflows)]
 
 

@@ -1,6 +1,6 @@
 """Everything about one phone: its lead, its enrollments and its messages, both ways."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from messaging.common.counts import count_of
@@ -9,11 +9,24 @@ from messaging.common.errors import NotFound
 from messaging.common.phones import quoted
 from messaging.common.values import Value
 from messaging.leads.csv_rejects import RejectedLead, rejects_of
+from messaging.leads.opt_outs import OptOutCategory, OptOutSource, gets_no
 from messaging.replies.inbox import InboundReport, inbound_of_phone
 from messaging.reporting.messages import MessageReport, messages_to
 from messaging.sequences.refused import RefusedEnrollment, refused_enrollments
 
-__all__ = ["ContactReport", "EnrollmentReport", "contact_report", "no_lead"]
+__all__ = ["ContactReport", "EnrollmentReport", "OptOutReport", "contact_report", "no_lead"]
+
+
+class OptOutReport(Value):
+    """One opt-out of a phone; several sources may each have opted it out."""
+
+    source: OptOutSource
+    category: OptOutCategory
+    reason: str | None
+    """None if none was given."""
+    created_at: datetime
+    inbound_message: int | None
+    """The ID of the inbound message that says so; None if an operator opted the phone out."""
 
 
 class EnrollmentReport(Value):
@@ -46,9 +59,8 @@ class ContactReport(Value):
     zone: str
     """The lead's time zone, else that of its enrollments, else UTC."""
     attributes: dict[str, str]
-    opted_out_at: datetime | None
-    opted_out_because: str | None = None
-    """The reason of the opt-out; None if none was given."""
+    opt_outs: tuple[OptOutReport, ...] = ()
+    """What keeps it from getting everything, or marketing; none: it gets everything."""
     not_enrolled: str | None
     """If the lead was never in a sequence: that, and why, in a sentence."""
     rejected: tuple[RejectedLead, ...]
@@ -68,12 +80,11 @@ LAST_REPLIES = 5
 
 SELECT_LEAD = "select * from leads where phone = $1"
 
-# sources: who opted the phone out.
-SELECT_OPT_OUT = """
-select min(created_at) as opted_out_at, string_agg(source, ', ' order by created_at, source) as sources,
-       string_agg(nullif(reason, 'opted out'), '; ' order by created_at, source) as opted_out_because
+SELECT_OPT_OUTS = """
+select source, category, nullif(reason, 'opted out') as reason, created_at, inbound_message_id as inbound_message
   from suppressions
  where phone = $1
+ order by created_at, source
 """
 
 SELECT_ENROLLMENTS = """
@@ -89,10 +100,10 @@ select s.name as sequence, c.status, c.reason, c.enrolled_at,
 """
 
 SELECT_SEQUENCES_OF_TRIGGERS = """
-select name, status, device_id
+select name, status, device_id, category
   from sequences
  where trigger = any ($1)
- order by status, name
+ order by status, category desc, name
 """
 
 
@@ -101,15 +112,14 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
     rejected = await rejects_of(pool, phone, written)
     refused = await refused_enrollments(pool, phone)
     lead = await pool.fetchrow(SELECT_LEAD, phone)
-    opt_out = await pool.fetchrow(SELECT_OPT_OUT, phone)
-    assert opt_out is not None, "an aggregate has a row"
+    opt_outs = [OptOutReport.model_validate(dict(row)) for row in await pool.fetch(SELECT_OPT_OUTS, phone)]
     if lead is None:
         known = [no_lead(f"there is no lead with the phone {phone}", rejected)]
-        if opt_out["opted_out_at"] is not None:
-            why = f": {opt_out['opted_out_because']}" if opt_out["opted_out_because"] else ""
-            known.append(
-                f"the phone opted out on {opt_out['opted_out_at']:%d %b %Y %H:%M} UTC ({opt_out['sources']}{why}), and gets nothing"
-            )
+        known += [
+            f"the phone opted out on {one.created_at:%d %b %Y %H:%M} UTC ({one.source}"
+            f"{f': {one.reason}' if one.reason else ''}), and gets {gets_no(one.category)}"
+            for one in opt_outs
+        ]
         known += [
             f"its enrollment in {one.sequence} was refused on {one.refused_at:%d %b %Y %H:%M} UTC: {one.reason}"
             for one in refused
@@ -126,7 +136,7 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
         refused=tuple(refused),
         not_enrolled=None
         if enrollments
-        else await _why_not_enrolled(pool, lead, opted_out=opt_out["opted_out_at"] is not None),
+        else await _why_not_enrolled(pool, lead, {one.category for one in opt_outs}),
         name=lead["name"],
         niches=tuple(lead["niches"]),
         triggers=tuple(lead["triggers"]),
@@ -134,8 +144,7 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
         device=lead["device_id"],
         time_zone=lead["time_zone"],
         attributes=lead["attributes"],
-        opted_out_at=opt_out["opted_out_at"],
-        opted_out_because=opt_out["opted_out_because"],
+        opt_outs=tuple(opt_outs),
         enrollments=tuple(EnrollmentReport.model_validate(dict(row)) for row in enrollments),
         messages=tuple(await messages_to(pool, phone)),
         inbound=tuple(await inbound_of_phone(pool, phone)),
@@ -155,10 +164,10 @@ def _replies(inbound: Sequence[InboundReport]) -> list[str]:
     return [f"{count} from it{', the last' if len(written) > LAST_REPLIES else ''} ({last})"]
 
 
-async def _why_not_enrolled(pool: Pool, lead: Record, *, opted_out: bool) -> str:
+async def _why_not_enrolled(pool: Pool, lead: Record, opted_out: Collection[OptOutCategory]) -> str:
     """For a lead that was never in a sequence: what keeps the sweep from enrolling it, or that nothing does."""
     never, by_hand = "Never enrolled in a sequence", f"'enroll SEQUENCE {lead['phone']}' enrolls by hand"
-    if opted_out:
+    if "all" in opted_out:
         return f"{never}: opted out."
     if not lead["triggers"]:
         return f"{never}: the lead bears no trigger; {by_hand}."
@@ -168,6 +177,8 @@ async def _why_not_enrolled(pool: Pool, lead: Record, *, opted_out: bool) -> str
     one = sequences[0]
     if one["status"] != "active":
         return f"{never}: {one['name']}, whose trigger the lead bears, is {one['status']}."
+    if opted_out and one["category"] == "marketing":
+        return f"{never}: opted out of marketing messages, such as those of {one['name']}."
     if (
         lead["device_id"] is None
         and one["device_id"] is None

@@ -46,9 +46,11 @@ class StatusReport(Value):
 
     leads: int
     opted_out: int
-    """Of the leads."""
+    """Of the leads, from everything."""
+    opted_out_of_marketing: int = 0
+    """Of the leads, from marketing only."""
     others_opted_out: int = 0
-    """Phones that are to get nothing, and are no leads."""
+    """Phones that have opted out, and are no leads."""
     sequences: tuple[SequenceTotals, ...]
     campaigns: tuple[CampaignTotals, ...]
     """Campaigns that are not over."""
@@ -99,9 +101,10 @@ select reason, count(*)
 
 # In one pass over the leads. others: phones that are no leads.
 COUNT_LEADS = """
-select count(l.id) as leads, count(l.id) filter (where s.phone is not null) as opted_out,
+select count(l.id) as leads, count(l.id) filter (where s.category = 'all') as opted_out,
+       count(l.id) filter (where s.category = 'marketing') as of_marketing,
        count(*) filter (where l.id is null) as others
-  from leads l full join (select distinct phone from suppressions) s on s.phone = l.phone
+  from leads l full join (select phone, min(category) as category from suppressions group by phone) s on s.phone = l.phone
 """
 
 _SHOWN_REFUSED = 5
@@ -188,6 +191,7 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
     return StatusReport(
         leads=leads["leads"],
         opted_out=leads["opted_out"],
+        opted_out_of_marketing=leads["of_marketing"],
         others_opted_out=leads["others"],
         sequences=tuple(SequenceTotals.model_validate(dict(row)) for row in sequences),
         campaigns=tuple(

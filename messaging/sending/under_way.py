@@ -34,7 +34,7 @@ class UnderWay(Value):
 
 
 # oldest: all transactions before this one have ended, so a claim that did not see the change is visible here. $1 to $5:
-# which messages; $6: CALL_GRACE; $7, $8: see claim_life.
+# which messages, of a phone those that its opt-out concerns; $6: CALL_GRACE; $7, $8: see claim_life.
 SELECT_CLAIMED = """
 select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as oldest,
        pg_snapshot_xmax(pg_current_snapshot())::text::bigint as newest,
@@ -45,7 +45,8 @@ select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as oldest,
   left join sequences s on s.id = c.sequence_id
   left join campaigns k on k.id = m.campaign_id
  where m.status = 'processing' and m.claimed_at + claim_life(m, $7, $8) > clock_timestamp()
-   and ($1::text is null or m.recipient_phone = $1) and ($2::text is null or m.device_id = $2)
+   and ($1::text is null or m.recipient_phone = $1 and (unwanted(m)).status = 'suppressed')
+   and ($2::text is null or m.device_id = $2)
    and ($3::text is null or s.name = $3) and ($4::text is null or k.name = $4)
    and ($5::bigint is null or c.id = $5)
 """

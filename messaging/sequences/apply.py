@@ -32,7 +32,7 @@ select id, key, position, day, at_time as at, after, expires_after, missed, text
 
 UPDATE_SEQUENCE = """
 update sequences
-   set trigger = $2, next_trigger = $3, time_zone = $4, skip_weekends = $5, device_id = $6, revision = $7,
+   set trigger = $2, next_trigger = $3, time_zone = $4, skip_weekends = $5, device_id = $6, category = $7, revision = $8,
        updated_at = clock_timestamp()
  where id = $1
 """
@@ -172,6 +172,7 @@ class _Edit:
             ("timezone", row["time_zone"], sequence.timezone),
             ("skip_weekends", str(row["skip_weekends"]).lower(), str(sequence.skip_weekends).lower()),
             ("device", row["device_id"], sequence.device),
+            ("category", row["category"], sequence.category),
         )
         changes = [f"{name}: {old or 'none'} → {new or 'none'}" for name, old, new in headers if old != new]
         keys = [step.id for step in sequence.steps]
@@ -224,6 +225,7 @@ class _Edit:
             sequence.timezone,
             sequence.skip_weekends,
             sequence.device,
+            sequence.category,
             revision,
         )
 

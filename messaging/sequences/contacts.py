@@ -10,7 +10,7 @@ __all__ = ["Standing", "find_contact", "find_standing", "pause_contact", "resume
 
 
 SELECT_STANDING = """
-select exists (select from suppressions where phone = $2) as opted_out, c.status, c.reason, c.device_id,
+select exists (select from suppressions o where o.phone = $2 and o.category in ('all', s.category)) as opted_out, c.status, c.reason, c.device_id,
        device_in_use(coalesce(l.device_id, $3, s.device_id, only_device())) as sender
   from sequences s
   left join sequence_contacts c on c.sequence_id = s.id and c.phone = $2

@@ -31,10 +31,13 @@ from messaging.times.sending_hours import SendingHours
 __all__ = ["Enrollments"]
 
 SELECT_SEQUENCE = """
-select id, name, trigger, device_id, revision, coalesce($2, clock_timestamp()) as now
+select id, name, trigger, device_id, category, revision, coalesce($2, clock_timestamp()) as now
   from sequences
  where name = $1
 """
+
+# $2: the sequence's category.
+HAS_OPTED_OUT = "select exists (select from suppressions where phone = $1 and category in ('all', $2))"
 
 CONSUME_TRIGGER = """
 update leads
@@ -123,7 +126,7 @@ class Enrollments:
     ) -> EnrollOutcome:
         """Stores the lead and the enrollment, and consumes the sequence's trigger, all or nothing.
 
-        Stores nothing for a phone that has opted out, except for the run that already has an enrollment. Raises
+        Stores nothing for a phone that has opted out of such messages, except for the run that already has an enrollment. Raises
         NotFound if there is no such sequence, and Conflict if no device can be found.
         """
         async with self._pool.acquire() as connection, connection.transaction():
@@ -135,7 +138,7 @@ class Enrollments:
             due = None
             existing = await find_enrollment(connection, sequence["id"], request.lead.phone)
             if (existing is None or existing["run_id"] != run_id) and await connection.fetchval(
-                "select exists (select from suppressions where phone = $1)", request.lead.phone
+                HAS_OPTED_OUT, request.lead.phone, sequence["category"]
             ):
                 return NotEnrolled(reason="the recipient has opted out")
             lead_id = await upsert_lead(connection, request.lead)

@@ -1,7 +1,7 @@
 """The file of a sequence: its fields, and every reason why it cannot be used.
 
-Fields: ``sequence``, ``trigger``, ``next_trigger``, ``timezone`` (IANA), ``skip_weekends``, ``device`` and ``steps``,
-each of which has an ``id``, a ``day`` (optionally with ``at``) or ``after``, optionally ``expires_after`` and
+Fields: ``sequence``, ``trigger``, ``next_trigger``, ``timezone`` (IANA), ``skip_weekends``, ``device``, ``category`` (which
+opt-outs hold) and ``steps``, each of which has an ``id``, a ``day`` (optionally with ``at``) or ``after``, optionally ``expires_after`` and
 ``missed``, and a ``text``, an ``image`` or both; the text is then the image's caption. A ``template`` may stand beside
 them, for gateways that want one. Lengths are those of the text in the file; rendering can make a text longer, so each
 message is measured again.
@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BeforeValidator, ValidationError
 from messaging.common.errors import InvalidInput
 from messaging.files.approved_template import TemplateFile, template_texts
 from messaging.files.fields import (
+    Category,
     FileModel,
     FileText,
     Image,
@@ -83,6 +84,7 @@ class SequenceFile(FileModel):
     timezone: TimeZone = "UTC"
     skip_weekends: bool = False
     device: Name | None = None
+    category: Category = "marketing"
     steps: list[StepFile]
 
 

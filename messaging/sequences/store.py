@@ -38,6 +38,8 @@ class SequenceRow(Value):
     time_zone: str
     skip_weekends: bool
     device_id: str | None
+    category: str
+    """``marketing`` or ``utility``: which opt-outs hold."""
     status: SequenceStatus
     status_reason: str | None
     revision: int
@@ -92,7 +94,7 @@ class SequenceDetails(SequenceRow):
 
 
 COLUMNS = (
-    "s.id, s.name, s.trigger, s.next_trigger, s.time_zone, s.skip_weekends, s.device_id, s.status,"
+    "s.id, s.name, s.trigger, s.next_trigger, s.time_zone, s.skip_weekends, s.device_id, s.category, s.status,"
     " s.status_reason, s.revision"
 )
 

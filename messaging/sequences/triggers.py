@@ -24,7 +24,8 @@ with page as materialized (
 select p.id as lead_id, p.phone, p.name, due.name as sequence, due.opted_out, due.without_device
   from page p
   left join lateral (
-    select s.id, s.name, exists (select from suppressions o where o.phone = p.phone) as opted_out,
+    select s.id, s.name,
+           exists (select from suppressions o where o.phone = p.phone and o.category in ('all', s.category)) as opted_out,
            coalesce(p.device_id, s.device_id, (select only_device())) is null as without_device
       from sequences s
      where s.trigger = any (p.triggers) and s.status = 'active' and ($2::text is null or s.trigger = $2)

@@ -142,8 +142,8 @@ async def test_start_takes_back_only_what_the_keyword_did(contact: Contact) -> N
     assert await sources(pool) == ["operator"]
     await record(contact, inbound("in-3", phone(2), "START", after=60))
     assert await sources(pool) == ["operator"]
-    assert await withdraw(pool, PHONE)
-    assert not await withdraw(pool, PHONE)
+    assert (await withdraw(pool, PHONE)).changed
+    assert not (await withdraw(pool, PHONE)).changed
 
 
 async def test_an_operator_has_the_last_word_on_what_is_told_again(contact: Contact) -> None:

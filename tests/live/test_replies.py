@@ -76,7 +76,7 @@ async def test_a_person_who_answers_stop_gets_nothing_more(live: Live) -> None:
     assert "1 answer to look at" in out
     code, out, _ = await live.run("starter.py", "contact", phone(1))
     assert out.index("Reply STOP at any time") < out.rindex("Stop!!")
-    assert "gets nothing more (the recipient answered 'Stop!!')." in " ".join(out.split())
+    assert "gets nothing more (the recipient answered 'Stop!!'; inbound message" in " ".join(out.split())
     identifier = await scenario.pool.fetchval("select id from inbound_messages where to_review is not null")
     code, out, _ = await live.run("starter.py", "inbox", "done", str(identifier))
     assert code == 0

@@ -36,7 +36,7 @@ def of_target(target: str) -> str:
 
 
 EVERYBODY = "write 'target: {status: all}' if every lead is meant"
-FIELDS = "known are campaign, title, target, scheduled_at, timezone, until, if_passed, min_delay, max_delay, fan_out, text, image, template"
+FIELDS = f"known are {', '.join(CampaignFile.model_fields)}"
 NOT_A_NAME = (
     "cannot be a name: use 1 to 64 letters, digits, '.', '-' and '_', beginning with a letter or digit"
 )
@@ -272,6 +272,7 @@ def test_a_whole_file() -> None:
         "min_delay": 2.5,
         "max_delay": 10.0,
         "fan_out": "children",
+        "category": "marketing",
         "text": "Hi\n\nhttps://example.com/?a=1&b=2\n",
         "image": "https://example.com/a.jpg",
         "template": None,

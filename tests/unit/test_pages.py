@@ -13,7 +13,7 @@ from cli.reports import audit_page, status_page
 from messaging.leads.csv_rejects import RejectedLead
 from messaging.replies.inbox import InboundReport
 from messaging.reporting.audit import Totals
-from messaging.reporting.contact import ContactReport, EnrollmentReport
+from messaging.reporting.contact import ContactReport, EnrollmentReport, OptOutReport
 from messaging.reporting.messages import MessageReport
 from messaging.reporting.status import CampaignTotals, SequenceTotals, StatusReport
 from operations.audit import AuditReport, Check
@@ -111,7 +111,6 @@ def contact(**fields: object) -> ContactReport:
             "time_zone": "America/New_York",
             "zone": "America/New_York",
             "attributes": {},
-            "opted_out_at": None,
             "not_enrolled": None,
             "rejected": (),
             "enrollments": (),
@@ -208,8 +207,15 @@ def test_a_conversation_is_shown_both_ways_in_order(monkeypatch: pytest.MonkeyPa
     later = NOON.replace(minute=2)
     shown = contact_page(
         contact(
-            opted_out_at=later,
-            opted_out_because="the recipient answered 'STOP'",
+            opt_outs=(
+                OptOutReport(
+                    source="reply",
+                    category="all",
+                    reason="the recipient answered 'STOP'",
+                    created_at=later,
+                    inbound_message=17,
+                ),
+            ),
             messages=(message(text="One"), message(text="Two", sent_at=NOON.replace(minute=3))),
             inbound=(
                 answer("Is it\nred?", kind="image"),
@@ -218,7 +224,7 @@ def test_a_conversation_is_shown_both_ways_in_order(monkeypatch: pytest.MonkeyPa
             ),
         )
     )
-    assert "gets nothing more (the recipient answered 'STOP')." in shown
+    assert "by a reply: gets nothing more (the recipient answered 'STOP'; inbound message 17)." in shown
     places = [
         shown.rindex(words) for words in ("One", "(image) Is it red?", "STOP", "Two", "typed on the phone")
     ]

@@ -5,7 +5,7 @@ from datetime import time, timedelta
 import pytest
 
 from messaging.common.errors import InvalidInput
-from messaging.sequences.file import read_sequence
+from messaging.sequences.file import SequenceFile, read_sequence
 from messaging.times.durations import format_duration, parse_duration
 
 HEAD = "sequence: cold-vitac\ntimezone: Asia/Kuala_Lumpur\n"
@@ -23,7 +23,7 @@ def of_steps(*steps: str) -> str:
     return f"{HEAD}steps:\n" + "".join(f"  - {{{step}}}\n" for step in steps)
 
 
-FIELDS = "known are sequence, trigger, next_trigger, timezone, skip_weekends, device, steps"
+FIELDS = f"known are {', '.join(SequenceFile.model_fields)}"
 NOT_A_NAME = (
     "cannot be a name: use 1 to 64 letters, digits, '.', '-' and '_', beginning with a letter or digit"
 )
