@@ -41,7 +41,6 @@ class TriggerActivities:
         return SweepPage(
             enrolled=sum(new),
             already_enrolled=len(new) - sum(new),
-            opted_out=due.opted_out,
-            without_device=due.without_device,
             next=due.next,
+            **due.left_out.model_dump(include={"opted_out", "without_device", "without_consent"}),
         )

@@ -223,6 +223,8 @@ def _format_details(one: CampaignSummary) -> str:
     target = [f"niche {one.niche}" if one.niche else "every niche", f"status {one.target_status}"]
     if one.device_ids:
         target.append(f"devices {', '.join(one.device_ids)}")
+    if one.require_consent:
+        target.append("only with consent")
     lines = [
         f"{one.name}: {one.status}" + (f" ({one.title})" if one.title else ""),
         f"target: {', '.join(target)}; category {one.category}",
@@ -241,6 +243,7 @@ def _format_details(one: CampaignSummary) -> str:
         return "\n".join(lines)
     left_out = {
         "opted out": one.opted_out,
+        "without consent": one.without_consent,
         "without a device": one.without_device,
         "whose time had passed": one.passed,
     }

@@ -28,6 +28,7 @@ def contact_page(report: ContactReport) -> str:
     )
     whose = "the lead's time zone" if report.time_zone else "as the lead has no time zone of its own"
     lines += wrapped(f"Times are those of {report.zone}, {whose}.")
+    lines += wrapped(_format_consent(report, zone))
     for opt_out in report.opt_outs:
         lines += wrapped(_format_opt_out(opt_out, zone))
     if report.not_enrolled is not None:
@@ -69,6 +70,19 @@ def _format_opt_out(one: OptOutReport, zone: tzinfo) -> str:
         f"Opted out{of} on {_format_moment(one.created_at, zone)} {_SOURCES[one.source]}: gets {gets}"
         f"{f' ({why})' if why else ''}."
     )
+
+
+_CONSENT_SOURCES = {"import": "by import", "enrollment": "with an enrollment", "inbound": "in a message"}
+
+
+def _format_consent(report: ContactReport, zone: tzinfo) -> str:
+    note = f" ({one_line(report.consent_note)})" if report.consent_note else ""
+    how = f" {_CONSENT_SOURCES[report.consent_source]}{note}" if report.consent_source else ""
+    if report.consent_at is not None:
+        return f"Consent: given{how} on {_format_moment(report.consent_at, zone)}."
+    if report.consent_withdrawn_at is not None:
+        return f"Consent: taken back{how} on {_format_moment(report.consent_withdrawn_at, zone)}."
+    return "Consent: none is known."
 
 
 def _format_enrollments(enrollments: tuple[EnrollmentReport, ...], zone: tzinfo) -> str:

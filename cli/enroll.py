@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["enroll", "opt_out"]
 
 CATEGORIES = ("marketing", "all")
+REFUSED = ("opted_out", "without_consent")
+"""Results with which nothing was done."""
 
 Region = Annotated[
     str | None,
@@ -42,6 +44,9 @@ def enroll(
         ),
     ] = False,
     time_zone: Annotated[str | None, typer.Option(help="The lead's time zone, e.g. Asia/Jakarta.")] = None,
+    consent: Annotated[
+        str, typer.Option(help="How the lead agreed to be written to, e.g. 'signed form 12'.")
+    ] = "",
     default_region: Region = None,
     trigger: Annotated[
         str | None, typer.Option(help="Instead: enroll all leads with this trigger in its sequence.")
@@ -51,7 +56,7 @@ def enroll(
     """Enroll one lead, or all leads with a trigger. Doing it twice is harmless.
 
     Exit code 0: the lead is enrolled, was enrolled already, or has completed the sequence. Exit code 1: it was stopped
-    or has opted out, and nothing was done. After an opt-out it keeps its trigger, and 'opt-out PHONE --undo' lets you
+    or has opted out, or the sequence requires consent that it has not given, and nothing was done. After an opt-out it keeps its trigger, and 'opt-out PHONE --undo' lets you
     enroll it.
 
     Examples: enroll cold-vitac +12015550123 --name Aisha    enroll --trigger COLDVITAC
@@ -76,12 +81,16 @@ def enroll(
         from operations import enrollment
 
         number = _parse(sequence, phone, default_region)
-        known = await enrollment.look_up(drumbeat, sequence, number, device)
-        if move and device is not None and (known is None or known.result != "opted_out"):
+        known = await enrollment.look_up(drumbeat, sequence, number, device, consent=consent)
+        if move and device is not None and (known is None or known.result not in REFUSED):
             from operations import moves
 
             await moves.move_lead(drumbeat, number, device)
-            known = await enrollment.look_up(drumbeat, sequence, number, device)
+            known = await enrollment.look_up(drumbeat, sequence, number, device, consent=consent)
+        if known is not None and known.result == "already_enrolled" and consent:
+            from operations import leads
+
+            await leads.state_consent(drumbeat, number, consent)
         if known is not None and known.result == "already_enrolled" and time_zone:
             from operations import leads
 
@@ -98,6 +107,7 @@ def enroll(
             name=name,
             device=device,
             time_zone=time_zone,
+            consent=consent,
         )
 
     done = run(work, works=lambda done: done.result in ("enrolled", "handed_over"))
@@ -105,11 +115,16 @@ def enroll(
 
     if warning := time_zone_warning((time_zone or "").strip()):
         tell(f"warning: time-zone: {warning}")
-    refused = done.result == "opted_out" or done.status in ("stopped", "opted_out")
+    refused = done.result in REFUSED or done.status in ("stopped", "opted_out")
     if as_json or not refused:
         show(done, as_json, _format_enrolled)
-    if refused and done.result != "opted_out":
+    if refused and done.result not in REFUSED:
         fail("" if as_json else _format_enrolled(done))
+    if done.result == "without_consent":
+        fail(
+            f"{done.phone} was not enrolled in {sequence}, which requires consent: state it with --consent 'how it was given',"
+            " or import it"
+        )
     if done.result == "opted_out":
         fail(
             f"{done.phone} has opted out, and was not enrolled in {sequence}:"
@@ -195,7 +210,11 @@ def _format_enrolled(done: Enrollment) -> str:
 def _format_swept(done: SweepResult) -> str:
     if done.handed_over:
         return "handed to Temporal, and kept there; no worker is at it just now"
-    left_out = {"opted out": done.opted_out, "without a device": done.without_device}
+    left_out = {
+        "opted out": done.opted_out,
+        "without consent": done.without_consent,
+        "without a device": done.without_device,
+    }
     left = ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count)
     return f"{done.enrolled:,} enrolled, {done.already_enrolled:,} were already" + (
         f"; left out: {left}" if left else ""

@@ -187,6 +187,12 @@ def _format_details(one: SequenceDetails) -> str:
     head = [
         f"{one.name}: {one.status}{f' ({one.status_reason})' if one.status_reason else ''}, revision {one.revision}",
         f"trigger {one.trigger or 'none'}, next_trigger {one.next_trigger or 'none'}",
+        *(
+            f"{what} {', '.join(words)}"
+            for what, words in (("keyword", one.keywords), ("ad", one.ads))
+            if words
+        ),
+        *(["only with consent"] if one.require_consent else []),
         (
             f"timezone {one.time_zone}, as are the times below{', skips weekends' if one.skip_weekends else ''}"
             f"{f', device {one.device_id}' if one.device_id else ''}"

@@ -46,11 +46,12 @@ CREATE FUNCTION public.audience_lock() RETURNS bigint
     LANGUAGE sql IMMUTABLE
     AS $$ select 7271993 $$;
 
-CREATE FUNCTION public.campaign_audience(p_campaign bigint) RETURNS TABLE(lead_id bigint, phone text, device_id text, zone text, opted_out boolean)
+CREATE FUNCTION public.campaign_audience(p_campaign bigint) RETURNS TABLE(lead_id bigint, phone text, device_id text, zone text, opted_out boolean, without_consent boolean)
     LANGUAGE sql STABLE
     AS $$
     select l.id, l.phone, d.id, coalesce(l.time_zone, d.time_zone, 'UTC'),
-           exists (select from suppressions s where s.phone = l.phone and s.category in ('all', c.category))
+           exists (select from suppressions s where s.phone = l.phone and s.category in ('all', c.category)),
+           c.require_consent and l.consent_at is null
       from campaigns c
       join leads l on (c.niche is null or l.niches @> array[c.niche])
                   and (c.target_status = 'all' or l.target_status = c.target_status)
@@ -264,6 +265,56 @@ begin
        set status = p_status, reason = p_reason, slot_at = null, updated_at = clock_timestamp()
      where id = p_message;
     return jsonb_build_object('outcome', 'settled', 'status', p_status, 'reason', p_reason);
+end $$;
+
+CREATE TABLE public.leads (
+    id bigint NOT NULL,
+    phone text NOT NULL,
+    name text DEFAULT ''::text NOT NULL,
+    niches text[] DEFAULT '{}'::text[] NOT NULL,
+    triggers text[] DEFAULT '{}'::text[] NOT NULL,
+    target_status text DEFAULT 'prospect'::text NOT NULL,
+    device_id text,
+    time_zone text,
+    attributes jsonb DEFAULT '{}'::jsonb NOT NULL,
+    consent_at timestamp with time zone,
+    consent_source text,
+    consent_note text,
+    consent_withdrawn_at timestamp with time zone,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT leads_consent CHECK (((consent_at IS NULL) OR ((consent_source IS NOT NULL) AND (consent_withdrawn_at IS NULL)))),
+    CONSTRAINT leads_consent_source CHECK ((consent_source = ANY (ARRAY['import'::text, 'enrollment'::text, 'inbound'::text]))),
+    CONSTRAINT leads_phone_e164 CHECK ((phone ~ '^\+[1-9][0-9]{1,14}$'::text)),
+    CONSTRAINT leads_target_status CHECK ((target_status = ANY (ARRAY['prospect'::text, 'customer'::text])))
+);
+
+CREATE FUNCTION public.consent_after(l public.leads, p_given boolean, p_at timestamp with time zone, p_note text, p_source text, OUT consent_at timestamp with time zone, OUT consent_source text, OUT consent_note text, OUT consent_withdrawn_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+    given_now boolean := false;
+    taken_now boolean := false;
+begin
+    if p_given and l.consent_at is not null then
+        given_now := p_source <> 'inbound' and (p_at <> l.consent_at or p_note <> coalesce(l.consent_note, ''));
+    elsif p_given then
+        given_now := l.consent_withdrawn_at is null or coalesce(p_at > l.consent_withdrawn_at, p_source = 'enrollment');
+    elsif not p_given and l.consent_at is not null then
+        taken_now := coalesce(p_at >= l.consent_at, true);
+    elsif not p_given then
+        taken_now := p_at > coalesce(l.consent_withdrawn_at, '-infinity');
+    end if;
+    if given_now then
+        consent_at := coalesce(p_at, case when l.consent_note is null then l.consent_at end, clock_timestamp());
+    elsif taken_now then
+        consent_withdrawn_at := coalesce(p_at, clock_timestamp());
+    else
+        consent_at := l.consent_at;
+        consent_withdrawn_at := l.consent_withdrawn_at;
+    end if;
+    consent_source := case when given_now or taken_now then p_source else l.consent_source end;
+    consent_note := case when given_now then coalesce(p_note, l.consent_note) when taken_now then p_note else l.consent_note end;
 end $$;
 
 CREATE TABLE public.sequence_contacts (
@@ -545,21 +596,14 @@ begin
     end if;
 end $$;
 
-CREATE TABLE public.leads (
-    id bigint NOT NULL,
-    phone text NOT NULL,
-    name text DEFAULT ''::text NOT NULL,
-    niches text[] DEFAULT '{}'::text[] NOT NULL,
-    triggers text[] DEFAULT '{}'::text[] NOT NULL,
-    target_status text DEFAULT 'prospect'::text NOT NULL,
-    device_id text,
-    time_zone text,
-    attributes jsonb DEFAULT '{}'::jsonb NOT NULL,
-    created_at timestamp with time zone DEFAULT now() NOT NULL,
-    updated_at timestamp with time zone DEFAULT now() NOT NULL,
-    CONSTRAINT leads_phone_e164 CHECK ((phone ~ '^\+[1-9][0-9]{1,14}$'::text)),
-    CONSTRAINT leads_target_status CHECK ((target_status = ANY (ARRAY['prospect'::text, 'customer'::text])))
-);
+CREATE FUNCTION public.lacks_consent(m public.broadcast_messages) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+    select exists (select from leads l where l.id = m.lead_id and l.consent_at is null)
+       and coalesce((select k.require_consent from campaigns k where k.id = m.campaign_id),
+                    (select s.require_consent from sequence_contacts c join sequences s on s.id = c.sequence_id
+                      where c.id = m.sequence_contact_id))
+$$;
 
 CREATE FUNCTION public.lead_as_json(l public.leads) RETURNS jsonb
     LANGUAGE sql STABLE
@@ -1164,6 +1208,9 @@ begin
     if opted_out is not null then
         status := 'suppressed';
         reason := opted_out_of(opted_out);
+    elsif lacks_consent(m) then
+        status := 'cancelled';
+        reason := 'the recipient has not consented, or not any more';
     elsif m.campaign_id is not null then
         select 'cancelled', 'the campaign was cancelled' into status, reason
           from campaigns c where c.id = m.campaign_id and c.status = 'cancelled';
@@ -1185,6 +1232,7 @@ CREATE TABLE public.campaigns (
     niche text,
     target_status text DEFAULT 'all'::text NOT NULL,
     device_ids text[],
+    require_consent boolean DEFAULT false NOT NULL,
     text text DEFAULT ''::text NOT NULL,
     image_url text,
     template jsonb,
@@ -1205,6 +1253,7 @@ CREATE TABLE public.campaigns (
     audience jsonb DEFAULT '{}'::jsonb NOT NULL,
     opted_out integer DEFAULT 0 NOT NULL,
     without_device integer DEFAULT 0 NOT NULL,
+    without_consent integer DEFAULT 0 NOT NULL,
     passed integer DEFAULT 0 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1271,13 +1320,14 @@ CREATE TABLE public.inbound_messages (
     media_id text,
     answers text,
     referral jsonb,
+    asks text[] DEFAULT '{}'::text[] NOT NULL,
     meaning text NOT NULL,
     to_review text,
     reviewed_at timestamp with time zone,
     sent_at timestamp with time zone NOT NULL,
     received_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT inbound_messages_meaning CHECK ((meaning = ANY (ARRAY['stop'::text, 'start'::text, 'maybe_stop'::text, 'none'::text]))),
-    CONSTRAINT inbound_messages_to_review CHECK ((to_review = ANY (ARRAY['answer'::text, 'maybe_stop'::text, 'number_changed'::text, 'unmatched'::text])))
+    CONSTRAINT inbound_messages_meaning CHECK ((meaning = ANY (ARRAY['stop'::text, 'start'::text, 'maybe_stop'::text, 'enroll'::text, 'none'::text]))),
+    CONSTRAINT inbound_messages_to_review CHECK ((to_review = ANY (ARRAY['answer'::text, 'maybe_stop'::text, 'number_changed'::text, 'unmatched'::text, 'enrolled'::text, 'not_enrolled'::text])))
 );
 
 ALTER TABLE public.inbound_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -1334,6 +1384,14 @@ ALTER TABLE public.sequence_contacts ALTER COLUMN id ADD GENERATED ALWAYS AS IDE
     CACHE 1
 );
 
+CREATE TABLE public.sequence_keywords (
+    kind text NOT NULL,
+    code text NOT NULL,
+    sequence_id bigint NOT NULL,
+    written text NOT NULL,
+    CONSTRAINT sequence_keywords_kind CHECK ((kind = ANY (ARRAY['keyword'::text, 'ad'::text])))
+);
+
 CREATE TABLE public.sequence_steps (
     id bigint NOT NULL,
     sequence_id bigint NOT NULL,
@@ -1373,6 +1431,7 @@ CREATE TABLE public.sequences (
     skip_weekends boolean DEFAULT false NOT NULL,
     device_id text,
     category text DEFAULT 'marketing'::text NOT NULL,
+    require_consent boolean DEFAULT false NOT NULL,
     status text DEFAULT 'active'::text NOT NULL,
     status_reason text,
     revision integer DEFAULT 1 NOT NULL,
@@ -1454,6 +1513,9 @@ ALTER TABLE ONLY public.sequence_contacts
 ALTER TABLE ONLY public.sequence_contacts
     ADD CONSTRAINT sequence_contacts_unique UNIQUE (sequence_id, phone);
 
+ALTER TABLE ONLY public.sequence_keywords
+    ADD CONSTRAINT sequence_keywords_unique PRIMARY KEY (kind, code);
+
 ALTER TABLE ONLY public.sequence_steps
     ADD CONSTRAINT sequence_steps_key_unique UNIQUE (sequence_id, key);
 
@@ -1522,6 +1584,8 @@ CREATE INDEX sequence_contacts_phone ON public.sequence_contacts USING btree (ph
 
 CREATE INDEX sequence_contacts_to_tell ON public.sequence_contacts USING btree (sequence_id) WHERE (plan_changed_at IS NOT NULL);
 
+CREATE INDEX sequence_keywords_of ON public.sequence_keywords USING btree (sequence_id);
+
 CREATE UNIQUE INDEX sequence_steps_position ON public.sequence_steps USING btree (sequence_id, "position") WHERE (removed_at IS NULL);
 
 CREATE UNIQUE INDEX sequences_trigger_unique ON public.sequences USING btree (trigger) WHERE (trigger IS NOT NULL);
@@ -1563,6 +1627,9 @@ ALTER TABLE ONLY public.sequence_contacts
 
 ALTER TABLE ONLY public.sequence_contacts
     ADD CONSTRAINT sequence_contacts_sequence_id_fkey FOREIGN KEY (sequence_id) REFERENCES public.sequences(id);
+
+ALTER TABLE ONLY public.sequence_keywords
+    ADD CONSTRAINT sequence_keywords_sequence_id_fkey FOREIGN KEY (sequence_id) REFERENCES public.sequences(id);
 
 ALTER TABLE ONLY public.sequence_steps
     ADD CONSTRAINT sequence_steps_sequence_id_fkey FOREIGN KEY (sequence_id) REFERENCES public.sequences(id);

@@ -21,6 +21,7 @@ from messaging.common.values import Value
 from messaging.common.whatsapp_numbers import canonical_phone
 from messaging.common.words import normalise_words, validate_name
 from messaging.leads.cleaning import clean_lead, clean_text
+from messaging.leads.consent import stated
 from messaging.leads.device_moves import check_device
 from messaging.leads.lead import Lead
 from messaging.leads.opt_outs import (
@@ -42,7 +43,7 @@ from messaging.sequences.contract import (
     SweepTotals,
 )
 from messaging.sequences.enrollments import Enrollments
-from messaging.sequences.joining import no_device
+from messaging.sequences.joining import WITHOUT_CONSENT, no_device
 from messaging.sequences.store import find_sequence, no_such_sequence, require_trigger
 from operations.connection import Drumbeat
 from operations.signals import told_later
@@ -84,14 +85,15 @@ ASK_EVERY = 0.05
 ENDS = set(get_args(EnrollmentStatus)) - {"active"}
 
 
-EnrollmentResult = Literal["enrolled", "already_enrolled", "opted_out", "handed_over"]
+EnrollmentResult = Literal["enrolled", "already_enrolled", "opted_out", "without_consent", "handed_over"]
 
 
 class Enrollment(Value):
     """The result of an enrollment.
 
     ``enrolled``: it is in the ledger. ``already_enrolled``: it was there before, which is a success too. ``opted_out``:
-    the phone has opted out, and no trigger was consumed. ``handed_over``: Temporal has it and keeps it, but no worker
+    the phone has opted out, and no trigger was consumed. ``without_consent``: the same, as the sequence requires consent
+    and the lead has not given it. ``handed_over``: Temporal has it and keeps it, but no worker
     has answered yet.
     """
 
@@ -144,11 +146,13 @@ async def enroll(
     device: str | None = None,
     time_zone: str | None = None,
     attributes: dict[str, str] | None = None,
+    consent: str = "",
     patience: float = PATIENCE,
 ) -> Enrollment:
     """Enrolls one lead; the phone may have any format. Repeating it, or calling it twice at once, is harmless.
 
-    The given data of a lead that is new to the sequence is stored; data that is not given stays as it was. Waits at
+    The given data of a lead that is new to the sequence is stored; data that is not given stays as it was. ``consent``:
+    how the lead has agreed to be written to, such as ``signed form 12``, or only ``yes``. Waits at
     most ``patience`` seconds for a worker's answer. Raises InvalidPhone and InvalidInput; and Conflict if the worker
     refuses because there is no such sequence or no device.
     """
@@ -159,6 +163,7 @@ async def enroll(
         device_id=device,
         time_zone=time_zone,
         attributes={storable(key): clean_text(value, f"attribute {key!r}") for key, value in given},
+        consent=stated(consent),
     )
     request = EnrollmentRequest(sequence=validate_name(sequence, "sequence"), lead=clean_lead(lead))
     started = await start_contact(drumbeat.temporal, request, task_queue=drumbeat.settings.task_queue)
@@ -171,7 +176,8 @@ async def enroll(
     if told.state == "refused":
         raise Conflict(told.why)
     if told.state == "not enrolled":
-        return done.model_copy(update={"result": "opted_out", "reason": told.why})
+        why: EnrollmentResult = "without_consent" if told.why == WITHOUT_CONSENT else "opted_out"
+        return done.model_copy(update={"result": why, "reason": told.why})
     over = told.state in ENDS
     return done.model_copy(
         update={
@@ -185,7 +191,7 @@ async def enroll(
 
 
 async def look_up(
-    drumbeat: Drumbeat, sequence: str, phone: str, device: str | None = None
+    drumbeat: Drumbeat, sequence: str, phone: str, device: str | None = None, *, consent: str = ""
 ) -> Enrollment | None:
     """The result if the database already knows that the lead cannot be enrolled now; otherwise None.
 
@@ -197,16 +203,21 @@ async def look_up(
         standing = await find_standing(connection, sequence, phone, device)
         if device is not None:
             await check_device(connection, device)
-        if not standing.opted_out and standing.status is None:
+        without_consent = standing.without_consent and stated(consent) is None and standing.status is None
+        if not standing.opted_out and not without_consent and standing.status is None:
             if standing.sender is None:
                 raise await no_device(connection, phone)
             return None
     return Enrollment(
         sequence=sequence,
         phone=phone,
-        result="opted_out" if standing.opted_out else "already_enrolled",
+        result="opted_out"
+        if standing.opted_out
+        else "without_consent"
+        if without_consent
+        else "already_enrolled",
         status=standing.status,
-        reason=standing.reason,
+        reason=WITHOUT_CONSENT if without_consent else standing.reason,
         device=standing.device,
         kept_device=standing.device is not None and device not in (None, standing.device),
         workflow_id=sequence_workflow_id(sequence, phone),

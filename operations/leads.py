@@ -7,6 +7,7 @@ from typing import BinaryIO
 from messaging.common.errors import NotFound
 from messaging.common.phones import parse_phone
 from messaging.leads import store as leads
+from messaging.leads.consent import stated
 from messaging.leads.csv_columns import Chosen, parse_chosen
 from messaging.leads.csv_export import ExportSummary, export_file
 from messaging.leads.csv_import import ImportProgress, import_file
@@ -30,6 +31,7 @@ __all__ = [
     "import_leads",
     "parse_chosen",
     "show_lead",
+    "state_consent",
 ]
 
 
@@ -84,6 +86,12 @@ async def correct_time_zone(drumbeat: Drumbeat, phone: str, time_zone: str) -> i
     async with (await drumbeat.pool()).acquire() as connection:
         await leads.upsert_lead(connection, Lead(phone=phone, time_zone=time_zone))
     return (await signals.zones_corrected(drumbeat)).changed
+
+
+async def state_consent(drumbeat: Drumbeat, phone: str, consent: str) -> None:
+    """Stores how a lead has agreed to be written to. ``phone`` is E.164. Raises InvalidInput, and Unavailable."""
+    async with (await drumbeat.pool()).acquire() as connection:
+        await leads.upsert_lead(connection, Lead(phone=phone, consent=stated(consent)))
 
 
 async def export_leads(

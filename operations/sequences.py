@@ -69,7 +69,7 @@ async def apply(drumbeat: Drumbeat, files: Sequence[Path], *, consent: bool = Fa
         effects = {one.sequence: tuple(one.lines()) for one in await effects_of(connection, drafts)}
         if effects and not consent and not any(draft.document.problems for draft in drafts):
             raise NeedsConsent([f"{name}: {line}" for name, lines in effects.items() for line in lines])
-        applied = await apply_sequences(connection, drafts)
+        applied = await apply_sequences(connection, drafts, usual=drumbeat.settings.keywords)
     done = []
     for sequence in applied:
         planned = await signals.plan_changed(drumbeat, sequence.sequence)

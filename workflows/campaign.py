@@ -58,6 +58,7 @@ class CampaignResult(Value):
     opted_out: int
     without_device: int
     passed: int
+    without_consent: int = 0
     reason: str | None = None
 
 
@@ -252,6 +253,7 @@ class CampaignWorkflow:
             opted_out=progress.opted_out,
             without_device=progress.without_device,
             passed=progress.passed,
+            without_consent=progress.without_consent,
             reason=state.reason,
         )
 

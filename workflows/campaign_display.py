@@ -64,9 +64,10 @@ class CampaignDisplay:
                 f"{progress.per_second:.2g} a second in the last minute; at this rate it ends about"
                 f" {end:%Y-%m-%d %H:%M} UTC, in {left}"
             )
-        if progress.opted_out or progress.without_device or progress.passed:
+        if progress.opted_out or progress.without_consent or progress.without_device or progress.passed:
             lines.append(
-                f"Left out: {progress.opted_out:,} opted out, {progress.without_device:,} without a device,"
+                f"Left out: {progress.opted_out:,} opted out, {progress.without_consent:,} without consent,"
+                f" {progress.without_device:,} without a device,"
                 f" {progress.passed:,} whose time had passed"
             )
         reason = progress.reason or state.reason

@@ -35,7 +35,8 @@ class TriggerEnrollmentWorkflow:
             totals = totals.plus(page)
             workflow.set_current_details(
                 f"Enrolled: {totals.enrolled}. Before: {totals.already_enrolled}."
-                f" Left out: {totals.opted_out} opted out, {totals.without_device} without a device."
+                f" Left out: {totals.opted_out} opted out, {totals.without_consent} without consent,"
+                f" {totals.without_device} without a device."
             )
             cursor = page.next
             if cursor is not None and workflow.info().is_continue_as_new_suggested():

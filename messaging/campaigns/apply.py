@@ -61,6 +61,7 @@ _FIELDS = (
     _Field(("max_delay",), "max_delay"),
     _Field(("fan_out",), "fan_out"),
     _Field(("category",), "category", "category", "another category"),
+    _Field(("require_consent",), "require_consent", "audience", "other leads"),
     _Field(("text",), "text", "text", "other words"),
     _Field(("image",), "image_url", "image", "another image"),
     _Field(("template",), "template", "template", "another template"),
@@ -210,6 +211,7 @@ def _values(campaign: CampaignFile) -> dict[str, Any]:
         "max_delay": campaign.max_delay,
         "fan_out": campaign.fan_out,
         "category": campaign.category,
+        "require_consent": campaign.require_consent,
         "text": campaign.text,
         "image_url": campaign.image,
         "template": campaign.template.model_dump() if campaign.template else None,
@@ -224,6 +226,8 @@ def _comparable(value: Any) -> Any:
 def _format_value(value: Any, field: _Field) -> str:
     if value is None or value == "":
         return field.none
+    if isinstance(value, bool):
+        return str(value).lower()
     if isinstance(value, datetime):
         return f"{value:%Y-%m-%d %H:%M}" + (f":{value:%S}" if value.second else "")
     if isinstance(value, float):

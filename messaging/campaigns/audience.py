@@ -29,7 +29,7 @@ with matching as materialized (
            least($4, ceil(count(*) over ()::float8 / $3))::integer as shards,
            coalesce(m.expires_at <= greatest(m.due_at, $2), false) as is_over
       from matching m
-     where not m.opted_out and m.device_id is not null and not m.left_out
+     where not m.opted_out and not m.without_consent and m.device_id is not null and not m.left_out
 ), inserted as (
     insert into broadcast_messages
            (id, campaign_id, lead_id, recipient_phone, device_id, due_at, expires_at, status, reason,
@@ -44,8 +44,10 @@ select coalesce((select jsonb_object_agg(device_id, leads)
                    from (select device_id, count(*) as leads from inserted group by device_id) n), '{}') as audience,
        coalesce((select max(shards) from chosen), 0) as shards,
        (select count(*) from matching where opted_out) as opted_out,
-       (select count(*) from matching where device_id is null and not opted_out) as without_device,
-       (select count(*) from matching where left_out and device_id is not null and not opted_out) as passed
+       (select count(*) from matching where without_consent and not opted_out) as without_consent,
+       (select count(*) from matching where device_id is null and not opted_out and not without_consent) as without_device,
+       (select count(*) from matching
+         where left_out and device_id is not null and not opted_out and not without_consent) as passed
 """
 
 # $2: why; $3: the moment.
@@ -58,7 +60,7 @@ update campaigns
 BEGIN_RUNNING = """
 update campaigns
    set status = 'running', frozen_at = $2, audience = $3, shards = $4, opted_out = $5, without_device = $6, passed = $7,
-       updated_at = $2
+       without_consent = $8, updated_at = $2
  where id = $1
 """
 
@@ -87,6 +89,7 @@ async def freeze_audience(
         frozen=row["frozen_at"] is not None,
         leads=sum(row["audience"].values()),
         opted_out=row["opted_out"],
+        without_consent=row["without_consent"],
         without_device=row["without_device"],
         passed=row["passed"],
     )
@@ -128,12 +131,14 @@ async def _freeze(connection: Connection, row: Record, shard_size: int) -> None:
         frozen["opted_out"],
         frozen["without_device"],
         frozen["passed"],
+        frozen["without_consent"],
     )
 
 
 def _why_no_lead(frozen: Record) -> str:
     left_out = {
         "opted out": frozen["opted_out"],
+        "have not consented": frozen["without_consent"],
         "have no device": frozen["without_device"],
         "had their time passed": frozen["passed"],
     }

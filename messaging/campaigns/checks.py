@@ -21,10 +21,11 @@ from messaging.files.yaml import Document, Problem
 
 __all__ = ["check_moved", "check_together", "check_with_stored", "warnings_for"]
 
-# Without leads that have opted out: what they lack does not matter.
+# Without leads that have opted out: what they lack does not matter. The others are of those with consent, if it is required.
 COUNT_AUDIENCE = """
-select count(*) as leads, count(*) filter (where a.device_id is null) as without_device,
-       count(*) filter (where a.device_id is not null and l.time_zone is null) as without_zone
+select count(*) as leads, count(*) filter (where a.without_consent) as without_consent,
+       count(*) filter (where a.device_id is null and not a.without_consent) as without_device,
+       count(*) filter (where a.device_id is not null and not a.without_consent and l.time_zone is null) as without_zone
   from campaign_audience($1) a join leads l on l.id = a.lead_id where not a.opted_out
 """
 
@@ -114,6 +115,9 @@ async def _check_audience(
     if not leads:
         return [await _no_leads(connection, document, campaign.target.niche)]
     found = []
+    if row["without_consent"]:
+        message = f"warning: {row['without_consent']:,} of {leads:,} matching leads have not consented and will be left out"
+        found.append(document.problem(("require_consent",), message))
     if row["without_device"]:
         message = (
             f"warning: {row['without_device']:,} of {leads:,} matching leads own no device and will be left out,"

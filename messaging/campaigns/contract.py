@@ -54,7 +54,7 @@ class CampaignState(Value):
 
 class Frozen(Value):
     """The frozen audience of a campaign. Left out were opted-out leads, leads without a device, and, if the campaign
-    says so, leads whose local time had passed.
+    says so, leads without consent and leads whose local time had passed.
     """
 
     frozen: bool
@@ -63,6 +63,7 @@ class Frozen(Value):
     opted_out: int
     without_device: int
     passed: int = 0
+    without_consent: int = 0
 
 
 class CampaignProgress(Value):
@@ -74,6 +75,7 @@ class CampaignProgress(Value):
     opted_out: int
     without_device: int
     passed: int = 0
+    without_consent: int = 0
     over_at: datetime | None = None
     """When the next unsettled message expires."""
     reason: str | None = None

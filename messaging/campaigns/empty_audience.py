@@ -12,8 +12,9 @@ COUNT_AUDIENCE = """
 select c.niche, c.target_status, c.device_ids, a.*, (select count(*) from leads) as stored
   from campaigns c
  cross join lateral (select count(*) as matching, count(*) filter (where opted_out) as opted_out,
-                            count(*) filter (where device_id is null and not opted_out) as without_device,
-                            count(*) filter (where device_id is not null and not opted_out) as leads
+                            count(*) filter (where without_consent and not opted_out) as without_consent,
+                            count(*) filter (where device_id is null and not without_consent and not opted_out) as without_device,
+                            count(*) filter (where device_id is not null and not without_consent and not opted_out) as leads
                        from campaign_audience(c.id)) a
  where c.id = $1
 """
@@ -28,6 +29,7 @@ async def why_nobody(connection: Connection, campaign_id: int) -> str | None:
     if row["matching"]:
         left_out = {
             "opted out": row["opted_out"],
+            "have not consented (require_consent)": row["without_consent"],
             "have no device, and there is not exactly one": row["without_device"],
         }
         left = ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count)

@@ -123,7 +123,7 @@ update broadcast_messages m
 
 # The progress of a campaign, counted from the ledger. $1 campaign, $2 now, or null
 COUNT_PROGRESS = """
-select c.status, c.reason, c.opted_out, c.without_device, c.passed, m.over_at, m.counts, m.sent_lately, m.seconds
+select c.status, c.reason, c.opted_out, c.without_consent, c.without_device, c.passed, m.over_at, m.counts, m.sent_lately, m.seconds
   from campaigns c
  cross join lateral (
     select jsonb_object_agg(n.status, n.messages) as counts, coalesce(sum(n.lately), 0) as sent_lately,
@@ -243,6 +243,7 @@ async def progress(pool: Pool, campaign_id: int, *, now: datetime | None) -> Cam
         opted_out=row["opted_out"],
         without_device=row["without_device"],
         passed=row["passed"],
+        without_consent=row["without_consent"],
         over_at=row["over_at"],
         reason=row["reason"],
         per_second=float(row["sent_lately"]) / max(row["seconds"] or 0.0, 1.0),

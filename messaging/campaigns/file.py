@@ -3,9 +3,9 @@
 Fields: ``campaign``, ``title``, ``target`` (``niche``, ``status``, ``devices``), ``scheduled_at`` (local, in
 ``timezone``), ``timezone`` (IANA, or ``recipient``), ``until`` (local too, optionally with its date), ``if_passed``
 (what happens to recipients whose time has passed), ``min_delay`` and ``max_delay`` (seconds), ``fan_out`` (how its
-leads' workflows are started), ``category`` (which opt-outs hold), and a ``text``, an ``image`` or both; the text is then
-the image's caption. A ``template`` may stand beside them, for gateways that want one. A campaign to every lead must say
-so, with ``status: all``.
+leads' workflows are started), ``category`` (which opt-outs hold), ``require_consent``, and a ``text``, an ``image`` or
+both; the text is then the image's caption. A ``template`` may stand beside them, for gateways that want one. A campaign
+to every lead must say so, with ``status: all``.
 """
 
 import re
@@ -138,6 +138,7 @@ class CampaignFile(FileModel):
     max_delay: _Delay | None = None
     fan_out: Annotated[FanOut, one_of(FAN_OUTS)] = "children"
     category: Category = "marketing"
+    require_consent: bool = False
     text: str = ""
     image: Image | None = None
     template: TemplateFile | None = None

@@ -16,9 +16,15 @@ _SHOWN = 3
 COUNT_LEADS_BY_ZONE = """
 select zone, count(*) as leads
   from campaign_audience($1)
- where not opted_out and device_id is not null
+ where not opted_out and not without_consent and device_id is not null
  group by zone
  order by count(*) desc, zone
+"""
+
+COUNT_WITHOUT_CONSENT = """
+select count(*)
+  from campaign_audience($1)
+ where without_consent and not opted_out
 """
 
 _FATES = {
@@ -41,6 +47,8 @@ class Forecast(Value):
     """Their turn would come after the campaign's end: they do not get it."""
     night: int = 0
     """They would get it now, at night."""
+    without_consent: int = 0
+    """Leads besides these that are left out, as they have not consented."""
     lines: tuple[str, ...] = ()
 
     @property
@@ -82,6 +90,7 @@ async def forecast(connection: Connection, campaign_id: int, timing: Timing, now
         left_out=counted(zone for zone in leads if found[zone].left_out),
         over=counted(over),
         night=counted(night),
+        without_consent=await connection.fetchval(COUNT_WITHOUT_CONSENT, campaign_id),
         lines=tuple(lines),
     )
 

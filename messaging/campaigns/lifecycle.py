@@ -14,6 +14,7 @@ from messaging.campaigns.empty_audience import why_nobody
 from messaging.campaigns.forecast import Forecast, forecast
 from messaging.campaigns.start_times import RECIPIENT, Timing, has_passed, start_of, turns, when
 from messaging.campaigns.store import require_campaign
+from messaging.common.counts import count_of
 from messaging.common.database import Connection, Record
 from messaging.common.errors import Conflict
 from messaging.sending.claims import ANEW
@@ -185,10 +186,14 @@ async def forecast_campaign(
         return None
     found = await forecast(connection, row["id"], Timing.of(row), row["now"])
     why = await why_nobody(connection, row["id"])
-    if why is None:
+    if why is not None:
+        first = f"warning: 0 leads would get it now: {why}; while that is so, it does not start"
+    elif found.without_consent:
+        without = count_of(found.without_consent, "lead of its target has", "leads of its target have")
+        first = f"{without} not consented, and would be left out now"
+    else:
         return found
-    nobody = f"warning: 0 leads would get it now: {why}; while that is so, it does not start"
-    return found.model_copy(update={"lines": (nobody, *found.lines)})
+    return found.model_copy(update={"lines": (first, *found.lines)})
 
 
 async def pause_campaign(connection: Connection, campaign: str) -> CampaignStatusChange:

@@ -38,7 +38,9 @@ class CampaignCounts(Value):
 
 
 class CampaignSummary(Value):
-    """A campaign with its numbers. ``opted_out``, ``without_device`` and ``passed``: leads of its target that were left out."""
+    """A campaign with its numbers. ``opted_out``, ``without_consent``, ``without_device`` and ``passed``: leads of its target that
+    were left out.
+    """
 
     id: int
     name: str
@@ -57,7 +59,10 @@ class CampaignSummary(Value):
     frozen_at: datetime | None
     ended_at: datetime | None
     reason: str | None
+    require_consent: bool
+    """True if it goes only to leads that have consented."""
     opted_out: int
+    without_consent: int
     without_device: int
     passed: int
     """Their local time had passed, and the campaign says ``if_passed: leave_out``."""

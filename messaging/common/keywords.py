@@ -18,7 +18,16 @@ from messaging.common.errors import InvalidInput
 from messaging.common.phones import quoted
 from messaging.common.values import Value
 
-__all__ = ["DEFAULT_KEYWORDS", "Keywords", "Meaning", "fold", "parse_keywords"]
+__all__ = [
+    "DEFAULT_KEYWORDS",
+    "Keywords",
+    "Meaning",
+    "fold",
+    "fold_keyword",
+    "is_keyword",
+    "joined",
+    "parse_keywords",
+]
 
 Meaning = Literal["stop", "start", "maybe_stop", "none"]
 """``maybe_stop``: it contains a keyword among other words, and an operator has to judge it."""
@@ -190,26 +199,37 @@ def parse_keywords(words: str) -> list[str]:
     return sorted(_folded(word for word in words.split(",") if word.strip()))
 
 
+def fold_keyword(word: str) -> str:
+    """The folded word. Raises InvalidInput for a word without letters and digits, or one that is too long."""
+    folded = fold(word)
+    if not folded:
+        raise InvalidInput(f"{quoted(word)} cannot be a keyword: give it letters or digits")
+    if len(folded) > LONGEST_KEYWORD:
+        raise InvalidInput(f"{quoted(word)} is too long: a keyword has at most {LONGEST_KEYWORD} characters")
+    return folded
+
+
+def is_keyword(words: Iterable[str], *texts: str | None) -> bool:
+    """True if the whole of one of these texts is one of the folded words, compared as keywords are."""
+    folded = frozenset(words)
+    return any(_is_one_of(folded, fold(text)) for text in texts if text and len(text) <= LONGEST_JUDGED)
+
+
+def joined(folded: str) -> str:
+    """The folded text without spaces. Texts that are the same keyword are the same in this form."""
+    return folded.replace(" ", "")
+
+
 def _folded(words: Iterable[str]) -> frozenset[str]:
-    found = set()
-    for word in words:
-        folded = fold(word)
-        if not folded:
-            raise InvalidInput(f"{quoted(word)} cannot be a keyword: give it letters or digits")
-        if len(folded) > LONGEST_KEYWORD:
-            raise InvalidInput(
-                f"{quoted(word)} is too long: a keyword has at most {LONGEST_KEYWORD} characters"
-            )
-        found.add(folded)
-    return frozenset(found)
+    return frozenset(map(fold_keyword, words))
 
 
 def _is_one_of(words: frozenset[str], text: str) -> bool:
     """True if the folded text is one of the folded words, wherever spaces are."""
-    [joined] = _joined([text])
-    if text not in words and " " in text and len(joined) <= SHORT and not _is_spelled_out(text):
+    whole = joined(text)
+    if text not in words and " " in text and len(whole) <= SHORT and not _is_spelled_out(text):
         return False
-    return joined in _joined(words)
+    return whole in _joined(words)
 
 
 def _is_spelled_out(text: str) -> bool:
@@ -219,7 +239,7 @@ def _is_spelled_out(text: str) -> bool:
 
 def _joined(folded: Iterable[str]) -> frozenset[str]:
     """Without spaces, which make no difference: "opt out" is "optout"."""
-    return frozenset(text.replace(" ", "") for text in folded)
+    return frozenset(map(joined, folded))
 
 
 def _listed(languages: dict[str, str]) -> list[str]:

@@ -10,6 +10,7 @@ from functools import lru_cache
 
 from messaging.common.errors import InvalidInput
 from messaging.common.words import normalise_words
+from messaging.leads.consent import Consent
 from messaging.leads.lead import Lead, TargetStatus
 from messaging.times.zones import check_time_zone
 
@@ -25,7 +26,7 @@ __all__ = [
 FIELD_NAMES = frozenset(
     {
         *("phone", "name", "niche", "niches", "trigger", "triggers", "target_status", "device", "device_id"),
-        *("time_zone", "import_row", "import_error"),
+        *("time_zone", "consent", "consent_at", "consent_source", "import_row", "import_error"),
     }
 )
 """Names that an attribute cannot have, as Drumbeat's own columns and template variables have them."""
@@ -113,4 +114,9 @@ def clean_lead(lead: Lead) -> Lead:
         device_id=lead.device_id or None,
         time_zone=check_time_zone(time_zone) if time_zone else None,
         attributes={name: value for name, value in zip(names, values, strict=True) if value},
+        consent=lead.consent and _clean_consent(lead.consent),
     )
+
+
+def _clean_consent(consent: Consent) -> Consent:
+    return consent.model_copy(update={"note": clean_text(consent.note or "", "the note on consent") or None})

@@ -10,6 +10,7 @@ from messaging.common.suggestions import did_you_mean
 from messaging.common.words import normalise_words
 from messaging.leads.cells import unguarded
 from messaging.leads.cleaning import attribute_name, attribute_names, clean_lead, parse_target_status
+from messaging.leads.consent import Consent, consent_of
 from messaging.leads.csv_headings import (
     FIELDS,
     FIRST_NAMES,
@@ -25,7 +26,10 @@ from messaging.times.zones import check_time_zone
 
 __all__ = ["EXPORTED", "REJECT_COLUMNS", "Chosen", "Columns", "RowReading", "find_columns", "parse_chosen"]
 
-EXPORTED = ("phone", "name", "niches", "triggers", "target_status", "device", "time_zone")
+EXPORTED = (
+    *("phone", "name", "niches", "triggers", "target_status", "device", "time_zone"),
+    *("consent", "consent_at", "consent_source"),
+)
 """The columns of an export, before the attributes."""
 
 REJECT_COLUMNS = ("import_row", "import_error")
@@ -76,6 +80,10 @@ class Columns(NamedTuple):
     """True if the column of the target status is a guess: then another word in it is no error."""
     device: int | None
     time_zone: int | None
+    consent: int | None
+    consent_at: int | None
+    consent_source: int | None
+    """In an export only; any other file is the source itself."""
     attributes: tuple[tuple[int, str], ...]
 
     def read(self, cells: list[str], default_region: str | None) -> RowReading:
@@ -109,6 +117,7 @@ class Columns(NamedTuple):
                 device_id=cell(self.device).strip() or None,
                 time_zone=self._zone(cell),
                 attributes={name: cell(at) for at, name in self.attributes if at not in elsewhere},
+                consent=self._consent(cell),
             )
         )
         return RowReading(lead, phone, cell(place).strip(), place, passed_over, other_status)
@@ -160,6 +169,14 @@ class Columns(NamedTuple):
                 f"{error}; where the column means something else, add --map time_zone="
             ) from error
 
+    def _consent(self, cell: Cell) -> Consent | None:
+        try:
+            return consent_of(cell(self.consent), cell(self.consent_at), cell(self.consent_source))
+        except InvalidInput as error:
+            raise InvalidInput(
+                f"{error}; where the column means something else, add --map consent= or --map consent_at="
+            ) from error
+
     @staticmethod
     def _joined(cell: Cell, places: tuple[int, ...]) -> str:
         return " ".join(filter(None, (cell(place).strip() for place in places)))
@@ -172,6 +189,8 @@ class Columns(NamedTuple):
             "target_status": self.target_status,
             "device": self.device,
             "time_zone": self.time_zone,
+            "consent": self.consent,
+            "consent_at": self.consent_at,
         }
         groups = {
             "phone": [(column.place,) for column in self.phones],
@@ -233,10 +252,14 @@ def find_columns(header: list[str], chosen: Chosen | None = None) -> Columns | N
     names = _names(free, named.get("name"), exported=exported)
     status = column("target_status")
     any_status = status is not None and "target_status" not in named and headings[status] == "status"
-    fields = [column(field) for field in ("niches", "triggers", "device", "time_zone")]
+    fields = [
+        column(field) for field in ("niches", "triggers", "device", "time_zone", "consent", "consent_at")
+    ]
+    consent_source = headings.index("consent_source") if exported else None
     # First and last name stay attributes, for a text that greets by one of them; so do phones that a row does not use.
     done = {
         *fields,
+        consent_source,
         *(
             places[0]
             for places in names
@@ -248,7 +271,7 @@ def find_columns(header: list[str], chosen: Chosen | None = None) -> Columns | N
     others = [
         place for place, heading in enumerate(headings) if place not in done and heading not in REJECT_COLUMNS
     ]
-    niches, triggers, device, time_zone = fields
+    niches, triggers, device, time_zone, consent, consent_at = fields
     return Columns(
         width=len(header),
         phones=phones,
@@ -259,6 +282,9 @@ def find_columns(header: list[str], chosen: Chosen | None = None) -> Columns | N
         any_status=any_status,
         device=device,
         time_zone=time_zone,
+        consent=consent,
+        consent_at=consent_at,
+        consent_source=consent_source,
         attributes=tuple(zip(others, attribute_names(header[place] for place in others), strict=True)),
     )
 

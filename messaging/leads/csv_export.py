@@ -78,5 +78,19 @@ def _cells(row: Record, attributes: list[str]) -> list[str]:
         row["target_status"],
         row["device_id"] or "",
         row["time_zone"] or "",
+        *_consent(row),
         *(row["attributes"].get(name, "") for name in attributes),
     ]
+
+
+def _consent(row: Record) -> tuple[str, str, str]:
+    """Consent, when it was given or taken back, and the source, as an import reads them."""
+    at = row["consent_at"] or row["consent_withdrawn_at"]
+    if at is None:
+        return "", "", ""
+    said = "yes" if row["consent_at"] else "no"
+    return (
+        row["consent_note"] or said if row["consent_at"] else said,
+        at.isoformat(),
+        row["consent_source"] or "",
+    )

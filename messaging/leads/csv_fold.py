@@ -8,7 +8,7 @@ from messaging.common.database import Connection
 from messaging.leads.csv_columns import RowReading
 from messaging.leads.csv_notes import MOST_EXAMPLES, Notes
 from messaging.leads.device_moves import Moved, move_leads
-from messaging.leads.store import MERGE
+from messaging.leads.store import MERGE, consent_columns
 
 __all__ = [
     "JOINED",
@@ -28,18 +28,20 @@ JOINED = "joined to row "
 
 STAGED = (
     *("row_number", "phone", "name", "niches", "triggers", "target_status", "device_id", "time_zone", "attributes"),
-    *("spelling", "written", "doubtful"),
+    *("consent", "consent_at", "consent_note", "consent_source", "spelling", "written", "doubtful"),
 )  # fmt: skip
 
 CREATE_TABLES = """
 create temporary table lead_rows (
     row_number bigint, phone text, name text, niches text[], triggers text[],
     target_status text, device_id text, time_zone text, attributes text,
+    consent boolean, consent_at timestamptz, consent_note text, consent_source text,
     spelling text, written text, doubtful text
 ) on commit drop;
 create temporary table given_leads (
     phone text primary key, name text, niches text[], triggers text[],
-    target_status text, device_id text, time_zone text, attributes jsonb
+    target_status text, device_id text, time_zone text, attributes jsonb,
+    consent boolean, consent_at timestamptz, consent_note text, consent_source text
 ) on commit drop
 """
 
@@ -52,7 +54,8 @@ with said as (
            (array_agg(target_status order by row_number desc) filter (where target_status is not null))[1]
                as target_status,
            (array_agg(device_id order by row_number) filter (where device_id is not null))[1] as device_id,
-           (array_agg(time_zone order by row_number desc) filter (where time_zone is not null))[1] as time_zone
+           (array_agg(time_zone order by row_number desc) filter (where time_zone is not null))[1] as time_zone,
+           max(row_number) filter (where consent is not null) as consent_row
       from lead_rows group by phone
 ), niches as (
     select phone, array_agg(word order by row_number, place) as words
@@ -70,10 +73,13 @@ with said as (
     select phone, jsonb_object_agg(key, value order by row_number) as pairs
       from lead_rows, jsonb_each_text(attributes::jsonb) group by phone
 )
-insert into given_leads (phone, name, niches, triggers, target_status, device_id, time_zone, attributes)
-select phone, coalesce(name, ''), coalesce(niches.words, '{}'), coalesce(triggers.words, '{}'), target_status,
-       device_in_use(coalesce(device_id, $1)), time_zone, coalesce(pairs, '{}')
+insert into given_leads (phone, name, niches, triggers, target_status, device_id, time_zone, attributes,
+                         consent, consent_at, consent_note, consent_source)
+select said.phone, coalesce(said.name, ''), coalesce(niches.words, '{}'), coalesce(triggers.words, '{}'), said.target_status,
+       device_in_use(coalesce(said.device_id, $1)), said.time_zone, coalesce(pairs, '{}'),
+       c.consent, c.consent_at, c.consent_note, c.consent_source
   from said left join niches using (phone) left join triggers using (phone) left join attributes using (phone)
+  left join lead_rows c on c.row_number = said.consent_row
 """
 
 COUNT_LEADS = """
@@ -103,13 +109,15 @@ SELECT_JOINED_ROWS = """
 with repeated as (select phone, array_agg(row_number order by row_number desc) as numbers
                     from lead_rows group by phone having count(*) > 1)
 select r.row_number, r.phone, r.written, r.name, r.target_status, r.device_id, r.time_zone,
-       r.attributes::jsonb as attributes,
+       r.attributes::jsonb as attributes, coalesce(r.consent_note, case r.consent when true then 'yes' when false then 'no' end) as consent,
+       coalesce(g.consent_note, case when g.consent then 'yes' else 'no' end) as that_consent,
        case numbers[1] when r.row_number then numbers[2] else numbers[1] end as other,
        g.name as that_name, g.target_status as that_target_status, g.device_id as that_device_id,
        g.time_zone as that_time_zone, g.attributes as that_attributes
   from repeated join lead_rows r using (phone) join given_leads g using (phone)
  where (r.name <> '' and r.name <> g.name) or r.target_status <> g.target_status or device_in_use(r.device_id) <> g.device_id
     or r.time_zone <> g.time_zone or not g.attributes @> r.attributes::jsonb
+    or (r.consent, r.consent_note) is distinct from (g.consent, g.consent_note) and r.consent is not null
  order by r.row_number
 """
 
@@ -132,6 +140,15 @@ select count(*) over () as leads, phone, l.name as before, g.name as after
  order by phone
  limit $1
 """  # noqa: S608 - constants
+
+# A row without a later date does not give anew what was taken back.
+SELECT_WITHDRAWN = """
+select count(*) over () as leads, phone, l.consent_withdrawn_at as withdrawn_at
+  from given_leads g join leads l using (phone)
+ where g.consent and l.consent_withdrawn_at is not null and not coalesce(g.consent_at > l.consent_withdrawn_at, false)
+ order by phone
+ limit $1
+"""
 
 
 class JoinedRow(NamedTuple):
@@ -161,6 +178,7 @@ def staged(number: int, reading: RowReading) -> tuple[object, ...]:
         lead.device_id,
         lead.time_zone,
         json.dumps(lead.attributes),
+        *consent_columns(lead),
         reading.phone.written,
         reading.written,
         reading.phone.doubtful,
@@ -182,6 +200,7 @@ async def joined_rows(connection: Connection) -> AsyncIterator[JoinedRow]:
             ("target status", row["target_status"], row["that_target_status"]),
             ("device", row["device_id"], row["that_device_id"]),
             ("time zone", row["time_zone"], row["that_time_zone"]),
+            ("consent", row["consent"], row["that_consent"]),
             *((key, value, row["that_attributes"].get(key)) for key, value in row["attributes"].items()),
         ]
         lost = [
@@ -196,7 +215,9 @@ async def joined_rows(connection: Connection) -> AsyncIterator[JoinedRow]:
 
 
 async def note_leads(connection: Connection, notes: Notes) -> None:
-    """Which leads stand in the file in two spellings, and which known ones get another name. Before the merge."""
+    """Which leads stand in the file in two spellings, which known ones get another name, and which have taken their consent
+    back. Before the merge.
+    """
     for row in await connection.fetch(SELECT_SPELLINGS, MOST_EXAMPLES):
         rows = ", ".join(map(str, row["numbers"][:MOST_EXAMPLES]))
         spellings = " and ".join(map(repr, dict.fromkeys(row["written"][:MOST_EXAMPLES])))
@@ -206,6 +227,11 @@ async def note_leads(connection: Connection, notes: Notes) -> None:
     for row in await connection.fetch(SELECT_RENAMED, MOST_EXAMPLES):
         notes.add("renamed", f"{row['phone']}: {row['before']!r} becomes {row['after']!r}")
         notes.set_count("renamed", row["leads"])
+    for row in await connection.fetch(SELECT_WITHDRAWN, MOST_EXAMPLES):
+        notes.add(
+            "consent_withdrawn", f"{row['phone']}: taken back on {row['withdrawn_at']:%Y-%m-%d %H:%M} UTC"
+        )
+        notes.set_count("consent_withdrawn", row["leads"])
 
 
 async def move_others(connection: Connection) -> Moved:

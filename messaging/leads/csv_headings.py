@@ -18,6 +18,20 @@ FIELDS: dict[str, tuple[str, ...]] = {
     "target_status": ("target_status", "targetstatus", "status"),
     "device": ("device", "device_id"),
     "time_zone": ("time_zone", "timezone", "tz"),
+    "consent": (
+        *("consent", "whatsapp_consent", "whatsapp_opt_in", "whatsapp_optin", "wa_consent", "wa_opt_in", "marketing_consent"),
+        *("opt_in", "optin", "opted_in", "gdpr_consent", "pdpa_consent", "persetujuan", "kebenaran", "consentimiento"),
+        *("consentimento", "consentement", "einwilligung", "consenso", "toestemming", "onay", "согласие", "同意", "동의"),
+        *("ความยินยอม", "موافقة", "الموافقة", "सहमति"),
+    ),
+    "consent_at": (
+        *("consent_at", "consent_date", "consent_time", "consented_at", "date_of_consent", "opt_in_at", "opt_in_date"),
+        *("opt_in_time", "optin_date", "optin_time", "opted_in_at", "tanggal_persetujuan", "tarikh_kebenaran"),
+        *("fecha_de_consentimiento", "fecha_consentimiento", "data_do_consentimento", "data_de_consentimento"),
+        *("date_de_consentement", "date_du_consentement", "einwilligung_am", "einwilligungsdatum", "datum_der_einwilligung"),
+        *("data_del_consenso", "data_consenso", "datum_toestemming", "onay_tarihi", "дата_согласия", "同意日", "同意日期"),
+        *("동의일",),
+    ),
 }  # fmt: skip
 """The headings of each field but the phone; the first of them that a file has is the field's column."""
 

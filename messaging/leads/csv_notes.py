@@ -20,6 +20,7 @@ NoteKind = Literal[
     "time_zone",
     "joined_rows",
     "renamed",
+    "consent_withdrawn",
 ]
 
 _TEXTS: dict[NoteKind, tuple[str, str]] = {
@@ -32,6 +33,7 @@ _TEXTS: dict[NoteKind, tuple[str, str]] = {
     "time_zone": ("row", "a time zone that is not what it looks like"),
     "joined_rows": ("row", "another value than a row of the same phone, which counts"),
     "renamed": ("known lead", "an entirely different name than before; the new one counts"),
+    "consent_withdrawn": ("known lead", "a consent that was taken back, which only a later consent_at gives anew"),
 }  # fmt: skip
 
 

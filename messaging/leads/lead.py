@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field
 
 from messaging.common.values import Value
 from messaging.common.whatsapp_numbers import canonical_phone
+from messaging.leads.consent import Consent
 
 __all__ = ["Lead", "TargetStatus"]
 
@@ -33,3 +34,4 @@ class Lead(Value):
     device_id: str | None = None
     time_zone: str | None = None
     attributes: dict[str, str] = Field(default_factory=dict)
+    consent: Consent | None = None

@@ -59,11 +59,17 @@ create table leads (
     device_id      text references devices (id),
     time_zone      text,                                -- null: the sequence's or campaign's
     attributes     jsonb       not null default '{}',   -- columns that Drumbeat does not know, string to string
+    consent_at     timestamptz,                         -- when they agreed to be written to; null: they have not, or not any more
+    consent_source text,                                -- how the latest word on that came
+    consent_note   text,                                -- what it says: "signed form 12"; null: only yes or no
+    consent_withdrawn_at timestamptz,                   -- when they took it back
     created_at     timestamptz not null default now(),
     updated_at     timestamptz not null default now(),
     constraint leads_phone_unique unique (phone),
     constraint leads_phone_e164 check (phone ~ '^\+[1-9][0-9]{1,14}$'),
-    constraint leads_target_status check (target_status in ('prospect', 'customer'))
+    constraint leads_target_status check (target_status in ('prospect', 'customer')),
+    constraint leads_consent_source check (consent_source in ('import', 'enrollment', 'inbound')),
+    constraint leads_consent check (consent_at is null or (consent_source is not null and consent_withdrawn_at is null))
 );
 create index leads_triggers on leads using gin (triggers);
 create index leads_niches on leads using gin (niches);
@@ -79,6 +85,7 @@ create table sequences (
     skip_weekends  boolean     not null default false,
     device_id      text references devices (id),        -- for leads that own no device
     category       text        not null default 'marketing',  -- which opt-outs hold for its messages
+    require_consent boolean    not null default false,  -- leads without consent are left out
     status         text        not null default 'active',
     status_reason  text,                                -- why it is paused
     revision       integer     not null default 1,      -- counts edits; a contact's plan names the one it was made with
@@ -88,6 +95,17 @@ create table sequences (
     constraint sequences_status check (status in ('active', 'paused'))
 );
 create unique index sequences_trigger_unique on sequences (trigger) where trigger is not null;
+
+-- What people write, or click, to be enrolled in a sequence. None of it enrolls in two.
+create table sequence_keywords (
+    kind         text   not null,                       -- 'keyword': the whole text of a message; 'ad': the code of an advertisement
+    code         text   not null,                       -- as it is compared: a keyword folded and without spaces
+    sequence_id  bigint not null references sequences (id),
+    written      text   not null,                       -- as the file has it
+    constraint sequence_keywords_unique primary key (kind, code),
+    constraint sequence_keywords_kind check (kind in ('keyword', 'ad'))
+);
+create index sequence_keywords_of on sequence_keywords (sequence_id);
 
 create table sequence_steps (
     id            bigint generated always as identity primary key,
@@ -150,6 +168,7 @@ create table campaigns (
     niche          text,
     target_status  text        not null default 'all',
     device_ids     text[],
+    require_consent boolean    not null default false,  -- leads without consent are left out
     text           text        not null default '',
     image_url      text,
     template       jsonb,                               -- messaging.texts.approved.ApprovedTemplate
@@ -170,6 +189,7 @@ create table campaigns (
     audience       jsonb       not null default '{}',   -- leads by device, as frozen
     opted_out      integer     not null default 0,      -- leads of the target that were left out as opted out
     without_device integer     not null default 0,
+    without_consent integer    not null default 0,
     passed         integer     not null default 0,      -- left out because their local time had passed
     created_at     timestamptz not null default now(),
     updated_at     timestamptz not null default now(),
@@ -307,14 +327,15 @@ create table inbound_messages (
     media_id            text,
     answers             text,                              -- the gateway's ID of the message that it answers
     referral            jsonb,                             -- the advertisement that was clicked
+    asks                text[]      not null default '{}', -- the sequences whose keyword or advertisement it has, as they were set when it came
     meaning             text        not null,              -- by the keywords that were set when it came
     to_review           text,                              -- why an operator should look at it; null: no need
     reviewed_at         timestamptz,                       -- when an operator has looked
     sent_at             timestamptz not null,              -- as the gateway says, but never later than its arrival
     received_at         timestamptz not null default clock_timestamp(),
     constraint inbound_messages_once unique (device_id, gateway_message_id),
-    constraint inbound_messages_meaning check (meaning in ('stop', 'start', 'maybe_stop', 'none')),
-    constraint inbound_messages_to_review check (to_review in ('answer', 'maybe_stop', 'number_changed', 'unmatched'))
+    constraint inbound_messages_meaning check (meaning in ('stop', 'start', 'maybe_stop', 'enroll', 'none')),
+    constraint inbound_messages_to_review check (to_review in ('answer', 'maybe_stop', 'number_changed', 'unmatched', 'enrolled', 'not_enrolled'))
 );
 create index inbound_messages_phone on inbound_messages (phone, sent_at);
 create index inbound_messages_open on inbound_messages (sent_at) where to_review is not null and reviewed_at is null;
@@ -355,5 +376,5 @@ create table workers (
 
 -- migrate:down
 
-drop table workers, suppressions, identities, inbound_messages, refused_enrollments, rejected_rows, early_receipts, broadcast_messages, campaigns, sequence_contacts, sequence_steps, sequences, leads, devices;
+drop table workers, suppressions, identities, inbound_messages, refused_enrollments, rejected_rows, early_receipts, broadcast_messages, campaigns, sequence_contacts, sequence_steps, sequence_keywords, sequences, leads, devices;
 drop function is_waiting, is_unsettled;

@@ -41,6 +41,40 @@ language sql stable as $$
                               'attributes', l.attributes)
 $$;
 
+-- A lead's consent after a word on it. p_given: null says nothing, false takes it back; p_at: when, null if that is not
+-- said. So that a file that is imported again changes nothing, and an old one does not bring back what was taken back since:
+--   what is said with another note or another date replaces what is stored; a mere yes does not;
+--   what was taken back is given anew only by what is dated later, or was said with an enrollment;
+--   a no that is older than the consent does not count; one without a date takes back what there is.
+create function consent_after(
+    l leads, p_given boolean, p_at timestamptz, p_note text, p_source text,
+    out consent_at timestamptz, out consent_source text, out consent_note text, out consent_withdrawn_at timestamptz
+) language plpgsql stable as $$
+declare
+    given_now boolean := false;
+    taken_now boolean := false;
+begin
+    if p_given and l.consent_at is not null then
+        given_now := p_source <> 'inbound' and (p_at <> l.consent_at or p_note <> coalesce(l.consent_note, ''));
+    elsif p_given then
+        given_now := l.consent_withdrawn_at is null or coalesce(p_at > l.consent_withdrawn_at, p_source = 'enrollment');
+    elsif not p_given and l.consent_at is not null then
+        taken_now := coalesce(p_at >= l.consent_at, true);
+    elsif not p_given then
+        taken_now := p_at > coalesce(l.consent_withdrawn_at, '-infinity');
+    end if;
+    if given_now then
+        consent_at := coalesce(p_at, case when l.consent_note is null then l.consent_at end, clock_timestamp());
+    elsif taken_now then
+        consent_withdrawn_at := coalesce(p_at, clock_timestamp());
+    else
+        consent_at := l.consent_at;
+        consent_withdrawn_at := l.consent_withdrawn_at;
+    end if;
+    consent_source := case when given_now or taken_now then p_source else l.consent_source end;
+    consent_note := case when given_now then coalesce(p_note, l.consent_note) when taken_now then p_note else l.consent_note end;
+end $$;
+
 -- The ID of a campaign's message, the same as messaging.sending.message_ids.campaign_message_id: a UUID of version 8
 -- from SHA-256, as in RFC 9562, appendix B.2. (Version 5 would need SHA-1, which PostgreSQL has only in an extension.)
 create function campaign_message_id(p_campaign bigint, p_phone text) returns uuid
@@ -70,12 +104,14 @@ $$;
 
 -- The leads that a campaign would go to if it started now. Each gets the message from its own device; a lead without
 -- one gets it from the only device, or has a null device if there are several. zone: the time zone of the recipient's
--- local time. opted_out: from messages of the campaign's category, or from everything.
+-- local time. opted_out: from messages of the campaign's category, or from everything. without_consent: the campaign
+-- requires it.
 create function campaign_audience(p_campaign bigint)
-returns table (lead_id bigint, phone text, device_id text, zone text, opted_out boolean)
+returns table (lead_id bigint, phone text, device_id text, zone text, opted_out boolean, without_consent boolean)
 language sql stable as $$
     select l.id, l.phone, d.id, coalesce(l.time_zone, d.time_zone, 'UTC'),
-           exists (select from suppressions s where s.phone = l.phone and s.category in ('all', c.category))
+           exists (select from suppressions s where s.phone = l.phone and s.category in ('all', c.category)),
+           c.require_consent and l.consent_at is null
       from campaigns c
       join leads l on (c.niche is null or l.niches @> array[c.niche])
                   and (c.target_status = 'all' or l.target_status = c.target_status)
@@ -99,8 +135,18 @@ language sql stable as $$
                       where c.id = m.sequence_contact_id))
 $$;
 
+-- True if a message's campaign or sequence requires consent, and its lead has given none, or taken it back.
+create function lacks_consent(m broadcast_messages) returns boolean
+language sql stable as $$
+    select exists (select from leads l where l.id = m.lead_id and l.consent_at is null)
+       and coalesce((select k.require_consent from campaigns k where k.id = m.campaign_id),
+                    (select s.require_consent from sequence_contacts c join sequences s on s.id = c.sequence_id
+                      where c.id = m.sequence_contact_id))
+$$;
+
 -- Why a message is not wanted any more, and the status with which it ends; nulls if it is wanted. A message that an
--- operator sends again goes out although its contact is past the step, but not to a phone that opted out.
+-- operator sends again goes out although its contact is past the step, but not to a phone that opted out or took its
+-- consent back.
 create function unwanted(m broadcast_messages, out status text, out reason text)
 language plpgsql stable as $$
 declare
@@ -111,6 +157,9 @@ begin
     if opted_out is not null then
         status := 'suppressed';
         reason := opted_out_of(opted_out);
+    elsif lacks_consent(m) then
+        status := 'cancelled';
+        reason := 'the recipient has not consented, or not any more';
     elsif m.campaign_id is not null then
         select 'cancelled', 'the campaign was cancelled' into status, reason
           from campaigns c where c.id = m.campaign_id and c.status = 'cancelled';
@@ -1175,6 +1224,6 @@ drop function record_receipt, record_late_failure, message_of_receipt, apply_ear
     audience_after_move, claim_step_message,
     create_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, postpone,
     hand_over, move_message, take_turn, next_turn, earliest_send, hold_message, close_message, message_contents,
-    hold_of, recipient_opening, ending_of, expiry_of, unwanted, category_of, opted_out_of, campaign_audience, only_device, audience_lock,
-    device_in_use, campaign_message_id, lead_as_json, next_opening;
+    hold_of, recipient_opening, ending_of, expiry_of, unwanted, lacks_consent, category_of, opted_out_of,
+    campaign_audience, only_device, audience_lock, device_in_use, campaign_message_id, consent_after, lead_as_json, next_opening;
 drop type device_turn;

@@ -59,6 +59,11 @@ class ContactReport(Value):
     zone: str
     """The lead's time zone, else that of its enrollments, else UTC."""
     attributes: dict[str, str]
+    consent_at: datetime | None = None
+    """When they agreed to be written to; None if they have not, or not any more."""
+    consent_source: str | None = None
+    consent_note: str | None = None
+    consent_withdrawn_at: datetime | None = None
     opt_outs: tuple[OptOutReport, ...] = ()
     """What keeps it from getting everything, or marketing; none: it gets everything."""
     not_enrolled: str | None
@@ -100,7 +105,7 @@ select s.name as sequence, c.status, c.reason, c.enrolled_at,
 """
 
 SELECT_SEQUENCES_OF_TRIGGERS = """
-select name, status, device_id, category
+select name, status, device_id, category, require_consent
   from sequences
  where trigger = any ($1)
  order by status, category desc, name
@@ -144,6 +149,10 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
         device=lead["device_id"],
         time_zone=lead["time_zone"],
         attributes=lead["attributes"],
+        consent_at=lead["consent_at"],
+        consent_source=lead["consent_source"],
+        consent_note=lead["consent_note"],
+        consent_withdrawn_at=lead["consent_withdrawn_at"],
         opt_outs=tuple(opt_outs),
         enrollments=tuple(EnrollmentReport.model_validate(dict(row)) for row in enrollments),
         messages=tuple(await messages_to(pool, phone)),
@@ -179,6 +188,8 @@ async def _why_not_enrolled(pool: Pool, lead: Record, opted_out: Collection[OptO
         return f"{never}: {one['name']}, whose trigger the lead bears, is {one['status']}."
     if opted_out and one["category"] == "marketing":
         return f"{never}: opted out of marketing messages, such as those of {one['name']}."
+    if one["require_consent"] and lead["consent_at"] is None:
+        return f"{never}: {one['name']}, whose trigger the lead bears, requires consent, and the lead has not given it."
     if (
         lead["device_id"] is None
         and one["device_id"] is None

@@ -43,6 +43,7 @@ class UnconfirmedMessage(Value):
 LOCK_MESSAGE = """
 select m.*, s.name as sequence, t.key as step, k.name as campaign,
        d.gateway, d.gateway_options, coalesce((unwanted(m)).status = 'suppressed', false) as opted_out,
+       lacks_consent(m) as lacks_consent,
        case when isfinite(m.claimed_at)
             then extract(epoch from m.claimed_at + claim_life(m, $2, $3) - clock_timestamp())::float8 end as claimed_for
   from broadcast_messages m
@@ -152,6 +153,8 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
             return _sent(row)
         if row["opted_out"]:
             raise Conflict(f"{row['recipient_phone']} has opted out: nothing is sent to them")
+        if row["lacks_consent"]:
+            raise Conflict(f"{row['recipient_phone']} has not consented, which this message requires")
         # Locked like at the campaign's end and cancellation: either these see the message that waits again, or we see
         # them.
         status = await connection.fetchval(

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from messaging.common.database import Connection, Record
+from messaging.common.keywords import DEFAULT_KEYWORDS, Keywords, fold, joined
 from messaging.common.transactions import all_or_nothing
 from messaging.common.values import Value
 from messaging.files.yaml import FileProblems, Problem
@@ -33,8 +34,13 @@ select id, key, position, day, at_time as at, after, expires_after, missed, text
 UPDATE_SEQUENCE = """
 update sequences
    set trigger = $2, next_trigger = $3, time_zone = $4, skip_weekends = $5, device_id = $6, category = $7, revision = $8,
-       updated_at = clock_timestamp()
+       require_consent = $9, updated_at = clock_timestamp()
  where id = $1
+"""
+
+STORE_KEYWORD = """
+insert into sequence_keywords (kind, code, sequence_id, written)
+values ($1, $2, $3, $4)
 """
 
 REMOVE_OTHER_STEPS = """
@@ -74,18 +80,22 @@ class AppliedSequence(Value):
     """What should be looked at, with file and line."""
 
 
-async def apply_sequences(connection: Connection, drafts: Sequence[SequenceDraft]) -> list[AppliedSequence]:
+async def apply_sequences(
+    connection: Connection, drafts: Sequence[SequenceDraft], *, usual: Keywords = DEFAULT_KEYWORDS
+) -> list[AppliedSequence]:
     """Stores the sequences of the files, in a transaction of its own.
 
-    Raises FileProblems with every problem of every file, in which case nothing is stored.
+    ``usual``: the stop and start keywords of devices that have none of their own; no keyword of a sequence may be one. Raises FileProblems with every problem of every file, in which case nothing is stored.
     """
-    return await all_or_nothing(connection, lambda: _apply(connection, drafts))
+    return await all_or_nothing(connection, lambda: _apply(connection, drafts, usual))
 
 
-async def _apply(connection: Connection, drafts: Sequence[SequenceDraft]) -> list[AppliedSequence]:
+async def _apply(
+    connection: Connection, drafts: Sequence[SequenceDraft], usual: Keywords
+) -> list[AppliedSequence]:
     problems = [problem for draft in drafts for problem in draft.document.problems]
     problems += check_together(drafts)
-    problems += await check_with_stored(connection, drafts)
+    problems += await check_with_stored(connection, drafts, usual)
     edits: list[_Edit] = []
     usable = [(draft, draft.sequence) for draft in drafts if draft.sequence is not None]
     for draft, sequence in sorted(usable, key=lambda pair: pair[1].sequence):  # the same lock order for all
@@ -96,6 +106,8 @@ async def _apply(connection: Connection, drafts: Sequence[SequenceDraft]) -> lis
         raise FileProblems(list(dict.fromkeys(problems)))
     released = [edit.id for edit in edits if edit.row["trigger"] != edit.sequence.trigger]
     await connection.execute("update sequences set trigger = null where id = any($1)", released)
+    renamed = [edit.id for edit in edits if edit.stored_keywords != edit.keywords]
+    await connection.execute("delete from sequence_keywords where sequence_id = any($1)", renamed)
     applied = {edit.sequence.sequence: await edit.store(connection) for edit in edits}
     warnings = await warnings_for(connection, drafts)
     return [
@@ -103,6 +115,14 @@ async def _apply(connection: Connection, drafts: Sequence[SequenceDraft]) -> lis
         for draft, noted in zip(drafts, warnings, strict=True)
         if draft.sequence is not None
     ]
+
+
+_Keywords = dict[tuple[str, str], str]
+"""Keywords and advertisements of a sequence: by kind and code, as they are written."""
+
+
+def _written(keywords: _Keywords, kind: str) -> str:
+    return ", ".join(sorted(written for (of, _), written in keywords.items() if of == kind))
 
 
 class _Edit:
@@ -114,6 +134,7 @@ class _Edit:
         sequence: SequenceFile,
         row: Record,
         stored: dict[str, StoredStep],
+        stored_keywords: _Keywords,
         *,
         new: bool,
     ) -> None:
@@ -123,6 +144,11 @@ class _Edit:
         self._draft = draft
         self._stored = stored
         self._new = new
+        self.stored_keywords = stored_keywords
+        self.keywords: _Keywords = {
+            **{("keyword", joined(fold(word))): word for word in sequence.keyword},
+            **{("ad", code): code for code in sequence.ad},
+        }
 
     @classmethod
     async def begin(cls, connection: Connection, draft: SequenceDraft, sequence: SequenceFile) -> "_Edit":
@@ -139,7 +165,11 @@ class _Edit:
         await connection.execute("select from sequence_steps where sequence_id = $1 for update", row["id"])
         steps = await connection.fetch(SELECT_STEPS, row["id"])
         stored = {step["key"]: StoredStep.model_validate(dict(step)) for step in steps}
-        return cls(draft, sequence, row, stored, new=bool(new))
+        keywords = await connection.fetch(
+            "select kind, code, written from sequence_keywords where sequence_id = $1", row["id"]
+        )
+        stored_keywords = {(one["kind"], one["code"]): one["written"] for one in keywords}
+        return cls(draft, sequence, row, stored, stored_keywords, new=bool(new))
 
     def problems(self) -> list[Problem]:
         """The steps whose IDs would change their meaning."""
@@ -169,10 +199,13 @@ class _Edit:
         headers = (
             ("trigger", row["trigger"], sequence.trigger),
             ("next_trigger", row["next_trigger"], sequence.next_trigger),
+            ("keyword", *(_written(each, "keyword") for each in (self.stored_keywords, self.keywords))),
+            ("ad", *(_written(each, "ad") for each in (self.stored_keywords, self.keywords))),
             ("timezone", row["time_zone"], sequence.timezone),
             ("skip_weekends", str(row["skip_weekends"]).lower(), str(sequence.skip_weekends).lower()),
             ("device", row["device_id"], sequence.device),
             ("category", row["category"], sequence.category),
+            ("require_consent", str(row["require_consent"]).lower(), str(sequence.require_consent).lower()),
         )
         changes = [f"{name}: {old or 'none'} → {new or 'none'}" for name, old, new in headers if old != new]
         keys = [step.id for step in sequence.steps]
@@ -227,7 +260,13 @@ class _Edit:
             sequence.device,
             sequence.category,
             revision,
+            sequence.require_consent,
         )
+        if self.keywords != self.stored_keywords:
+            await connection.executemany(
+                STORE_KEYWORD,
+                [(kind, code, self.id, written) for (kind, code), written in self.keywords.items()],
+            )
 
     async def _store_steps(self, connection: Connection) -> None:
         await connection.execute(REMOVE_OTHER_STEPS, self.id, [step.id for step in self.sequence.steps])

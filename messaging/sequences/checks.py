@@ -1,9 +1,10 @@
-"""Checks the files of sequences against each other and against what is stored: devices, triggers, variables."""
+"""Checks the files of sequences against each other and against what is stored: devices, triggers, keywords, variables."""
 
 from collections.abc import Sequence
 
 from messaging.common.database import Connection
 from messaging.common.errors import InvalidInput
+from messaging.common.keywords import Keywords
 from messaging.files.checks import (
     check_blanks,
     check_devices,
@@ -19,17 +20,37 @@ from messaging.sequences.file import SequenceDraft
 
 __all__ = ["check_together", "check_with_stored", "warnings_for"]
 
+# $1: the sequences of the files, which give up the keywords that they have.
+SELECT_OTHER_KEYWORDS = """
+select k.kind, k.code, s.name
+  from sequence_keywords k
+  join sequences s on s.id = k.sequence_id
+ where not s.name = any ($1)
+"""
+
 
 def check_together(drafts: Sequence[SequenceDraft]) -> list[Problem]:
-    """Problems of files with each other: two files of one sequence, or two with the same trigger."""
-    return [*check_repeats(_given(drafts, "sequence")), *check_repeats(_triggers(drafts))]
+    """Problems of files with each other: two files of one sequence, or two with the same trigger, keyword or advertisement."""
+    return [
+        *check_repeats(_given(drafts, "sequence")),
+        *check_repeats(_triggers(drafts)),
+        *check_repeats(keyword for draft in drafts for keyword in draft.keywords),
+        *check_repeats(ad for draft in drafts for ad in draft.ads),
+    ]
 
 
-async def check_with_stored(connection: Connection, drafts: Sequence[SequenceDraft]) -> list[Problem]:
-    """Problems with what is stored: an unknown device, a trigger that is taken, unknown variables of templates."""
+async def check_with_stored(
+    connection: Connection, drafts: Sequence[SequenceDraft], usual: Keywords
+) -> list[Problem]:
+    """Problems with what is stored: an unknown device, a trigger or keyword that is taken, unknown variables of templates.
+
+    ``usual``: the stop and start keywords of devices that have none of their own.
+    """
     return [
         *await check_devices(connection, _given(drafts, "device")),
         *await _check_triggers(connection, drafts),
+        *await _check_keywords(connection, drafts),
+        *await _check_stop_words(connection, drafts, usual),
         *await check_templates(connection, [text for draft in drafts for text in draft.texts]),
     ]
 
@@ -46,6 +67,41 @@ async def _check_triggers(connection: Connection, drafts: Sequence[SequenceDraft
         for document, path, trigger in _triggers(drafts)
         if trigger in taken
     ]
+
+
+async def _check_keywords(connection: Connection, drafts: Sequence[SequenceDraft]) -> list[Problem]:
+    rows = await connection.fetch(SELECT_OTHER_KEYWORDS, [name for _, _, name in _given(drafts, "sequence")])
+    taken = {(row["kind"], row["code"]): row["name"] for row in rows}
+    found = []
+    for kind, what, given in [
+        *(("keyword", "a keyword", one) for draft in drafts for one in draft.keywords),
+        *(("ad", "an advertisement", one) for draft in drafts for one in draft.ads),
+    ]:
+        if (kind, given.text) in taken:
+            message = f"{given.text!r} is {what} of sequence {taken[kind, given.text]!r}"
+            found.append(given.document.problem(given.path, message))
+    return found
+
+
+async def _check_stop_words(
+    connection: Connection, drafts: Sequence[SequenceDraft], usual: Keywords
+) -> list[Problem]:
+    """A keyword that opts out, or in again, at some device would never enroll there."""
+    rows = await connection.fetch(
+        "select id, stop_keywords, start_keywords from devices where replaced_by is null order by id"
+    )
+    devices = {"": usual} | {
+        f" of device {row['id']}": usual.instead(row["stop_keywords"], row["start_keywords"]) for row in rows
+    }
+    found = []
+    for given in (one for draft in drafts for one in draft.keywords):
+        for whose, keywords in devices.items():
+            meaning = keywords.meaning(given.text)
+            if meaning in ("stop", "start"):
+                message = f"{given.text!r} is a {meaning} keyword{whose}, which counts before any other: choose another word"
+                found.append(given.document.problem(given.path, message))
+                break
+    return found
 
 
 def _given(drafts: Sequence[SequenceDraft], field: str) -> list[FileText]:

@@ -10,7 +10,8 @@ __all__ = ["Standing", "find_contact", "find_standing", "pause_contact", "resume
 
 
 SELECT_STANDING = """
-select exists (select from suppressions o where o.phone = $2 and o.category in ('all', s.category)) as opted_out, c.status, c.reason, c.device_id,
+select exists (select from suppressions o where o.phone = $2 and o.category in ('all', s.category)) as opted_out,
+       s.require_consent and l.consent_at is null as without_consent, c.status, c.reason, c.device_id,
        device_in_use(coalesce(l.device_id, $3, s.device_id, only_device())) as sender
   from sequences s
   left join sequence_contacts c on c.sequence_id = s.id and c.phone = $2
@@ -44,6 +45,8 @@ class Standing(NamedTuple):
     """What the ledger knows of a phone and a sequence. ``status`` is None where there is no enrollment."""
 
     opted_out: bool
+    without_consent: bool
+    """The sequence requires consent, and the lead has not given it."""
     status: EnrollmentStatus | None
     reason: str | None
     device: str | None
@@ -62,7 +65,14 @@ async def find_standing(
         raise await no_such_sequence(connection, sequence)
     row = await connection.fetchrow(SELECT_STANDING, sequence, phone, device)
     assert row is not None
-    return Standing(row["opted_out"], row["status"], row["reason"], row["device_id"], row["sender"])
+    return Standing(
+        row["opted_out"],
+        row["without_consent"],
+        row["status"],
+        row["reason"],
+        row["device_id"],
+        row["sender"],
+    )
 
 
 async def find_contact(connection: Connection | Pool, sequence: str, phone: str) -> Record | None:

@@ -60,11 +60,12 @@ class Enrolled(Value):
 
 
 class NotEnrolled(Value):
-    """Nothing was stored and no trigger consumed: the phone has opted out, and may be enrolled once that is taken
-    back.
+    """Nothing was stored and no trigger consumed: the phone has opted out, or its lead has not consented. It may be enrolled
+    once that has changed.
     """
 
     kind: Literal["not_enrolled"] = "not_enrolled"
+    because: Literal["opted_out", "without_consent"] = "opted_out"
     reason: str
 
 
@@ -128,6 +129,8 @@ class SweepTotals(Value):
     """Leads with the trigger that were left out because they have opted out."""
     without_device: int = 0
     """Leads with the trigger that were left out because there is no device to send from."""
+    without_consent: int = 0
+    """Leads with the trigger that were left out because the sequence requires consent, and they have not given it."""
 
     def plus(self, other: "SweepTotals") -> "SweepTotals":
         """Both together."""

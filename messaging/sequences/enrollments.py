@@ -19,9 +19,8 @@ from messaging.sequences.contract import (
     EnrollmentRequest,
     EnrollOutcome,
     Finished,
-    NotEnrolled,
 )
-from messaging.sequences.joining import find_enrollment, insert_enrollment
+from messaging.sequences.joining import find_enrollment, insert_enrollment, why_not
 from messaging.sequences.leaving import end_enrollment
 from messaging.sequences.next_step import EnrollmentState, after_settling, begun_step, due_of, position_of
 from messaging.sequences.plans import Plans
@@ -31,13 +30,10 @@ from messaging.times.sending_hours import SendingHours
 __all__ = ["Enrollments"]
 
 SELECT_SEQUENCE = """
-select id, name, trigger, device_id, category, revision, coalesce($2, clock_timestamp()) as now
+select id, name, trigger, device_id, category, revision, require_consent, coalesce($2, clock_timestamp()) as now
   from sequences
  where name = $1
 """
-
-# $2: the sequence's category.
-HAS_OPTED_OUT = "select exists (select from suppressions where phone = $1 and category in ('all', $2))"
 
 CONSUME_TRIGGER = """
 update leads
@@ -126,7 +122,8 @@ class Enrollments:
     ) -> EnrollOutcome:
         """Stores the lead and the enrollment, and consumes the sequence's trigger, all or nothing.
 
-        Stores nothing for a phone that has opted out of such messages, except for the run that already has an enrollment. Raises
+        Stores nothing for a phone that has opted out of such messages, or whose lead has not consented where the sequence
+        requires it, except for the run that already has an enrollment. Raises
         NotFound if there is no such sequence, and Conflict if no device can be found.
         """
         async with self._pool.acquire() as connection, connection.transaction():
@@ -137,10 +134,13 @@ class Enrollments:
                 )
             due = None
             existing = await find_enrollment(connection, sequence["id"], request.lead.phone)
-            if (existing is None or existing["run_id"] != run_id) and await connection.fetchval(
-                HAS_OPTED_OUT, request.lead.phone, sequence["category"]
-            ):
-                return NotEnrolled(reason="the recipient has opted out")
+            if existing is None or existing["run_id"] != run_id:
+                required = existing is None and sequence["require_consent"]
+                refused = await why_not(
+                    connection, request.lead, sequence["category"], require_consent=required
+                )
+                if refused is not None:
+                    return refused
             lead_id = await upsert_lead(connection, request.lead)
             if existing is None:
                 existing, due = await insert_enrollment(

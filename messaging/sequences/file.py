@@ -1,20 +1,23 @@
 """The file of a sequence: its fields, and every reason why it cannot be used.
 
-Fields: ``sequence``, ``trigger``, ``next_trigger``, ``timezone`` (IANA), ``skip_weekends``, ``device``, ``category`` (which
-opt-outs hold) and ``steps``, each of which has an ``id``, a ``day`` (optionally with ``at``) or ``after``, optionally ``expires_after`` and
+Fields: ``sequence``, ``trigger``, ``next_trigger``, ``keyword`` and ``ad`` (what people write or click to be enrolled),
+``timezone`` (IANA), ``skip_weekends``, ``device``, ``category`` (which opt-outs hold), ``require_consent`` and ``steps``,
+each of which has an ``id``, a ``day`` (optionally with ``at``) or ``after``, optionally ``expires_after`` and
 ``missed``, and a ``text``, an ``image`` or both; the text is then the image's caption. A ``template`` may stand beside
 them, for gateways that want one. Lengths are those of the text in the file; rendering can make a text longer, so each
 message is measured again.
 """
 
+import re
 from collections import Counter
 from collections.abc import Mapping
 from datetime import time, timedelta
 from typing import Annotated, Any, NamedTuple
 
-from pydantic import AfterValidator, BeforeValidator, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from messaging.common.errors import InvalidInput
+from messaging.common.keywords import fold, fold_keyword, joined
 from messaging.files.approved_template import TemplateFile, template_texts
 from messaging.files.fields import (
     Category,
@@ -61,6 +64,29 @@ def _day(value: int) -> int:
     return value
 
 
+def _as_list(value: object) -> list[object]:
+    """One word or a list of them; numbers are words here, as the codes of advertisements are numbers."""
+    values = value if isinstance(value, list) else [value]
+    return [str(one) if isinstance(one, int) and not isinstance(one, bool) else one for one in values]
+
+
+def _keyword(word: str) -> str:
+    fold_keyword(word)
+    return word.strip()
+
+
+def _ad(code: str) -> str:
+    if not re.fullmatch(r"\S{1,200}", code.strip()):
+        raise InvalidInput(
+            f"{code!r} is not the code of an advertisement, write its ID, e.g. 120226305854810726"
+        )
+    return code.strip()
+
+
+Keyword = Annotated[str, AfterValidator(as_field(_keyword))]
+Ad = Annotated[str, AfterValidator(as_field(_ad))]
+
+
 class StepFile(FileModel):
     """One step as its file has it."""
 
@@ -76,15 +102,18 @@ class StepFile(FileModel):
 
 
 class SequenceFile(FileModel):
-    """A sequence as its file has it; triggers are normalised."""
+    """A sequence as its file has it; triggers are normalised, keywords and codes of advertisements as they are written."""
 
     sequence: Name
     trigger: Trigger | None = None
     next_trigger: Trigger | None = None
+    keyword: Annotated[list[Keyword], BeforeValidator(_as_list)] = Field(default_factory=list)
+    ad: Annotated[list[Ad], BeforeValidator(_as_list)] = Field(default_factory=list)
     timezone: TimeZone = "UTC"
     skip_weekends: bool = False
     device: Name | None = None
     category: Category = "marketing"
+    require_consent: bool = False
     steps: list[StepFile]
 
 
@@ -95,6 +124,30 @@ class SequenceDraft(NamedTuple):
 
     document: Document
     sequence: SequenceFile | None
+
+    @property
+    def keywords(self) -> list[FileText]:
+        """The usable keywords, in the form in which they are unique."""
+        return [
+            given._replace(text=joined(fold(given.text)))
+            for given in self._listed("keyword")
+            if joined(fold(given.text))
+        ]
+
+    @property
+    def ads(self) -> list[FileText]:
+        """The codes of advertisements."""
+        return self._listed("ad")
+
+    def _listed(self, field: str) -> list[FileText]:
+        """The texts of a field that has one or more, whatever else is wrong with the file."""
+        value = self.document.data.get(field, [])
+        single = not isinstance(value, list)
+        return [
+            FileText(self.document, (field,) if single else (field, index), one.strip())
+            for index, one in enumerate(_as_list(value))
+            if isinstance(one, str)
+        ]
 
     @property
     def texts(self) -> list[FileText]:

@@ -2,11 +2,16 @@
 
 from messaging.common.database import Connection, Record
 from messaging.common.errors import Conflict
+from messaging.leads.lead import Lead
+from messaging.leads.store import consent_columns
+from messaging.sequences.contract import NotEnrolled
 from messaging.sequences.next_step import due_of, position_of
 from messaging.sequences.plans import Plans
 from messaging.times.calendar import Due, begin, next_due
 
-__all__ = ["find_enrollment", "insert_enrollment", "no_device"]
+__all__ = ["WITHOUT_CONSENT", "find_enrollment", "insert_enrollment", "no_device", "why_not"]
+
+WITHOUT_CONSENT = "the sequence requires consent, and the lead has not given it, or has taken it back"
 
 _SHOWN = 5
 """Devices that are named, at most."""
@@ -24,6 +29,15 @@ select phone, time_zone, device_in_use(coalesce(device_id, $2, only_device())) a
  where id = $1
 """
 
+# $2: the category of the messages; $3 to $6: what is said about consent with the enrollment.
+SELECT_WHY_NOT = """
+select exists (select from suppressions where phone = $1 and category in ('all', $2)) as opted_out,
+       (select c.consent_at is not null
+          from (select 1) one
+          left join leads l on l.phone = $1
+         cross join lateral consent_after(l, $3, $4, $5, $6) c) as consents
+"""
+
 INSERT_ENROLLMENT = """
 insert into sequence_contacts (sequence_id, lead_id, phone, device_id, workflow_id, run_id,
                                timeline, plan_revision, next_step_id, next_due_at, enrolled_at)
@@ -36,6 +50,21 @@ returning id, run_id, status, reason, device_id
 async def find_enrollment(connection: Connection, sequence_id: int, phone: str) -> Record | None:
     """The row of this phone in this sequence, whatever its status."""
     return await connection.fetchrow(SELECT_ENROLLMENT, sequence_id, phone)
+
+
+async def why_not(
+    connection: Connection, lead: Lead, category: str, *, require_consent: bool
+) -> NotEnrolled | None:
+    """Why this lead cannot be enrolled now: it has opted out of messages of this category, or has not consented where that
+    is required. None if it can.
+    """
+    row = await connection.fetchrow(SELECT_WHY_NOT, lead.phone, category, *consent_columns(lead))
+    assert row is not None
+    if row["opted_out"]:
+        return NotEnrolled(reason="the recipient has opted out")
+    if require_consent and not row["consents"]:
+        return NotEnrolled(because="without_consent", reason=WITHOUT_CONSENT)
+    return None
 
 
 async def no_device(connection: Connection, phone: str) -> Conflict:

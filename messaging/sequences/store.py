@@ -35,11 +35,17 @@ class SequenceRow(Value):
     name: str
     trigger: str | None
     next_trigger: str | None
+    keywords: tuple[str, ...]
+    """Who writes one of these is enrolled."""
+    ads: tuple[str, ...]
+    """Who writes by one of these advertisements is enrolled."""
     time_zone: str
     skip_weekends: bool
     device_id: str | None
     category: str
     """``marketing`` or ``utility``: which opt-outs hold."""
+    require_consent: bool
+    """True if leads without consent are left out."""
     status: SequenceStatus
     status_reason: str | None
     revision: int
@@ -94,8 +100,11 @@ class SequenceDetails(SequenceRow):
 
 
 COLUMNS = (
-    "s.id, s.name, s.trigger, s.next_trigger, s.time_zone, s.skip_weekends, s.device_id, s.category, s.status,"
-    " s.status_reason, s.revision"
+    "s.id, s.name, s.trigger, s.next_trigger, s.time_zone, s.skip_weekends, s.device_id, s.category, s.require_consent,"
+    " s.status, s.status_reason, s.revision,"
+    " array(select written from sequence_keywords where sequence_id = s.id and kind = 'keyword' order by written)"
+    " as keywords,"
+    " array(select written from sequence_keywords where sequence_id = s.id and kind = 'ad' order by written) as ads"
 )
 
 SELECT_SUMMARIES = f"""

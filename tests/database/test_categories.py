@@ -121,7 +121,7 @@ async def test_who_may_still_be_enrolled(contact: Contact) -> None:
         await opt_out(pool, category, number)  # type: ignore[arg-type]
         due = await due_enrollments(pool, SweepCursor())
         assert {one.sequence for one in due.requests} == {"welcome", "orders"} - refused
-        assert due.opted_out == len(refused)
+        assert due.left_out.opted_out == len(refused)
         async with pool.acquire() as connection:
             for sequence in ("welcome", "orders"):
                 standing = await find_standing(connection, sequence, number)

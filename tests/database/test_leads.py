@@ -179,7 +179,8 @@ async def test_two_merges_in_opposite_order_wait_for_each_other(pool: Pool) -> N
                 " select '+1201555' || n as phone, '' as name, array[$$"
                 + niche
                 + "$$] as niches, '{}'::text[] as triggers,"
-                " null::text as target_status, null::text as device_id, null::text as time_zone, '{}'::jsonb as attributes"
+                " null::text as target_status, null::text as device_id, null::text as time_zone, '{}'::jsonb as attributes,"
+                " null::boolean as consent, null::timestamptz as consent_at, null::text as consent_note, null::text as consent_source"
                 f" from generate_series(1000, 5999) n order by n {order}"
             )
             started.release()

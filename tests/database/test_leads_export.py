@@ -103,8 +103,8 @@ async def test_a_stream(pool: Pool, tmp_path: Path) -> None:
     stream = io.BytesIO()
     summary = await export_file(pool, stream)
     assert summary.file is None
-    header = "phone,name,niches,triggers,target_status,device,time_zone\r\n"
-    assert stream.getvalue() == (header + "+12015550101,é,,,prospect,,\r\n").encode()
+    header = "phone,name,niches,triggers,target_status,device,time_zone,consent,consent_at,consent_source\r\n"
+    assert stream.getvalue() == (header + "+12015550101,é,,,prospect,,,,,\r\n").encode()
 
 
 async def test_nothing_in_an_export_is_a_formula(pool: Pool, tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ async def test_nothing_in_an_export_is_a_formula(pool: Pool, tmp_path: Path) -> 
     stream = io.BytesIO()
     await export_file(pool, stream)
     row = stream.getvalue().decode().splitlines()[1]
-    assert row == "+12015550101,'=1+1,,,prospect,,,'@x,''=1,-5,+1 201 555 0199"
+    assert row == "+12015550101,'=1+1,,,prospect,,,,,,'@x,''=1,-5,+1 201 555 0199"
 
 
 async def test_an_export_is_of_one_moment(pool: Pool, tmp_path: Path, database_url: str) -> None:

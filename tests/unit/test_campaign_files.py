@@ -273,6 +273,7 @@ def test_a_whole_file() -> None:
         "max_delay": 10.0,
         "fan_out": "children",
         "category": "marketing",
+        "require_consent": False,
         "text": "Hi\n\nhttps://example.com/?a=1&b=2\n",
         "image": "https://example.com/a.jpg",
         "template": None,

@@ -186,7 +186,7 @@ def test_phones_that_a_row_does_not_use_stay_attributes(file: Path) -> None:
 
 
 def test_an_export_says_itself_what_is_what(file: Path) -> None:
-    file.write_text(",".join(EXPORTED) + ",mobile,first_name,status\n2015550123,,,,,,,2015550199,Ali,x\n")
+    file.write_text(",".join(EXPORTED) + ",mobile,first_name,status\n2015550123,,,,,,,,,,2015550199,Ali,x\n")
     lead = lead_of(file)
     assert (lead.phone, lead.name) == (PHONE, "")
     assert lead.attributes == {"mobile": "2015550199", "first_name": "Ali", "status": "x"}
