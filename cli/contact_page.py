@@ -105,17 +105,26 @@ def _format_enrollments(enrollments: tuple[EnrollmentReport, ...], zone: tzinfo)
                 one.next_step,
             ),
             *(_format_moment(one.due_at, zone), _format_moment(one.ended_at, zone)),
-            below=wrapped(why, _INDENT) if (why := _format_why(one, zone)) else (),
+            below=[line for why in _format_why(one, zone) for line in wrapped(why, _INDENT)],
         )
     return str(table)
 
 
-def _format_why(one: EnrollmentReport, zone: tzinfo) -> str | None:
-    if one.paused_at is None:
-        return one.reason
-    return f"paused since {_format_moment(one.paused_at, zone)}" + (
-        f": {one.paused_reason}" if one.paused_reason else ""
-    )
+def _format_why(one: EnrollmentReport, zone: tzinfo) -> list[str]:
+    """What the row does not say: why it is paused or has ended, and what the next step depends on."""
+    lines = []
+    if one.paused_at is not None:
+        lines.append(
+            f"paused since {_format_moment(one.paused_at, zone)}"
+            + (f": {one.paused_reason}" if one.paused_reason else "")
+        )
+    elif one.reason:
+        lines.append(one.reason)
+    if one.awaits_reply:
+        lines.append(f"{one.next_step} comes as soon as a reply comes, at the latest when it is due")
+    if one.condition:
+        lines.append(f"{one.next_step} is sent only if {one.condition}")
+    return lines
 
 
 def _format_conversation(report: ContactReport, zone: tzinfo) -> str:

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from cli.console import Json, run, show
-from cli.page import Column, Table, one_line
+from cli.page import Column, Table, one_line, wrapped
 from messaging.common.counts import count_of
 from messaging.common.errors import NeedsConsent
 from runtime.process import fail, tell
@@ -183,6 +183,8 @@ def _format_list(listed: list[SequenceSummary]) -> str:
 
 
 def _format_details(one: SequenceDetails) -> str:
+    from messaging.sequences.conditions import format_conditions
+
     zone = ZoneInfo(one.time_zone)
     head = [
         f"{one.name}: {one.status}{f' ({one.status_reason})' if one.status_reason else ''}, revision {one.revision}",
@@ -207,6 +209,7 @@ def _format_details(one: SequenceDetails) -> str:
             Column("when"),
             Column("sent", right=True),
             Column("expired", right=True),
+            Column("passed over", right=True),
             Column("waiting", right=True),
             Column("next due"),
             Column("text", least=12, spare=True),
@@ -215,8 +218,10 @@ def _format_details(one: SequenceDetails) -> str:
     for step in one.steps:
         table.row(
             *(step.key, _format_when(step), f"{step.sent:,}", f"{step.expired:,}" if step.expired else ""),
+            f"{step.passed_over:,}" if step.passed_over else "",
             *(f"{step.waiting:,}", _format_moment(step.next_due_at, zone)),
             ("[image] " if step.image_url else "") + one_line(step.text),
+            below=wrapped(f"if {words}", "  ") if (words := format_conditions(step.conditions)) else (),
         )
     return "\n".join([*head, str(table)])
 
@@ -231,7 +236,7 @@ def _format_contacts(counts: ContactCounts) -> str:
 def _format_when(step: StepDetails) -> str:
     from messaging.times.durations import format_duration, format_when
 
-    when = format_when(step.day, step.at, step.after)
+    when = format_when(step.day, step.at, step.after, step.wait_for)
     return when + (f", for {format_duration(step.expires_after)}" if step.expires_after else "")
 
 

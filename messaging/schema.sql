@@ -88,6 +88,7 @@ CREATE TABLE public.broadcast_messages (
     attempts integer DEFAULT 0 NOT NULL,
     processing_worker_id text,
     claimed_at timestamp with time zone,
+    begun_at timestamp with time zone,
     answered_at timestamp with time zone,
     place_day date,
     content text,
@@ -135,6 +136,7 @@ declare
     d           devices;
     campaign    record;            -- its own pace and clocks; the slower of its pace and the device's holds
     ending      record;            -- why the message is not sent any more, if so
+    condition   text;              -- of its step, which does not hold
     turn        device_turn;
     moment      timestamptz;
     least_delay double precision;  -- between two sends, in seconds
@@ -170,9 +172,10 @@ begin
         moment := coalesce(p_now, clock_timestamp());  -- waiting for the lock may have taken some time
     end if;
 
-    -- A message that is not sent any more, or that is on hold.
+    -- A message that is not sent any more, or that is on hold. (After a hold, its conditions are those of that moment.)
     ending := ending_of(m, moment);
-    if in_doubt and (ending.status is not null or d.replaced_by is not null) then
+    condition := failed_condition(m);
+    if in_doubt and (ending.status is not null or condition is not null or d.replaced_by is not null) then
         return hand_over(m, d, p_token, true, null, moment);
     elsif ending.status is not null then
         return close_message(p_message, ending.status, ending.reason);
@@ -180,6 +183,8 @@ begin
         return jsonb_build_object('outcome', 'deferred', 'until', moment, 'now', moment, 'reason', 'its device was replaced');
     elsif hold_of(m) is not null then
         return hold_message(m, moment);
+    elsif condition is not null then
+        return close_message(p_message, 'cancelled', 'condition: ' || condition);
     end if;
 
     -- If it is the message's turn, the attempt gets the claim.
@@ -480,10 +485,105 @@ begin
     end if;
 end $$;
 
+CREATE FUNCTION public.expects_reply(c public.sequence_contacts) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+    select exists (
+        select from sequence_steps next
+          join sequence_steps t on t.sequence_id = next.sequence_id and t.removed_at is null and t.position >= next.position
+         where next.id = c.next_step_id and not c.timeline -> 'done' ? t.key
+           and (t.conditions ? 'replied'
+                or t.wait_for is not null and not exists (
+                       select from sequence_steps b
+                        where b.sequence_id = t.sequence_id and b.removed_at is null and not c.timeline -> 'done' ? b.key
+                          and b.position >= next.position and b.position < t.position
+                          and not exists (select from broadcast_messages m
+                                           where m.sequence_contact_id = c.id and m.sequence_stepid = b.id
+                                             and m.status = 'processing'))))
+$$;
+
 CREATE FUNCTION public.expiry_of(p_expires_at timestamp with time zone) RETURNS text
     LANGUAGE sql IMMUTABLE
     AS $$
     select 'it was to go out before ' || to_char(p_expires_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC'
+$$;
+
+CREATE FUNCTION public.failed_condition(m public.broadcast_messages) RETURNS text
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+    asked      jsonb;               -- the step's conditions
+    c          sequence_contacts;
+    l          leads;
+    last       broadcast_messages;  -- what was sent before
+    replied_at timestamptz;
+    wanted     record;              -- an attribute {key, value}, and the values of which it is to have one
+    found_text text;
+begin
+    if m.sequence_stepid is null or m.resends > 0 then
+        return null;
+    end if;
+    select conditions into asked from sequence_steps where id = m.sequence_stepid;
+    if asked is null then
+        return null;
+    end if;
+    select * into strict c from sequence_contacts where id = m.sequence_contact_id;
+    select * into strict l from leads where id = m.lead_id;
+    if asked ? 'replied' then
+        select min(sent_at) into replied_at from replies_of(c);
+        if replied_at is null and (asked ->> 'replied')::boolean then
+            return 'replied: true, but no reply has come';
+        elsif replied_at is not null and not (asked ->> 'replied')::boolean then
+            return 'replied: false, but a reply came on ' || to_char(replied_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC';
+        end if;
+    end if;
+    if asked ?| array['delivered', 'read'] then
+        last := last_sent(c);
+        found_text := coalesce('the message before (' || (select key from sequence_steps where id = last.sequence_stepid) || ')',
+                               'no message before');
+        if (last.delivered_at is not null) <> (asked ->> 'delivered')::boolean then
+            return 'delivered: ' || (asked ->> 'delivered') || ', but ' || found_text || ' was '
+                   || case when last.delivered_at is null and last.id is not null then 'not ' else '' end || 'delivered';
+        elsif (last.read_at is not null) <> (asked ->> 'read')::boolean then
+            return 'read: ' || (asked ->> 'read') || ', but ' || found_text || ' was '
+                   || case when last.read_at is null and last.id is not null then 'not ' else '' end || 'read';
+        end if;
+    end if;
+    for wanted in select a.key, a.value from jsonb_each(asked -> 'attribute') a order by a.key loop
+        found_text := coalesce(l.attributes ->> wanted.key, '');
+        if not exists (select from jsonb_array_elements_text(wanted.value) v where folded(v) = folded(found_text)) then
+            return wanted.key || ': '
+                   || (select string_agg(case when v = '' then '""' else left(v, 40) end, ' or ')
+                         from jsonb_array_elements_text(wanted.value) v)
+                   || ', but it is ' || case when found_text = '' then 'empty' else left(found_text, 40) end;
+        end if;
+    end loop;
+    if asked ? 'niche' and not asked -> 'niche' ?| l.niches then
+        return 'niche: ' || (select string_agg(v, ' or ') from jsonb_array_elements_text(asked -> 'niche') v)
+               || ', which the lead does not have';
+    elsif l.target_status <> asked ->> 'status' then
+        return 'status: ' || (asked ->> 'status') || ', but the lead is a ' || l.target_status;
+    end if;
+    return null;
+end $$;
+
+CREATE FUNCTION public.first_reply(c public.sequence_contacts) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+    last broadcast_messages := last_sent(c);
+begin
+    return (select min(r.sent_at)
+              from replies_of(c) r
+             where r.received_at > coalesce(last.begun_at, c.enrolled_at)
+               and (r.sent_at >= date_trunc('second', coalesce(last.begun_at, c.enrolled_at))
+                    or r.answers = last.gateway_message_id));
+end $$;
+
+CREATE FUNCTION public.folded(p_text text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select lower(btrim(regexp_replace(normalize(p_text, nfkc), '\s+', ' ', 'g')))
 $$;
 
 CREATE FUNCTION public.hand_over(m public.broadcast_messages, d public.devices, p_token text, p_must_not_send boolean, p_place date, p_moment timestamp with time zone) RETURNS jsonb
@@ -492,6 +592,7 @@ CREATE FUNCTION public.hand_over(m public.broadcast_messages, d public.devices, 
 begin
     update broadcast_messages
        set status = 'processing', processing_worker_id = p_token, claimed_at = p_moment, answered_at = null,
+           begun_at = case when m.status = 'processing' then m.begun_at else p_moment end,
            place_day = coalesce(p_place, place_day), attempts = attempts + 1, reason = null, updated_at = p_moment
      where id = m.id;
     return jsonb_build_object('outcome', case when m.status = 'processing' then 'taken_over' else 'claimed' end,
@@ -605,6 +706,16 @@ CREATE FUNCTION public.lacks_consent(m public.broadcast_messages) RETURNS boolea
                       where c.id = m.sequence_contact_id))
 $$;
 
+CREATE FUNCTION public.last_sent(c public.sequence_contacts) RETURNS public.broadcast_messages
+    LANGUAGE sql STABLE
+    AS $$
+    select b.*
+      from broadcast_messages b
+     where b.sequence_contact_id = c.id and (b.accepted_at is not null or b.status in ('sent', 'unconfirmed'))
+     order by b.begun_at desc nulls last
+     limit 1
+$$;
+
 CREATE FUNCTION public.lead_as_json(l public.leads) RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
@@ -673,6 +784,14 @@ begin
                                             where l.id = sequence_contacts.lead_id and s.id = sequence_contacts.sequence_id)
                                   then coalesce(plan_changed_at, clock_timestamp()) end
      where id = p_contact;
+    -- The contact may have replied while the message before was being sent. Whoever records a reply locks the contact first, so
+    -- either that transaction sees the new position, or this statement sees the reply.
+    if p_to #>> '{timeline,replied_at}' is null
+       and exists (select from sequence_steps where id = (p_to ->> 'next_step_id')::bigint and wait_for is not null) then
+        update sequence_contacts c
+           set plan_changed_at = clock_timestamp()
+         where c.id = p_contact and c.status = 'active' and c.plan_changed_at is null and first_reply(c) is not null;
+    end if;
 end $$;
 
 CREATE FUNCTION public.move_leads(p_phones text[], p_device text) RETURNS jsonb
@@ -1082,6 +1201,42 @@ begin
                                              where device_id = p_old and status = 'processing'));
 end $$;
 
+CREATE TABLE public.inbound_messages (
+    id bigint NOT NULL,
+    device_id text NOT NULL,
+    gateway_message_id text NOT NULL,
+    kind text NOT NULL,
+    phone text,
+    identities text[] DEFAULT '{}'::text[] NOT NULL,
+    name text,
+    from_me boolean DEFAULT false NOT NULL,
+    text text,
+    payload text,
+    media_id text,
+    answers text,
+    referral jsonb,
+    asks text[] DEFAULT '{}'::text[] NOT NULL,
+    meaning text NOT NULL,
+    to_review text,
+    reviewed_at timestamp with time zone,
+    sent_at timestamp with time zone NOT NULL,
+    received_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT inbound_messages_meaning CHECK ((meaning = ANY (ARRAY['stop'::text, 'start'::text, 'maybe_stop'::text, 'enroll'::text, 'none'::text]))),
+    CONSTRAINT inbound_messages_to_review CHECK ((to_review = ANY (ARRAY['answer'::text, 'maybe_stop'::text, 'number_changed'::text, 'unmatched'::text, 'enrolled'::text, 'not_enrolled'::text])))
+);
+
+CREATE FUNCTION public.replies_of(c public.sequence_contacts) RETURNS SETOF public.inbound_messages
+    LANGUAGE sql STABLE
+    AS $$
+    select r.*
+      from inbound_messages r
+     where r.phone = c.phone and not r.from_me and r.meaning <> 'stop'
+       and r.kind not in ('reaction', 'preference', 'number_changed', 'user_id_changed')
+       and r.received_at > c.enrolled_at and r.sent_at >= date_trunc('second', c.enrolled_at)
+       and (device_in_use(r.device_id) = c.device_id
+            or exists (select from broadcast_messages b where b.sequence_contact_id = c.id and b.device_id = r.device_id))
+$$;
+
 CREATE FUNCTION public.reserve_slot(m public.broadcast_messages, d public.devices, turn public.device_turn, p_moment timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
     AS $$
@@ -1306,30 +1461,6 @@ CREATE TABLE public.identities (
     told_at timestamp with time zone NOT NULL
 );
 
-CREATE TABLE public.inbound_messages (
-    id bigint NOT NULL,
-    device_id text NOT NULL,
-    gateway_message_id text NOT NULL,
-    kind text NOT NULL,
-    phone text,
-    identities text[] DEFAULT '{}'::text[] NOT NULL,
-    name text,
-    from_me boolean DEFAULT false NOT NULL,
-    text text,
-    payload text,
-    media_id text,
-    answers text,
-    referral jsonb,
-    asks text[] DEFAULT '{}'::text[] NOT NULL,
-    meaning text NOT NULL,
-    to_review text,
-    reviewed_at timestamp with time zone,
-    sent_at timestamp with time zone NOT NULL,
-    received_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT inbound_messages_meaning CHECK ((meaning = ANY (ARRAY['stop'::text, 'start'::text, 'maybe_stop'::text, 'enroll'::text, 'none'::text]))),
-    CONSTRAINT inbound_messages_to_review CHECK ((to_review = ANY (ARRAY['answer'::text, 'maybe_stop'::text, 'number_changed'::text, 'unmatched'::text, 'enrolled'::text, 'not_enrolled'::text])))
-);
-
 ALTER TABLE public.inbound_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.inbound_messages_id_seq
     START WITH 1
@@ -1400,6 +1531,8 @@ CREATE TABLE public.sequence_steps (
     day integer,
     at_time time without time zone,
     after interval,
+    wait_for interval,
+    conditions jsonb,
     expires_after interval,
     missed text DEFAULT 'leave_out'::text NOT NULL,
     text text DEFAULT ''::text NOT NULL,
@@ -1410,7 +1543,8 @@ CREATE TABLE public.sequence_steps (
     CONSTRAINT sequence_steps_day CHECK ((day >= 1)),
     CONSTRAINT sequence_steps_expiry CHECK ((expires_after > '00:00:00'::interval)),
     CONSTRAINT sequence_steps_missed CHECK ((missed = ANY (ARRAY['send'::text, 'leave_out'::text]))),
-    CONSTRAINT sequence_steps_when CHECK ((((day IS NULL) <> (after IS NULL)) AND ((at_time IS NULL) OR (day IS NOT NULL))))
+    CONSTRAINT sequence_steps_wait CHECK ((wait_for > '00:00:00'::interval)),
+    CONSTRAINT sequence_steps_when CHECK (((num_nonnulls(day, after, wait_for) = 1) AND ((at_time IS NULL) OR (day IS NOT NULL))))
 );
 
 ALTER TABLE public.sequence_steps ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (

@@ -30,6 +30,7 @@ __all__ = [
     "as_field",
     "check_contents",
     "drop_empty",
+    "field_names",
     "one_of",
     "parse_niche",
     "parse_time",
@@ -123,9 +124,15 @@ Title = Annotated[str, AfterValidator(as_field(_title))]
 Image = Annotated[str, AfterValidator(as_field(_image))]
 
 
+def field_names(model: type[BaseModel]) -> list[str]:
+    """The fields of a group, by their names in the file."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
 def drop_empty(fields: dict[str, Any], model: type[BaseModel]) -> None:
     """A field without a value counts as missing."""
-    for name in [name for name, value in fields.items() if value is None and name in model.model_fields]:
+    names = field_names(model)
+    for name in [name for name, value in fields.items() if value is None and name in names]:
         del fields[name]
 
 

@@ -115,6 +115,8 @@ create table sequence_steps (
     day           integer,                              -- day N, counted from 1
     at_time       time,                                 -- local; null: the time of day of the first send
     after         interval,                             -- or: so long after the previous step
+    wait_for      interval,                             -- or: when the contact replies, and at the latest so long after the previous step
+    conditions    jsonb,                                -- messaging.sequences.conditions.ConditionsFile; null: none
     expires_after interval,                             -- not sent later than this after it is due
     missed        text        not null default 'leave_out',  -- whether contacts that are past the step still get it
     text          text        not null default '',
@@ -122,8 +124,9 @@ create table sequence_steps (
     template      jsonb,                                -- messaging.texts.approved.ApprovedTemplate
     removed_at    timestamptz,                          -- the row is kept for the messages of the step
     constraint sequence_steps_key_unique unique (sequence_id, key),
-    constraint sequence_steps_when check ((day is null) <> (after is null) and (at_time is null or day is not null)),
+    constraint sequence_steps_when check (num_nonnulls(day, after, wait_for) = 1 and (at_time is null or day is not null)),
     constraint sequence_steps_day check (day >= 1),
+    constraint sequence_steps_wait check (wait_for > interval '0'),
     constraint sequence_steps_missed check (missed in ('send', 'leave_out')),
     constraint sequence_steps_expiry check (expires_after > interval '0'),
     constraint sequence_steps_content check (text <> '' or image_url is not null)
@@ -224,6 +227,7 @@ create table broadcast_messages (
     attempts              integer     not null default 0,
     processing_worker_id  text,                         -- the token of the attempt that holds the claim
     claimed_at            timestamptz,
+    begun_at              timestamptz,                  -- the claim of the first attempt that may have sent it: no one can have replied to it before
     answered_at           timestamptz,                  -- when that attempt recorded its outcome; null if it has not
     place_day             date,                         -- the device's local day whose daily limit counts it
     content               text,                         -- the text as rendered and sent

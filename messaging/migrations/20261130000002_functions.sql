@@ -174,6 +174,127 @@ begin
     end if;
 end $$;
 
+-- A text in the form in which values of attributes are compared: neither case nor kinds of spaces matter.
+create function folded(p_text text) returns text
+language sql immutable parallel safe as $$
+    select lower(btrim(regexp_replace(normalize(p_text, nfkc), '\s+', ' ', 'g')))
+$$;
+
+-- The replies of a contact in this enrollment: what its phone sent, since it was enrolled, to a device that writes to it. Gateways
+-- give sent_at in whole seconds. What was received before the enrollment, such as the keyword that caused it, is no reply.
+create function replies_of(c sequence_contacts) returns setof inbound_messages
+language sql stable as $$
+    select r.*
+      from inbound_messages r
+     where r.phone = c.phone and not r.from_me and r.meaning <> 'stop'
+       and r.kind not in ('reaction', 'preference', 'number_changed', 'user_id_changed')
+       and r.received_at > c.enrolled_at and r.sent_at >= date_trunc('second', c.enrolled_at)
+       and (device_in_use(r.device_id) = c.device_id
+            or exists (select from broadcast_messages b where b.sequence_contact_id = c.id and b.device_id = r.device_id))
+$$;
+
+-- The last message of an enrollment that went out, or may have: all null if there is none.
+create function last_sent(c sequence_contacts) returns broadcast_messages
+language sql stable as $$
+    select b.*
+      from broadcast_messages b
+     where b.sequence_contact_id = c.id and (b.accepted_at is not null or b.status in ('sent', 'unconfirmed'))
+     order by b.begun_at desc nulls last
+     limit 1
+$$;
+
+-- When a contact first replied to the last message that went out; null if it has not yet. A reply that was received before the
+-- message began to be sent is not one to it; neither is one that was sent before and came late, unless it quotes the message.
+create function first_reply(c sequence_contacts) returns timestamptz
+language plpgsql stable as $$
+declare
+    last broadcast_messages := last_sent(c);
+begin
+    return (select min(r.sent_at)
+              from replies_of(c) r
+             where r.received_at > coalesce(last.begun_at, c.enrolled_at)
+               and (r.sent_at >= date_trunc('second', coalesce(last.begun_at, c.enrolled_at))
+                    or r.answers = last.gateway_message_id));
+end $$;
+
+-- True if the sequence itself says what comes of a reply now: the contact's next step waits for one, also while the message
+-- before it is being sent; or a step that is still to come asks whether the contact has replied.
+create function expects_reply(c sequence_contacts) returns boolean
+language sql stable as $$
+    select exists (
+        select from sequence_steps next
+          join sequence_steps t on t.sequence_id = next.sequence_id and t.removed_at is null and t.position >= next.position
+         where next.id = c.next_step_id and not c.timeline -> 'done' ? t.key
+           and (t.conditions ? 'replied'
+                or t.wait_for is not null and not exists (
+                       select from sequence_steps b
+                        where b.sequence_id = t.sequence_id and b.removed_at is null and not c.timeline -> 'done' ? b.key
+                          and b.position >= next.position and b.position < t.position
+                          and not exists (select from broadcast_messages m
+                                           where m.sequence_contact_id = c.id and m.sequence_stepid = b.id
+                                             and m.status = 'processing'))))
+$$;
+
+-- The first condition of a message's step that does not hold now, and what is so instead, for people to read; null if all
+-- hold. A message that an operator sends again goes out whatever its conditions say.
+create function failed_condition(m broadcast_messages) returns text
+language plpgsql stable as $$
+declare
+    asked      jsonb;               -- the step's conditions
+    c          sequence_contacts;
+    l          leads;
+    last       broadcast_messages;  -- what was sent before
+    replied_at timestamptz;
+    wanted     record;              -- an attribute {key, value}, and the values of which it is to have one
+    found_text text;
+begin
+    if m.sequence_stepid is null or m.resends > 0 then
+        return null;
+    end if;
+    select conditions into asked from sequence_steps where id = m.sequence_stepid;
+    if asked is null then
+        return null;
+    end if;
+    select * into strict c from sequence_contacts where id = m.sequence_contact_id;
+    select * into strict l from leads where id = m.lead_id;
+    if asked ? 'replied' then
+        select min(sent_at) into replied_at from replies_of(c);
+        if replied_at is null and (asked ->> 'replied')::boolean then
+            return 'replied: true, but no reply has come';
+        elsif replied_at is not null and not (asked ->> 'replied')::boolean then
+            return 'replied: false, but a reply came on ' || to_char(replied_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC';
+        end if;
+    end if;
+    if asked ?| array['delivered', 'read'] then
+        last := last_sent(c);
+        found_text := coalesce('the message before (' || (select key from sequence_steps where id = last.sequence_stepid) || ')',
+                               'no message before');
+        if (last.delivered_at is not null) <> (asked ->> 'delivered')::boolean then
+            return 'delivered: ' || (asked ->> 'delivered') || ', but ' || found_text || ' was '
+                   || case when last.delivered_at is null and last.id is not null then 'not ' else '' end || 'delivered';
+        elsif (last.read_at is not null) <> (asked ->> 'read')::boolean then
+            return 'read: ' || (asked ->> 'read') || ', but ' || found_text || ' was '
+                   || case when last.read_at is null and last.id is not null then 'not ' else '' end || 'read';
+        end if;
+    end if;
+    for wanted in select a.key, a.value from jsonb_each(asked -> 'attribute') a order by a.key loop
+        found_text := coalesce(l.attributes ->> wanted.key, '');
+        if not exists (select from jsonb_array_elements_text(wanted.value) v where folded(v) = folded(found_text)) then
+            return wanted.key || ': '
+                   || (select string_agg(case when v = '' then '""' else left(v, 40) end, ' or ')
+                         from jsonb_array_elements_text(wanted.value) v)
+                   || ', but it is ' || case when found_text = '' then 'empty' else left(found_text, 40) end;
+        end if;
+    end loop;
+    if asked ? 'niche' and not asked -> 'niche' ?| l.niches then
+        return 'niche: ' || (select string_agg(v, ' or ') from jsonb_array_elements_text(asked -> 'niche') v)
+               || ', which the lead does not have';
+    elsif l.target_status <> asked ->> 'status' then
+        return 'status: ' || (asked ->> 'status') || ', but the lead is a ' || l.target_status;
+    end if;
+    return null;
+end $$;
+
 -- The reason of a message that expired before it could be sent, for people to read.
 create function expiry_of(p_expires_at timestamptz) returns text
 language sql immutable as $$
@@ -362,6 +483,7 @@ language plpgsql as $$
 begin
     update broadcast_messages
        set status = 'processing', processing_worker_id = p_token, claimed_at = p_moment, answered_at = null,
+           begun_at = case when m.status = 'processing' then m.begun_at else p_moment end,
            place_day = coalesce(p_place, place_day), attempts = attempts + 1, reason = null, updated_at = p_moment
      where id = m.id;
     return jsonb_build_object('outcome', case when m.status = 'processing' then 'taken_over' else 'claimed' end,
@@ -460,6 +582,7 @@ declare
     d           devices;
     campaign    record;            -- its own pace and clocks; the slower of its pace and the device's holds
     ending      record;            -- why the message is not sent any more, if so
+    condition   text;              -- of its step, which does not hold
     turn        device_turn;
     moment      timestamptz;
     least_delay double precision;  -- between two sends, in seconds
@@ -495,9 +618,10 @@ begin
         moment := coalesce(p_now, clock_timestamp());  -- waiting for the lock may have taken some time
     end if;
 
-    -- A message that is not sent any more, or that is on hold.
+    -- A message that is not sent any more, or that is on hold. (After a hold, its conditions are those of that moment.)
     ending := ending_of(m, moment);
-    if in_doubt and (ending.status is not null or d.replaced_by is not null) then
+    condition := failed_condition(m);
+    if in_doubt and (ending.status is not null or condition is not null or d.replaced_by is not null) then
         return hand_over(m, d, p_token, true, null, moment);
     elsif ending.status is not null then
         return close_message(p_message, ending.status, ending.reason);
@@ -505,6 +629,8 @@ begin
         return jsonb_build_object('outcome', 'deferred', 'until', moment, 'now', moment, 'reason', 'its device was replaced');
     elsif hold_of(m) is not null then
         return hold_message(m, moment);
+    elsif condition is not null then
+        return close_message(p_message, 'cancelled', 'condition: ' || condition);
     end if;
 
     -- If it is the message's turn, the attempt gets the claim.
@@ -775,6 +901,14 @@ begin
                                             where l.id = sequence_contacts.lead_id and s.id = sequence_contacts.sequence_id)
                                   then coalesce(plan_changed_at, clock_timestamp()) end
      where id = p_contact;
+    -- The contact may have replied while the message before was being sent. Whoever records a reply locks the contact first, so
+    -- either that transaction sees the new position, or this statement sees the reply.
+    if p_to #>> '{timeline,replied_at}' is null
+       and exists (select from sequence_steps where id = (p_to ->> 'next_step_id')::bigint and wait_for is not null) then
+        update sequence_contacts c
+           set plan_changed_at = clock_timestamp()
+         where c.id = p_contact and c.status = 'active' and c.plan_changed_at is null and first_reply(c) is not null;
+    end if;
 end $$;
 
 -- Records the outcome of an attempt. Answers the message's status and reason; null if this attempt's outcome does not
@@ -1224,6 +1358,7 @@ drop function record_receipt, record_late_failure, message_of_receipt, apply_ear
     audience_after_move, claim_step_message,
     create_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, postpone,
     hand_over, move_message, take_turn, next_turn, earliest_send, hold_message, close_message, message_contents,
-    hold_of, recipient_opening, ending_of, expiry_of, unwanted, lacks_consent, category_of, opted_out_of,
-    campaign_audience, only_device, audience_lock, device_in_use, campaign_message_id, consent_after, lead_as_json, next_opening;
+    hold_of, recipient_opening, ending_of, expiry_of, failed_condition, expects_reply, first_reply, last_sent, replies_of,
+    folded, unwanted, lacks_consent, category_of, opted_out_of, campaign_audience, only_device, audience_lock,
+    device_in_use, campaign_message_id, consent_after, lead_as_json, next_opening;
 drop type device_turn;

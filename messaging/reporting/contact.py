@@ -12,6 +12,7 @@ from messaging.leads.csv_rejects import RejectedLead, rejects_of
 from messaging.leads.opt_outs import OptOutCategory, OptOutSource, gets_no
 from messaging.replies.inbox import InboundReport, inbound_of_phone
 from messaging.reporting.messages import MessageReport, messages_to
+from messaging.sequences.conditions import format_conditions
 from messaging.sequences.refused import RefusedEnrollment, refused_enrollments
 
 __all__ = ["ContactReport", "EnrollmentReport", "OptOutReport", "contact_report", "no_lead"]
@@ -42,6 +43,10 @@ class EnrollmentReport(Value):
     ended_at: datetime | None
     next_step: str | None
     due_at: datetime | None
+    awaits_reply: bool = False
+    """True if the next step comes as soon as the contact replies, and at ``due_at`` at the latest."""
+    condition: str | None = None
+    """What must be true when the next step is due, or it is passed over; None: nothing."""
     zone: str
     workflow_id: str
 
@@ -96,7 +101,9 @@ SELECT_ENROLLMENTS = """
 select s.name as sequence, c.status, c.reason, c.enrolled_at,
        case when c.status = 'active' then c.paused_at end as paused_at,
        case when c.status = 'active' then c.paused_reason end as paused_reason,
-       c.ended_at, t.key as next_step, c.next_due_at as due_at, c.timeline ->> 'zone' as zone, c.workflow_id
+       c.ended_at, t.key as next_step, c.next_due_at as due_at, t.conditions,
+       t.wait_for is not null and c.timeline ->> 'replied_at' is null as awaits_reply,
+       c.timeline ->> 'zone' as zone, c.workflow_id
   from sequence_contacts c
   join sequences s on s.id = c.sequence_id
   left join sequence_steps t on t.id = c.next_step_id
@@ -154,10 +161,16 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
         consent_note=lead["consent_note"],
         consent_withdrawn_at=lead["consent_withdrawn_at"],
         opt_outs=tuple(opt_outs),
-        enrollments=tuple(EnrollmentReport.model_validate(dict(row)) for row in enrollments),
+        enrollments=tuple(map(_enrollment, enrollments)),
         messages=tuple(await messages_to(pool, phone)),
         inbound=tuple(await inbound_of_phone(pool, phone)),
     )
+
+
+def _enrollment(row: Record) -> EnrollmentReport:
+    fields = dict(row)
+    words = format_conditions(fields.pop("conditions"))
+    return EnrollmentReport.model_validate({**fields, "condition": words or None})
 
 
 def _replies(inbound: Sequence[InboundReport]) -> list[str]:

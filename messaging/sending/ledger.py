@@ -36,7 +36,8 @@ MAY_GO_OUT = """
     select exists (
         select from broadcast_messages m
          where id = $1 and status = 'processing' and processing_worker_id = $2
-           and (unwanted(m)).status is null and hold_of(m) is null)
+           and (unwanted(m)).status is null and hold_of(m) is null
+           and (parts_sent > 0 or failed_condition(m) is null))
 """
 
 

@@ -7,7 +7,8 @@ keeps its ID.
 """
 
 from collections.abc import Sequence
-from typing import Literal
+from datetime import time, timedelta
+from typing import Any, Literal
 
 from messaging.common.database import Connection, Record
 from messaging.common.keywords import DEFAULT_KEYWORDS, Keywords, fold, joined
@@ -15,6 +16,7 @@ from messaging.common.transactions import all_or_nothing
 from messaging.common.values import Value
 from messaging.files.yaml import FileProblems, Problem
 from messaging.sequences.checks import check_together, check_with_stored, warnings_for
+from messaging.sequences.conditions import format_conditions
 from messaging.sequences.file import SequenceDraft, SequenceFile, StepFile
 from messaging.sequences.step_ids import StoredStep, changes_of_meaning
 from messaging.texts.approved import format_template
@@ -24,7 +26,7 @@ __all__ = ["AppliedSequence", "apply_sequences"]
 
 
 SELECT_STEPS = """
-select id, key, position, day, at_time as at, after, expires_after, missed, text, image_url, template, removed_at,
+select id, key, position, day, at_time as at, after, wait_for, conditions, expires_after, missed, text, image_url, template, removed_at,
        exists (select from broadcast_messages where sequence_stepid = s.id) as carried
   from sequence_steps s
  where sequence_id = $1
@@ -58,11 +60,12 @@ update sequence_steps
 
 STORE_STEP = """
 insert into sequence_steps as s
-       (sequence_id, key, position, day, at_time, after, expires_after, missed, text, image_url, template)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+       (sequence_id, key, position, day, at_time, after, wait_for, conditions, expires_after, missed, text, image_url, template)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
     on conflict (sequence_id, key) do update
    set position = excluded.position, day = excluded.day, at_time = excluded.at_time, after = excluded.after,
-       expires_after = excluded.expires_after, missed = excluded.missed, text = excluded.text,
+       wait_for = excluded.wait_for, conditions = excluded.conditions, expires_after = excluded.expires_after,
+       missed = excluded.missed, text = excluded.text,
        image_url = excluded.image_url, template = excluded.template, removed_at = null
 """
 
@@ -224,16 +227,17 @@ class _Edit:
         changes = []
         if before.removed_at is not None:
             changes.append(f"step {step.id!r} {'restored' if before.carried else 'added'}")
-        elif (before.day, before.at, before.after) != (step.day, step.at, step.after):
-            changes.append(
-                f"step {step.id!r} moved: {format_when(before.day, before.at, before.after)} → {format_when(step.day, step.at, step.after)}"
-            )
+        elif (old := (before.day, before.at, before.after, before.wait_for)) != (new := _when(step)):
+            changes.append(f"step {step.id!r} moved: {format_when(*old)} → {format_when(*new)}")
+        if before.removed_at is None and before.conditions != (conditions := _conditions(step)):
+            was, now = format_conditions(before.conditions), format_conditions(conditions)
+            changes.append(f"step {step.id!r} if: {was or 'none'} → {now or 'none'}")
         if before.removed_at is None and before.expires_after != step.expires_after:
-            old, new = (
+            was, now = (
                 format_duration(expiry) if expiry else "none"
                 for expiry in (before.expires_after, step.expires_after)
             )
-            changes.append(f"step {step.id!r} expires_after: {old} → {new}")
+            changes.append(f"step {step.id!r} expires_after: {was} → {now}")
         if before.removed_at is None and before.missed != step.missed:
             changes.append(f"step {step.id!r} missed: {before.missed} → {step.missed}")
         if before.removed_at is None and before.text != step.text:
@@ -275,10 +279,19 @@ class _Edit:
             STORE_STEP,
             [
                 (
-                    *(self.id, step.id, position, step.day, step.at, step.after, step.expires_after),
-                    *(step.missed, step.text, step.image),
+                    *(self.id, step.id, position, *_when(step), _conditions(step)),
+                    *(step.expires_after, step.missed, step.text, step.image),
                     step.template.model_dump() if step.template else None,
                 )
                 for position, step in enumerate(self.sequence.steps)
             ],
         )
+
+
+def _when(step: StepFile) -> tuple[int | None, time | None, timedelta | None, timedelta | None]:
+    """When it comes, as format_when() takes it."""
+    return step.day, step.at, step.after, step.wait_for.reply if step.wait_for else None
+
+
+def _conditions(step: StepFile) -> dict[str, Any] | None:
+    return step.conditions.stored() if step.conditions else None

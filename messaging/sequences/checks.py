@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from messaging.common.database import Connection
 from messaging.common.errors import InvalidInput
 from messaging.common.keywords import Keywords
+from messaging.common.suggestions import did_you_mean
 from messaging.files.checks import (
     check_blanks,
     check_devices,
@@ -125,7 +126,9 @@ def _triggers(drafts: Sequence[SequenceDraft]) -> list[FileText]:
 
 
 async def warnings_for(connection: Connection, drafts: Sequence[SequenceDraft]) -> list[list[Problem]]:
-    """Warnings for each file without problems: blanks in messages, a ``next_trigger`` of no sequence."""
+    """Warnings for each file without problems: blanks in messages, a ``next_trigger`` of no sequence, conditions on
+    attributes of no lead.
+    """
     rows = await connection.fetch("select trigger from sequences where trigger is not null")
     triggers = {row["trigger"] for row in rows}
     devices = await devices_with_service_window(connection)  # a lead's own device may be any device
@@ -135,8 +138,31 @@ async def warnings_for(connection: Connection, drafts: Sequence[SequenceDraft]) 
             *(check_zone(draft.document, draft.sequence.timezone) if draft.sequence else ()),
             *await check_blanks(connection, draft.texts),
             *_check_service_window(draft, devices),
+            *await _check_attributes(connection, draft),
         ]
         for draft in drafts
+    ]
+
+
+async def _check_attributes(connection: Connection, draft: SequenceDraft) -> list[Problem]:
+    asked = [
+        (index, name)
+        for index, step in enumerate(draft.sequence.steps if draft.sequence else ())
+        for name in (step.conditions.attribute if step.conditions else None) or ()
+    ]
+    if not asked:
+        return []
+    rows = await connection.fetch(
+        "select distinct jsonb_object_keys(attributes) as name from leads order by 1"
+    )
+    known = [row["name"] for row in rows]
+    return [
+        draft.document.problem(
+            ("steps", index, "if", "attribute"),
+            f"warning: no lead has the attribute {name!r}, {did_you_mean(name, known) or 'import leads that have it'}",
+        )
+        for index, name in asked
+        if name not in known
     ]
 
 

@@ -10,10 +10,19 @@ from messaging.common.counts import count_of
 from messaging.common.database import Connection
 from messaging.common.values import Value
 from messaging.sequences.file import SequenceDraft, SequenceFile
+from messaging.sequences.next_step import timeline_of
 from messaging.sequences.store import load_plan
-from messaging.times.calendar import Plan, PlanStep, Timeline, caught_up, left_out, next_due
+from messaging.times.calendar import Plan, PlanStep, caught_up, left_out, next_due
 
 __all__ = ["Effects", "effects_of"]
+
+
+# $2: whether a step of the edited sequence waits for a reply.
+SELECT_NOT_DUE = """
+select c.timeline, c.timeline ->> 'zone' as zone, clock_timestamp() as now, case when $2 then first_reply(c) end as replied_at
+  from sequence_contacts c
+ where c.sequence_id = $1 and c.status = 'active' and c.next_due_at > clock_timestamp()
+"""
 
 
 class Effects(Value):
@@ -66,7 +75,15 @@ async def effects_of(connection: Connection, drafts: Sequence[SequenceDraft]) ->
 def _planned(file: SequenceFile, before: Plan) -> Plan:
     """The plan after the edit; the IDs of its steps do not matter here."""
     steps = tuple(
-        PlanStep(id=0, key=step.id, day=step.day, at=step.at, after=step.after, missed=step.missed)
+        PlanStep(
+            id=0,
+            key=step.id,
+            day=step.day,
+            at=step.at,
+            after=step.after,
+            wait_for=step.wait_for.reply if step.wait_for else None,
+            missed=step.missed,
+        )
         for step in file.steps
     )
     return before.model_copy(update={"steps": steps, "skip_weekends": file.skip_weekends})
@@ -102,12 +119,12 @@ async def _already_due(connection: Connection, before: Plan, after: Plan) -> dic
     found: Counter[str] = Counter()
     async with connection.transaction(readonly=True):
         async for row in connection.cursor(
-            "select timeline, clock_timestamp() as now from sequence_contacts"
-            " where sequence_id = $1 and status = 'active' and next_due_at > clock_timestamp()",
+            SELECT_NOT_DUE,
             before.sequence_id,
+            any(step.wait_for is not None for step in after.steps),
             prefetch=1000,
         ):
-            timeline, now = Timeline.model_validate(row["timeline"]), row["now"]
+            timeline, now = timeline_of(row["timeline"], row["zone"], row["replied_at"]), row["now"]
             due = next_due(after, timeline, now)
             if due is not None and due.due_at <= now and due.step not in caught_up(after, timeline.done):
                 found[due.step.key] += 1

@@ -22,9 +22,16 @@ from messaging.sequences.contract import (
 )
 from messaging.sequences.joining import find_enrollment, insert_enrollment, why_not
 from messaging.sequences.leaving import end_enrollment
-from messaging.sequences.next_step import EnrollmentState, after_settling, begun_step, due_of, position_of
+from messaging.sequences.next_step import (
+    EnrollmentState,
+    after_settling,
+    begun_step,
+    due_of,
+    position_of,
+    timeline_of,
+)
 from messaging.sequences.plans import Plans
-from messaging.times.calendar import Due, Plan, Timeline, next_due, rezone
+from messaging.times.calendar import Due, Plan, next_due
 from messaging.times.sending_hours import SendingHours
 
 __all__ = ["Enrollments"]
@@ -41,10 +48,13 @@ update leads
  where id = $1 and $2 = any (triggers)
 """
 
-# zone: the contact's time zone as it is known now.
+# zone: the contact's time zone as it is known now. replied_at: only where a step of the sequence waits for a reply.
 SELECT_STATE = """
 select c.*, c.xmin::text as version, s.revision, t.key as step, d.opens_at, d.closes_at, d.time_zone,
        coalesce(l.time_zone, s.time_zone) as zone, coalesce($2, clock_timestamp()) as now,
+       case when exists (select from sequence_steps w
+                          where w.sequence_id = c.sequence_id and w.wait_for is not null and w.removed_at is null)
+            then first_reply(c) end as replied_at,
        exists (select from broadcast_messages m
                 where m.sequence_contact_id = c.id and m.sequence_stepid = c.next_step_id
                   and m.status = 'processing') as in_doubt
@@ -99,7 +109,8 @@ MARK_TO_TELL = "update sequence_contacts set plan_changed_at = clock_timestamp()
 WAS_SKIPPED = """
 select exists (select from broadcast_messages m
                  join sequence_steps t on t.id = m.sequence_stepid
-                where m.sequence_contact_id = $1 and t.key = $2 and m.status = 'cancelled')
+                where m.sequence_contact_id = $1 and t.key = $2 and m.status = 'cancelled'
+                  and m.reason = 'skipped by an operator')
 """
 
 LOCK_UNCHANGED = """
@@ -187,13 +198,14 @@ class Enrollments:
         step_id: int,
         done_at: datetime | None,
         *,
-        expired: bool = False,
+        unsent: bool = False,
         now: datetime | None,
     ) -> Due | None:
         """Moves the contact on after a step that any attempt settled at ``done_at`` (None: now), and answers what comes
         next.
 
-        An ``expired`` step leaves the calendar as it was, as if it had gone out when it was due.
+        A step that was ``unsent``, because it expired or was passed over, leaves the calendar as it was, as if it had gone
+        out when it was due.
         """
         contact = await self.load(enrollment_id, now=now)
         current = contact.step_id == step_id and contact.status == "active"
@@ -203,7 +215,7 @@ class Enrollments:
                 contact.timeline,
                 contact.step,
                 contact.due_at,
-                done_at or (contact.due_at if expired else contact.now),
+                done_at or (contact.due_at if unsent else contact.now),
                 contact.hours,
                 phone=contact.phone,
                 device=contact.device_id,
@@ -230,12 +242,14 @@ class Enrollments:
             raise Conflict("the contact has left the sequence")
         if contact.step != step:
             raise Conflict(f"the current step is {contact.step!r}, not {step!r}")
+        # What waits for a reply has no moment of its own: the next step counts from now.
+        waits = any(one.id == contact.step_id and one.wait_for is not None for one in contact.plan.steps)
         position, _ = after_settling(
             contact.plan,
             contact.timeline,
             contact.step,
             contact.due_at,
-            max(contact.now, contact.due_at),
+            contact.now if waits else max(contact.now, contact.due_at),
             contact.hours,
             phone=contact.phone,
             device=contact.device_id,
@@ -294,7 +308,7 @@ class Enrollments:
             device_id=row["device_id"],
             status=row["status"],
             plan=await self._plans.of(row["sequence_id"], row["revision"]),
-            timeline=rezone(Timeline.model_validate(row["timeline"]), row["zone"]),
+            timeline=timeline_of(row["timeline"], row["zone"], row["replied_at"]),
             step_id=row["next_step_id"],
             step=row["step"],
             hours=SendingHours(

@@ -2,10 +2,10 @@
 
 Fields: ``sequence``, ``trigger``, ``next_trigger``, ``keyword`` and ``ad`` (what people write or click to be enrolled),
 ``timezone`` (IANA), ``skip_weekends``, ``device``, ``category`` (which opt-outs hold), ``require_consent`` and ``steps``,
-each of which has an ``id``, a ``day`` (optionally with ``at``) or ``after``, optionally ``expires_after`` and
-``missed``, and a ``text``, an ``image`` or both; the text is then the image's caption. A ``template`` may stand beside
-them, for gateways that want one. Lengths are those of the text in the file; rendering can make a text longer, so each
-message is measured again.
+each of which has an ``id``, a ``day`` (optionally with ``at``), ``after`` or ``wait_for``, optionally ``if``,
+``expires_after`` and ``missed``, and a ``text``, an ``image`` or both; the text is then the image's caption. A
+``template`` may stand beside them, for gateways that want one. Lengths are those of the text in the file; rendering can
+make a text longer, so each message is measured again.
 """
 
 import re
@@ -30,13 +30,15 @@ from messaging.files.fields import (
     as_field,
     check_contents,
     drop_empty,
+    field_names,
     parse_time,
 )
 from messaging.files.yaml import Document, read_yaml
+from messaging.sequences.conditions import ConditionsFile
 from messaging.times.calendar import Missed
 from messaging.times.durations import parse_duration
 
-__all__ = ["SequenceDraft", "SequenceFile", "StepFile", "read_sequence"]
+__all__ = ["SequenceDraft", "SequenceFile", "StepFile", "WaitForFile", "read_sequence"]
 
 _LAST_DAY = 3650
 _DAY = timedelta(days=1)
@@ -56,6 +58,19 @@ def _expires_after(value: object) -> timedelta:
     if not duration:
         raise InvalidInput(f'{value!r} would be over at once, write how late it may go out, e.g. "6h"')
     return duration
+
+
+def _reply(value: object) -> timedelta:
+    duration = _after(value)
+    if not duration:
+        raise InvalidInput(f'{value!r} is no time to wait, write how long at most, e.g. "24h"')
+    return duration
+
+
+def _wait_for(value: object) -> object:
+    if not isinstance(value, dict):
+        raise InvalidInput(f"{value!r} does not say what is waited for, write e.g. {{reply: 24h}}")
+    return value
 
 
 def _day(value: int) -> int:
@@ -87,6 +102,12 @@ Keyword = Annotated[str, AfterValidator(as_field(_keyword))]
 Ad = Annotated[str, AfterValidator(as_field(_ad))]
 
 
+class WaitForFile(FileModel):
+    """What a step waits for, and how long at most after the step before."""
+
+    reply: Annotated[timedelta, BeforeValidator(as_field(_reply))]
+
+
 class StepFile(FileModel):
     """One step as its file has it."""
 
@@ -94,6 +115,8 @@ class StepFile(FileModel):
     day: Annotated[int, AfterValidator(as_field(_day))] | None = None
     at: Annotated[time, BeforeValidator(as_field(parse_time))] | None = None
     after: Annotated[timedelta, BeforeValidator(as_field(_after))] | None = None
+    wait_for: Annotated[WaitForFile, BeforeValidator(as_field(_wait_for))] | None = None
+    conditions: ConditionsFile | None = Field(default=None, alias="if")
     expires_after: Annotated[timedelta, BeforeValidator(as_field(_expires_after))] | None = None
     missed: Missed = "leave_out"
     text: str = ""
@@ -168,6 +191,8 @@ def read_sequence(source: str, file: str) -> SequenceDraft:
     drop_empty(document.data, SequenceFile)
     for _, step in _steps(document):
         drop_empty(step, StepFile)
+        if isinstance(step.get("if"), dict):
+            drop_empty(step["if"], ConditionsFile)
     sequence = None
     try:
         sequence = SequenceFile.model_validate(document.data)
@@ -175,9 +200,11 @@ def read_sequence(source: str, file: str) -> SequenceDraft:
         document.note_invalid(
             [e for e in error.errors() if e["loc"] != ("steps",) or e["type"] != "missing"],
             {
-                "": SequenceFile.model_fields,
-                "steps": StepFile.model_fields,
-                "template": TemplateFile.model_fields,
+                "": field_names(SequenceFile),
+                "steps": field_names(StepFile),
+                "if": field_names(ConditionsFile),
+                "wait_for": field_names(WaitForFile),
+                "template": field_names(TemplateFile),
             },
         )
     if not document.data.get("steps", ()) and document.data.get("steps", []) in (None, []):
@@ -187,6 +214,7 @@ def read_sequence(source: str, file: str) -> SequenceDraft:
         return SequenceDraft(document, None)
     _check_ids(document)
     _check_when(document)
+    _check_conditions(document)
     _check_order(document)
     for index, step in _steps(document):
         check_contents(document, step, ("steps", index))
@@ -215,23 +243,41 @@ def _check_ids(document: Document) -> None:
 def _check_when(document: Document) -> None:
     for index, step in _steps(document):
         path = ("steps", index)
-        if "day" in step and "after" in step:
-            document.note((*path, "after"), "stands beside 'day', give one of the two")
-        elif "day" not in step and "after" not in step:
+        ways = [name for name in ("day", "after", "wait_for") if name in step]
+        if len(ways) > 1:
+            document.note((*path, ways[1]), f"stands beside {ways[0]!r}, give one of the two")
+        elif not ways:
             hint = (
                 "the first step needs 'day: 1', or 'after'" if index == 0 else "give 'day: 3' or 'after: 48h'"
             )
             document.note((*path, "day"), f"is missing, {hint}")
-        elif "at" in step and "after" in step:
-            document.note((*path, "at"), "goes with 'day', not with 'after'")
+        elif "at" in step and ways != ["day"]:
+            document.note((*path, "at"), f"goes with 'day', not with {ways[0]!r}")
+        if index == 0 and "wait_for" in step:
+            message = (
+                "the first step has no message before it that could be replied to, give 'day: 1' or 'after'"
+            )
+            document.note((*path, "wait_for"), message)
     if "timezone" not in document.data:
         local = [index for index, step in _steps(document) if "at" in step]
         if local:
             document.note(("timezone",), f"is missing, and steps[{local[0]}].at is a local time")
 
 
+def _check_conditions(document: Document) -> None:
+    for index, step in _steps(document):
+        conditions, path = step.get("if"), ("steps", index, "if")
+        if not isinstance(conditions, dict):
+            continue
+        if not conditions:
+            document.note(path, "holds no condition, write e.g. {replied: false}")
+        for name in ("read", "delivered"):
+            if index == 0 and name in conditions:
+                document.note((*path, name), "asks about the message before, and this is the first step")
+
+
 def _check_order(document: Document) -> None:
-    """Days must not go backwards, including the time that 'after' adds in between."""
+    """Days must not go backwards, including the time that 'after' and 'wait_for' (at most) add in between."""
     before: tuple[int, timedelta, bool] | None = (
         None  # the day, the time added to its midnight, and whether that is known
     )
@@ -239,7 +285,9 @@ def _check_order(document: Document) -> None:
         day, at, after = step.get("day"), _time_of(step), _after_of(step)
         if after is not None and "day" not in step and before is not None:
             before = (before[0], before[1] + after, before[2])
-        if not isinstance(day, int) or isinstance(day, bool) or not 1 <= day <= _LAST_DAY or "after" in step:
+        if not isinstance(day, int) or isinstance(day, bool) or not 1 <= day <= _LAST_DAY:
+            continue
+        if "after" in step or "wait_for" in step:
             continue
         if before is not None:
             reached = before[0] + before[1] // _DAY
@@ -269,7 +317,8 @@ def _time_of(step: Mapping[str, Any]) -> time | None:
 
 
 def _after_of(step: Mapping[str, Any]) -> timedelta | None:
+    waited = step.get("wait_for")
     try:
-        return _after(step.get("after"))
+        return _after(waited.get("reply") if isinstance(waited, dict) else step.get("after"))
     except InvalidInput:
         return None

@@ -7,10 +7,20 @@ from typing import NamedTuple
 
 from messaging.sending.message_ids import sequence_message_id
 from messaging.sending.positions import LeftOut, Next, NextPosition
-from messaging.times.calendar import Due, Plan, Scheduled, Timeline, advance, describe, left_out, next_due
+from messaging.times.calendar import (
+    Due,
+    Plan,
+    Scheduled,
+    Timeline,
+    advance,
+    describe,
+    left_out,
+    next_due,
+    rezone,
+)
 from messaging.times.sending_hours import SendingHours
 
-__all__ = ["EnrollmentState", "after_settling", "begun_step", "due_of", "position_of"]
+__all__ = ["EnrollmentState", "after_settling", "begun_step", "due_of", "position_of", "timeline_of"]
 
 
 class EnrollmentState(NamedTuple):
@@ -52,6 +62,12 @@ def after_settling(
     return Next(position_of(plan, moved, scheduled, phone), due_of(plan, moved, scheduled, device, done_at))
 
 
+def timeline_of(stored: object, zone: str, replied_at: datetime | None) -> Timeline:
+    """A stored timeline, with the time zone and the reply that are known now."""
+    timeline = rezone(Timeline.model_validate(stored), zone)
+    return timeline.model_copy(update={"replied_at": replied_at})
+
+
 def begun_step(contact: EnrollmentState) -> Scheduled | None:
     """The step that an attempt has begun and whose outcome is not known yet: an edit must not move the contact past it.
     None for a step that was removed.
@@ -90,4 +106,5 @@ def due_of(
         revision=plan.revision,
         device_id=device_id,
         wait=scheduled.due_at - now,
+        awaits_reply=scheduled.step.wait_for is not None and timeline.replied_at is None,
     )

@@ -11,9 +11,9 @@ from functools import partial
 
 from messaging.common.database import Connection, Pool
 from messaging.common.transactions import all_or_nothing
-from messaging.sequences.next_step import position_of
+from messaging.sequences.next_step import position_of, timeline_of
 from messaging.sequences.store import load_plan
-from messaging.times.calendar import Timeline, next_due, rezone
+from messaging.times.calendar import next_due
 
 __all__ = ["replan", "sequences_of_other_zones"]
 
@@ -46,9 +46,11 @@ select distinct s.id
  order by s.id
 """
 
-# Locked in the order of IDs, so that two of these at once do not deadlock. $2, $3: the sequence's zone and revision.
+# Locked in the order of IDs, so that two of these at once do not deadlock. $2, $3: the sequence's zone and revision; $4:
+# whether one of its steps waits for a reply.
 LOCK_CONTACTS = """
 select c.id, c.timeline, c.next_step_id, c.next_due_at, coalesce(l.time_zone, $2) as zone, clock_timestamp() as now,
+       case when $4 then first_reply(c) end as replied_at,
        c.phone, c.plan_changed_at is not null as to_tell,
        exists (select from broadcast_messages m
                 where m.sequence_contact_id = c.id and m.sequence_stepid = c.next_step_id
@@ -90,8 +92,9 @@ async def _replan_page(connection: Connection, sequence_id: int, contacts: list[
     changed = 0
     stored: list[tuple[int, str]] = []
     to_tell: list[int] = []
-    for row in await connection.fetch(LOCK_CONTACTS, contacts, plan.time_zone, plan.revision):
-        timeline = rezone(Timeline.model_validate(row["timeline"]), row["zone"])
+    waits = any(step.wait_for is not None for step in plan.steps)
+    for row in await connection.fetch(LOCK_CONTACTS, contacts, plan.time_zone, plan.revision, waits):
+        timeline = timeline_of(row["timeline"], row["zone"], row["replied_at"])
         stands = position_of(plan, timeline, next_due(plan, timeline, row["now"]), row["phone"])
         before = {"next_step_id": row["next_step_id"], "next_due_at": row["next_due_at"]}
         begun = row["begun"] and row["next_step_id"] in steps

@@ -55,7 +55,8 @@ class StepSender:
         )
         match answer:
             case StepClaim():
-                return await self._sender.carry_out(attempt, answer, await self._after(attempt, answer))
+                outcome = await self._sender.carry_out(attempt, answer, await self._after(attempt, answer))
+                return await self._with_reply(ref, outcome)
             case SettledAlready():
                 return await self._settled_before(ref, attempt, answer)
             case Replan():
@@ -63,6 +64,13 @@ class StepSender:
                 return Replanned(next=due)
             case Deferred() | Held():
                 return answer
+
+    async def _with_reply(self, ref: StepRef, outcome: Settled | Deferred) -> Settled | Deferred:
+        """The outcome; if the next step waits for a reply, one may have come while this message was being sent."""
+        if not isinstance(outcome, Settled) or outcome.next is None or not outcome.next.awaits_reply:
+            return outcome
+        due = await self._enrollments.replan(ref.enrollment_id, now=await self._clock())
+        return outcome.model_copy(update={"next": due})
 
     async def _after(self, attempt: Attempt, claim: StepClaim) -> After:
         """Computes what comes after the claimed step, by the sequence and the contact's calendar at the time of the
@@ -101,7 +109,7 @@ class StepSender:
                 ref.enrollment_id,
                 ref.step_id,
                 answer.sent_at,
-                expired=answer.status is MessageStatus.EXPIRED,
+                unsent=answer.status in (MessageStatus.EXPIRED, MessageStatus.CANCELLED),
                 now=await self._clock(),
             ),
         )

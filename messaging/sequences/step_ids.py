@@ -32,6 +32,8 @@ class StoredStep(Value):
     day: int | None
     at: time | None
     after: timedelta | None
+    wait_for: timedelta | None = None
+    conditions: dict[str, Any] | None = None
     expires_after: timedelta | None = None
     missed: Missed = "leave_out"
     text: str

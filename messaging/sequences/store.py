@@ -1,7 +1,7 @@
 """Reads stored sequences, their plans and lists, and pauses and resumes them. Times are aware UTC."""
 
 from datetime import datetime, time, timedelta
-from typing import Literal
+from typing import Any, Literal
 
 from messaging.common.database import Connection, Pool
 from messaging.common.errors import NotFound
@@ -79,6 +79,9 @@ class StepDetails(Value):
     day: int | None
     at: time | None
     after: timedelta | None
+    wait_for: timedelta | None
+    conditions: dict[str, Any] | None
+    """See messaging.sequences.conditions; None: every contact gets it."""
     expires_after: timedelta | None
     text: str
     image_url: str | None
@@ -89,6 +92,8 @@ class StepDetails(Value):
     """Messages of this step that were sent."""
     expired: int
     """Messages of this step that were over before they could be sent."""
+    passed_over: int
+    """Contacts that did not get this step because a condition of it was false."""
 
 
 class SequenceDetails(SequenceRow):
@@ -125,11 +130,12 @@ select {COLUMNS},
 """  # noqa: S608 - the text is all our own
 
 SELECT_STEPS = """
-select t.id, t.key, t.day, t.at_time as at, t.after, t.expires_after, t.text, t.image_url,
-       coalesce(c.waiting, 0) as waiting, c.next_due_at, m.sent, m.expired
+select t.id, t.key, t.day, t.at_time as at, t.after, t.wait_for, t.conditions, t.expires_after, t.text, t.image_url,
+       coalesce(c.waiting, 0) as waiting, c.next_due_at, m.sent, m.expired, m.passed_over
   from sequence_steps t
  cross join lateral (select count(*) filter (where status = 'sent') as sent,
-                            count(*) filter (where status = 'expired') as expired
+                            count(*) filter (where status = 'expired') as expired,
+                            count(*) filter (where status = 'cancelled' and reason like 'condition: %') as passed_over
                        from broadcast_messages
                       where sequence_stepid = t.id) m
   left join (select next_step_id, count(*) as waiting, min(next_due_at) as next_due_at
@@ -142,7 +148,7 @@ select t.id, t.key, t.day, t.at_time as at, t.after, t.expires_after, t.text, t.
 
 # One statement, so that revision and steps belong together.
 SELECT_PLAN = """
-select s.name, s.revision, s.time_zone, s.skip_weekends, t.id, t.key, t.day, t.at_time, t.after, t.missed
+select s.name, s.revision, s.time_zone, s.skip_weekends, t.id, t.key, t.day, t.at_time, t.after, t.wait_for, t.missed
   from sequences s
   left join sequence_steps t on t.sequence_id = s.id and t.removed_at is null
  where s.id = $1
@@ -182,6 +188,7 @@ async def load_plan(connection: Connection | Pool, sequence_id: int) -> Plan:
                 day=row["day"],
                 at=row["at_time"],
                 after=row["after"],
+                wait_for=row["wait_for"],
                 missed=row["missed"],
             )
             for row in rows

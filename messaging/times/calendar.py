@@ -15,12 +15,15 @@ sent: the two differ only while a contact runs late. Local means: in the contact
                         enrollment. All others: whole days after the first actual send, at its local time.
     after               So long after the actual moment of the step before it, in elapsed time; for the first
                         step, after the enrollment.
+    wait_for            As soon as the contact replies to the last message that went out, and at the latest so
+                        long after the step before as 'after' would have it. Its place in the calendar is where it
+                        was done; only what comes after the longest wait is late.
     late                A step that goes out late moves all later days by the delay, rounded to whole days (12
                         hours are one day, less is none), so that local times stay. If the next step would
                         then come sooner than half the planned gap after the actual send, it comes the whole
                         planned gap after it, at whatever local time. Lateness adds up from step to step.
-    expired             A step that was over before it could go out leaves the calendar as it was: the next one
-                        comes as if it had gone out when it was due.
+    expired             A step that was over before it could go out, or whose condition was false, leaves the
+    passed over         calendar as it was: the next one comes as if it had gone out when it was due.
     closed hours        Waiting from the planned moment for the device's sending hours is no delay: they close
                         every day, and a step at such an hour would move all the others day after day.
     skip_weekends       What falls on a local Saturday or Sunday comes on Monday at the same local time. The wait
@@ -84,6 +87,8 @@ class Due(Value):
     """The time until it is due, by the clock that answered; zero or less if it is due already. A workflow must use this
     and not its own clock, which after a local activity may show another moment in a replay.
     """
+    awaits_reply: bool = False
+    """True if the step comes sooner should the contact reply."""
 
 
 _DAY = timedelta(days=1)
@@ -95,8 +100,8 @@ _Utc = Annotated[AwareDatetime, AfterValidator(as_utc)]
 
 
 class PlanStep(Value):
-    """When one step comes: on a ``day`` (from 1), optionally ``at`` a local time, or some time ``after`` the step
-    before.
+    """When one step comes: on a ``day`` (from 1), optionally ``at`` a local time; some time ``after`` the step before; or
+    when the contact replies, after at most ``wait_for``.
     """
 
     id: int
@@ -104,12 +109,13 @@ class PlanStep(Value):
     day: Annotated[int, Field(ge=1)] | None = None
     at: time | None = None
     after: Annotated[timedelta, Field(ge=timedelta(0))] | None = None
+    wait_for: Annotated[timedelta, Field(gt=timedelta(0))] | None = None
     missed: Missed = "leave_out"
 
     @model_validator(mode="after")
     def _one_way(self) -> Self:
-        if (self.day is None) == (self.after is None):
-            raise ValueError(f"step {self.key} needs either day or after")
+        if [self.day, self.after, self.wait_for].count(None) != 2:
+            raise ValueError(f"step {self.key} needs either day, after or wait_for")
         if self.at is not None and (self.day is None or self.at.tzinfo is not None):
             raise ValueError(f"step {self.key}: at is a local time without an offset, and goes with day")
         return self
@@ -144,6 +150,8 @@ class Timeline(Value):
     """Where the calendar, with all delays in whole days, had the step done last."""
     previous_at: _Utc | None = None
     """When the step done last was really done."""
+    replied_at: _Utc | None = None
+    """When the contact replied to the last message that went out; only a step that waits for a reply needs it."""
     done: tuple[str, ...] = ()
     """The keys of the steps settled or skipped, in the order in which that happened."""
 
@@ -199,7 +207,7 @@ def advance(
         planned_at = as_utc(planned_at)
         placed = _Placed(planned_at, planned_at, wall_of(planned_at, zone), 0)
     else:
-        placed = _place(plan, timeline, step)
+        placed = _place(plan, timeline.model_copy(update={"replied_at": done_at}), step)
     possible_at = hours.next_opening(placed.planned) if hours else placed.planned
     late = max(0, (done_at - possible_at + _DAY / 2) // _DAY)
     anchors: dict[str, object]
@@ -223,6 +231,7 @@ def advance(
             **anchors,
             "previous_planned_at": moment_of(placed.wall + late * _DAY, zone) if late else placed.planned,
             "previous_at": done_at,
+            "replied_at": None,
             "done": (*timeline.done, step_key),
         }
     )
@@ -255,10 +264,17 @@ def describe(timeline: Timeline, scheduled: Scheduled) -> str:
     zone = load_zone(timeline.zone)
     step = scheduled.step
     local = wall_of(scheduled.due_at, zone)
-    if step.after is None:
-        what = f"day {step.day}"
+    before = timeline.done[-1] if timeline.done else "enrollment"
+    if step.wait_for is not None:
+        what = (
+            "a reply came"
+            if timeline.replied_at
+            else f"a reply, or {format_duration(step.wait_for)} after {before}"
+        )
+    elif step.after is not None:
+        what = f"{format_duration(step.after)} after {before}"
     else:
-        what = f"{format_duration(step.after)} after {timeline.done[-1] if timeline.done else 'enrollment'}"
+        what = f"day {step.day}"
     year = f" {local.year}" if local.year != wall_of(timeline.enrolled_at, zone).year else ""
     clock = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
     return f"{what}, {local:%a} {local.day} {local:%b}{year} {clock} {timeline.zone}"
@@ -307,8 +323,14 @@ def _place(plan: Plan, timeline: Timeline, step: PlanStep) -> _Placed:
     zone = load_zone(timeline.zone)
     previous_at = timeline.previous_at or timeline.enrolled_at
     previous_planned_at = timeline.previous_planned_at or timeline.enrolled_at
-    if step.after is not None or (timeline.previous_at is None and step.at is None and step.day == 1):
-        wait = step.after or timedelta(0)
+    wait = step.after
+    if step.wait_for is not None:
+        wait = step.wait_for
+        if timeline.replied_at is not None:
+            wait = min(wait, max(timeline.replied_at - previous_at, timedelta(0)))
+    elif timeline.previous_at is None and step.at is None and step.day == 1:
+        wait = timedelta(0)
+    if wait is not None:
         planned = previous_planned_at + wait
         return _Placed(planned, _off_weekend(previous_at + wait, zone, plan), wall_of(planned, zone), 0)
 

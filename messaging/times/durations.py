@@ -38,8 +38,12 @@ def format_duration(duration: timedelta) -> str:
     return "".join(f"{number}{unit}" for number, unit in parts if number) or "0s"
 
 
-def format_when(day: int | None, at: time | None, after: timedelta | None) -> str:
-    """When a step comes: ``day 3 10:00``, ``day 3`` or ``after 2d``."""
+def format_when(
+    day: int | None, at: time | None, after: timedelta | None, wait_for: timedelta | None = None
+) -> str:
+    """When a step comes: ``day 3 10:00``, ``day 3``, ``after 2d`` or ``on a reply, or after 2d``."""
+    if wait_for is not None:
+        return f"on a reply, or after {format_duration(wait_for)}"
     if after is not None:
         return f"after {format_duration(after)}"
     return f"day {day}" + (f" {at:%H:%M}" if at is not None else "")

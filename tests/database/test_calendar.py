@@ -39,11 +39,16 @@ LATER = datetime(2100, 1, 1, tzinfo=UTC)
 
 
 def step(spec: str, number: int = 0) -> PlanStep:
-    """``"3 10:00"`` is day 3 at ten, ``"3"`` day 3 without a time, ``"+48h"`` (or m, s) after the last one."""
+    """``"3 10:00"`` is day 3 at ten, ``"3"`` day 3 without a time, ``"+48h"`` (or m, s) after the last one, ``"?48h"`` on a
+    reply to it, after 48 hours at most.
+    """
     key = f"s{number}"
-    if spec.startswith("+"):
+    if spec[0] in "+?":
         unit = {"h": "hours", "m": "minutes", "s": "seconds"}[spec[-1]]
-        return PlanStep(id=number, key=key, after=timedelta(**{unit: float(spec[1:-1])}))
+        time_after = timedelta(**{unit: float(spec[1:-1])})
+        if spec[0] == "?":
+            return PlanStep(id=number, key=key, wait_for=time_after)
+        return PlanStep(id=number, key=key, after=time_after)
     day, _, at = spec.partition(" ")
     return PlanStep(id=number, key=key, day=int(day), at=time.fromisoformat(at) if at else None)
 
@@ -609,3 +614,47 @@ def test_a_burst_after_an_outage_of_a_week_is_impossible() -> None:
     cold = plan(*(f"{day} {hour}:00" for day in range(1, 8) for hour in ("09", "13", "18")), zone=KL)
     sent = [datetime.fromisoformat(text) for text in run(cold, "2026-11-23 08:00", [0, 0, 0, 170])]
     assert min(after - before for before, after in pairwise(sent)) >= timedelta(hours=2)
+
+
+def replied(timeline: Timeline, moment: str) -> Timeline:
+    return timeline.model_copy(update={"replied_at": local("UTC", moment)})
+
+
+def test_a_step_that_waits_comes_with_the_reply_or_in_the_end() -> None:
+    a_plan = plan("1 10:00", "?48h", "+1h", "4 10:00")
+    timeline = send(a_plan, begin(a_plan, None, local("UTC", "2026-03-02 08:00")))  # a Monday
+    assert shown("UTC", due(a_plan, timeline).due_at) == "2026-03-04 10:00"
+    assert describe(timeline, due(a_plan, timeline)) == "a reply, or 2d after s1, Wed 4 Mar 10:00 UTC"
+    early = replied(timeline, "2026-03-02 10:07")
+    assert describe(early, due(a_plan, early)) == "a reply came, Mon 2 Mar 10:07 UTC"
+    assert due(a_plan, replied(timeline, "2026-03-02 09:59")).due_at == local("UTC", "2026-03-02 10:00")
+    assert shown("UTC", due(a_plan, replied(timeline, "2026-03-09 10:00")).due_at) == "2026-03-04 10:00"
+    # What follows counts from it, and days stay where they are.
+    early = send(a_plan, early)
+    assert early.replied_at is None
+    assert shown("UTC", due(a_plan, early).due_at) == "2026-03-02 11:07"
+    assert shown("UTC", due(a_plan, send(a_plan, early)).due_at) == "2026-03-05 10:00"
+
+
+@pytest.mark.parametrize(
+    ("hours", "last"),
+    [
+        (0, "2026-03-05 10:00"),
+        (47, "2026-03-05 10:00"),  # told late, but within the wait
+        (48 + 11, "2026-03-05 10:00"),
+        (48 + 13, "2026-03-06 10:00"),  # late by a day, after the longest wait
+    ],
+)
+def test_only_what_comes_after_the_longest_wait_is_late(hours: int, last: str) -> None:
+    a_plan = plan("1 10:00", "?48h", "4 10:00")
+    timeline = send(a_plan, begin(a_plan, None, local("UTC", "2026-03-02 08:00")))
+    timeline = send(a_plan, replied(timeline, "2026-03-02 10:00"), timedelta(hours=hours))
+    assert shown("UTC", due(a_plan, timeline).due_at) == last
+
+
+def test_a_reply_on_a_weekend_is_followed_on_monday_where_weekends_are_skipped() -> None:
+    a_plan = plan("1 10:00", "?72h", "+24h", skip_weekends=True)
+    timeline = send(a_plan, begin(a_plan, None, local("UTC", "2026-03-06 08:00")))  # a Friday
+    saturday = replied(timeline, "2026-03-07 15:00")
+    assert shown("UTC", due(a_plan, saturday).due_at) == "2026-03-09 15:00"
+    assert shown("UTC", due(a_plan, send(a_plan, saturday)).due_at) == "2026-03-10 15:00"

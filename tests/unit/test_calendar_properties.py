@@ -41,8 +41,11 @@ def plans(
     for number in range(1, draw(st.integers(1, 6)) + 1):
         key = f"s{number}"
         if not timed and draw(st.integers(0, 3)) == 0:
-            after = timedelta(minutes=draw(st.integers(0, 4000)))
-            steps.append(PlanStep(id=number, key=key, after=after))
+            after = timedelta(minutes=draw(st.integers(1, 4000)))
+            if number > 1 and draw(st.booleans()):
+                steps.append(PlanStep(id=number, key=key, wait_for=after))
+            else:
+                steps.append(PlanStep(id=number, key=key, after=after))
             continue
         ahead = draw(st.sampled_from([0, 0, 1, 1, 2, 5, 30]))
         clock = draw(times) if timed or draw(st.booleans()) else None
@@ -110,7 +113,7 @@ def test_gaps_keep_at_least_half_of_what_was_planned_and_waits_are_bounded(
     """Against the same plan without any delay, where clocks never jump."""
     planned = play(plan, enrolled_at, ON_TIME)
     actual = play(plan, enrolled_at, late)
-    longest = 12 * HOUR if all(step.at or step.after is not None for step in plan.steps) else DAY
+    longest = 12 * HOUR if all(step.at or step.day is None for step in plan.steps) else DAY
     for number in range(1, len(planned)):
         gap = planned[number].at - planned[number - 1].at
         wait = actual[number].due_at - actual[number - 1].at
@@ -192,6 +195,33 @@ def test_whole_days_of_delay_move_all_that_follows_by_so_many_days(
 def test_never_due_on_a_free_day(plan: Plan, enrolled_at: datetime, late: list[timedelta]) -> None:
     weekdays = plan.model_copy(update={"skip_weekends": True})
     assert all(one.wall.weekday() < 5 for one in play(weekdays, enrolled_at, late))
+
+
+@settings(deadline=None, max_examples=300)
+@given(plans(weekends=False), enrollments, st.lists(delays, min_size=8, max_size=8))
+def test_a_reply_brings_a_step_that_waits_sooner_and_moves_no_day(
+    plan: Plan, enrolled_at: datetime, replies: list[timedelta]
+) -> None:
+    timeline = begin(plan, None, enrolled_at)
+    for replied in replies:
+        before = timeline
+        latest = next_due(plan, before, LATER)
+        if latest is None:
+            return
+        last = before.previous_at or enrolled_at
+        scheduled = next_due(plan, before.model_copy(update={"replied_at": last + replied}), LATER)
+        assert scheduled is not None
+        if latest.step.wait_for is None:
+            assert scheduled == latest
+        else:
+            assert scheduled.due_at == min(last + replied, latest.due_at)
+        timeline = advance(plan, before, latest.step.key, scheduled.due_at, scheduled.due_at)
+        assert timeline.replied_at is None
+        if before.day_one is not None and latest.step.day is None:
+            assert (timeline.day_one, timeline.first_send_day_one) == (
+                before.day_one,
+                before.first_send_day_one,
+            )
 
 
 @settings(deadline=None, max_examples=300)
