@@ -12,10 +12,22 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 from urllib.parse import parse_qsl
 
-__all__ = ["UNKNOWN_NAME", "Fault", "Part", "Raw", "Reply", "Request", "Wire", "deaf", "refusing", "wire"]
+__all__ = [
+    "UNKNOWN_NAME",
+    "Fault",
+    "Part",
+    "Raw",
+    "Reply",
+    "Request",
+    "Wire",
+    "deaf",
+    "refusing",
+    "serving",
+    "wire",
+]
 
 UNKNOWN_NAME = "http://nothing.invalid:8055"
 """RFC 6761: a name that never exists."""
@@ -105,6 +117,7 @@ class Fault(Enum):
 
 
 Act = Reply | Raw | Fault
+Served = TypeVar("Served", bound="Wire")
 
 
 class Wire:
@@ -188,6 +201,13 @@ async def wire(*acts: Act) -> AsyncIterator[Wire]:
     running = Wire()
     if acts:
         running.does(*acts)
+    async with serving(running):
+        yield running
+
+
+@asynccontextmanager
+async def serving(running: Served) -> AsyncIterator[Served]:
+    """The same for a server that is there already."""
     server = await asyncio.start_server(running.serve, "127.0.0.1", 0)
     running.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     try:

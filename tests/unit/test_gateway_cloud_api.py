@@ -3,15 +3,13 @@
 import hashlib
 import hmac
 import json
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
-from aiohttp import web
 
 from messaging.common.errors import InvalidInput
 from messaging.gateways.base import (
@@ -29,14 +27,14 @@ from messaging.gateways.base import (
 )
 from messaging.gateways.cloud_api import CloudApiGateway
 from messaging.gateways.webhook_events import Receipt
+from tests.support.gateway_server import OURS, PHONE, GatewayServer, failure_of, message, opened
+from tests.support.wire import serving
 
-PHONE = "+12015550123"
 NUMBER_ID = "106540352242922"
 TOKEN = "EAAGm0PX4ZCpsBAKnotatoken|x"
 APP_SECRET = "7fb5not-an-app-secret"
 VERIFY_TOKEN = "meatyhamhock"
 IMAGE = "https://example.com/a.jpg"
-OURS = UUID("0191f3a4-5b6c-7d8e-9f01-23456789abcd")
 YES = {
     "messaging_product": "whatsapp",
     "contacts": [{"input": PHONE, "wa_id": "12015550123"}],
@@ -44,21 +42,8 @@ YES = {
 }
 
 
-class Meta:
-    """An HTTP server on this machine that notes what it is asked and gives the answer it was told to."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.status = 200
-        self.answer: Any = YES
-        self.headers: dict[str, str] = {}
-        self.requests: list[tuple[str, str, Mapping[str, str], Any]] = []
-
-    async def serve(self, request: web.Request) -> web.Response:
-        self.requests.append((request.method, request.path_qs, request.headers, await request.json()))
-        if isinstance(self.answer, bytes):
-            return web.Response(status=self.status, body=self.answer, headers=self.headers)
-        return web.json_response(self.answer, status=self.status, headers=self.headers)
+class Meta(GatewayServer):
+    """The Cloud API's server."""
 
     def refuse(self, code: Any, status: int = 400, **fields: Any) -> None:
         error = {
@@ -72,16 +57,8 @@ class Meta:
 
 @pytest.fixture
 async def meta() -> AsyncIterator[Meta]:
-    server = Meta()
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", server.serve)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield server
-    await runner.cleanup()
+    async with serving(Meta(YES)) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -95,31 +72,13 @@ def options(url: str, **others: str) -> dict[str, str]:
     return {"phone_number_id": NUMBER_ID, "url": url, "token_env": "CLOUD_TOKEN", **others}
 
 
-@asynccontextmanager
-async def opened(given: Mapping[str, Any]) -> AsyncIterator[CloudApiGateway]:
-    gateway = CloudApiGateway(given)
-    try:
-        yield gateway
-    finally:
-        await gateway.close()
-
-
 @pytest.fixture
 async def gateway(meta: Meta) -> AsyncIterator[CloudApiGateway]:
-    async with opened(options(meta.url)) as client:
+    async with opened(CloudApiGateway(options(meta.url))) as client:
         yield client
 
 
-def message(text: str = "Hello", **fields: Any) -> OutgoingMessage:
-    return OutgoingMessage(message_id=OURS, device_id="any", phone=PHONE, text=text, **fields)
-
-
-async def failure(gateway: CloudApiGateway) -> GatewayError:
-    with pytest.raises(GatewayError) as caught:
-        await gateway.send(message(), timeout=5)
-    assert "\n" not in str(caught.value)
-    assert TOKEN not in repr(caught.value)
-    return caught.value
+failure = partial(failure_of, secrets=(TOKEN,))
 
 
 # What it asks for
@@ -183,11 +142,10 @@ async def test_the_request(
 ) -> None:
     answer = await gateway.send(sent, timeout=5)
     assert answer.gateway_message_id == "wamid.HBgL1"
-    [(method, path, headers, body)] = meta.requests
-    assert (method, path) == ("POST", f"/v23.0/{NUMBER_ID}/messages")
-    assert headers["Authorization"] == f"Bearer {TOKEN}"
-    assert headers["Content-Type"] == "application/json"
-    assert body == {
+    (request,) = meta.requests
+    assert (request.method, request.path) == ("POST", f"/v23.0/{NUMBER_ID}/messages")
+    assert request.headers["authorization"] == f"Bearer {TOKEN}"
+    assert request.json() == {
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
         "to": PHONE,
@@ -221,9 +179,9 @@ async def test_what_the_answer_calls_the_recipient(
 
 
 async def test_another_version(meta: Meta) -> None:
-    async with opened(options(meta.url, version="v25.0")) as gateway:
+    async with opened(CloudApiGateway(options(meta.url, version="v25.0"))) as gateway:
         await gateway.send(message(), timeout=5)
-    assert meta.requests[0][1] == f"/v25.0/{NUMBER_ID}/messages"
+    assert meta.requests[0].path == f"/v25.0/{NUMBER_ID}/messages"
 
 
 async def test_what_it_can_do(gateway: CloudApiGateway) -> None:
@@ -468,14 +426,17 @@ async def test_no_credential_is_kept(gateway: CloudApiGateway) -> None:
 async def test_a_new_token_is_used_at_once(meta: Meta, tmp_path: Path) -> None:
     file = tmp_path / "token"
     given = {"phone_number_id": NUMBER_ID, "url": meta.url, "token_file": str(file)}
-    async with opened(given) as gateway:
+    async with opened(CloudApiGateway(given)) as gateway:
         error = await failure(gateway)
         assert type(error) is DeviceUnfit
         for token in ("first", "second"):
             file.write_text(f"{token}\n")
             file.chmod(0o600)
             await gateway.send(message(), timeout=5)
-    assert [request[2]["Authorization"] for request in meta.requests] == ["Bearer first", "Bearer second"]
+    assert [request.headers["authorization"] for request in meta.requests] == [
+        "Bearer first",
+        "Bearer second",
+    ]
 
 
 @pytest.mark.parametrize("token", ["", "  ", "two\nlines", "two words", "tökén"])
@@ -530,7 +491,7 @@ def test_options_by_default() -> None:
 @pytest.fixture
 async def listener() -> AsyncIterator[CloudApiGateway]:
     webhooks = {"app_secret_env": "CLOUD_APP_SECRET", "verify_token_env": "CLOUD_VERIFY_TOKEN"}
-    async with opened(options("http://127.0.0.1:1", **webhooks)) as gateway:
+    async with opened(CloudApiGateway(options("http://127.0.0.1:1", **webhooks))) as gateway:
         yield gateway
 
 

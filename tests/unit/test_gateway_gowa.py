@@ -4,15 +4,13 @@ import hashlib
 import hmac
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
-from aiohttp import BodyPartReader, web
 
 from messaging.common.errors import InvalidInput
 from messaging.gateways.base import (
@@ -21,7 +19,6 @@ from messaging.gateways.base import (
     Images,
     MaybeAccepted,
     NotAccepted,
-    OutgoingMessage,
     Picture,
     Recovery,
     Refused,
@@ -30,61 +27,27 @@ from messaging.gateways.base import (
 )
 from messaging.gateways.gowa import GowaGateway
 from messaging.gateways.webhook_events import Receipt
+from tests.support.gateway_server import OURS, GatewayServer, failure_of, message, opened
+from tests.support.wire import serving
 
-PHONE, JID = "+12015550123", "12015550123@s.whatsapp.net"
+JID = "12015550123@s.whatsapp.net"
 PASSWORD = "pä:ss wörd/not-one"
 BASIC = b64encode(f"admin:{PASSWORD}".encode()).decode()
 SECRET = "not-a-webhook-secret"
-OURS = UUID("0191f3a4-5b6c-7d8e-9f01-23456789abcd")
 YES = {"code": "SUCCESS", "message": "Success", "results": {"message_id": "3EB0B430B6F8", "status": "sent"}}
 
 
-class Gowa:
-    """An HTTP server on this machine that notes what it is asked and gives the answer it was told to."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.status = 200
-        self.answer: Any = YES
-        self.headers: dict[str, str] = {}
-        self.requests: list[tuple[str, str, Mapping[str, str], Any]] = []
-
-    async def serve(self, request: web.Request) -> web.Response:
-        body = await request.json() if request.content_type == "application/json" else await parts(request)
-        self.requests.append((request.method, request.path_qs, request.headers, body))
-        if isinstance(self.answer, bytes):
-            return web.Response(status=self.status, body=self.answer, headers=self.headers)
-        return web.json_response(self.answer, status=self.status, headers=self.headers)
+class Gowa(GatewayServer):
+    """GOWA's server."""
 
     def refuse(self, status: int, code: str, words: str) -> None:
         self.status, self.answer = status, {"code": code, "message": words, "results": None}
 
 
-async def parts(request: web.Request) -> list[tuple[Any, ...]]:
-    """The fields of a multipart form: names and texts, and of a file its name, media type and bytes."""
-    found: list[tuple[Any, ...]] = []
-    async for part in await request.multipart():
-        assert isinstance(part, BodyPartReader)
-        if part.filename is None:
-            found.append((part.name, await part.text()))
-        else:
-            content = bytes(await part.read())
-            found.append((part.name, part.filename, part.headers["Content-Type"], content))
-    return found
-
-
 @pytest.fixture
 async def gowa() -> AsyncIterator[Gowa]:
-    server = Gowa()
-    application = web.Application(client_max_size=2**24)
-    application.router.add_route("*", "/{path:.*}", server.serve)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    server.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield server
-    await runner.cleanup()
+    async with serving(Gowa(YES)) as server:
+        yield server
 
 
 @pytest.fixture(autouse=True)
@@ -97,33 +60,13 @@ def options(url: str, **others: str) -> dict[str, str]:
     return {"url": url, "username": "admin", "password_env": "GOWA_PASSWORD", **others}
 
 
-@asynccontextmanager
-async def opened(given: Mapping[str, Any]) -> AsyncIterator[GowaGateway]:
-    gateway = GowaGateway(given)
-    try:
-        yield gateway
-    finally:
-        await gateway.close()
-
-
 @pytest.fixture
 async def gateway(gowa: Gowa) -> AsyncIterator[GowaGateway]:
-    async with opened(options(gowa.url)) as client:
+    async with opened(GowaGateway(options(gowa.url))) as client:
         yield client
 
 
-def message(text: str = "Hello", **fields: Any) -> OutgoingMessage:
-    return OutgoingMessage(message_id=OURS, device_id="any", phone=PHONE, text=text, **fields)
-
-
-async def failure(gateway: GowaGateway) -> GatewayError:
-    with pytest.raises(GatewayError) as caught:
-        await gateway.send(message(), timeout=5)
-    shown = f"{caught.value} {caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
-    assert "\n" not in str(caught.value)
-    assert PASSWORD[:8] not in shown
-    assert BASIC[:12] not in shown
-    return caught.value
+failure = partial(failure_of, secrets=(PASSWORD[:8], BASIC[:12]))
 
 
 # What it asks for
@@ -132,11 +75,11 @@ async def failure(gateway: GowaGateway) -> GatewayError:
 async def test_a_text(gowa: Gowa, gateway: GowaGateway) -> None:
     answer = await gateway.send(message("Hi 😊\n*b*"), timeout=5)
     assert answer.gateway_message_id == "3EB0B430B6F8"
-    [(method, path, headers, body)] = gowa.requests
-    assert (method, path) == ("POST", "/send/message")
-    assert body == {"phone": JID, "message": "Hi 😊\n*b*"}
-    assert headers["Authorization"] == f"Basic {BASIC}"
-    assert "X-Device-Id" not in headers
+    (request,) = gowa.requests
+    assert (request.method, request.path) == ("POST", "/send/message")
+    assert request.json() == {"phone": JID, "message": "Hi 😊\n*b*"}
+    assert request.headers["authorization"] == f"Basic {BASIC}"
+    assert "x-device-id" not in request.headers
 
 
 @pytest.mark.parametrize("media_type", ["image/jpeg", "image/png"])
@@ -144,14 +87,14 @@ async def test_a_text(gowa: Gowa, gateway: GowaGateway) -> None:
 async def test_an_image(gowa: Gowa, gateway: GowaGateway, media_type: Any, caption: str) -> None:
     picture = Picture(content=bytes(range(256)) * 8192, media_type=media_type)
     await gateway.send(message(caption, image_url="https://example.com/a", picture=picture), timeout=5)
-    [(method, path, headers, body)] = gowa.requests
-    assert (method, path) == ("POST", "/send/image")
-    assert headers["Content-Type"].startswith("multipart/form-data")
-    assert "Transfer-Encoding" not in headers
+    (request,) = gowa.requests
+    assert (request.method, request.path) == ("POST", "/send/image")
+    parts = request.parts()
     # A server keeps the file under its name while it sends: two messages must not share one.
-    file = ("image", f"{OURS}-{picture.file_name}", media_type, picture.content)
-    fields = [("phone", JID), ("compress", "false"), *([("caption", caption)] if caption else []), file]
-    assert sorted(body, key=str) == sorted(fields, key=str)
+    assert parts.pop("image") == (picture.content, f"{OURS}-{picture.file_name}", media_type)
+    fields = {"phone": JID, "compress": "false"} | ({"caption": caption} if caption else {})
+    assert {name: part.value.decode() for name, part in parts.items()} == fields
+    assert {part.file_name for part in parts.values()} == {None}
 
 
 @pytest.mark.parametrize(
@@ -163,12 +106,12 @@ async def test_an_image(gowa: Gowa, gateway: GowaGateway, media_type: Any, capti
     ],
 )
 async def test_the_device(gowa: Gowa, device: str, header: str) -> None:
-    async with opened({"url": f"{gowa.url}/base/", "device": device}) as gateway:
+    async with opened(GowaGateway({"url": f"{gowa.url}/base/", "device": device})) as gateway:
         await gateway.send(message(), timeout=5)
-    [(_, path, headers, _)] = gowa.requests
-    assert path == "/base/send/message"
-    assert headers["X-Device-Id"] == header
-    assert "Authorization" not in headers
+    (request,) = gowa.requests
+    assert request.path == "/base/send/message"
+    assert request.headers["x-device-id"] == header
+    assert "authorization" not in request.headers
 
 
 async def test_what_it_can_do(gateway: GowaGateway) -> None:
@@ -273,7 +216,7 @@ async def test_the_password_is_in_no_error(gowa: Gowa, gateway: GowaGateway, sta
 
 async def test_the_webhook_secret_is_in_no_error(gowa: Gowa) -> None:
     gowa.refuse(500, "ANY", "x" * 490 + SECRET)
-    async with opened(options(gowa.url, webhook_secret_env="GOWA_WEBHOOK_SECRET")) as gateway:
+    async with opened(GowaGateway(options(gowa.url, webhook_secret_env="GOWA_WEBHOOK_SECRET"))) as gateway:
         assert SECRET[:8] not in repr(await failure(gateway))
 
 
@@ -287,7 +230,9 @@ async def test_no_credential_is_kept(gateway: GowaGateway) -> None:
 
 async def test_a_new_password_is_used_at_once(gowa: Gowa, tmp_path: Path) -> None:
     file = tmp_path / "password"
-    async with opened({"url": gowa.url, "username": "admin", "password_file": str(file)}) as gateway:
+    async with opened(
+        GowaGateway({"url": gowa.url, "username": "admin", "password_file": str(file)})
+    ) as gateway:
         assert type(await failure(gateway)) is DeviceUnfit
         assert gowa.requests == []
         for password in ("first", "second"):
@@ -295,7 +240,7 @@ async def test_a_new_password_is_used_at_once(gowa: Gowa, tmp_path: Path) -> Non
             file.chmod(0o600)
             await gateway.send(message(), timeout=5)
     given = [b64encode(f"admin:{password}".encode()).decode() for password in ("first", "second")]
-    assert [headers["Authorization"] for _, _, headers, _ in gowa.requests] == [
+    assert [request.headers["authorization"] for request in gowa.requests] == [
         f"Basic {one}" for one in given
     ]
 
@@ -329,7 +274,9 @@ def test_options_that_cannot_be_used(change: dict[str, str], said: str) -> None:
 
 @pytest.fixture
 async def listener() -> AsyncIterator[GowaGateway]:
-    async with opened(options("http://127.0.0.1:1", webhook_secret_env="GOWA_WEBHOOK_SECRET")) as gateway:
+    async with opened(
+        GowaGateway(options("http://127.0.0.1:1", webhook_secret_env="GOWA_WEBHOOK_SECRET"))
+    ) as gateway:
         yield gateway
 
 

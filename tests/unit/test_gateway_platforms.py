@@ -1,14 +1,12 @@
 """The clients of Wablas and Whacenter against a real HTTP server: what they ask for, and what each answer means."""
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import pytest
-from aiohttp import web
 
 from messaging.common.errors import InvalidInput
 from messaging.gateways import open_gateway, validate_options
@@ -26,12 +24,13 @@ from messaging.gateways.base import (
 )
 from messaging.gateways.wablas import WablasGateway
 from messaging.gateways.whacenter import WhacenterGateway
+from tests.support.gateway_server import GatewayServer, failure_of, message, opened
+from tests.support.wire import serving
 
-PHONE, DIGITS = "+12015550123", "12015550123"
+DIGITS = "12015550123"
 CREDENTIAL = "8f2eNotACredential/x"
 IMAGE = "https://example.com/a%20b.jpg?x=1&y=2"
 TEXT = "Hi 😊\n50% & more = *b*"
-OURS = UUID("0191f3a4-5b6c-7d8e-9f01-23456789abcd")
 
 
 @dataclass(frozen=True)
@@ -52,38 +51,10 @@ WABLAS = Platform(
 WHACENTER = Platform("whacenter", "device_id", {"status": True, "message": "ok", "data": {"id": "a1b-2"}})
 
 
-class Server:
-    """An HTTP server on this machine that notes what it is asked and gives the answer it was told to."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.status = 200
-        self.answer: Any = None
-        self.headers: dict[str, str] = {}
-        self.requests: list[tuple[str, str, Mapping[str, str], str, dict[str, str]]] = []
-
-    async def serve(self, request: web.Request) -> web.Response:
-        form = await request.post()
-        fields = {name: str(value) for name, value in form.items()}
-        assert len(fields) == len(form)
-        self.requests.append((request.method, request.path_qs, request.headers, request.content_type, fields))
-        if isinstance(self.answer, bytes):
-            return web.Response(status=self.status, body=self.answer, headers=self.headers)
-        return web.json_response(self.answer, status=self.status, headers=self.headers)
-
-
 @pytest.fixture
-async def server() -> AsyncIterator[Server]:
-    running = Server()
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", running.serve)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    running.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield running
-    await runner.cleanup()
+async def server() -> AsyncIterator[GatewayServer]:
+    async with serving(GatewayServer(None)) as running:
+        yield running
 
 
 @pytest.fixture(autouse=True)
@@ -97,34 +68,19 @@ def platform(request: pytest.FixtureRequest) -> Platform:
     return chosen
 
 
-@asynccontextmanager
-async def opened(platform: Platform, url: str, **others: str) -> AsyncIterator[Gateway]:
+def client_of(platform: Platform, url: str, **others: str) -> Gateway:
     given = others or {f"{platform.option}_env": "PLATFORM_CREDENTIAL"}
-    gateway = open_gateway(platform.name, {"url": url, **given})
-    try:
-        yield gateway
-    finally:
-        await gateway.close()
+    return open_gateway(platform.name, {"url": url, **given})
 
 
 @pytest.fixture
-async def gateway(server: Server, platform: Platform) -> AsyncIterator[Gateway]:
+async def gateway(server: GatewayServer, platform: Platform) -> AsyncIterator[Gateway]:
     server.answer = platform.yes
-    async with opened(platform, server.url) as client:
+    async with opened(client_of(platform, server.url)) as client:
         yield client
 
 
-def message(text: str = TEXT, **fields: Any) -> OutgoingMessage:
-    return OutgoingMessage(message_id=OURS, device_id="any", phone=PHONE, text=text, **fields)
-
-
-async def failure(gateway: Gateway) -> GatewayError:
-    with pytest.raises(GatewayError) as caught:
-        await gateway.send(message(), timeout=5)
-    shown = f"{caught.value} {caught.value!r} {caught.value.__cause__!r} {caught.value.__context__!r}"
-    assert "\n" not in str(caught.value)
-    assert CREDENTIAL[:8] not in shown
-    return caught.value
+failure = partial(failure_of, secrets=(CREDENTIAL[:8],))
 
 
 # What they ask for
@@ -133,42 +89,43 @@ async def failure(gateway: Gateway) -> GatewayError:
 @pytest.mark.parametrize(
     ("sent", "path", "fields"),
     [
-        (message(), "/api/send-message", {"phone": DIGITS, "message": TEXT}),
+        (message(TEXT), "/api/send-message", {"phone": DIGITS, "message": TEXT}),
         (
-            message(image_url=IMAGE),
+            message(TEXT, image_url=IMAGE),
             "/api/send-image",
             {"phone": DIGITS, "image": IMAGE, "caption": TEXT},
         ),
         (message("", image_url=IMAGE), "/api/send-image", {"phone": DIGITS, "image": IMAGE}),
     ],
 )
-async def test_wablas(server: Server, sent: OutgoingMessage, path: str, fields: dict[str, str]) -> None:
+async def test_wablas(
+    server: GatewayServer, sent: OutgoingMessage, path: str, fields: dict[str, str]
+) -> None:
     server.answer = WABLAS.yes
-    async with opened(WABLAS, server.url) as gateway:
+    async with opened(client_of(WABLAS, server.url)) as gateway:
         assert (await gateway.send(sent, timeout=5)).gateway_message_id == "a1b-2"
-    [(method, asked, headers, content_type, form)] = server.requests
-    assert (method, asked, form) == ("POST", path, fields)
-    assert content_type == "application/x-www-form-urlencoded"
-    assert headers["Authorization"] == CREDENTIAL
+    (request,) = server.requests
+    assert (request.method, request.path, request.form()) == ("POST", path, fields)
+    assert request.headers["authorization"] == CREDENTIAL
 
 
 @pytest.mark.parametrize(
     ("sent", "fields"),
     [
-        (message(), {"message": TEXT}),
-        (message(image_url=IMAGE), {"message": TEXT, "file": IMAGE}),
+        (message(TEXT), {"message": TEXT}),
+        (message(TEXT, image_url=IMAGE), {"message": TEXT, "file": IMAGE}),
         (message("", image_url=IMAGE), {"message": "", "file": IMAGE}),
     ],
 )
-async def test_whacenter(server: Server, sent: OutgoingMessage, fields: dict[str, str]) -> None:
+async def test_whacenter(server: GatewayServer, sent: OutgoingMessage, fields: dict[str, str]) -> None:
     server.answer = WHACENTER.yes
-    async with opened(WHACENTER, server.url) as gateway:
+    async with opened(client_of(WHACENTER, server.url)) as gateway:
         assert (await gateway.send(sent, timeout=5)).gateway_message_id == "a1b-2"
-    [(method, asked, headers, content_type, form)] = server.requests
-    assert (method, asked, content_type) == ("POST", "/api/send", "multipart/form-data")
+    (request,) = server.requests
+    assert (request.method, request.path) == ("POST", "/api/send")
+    form = {name: part.value.decode() for name, part in request.parts().items()}
     assert form == {"device_id": CREDENTIAL, "number": DIGITS, **fields}
-    assert "Authorization" not in headers
-    assert "Transfer-Encoding" not in headers
+    assert "authorization" not in request.headers
 
 
 async def test_what_they_can_do(gateway: Gateway) -> None:
@@ -200,16 +157,16 @@ def test_where_they_are() -> None:
     ],
 )
 async def test_a_yes_is_one_without_an_id(
-    server: Server, gateway: Gateway, data: Any, identifier: str | None
+    server: GatewayServer, gateway: Gateway, data: Any, identifier: str | None
 ) -> None:
     server.answer = {"status": True, "data": data}
-    assert (await gateway.send(message(), timeout=5)).gateway_message_id == identifier
+    assert (await gateway.send(message(TEXT), timeout=5)).gateway_message_id == identifier
 
 
-async def test_another_name_of_the_id(server: Server) -> None:
+async def test_another_name_of_the_id(server: GatewayServer) -> None:
     server.answer = {"status": True, "data": {"message_id": "m-1"}}
-    async with opened(WHACENTER, server.url) as gateway:
-        assert (await gateway.send(message(), timeout=5)).gateway_message_id == "m-1"
+    async with opened(client_of(WHACENTER, server.url)) as gateway:
+        assert (await gateway.send(message(TEXT), timeout=5)).gateway_message_id == "m-1"
 
 
 @pytest.mark.parametrize(
@@ -230,7 +187,9 @@ async def test_another_name_of_the_id(server: Server) -> None:
         (504, b""),
     ],
 )
-async def test_what_is_neither_yes_nor_no(server: Server, gateway: Gateway, status: int, answer: Any) -> None:
+async def test_what_is_neither_yes_nor_no(
+    server: GatewayServer, gateway: Gateway, status: int, answer: Any
+) -> None:
     server.status, server.answer = status, answer
     assert type(await failure(gateway)) is MaybeAccepted
     assert len(server.requests) == 1
@@ -262,7 +221,7 @@ NO = ["phone number is not registered", "Number not valid", "message is required
     ],
 )
 async def test_a_no_is_one_whatever_the_status(
-    server: Server, gateway: Gateway, field: str, status: int, words: str, kind: type[GatewayError]
+    server: GatewayServer, gateway: Gateway, field: str, status: int, words: str, kind: type[GatewayError]
 ) -> None:
     server.status, server.answer = status, {"status": False, field: words}
     error = await failure(gateway)
@@ -277,7 +236,7 @@ async def test_a_no_is_one_whatever_the_status(
     [(401, DeviceUnfit), (403, DeviceUnfit), (429, NotAccepted), (503, NotAccepted)],
 )
 async def test_a_no_without_words(
-    server: Server, gateway: Gateway, status: int, kind: type[GatewayError]
+    server: GatewayServer, gateway: Gateway, status: int, kind: type[GatewayError]
 ) -> None:
     server.status, server.answer, server.headers = status, {"status": False}, {"Retry-After": "9"}
     error = await failure(gateway)
@@ -291,7 +250,7 @@ async def test_a_no_without_words(
     ("status", "kind"), [(400, Refused), (401, DeviceUnfit), (404, DeviceUnfit), (429, NotAccepted)]
 )
 async def test_a_status_that_speaks_alone(
-    server: Server, gateway: Gateway, status: int, kind: type[GatewayError]
+    server: GatewayServer, gateway: Gateway, status: int, kind: type[GatewayError]
 ) -> None:
     server.status, server.answer = status, b"<html></html>"
     assert type(await failure(gateway)) is kind
@@ -306,7 +265,7 @@ async def test_a_status_that_speaks_alone(
     [f"bad {CREDENTIAL}\n{CREDENTIAL}", "x" * 490 + CREDENTIAL, f"?token={CREDENTIAL.replace('/', '%2F')}"],
 )
 async def test_the_credential_is_in_no_error(
-    server: Server, gateway: Gateway, status: int, words: str
+    server: GatewayServer, gateway: Gateway, status: int, words: str
 ) -> None:
     for verdict in (False, True, None):
         for field in ("message", "msg", "reason"):
@@ -316,26 +275,31 @@ async def test_the_credential_is_in_no_error(
 
 
 async def test_no_credential_is_kept(gateway: Gateway) -> None:
-    await gateway.send(message(), timeout=5)
+    await gateway.send(message(TEXT), timeout=5)
     assert CREDENTIAL not in f"{gateway!r} {vars(gateway)!r}"
 
 
-async def test_a_new_credential_is_used_at_once(server: Server, platform: Platform, tmp_path: Path) -> None:
+async def test_a_new_credential_is_used_at_once(
+    server: GatewayServer, platform: Platform, tmp_path: Path
+) -> None:
     server.answer = platform.yes
     file = tmp_path / "credential"
-    async with opened(platform, server.url, **{f"{platform.option}_file": str(file)}) as gateway:
+    async with opened(client_of(platform, server.url, **{f"{platform.option}_file": str(file)})) as gateway:
         assert type(await failure(gateway)) is DeviceUnfit
         for credential in ("first", "second"):
             file.write_text(f"{credential}\n")
             file.chmod(0o600)
-            await gateway.send(message(), timeout=5)
-    given = [form.get("device_id") or headers["Authorization"] for _, _, headers, _, form in server.requests]
+            await gateway.send(message(TEXT), timeout=5)
+    given = [
+        request.headers.get("authorization") or request.parts()["device_id"].value.decode()
+        for request in server.requests
+    ]
     assert given == ["first", "second"]
 
 
 @pytest.mark.parametrize("credential", ["", "  ", "two\nlines", "two words", "tökén"])
 async def test_without_a_usable_credential_nothing_is_sent(
-    server: Server, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, credential: str
+    server: GatewayServer, gateway: Gateway, monkeypatch: pytest.MonkeyPatch, credential: str
 ) -> None:
     monkeypatch.setenv("PLATFORM_CREDENTIAL", credential)
     error = await failure(gateway)
@@ -370,7 +334,7 @@ def test_options_that_cannot_be_used(platform: Platform) -> None:
     ],
 )
 async def test_what_nobody_knows_is_alike_but_for_its_numbers(
-    server: Server, gateway: Gateway, words: str, known: bool
+    server: GatewayServer, gateway: Gateway, words: str, known: bool
 ) -> None:
     signs = []
     for number in ("", " 12015550123", " 12015550124"):
