@@ -1,0 +1,135 @@
+"""The queries of operators' commands and reports."""
+
+from typing import Literal, cast
+
+import pytest
+
+from messaging.campaigns import feed as campaign_feed
+from messaging.campaigns.audience import freeze_audience
+from messaging.campaigns.lifecycle import retry_failed
+from messaging.campaigns.store import list_campaigns
+from messaging.common.database import Pool
+from messaging.reporting.contact import contact_report
+from messaging.reporting.messages import list_messages
+from messaging.reporting.status import status_report
+from messaging.sending.message_status import MessageStatus
+from messaging.sending.telling import Tell, count_held, page
+from operations.connection import Drumbeat
+from operations.signals import ReplanCounts, plan_changed
+from tests.support.big_ledger import NOW, Big
+from tests.support.query_costs import Case, Limit, NobodyToTell, needs_its_index, stays_small
+
+pytestmark = pytest.mark.timeout(400)
+
+
+async def _under_way(pool: Pool, big: Big) -> None:
+    assert len(await campaign_feed.phones_under_way(pool, big.campaign)) == 900
+
+
+def _held(kind: Literal["sequence", "device", "campaign"], name: str) -> Case:
+    async def case(pool: Pool, big: Big) -> None:
+        await count_held(pool, kind, name)
+
+    return case
+
+
+def _to_tell(kind: Literal["plans", "device"], name: str) -> Case:
+    async def case(pool: Pool, big: Big) -> None:
+        await page(pool, Tell(kind=kind, name=name))
+
+    return case
+
+
+def _messages(*statuses: MessageStatus) -> Case:
+    async def case(pool: Pool, big: Big) -> None:
+        assert len(await list_messages(pool, statuses, 100)) == 100
+
+    return case
+
+
+async def _status(pool: Pool, big: Big) -> None:
+    assert (await status_report(pool)).leads == big.rows
+
+
+async def _campaigns(pool: Pool, big: Big) -> None:
+    async with pool.acquire() as connection:
+        await list_campaigns(connection, "C8")
+
+
+async def _contact(pool: Pool, big: Big) -> None:
+    assert (await contact_report(pool, big.phone, big.phone)).messages
+
+
+async def _plan_changed(pool: Pool, big: Big) -> None:
+    # All plan by the present revision, and each was looked at.
+    assert (await plan_changed(cast("Drumbeat", NobodyToTell(pool)), "S2")) == ReplanCounts(
+        changed=0, to_tell=0
+    )
+
+
+async def _freeze(pool: Pool, big: Big) -> None:
+    async with pool.acquire() as connection:
+        campaign = await connection.fetchval("select id from campaigns where name = 'C9'")
+        rare = big.rows / 1_000
+        assert 0.9 * rare < (await freeze_audience(connection, campaign, now=NOW)).leads < rare
+
+
+async def _retry_failed(pool: Pool, big: Big) -> None:
+    async with pool.acquire() as connection:
+        assert 0.0007 * big.rows < await retry_failed(connection, "C3") < 0.0008 * big.rows
+
+
+CASES: dict[str, tuple[Case, Limit]] = {
+    # Somebody's command, which may read what is not settled (51,200 here), what failed (15,000), or which contacts of a
+    # sequence are on their way (50,000).
+    "edit of a sequence": (_plan_changed, Limit(rows=51_000, buffers=60_000, grows=True)),
+    "phones under way": (_under_way, Limit(rows=52_000, buffers=5_000, grows=True)),
+    "held by a campaign": (_held("campaign", "C8"), Limit(rows=52_000, buffers=5_000, grows=True)),
+    "held by a device": (_held("device", "hot-2"), Limit(rows=52_000, buffers=5_000, grows=True)),
+    "held by a sequence": (_held("sequence", "S2"), Limit(rows=60_000, buffers=6_000, grows=True)),
+    "who is woken next": (_to_tell("device", "hot-2"), Limit(rows=52_000, buffers=5_000, grows=True)),
+    "who is told next of an edit": (_to_tell("plans", ""), Limit(rows=0, buffers=10)),
+    "failed": (_messages(MessageStatus.FAILED), Limit(rows=20_000, buffers=20_000, grows=True)),
+    # With the hundred that are shown, whose holds and devices are read for each.
+    "unconfirmed": (_messages(MessageStatus.UNCONFIRMED), Limit(rows=4_200, buffers=7_700, grows=True)),
+    "failed or unconfirmed": (
+        _messages(MessageStatus.FAILED, MessageStatus.UNCONFIRMED),
+        Limit(rows=20_000, buffers=20_000, grows=True),
+    ),
+    "contact": (_contact, Limit(rows=30, buffers=60)),
+    "campaign": (_campaigns, Limit(rows=100_010, buffers=5_000, grows=True)),
+    # Totals of everything are one pass over everything, and another one over the rows of each campaign. An index on the
+    # status would spare that, and cost three more entries for every message.
+    "status": (_status, Limit(rows=3_600_000, buffers=130_000, grows=True, scans=True)),
+    # Of one campaign: its 750 failed messages and nobody else's; and all leads once, but nothing of the ledger. They come
+    # last, as the rows that they wrote and took back are in the way of others.
+    "retry of a campaign's failed": (_retry_failed, Limit(rows=1_000, buffers=50_000, grows=True)),
+    "freeze": (
+        _freeze,
+        Limit(
+            rows=1_010_000,
+            buffers=80_000,
+            grows=True,
+            scans=True,
+            before="update leads set niches = '{RARE}' where id % 1000 = 0;"
+            " insert into campaigns (name, text, niche, status) values ('C9', 'Half price', 'RARE', 'scheduled')",
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+async def test_it_stays_small(big: Big, name: str) -> None:
+    await stays_small(big, *CASES[name])
+
+
+@pytest.mark.parametrize(
+    ("taken_away", "name"),
+    [
+        ("drop index broadcast_messages_failed", "failed"),
+        ("drop index sequence_contacts_active", "edit of a sequence"),
+        ("alter table leads drop constraint leads_phone_unique", "contact"),
+    ],
+)
+async def test_without_its_index_it_does_not(big: Big, taken_away: str, name: str) -> None:
+    await needs_its_index(big, *CASES[name], taken_away)
