@@ -19,8 +19,7 @@ __all__ = ["After", "Attempt", "InFlight", "LostClaim", "new_attempt"]
 SHORTEST_CALL = 2.0
 """Seconds. With less than this left of a claim, no part of a message is begun."""
 
-WORKER = f"{socket.gethostname()}:{os.getpid()}"
-"""Names the process in the ledger's claims."""
+HOST = socket.gethostname()
 
 _age_clock = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -69,7 +68,7 @@ class Attempt:
 
 def new_attempt(message_id: UUID) -> Attempt:
     """A new attempt, whose token names this process. Call this right before the claim."""
-    return Attempt(message_id, f"{WORKER}/{uuid4().hex}")
+    return Attempt(message_id, f"{HOST}:{os.getpid()}/{uuid4().hex}")
 
 
 After = Callable[[datetime], Next]

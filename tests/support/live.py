@@ -20,11 +20,13 @@ from rig.workers import environment, spawn_worker
 from runtime.servers import Addresses
 from runtime.settings import Settings
 from temporal import search_attributes as attributes
+from tests.support.forked import Forked, fork, output_of
 from tests.support.scenario import Scenario
 
 __all__ = ["Live", "live_servers"]
 
 ROOT = Path(__file__).parents[2]
+Process = Forked | asyncio.subprocess.Process
 TEMPORAL = Path(sys.executable).parent / "temporal"
 
 
@@ -36,7 +38,7 @@ class Live:
     connection: Drumbeat
     database_url: str
     log: Path
-    workers: list[asyncio.subprocess.Process] = field(default_factory=list)
+    workers: list[Process] = field(default_factory=list)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -50,22 +52,17 @@ class Live:
 
     async def run(self, *arguments: str, **more: str) -> tuple[int, str, str]:
         """Runs Python with these arguments; answers exit code, standard output and standard error."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            *arguments,
-            cwd=ROOT,
-            env={**self.environment, **more},
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        out, error = await process.communicate()
-        assert process.returncode is not None
-        return process.returncode, out.decode(), error.decode()
+        return await output_of(*arguments, env={**self.environment, **more})
 
-    async def start_worker(self, *prefix: str, **more: str) -> asyncio.subprocess.Process:
+    async def start_worker(self, *prefix: str, **more: str) -> Process:
         """A worker process; it may not be ready yet, and nobody need care. ``prefix``: what starts it."""
-        process = await spawn_worker(self.log, {**self.environment, **more}, prefix=prefix)
+        env = {**self.environment, **more}
+        process: Process
+        if prefix:
+            process = await spawn_worker(self.log, env, prefix=prefix)
+        else:
+            with self.log.open("ab") as log:
+                process = await fork("worker.py", env=env, stdout=log, stderr=log)
         self.workers.append(process)
         return process
 
@@ -74,7 +71,7 @@ class Live:
         queue = self.connection.settings.task_queue
         return (await find_workers(self.scenario.pool, queue)).idle is None
 
-    async def kill(self, process: asyncio.subprocess.Process) -> None:
+    async def kill(self, process: Process) -> None:
         """SIGKILL."""
         process.kill()
         await process.wait()
