@@ -38,6 +38,7 @@ from messaging.sending.settling import Outcomes
 from operations.connection import Drumbeat, connect
 from operations.enrollment import carry_out_opt_out
 from operations.schedule import ensure_schedules
+from operations.signals import heard
 from operations.workers import present
 from runtime.embedded.replies import hear_simulator, secret_file
 from runtime.listener import raise_descriptor_limit
@@ -188,6 +189,7 @@ async def work(drumbeat: Drumbeat, stop: asyncio.Event) -> None:
                     host=settings.webhooks_host,
                     port=settings.webhooks_port or 0,
                     opted_out=partial(carry_out_opt_out, drumbeat),
+                    heard=partial(heard, drumbeat),
                     keywords=settings.keywords,
                 )
             )

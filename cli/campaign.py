@@ -227,7 +227,7 @@ def _format_details(one: CampaignSummary) -> str:
         target.append("only with consent")
     lines = [
         f"{one.name}: {one.status}" + (f" ({one.title})" if one.title else ""),
-        f"target: {', '.join(target)}; category {one.category}",
+        f"target: {', '.join(target)}; category {one.category}, outside_window {one.outside_window}",
         f"starts {one.when}"
         if one.frozen_at is None
         else f"started {_format_moment(one.frozen_at, zone)} ({one.when})",

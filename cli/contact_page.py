@@ -10,7 +10,7 @@ from cli.page import Column, Table, one_line, page_width, shortened, wrapped
 
 if TYPE_CHECKING:
     from messaging.replies.inbox import InboundReport
-    from messaging.reporting.contact import ContactReport, EnrollmentReport, OptOutReport
+    from messaging.reporting.contact import ContactReport, EnrollmentReport, OptOutReport, WindowReport
     from messaging.reporting.messages import MessageReport
 
 __all__ = ["contact_page"]
@@ -31,6 +31,8 @@ def contact_page(report: ContactReport) -> str:
     lines += wrapped(_format_consent(report, zone))
     for opt_out in report.opt_outs:
         lines += wrapped(_format_opt_out(opt_out, zone))
+    for window in report.windows:
+        lines += wrapped(_format_window(window, zone))
     if report.not_enrolled is not None:
         lines += ["", *wrapped(report.not_enrolled)]
     if report.handed_over:
@@ -83,6 +85,18 @@ def _format_consent(report: ContactReport, zone: tzinfo) -> str:
     if report.consent_withdrawn_at is not None:
         return f"Consent: taken back{how} on {_format_moment(report.consent_withdrawn_at, zone)}."
     return "Consent: none is known."
+
+
+def _format_window(one: WindowReport, zone: tzinfo) -> str:
+    window = f"24-hour window of {one.device}"
+    if one.until is None:
+        return f"{window}: closed, as they have not written to it; only templates reach them."
+    when = _format_moment(one.until, zone)
+    return (
+        f"{window} open until {when}."
+        if one.open
+        else f"{window} closed since {when}; only templates reach them."
+    )
 
 
 def _format_enrollments(enrollments: tuple[EnrollmentReport, ...], zone: tzinfo) -> str:

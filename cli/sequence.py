@@ -199,7 +199,7 @@ def _format_details(one: SequenceDetails) -> str:
             f"timezone {one.time_zone}, as are the times below{', skips weekends' if one.skip_weekends else ''}"
             f"{f', device {one.device_id}' if one.device_id else ''}"
         ),
-        f"category {one.category}",
+        f"category {one.category}, outside_window {one.outside_window}",
         f"contacts: {_format_contacts(one.contacts)}",
         "",
     ]

@@ -46,31 +46,6 @@ CREATE FUNCTION public.audience_lock() RETURNS bigint
     LANGUAGE sql IMMUTABLE
     AS $$ select 7271993 $$;
 
-CREATE FUNCTION public.campaign_audience(p_campaign bigint) RETURNS TABLE(lead_id bigint, phone text, device_id text, zone text, opted_out boolean, without_consent boolean)
-    LANGUAGE sql STABLE
-    AS $$
-    select l.id, l.phone, d.id, coalesce(l.time_zone, d.time_zone, 'UTC'),
-           exists (select from suppressions s where s.phone = l.phone and s.category in ('all', c.category)),
-           c.require_consent and l.consent_at is null
-      from campaigns c
-      join leads l on (c.niche is null or l.niches @> array[c.niche])
-                  and (c.target_status = 'all' or l.target_status = c.target_status)
-      left join devices o on o.id = coalesce(l.device_id, (select only_device()))
-      left join devices d on d.id = coalesce(o.replaced_by, o.id)
-      cross join lateral (select array_agg(device_in_use(named)) as ids from unnest(c.device_ids) named) wanted
-     where c.id = p_campaign and (c.device_ids is null or d.id = any (wanted.ids))
-$$;
-
-CREATE FUNCTION public.campaign_message_id(p_campaign bigint, p_phone text) RETURNS uuid
-    LANGUAGE sql IMMUTABLE PARALLEL SAFE
-    AS $$
-    select encode(set_byte(set_byte(digest, 6, get_byte(digest, 6) & 15 | 128), 8, get_byte(digest, 8) & 63 | 128),
-                  'hex')::uuid
-      from substring(sha256(decode('e315735096cd4eb6b78594f64b6114c6', 'hex')
-                            || convert_to('campaign:' || p_campaign || ':' || p_phone, 'UTF8'))
-                     from 1 for 16) as digest
-$$;
-
 CREATE TABLE public.broadcast_messages (
     id uuid NOT NULL,
     sequence_stepid bigint,
@@ -113,6 +88,35 @@ CREATE TABLE public.broadcast_messages (
     CONSTRAINT broadcast_messages_status CHECK ((status = ANY (ARRAY['pending'::text, 'queued'::text, 'processing'::text, 'sent'::text, 'failed'::text, 'unconfirmed'::text, 'suppressed'::text, 'cancelled'::text, 'expired'::text])))
 );
 
+CREATE FUNCTION public.awaits_window(m public.broadcast_messages) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS $$ select starts_with(coalesce(m.reason, ''), 'outside the 24-hour window') and is_waiting(m.status) $$;
+
+CREATE FUNCTION public.campaign_audience(p_campaign bigint) RETURNS TABLE(lead_id bigint, phone text, device_id text, zone text, opted_out boolean, without_consent boolean)
+    LANGUAGE sql STABLE
+    AS $$
+    select l.id, l.phone, d.id, coalesce(l.time_zone, d.time_zone, 'UTC'),
+           exists (select from suppressions s where s.phone = l.phone and s.category in ('all', c.category)),
+           c.require_consent and l.consent_at is null
+      from campaigns c
+      join leads l on (c.niche is null or l.niches @> array[c.niche])
+                  and (c.target_status = 'all' or l.target_status = c.target_status)
+      left join devices o on o.id = coalesce(l.device_id, (select only_device()))
+      left join devices d on d.id = coalesce(o.replaced_by, o.id)
+      cross join lateral (select array_agg(device_in_use(named)) as ids from unnest(c.device_ids) named) wanted
+     where c.id = p_campaign and (c.device_ids is null or d.id = any (wanted.ids))
+$$;
+
+CREATE FUNCTION public.campaign_message_id(p_campaign bigint, p_phone text) RETURNS uuid
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select encode(set_byte(set_byte(digest, 6, get_byte(digest, 6) & 15 | 128), 8, get_byte(digest, 8) & 63 | 128),
+                  'hex')::uuid
+      from substring(sha256(decode('e315735096cd4eb6b78594f64b6114c6', 'hex')
+                            || convert_to('campaign:' || p_campaign || ':' || p_phone, 'UTF8'))
+                     from 1 for 16) as digest
+$$;
+
 CREATE FUNCTION public.category_of(m public.broadcast_messages) RETURNS text
     LANGUAGE sql STABLE
     AS $$
@@ -137,6 +141,7 @@ declare
     campaign    record;            -- its own pace and clocks; the slower of its pace and the device's holds
     ending      record;            -- why the message is not sent any more, if so
     condition   text;              -- of its step, which does not hold
+    form        text;              -- of a device with a service window: form_of
     turn        device_turn;
     moment      timestamptz;
     least_delay double precision;  -- between two sends, in seconds
@@ -175,16 +180,20 @@ begin
     -- A message that is not sent any more, or that is on hold. (After a hold, its conditions are those of that moment.)
     ending := ending_of(m, moment);
     condition := failed_condition(m);
-    if in_doubt and (ending.status is not null or condition is not null or d.replaced_by is not null) then
+    form := case when d.service_window then form_of(m, moment + p_grace) end;
+    if in_doubt and (ending.status is not null or condition is not null or d.replaced_by is not null
+                     or form in ('fail', 'wait')) then
         return hand_over(m, d, p_token, true, null, moment);
     elsif ending.status is not null then
         return close_message(p_message, ending.status, ending.reason);
     elsif d.replaced_by is not null then  -- replaced while this waited for its row: try again
         return jsonb_build_object('outcome', 'deferred', 'until', moment, 'now', moment, 'reason', 'its device was replaced');
-    elsif hold_of(m) is not null then
-        return hold_message(m, moment);
+    elsif hold_of(m, moment + p_grace) is not null then
+        return hold_message(m, moment, p_grace);
     elsif condition is not null then
         return close_message(p_message, 'cancelled', 'condition: ' || condition);
+    elsif form = 'fail' then
+        return close_message(p_message, 'failed', outside_window(m) || '; give it a template for such recipients');
     end if;
 
     -- If it is the message's turn, the attempt gets the claim.
@@ -257,7 +266,7 @@ begin
     select * into strict m from broadcast_messages where id = p_message;
     answer := claim_message(p_message, p_token, claim_life(m, p_lifetime, p_longer), p_grace, p_now);
     if answer ->> 'outcome' in ('claimed', 'taken_over') then
-        answer := answer || message_contents(p_message);
+        answer := answer || message_contents(p_message, (answer ->> 'now')::timestamptz + p_grace);
     end if;
     return answer;
 end $$;
@@ -419,6 +428,7 @@ CREATE TABLE public.devices (
     id text NOT NULL,
     gateway text NOT NULL,
     gateway_options jsonb DEFAULT '{}'::jsonb NOT NULL,
+    service_window boolean DEFAULT false NOT NULL,
     min_delay double precision DEFAULT 5 NOT NULL,
     max_delay double precision DEFAULT 15 NOT NULL,
     daily_limit integer,
@@ -586,6 +596,20 @@ CREATE FUNCTION public.folded(p_text text) RETURNS text
     select lower(btrim(regexp_replace(normalize(p_text, nfkc), '\s+', ' ', 'g')))
 $$;
 
+CREATE FUNCTION public.form_of(m public.broadcast_messages, p_moment timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    select case when c.template is not null and (c.text !~ '\S' or w.closed) then 'template'
+                when w.closed then c.outside_window else 'text' end
+      from (select coalesce(t.text, k.text) as text, coalesce(t.template, k.template) as template,
+                   coalesce(s.outside_window, k.outside_window) as outside_window
+              from (values (true)) one (row)
+              left join sequence_steps t on t.id = m.sequence_stepid
+              left join sequences s on s.id = t.sequence_id
+              left join campaigns k on k.id = m.campaign_id) c
+     cross join lateral (select coalesce(window_until(m.recipient_phone, m.device_id) <= p_moment, true) as closed) w
+$$;
+
 CREATE FUNCTION public.hand_over(m public.broadcast_messages, d public.devices, p_token text, p_must_not_send boolean, p_place date, p_moment timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
     AS $$
@@ -621,19 +645,25 @@ begin
     end if;
 end $$;
 
-CREATE FUNCTION public.hold_message(m public.broadcast_messages, p_moment timestamp with time zone) RETURNS jsonb
+CREATE FUNCTION public.hold_message(m public.broadcast_messages, p_moment timestamp with time zone, p_grace interval) RETURNS jsonb
     LANGUAGE plpgsql
     AS $$
 declare
-    hold text;
+    hold    text;
+    nothing constant jsonb := jsonb_build_object('outcome', 'deferred', 'until', p_moment, 'now', p_moment,
+                                                 'reason', 'was resumed');
 begin
+    -- Not waited for: a transaction that records an inbound message takes this lock first, and messages' locks later.
+    if not pg_try_advisory_xact_lock_shared(inbound_lock(m.recipient_phone)) then
+        return nothing;
+    end if;
     perform from devices where id = m.device_id for share;
     perform from campaigns where id = m.campaign_id for share;
     perform from sequences s join sequence_contacts c on c.sequence_id = s.id
       where c.id = m.sequence_contact_id for share of s;
-    hold := hold_of(m);
+    hold := hold_of(m, p_moment + p_grace);
     if hold is null then
-        return jsonb_build_object('outcome', 'deferred', 'until', p_moment, 'now', p_moment, 'reason', 'was resumed');
+        return nothing;
     end if;
     update broadcast_messages set reason = hold, updated_at = p_moment
      where id = m.id and reason is distinct from hold;
@@ -641,7 +671,7 @@ begin
                               'until', case when m.expires_at > p_moment then m.expires_at end);
 end $$;
 
-CREATE FUNCTION public.hold_of(m public.broadcast_messages) RETURNS text
+CREATE FUNCTION public.hold_of(m public.broadcast_messages, p_moment timestamp with time zone DEFAULT clock_timestamp()) RETURNS text
     LANGUAGE sql STABLE
     AS $$
     select coalesce(
@@ -652,9 +682,16 @@ CREATE FUNCTION public.hold_of(m public.broadcast_messages) RETURNS text
                      when s.status = 'paused' then 'sequence ' || s.name || ' is paused' || coalesce(': ' || s.status_reason, '')
                 end
            from sequence_contacts c join sequences s on s.id = c.sequence_id where c.id = m.sequence_contact_id),
-        (select 'device ' || id || ' is paused' || coalesce(': ' || status_reason, '')
-           from devices where id = m.device_id and status <> 'active' and replaced_by is null))
+        (select case when status <> 'active' and replaced_by is null
+                     then 'device ' || id || ' is paused' || coalesce(': ' || status_reason, '')
+                     when service_window and m.status <> 'processing' and form_of(m, p_moment) = 'wait'
+                     then outside_window(m) || '; it waits until they write' end
+           from devices where id = m.device_id))
 $$;
+
+CREATE FUNCTION public.inbound_lock(p_name text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    AS $$ select hashtextextended('inbound ' || p_name, 0) $$;
 
 CREATE FUNCTION public.is_abandoned(m public.broadcast_messages, p_lifetime interval, p_longer jsonb, p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql STABLE
@@ -724,15 +761,17 @@ CREATE FUNCTION public.lead_as_json(l public.leads) RETURNS jsonb
                               'attributes', l.attributes)
 $$;
 
-CREATE FUNCTION public.message_contents(p_message uuid) RETURNS jsonb
+CREATE FUNCTION public.message_contents(p_message uuid, p_moment timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
     select jsonb_build_object('step', coalesce(st.key, ''), 'text', coalesce(st.text, c.text),
                               'image_url', case when c.id is null then st.image_url else c.image_url end,
-                              'approved_template', coalesce(st.template, c.template), 'parts_sent', m.parts_sent,
-                              'lead', lead_as_json(l))
+                              'approved_template', case when d.service_window and form_of(m, p_moment) = 'text' then null
+                                                        else coalesce(st.template, c.template) end,
+                              'parts_sent', m.parts_sent, 'lead', lead_as_json(l))
       from broadcast_messages m
       join leads l on l.id = m.lead_id
+      join devices d on d.id = m.device_id
       left join sequence_steps st on st.id = m.sequence_stepid
       left join campaigns c on c.id = m.campaign_id
      where m.id = p_message
@@ -944,6 +983,15 @@ CREATE FUNCTION public.opted_out_of(p_category text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     select 'the recipient opted out' || case when p_category = 'marketing' then ' of marketing messages' else '' end
+$$;
+
+CREATE FUNCTION public.outside_window(m public.broadcast_messages) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    select 'outside the 24-hour window: ' || coalesce(
+        'their last message to device ' || m.device_id || ' came on '
+        || to_char((window_until(m.recipient_phone, m.device_id) - interval '24 hours') at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
+        || ' UTC', 'they have not written to device ' || m.device_id)
 $$;
 
 CREATE FUNCTION public.postpone(m public.broadcast_messages, d public.devices, p_moment timestamp with time zone, p_now timestamp with time zone) RETURNS jsonb
@@ -1380,6 +1428,15 @@ begin
     end if;
 end $$;
 
+CREATE FUNCTION public.window_until(p_phone text, p_device text) RETURNS timestamp with time zone
+    LANGUAGE sql STABLE
+    AS $$
+    select max(sent_at) + interval '24 hours'
+      from inbound_messages
+     where phone = p_phone and device_id = p_device and not from_me
+       and kind not in ('reaction', 'preference', 'number_changed', 'user_id_changed')
+$$;
+
 CREATE TABLE public.campaigns (
     id bigint NOT NULL,
     name text NOT NULL,
@@ -1399,6 +1456,7 @@ CREATE TABLE public.campaigns (
     max_delay double precision,
     fan_out text DEFAULT 'children'::text NOT NULL,
     category text DEFAULT 'marketing'::text NOT NULL,
+    outside_window text DEFAULT 'fail'::text NOT NULL,
     start_now boolean DEFAULT false NOT NULL,
     asked_at timestamp with time zone,
     status text DEFAULT 'draft'::text NOT NULL,
@@ -1422,7 +1480,8 @@ CREATE TABLE public.campaigns (
     CONSTRAINT campaigns_frozen CHECK (((frozen_at IS NULL) OR (shards IS NOT NULL))),
     CONSTRAINT campaigns_passed CHECK ((if_passed = ANY (ARRAY['next_day'::text, 'leave_out'::text, 'send'::text]))),
     CONSTRAINT campaigns_status CHECK ((status = ANY (ARRAY['draft'::text, 'scheduled'::text, 'running'::text, 'paused'::text, 'cancelled'::text, 'finished'::text]))),
-    CONSTRAINT campaigns_target CHECK ((target_status = ANY (ARRAY['prospect'::text, 'customer'::text, 'all'::text])))
+    CONSTRAINT campaigns_target CHECK ((target_status = ANY (ARRAY['prospect'::text, 'customer'::text, 'all'::text]))),
+    CONSTRAINT campaigns_window CHECK ((outside_window = ANY (ARRAY['fail'::text, 'wait'::text])))
 );
 
 ALTER TABLE public.campaigns ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -1566,13 +1625,15 @@ CREATE TABLE public.sequences (
     device_id text,
     category text DEFAULT 'marketing'::text NOT NULL,
     require_consent boolean DEFAULT false NOT NULL,
+    outside_window text DEFAULT 'fail'::text NOT NULL,
     status text DEFAULT 'active'::text NOT NULL,
     status_reason text,
     revision integer DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT sequences_category CHECK ((category = ANY (ARRAY['marketing'::text, 'utility'::text]))),
-    CONSTRAINT sequences_status CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text])))
+    CONSTRAINT sequences_status CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text]))),
+    CONSTRAINT sequences_window CHECK ((outside_window = ANY (ARRAY['fail'::text, 'wait'::text])))
 );
 
 ALTER TABLE public.sequences ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (

@@ -17,10 +17,19 @@ from messaging.sending.telling import Tell
 from messaging.sequences.replanning import replan, sequences_of_other_zones
 from messaging.sequences.store import find_sequence
 from operations.connection import Drumbeat
+from temporal.bulk import signal_each
 from temporal.campaigns import tell_campaign
 from temporal.telling import start_telling
 
-__all__ = ["ReplanCounts", "campaign_changed", "plan_changed", "told_later", "wake_held", "zones_corrected"]
+__all__ = [
+    "ReplanCounts",
+    "campaign_changed",
+    "heard",
+    "plan_changed",
+    "told_later",
+    "wake_held",
+    "zones_corrected",
+]
 
 
 class ReplanCounts(Value):
@@ -51,6 +60,13 @@ async def wake_held(drumbeat: Drumbeat, kind: Literal["sequence", "device", "cam
     if held:
         await _hand_over(drumbeat, Tell(kind=kind, name=name))
     return held
+
+
+async def heard(drumbeat: Drumbeat, phone: str) -> None:
+    """Wakes what waits until this phone writes: messages outside of the service window."""
+    waiting = await telling.awaiting(await drumbeat.pool(), phone)
+    with told_later(drumbeat):
+        await signal_each(drumbeat.temporal, waiting, "wake")
 
 
 async def campaign_changed(drumbeat: Drumbeat, state: CampaignState) -> None:

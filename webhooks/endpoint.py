@@ -45,6 +45,9 @@ LEAVING_WITHIN = 5.0
 OptedOut = Callable[[str, Sequence[str]], Awaitable[object]]
 """Called with a phone and the workflows of its enrollments."""
 
+Heard = Callable[[str], Awaitable[object]]
+"""Called with a phone that has written."""
+
 
 @asynccontextmanager
 async def webhooks(
@@ -54,15 +57,16 @@ async def webhooks(
     host: str,
     port: int,
     opted_out: OptedOut,
+    heard: Heard | None = None,
     keywords: Keywords = DEFAULT_KEYWORDS,
 ) -> AsyncIterator[Listener]:
     """Listens during the block, or waits for the port. Raises Unavailable if the port can never be used.
 
-    ``opted_out``: called for a phone whose opt-out was recorded, before the gateway gets its answer. ``keywords``:
-    those of devices that have none of their own.
+    ``opted_out``: called for a phone whose opt-out was recorded, before the gateway gets its answer. ``heard``: called
+    for a phone that has written, for what waits for that. ``keywords``: those of devices that have none of their own.
     """
     listener = Listener("webhooks of gateways", "DRUMBEAT_WEBHOOKS_PORT", host=host, port=port)
-    application = _Reception(pool, gateways, listener, opted_out, keywords).application()
+    application = _Reception(pool, gateways, listener, opted_out, heard, keywords).application()
     runner = web.AppRunner(
         application, access_log=None, logger=logger, auto_decompress=False, shutdown_timeout=LEAVING_WITHIN
     )
@@ -79,10 +83,16 @@ class _Reception:
     """Handles requests."""
 
     def __init__(
-        self, pool: Pool, gateways: Gateways, listener: Listener, opted_out: OptedOut, keywords: Keywords
+        self,
+        pool: Pool,
+        gateways: Gateways,
+        listener: Listener,
+        opted_out: OptedOut,
+        heard: Heard | None,
+        keywords: Keywords,
     ) -> None:
         self._pool, self._gateways, self._listener = pool, gateways, listener
-        self._opted_out, self._keywords = opted_out, keywords
+        self._opted_out, self._heard, self._keywords = opted_out, heard, keywords
         self._turns, self._opt_outs = asyncio.Semaphore(CONCURRENCY), asyncio.Semaphore(CONCURRENCY)
 
     def application(self) -> web.Application:
@@ -115,6 +125,9 @@ class _Reception:
         # The answer acknowledges an opt-out, so no more message may begin to be sent after it. Other requests go on
         # meanwhile.
         await asyncio.gather(*(self._carry_out(phone, workflows) for phone, workflows in each_once(stopped)))
+        if self._heard is not None:
+            for phone in inbound.heard:
+                await self._heard(phone)
         return web.json_response(
             {"receipts": len(told.receipts), "inbound": len(told.inbound), "news": news + inbound.new}
         )

@@ -139,7 +139,9 @@ async def _check_service_window(
     if campaign.template is not None:
         return []
     devices = await devices_with_service_window(connection, campaign.target.devices)
-    return [document.problem(("template",), free_text_warning(devices))] if devices else []
+    if not devices:
+        return []
+    return [document.problem(("template",), free_text_warning(devices, campaign.outside_window))]
 
 
 async def _no_leads(connection: Connection, document: Document, niche: str | None) -> Problem:

@@ -41,7 +41,8 @@ MIN_WINDOW = 4
 
 CLOSED_TOGETHER = 5_000
 
-# For each device of a shard: its window, how many places are taken, and the next messages.
+# For each device of a shard: its window, how many places are taken, and the next messages. A message that waits until its
+# recipient writes takes no place.
 # $1 campaign, $2 shard, $3 position by device up to which messages were begun, $4 shards, $5 now,
 # $6 the smallest window, $7 the largest, $8 seconds of a device's time that one is worth, $9 messages of a page
 SELECT_NEXT = """
@@ -55,14 +56,15 @@ with fed as (
       join devices d on d.id = a.device_id
      where c.id = $1
 ), taken as materialized (
-    select fed.*,
-           (select count(*)
-              from broadcast_messages m
-             where m.campaign_id = $1 and m.campaign_shard = $2 and m.device_id = fed.device_id
-               and m.campaign_position <= fed.fed_to and is_unsettled(m.status) and m.due_at <= $5) as taken
+    select fed.*, open.*
       from fed
+     cross join lateral (
+        select count(*) as open, count(*) filter (where not awaits_window(m)) as taken
+          from broadcast_messages m
+         where m.campaign_id = $1 and m.campaign_shard = $2 and m.device_id = fed.device_id
+           and m.campaign_position <= fed.fed_to and is_unsettled(m.status) and m.due_at <= $5) open
 )
-select taken.status, taken.fan_out, taken.device_id, taken.places, taken.taken, n.*
+select taken.status, taken.fan_out, taken.device_id, taken.places, taken.taken, taken.open, n.*
   from taken
   left join lateral (
     select m.id, m.status as message_status, m.recipient_phone, m.campaign_position, m.due_at, l.name,
@@ -198,7 +200,7 @@ async def feed_page(pool: Pool, request: FeedRequest, *, now: datetime | None) -
         fan_out=rows[0]["fan_out"] if rows else "children",
         messages=tuple(messages) if worthwhile else (),
         positions=positions if worthwhile else request.positions,
-        settled=exhausted and all(row["taken"] == 0 for row in rows),
+        settled=exhausted and all(row["open"] == 0 for row in rows),
         exhausted=exhausted,
         # If a due message waits for room, check again soon, before the next message of another device is due.
         next_due_at=None if due > (len(messages) if worthwhile else 0) else min(later.values(), default=None),

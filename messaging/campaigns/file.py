@@ -3,9 +3,10 @@
 Fields: ``campaign``, ``title``, ``target`` (``niche``, ``status``, ``devices``), ``scheduled_at`` (local, in
 ``timezone``), ``timezone`` (IANA, or ``recipient``), ``until`` (local too, optionally with its date), ``if_passed``
 (what happens to recipients whose time has passed), ``min_delay`` and ``max_delay`` (seconds), ``fan_out`` (how its
-leads' workflows are started), ``category`` (which opt-outs hold), ``require_consent``, and a ``text``, an ``image`` or
-both; the text is then the image's caption. A ``template`` may stand beside them, for gateways that want one. A campaign
-to every lead must say so, with ``status: all``.
+leads' workflows are started), ``category`` (which opt-outs hold), ``require_consent``, ``outside_window`` (what becomes
+of free text outside the service window), and a ``text``, an ``image`` or both; the text is then the image's caption. A
+``template`` may stand beside them, for gateways that want one. A campaign to every lead must say so, with ``status:
+all``.
 """
 
 import re
@@ -26,6 +27,7 @@ from messaging.files.fields import (
     FileText,
     Image,
     Name,
+    OutsideWindow,
     Title,
     as_field,
     check_contents,
@@ -139,6 +141,7 @@ class CampaignFile(FileModel):
     fan_out: Annotated[FanOut, one_of(FAN_OUTS)] = "children"
     category: Category = "marketing"
     require_consent: bool = False
+    outside_window: OutsideWindow = "fail"
     text: str = ""
     image: Image | None = None
     template: TemplateFile | None = None

@@ -56,6 +56,8 @@ class CampaignSummary(Value):
     fan_out: FanOut
     category: str
     """``marketing`` or ``utility``: which opt-outs hold."""
+    outside_window: str
+    """``fail`` or ``wait``: what becomes of free text outside the service window."""
     frozen_at: datetime | None
     ended_at: datetime | None
     reason: str | None

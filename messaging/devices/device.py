@@ -8,7 +8,7 @@ from pydantic import Field
 from messaging.common.errors import InvalidInput
 from messaging.common.keywords import parse_keywords
 from messaging.common.values import Value
-from messaging.gateways import validate_options
+from messaging.gateways import has_service_window, validate_options
 from messaging.times.durations import LONGEST_DELAY
 from messaging.times.local_time import parse_time
 
@@ -41,6 +41,8 @@ class Device(Value):
     gateway: str
     options: dict[str, Any] = Field(repr=False, exclude=True)
     option_names: tuple[str, ...]
+    service_window: bool = False
+    """True if its gateway takes free text only within 24 hours of a person's last message to it."""
     min_delay: float
     """Seconds between two sends, at least."""
     max_delay: float
@@ -131,6 +133,7 @@ def merged(before: Device, gateway: str, settings: DeviceSettings) -> tuple[Devi
         update={
             "gateway": gateway,
             "options": options,
+            "service_window": has_service_window(gateway, options),
             "min_delay": min_delay,
             "max_delay": max_delay,
             "daily_limit": limit,

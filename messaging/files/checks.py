@@ -6,7 +6,6 @@ from messaging.common.database import Connection
 from messaging.common.suggestions import did_you_mean
 from messaging.files.fields import FileText
 from messaging.files.yaml import Document, Problem
-from messaging.gateways import NAMES, capabilities_of
 from messaging.texts.liquid import LEAD_VARIABLES, problems, unguarded_variables_of
 from messaging.texts.placeholders import placeholders
 from messaging.times.zones import time_zone_warning
@@ -58,21 +57,24 @@ async def devices_with_service_window(
 ) -> list[str]:
     """Those of these devices, or of all, whose gateway takes free text only within the service window."""
     rows = await connection.fetch(
-        "select id, gateway from devices where $1::text[] is null or id = any($1) order by id", names
+        "select id from devices where service_window and ($1::text[] is null or id = any($1)) order by id",
+        names,
     )
-    return [
-        row["id"]
-        for row in rows
-        if row["gateway"] in NAMES and capabilities_of(row["gateway"]).service_window
-    ]
+    return [row["id"] for row in rows]
 
 
-def free_text_warning(devices: Sequence[str]) -> str:
+_OUTSIDE = {
+    "fail": "to all others it fails",
+    "wait": "for all others it waits until they write (outside_window: wait)",
+}
+
+
+def free_text_warning(devices: Sequence[str], outside_window: str) -> str:
     """A warning about a text without an approved template on these devices."""
     which = f"device {devices[0]}" if len(devices) == 1 else f"devices {', '.join(devices)}"
     return (
-        f"warning: is missing, and by {which} a text reaches only recipients that have written in the last 24 hours, all others"
-        " are refused: give the name, language and parameters of an approved template beside it"
+        f"warning: is missing, and by {which} a text reaches only recipients that have written in the last 24 hours,"
+        f" {_OUTSIDE[outside_window]}: give the name, language and parameters of an approved template beside it"
     )
 
 

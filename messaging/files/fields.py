@@ -24,6 +24,7 @@ __all__ = [
     "FileText",
     "Image",
     "Name",
+    "OutsideWindow",
     "TimeZone",
     "Title",
     "Trigger",
@@ -117,6 +118,10 @@ Category = Annotated[_Category, one_of(get_args(_Category))]
 """What kind of messages a sequence or campaign sends, as Meta divides them: an opt-out of marketing holds for the one
 kind only.
 """
+_OutsideWindow = Literal["fail", "wait"]
+
+OutsideWindow = Annotated[_OutsideWindow, one_of(get_args(_OutsideWindow))]
+"""What becomes of free text outside the service window of a device that has one."""
 Name = Annotated[str, AfterValidator(as_field(validate_name))]
 Trigger = Annotated[str, AfterValidator(as_field(parse_trigger))]
 TimeZone = Annotated[str, AfterValidator(as_field(check_time_zone))]

@@ -18,6 +18,7 @@ __all__ = [
     "NAMES",
     "Gateways",
     "capabilities_of",
+    "has_service_window",
     "kind_of",
     "open_gateway",
     "slow_gateways",
@@ -65,6 +66,14 @@ def validate_options(
 def capabilities_of(name: str) -> Capabilities:
     """The capabilities of that gateway. Raises InvalidInput if there is none of that name."""
     return kind_of(name).capabilities
+
+
+def has_service_window(name: str, options: Mapping[str, Any]) -> bool:
+    """True if a device with these options takes free text only within 24 hours of a person's last message to it: that of
+    every device of the Cloud API, and of a simulated one with the option ``service_window``. Raises InvalidInput.
+    """
+    kind = kind_of(name)
+    return kind.capabilities.service_window or bool(getattr(kind.check(options), "service_window", False))
 
 
 def slow_gateways() -> dict[str, float]:

@@ -80,6 +80,11 @@ class RenderedTemplate(Value):
     language: str
     parameters: tuple[str, ...] = ()
 
+    @property
+    def wording(self) -> str:
+        """What is known of the recipient's text: the gateway alone has all of it."""
+        return f"[{self.name} {self.language}] " + " · ".join(self.parameters)
+
 
 class Picture(Value):
     """An image that was fetched and checked."""

@@ -110,7 +110,10 @@ _RULES = _table(
         (131030,),
         Rule(Meaning.REFUSED, "a test number sends only to its own list: add them, or use a real number"),
     ),
-    ((131047,), Rule(Meaning.REFUSED, "more than 24 hours after their last message it needs a template")),
+    (
+        (131047,),
+        Rule(Meaning.REFUSED, "outside the 24-hour window of their last message it needs a template"),
+    ),
     (
         (131049,),
         Rule(Meaning.REFUSED, "Meta limits the marketing messages of each person: do not repeat it soon"),

@@ -42,12 +42,14 @@ OF_THE_RECIPIENT = ("recipient_unavailable",)
 
 
 class SimulatedOptions(Options):
-    """A device's options. ``url``: where the gateway listens, e.g. ``http://127.0.0.1:8055``. ``webhook_secret``: for
-    webhooks only."""
+    """A device's options. ``url``: where the gateway listens, e.g. ``http://127.0.0.1:8055``. ``service_window``: whether
+    the device is to be like one of the Cloud API, with a service window and templates. ``webhook_secret``: for webhooks
+    only."""
 
     proofs: ClassVar[Mapping[str, str]] = {"webhook_secret": MAKE_ONE}
 
     url: Address | None = None
+    service_window: bool = False
     webhook_secret_env: str | None = None
     webhook_secret_file: str | None = None
 
@@ -64,6 +66,10 @@ class SimulatedGateway(HttpGateway):
         if url is None:
             raise InvalidInput("the simulated gateway has no address: give the device the option 'url'")
         super().__init__("the simulated gateway", url)
+        if self._options.service_window:
+            # What other gateways can do is the same for all their devices.
+            like_meta = {"service_window": True, "templates": True}
+            self.capabilities = self.capabilities.model_copy(update=like_meta)  # type: ignore[misc]
 
     @staticmethod
     def check(options: Mapping[str, Any]) -> SimulatedOptions:
@@ -72,7 +78,8 @@ class SimulatedGateway(HttpGateway):
 
     async def send(self, message: OutgoingMessage, *, timeout: float) -> Accepted:
         """See :class:`messaging.gateways.base.Gateway`."""
-        body = {"device": message.device_id, "to": message.phone, "text": message.text}
+        text = message.text if message.template is None else message.template.wording
+        body = {"device": message.device_id, "to": message.phone, "text": text}
         if message.image_url is not None:
             body["image_url"] = message.image_url
         headers = {"Idempotency-Key": str(message.message_id)}

@@ -17,6 +17,7 @@ create table devices (
     id               text primary key,
     gateway          text        not null,
     gateway_options  jsonb       not null default '{}',
+    service_window   boolean     not null default false,   -- its gateway takes free text only within 24 hours of a person's last message
     min_delay        double precision not null default 5,   -- least seconds between two sends
     max_delay        double precision not null default 15,  -- most seconds between two slots
     daily_limit      integer,                               -- sends per local day; null: no limit
@@ -86,12 +87,14 @@ create table sequences (
     device_id      text references devices (id),        -- for leads that own no device
     category       text        not null default 'marketing',  -- which opt-outs hold for its messages
     require_consent boolean    not null default false,  -- leads without consent are left out
+    outside_window text        not null default 'fail',  -- what becomes of free text outside the service window
     status         text        not null default 'active',
     status_reason  text,                                -- why it is paused
     revision       integer     not null default 1,      -- counts edits; a contact's plan names the one it was made with
     created_at     timestamptz not null default now(),
     updated_at     timestamptz not null default now(),
     constraint sequences_category check (category in ('marketing', 'utility')),
+    constraint sequences_window check (outside_window in ('fail', 'wait')),
     constraint sequences_status check (status in ('active', 'paused'))
 );
 create unique index sequences_trigger_unique on sequences (trigger) where trigger is not null;
@@ -183,6 +186,7 @@ create table campaigns (
     max_delay      double precision,
     fan_out        text        not null default 'children',  -- how its leads' workflows are started: FanOut
     category       text        not null default 'marketing',  -- which opt-outs hold for its messages
+    outside_window text        not null default 'fail',  -- what becomes of free text outside the service window
     start_now      boolean     not null default false,  -- an operator started it at once, whatever scheduled_at says
     asked_at       timestamptz,                         -- when an operator last decided on its time: by a start, another time or a resume
     status         text        not null default 'draft',
@@ -204,6 +208,7 @@ create table campaigns (
     constraint campaigns_status check (status in ('draft', 'scheduled', 'running', 'paused', 'cancelled', 'finished')),
     constraint campaigns_fan_out check (fan_out in ('children', 'eager')),
     constraint campaigns_category check (category in ('marketing', 'utility')),
+    constraint campaigns_window check (outside_window in ('fail', 'wait')),
     constraint campaigns_passed check (if_passed in ('next_day', 'leave_out', 'send')),
     constraint campaigns_target check (target_status in ('prospect', 'customer', 'all')),
     constraint campaigns_content check (text <> '' or image_url is not null)

@@ -335,8 +335,49 @@ exception when invalid_parameter_value then
     return p_moment;  -- this server does not know the zone
 end $$;
 
--- What is paused and so holds the message, for people to read; null if nothing is.
-create function hold_of(m broadcast_messages) returns text
+-- Until when a device with a service window may send free text to a phone: 24 hours from the person's last message to it
+-- (Meta, "Customer service windows"). Null if they have written none. What is no message does not count; nor does a
+-- reaction, as Meta does not say that it does.
+create function window_until(p_phone text, p_device text) returns timestamptz
+language sql stable as $$
+    select max(sent_at) + interval '24 hours'
+      from inbound_messages
+     where phone = p_phone and device_id = p_device and not from_me
+       and kind not in ('reaction', 'preference', 'number_changed', 'user_id_changed')
+$$;
+
+-- How a message of a device with a service window would go out at p_moment: as 'text' within the window; as 'template'
+-- outside of it, or if that is all that it has. Outside of it, free text alone does not go out: 'fail' or 'wait', as its
+-- campaign or sequence says.
+create function form_of(m broadcast_messages, p_moment timestamptz) returns text
+language sql stable as $$
+    select case when c.template is not null and (c.text !~ '\S' or w.closed) then 'template'
+                when w.closed then c.outside_window else 'text' end
+      from (select coalesce(t.text, k.text) as text, coalesce(t.template, k.template) as template,
+                   coalesce(s.outside_window, k.outside_window) as outside_window
+              from (values (true)) one (row)
+              left join sequence_steps t on t.id = m.sequence_stepid
+              left join sequences s on s.id = t.sequence_id
+              left join campaigns k on k.id = m.campaign_id) c
+     cross join lateral (select coalesce(window_until(m.recipient_phone, m.device_id) <= p_moment, true) as closed) w
+$$;
+
+-- Why free text does not go out outside the service window, for people to read.
+create function outside_window(m broadcast_messages) returns text
+language sql stable as $$
+    select 'outside the 24-hour window: ' || coalesce(
+        'their last message to device ' || m.device_id || ' came on '
+        || to_char((window_until(m.recipient_phone, m.device_id) - interval '24 hours') at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
+        || ' UTC', 'they have not written to device ' || m.device_id)
+$$;
+
+-- True if a message was last seen to wait until its recipient writes.
+create function awaits_window(m broadcast_messages) returns boolean
+language sql immutable as $$ select starts_with(coalesce(m.reason, ''), 'outside the 24-hour window') and is_waiting(m.status) $$;
+
+-- What is paused and so holds the message, for people to read; null if nothing is. A message that waits for the service
+-- window is held, too, unless it may have gone out already.
+create function hold_of(m broadcast_messages, p_moment timestamptz default clock_timestamp()) returns text
 language sql stable as $$
     select coalesce(
         (select 'campaign ' || name || ' is paused' || coalesce(': ' || reason, '')
@@ -346,23 +387,34 @@ language sql stable as $$
                      when s.status = 'paused' then 'sequence ' || s.name || ' is paused' || coalesce(': ' || s.status_reason, '')
                 end
            from sequence_contacts c join sequences s on s.id = c.sequence_id where c.id = m.sequence_contact_id),
-        (select 'device ' || id || ' is paused' || coalesce(': ' || status_reason, '')
-           from devices where id = m.device_id and status <> 'active' and replaced_by is null))
+        (select case when status <> 'active' and replaced_by is null
+                     then 'device ' || id || ' is paused' || coalesce(': ' || status_reason, '')
+                     when service_window and m.status <> 'processing' and form_of(m, p_moment) = 'wait'
+                     then outside_window(m) || '; it waits until they write' end
+           from devices where id = m.device_id))
 $$;
 
--- What an attempt needs to send a message that it has claimed.
-create function message_contents(p_message uuid) returns jsonb
+-- What an attempt needs to send a message that it has claimed at p_moment. Within the service window it gets no template,
+-- as the text goes out.
+create function message_contents(p_message uuid, p_moment timestamptz) returns jsonb
 language sql stable as $$
     select jsonb_build_object('step', coalesce(st.key, ''), 'text', coalesce(st.text, c.text),
                               'image_url', case when c.id is null then st.image_url else c.image_url end,
-                              'approved_template', coalesce(st.template, c.template), 'parts_sent', m.parts_sent,
-                              'lead', lead_as_json(l))
+                              'approved_template', case when d.service_window and form_of(m, p_moment) = 'text' then null
+                                                        else coalesce(st.template, c.template) end,
+                              'parts_sent', m.parts_sent, 'lead', lead_as_json(l))
       from broadcast_messages m
       join leads l on l.id = m.lead_id
+      join devices d on d.id = m.device_id
       left join sequence_steps st on st.id = m.sequence_stepid
       left join campaigns c on c.id = m.campaign_id
      where m.id = p_message
 $$;
+
+-- The advisory lock of a transaction that records an inbound message, for each name of its sender. A claim that finds
+-- nothing from a person takes it too, so that the two do not miss each other.
+create function inbound_lock(p_name text) returns bigint
+language sql immutable as $$ select hashtextextended('inbound ' || p_name, 0) $$;
 
 -- Ends a message that no attempt is sending.
 create function close_message(p_message uuid, p_status text, p_reason text) returns jsonb
@@ -377,18 +429,24 @@ end $$;
 -- Notes the hold on a message. A transaction that ends the hold waits for the locks taken here, and then finds the
 -- message among those to wake. If that transaction came first, this one waits for it, and answers that the message is
 -- to try again at once.
-create function hold_message(m broadcast_messages, p_moment timestamptz) returns jsonb
+create function hold_message(m broadcast_messages, p_moment timestamptz, p_grace interval) returns jsonb
 language plpgsql as $$
 declare
-    hold text;
+    hold    text;
+    nothing constant jsonb := jsonb_build_object('outcome', 'deferred', 'until', p_moment, 'now', p_moment,
+                                                 'reason', 'was resumed');
 begin
+    -- Not waited for: a transaction that records an inbound message takes this lock first, and messages' locks later.
+    if not pg_try_advisory_xact_lock_shared(inbound_lock(m.recipient_phone)) then
+        return nothing;
+    end if;
     perform from devices where id = m.device_id for share;
     perform from campaigns where id = m.campaign_id for share;
     perform from sequences s join sequence_contacts c on c.sequence_id = s.id
       where c.id = m.sequence_contact_id for share of s;
-    hold := hold_of(m);
+    hold := hold_of(m, p_moment + p_grace);
     if hold is null then
-        return jsonb_build_object('outcome', 'deferred', 'until', p_moment, 'now', p_moment, 'reason', 'was resumed');
+        return nothing;
     end if;
     update broadcast_messages set reason = hold, updated_at = p_moment
      where id = m.id and reason is distinct from hold;
@@ -583,6 +641,7 @@ declare
     campaign    record;            -- its own pace and clocks; the slower of its pace and the device's holds
     ending      record;            -- why the message is not sent any more, if so
     condition   text;              -- of its step, which does not hold
+    form        text;              -- of a device with a service window: form_of
     turn        device_turn;
     moment      timestamptz;
     least_delay double precision;  -- between two sends, in seconds
@@ -621,16 +680,20 @@ begin
     -- A message that is not sent any more, or that is on hold. (After a hold, its conditions are those of that moment.)
     ending := ending_of(m, moment);
     condition := failed_condition(m);
-    if in_doubt and (ending.status is not null or condition is not null or d.replaced_by is not null) then
+    form := case when d.service_window then form_of(m, moment + p_grace) end;
+    if in_doubt and (ending.status is not null or condition is not null or d.replaced_by is not null
+                     or form in ('fail', 'wait')) then
         return hand_over(m, d, p_token, true, null, moment);
     elsif ending.status is not null then
         return close_message(p_message, ending.status, ending.reason);
     elsif d.replaced_by is not null then  -- replaced while this waited for its row: try again
         return jsonb_build_object('outcome', 'deferred', 'until', moment, 'now', moment, 'reason', 'its device was replaced');
-    elsif hold_of(m) is not null then
-        return hold_message(m, moment);
+    elsif hold_of(m, moment + p_grace) is not null then
+        return hold_message(m, moment, p_grace);
     elsif condition is not null then
         return close_message(p_message, 'cancelled', 'condition: ' || condition);
+    elsif form = 'fail' then
+        return close_message(p_message, 'failed', outside_window(m) || '; give it a template for such recipients');
     end if;
 
     -- If it is the message's turn, the attempt gets the claim.
@@ -686,7 +749,7 @@ begin
     select * into strict m from broadcast_messages where id = p_message;
     answer := claim_message(p_message, p_token, claim_life(m, p_lifetime, p_longer), p_grace, p_now);
     if answer ->> 'outcome' in ('claimed', 'taken_over') then
-        answer := answer || message_contents(p_message);
+        answer := answer || message_contents(p_message, (answer ->> 'now')::timestamptz + p_grace);
     end if;
     return answer;
 end $$;
@@ -1360,5 +1423,6 @@ drop function record_receipt, record_late_failure, message_of_receipt, apply_ear
     hand_over, move_message, take_turn, next_turn, earliest_send, hold_message, close_message, message_contents,
     hold_of, recipient_opening, ending_of, expiry_of, failed_condition, expects_reply, first_reply, last_sent, replies_of,
     folded, unwanted, lacks_consent, category_of, opted_out_of, campaign_audience, only_device, audience_lock,
+    awaits_window, outside_window, form_of, window_until, inbound_lock,
     device_in_use, campaign_message_id, consent_after, lead_as_json, next_opening;
 drop type device_turn;

@@ -68,9 +68,7 @@ select s.phone
  where m.device_id = $1 and m.gateway_message_id = $2
 """
 
-LOCK_SENDER = (
-    "select pg_advisory_xact_lock(hashtextextended('inbound ' || name, 0)) from unnest($1::text[]) name"
-)
+LOCK_SENDER = "select pg_advisory_xact_lock(inbound_lock(name)) from unnest($1::text[]) name"
 
 # Gateways give times in whole seconds. If a stop and a start have the same second, the stop counts. $1: the message, $2:
 # the phone that it is to count for, $3: all phones that it concerns. Another message counts for that phone if it came
@@ -100,11 +98,12 @@ class Stopped(NamedTuple):
 
 class RecordedInbound(NamedTuple):
     """The result. ``new``: messages that were not known yet; ``stopped``: opt-outs, also by messages that were
-    known.
+    known; ``heard``: phones that have written.
     """
 
     new: int
     stopped: tuple[Stopped, ...]
+    heard: tuple[str, ...] = ()
 
 
 async def record_inbound(
@@ -119,6 +118,7 @@ async def record_inbound(
     """
     new = 0
     stopped: list[Stopped] = []
+    heard: list[str] = []
     for message in messages:
         try:
             async with connection.transaction():
@@ -132,7 +132,8 @@ async def record_inbound(
             continue
         new += recorded.new
         stopped += recorded.stopped
-    return RecordedInbound(new, tuple(stopped))
+        heard += recorded.heard
+    return RecordedInbound(new, tuple(stopped), tuple(dict.fromkeys(heard)))
 
 
 async def _record(
@@ -173,7 +174,7 @@ async def _record(
     if meaning != "none":
         for one in concerned:
             stopped += await follow(connection, one, identifier, concerned)
-    return RecordedInbound(1, each_once(stopped))
+    return RecordedInbound(1, each_once(stopped), () if message.from_me else (phone,))
 
 
 def each_once(stopped: Iterable[Stopped]) -> tuple[Stopped, ...]:

@@ -15,7 +15,7 @@ from messaging.reporting.messages import MessageReport, messages_to
 from messaging.sequences.conditions import format_conditions
 from messaging.sequences.refused import RefusedEnrollment, refused_enrollments
 
-__all__ = ["ContactReport", "EnrollmentReport", "OptOutReport", "contact_report", "no_lead"]
+__all__ = ["ContactReport", "EnrollmentReport", "OptOutReport", "WindowReport", "contact_report", "no_lead"]
 
 
 class OptOutReport(Value):
@@ -28,6 +28,15 @@ class OptOutReport(Value):
     created_at: datetime
     inbound_message: int | None
     """The ID of the inbound message that says so; None if an operator opted the phone out."""
+
+
+class WindowReport(Value):
+    """The service window of a phone at a device that has one: until when it takes free text."""
+
+    device: str
+    until: datetime | None
+    """None if the person has never written to the device."""
+    open: bool
 
 
 class EnrollmentReport(Value):
@@ -71,6 +80,8 @@ class ContactReport(Value):
     consent_withdrawn_at: datetime | None = None
     opt_outs: tuple[OptOutReport, ...] = ()
     """What keeps it from getting everything, or marketing; none: it gets everything."""
+    windows: tuple[WindowReport, ...] = ()
+    """Of the devices with a service window: the lead's own, and those that it has written to."""
     not_enrolled: str | None
     """If the lead was never in a sequence: that, and why, in a sentence."""
     rejected: tuple[RejectedLead, ...]
@@ -95,6 +106,16 @@ select source, category, nullif(reason, 'opted out') as reason, created_at, inbo
   from suppressions
  where phone = $1
  order by created_at, source
+"""
+
+# $2: the lead's device.
+SELECT_WINDOWS = """
+select d.id as device, w.until, coalesce(w.until > clock_timestamp(), false) as open
+  from devices d
+ cross join lateral (select window_until($1, d.id) as until) w
+ where d.service_window and d.replaced_by is null
+   and (w.until is not null or d.id = device_in_use(coalesce($2, only_device())))
+ order by d.id
 """
 
 SELECT_ENROLLMENTS = """
@@ -161,6 +182,10 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
         consent_note=lead["consent_note"],
         consent_withdrawn_at=lead["consent_withdrawn_at"],
         opt_outs=tuple(opt_outs),
+        windows=tuple(
+            WindowReport.model_validate(dict(row))
+            for row in await pool.fetch(SELECT_WINDOWS, phone, lead["device_id"])
+        ),
         enrollments=tuple(map(_enrollment, enrollments)),
         messages=tuple(await messages_to(pool, phone)),
         inbound=tuple(await inbound_of_phone(pool, phone)),

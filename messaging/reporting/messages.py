@@ -32,7 +32,7 @@ class MessageReport(Value):
 # since. So of what waits these are read anew, as the next claim would have them; other reasons are the message's own.
 OF_THE_LAST_CLAIM = (
     "^((campaign|sequence|device) .* is paused|the contact is paused|device .* (sends from|has sent its|waits after)"
-    "|the gateway asked device|waits for its slot)"
+    "|the gateway asked device|waits for its slot|outside the 24-hour window)"
 )
 
 # goes_out_at: like a claim, it respects the recipient's hours and the device's hours.

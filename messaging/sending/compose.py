@@ -75,6 +75,4 @@ async def _with_image(
 def wording(parts: tuple[OutgoingMessage, ...]) -> str:
     """The text that the recipient gets, for the ledger."""
     last = parts[-1]
-    if last.template is None:
-        return last.text
-    return f"[{last.template.name} {last.template.language}] " + " · ".join(last.template.parameters)
+    return last.text if last.template is None else last.template.wording

@@ -24,6 +24,7 @@ __all__ = [
     "ToTell",
     "any_passed_over",
     "any_to_tell",
+    "awaiting",
     "count_held",
     "count_unplanned",
     "note_told",
@@ -61,14 +62,18 @@ select id::text as key, coalesce(next_due_at, plan_changed_at) as due_at, plan_c
  where plan_changed_at is not null
 """
 
+# Of a message m, its campaign k and its enrollment c.
+WORKFLOW_ID = """
+case when k.id is not null then 'campaign:' || k.name || ':' || m.recipient_phone
+     when m.resends > 0 then 'message:' || m.id else c.workflow_id end
+"""
+
 # Messages held by the sequence $1, the device $2 or the campaign $3, whichever is given: attempted before and without a
 # future slot, so that only a signal wakes them. A message in 'processing' with a reason is in doubt, and waits for the
 # next attempt. (offset 0 fixes the plan, whatever the statistics say: first the held messages, which are few; then the
 # contact of each one.)
-SELECT_HELD = """
-select m.id::text as key, m.due_at, m.updated_at as seen_at,
-       case when k.id is not null then 'campaign:' || k.name || ':' || m.recipient_phone
-            when m.resends > 0 then 'message:' || m.id else c.workflow_id end as workflow_id
+SELECT_HELD = f"""
+select m.id::text as key, m.due_at, m.updated_at as seen_at, {WORKFLOW_ID} as workflow_id
   from (select *
           from broadcast_messages
          where is_unsettled(status) and reason is not null
@@ -80,7 +85,15 @@ select m.id::text as key, m.due_at, m.updated_at as seen_at,
  where (c.id is null or c.status = 'active' or m.resends > 0)
    and ($1::text is null or s.name = $1) and ($2::text is null or m.device_id = $2)
    and ($3::text is null or k.name = $3)
-"""
+"""  # noqa: S608 - of this module
+
+SELECT_AWAITING = f"""
+select {WORKFLOW_ID} as workflow_id
+  from broadcast_messages m
+  left join sequence_contacts c on c.id = m.sequence_contact_id
+  left join campaigns k on k.id = m.campaign_id
+ where m.recipient_phone = $1 and awaits_window(m)
+"""  # noqa: S608 - of this module
 
 # $4: how long they have not moved. One that has not moved for a day is signalled for two minutes of each hour only (the
 # sweep runs every minute): its workflow may be gone, or fail again and again, and Temporal takes 10,000 signals for one.
@@ -215,6 +228,11 @@ async def count_held(pool: Pool, kind: str, name: str) -> int:
 
 def _held_by(kind: str, name: str) -> list[str | None]:
     return [name if kind == one else None for one in ("sequence", "device", "campaign")]
+
+
+async def awaiting(pool: Pool, phone: str) -> list[str]:
+    """The workflows of messages that wait until this phone writes."""
+    return [row["workflow_id"] for row in await pool.fetch(SELECT_AWAITING, phone)]
 
 
 async def count_unplanned(pool: Pool, sequence_id: int | None = None) -> int:

@@ -35,8 +35,8 @@ select id, key, position, day, at_time as at, after, wait_for, conditions, expir
 
 UPDATE_SEQUENCE = """
 update sequences
-   set trigger = $2, next_trigger = $3, time_zone = $4, skip_weekends = $5, device_id = $6, category = $7, revision = $8,
-       require_consent = $9, updated_at = clock_timestamp()
+   set trigger = $2, next_trigger = $3, time_zone = $4, skip_weekends = $5, device_id = $6, category = $7,
+       outside_window = $8, revision = $9, require_consent = $10, updated_at = clock_timestamp()
  where id = $1
 """
 
@@ -209,6 +209,7 @@ class _Edit:
             ("device", row["device_id"], sequence.device),
             ("category", row["category"], sequence.category),
             ("require_consent", str(row["require_consent"]).lower(), str(sequence.require_consent).lower()),
+            ("outside_window", row["outside_window"], sequence.outside_window),
         )
         changes = [f"{name}: {old or 'none'} → {new or 'none'}" for name, old, new in headers if old != new]
         keys = [step.id for step in sequence.steps]
@@ -263,6 +264,7 @@ class _Edit:
             sequence.skip_weekends,
             sequence.device,
             sequence.category,
+            sequence.outside_window,
             revision,
             sequence.require_consent,
         )

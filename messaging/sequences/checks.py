@@ -170,9 +170,8 @@ def _check_service_window(draft: SequenceDraft, devices: list[str]) -> list[Prob
     if draft.sequence is None or not devices:
         return []
     without = [index for index, step in enumerate(draft.sequence.steps) if step.template is None]
-    return [
-        draft.document.problem(("steps", index, "template"), free_text_warning(devices)) for index in without
-    ]
+    warning = free_text_warning(devices, draft.sequence.outside_window)
+    return [draft.document.problem(("steps", index, "template"), warning) for index in without]
 
 
 def _check_chain(draft: SequenceDraft, triggers: set[str]) -> list[Problem]:

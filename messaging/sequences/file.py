@@ -1,11 +1,12 @@
 """The file of a sequence: its fields, and every reason why it cannot be used.
 
 Fields: ``sequence``, ``trigger``, ``next_trigger``, ``keyword`` and ``ad`` (what people write or click to be enrolled),
-``timezone`` (IANA), ``skip_weekends``, ``device``, ``category`` (which opt-outs hold), ``require_consent`` and ``steps``,
-each of which has an ``id``, a ``day`` (optionally with ``at``), ``after`` or ``wait_for``, optionally ``if``,
-``expires_after`` and ``missed``, and a ``text``, an ``image`` or both; the text is then the image's caption. A
-``template`` may stand beside them, for gateways that want one. Lengths are those of the text in the file; rendering can
-make a text longer, so each message is measured again.
+``timezone`` (IANA), ``skip_weekends``, ``device``, ``category`` (which opt-outs hold), ``require_consent``,
+``outside_window`` (what becomes of free text outside the service window) and ``steps``, each of which has an ``id``, a
+``day`` (optionally with ``at``), ``after`` or ``wait_for``, optionally ``if``, ``expires_after`` and ``missed``, and a
+``text``, an ``image`` or both; the text is then the image's caption. A ``template`` may stand beside them, for gateways
+that want one. Lengths are those of the text in the file; rendering can make a text longer, so each message is measured
+again.
 """
 
 import re
@@ -25,6 +26,7 @@ from messaging.files.fields import (
     FileText,
     Image,
     Name,
+    OutsideWindow,
     TimeZone,
     Trigger,
     as_field,
@@ -137,6 +139,7 @@ class SequenceFile(FileModel):
     device: Name | None = None
     category: Category = "marketing"
     require_consent: bool = False
+    outside_window: OutsideWindow = "fail"
     steps: list[StepFile]
 
 

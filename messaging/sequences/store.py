@@ -46,6 +46,8 @@ class SequenceRow(Value):
     """``marketing`` or ``utility``: which opt-outs hold."""
     require_consent: bool
     """True if leads without consent are left out."""
+    outside_window: str
+    """``fail`` or ``wait``: what becomes of free text outside the service window."""
     status: SequenceStatus
     status_reason: str | None
     revision: int
@@ -106,7 +108,7 @@ class SequenceDetails(SequenceRow):
 
 COLUMNS = (
     "s.id, s.name, s.trigger, s.next_trigger, s.time_zone, s.skip_weekends, s.device_id, s.category, s.require_consent,"
-    " s.status, s.status_reason, s.revision,"
+    " s.outside_window, s.status, s.status_reason, s.revision,"
     " array(select written from sequence_keywords where sequence_id = s.id and kind = 'keyword' order by written)"
     " as keywords,"
     " array(select written from sequence_keywords where sequence_id = s.id and kind = 'ad' order by written) as ads"

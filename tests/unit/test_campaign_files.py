@@ -274,6 +274,7 @@ def test_a_whole_file() -> None:
         "fan_out": "children",
         "category": "marketing",
         "require_consent": False,
+        "outside_window": "fail",
         "text": "Hi\n\nhttps://example.com/?a=1&b=2\n",
         "image": "https://example.com/a.jpg",
         "template": None,

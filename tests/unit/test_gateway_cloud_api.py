@@ -384,7 +384,7 @@ async def test_the_words_say_the_way_out(meta: Meta, gateway: CloudApiGateway) -
     meta.refuse(131047, error_data={"details": details})
     assert str(await failure(gateway)) == (
         f"the WhatsApp Cloud API at {meta.url.removeprefix('http://')} refuses: {details[:-1]} (131047);"
-        " more than 24 hours after their last message it needs a template"
+        " outside the 24-hour window of their last message it needs a template"
     )
     meta.refuse("131047", message="(#131047) Re-engagement message")
     error = await failure(gateway)

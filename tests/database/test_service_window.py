@@ -1,0 +1,297 @@
+"""The 24 hours after a person's last message, in which a device of the Cloud API may send free text."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from messaging.campaigns.audience import freeze_audience
+from messaging.campaigns.contract import FeedRequest
+from messaging.campaigns.feed import feed_page
+from messaging.common.keywords import DEFAULT_KEYWORDS
+from messaging.devices.device import DeviceSettings
+from messaging.devices.store import add_device
+from messaging.replies.record import RecordedInbound, record_inbound
+from messaging.reporting.contact import contact_report
+from messaging.reporting.messages import messages_to
+from messaging.sending.claim_answers import Claim, SettledAlready
+from messaging.sending.ledger import Ledger
+from messaging.sending.message_status import MessageStatus
+from messaging.sending.outcomes import Deferred, Held, Settled
+from messaging.sending.telling import awaiting
+from rig.people import phone
+from tests.support.contact import NOON, SEQUENCE, Contact
+from tests.support.replies import inbound
+from tests.support.scenario import Scenario
+
+PHONE = phone(1)
+TEMPLATE = '    template: {name: hello, language: en, parameters: ["{{ name }}"]}\n'
+WITH_TEMPLATE = SEQUENCE.replace("friend' }}\"\n", "friend' }}\"\n" + TEMPLATE)
+DAY = timedelta(hours=24)
+
+
+async def with_window(scenario: Scenario) -> None:
+    """The scenario's device becomes like one of the Cloud API."""
+    async with scenario.pool.acquire() as connection:
+        added = await add_device(
+            connection, DeviceSettings(id=scenario.device, options={"service_window": "true"})
+        )
+    assert added.result == "changed"
+
+
+@pytest.fixture
+async def windowed(contact: Contact) -> Contact:
+    """A contact whose device has a service window."""
+    await with_window(contact.scenario)
+    return contact
+
+
+async def apply(contact: Contact, source: str) -> None:
+    await contact.scenario.apply(source)
+    assert contact.enrolled is not None
+    contact.due = await contact.activities.replan(contact.enrolled.enrollment_id)
+
+
+async def hear(contact: Contact, identifier: str = "in-1", **others: Any) -> RecordedInbound:
+    said = inbound(identifier, others.pop("phone", PHONE), "Hello", **others)
+    async with contact.scenario.pool.acquire() as connection:
+        return await record_inbound(
+            connection, "simulated", contact.scenario.device, [said], DEFAULT_KEYWORDS
+        )
+
+
+async def texts(contact: Contact) -> list[str]:
+    return [row["text"] for row in await contact.scenario.accepted()]
+
+
+# With a template beside the text.
+
+
+@pytest.mark.parametrize(
+    ("written", "since", "text"),
+    [
+        (False, timedelta(0), "[hello en] Aisha"),
+        (True, timedelta(0), "Hi Aisha"),
+        (True, DAY - timedelta(seconds=4), "Hi Aisha"),
+        (True, DAY - timedelta(seconds=2), "[hello en] Aisha"),  # the call might come a moment too late
+        (True, DAY + timedelta(days=1), "[hello en] Aisha"),
+    ],
+)
+async def test_free_text_within_the_window_and_the_template_outside(
+    windowed: Contact, written: bool, since: timedelta, text: str
+) -> None:
+    await apply(windowed, WITH_TEMPLATE)
+    if written:
+        await hear(windowed)
+    windowed.now = NOON + since
+    settled = await windowed.send()
+    assert isinstance(settled, Settled)
+    assert (settled.status, await texts(windowed)) == (MessageStatus.SENT, [text])
+    assert (await windowed.message())["content"] == text
+
+
+async def test_without_a_window_the_text_goes_out(contact: Contact) -> None:
+    await apply(contact, WITH_TEMPLATE)
+    await contact.send()
+    assert await texts(contact) == ["Hi Aisha"]
+
+
+async def test_an_image_without_a_text_goes_out_by_its_template(windowed: Contact) -> None:
+    image = WITH_TEMPLATE.replace(
+        "text: \"Hi {{ name | default: 'friend' }}\"", "image: https://example.com/a.png"
+    )
+    await apply(windowed, image)
+    await hear(windowed)
+    await windowed.send()
+    assert await texts(windowed) == ["[hello en] Aisha"]
+
+
+# Free text only.
+
+
+async def test_free_text_outside_the_window_fails_and_the_contact_goes_on(windowed: Contact) -> None:
+    settled = await windowed.send()
+    assert isinstance(settled, Settled)
+    device = windowed.scenario.device
+    assert settled.status is MessageStatus.FAILED
+    assert settled.reason == (
+        f"outside the 24-hour window: they have not written to device {device};"
+        " give it a template for such recipients"
+    )
+    assert settled.next is not None
+    assert settled.next.step == "more"
+    assert await texts(windowed) == []
+    await hear(windowed)
+    windowed.due, windowed.now = settled.next, NOON + DAY
+    settled = await windowed.send()
+    assert isinstance(settled, Settled)
+    assert (settled.reason or "").startswith(
+        f"outside the 24-hour window: their last message to device {device} came on 2026-03-02 12:00 UTC;"
+    )
+
+
+NO_MESSAGES: list[dict[str, Any]] = [
+    {"kind": "reaction"},
+    {"kind": "preference", "payload": "resume"},
+    {"kind": "number_changed", "payload": "+12015550999"},
+    {"from_me": True},
+    {"phone": phone(2)},
+]
+
+
+async def test_free_text_waits_until_they_write_if_the_file_says_so(windowed: Contact) -> None:
+    pool = windowed.scenario.pool
+    expiring = SEQUENCE.replace("    day: 1\n", "    day: 1\n    expires_after: 2h\n")
+    await apply(windowed, expiring.replace("steps:", "outside_window: wait\nsteps:"))
+    for number, nothing in enumerate([{}, *NO_MESSAGES]):
+        if number:
+            await hear(windowed, f"nothing-{number}", **nothing)
+        held = await windowed.send()
+        assert isinstance(held, Held), nothing
+        assert held.until == NOON + timedelta(hours=2)
+        assert held.reason == (
+            f"outside the 24-hour window: they have not written to device {windowed.scenario.device};"
+            " it waits until they write"
+        )
+    await windowed.scenario.add_device(device="another")
+    async with pool.acquire() as connection:
+        await record_inbound(
+            connection, "simulated", "another", [inbound("in-0", PHONE, "Hi")], DEFAULT_KEYWORDS
+        )
+    assert isinstance(await windowed.send(), Held), "they wrote to another number"
+    [listed] = await messages_to(pool, PHONE)
+    assert listed.goes_out_at is None
+    assert (listed.reason or "").endswith("it waits until they write")
+    assert await awaiting(pool, PHONE) == [f"sequence:welcome:{PHONE}"]
+
+    heard = await hear(windowed)
+    assert heard.heard == (PHONE,), "whose workflows are to be woken"
+    assert isinstance(await windowed.send(), Settled)
+    assert await texts(windowed) == ["Hi Aisha"]
+    assert await awaiting(pool, PHONE) == []
+
+
+async def test_what_waits_for_them_expires(windowed: Contact) -> None:
+    expiring = SEQUENCE.replace("    day: 1\n", "    day: 1\n    expires_after: 2h\n")
+    await apply(windowed, expiring.replace("steps:", "outside_window: wait\nsteps:"))
+    assert isinstance(await windowed.send(), Held)
+    windowed.now = NOON + timedelta(hours=2)
+    settled = await windowed.send()
+    assert isinstance(settled, Settled)
+    assert settled.status is MessageStatus.EXPIRED
+
+
+@pytest.mark.parametrize("rule", ["fail", "wait"])
+async def test_a_message_in_doubt_is_not_sent_again_outside_the_window(windowed: Contact, rule: str) -> None:
+    await apply(windowed, SEQUENCE.replace("steps:", f"outside_window: {rule}\nsteps:"))
+    await hear(windowed)
+    await windowed.scenario.offer(keys=True, look_up=False)
+    windowed.now = NOON + DAY - timedelta(seconds=5)
+    await windowed.claim()  # and dies
+    windowed.now += timedelta(minutes=1)
+    settled = await windowed.send()
+    assert isinstance(settled, Settled)
+    assert (settled.status, await texts(windowed)) == (MessageStatus.UNCONFIRMED, [])
+
+
+async def test_a_hold_and_the_message_that_ends_it_do_not_miss_each_other(windowed: Contact) -> None:
+    pool = windowed.scenario.pool
+    await apply(windowed, SEQUENCE.replace("steps:", "outside_window: wait\nsteps:"))
+    async with pool.acquire() as connection:
+        async with connection.transaction():
+            said = inbound("in-1", PHONE, "Hello")
+            await record_inbound(connection, "simulated", windowed.scenario.device, [said], DEFAULT_KEYWORDS)
+            again = await windowed.send()
+        assert isinstance(again, Deferred), "not held, as what they write is being recorded"
+        assert again.until == windowed.now
+    # The other way round, the recording waits for the claim, and then finds what it holds.
+    await pool.execute("truncate inbound_messages cascade")
+    async with pool.acquire() as connection, connection.transaction():
+        ref = windowed.ref()
+        message = (await windowed.message())["id"]
+        answer = await connection.fetchval(
+            "select claim_step_message($1, $2, $3, $4, 'one', '15 s', '{}', '3 s', $5)",
+            *(ref.enrollment_id, ref.step_id, ref.revision, message, windowed.now),
+        )
+        assert answer["outcome"] == "held"
+        recording = asyncio.create_task(hear(windowed))
+        _, waits = await asyncio.wait([recording], timeout=0.3)
+        assert waits == {recording}
+    assert (await recording).heard == (PHONE,)
+    assert await awaiting(pool, PHONE) == [f"sequence:welcome:{PHONE}"]
+
+
+async def test_a_campaign_fails_or_waits_for_each_recipient(scenario: Scenario) -> None:
+    pool = scenario.pool
+    await scenario.add_device()
+    await with_window(scenario)
+    await scenario.add_leads(300)
+    campaigns = {}
+    for rule in ("fail", "wait"):
+        await scenario.apply_campaign(
+            f"campaign: {rule}\noutside_window: {rule}\ntarget: {{status: all}}\ntext: Hi\n"
+        )
+        async with pool.acquire() as connection:
+            campaigns[rule] = await connection.fetchval(
+                "update campaigns set status = 'scheduled' where name = $1 returning id", rule
+            )
+            await freeze_audience(connection, campaigns[rule], now=NOON)
+    said = inbound("in-1", phone(250), "Hello")
+    async with pool.acquire() as connection:
+        await record_inbound(connection, "simulated", scenario.device, [said], DEFAULT_KEYWORDS)
+    ledger = Ledger(pool)
+    begun = []
+    request = FeedRequest(campaign_id=campaigns["wait"], campaign="wait", shard=0, shards=1, positions={})
+    while True:
+        page = await feed_page(pool, request, now=NOON)
+        assert not page.settled
+        if not page.messages:
+            break
+        for ref in page.messages:
+            answer = await ledger.claim_stored(ref.message_id, f"attempt {ref.phone}", now=NOON)
+            assert isinstance(answer, Claim if ref.phone == phone(250) else Held), answer
+            begun.append(ref.phone)
+        request = request.model_copy(update={"positions": page.positions})
+    assert len(set(begun)) == 300, "those who wait take no place of those who come after"
+    rows = await pool.fetch(
+        "select id from broadcast_messages where campaign_id = $1 limit 3", campaigns["fail"]
+    )
+    for row in rows:
+        answer = await ledger.claim_stored(row["id"], "one", now=NOON)
+        assert isinstance(answer, SettledAlready)
+        assert answer.status is MessageStatus.FAILED
+        assert (answer.reason or "").startswith("outside the 24-hour window: they have not written")
+    assert await awaiting(pool, phone(0)) == [f"campaign:wait:{phone(0)}"]
+
+
+# What is shown, and which devices have a window.
+
+
+async def test_a_contact_shows_its_windows(windowed: Contact) -> None:
+    pool, device = windowed.scenario.pool, windowed.scenario.device
+    [window] = (await contact_report(pool, PHONE, PHONE)).windows
+    assert (window.device, window.until, window.open) == (device, None, False)
+    await hear(windowed)
+    [window] = (await contact_report(pool, PHONE, PHONE)).windows
+    assert (window.device, window.until, window.open) == (device, NOON + DAY, False)
+    at: Any = await pool.fetchval("update inbound_messages set sent_at = now() returning sent_at")
+    [window] = (await contact_report(pool, PHONE, PHONE)).windows
+    assert (window.until, window.open) == (at + DAY, True)
+    await pool.execute("update devices set service_window = false")
+    assert (await contact_report(pool, PHONE, PHONE)).windows == ()
+
+
+async def test_which_devices_have_a_window(scenario: Scenario) -> None:
+    options: dict[str, dict[str, str]] = {
+        "cloud-api": {"phone_number_id": "1", "token_env": "TOKEN"},
+        "gowa": {"url": "http://127.0.0.1:9"},
+        "wablas": {"token_env": "TOKEN"},
+        "whacenter": {"device_id_env": "DEVICE"},
+        "simulated": {},
+    }
+    async with scenario.pool.acquire() as connection:
+        for gateway, some in options.items():
+            await add_device(connection, DeviceSettings(id="one", gateway=gateway, options=some))
+            window = await connection.fetchval("select service_window from devices")
+            assert window == (gateway == "cloud-api"), gateway
