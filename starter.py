@@ -23,6 +23,10 @@ if __name__ == "__main__":
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C during imports must not show a traceback
 
+    from runtime.libraries import require_libraries
+
+    require_libraries("starter.py")
+
     # Before the imports for services, of which a command needs only some.
     from cli.app import main
 

@@ -5,8 +5,10 @@ messages that are being sent are finished, and workflows that sleep go on sleepi
 """
 
 if __name__ == "__main__":
+    from runtime.libraries import require_libraries
     from runtime.worker_arguments import read_arguments
 
+    require_libraries("worker.py")
     read_arguments()  # before other imports, which --help does not need
 
 import asyncio
