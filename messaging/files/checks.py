@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from messaging.common.counts import count_of
 from messaging.common.database import Connection
 from messaging.common.suggestions import did_you_mean
 from messaging.files.fields import FileText
@@ -69,11 +70,12 @@ _OUTSIDE = {
 }
 
 
-def free_text_warning(devices: Sequence[str], outside_window: str) -> str:
-    """A warning about a text without an approved template on these devices."""
+def free_text_warning(devices: Sequence[str], outside_window: str, steps: Sequence[str] = ()) -> str:
+    """A warning about a text without an approved template on these devices. ``steps``: those without one."""
     which = f"device {devices[0]}" if len(devices) == 1 else f"devices {', '.join(devices)}"
+    where = f" in {count_of(len(steps), 'step')} ({', '.join(steps)})" if len(steps) > 1 else ""
     return (
-        f"warning: is missing, and by {which} a text reaches only recipients that have written in the last 24 hours,"
+        f"warning: is missing{where}, and by {which} a text reaches only recipients that have written in the last 24 hours,"
         f" {_OUTSIDE[outside_window]}: give the name, language and parameters of an approved template beside it"
     )
 

@@ -169,9 +169,11 @@ async def _check_attributes(connection: Connection, draft: SequenceDraft) -> lis
 def _check_service_window(draft: SequenceDraft, devices: list[str]) -> list[Problem]:
     if draft.sequence is None or not devices:
         return []
-    without = [index for index, step in enumerate(draft.sequence.steps) if step.template is None]
-    warning = free_text_warning(devices, draft.sequence.outside_window)
-    return [draft.document.problem(("steps", index, "template"), warning) for index in without]
+    without = {step.id: index for index, step in enumerate(draft.sequence.steps) if step.template is None}
+    if not without:
+        return []
+    warning = free_text_warning(devices, draft.sequence.outside_window, list(without))
+    return [draft.document.problem(("steps", min(without.values()), "template"), warning)]
 
 
 def _check_chain(draft: SequenceDraft, triggers: set[str]) -> list[Problem]:

@@ -117,7 +117,11 @@ async def test_warns_of_free_text_that_most_will_not_get(pool: Pool) -> None:
         assert await warnings("campaign: sim\ntarget: {devices: [sim]}\ntext: Hi\n") == []
         (applied,) = await apply_sequences(connection, [read_sequence(STEPS, "story.yaml")])
         (line,) = [line for line in applied.warnings if "24 hours" in line]
-        assert line.startswith("story.yaml:3: steps[0].template: warning: is missing")
+        assert line.startswith("story.yaml:3: steps[0].template: warning: is missing, and by device meta")
+        longer = STEPS + "  - {id: b, after: 1h, text: Hi}\n  - {id: c, after: 1h, text: Hi}\n"
+        (applied,) = await apply_sequences(connection, [read_sequence(longer, "story.yaml")])
+        (line,) = [line for line in applied.warnings if "24 hours" in line]
+        assert "template: warning: is missing in 3 steps (a, b, c), and by device meta" in line
 
 
 def test_a_parameter_is_one_line_and_never_empty() -> None:
