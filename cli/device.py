@@ -202,13 +202,14 @@ def _format_added(added: DeviceAdded) -> str:
 
 def _format_status(change: DeviceStatusChange) -> str:
     from messaging.sending.under_way import format_under_way
+    from messaging.times.local_time import format_moment
 
     lines = [
         f"{change.device}: {'' if change.changed else 'already '}{change.status}"
         + format_under_way(change.under_way)
     ]
     if change.waited_until is not None:
-        lines.append(f"  it does not wait until {change.waited_until:%H:%M:%S} UTC any more")
+        lines.append(f"  it does not wait until {format_moment(change.waited_until)} any more")
     if change.contacts_woken:
         lines.append(
             "  "

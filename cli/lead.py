@@ -232,6 +232,8 @@ def _format_preview(summary: ImportSummary) -> list[str]:
 
 
 def _format_lead(lead: StoredLead) -> str:
+    from messaging.times.local_time import format_moment
+
     fields = {
         "phone": lead.phone,
         "name": lead.name,
@@ -241,6 +243,6 @@ def _format_lead(lead: StoredLead) -> str:
         "device": lead.device_id,
         "time zone": lead.time_zone,
         **lead.attributes,
-        "known since": f"{lead.created_at:%Y-%m-%d %H:%M} UTC",
+        "known since": format_moment(lead.created_at),
     }
     return "\n".join(f"{name}: {value}" for name, value in fields.items() if value)

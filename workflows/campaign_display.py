@@ -8,6 +8,7 @@ from workflows.display import escape_markdown
 
 with workflow.unsafe.imports_passed_through():
     from messaging.campaigns.contract import CampaignProgress, CampaignState
+    from messaging.times.local_time import format_moment
     from temporal import search_attributes as attributes
 
 __all__ = ["CampaignDisplay"]
@@ -62,7 +63,7 @@ class CampaignDisplay:
             end = workflow.now() + left
             lines.append(
                 f"{progress.per_second:.2g} a second in the last minute; at this rate it ends about"
-                f" {end:%Y-%m-%d %H:%M} UTC, in {left}"
+                f" {format_moment(end)}, in {left}"
             )
         if progress.opted_out or progress.without_consent or progress.without_device or progress.passed:
             lines.append(

@@ -24,6 +24,7 @@ with workflow.unsafe.imports_passed_through():
     from messaging.campaigns.contract import FeedPage, FeedRequest
     from messaging.common.values import Value
     from messaging.sending.outcomes import MessageRef
+    from messaging.times.local_time import format_moment
     from temporal.campaigns import lead_identity
 
 __all__ = ["FeedState", "Feeding"]
@@ -162,7 +163,7 @@ class Feeding:
             why = "all are on their way" if page.exhausted else "until a device has room"
         else:
             until = max(until, page.next_due_at)
-            why = f"the next is due at {page.next_due_at:%Y-%m-%d %H:%M} UTC"
+            why = f"the next is due at {format_moment(page.next_due_at)}"
             self._moved_at = until
         self._pause = min(2 * self._pause, LONGEST_PAUSE)
         await self._sleep(until, why)

@@ -17,6 +17,7 @@ from messaging.common.transactions import all_or_nothing
 from messaging.common.values import Value
 from messaging.files.yaml import FieldPath, FileProblems, Problem
 from messaging.texts.approved import format_template
+from messaging.times.local_time import format_moment
 
 __all__ = ["AppliedCampaign", "apply_campaigns"]
 
@@ -157,7 +158,7 @@ class _Edit:
         if self._row["status"] == "cancelled":
             state = "was cancelled"
         elif self._row["frozen_at"] is not None:
-            state = f"has started on {self._row['frozen_at']:%Y-%m-%d %H:%M} UTC"
+            state = f"has started on {format_moment(self._row['frozen_at'])}"
         else:
             return check_moved(self._draft.document, self._campaign, self._row, now)
         return [

@@ -1,10 +1,10 @@
 """Ends the waits of devices: their gateway asked them to wait, or they have had a failure of their own."""
 
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 from messaging.common.database import Connection
 from messaging.devices.device import Device
+from messaging.times.local_time import format_moment, load_zone
 
 __all__ = ["format_wait", "lift_wait", "queue_anew"]
 
@@ -59,8 +59,8 @@ def format_wait(device: Device) -> str | None:
     """What a device waits for, and how to end that; None if it does not wait."""
     if device.waits_until is None:
         return None
-    until = device.waits_until.astimezone(ZoneInfo(device.time_zone))
+    until = format_moment(device.waits_until, load_zone(device.time_zone))
     return (
-        f"device {device.id} waits until {until:%H:%M:%S} {device.time_zone}: {device.waits_because};"
+        f"device {device.id} waits until {until}: {device.waits_because};"
         f" 'device resume {device.id}' goes on at once"
     )

@@ -14,6 +14,7 @@ from messaging.replies.inbox import InboundReport, inbound_of_phone
 from messaging.reporting.messages import MessageReport, messages_to
 from messaging.sequences.conditions import format_conditions
 from messaging.sequences.refused import RefusedEnrollment, refused_enrollments
+from messaging.times.local_time import format_moment
 
 __all__ = ["ContactReport", "EnrollmentReport", "OptOutReport", "WindowReport", "contact_report", "no_lead"]
 
@@ -149,12 +150,12 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
     if lead is None:
         known = [no_lead(f"there is no lead with the phone {phone}", rejected)]
         known += [
-            f"the phone opted out on {one.created_at:%d %b %Y %H:%M} UTC ({one.source}"
+            f"the phone opted out on {format_moment(one.created_at)} ({one.source}"
             f"{f': {one.reason}' if one.reason else ''}), and gets {gets_no(one.category)}"
             for one in opt_outs
         ]
         known += [
-            f"its enrollment in {one.sequence} was refused on {one.refused_at:%d %b %Y %H:%M} UTC: {one.reason}"
+            f"its enrollment in {one.sequence} was refused on {format_moment(one.refused_at)}: {one.reason}"
             for one in refused
         ]
         known += _replies(await inbound_of_phone(pool, phone))
@@ -204,7 +205,7 @@ def _replies(inbound: Sequence[InboundReport]) -> list[str]:
     if not written:
         return []
     last = ", ".join(
-        f"{one.sent_at:%d %b %Y %H:%M} UTC: {quoted(one.text or one.payload or one.kind)}"
+        f"{format_moment(one.sent_at)}: {quoted(one.text or one.payload or one.kind)}"
         for one in written[-LAST_REPLIES:]
     )
     count = count_of(len(written), "message came", "messages came")
@@ -247,5 +248,5 @@ def no_lead(why: str, rejected: Sequence[RejectedLead]) -> str:
     reason = "" if one.reason == why else f": {one.reason}"
     return (
         f"{why}; row {one.row} of {one.file} ({one.written!r}) was rejected when it was imported on"
-        f" {one.rejected_at:%d %b %Y %H:%M} UTC{reason or ', for that'}"
+        f" {format_moment(one.rejected_at)}{reason or ', for that'}"
     )

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from messaging.common.database import Connection, Pool
 from messaging.common.values import Value
+from messaging.times.local_time import format_moment
 
 __all__ = ["BEAT", "WorkerRow", "Workers", "beat", "find_workers", "goodbye"]
 
@@ -45,7 +46,7 @@ class Workers(Value):
         others = sorted({worker.task_queue for worker in self.running})
         return (
             f"no worker {'has ever polled' if self.last_seen_at is None else 'polls'} the task queue {self.task_queue!r}"
-            + ("" if self.last_seen_at is None else f" since {self.last_seen_at:%d %b %Y %H:%M:%S} UTC")
+            + ("" if self.last_seen_at is None else f" since {format_moment(self.last_seen_at)}")
             + (f" (workers run for {', '.join(map(repr, others))})" if others else "")
             + ": nothing goes out before one runs, 'python worker.py'"
         )

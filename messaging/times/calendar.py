@@ -275,9 +275,8 @@ def describe(timeline: Timeline, scheduled: Scheduled) -> str:
         what = f"{format_duration(step.after)} after {before}"
     else:
         what = f"day {step.day}"
-    year = f" {local.year}" if local.year != wall_of(timeline.enrolled_at, zone).year else ""
     clock = f"{local:%H:%M:%S}" if local.second else f"{local:%H:%M}"
-    return f"{what}, {local:%a} {local.day} {local:%b}{year} {clock} {timeline.zone}"
+    return f"{what}, {local:%a %Y-%m-%d} {clock} {timeline.zone}"
 
 
 class _Placed(NamedTuple):

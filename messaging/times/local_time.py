@@ -7,12 +7,12 @@ Where a zone's clocks jump, this follows RFC 5545 (section 3.3.5) and PEP 495:
 """
 
 import re
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime, time, tzinfo
 from zoneinfo import ZoneInfo
 
 from messaging.common.errors import InvalidInput
 
-__all__ = ["as_utc", "load_zone", "moment_of", "parse_time", "wall_of"]
+__all__ = ["as_utc", "format_moment", "format_wall", "load_zone", "moment_of", "parse_time", "wall_of"]
 
 _TIME = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])(?::([0-5][0-9]))?")
 
@@ -43,6 +43,18 @@ def moment_of(wall: datetime, zone: ZoneInfo) -> datetime:
     """The moment, in UTC, at which the zone's clocks show ``wall`` (naive); see above for gaps and folds."""
     # With fold=0, a zone answers with the offset before the jump: that is both rules.
     return wall.replace(tzinfo=zone, fold=0).astimezone(UTC)
+
+
+def format_wall(moment: datetime, zone: tzinfo = UTC) -> str:
+    """``2026-11-30 08:00:05``: what the zone's clocks show, for tables whose heading names the zone. It is the one form of
+    dates and times in what Drumbeat says to people.
+    """
+    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S}"
+
+
+def format_moment(moment: datetime, zone: tzinfo = UTC) -> str:
+    """The same with the zone: ``2026-11-30 08:00:05 Asia/Kuala_Lumpur``."""
+    return f"{format_wall(moment, zone)} {zone}"
 
 
 def parse_time(value: object) -> time:

@@ -487,15 +487,15 @@ def test_sending_hours_need_both_ends() -> None:
 @pytest.mark.parametrize(
     ("specs", "done", "expected"),
     [
-        (("3 10:00",), 0, "day 3, Wed 25 Nov 10:00 Asia/Kuala_Lumpur"),
-        (("1",), 0, "day 1, Mon 23 Nov 09:00 Asia/Kuala_Lumpur"),
-        (("1 10:00:05",), 0, "day 1, Mon 23 Nov 10:00:05 Asia/Kuala_Lumpur"),
-        (("+36h",), 0, "36h after enrollment, Tue 24 Nov 21:00 Asia/Kuala_Lumpur"),
-        (("1", "+90m"), 1, "1h30m after s1, Mon 23 Nov 10:30 Asia/Kuala_Lumpur"),
-        (("1", "+5s"), 1, "5s after s1, Mon 23 Nov 09:00:05 Asia/Kuala_Lumpur"),
-        (("1", "+1s", "+5s"), 2, "5s after s2, Mon 23 Nov 09:00:06 Asia/Kuala_Lumpur"),
-        (("1", "+0s"), 1, "0s after s1, Mon 23 Nov 09:00 Asia/Kuala_Lumpur"),
-        (("60 08:00",), 0, "day 60, Thu 21 Jan 2027 08:00 Asia/Kuala_Lumpur"),
+        (("3 10:00",), 0, "day 3, Wed 2026-11-25 10:00 Asia/Kuala_Lumpur"),
+        (("1",), 0, "day 1, Mon 2026-11-23 09:00 Asia/Kuala_Lumpur"),
+        (("1 10:00:05",), 0, "day 1, Mon 2026-11-23 10:00:05 Asia/Kuala_Lumpur"),
+        (("+36h",), 0, "36h after enrollment, Tue 2026-11-24 21:00 Asia/Kuala_Lumpur"),
+        (("1", "+90m"), 1, "1h30m after s1, Mon 2026-11-23 10:30 Asia/Kuala_Lumpur"),
+        (("1", "+5s"), 1, "5s after s1, Mon 2026-11-23 09:00:05 Asia/Kuala_Lumpur"),
+        (("1", "+1s", "+5s"), 2, "5s after s2, Mon 2026-11-23 09:00:06 Asia/Kuala_Lumpur"),
+        (("1", "+0s"), 1, "0s after s1, Mon 2026-11-23 09:00 Asia/Kuala_Lumpur"),
+        (("60 08:00",), 0, "day 60, Thu 2027-01-21 08:00 Asia/Kuala_Lumpur"),
     ],
 )
 def test_describe(specs: tuple[str, ...], done: int, expected: str) -> None:
