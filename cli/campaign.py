@@ -10,7 +10,8 @@ from zoneinfo import ZoneInfo
 import typer
 
 from cli.console import Json, run, show
-from cli.page import Column, Table
+from cli.page import Column, Table, wrapped
+from cli.results import results_line
 from messaging.common.counts import count_of
 
 if TYPE_CHECKING:
@@ -202,7 +203,7 @@ def _format_list(listed: list[CampaignSummary]) -> str:
     )
     for one in listed:
         counts = one.messages
-        start = one.when if one.frozen_at is None else f"{one.frozen_at:%Y-%m-%d %H:%M} UTC"
+        start = one.when if one.frozen_at is None else _format_moment(one.frozen_at, UTC)
         table.row(
             *(one.name, one.status, start),
             *(f"{count:,}" for count in (counts.total, counts.sent, counts.failed, counts.unsettled)),
@@ -253,8 +254,17 @@ def _format_details(one: CampaignSummary) -> str:
     for status, count in counts.model_dump().items():
         if count:
             table.row(status, f"{count:,}")
-    return "\n".join([*lines, "", str(table)] if counts.total else lines)
+    if not counts.total:
+        return "\n".join(lines)
+    lines += ["", str(table)]
+    if one.waits:
+        lines += ["", *(line for words in one.waits for line in wrapped(words))]
+    if one.results is not None:
+        lines += ["", f"results: {results_line(one.results)}"]
+    return "\n".join(lines)
 
 
 def _format_moment(moment: datetime, zone: tzinfo) -> str:
-    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M:%S} {zone}"
+    from messaging.times.local_time import format_moment
+
+    return format_moment(moment, zone)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from cli.page import Column, Table, one_line, page_width, shortened, wrapped
+from messaging.times.local_time import format_wall
 
 if TYPE_CHECKING:
     from messaging.replies.inbox import InboundReport
@@ -167,7 +168,7 @@ def _outgoing(one: MessageReport, zone: tzinfo) -> tuple[list[str], list[str]]:
 
 
 def _inbound(one: InboundReport, zone: tzinfo) -> tuple[list[str], list[str]]:
-    from cli.inbox import format_inbound
+    from cli.inbound import format_inbound
 
     what = "typed on the phone" if one.from_me else "an answer"
     means = {"stop": "stop", "start": "start", "maybe_stop": "may mean stop"}.get(one.meaning, "")
@@ -186,4 +187,4 @@ def _format_text(text: str | None) -> list[str]:
 
 
 def _format_moment(moment: datetime | None, zone: tzinfo) -> str:
-    return "" if moment is None else f"{moment.astimezone(zone):%d %b %Y %H:%M:%S}"
+    return "" if moment is None else format_wall(moment, zone)

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
+import sys
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from cli.console import Json, run, show
-from cli.page import one_line, wrapped
-from cli.values import read_count
+from cli.console import Json, run, say, show
+from cli.inbound import REASONS, format_inbound, inbound_lines
+from cli.page import wrapped
+from cli.values import read_count, read_since
+from messaging.common.counts import count_of
 from messaging.common.suggestions import did_you_mean
+from runtime.process import fail, tell
 
 if TYPE_CHECKING:
-    from messaging.replies.inbox import InboundReport, ReviewReason
+    from messaging.replies.inbox import InboundReport, InboxFilter, InboxPage, ReviewReason
     from operations.connection import Drumbeat
 
-__all__ = ["app", "format_inbound"]
+__all__ = ["app"]
 
 app = typer.Typer(help="Replies that a person should read.")
 
-REASONS = {
-    "answer": "an answer",
-    "maybe_stop": "may mean stop",
-    "number_changed": "has another number now",
-    "unmatched": "no lead",
-}
-ORDINARY_WORD = "opted out by an ordinary word"
+EXAMPLES = 3
 
 
 def _read_reason(text: str) -> str:
@@ -34,19 +33,46 @@ def _read_reason(text: str) -> str:
     return text
 
 
+Only = Annotated[
+    list[str] | None,
+    typer.Option(
+        help=f"Only these; may be repeated: {', '.join(REASONS)}.", parser=_read_reason, metavar="REASON"
+    ),
+]
+Device = Annotated[str | None, typer.Option(help="Only replies to this device.")]
+Sequence = Annotated[str | None, typer.Option(help="Only replies to this sequence.")]
+Campaign = Annotated[str | None, typer.Option(help="Only replies to this campaign.")]
+Phone = Annotated[str | None, typer.Option(help="Only what this phone wrote.")]
+Region = Annotated[
+    str | None, typer.Option(metavar="CC", help="Country of a phone without a country code, e.g. MY.")
+]
+Since = Annotated[
+    datetime | None,
+    typer.Option(
+        help="Only what was sent since then: 2d, 3h, or a date and time in UTC.",
+        parser=read_since,
+        metavar="WHEN",
+    ),
+]
+
+
 @app.callback(invoke_without_command=True)
 def list_inbox(
     context: typer.Context,
-    only: Annotated[
-        list[str] | None,
-        typer.Option(
-            help=f"Only these; may be repeated: {', '.join(REASONS)}.", parser=_read_reason, metavar="REASON"
-        ),
-    ] = None,
-    device: Annotated[str | None, typer.Option(help="Only replies to this device.")] = None,
+    only: Only = None,
+    device: Device = None,
+    sequence: Sequence = None,
+    campaign: Campaign = None,
+    phone: Phone = None,
+    default_region: Region = None,
+    since: Since = None,
     limit: Annotated[
         int, typer.Option(help="How many, the latest first.", parser=read_count, metavar="NUMBER")
     ] = 100,
+    before: Annotated[
+        int | None,
+        typer.Option(help="The next page: those that come after this one.", parser=read_count, metavar="ID"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List the replies that a person should read, the newest first: answers, possible stops, senders that are no leads.
@@ -54,59 +80,139 @@ def list_inbox(
     A reply of STOP, or another keyword, opts its sender out automatically. It is listed only if it is an ordinary word
     too.
 
-    Example: inbox --only maybe_stop    inbox done 17
+    Example: inbox --only maybe_stop    inbox --sequence intro --since 2d    inbox done 17
     """
     if context.invoked_subcommand is not None:
         return
     if limit < 1:
         raise typer.BadParameter("--limit is the number of messages to show: 1 or more")
-    reasons = cast("tuple[ReviewReason, ...]", tuple(only or ()))
+    wanted = _filter(only, device, sequence, campaign, phone, since)
 
-    async def work(drumbeat: Drumbeat) -> list[InboundReport]:
+    async def work(drumbeat: Drumbeat) -> InboxPage:
         from operations import inboxes
 
-        return await inboxes.list_inbox(drumbeat, reasons, device=device, limit=limit)
+        return await inboxes.list_inbox(
+            drumbeat, wanted, limit=limit, before=before, default_region=default_region
+        )
 
-    show(run(work, temporal=False), as_json, _format_inbox)
+    page = run(work, temporal=False)
+    if as_json:
+        show(page.messages, as_json, lambda _: "")
+    else:
+        say(_format_page(page, before))
 
 
 @app.command()
 def done(
-    identifier: Annotated[
-        int, typer.Argument(metavar="ID", help="The message's ID, as 'inbox' shows it.", parser=read_count)
-    ],
+    identifiers: Annotated[
+        list[int] | None,
+        typer.Argument(
+            metavar="[ID...]", help="The messages' IDs, as 'inbox' shows them.", parser=read_count
+        ),
+    ] = None,
+    only: Only = None,
+    device: Device = None,
+    sequence: Sequence = None,
+    campaign: Campaign = None,
+    phone: Phone = None,
+    default_region: Region = None,
+    since: Since = None,
+    everything: Annotated[bool, typer.Option("--all", help="Everything that is in the inbox.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Take a message that was dealt with out of the inbox. Doing it twice is harmless."""
+    """Take messages that were dealt with out of the inbox: these, or all that match. Doing it twice is harmless.
 
-    async def work(drumbeat: Drumbeat) -> InboundReport:
+    For all that match, the command says how many there are, and asks. What arrives meanwhile stays in the inbox.
+
+    Example: inbox done 17 18    inbox done --campaign black-friday --since 1d
+    """
+    wanted = _filter(only, device, sequence, campaign, phone, since)
+    filtered = wanted.model_dump(exclude_defaults=True) != {}
+    if bool(identifiers) + filtered + everything != 1:
+        fail("give either IDs, or what is to match (--device, --since …), or --all", 2)
+    if not identifiers:
+        _done_matching(wanted, default_region, yes=yes, as_json=as_json)
+        return
+    chosen = identifiers
+
+    async def work(drumbeat: Drumbeat) -> list[InboundReport]:
         from operations import inboxes
 
-        return await inboxes.done(drumbeat, identifier)
+        return await inboxes.done(drumbeat, *chosen)
 
-    show(run(work, temporal=False), as_json, lambda one: f"{one.id} is done: {format_inbound(one)}")
-
-
-def format_inbound(one: InboundReport) -> str:
-    """A message in one line: its text, and its kind if it is more than a text."""
-    words = one_line(one.text or one.payload or "")
-    if one.kind == "text":
-        return words
-    kind = one.kind.replace("_", " ")
-    return f"({kind}) {words}" if words else f"({kind})"
+    show(
+        run(work, temporal=False),
+        as_json,
+        lambda taken: "\n".join(f"{one.id} is done: {format_inbound(one)}" for one in taken),
+    )
 
 
-def _format_inbox(found: list[InboundReport]) -> str:
-    if not found:
-        return "Nothing to look at."
+def _done_matching(wanted: InboxFilter, default_region: str | None, *, yes: bool, as_json: bool) -> None:
+    from messaging.replies.inbox import Cleared
+
+    async def look(drumbeat: Drumbeat) -> InboxPage:
+        from operations import inboxes
+
+        return await inboxes.list_inbox(drumbeat, wanted, limit=EXAMPLES, default_region=default_region)
+
+    page = run(look, temporal=False)
+    if page.total and not yes:
+        for line in _format_examples(page):
+            tell(line)
+        if not sys.stdin.isatty() or not typer.confirm("Mark them as done?", err=True):
+            fail("nothing was changed; with --yes they are marked as done")
+
+    async def work(drumbeat: Drumbeat) -> Cleared:
+        from operations import inboxes
+
+        return await inboxes.done_matching(
+            drumbeat, wanted, newest=page.newest, default_region=default_region
+        )
+
+    cleared = run(work, temporal=False) if page.total else Cleared(done=0)
+    show(
+        cleared,
+        as_json,
+        lambda one: f"{count_of(one.done, 'message')} done." if one.done else "Nothing in the inbox matches.",
+    )
+
+
+def _filter(
+    only: list[str] | None,
+    device: str | None,
+    sequence: str | None,
+    campaign: str | None,
+    phone: str | None,
+    since: datetime | None,
+) -> InboxFilter:
+    from messaging.replies.inbox import InboxFilter
+
+    return InboxFilter(
+        reasons=cast("tuple[ReviewReason, ...]", tuple(only or ())),
+        device=device,
+        sequence=sequence,
+        campaign=campaign,
+        phone=phone,
+        since=since,
+    )
+
+
+def _format_page(page: InboxPage, before: int | None) -> str:
+    if not page.messages:
+        return "Nothing to look at." if before is None else "Nothing more to look at."
     lines = ["Times are UTC. 'inbox done ID' takes one out."]
-    for one in found:
-        who = one.phone or ", ".join(one.identities) or "unknown"
-        name = f" ({one_line(one.name)})" if one.name else ""
-        doubtful = (one.meaning, one.to_review) == ("stop", "maybe_stop")
-        reason = ORDINARY_WORD if doubtful else REASONS[one.to_review or "answer"]
-        lines.append(f"{one.id}  {one.sent_at:%d %b %H:%M:%S}  {who}{name}  to {one.device}  {reason}")
-        if one.answers:
-            lines += wrapped(f"in answer to {one.answers}", "    ")
-        lines += wrapped(format_inbound(one), "    ")
+    for one in page.messages:
+        lines += inbound_lines(one)
+    if before is None and page.total > len(page.messages):
+        lines.append(
+            f"{len(page.messages):,} of {page.total:,}; 'inbox --before {page.messages[-1].id}' shows the next ones"
+        )
     return "\n".join(lines)
+
+
+def _format_examples(page: InboxPage) -> list[str]:
+    lines = [f"{count_of(page.total, 'message')} in the inbox, for example:"]
+    for one in page.messages:
+        lines += wrapped(f"{one.id}  {one.phone or 'unknown'}  {format_inbound(one)}", "  ")
+    return lines

@@ -34,7 +34,12 @@ def list_messages(
         ),
     ] = None,
     limit: Annotated[
-        int, typer.Option(help="How many to list, the latest first.", parser=read_count, metavar="NUMBER")
+        int,
+        typer.Option(
+            help="How many: the latest first, by when they were sent or last changed.",
+            parser=read_count,
+            metavar="NUMBER",
+        ),
     ] = 100,
     as_json: Json = False,
 ) -> None:
@@ -90,12 +95,13 @@ def _format_resolved(done: Resolution) -> str:
 def _format_messages(found: list[MessageReport]) -> str:
     if not found:
         return "None."
+    from messaging.times.local_time import format_wall
+
     lines = ["Times are UTC."]
     for one in found:
         # The ID must be easy to copy, so nothing is cut off to make columns.
-        lines.append(
-            f"{one.phone}  {one.what}  {one.status}  due {one.due_at:%d %b %H:%M:%S}  by {one.device}"
-        )
+        when = f"due {format_wall(one.due_at)}" if one.sent_at is None else format_wall(one.sent_at)
+        lines.append(f"{one.phone}  {one.what}  {one.status} {when}  by {one.device}")
         lines.append(
             f"    {one.id}" + (f"  {one_line(one.text)[:40]}" if one.text and not one.reason else "")
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cli.console import Json, run, show
 from cli.page import Column, Table, wrapped
+from messaging.common.counts import count_of
 from runtime.process import leave
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ def audit(as_json: Json = False) -> None:
 
 def status_page(report: StatusReport) -> str:
     """The status as text."""
+    from messaging.times.local_time import format_wall
+
     sequences = Table(
         (
             Column("sequence"),
@@ -57,7 +60,7 @@ def status_page(report: StatusReport) -> str:
         )
     )
     for one in report.sequences:
-        due = f"{one.due_next:%a %d %b %H:%M:%S}" if one.due_next else ""
+        due = format_wall(one.due_next) if one.due_next else ""
         sequences.row(
             one.sequence,
             one.status,
@@ -86,6 +89,12 @@ def status_page(report: StatusReport) -> str:
         + (f"; opted out and no lead: {report.others_opted_out:,}" if report.others_opted_out else ""),
         *wrapped(f"Messages: {messages}"),
     ]
+    if report.messages:
+        lines.append(
+            f"Of the sent ones {report.delivered:,} delivered, {report.read:,} read;"
+            f" {count_of(report.replied, 'person', 'people')} replied"
+        )
+    lines += [line for words in report.waits for line in wrapped(words)]
     if report.sequences:
         lines += ["", str(sequences)]
     if report.campaigns:

@@ -12,6 +12,7 @@ import typer
 
 from cli.console import Json, run, show
 from cli.page import Column, Table, one_line, wrapped
+from cli.results import results_line
 from messaging.common.counts import count_of
 from messaging.common.errors import NeedsConsent
 from runtime.process import fail, tell
@@ -203,27 +204,50 @@ def _format_details(one: SequenceDetails) -> str:
         f"contacts: {_format_contacts(one.contacts)}",
         "",
     ]
-    table = Table(
+    plan = Table(
         (
             Column("step"),
             Column("when"),
-            Column("sent", right=True),
-            Column("expired", right=True),
-            Column("passed over", right=True),
             Column("waiting", right=True),
             Column("next due"),
             Column("text", least=12, spare=True),
         )
     )
     for step in one.steps:
-        table.row(
-            *(step.key, _format_when(step), f"{step.sent:,}", f"{step.expired:,}" if step.expired else ""),
-            f"{step.passed_over:,}" if step.passed_over else "",
-            *(f"{step.waiting:,}", _format_moment(step.next_due_at, zone)),
+        plan.row(
+            *(step.key, _format_when(step), f"{step.waiting:,}", _format_moment(step.next_due_at, zone)),
             ("[image] " if step.image_url else "") + one_line(step.text),
             below=wrapped(f"if {words}", "  ") if (words := format_conditions(step.conditions)) else (),
         )
-    return "\n".join([*head, str(table)])
+    if not any(step.sent or step.expired or step.passed_over for step in one.steps):
+        return "\n".join([*head, str(plan)])
+    return "\n".join(
+        [*head, str(plan), "", str(_results_table(one)), "", f"results: {results_line(one.results)}"]
+    )
+
+
+def _results_table(one: SequenceDetails) -> Table:
+    """What came of each step's messages: replied and opted out are people."""
+    table = Table(
+        (
+            Column("step"),
+            Column("sent", right=True),
+            Column("expired", right=True),
+            Column("passed over", right=True),
+            Column("delivered", right=True),
+            Column("read", right=True),
+            Column("replied", right=True),
+            Column("opted out", right=True),
+        )
+    )
+    for step in one.steps:
+        came = step.results
+        table.row(
+            *(step.key, f"{step.sent:,}", f"{step.expired:,}" if step.expired else ""),
+            f"{step.passed_over:,}" if step.passed_over else "",
+            *(f"{number:,}" for number in (came.delivered, came.read, came.replied, came.opted_out)),
+        )
+    return table
 
 
 def _format_contacts(counts: ContactCounts) -> str:
@@ -241,4 +265,6 @@ def _format_when(step: StepDetails) -> str:
 
 
 def _format_moment(moment: datetime | None, zone: tzinfo) -> str:
-    return f"{moment.astimezone(zone):%Y-%m-%d %H:%M}" if moment else ""
+    from messaging.times.local_time import format_wall
+
+    return format_wall(moment, zone) if moment else ""

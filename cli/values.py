@@ -1,13 +1,16 @@
 """Parsers for values of options, with errors in plain words."""
 
 import math
+from datetime import UTC, datetime
 
 import typer
 
+from messaging.common.errors import InvalidInput
 from messaging.common.suggestions import did_you_mean
 from messaging.sending.message_status import MessageStatus
+from messaging.times.durations import parse_duration
 
-__all__ = ["read_count", "read_seconds", "read_status"]
+__all__ = ["read_count", "read_seconds", "read_since", "read_status"]
 
 
 def read_seconds(text: str) -> float:
@@ -35,3 +38,18 @@ def read_status(text: str) -> MessageStatus:
     if text.lower() not in statuses:
         raise typer.BadParameter(f"{text!r} is no status of a message: {did_you_mean(text, statuses)}")
     return MessageStatus(text.lower())
+
+
+def read_since(text: str) -> datetime:
+    """A moment: so long ago (2d, 3h), or a date, or a date and a time, both in UTC. Raises BadParameter."""
+    try:
+        return datetime.now(UTC) - parse_duration(text)
+    except InvalidInput:
+        pass
+    try:
+        moment = datetime.fromisoformat(text.strip())
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise typer.BadParameter(
+            f"{text!r} is no moment: write how long ago, e.g. 2d or 3h, or a date, e.g. 2035-11-23 or '2035-11-23 10:00' (UTC)"
+        ) from None

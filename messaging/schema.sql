@@ -12,40 +12,6 @@ CREATE TYPE public.device_turn AS (
 	stride interval
 );
 
-CREATE FUNCTION public.apply_early_receipts(p_message uuid) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-declare
-    r early_receipts;
-begin
-    for r in with told as (
-        delete from early_receipts e using broadcast_messages m, devices d
-         where m.id = p_message and d.id = m.device_id
-           and e.gateway = d.gateway and e.gateway_message_id = m.gateway_message_id
-        returning e.*
-    ) select * from told order by id loop
-        perform record_receipt(r.gateway, p_message, r.gateway_message_id, r.status, r.told_at, r.reason,
-                               r.sign, r.wrong_content);
-    end loop;
-end $$;
-
-CREATE FUNCTION public.audience_after_move(p_audience jsonb, p_moved jsonb, p_device text) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE
-    AS $$
-    select jsonb_object_agg(device, leads)
-      from (select device, sum(leads) as leads
-              from (select key, value::integer from jsonb_each_text(p_audience)
-                    union all
-                    select key, -value::integer from jsonb_each_text(p_moved)
-                    union all
-                    select p_device, value::integer from jsonb_each_text(p_moved)) as changes (device, leads)
-             group by device) summed
-$$;
-
-CREATE FUNCTION public.audience_lock() RETURNS bigint
-    LANGUAGE sql IMMUTABLE
-    AS $$ select 7271993 $$;
-
 CREATE TABLE public.broadcast_messages (
     id uuid NOT NULL,
     sequence_stepid bigint,
@@ -87,6 +53,76 @@ CREATE TABLE public.broadcast_messages (
     CONSTRAINT broadcast_messages_sent CHECK (((status = 'sent'::text) = (sent_at IS NOT NULL))),
     CONSTRAINT broadcast_messages_status CHECK ((status = ANY (ARRAY['pending'::text, 'queued'::text, 'processing'::text, 'sent'::text, 'failed'::text, 'unconfirmed'::text, 'suppressed'::text, 'cancelled'::text, 'expired'::text])))
 );
+
+CREATE TABLE public.inbound_messages (
+    id bigint NOT NULL,
+    device_id text NOT NULL,
+    gateway_message_id text NOT NULL,
+    kind text NOT NULL,
+    phone text,
+    identities text[] DEFAULT '{}'::text[] NOT NULL,
+    name text,
+    from_me boolean DEFAULT false NOT NULL,
+    text text,
+    payload text,
+    media_id text,
+    answers text,
+    referral jsonb,
+    asks text[] DEFAULT '{}'::text[] NOT NULL,
+    meaning text NOT NULL,
+    to_review text,
+    reviewed_at timestamp with time zone,
+    sent_at timestamp with time zone NOT NULL,
+    received_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT inbound_messages_meaning CHECK ((meaning = ANY (ARRAY['stop'::text, 'start'::text, 'maybe_stop'::text, 'enroll'::text, 'none'::text]))),
+    CONSTRAINT inbound_messages_to_review CHECK ((to_review = ANY (ARRAY['answer'::text, 'maybe_stop'::text, 'number_changed'::text, 'unmatched'::text, 'enrolled'::text, 'not_enrolled'::text])))
+);
+
+CREATE FUNCTION public.answered_messages(i public.inbound_messages) RETURNS SETOF public.broadcast_messages
+    LANGUAGE sql STABLE ROWS 1
+    AS $$
+    select distinct on (m.campaign_id, m.sequence_contact_id) m.*
+      from broadcast_messages m
+     where m.recipient_phone = i.phone and m.status = 'sent' and is_answer(i)
+       and (m.gateway_message_id = i.answers
+            or m.device_id = i.device_id and date_trunc('second', m.sent_at) <= i.sent_at
+               and i.sent_at < m.sent_at + interval '3 days')
+     order by m.campaign_id, m.sequence_contact_id, coalesce(m.gateway_message_id = i.answers, false) desc, m.sent_at desc
+$$;
+
+CREATE FUNCTION public.apply_early_receipts(p_message uuid) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+    r early_receipts;
+begin
+    for r in with told as (
+        delete from early_receipts e using broadcast_messages m, devices d
+         where m.id = p_message and d.id = m.device_id
+           and e.gateway = d.gateway and e.gateway_message_id = m.gateway_message_id
+        returning e.*
+    ) select * from told order by id loop
+        perform record_receipt(r.gateway, p_message, r.gateway_message_id, r.status, r.told_at, r.reason,
+                               r.sign, r.wrong_content);
+    end loop;
+end $$;
+
+CREATE FUNCTION public.audience_after_move(p_audience jsonb, p_moved jsonb, p_device text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select jsonb_object_agg(device, leads)
+      from (select device, sum(leads) as leads
+              from (select key, value::integer from jsonb_each_text(p_audience)
+                    union all
+                    select key, -value::integer from jsonb_each_text(p_moved)
+                    union all
+                    select p_device, value::integer from jsonb_each_text(p_moved)) as changes (device, leads)
+             group by device) summed
+$$;
+
+CREATE FUNCTION public.audience_lock() RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    AS $$ select 7271993 $$;
 
 CREATE FUNCTION public.awaits_window(m public.broadcast_messages) RETURNS boolean
     LANGUAGE sql IMMUTABLE
@@ -710,6 +746,12 @@ begin
        and hold_of(m) is null;
 end $$;
 
+CREATE FUNCTION public.is_answer(i public.inbound_messages) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select not i.from_me and i.kind not in ('reaction', 'preference', 'number_changed', 'user_id_changed')
+$$;
+
 CREATE FUNCTION public.is_unsettled(p_status text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$ select p_status in ('pending', 'queued', 'processing') $$;
@@ -761,6 +803,17 @@ CREATE FUNCTION public.lead_as_json(l public.leads) RETURNS jsonb
                               'attributes', l.attributes)
 $$;
 
+CREATE FUNCTION public.message_before(i public.inbound_messages) RETURNS SETOF public.broadcast_messages
+    LANGUAGE sql STABLE ROWS 1
+    AS $$
+    select m.*
+      from broadcast_messages m
+     where m.recipient_phone = i.phone and m.status = 'sent'
+       and (m.gateway_message_id = i.answers or date_trunc('second', m.sent_at) <= i.sent_at)
+     order by coalesce(m.gateway_message_id = i.answers, false) desc, m.sent_at desc
+     limit 1
+$$;
+
 CREATE FUNCTION public.message_contents(p_message uuid, p_moment timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
@@ -775,6 +828,14 @@ CREATE FUNCTION public.message_contents(p_message uuid, p_moment timestamp with 
       left join sequence_steps st on st.id = m.sequence_stepid
       left join campaigns c on c.id = m.campaign_id
      where m.id = p_message
+$$;
+
+CREATE FUNCTION public.message_name(m public.broadcast_messages) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    select coalesce((select s.name || ' / ' || t.key from sequence_steps t join sequences s on s.id = t.sequence_id
+                      where t.id = m.sequence_stepid),
+                    (select 'campaign ' || name from campaigns where id = m.campaign_id))
 $$;
 
 CREATE FUNCTION public.message_of_receipt(p_gateway text, p_message uuid, p_gateway_id text) RETURNS public.broadcast_messages
@@ -1248,30 +1309,6 @@ begin
                               'in_flight', (select count(*) from broadcast_messages
                                              where device_id = p_old and status = 'processing'));
 end $$;
-
-CREATE TABLE public.inbound_messages (
-    id bigint NOT NULL,
-    device_id text NOT NULL,
-    gateway_message_id text NOT NULL,
-    kind text NOT NULL,
-    phone text,
-    identities text[] DEFAULT '{}'::text[] NOT NULL,
-    name text,
-    from_me boolean DEFAULT false NOT NULL,
-    text text,
-    payload text,
-    media_id text,
-    answers text,
-    referral jsonb,
-    asks text[] DEFAULT '{}'::text[] NOT NULL,
-    meaning text NOT NULL,
-    to_review text,
-    reviewed_at timestamp with time zone,
-    sent_at timestamp with time zone NOT NULL,
-    received_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT inbound_messages_meaning CHECK ((meaning = ANY (ARRAY['stop'::text, 'start'::text, 'maybe_stop'::text, 'enroll'::text, 'none'::text]))),
-    CONSTRAINT inbound_messages_to_review CHECK ((to_review = ANY (ARRAY['answer'::text, 'maybe_stop'::text, 'number_changed'::text, 'unmatched'::text, 'enrolled'::text, 'not_enrolled'::text])))
-);
 
 CREATE FUNCTION public.replies_of(c public.sequence_contacts) RETURNS SETOF public.inbound_messages
     LANGUAGE sql STABLE

@@ -8,7 +8,9 @@ from messaging.common.database import Connection, Record
 from messaging.common.errors import NotFound
 from messaging.common.suggestions import did_you_mean
 from messaging.common.values import Value
+from messaging.replies.results import Results
 from messaging.sending.message_status import UNSETTLED
+from messaging.sending.queues import closed_queues
 
 __all__ = ["CampaignCounts", "CampaignSummary", "list_campaigns", "require_campaign"]
 
@@ -69,6 +71,10 @@ class CampaignSummary(Value):
     passed: int
     """Their local time had passed, and the campaign says ``if_passed: leave_out``."""
     messages: CampaignCounts
+    results: Results | None = None
+    """What came of them; this and ``waits`` only where one campaign was asked for."""
+    waits: tuple[str, ...] = ()
+    """Sentences about devices whose sending hours or daily limit keep messages of it waiting, and until when."""
 
 
 # $1: the name of one; null: all.
@@ -84,6 +90,28 @@ select c.*, clock_timestamp() as now, coalesce(m.counts, '{}') as messages
  order by c.id desc
 """
 
+# In one pass over the campaign's messages. wrote: what its recipients have written.
+SELECT_RESULTS = """
+with sent as materialized (
+    select id, recipient_phone, delivered_at, read_at from broadcast_messages where campaign_id = $1 and status = 'sent'),
+wrote as materialized (
+    select s.id, s.recipient_phone, i as message from sent s join inbound_messages i on i.phone = s.recipient_phone),
+heard as (
+    select w.recipient_phone as phone, true as replied, false as opted_out
+      from wrote w
+     cross join lateral answered_messages(w.message) m
+     where m.id = w.id
+    union all
+    select w.recipient_phone, false, true
+      from wrote w
+     cross join lateral message_before(w.message) m
+     where (w.message).meaning = 'stop' and m.id = w.id)
+select (select count(delivered_at) from sent) as delivered, (select count(read_at) from sent) as read,
+       count(distinct phone) filter (where replied) as replied,
+       count(distinct phone) filter (where opted_out) as opted_out
+  from heard
+"""
+
 
 async def list_campaigns(connection: Connection, campaign: str | None = None) -> list[CampaignSummary]:
     """All campaigns, the latest first, or only the one with that name. Raises NotFound for an unknown name."""
@@ -91,9 +119,18 @@ async def list_campaigns(connection: Connection, campaign: str | None = None) ->
     if campaign is not None and not rows:
         raise await _no_such_campaign(connection, campaign)
     fields = set(CampaignSummary.model_fields)
+    results, waits = None, []
+    if campaign is not None:
+        results = await connection.fetchrow(SELECT_RESULTS, rows[0]["id"])
+        waits = await closed_queues(connection, rows[0]["id"])
     return [
         CampaignSummary.model_validate(
-            {**{name: value for name, value in row.items() if name in fields}, "when": when(row)}
+            {
+                **{name: value for name, value in row.items() if name in fields},
+                "when": when(row),
+                "results": results and dict(results),
+                "waits": tuple(waits),
+            }
         )
         for row in rows
     ]

@@ -5,7 +5,7 @@
 -- Parameters begin with p_. Variables: m is a message, d a device, c an enrollment (sequence_contacts). A parameter
 -- p_now or p_moment is the present moment; if p_now is null, it is the database's clock.
 -- Order of this file: helpers; claim_message and its parts; its callers; moves to another device; outcomes of attempts;
--- receipts.
+-- receipts; what answers count for.
 
 -- migrate:up
 
@@ -1412,8 +1412,50 @@ begin
 end
 $$;
 
+-- What a message is called in lists: its step or campaign.
+create function message_name(m broadcast_messages) returns text
+language sql stable as $$
+    select coalesce((select s.name || ' / ' || t.key from sequence_steps t join sequences s on s.id = t.sequence_id
+                      where t.id = m.sequence_stepid),
+                    (select 'campaign ' || name from campaigns where id = m.campaign_id))
+$$;
+
+-- True for an answer: what a person wrote or chose, of any kind. Reactions, choices in WhatsApp's own settings and changed
+-- numbers are none, and what was typed on the device's phone is none either.
+create function is_answer(i inbound_messages) returns boolean
+language sql immutable as $$
+    select not i.from_me and i.kind not in ('reaction', 'preference', 'number_changed', 'user_id_changed')
+$$;
+
+-- The messages that an answer counts for, of each campaign and each enrollment at most one: the message that it quotes,
+-- else the last one that went to this phone from this device before, within three days. Gateways give the times of
+-- answers in whole seconds.
+create function answered_messages(i inbound_messages) returns setof broadcast_messages
+language sql stable rows 1 as $$
+    select distinct on (m.campaign_id, m.sequence_contact_id) m.*
+      from broadcast_messages m
+     where m.recipient_phone = i.phone and m.status = 'sent' and is_answer(i)
+       and (m.gateway_message_id = i.answers
+            or m.device_id = i.device_id and date_trunc('second', m.sent_at) <= i.sent_at
+               and i.sent_at < m.sent_at + interval '3 days')
+     order by m.campaign_id, m.sequence_contact_id, coalesce(m.gateway_message_id = i.answers, false) desc, m.sent_at desc
+$$;
+
+-- The message that an opt-out counts for: the message that it quotes, else the last one that went to this phone before,
+-- whatever sent it and however long ago.
+create function message_before(i inbound_messages) returns setof broadcast_messages
+language sql stable rows 1 as $$
+    select m.*
+      from broadcast_messages m
+     where m.recipient_phone = i.phone and m.status = 'sent'
+       and (m.gateway_message_id = i.answers or date_trunc('second', m.sent_at) <= i.sent_at)
+     order by coalesce(m.gateway_message_id = i.answers, false) desc, m.sent_at desc
+     limit 1
+$$;
+
 -- migrate:down
 
+drop function message_before, answered_messages, is_answer, message_name;
 drop procedure record_receipts;
 drop function record_receipt, record_late_failure, message_of_receipt, apply_early_receipts, keep_receipt, note_late_refusal,
     receipt_lock, hold_contents, device_fault, note_parts, doubt_message, release_attempt, refuse_attempt,

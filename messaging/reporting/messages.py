@@ -59,12 +59,15 @@ select m.id, m.recipient_phone as phone, coalesce(s.name || ' / ' || t.key, 'cam
 SELECT_MESSAGES_TO = f"{SELECT_MESSAGES} where m.recipient_phone = $1 order by m.due_at, m.created_at"
 
 
+# The latest first: by when they were sent, the others by when something last happened to them. A receipt of a message
+# that was sent does not bring it forward.
+LATEST_FIRST = "coalesce(m.sent_at, m.updated_at) desc, m.id"
+
+
 def _latest(condition: str) -> str:
     """The latest $1 with that condition. They are chosen first: what is said of each takes its time."""
-    latest = (
-        f"select m.id from broadcast_messages m where {condition} order by m.updated_at desc, m.id limit $1"  # noqa: S608
-    )
-    return f"{SELECT_MESSAGES} where m.id = any (array({latest})) order by m.updated_at desc, m.id"
+    latest = f"select m.id from broadcast_messages m where {condition} order by {LATEST_FIRST} limit $1"  # noqa: S608
+    return f"{SELECT_MESSAGES} where m.id = any (array({latest})) order by {LATEST_FIRST}"
 
 
 SELECT_LATEST = _latest("m.status = any ($2)")

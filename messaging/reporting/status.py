@@ -11,6 +11,7 @@ from messaging.devices.waits import format_wait
 from messaging.replies.inbox import count_inbox
 from messaging.reporting.messages import count_in_doubt
 from messaging.reporting.workers import WorkerRow, find_workers
+from messaging.sending.queues import closed_queues
 from messaging.sequences.refused import refused_enrollments
 
 __all__ = ["CampaignTotals", "SequenceTotals", "StatusReport", "status_report"]
@@ -55,6 +56,13 @@ class StatusReport(Value):
     campaigns: tuple[CampaignTotals, ...]
     """Campaigns that are not over."""
     messages: dict[str, int]
+    delivered: int = 0
+    """Of the sent messages, as far as their gateways report it; those that were read, too."""
+    read: int = 0
+    replied: int = 0
+    """People who have answered, whatever it was about."""
+    waits: tuple[str, ...] = ()
+    """Sentences about devices whose sending hours or daily limit keep messages waiting, and until when."""
     workers: tuple[WorkerRow, ...] = ()
     """The running workers of every task queue."""
     attention: tuple[str, ...]
@@ -107,6 +115,34 @@ select count(l.id) as leads, count(l.id) filter (where s.category = 'all') as op
   from leads l full join (select phone, min(category) as category from suppressions group by phone) s on s.phone = l.phone
 """
 
+# In one pass over the ledger.
+COUNT_MESSAGES = """
+select status, count(*), count(delivered_at) as delivered, count(read_at) as read
+  from broadcast_messages
+ group by status
+ order by status
+"""
+
+COUNT_REPLIED = """
+select count(distinct i.phone)
+  from inbound_messages i
+ where is_answer(i)
+"""
+
+# Leads that the sweep passes over, since no device can be chosen for them. $1: how many are counted at most.
+COUNT_WITHOUT_DEVICE = """
+select count(*)
+  from (select from leads l
+         where l.triggers <> '{}' and l.device_id is null and (select only_device()) is null
+           and exists (select from sequences s
+                        where s.trigger = any (l.triggers) and s.status = 'active' and s.device_id is null
+                          and not exists (select from sequence_contacts c
+                                           where c.sequence_id = s.id and c.phone = l.phone))
+           and not exists (select from suppressions o where o.phone = l.phone)
+         limit $1) found
+"""
+
+_COUNTED = 10_000
 _SHOWN_REFUSED = 5
 
 
@@ -114,9 +150,7 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
     """The totals of everything; and a line if no worker polls ``task_queue``, if one is named."""
     workers = await find_workers(pool, task_queue or "")
     sequences = await pool.fetch(SELECT_SEQUENCE_TOTALS)
-    messages = await pool.fetch(
-        "select status, count(*) from broadcast_messages group by status order by status"
-    )
+    messages = await pool.fetch(COUNT_MESSAGES)
     counts = {row["status"]: row["count"] for row in messages}
     attention = [workers.idle] if task_queue is not None and workers.idle is not None else []
     attention += [
@@ -159,7 +193,7 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
             + ": the gateway may have"
             " accepted a message, and did not say so; 'messages --status unconfirmed' lists them, 'message resolve ID' resolves one"
         )
-    in_doubt = await count_in_doubt(pool, 10_000) if counts.get("processing") else 0
+    in_doubt = await count_in_doubt(pool, _COUNTED) if counts.get("processing") else 0
     if in_doubt:
         attention.append(
             count_of(in_doubt, "message is in doubt", "messages are in doubt")
@@ -177,6 +211,12 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
         count_of(row["count"], "message") + f" failed: {row['reason']}"
         for row in await pool.fetch(SELECT_FAILURES_BY_REASON)
     ]
+    if stranded := await pool.fetchval(COUNT_WITHOUT_DEVICE, _COUNTED):
+        attention.append(
+            count_of(stranded, "lead has", "leads have")
+            + " the trigger of a sequence and no device to write from, so the sweep does not enroll them: name a device in"
+            " the sequence's file ('device:'), or give the leads one ('lead import FILE --device ID')"
+        )
     refused = await refused_enrollments(pool)
     attention += [
         f"the enrollment of {one.phone} in {one.sequence} was refused: {one.reason}"
@@ -205,6 +245,10 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
             for one in campaigns
         ),
         messages=counts,
+        delivered=sum(row["delivered"] for row in messages),
+        read=sum(row["read"] for row in messages),
+        replied=await pool.fetchval(COUNT_REPLIED),
+        waits=tuple(await closed_queues(pool)),
         workers=workers.running,
         attention=tuple(attention),
     )

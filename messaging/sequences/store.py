@@ -3,10 +3,11 @@
 from datetime import datetime, time, timedelta
 from typing import Any, Literal
 
-from messaging.common.database import Connection, Pool
+from messaging.common.database import Connection, Pool, Record
 from messaging.common.errors import NotFound
 from messaging.common.suggestions import did_you_mean
 from messaging.common.values import Value
+from messaging.replies.results import Results
 from messaging.times.calendar import Plan, PlanStep
 
 __all__ = [
@@ -96,14 +97,16 @@ class StepDetails(Value):
     """Messages of this step that were over before they could be sent."""
     passed_over: int
     """Contacts that did not get this step because a condition of it was false."""
+    results: Results
 
 
 class SequenceDetails(SequenceRow):
-    """A sequence with its steps."""
+    """A sequence with its steps. ``results``: of all its steps, also those that were removed."""
 
     contacts: ContactCounts
     next_due_at: datetime | None
     steps: tuple[StepDetails, ...]
+    results: Results
 
 
 COLUMNS = (
@@ -133,19 +136,51 @@ select {COLUMNS},
 
 SELECT_STEPS = """
 select t.id, t.key, t.day, t.at_time as at, t.after, t.wait_for, t.conditions, t.expires_after, t.text, t.image_url,
-       coalesce(c.waiting, 0) as waiting, c.next_due_at, m.sent, m.expired, m.passed_over
+       coalesce(c.waiting, 0) as waiting, c.next_due_at
   from sequence_steps t
- cross join lateral (select count(*) filter (where status = 'sent') as sent,
-                            count(*) filter (where status = 'expired') as expired,
-                            count(*) filter (where status = 'cancelled' and reason like 'condition: %') as passed_over
-                       from broadcast_messages
-                      where sequence_stepid = t.id) m
   left join (select next_step_id, count(*) as waiting, min(next_due_at) as next_due_at
                from sequence_contacts
               where sequence_id = $1 and status = 'active'
               group by next_step_id) c on c.next_step_id = t.id
  where t.sequence_id = $1 and t.removed_at is null
  order by t.position
+"""
+
+# One row for each step, and one without a step for all of them: one person may have answered two steps. wrote: what the
+# sequence's contacts have written.
+SELECT_RESULTS = """
+with wrote as materialized (
+    select c.id, i as message from sequence_contacts c join inbound_messages i on i.phone = c.phone where c.sequence_id = $1),
+heard as (
+    select m.sequence_stepid as step, m.recipient_phone as phone, true as replied, false as opted_out
+      from wrote w
+     cross join lateral answered_messages(w.message) m
+     where m.sequence_contact_id = w.id
+    union all
+    select m.sequence_stepid, m.recipient_phone, false, true
+      from wrote w
+     cross join lateral message_before(w.message) m
+     where (w.message).meaning = 'stop' and m.sequence_contact_id = w.id),
+answers as (
+    select step, count(distinct phone) filter (where replied) as replied,
+           count(distinct phone) filter (where opted_out) as opted_out
+      from heard
+     group by rollup (step)),
+outcomes as (
+    select t.id as step, sum(m.sent)::bigint as sent, sum(m.expired)::bigint as expired,
+           sum(m.passed_over)::bigint as passed_over, sum(m.delivered)::bigint as delivered, sum(m.read)::bigint as read
+      from sequence_steps t
+     cross join lateral (select count(*) filter (where status = 'sent') as sent,
+                                count(*) filter (where status = 'expired') as expired,
+                                count(*) filter (where status = 'cancelled' and reason like 'condition: %') as passed_over,
+                                count(delivered_at) as delivered, count(read_at) as read
+                           from broadcast_messages
+                          where sequence_stepid = t.id) m
+     where t.sequence_id = $1
+     group by rollup (t.id))
+select o.*, coalesce(a.replied, 0) as replied, coalesce(a.opted_out, 0) as opted_out
+  from outcomes o
+  left join answers a on a.step is not distinct from o.step
 """
 
 # One statement, so that revision and steps belong together.
@@ -211,7 +246,25 @@ async def show_sequence(connection: Connection, name: str) -> SequenceDetails:
     if row is None:
         raise await no_such_sequence(connection, name)
     steps = await connection.fetch(SELECT_STEPS, row["id"])
-    return SequenceDetails.model_validate({**row, "steps": tuple(dict(step) for step in steps)})
+    counted = {one["step"]: one for one in await connection.fetch(SELECT_RESULTS, row["id"])}
+    return SequenceDetails.model_validate(
+        {
+            **row,
+            "steps": tuple(
+                {
+                    **step,
+                    **{name: counted[step["id"]][name] for name in ("sent", "expired", "passed_over")},
+                    "results": _results(counted[step["id"]]),
+                }
+                for step in steps
+            ),
+            "results": _results(counted[None]),
+        }
+    )
+
+
+def _results(counted: Record) -> Results:
+    return Results.model_validate({name: counted[name] for name in Results.model_fields})
 
 
 async def set_sequence_status(connection: Connection, name: str, status: SequenceStatus) -> bool:

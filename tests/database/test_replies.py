@@ -20,7 +20,7 @@ from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.gateways import Gateways
 from messaging.gateways.webhook_events import InboundMessage, Receipt
 from messaging.leads.opt_outs import record_opt_out, withdraw
-from messaging.replies.inbox import inbound_of_phone, list_inbox, mark_reviewed
+from messaging.replies.inbox import InboundReport, inbound_of_phone, list_inbox
 from messaging.replies.recipients import learn_from_answer, learn_from_receipts
 from messaging.replies.record import RecordedInbound, Stopped, each_once, record_inbound
 from messaging.reporting.contact import contact_report
@@ -45,6 +45,11 @@ PHONE = phone(1)
 async def record(contact: Contact, *messages: InboundMessage, gateway: str = "simulated") -> RecordedInbound:
     async with contact.scenario.pool.acquire() as connection:
         return await record_inbound(connection, gateway, contact.scenario.device, messages, DEFAULT_KEYWORDS)
+
+
+async def in_inbox(pool: Pool) -> tuple[InboundReport, ...]:
+    """What an operator should look at."""
+    return (await list_inbox(pool)).messages
 
 
 async def sources(pool: Pool, number: str = PHONE) -> list[str]:
@@ -234,7 +239,7 @@ async def test_whose_phone_is_not_told_is_kept_and_listed_and_found_out_later(co
     recorded = await record(contact, inbound("in-1", None, "STOP", identities=(user,)))
     assert recorded == RecordedInbound(1, ())
     assert await pool.fetchval("select count(*) from suppressions") == 0
-    [listed] = await list_inbox(pool)
+    [listed] = await in_inbox(pool)
     assert (listed.phone, listed.identities, listed.to_review) == (None, (user,), "unmatched")
     later = await record(
         contact, inbound("in-2", PHONE, "Hello?", after=60, identities=(user, f"wa_id:{PHONE[1:]}"))
@@ -295,7 +300,7 @@ async def test_a_stop_of_a_stranger_is_a_leads_once_a_receipt_says_so(contact: C
         stopped = await learn_from_receipts(connection, "simulated", [receipt])
     assert [one.phone for one in stopped] == [PHONE]
     assert await sources(pool) == await sources(pool, other) == ["reply"]
-    assert await list_inbox(pool) == []
+    assert await in_inbox(pool) == ()
 
 
 async def test_what_another_lead_has_written_stays_theirs(contact: Contact) -> None:
@@ -350,7 +355,7 @@ async def test_a_stranger_who_says_stop_gets_nothing_later_and_is_listed(contact
     pool, stranger = contact.scenario.pool, phone(77)
     await record(contact, inbound("in-1", stranger, "STOP"), inbound("in-2", stranger, "Who is this?"))
     assert await sources(pool, stranger) == ["reply"]
-    assert [(one.phone, one.to_review) for one in await list_inbox(pool)] == [(stranger, "unmatched")] * 2
+    assert [(one.phone, one.to_review) for one in await in_inbox(pool)] == [(stranger, "unmatched")] * 2
 
 
 async def test_a_message_is_of_the_device_that_it_was_written_to(contact: Contact) -> None:
@@ -405,7 +410,7 @@ async def test_the_inbox_lists_what_somebody_has_to_look_at(contact: Contact) ->
         for place, (text, others) in enumerate(said)
     ]
     await record(contact, *messages)
-    listed = await list_inbox(pool)
+    listed = await in_inbox(pool)
     assert [(one.kind, one.to_review) for one in listed] == [
         ("image", "answer"),
         ("number_changed", "number_changed"),
@@ -413,14 +418,6 @@ async def test_the_inbox_lists_what_somebody_has_to_look_at(contact: Contact) ->
         ("text", "maybe_stop"),
         ("text", "answer"),
     ]
-    assert [one.text for one in await list_inbox(pool, ("maybe_stop",))] == ["don't stop"]
-    assert await list_inbox(pool, device="another") == []
-    done = await mark_reviewed(pool, listed[0].id)
-    assert done.reviewed_at is not None
-    assert (await mark_reviewed(pool, listed[0].id)).reviewed_at == done.reviewed_at
-    assert len(await list_inbox(pool)) == 4
-    with pytest.raises(NotFound, match="no inbound message"):
-        await mark_reviewed(pool, 10**12)
     assert await sources(pool) == ["reply"]
 
 
@@ -428,11 +425,11 @@ async def test_what_a_stranger_wrote_is_told_where_there_is_no_lead(contact: Con
     pool, stranger = contact.scenario.pool, phone(77)
     said = [inbound(f"in-{place}", stranger, f"Hello {place}", after=60 * place) for place in range(6)]
     await record(contact, *said[:1], inbound("in-x", stranger, "typed", from_me=True))
-    with pytest.raises(NotFound, match=r"; 1 message came from it \(02 Mar 2026 12:00 UTC: 'Hello 0'\)$"):
+    with pytest.raises(NotFound, match=r"; 1 message came from it \(2026-03-02 12:00:00 UTC: 'Hello 0'\)$"):
         await contact_report(pool, stranger, stranger)
     await record(contact, *said)
     with pytest.raises(
-        NotFound, match=r"6 messages came from it, the last \(.*12:01 UTC: 'Hello 1', .*'Hello 5'"
+        NotFound, match=r"6 messages came from it, the last \(.*12:01:00 UTC: 'Hello 1', .*'Hello 5'"
     ):
         await contact_report(pool, stranger, stranger)
 
@@ -440,7 +437,7 @@ async def test_what_a_stranger_wrote_is_told_where_there_is_no_lead(contact: Con
 async def test_a_stop_by_an_ordinary_word_holds_and_is_listed(contact: Contact) -> None:
     await record(contact, inbound("in-1", PHONE, "Basta"))
     assert await sources(contact.scenario.pool) == ["reply"]
-    assert [(one.meaning, one.to_review) for one in await list_inbox(contact.scenario.pool)] == [
+    assert [(one.meaning, one.to_review) for one in await in_inbox(contact.scenario.pool)] == [
         ("stop", "maybe_stop")
     ]
 

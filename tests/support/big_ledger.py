@@ -87,6 +87,16 @@ select gen_random_uuid(), k.id, l.id, l.phone, l.device_id, timestamptz '2026-11
             when dice >= 970 then 'reason ' || dice % 7 end as reason) s
 """
 
+# Phones that got much have written; one message of twenty says stop.
+_ANSWERS = """
+insert into inbound_messages (device_id, gateway_message_id, kind, phone, text, meaning, to_review, sent_at)
+select l.device_id, 'in.' || n, 'text', l.phone, 'Hi', case when n % 20 = 0 then 'stop' else 'none' end,
+       case when n % 20 > 0 then 'answer' end, now() + n * interval '1 second'
+  from generate_series(0, :rows / 20 - 1) n
+  join leads l on l.id = n % (:rows / 50) * 10 + 1;
+analyze inbound_messages
+"""
+
 # But for the keys that other tables refer to.
 _INDEXES = """
 select c.relname as name, i.indrelid::regclass::text as table, pg_get_indexdef(i.indexrelid) as definition, k.conname as constraint,
@@ -122,6 +132,7 @@ async def _fill_tables(url: str, rows: int) -> None:
         await connection.execute("analyze leads, sequence_contacts, sequences, sequence_steps, campaigns")
         await connection.execute(sized(_STEPS, rows))
         await connection.execute(sized(_CAMPAIGNS, rows))
+        await connection.execute(sized(_ANSWERS, rows))
         for index in indexes:
             await connection.execute(index["definition"])
             if index["constraint"]:

@@ -178,9 +178,9 @@ def test_a_contact_is_shown_with_whole_reasons_in_one_zone(
     assert shown.count("America/New_York") == 1
     assert not re.search("UTC|Kuala", shown)
     # 12:00 UTC is seven in New York, and the message that waits goes out at nine.
-    assert "01 Mar 2026 07:00:00" in shown
-    assert "01 Mar 2026 09:00:00" in shown
-    assert "02 Mar 2026 10:00:00" in shown
+    assert "2026-03-01 07:00:00" in shown
+    assert "2026-03-01 09:00:00" in shown
+    assert "2026-03-02 10:00:00" in shown
     assert "Row 7 of leads.csv ('12') was rejected" in shown
     if columns == "80":
         assert max(map(len, shown.split("\n"))) <= 80

@@ -1,0 +1,55 @@
+"""Inbound messages as text, for ``inbox`` and ``contact``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cli.page import one_line, wrapped
+
+if TYPE_CHECKING:
+    from messaging.replies.inbox import InboundReport
+
+__all__ = ["REASONS", "format_inbound", "inbound_lines", "what_it_did"]
+
+REASONS = {
+    "answer": "an answer",
+    "maybe_stop": "may mean stop",
+    "number_changed": "has another number now",
+    "unmatched": "no lead",
+}
+ORDINARY_WORD = "opted out by an ordinary word"
+_INDENT = "    "
+
+
+def format_inbound(one: InboundReport) -> str:
+    """A message in one line: its text, and its kind if it is more than a text."""
+    words = one_line(one.text or one.payload or "")
+    if one.kind == "text":
+        return words
+    kind = one.kind.replace("_", " ")
+    return f"({kind}) {words}" if words else f"({kind})"
+
+
+def what_it_did(one: InboundReport) -> str:
+    """What the message answers, and what it did, in a few words; empty where it is neither."""
+    parts = []
+    if one.answers:
+        parts.append(f"in answer to {one.answers}")
+    elif one.counts_for:
+        parts.append(f"after {', '.join(one.counts_for)}")
+    parts += one.did
+    return "; ".join(parts)
+
+
+def inbound_lines(one: InboundReport) -> list[str]:
+    """A message of the inbox: who, when, to which device, why it is listed; what it did; and its text."""
+    from messaging.times.local_time import format_wall
+
+    who = one.phone or ", ".join(one.identities) or "unknown"
+    name = f" ({one_line(one.name)})" if one.name else ""
+    doubtful = (one.meaning, one.to_review) == ("stop", "maybe_stop")
+    reason = ORDINARY_WORD if doubtful else REASONS[one.to_review or "answer"]
+    lines = [f"{one.id}  {format_wall(one.sent_at)}  {who}{name}  to {one.device}  {reason}"]
+    if done := what_it_did(one):
+        lines += wrapped(done, _INDENT)
+    return [*lines, *wrapped(format_inbound(one), _INDENT)]
