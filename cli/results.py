@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from messaging.common.counts import count_of
 
 if TYPE_CHECKING:
-    from messaging.replies.results import Results
+    from messaging.sending.results import Results
 
 __all__ = ["results_line"]
 

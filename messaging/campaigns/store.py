@@ -8,9 +8,9 @@ from messaging.common.database import Connection, Record
 from messaging.common.errors import NotFound
 from messaging.common.suggestions import did_you_mean
 from messaging.common.values import Value
-from messaging.replies.results import Results
 from messaging.sending.message_status import UNSETTLED
 from messaging.sending.queues import closed_queues
+from messaging.sending.results import Results
 
 __all__ = ["CampaignCounts", "CampaignSummary", "list_campaigns", "require_campaign"]
 

@@ -7,7 +7,7 @@ from messaging.common.database import Connection, Pool, Record
 from messaging.common.errors import NotFound
 from messaging.common.suggestions import did_you_mean
 from messaging.common.values import Value
-from messaging.replies.results import Results
+from messaging.sending.results import Results
 from messaging.times.calendar import Plan, PlanStep
 
 __all__ = [

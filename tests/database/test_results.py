@@ -5,7 +5,7 @@ import random
 import pytest
 
 from messaging.replies.inbox import inbound_of_phone
-from messaging.replies.results import Results
+from messaging.sending.results import Results
 from rig.people import phone
 from tests.support.scenario import Scenario
 from tests.support.told import DAY, HOUR, Told

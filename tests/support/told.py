@@ -6,7 +6,7 @@ from uuid import uuid4
 from messaging.campaigns.store import list_campaigns
 from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.replies.record import record_inbound
-from messaging.replies.results import Results
+from messaging.sending.results import Results
 from messaging.sequences.store import show_sequence
 from rig.people import phone
 from tests.support.replies import NOON, inbound
