@@ -15,6 +15,7 @@ REASONS = {
     "answer": "an answer",
     "maybe_stop": "may mean stop",
     "number_changed": "has another number now",
+    "numbers_joined": "both numbers were leads",
     "unmatched": "no lead",
 }
 ORDINARY_WORD = "opted out by an ordinary word"

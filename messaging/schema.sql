@@ -19,6 +19,7 @@ CREATE TABLE public.broadcast_messages (
     campaign_id bigint,
     lead_id bigint NOT NULL,
     recipient_phone text NOT NULL,
+    key_phone text,
     device_id text NOT NULL,
     status text DEFAULT 'pending'::text NOT NULL,
     due_at timestamp with time zone NOT NULL,
@@ -75,7 +76,7 @@ CREATE TABLE public.inbound_messages (
     sent_at timestamp with time zone NOT NULL,
     received_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     CONSTRAINT inbound_messages_meaning CHECK ((meaning = ANY (ARRAY['stop'::text, 'start'::text, 'maybe_stop'::text, 'enroll'::text, 'none'::text]))),
-    CONSTRAINT inbound_messages_to_review CHECK ((to_review = ANY (ARRAY['answer'::text, 'maybe_stop'::text, 'number_changed'::text, 'unmatched'::text, 'enrolled'::text, 'not_enrolled'::text])))
+    CONSTRAINT inbound_messages_to_review CHECK ((to_review = ANY (ARRAY['answer'::text, 'maybe_stop'::text, 'number_changed'::text, 'numbers_joined'::text, 'unmatched'::text, 'enrolled'::text, 'not_enrolled'::text])))
 );
 
 CREATE FUNCTION public.answered_messages(i public.inbound_messages) RETURNS SETOF public.broadcast_messages
@@ -141,6 +142,8 @@ CREATE FUNCTION public.campaign_audience(p_campaign bigint) RETURNS TABLE(lead_i
       left join devices d on d.id = coalesce(o.replaced_by, o.id)
       cross join lateral (select array_agg(device_in_use(named)) as ids from unnest(c.device_ids) named) wanted
      where c.id = p_campaign and (c.device_ids is null or d.id = any (wanted.ids))
+       -- An import that ran while the phone changed may have stored the old one again.
+       and not exists (select from phone_changes p where p.old_phone = l.phone and present_phone(l.phone) <> l.phone)
 $$;
 
 CREATE FUNCTION public.campaign_message_id(p_campaign bigint, p_phone text) RETURNS uuid
@@ -372,6 +375,7 @@ CREATE TABLE public.sequence_contacts (
     sequence_id bigint NOT NULL,
     lead_id bigint NOT NULL,
     phone text NOT NULL,
+    key_phone text,
     device_id text NOT NULL,
     status text DEFAULT 'active'::text NOT NULL,
     reason text,
@@ -402,8 +406,10 @@ begin
     values (p_message, p_step, c.id, c.lead_id, c.phone, c.device_id, c.next_due_at,
             c.next_due_at + (select expires_after from sequence_steps where id = p_step))
     on conflict do nothing;
-    -- The insert may have waited for an edit of the sequence, as an edit locks the steps.
-    if p_revision <> (select revision from sequences where id = c.sequence_id) then
+    -- The insert may have waited for an edit of the sequence, which locks the steps, or for a change of the contact's
+    -- phone.
+    if p_revision <> (select revision from sequences where id = c.sequence_id)
+       or c.phone <> (select phone from sequence_contacts where id = c.id) then
         delete from broadcast_messages where id = p_message and status = 'pending' and attempts = 0;
         return jsonb_build_object('outcome', 'replanned');
     end if;
@@ -646,6 +652,15 @@ CREATE FUNCTION public.form_of(m public.broadcast_messages, p_moment timestamp w
      cross join lateral (select coalesce(window_until(m.recipient_phone, m.device_id) <= p_moment, true) as closed) w
 $$;
 
+CREATE FUNCTION public.former_phones(p_phone text) RETURNS text[]
+    LANGUAGE sql STABLE
+    AS $$
+    with recursive back (phone) as (
+        select p_phone union select c.old_phone from phone_changes c join back b on c.new_phone = b.phone
+    )
+    select array_agg(phone order by phone) from back where phone = p_phone or present_phone(phone) = p_phone
+$$;
+
 CREATE FUNCTION public.hand_over(m public.broadcast_messages, d public.devices, p_token text, p_must_not_send boolean, p_place date, p_moment timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
     AS $$
@@ -724,6 +739,21 @@ CREATE FUNCTION public.hold_of(m public.broadcast_messages, p_moment timestamp w
                      then outside_window(m) || '; it waits until they write' end
            from devices where id = m.device_id))
 $$;
+
+CREATE FUNCTION public.hold_phone(p_phone text) RETURNS text
+    LANGUAGE plpgsql
+    AS $$
+declare
+    present text;
+begin
+    loop
+        perform pg_advisory_xact_lock_shared(phone_lock(p_phone));
+        present := present_phone(p_phone);
+        exit when present = p_phone;
+        p_phone := present;
+    end loop;
+    return p_phone;
+end $$;
 
 CREATE FUNCTION public.inbound_lock(p_name text) RETURNS bigint
     LANGUAGE sql IMMUTABLE
@@ -955,6 +985,102 @@ begin
                         where c.id = any (array(select jsonb_object_keys(moved)::bigint)) order by c.name);
 end $$;
 
+CREATE FUNCTION public.move_phone(p_old text, p_new text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    old_lead  bigint;
+    new_lead  bigint;
+    pairs     jsonb;
+    contacts  integer;
+    messages  integer;
+begin
+    -- Keeps audiences from being frozen during the move.
+    perform pg_advisory_xact_lock(audience_lock());
+    perform from leads where phone in (p_old, p_new) order by phone for update;
+    perform from broadcast_messages where recipient_phone in (p_old, p_new) order by id for update;
+    select id into old_lead from leads where phone = p_old;
+    select id into new_lead from leads where phone = p_new;
+
+    -- A campaign's message, or a step's, that both phones were to get: what has gone out or may have counts, and else the
+    -- one to the new phone.
+    update broadcast_messages m
+       set status = 'cancelled', slot_at = null, updated_at = clock_timestamp(),
+           reason = case when m.recipient_phone = p_old then 'its recipient has the phone ' || p_new || ' now, which has a message of its own'
+                         else 'it went to ' || p_old || ', which its recipient had before' end
+      from broadcast_messages o
+     where m.campaign_id is not null and o.campaign_id = m.campaign_id and is_waiting(m.status)
+       and ((m.recipient_phone = p_new and o.recipient_phone = p_old and not is_waiting(o.status)
+             and (o.status in ('sent', 'unconfirmed', 'processing')))
+            or (m.recipient_phone = p_old and o.recipient_phone = p_new));
+
+    if old_lead is not null and new_lead is not null then
+        update leads n
+           set name = coalesce(nullif(n.name, ''), o.name),
+               niches = n.niches || array(select w from unnest(o.niches) w where w <> all (n.niches)),
+               triggers = n.triggers || array(select w from unnest(o.triggers) w where w <> all (n.triggers)),
+               target_status = case when 'customer' in (n.target_status, o.target_status) then 'customer' else n.target_status end,
+               device_id = coalesce(n.device_id, o.device_id), time_zone = coalesce(n.time_zone, o.time_zone),
+               attributes = o.attributes || n.attributes, updated_at = clock_timestamp(),
+               -- What was said last about consent, under either phone.
+               (consent_at, consent_source, consent_note, consent_withdrawn_at) = (
+                   select k.consent_at, k.consent_source, k.consent_note, k.consent_withdrawn_at
+                     from leads k
+                    where k.id in (old_lead, new_lead)
+                    order by greatest(k.consent_at, k.consent_withdrawn_at) desc nulls last, k.id = new_lead desc
+                    limit 1)
+          from leads o
+         where n.id = new_lead and o.id = old_lead;
+        update sequence_contacts set lead_id = new_lead where lead_id = old_lead;
+        update broadcast_messages set lead_id = new_lead where lead_id = old_lead;
+        delete from leads where id = old_lead;
+    elsif old_lead is not null then
+        update leads set phone = p_new, updated_at = clock_timestamp() where id = old_lead;
+    end if;
+
+    -- Enrollments of both in one sequence.
+    select coalesce(jsonb_agg(jsonb_build_object('sequence', s.name, 'old', o.id, 'new', n.id) order by s.name), '[]') into pairs
+      from sequence_contacts o
+      join sequence_contacts n on n.sequence_id = o.sequence_id and n.phone = p_new
+      join sequences s on s.id = o.sequence_id
+     where o.phone = p_old;
+    update broadcast_messages m
+       set status = 'cancelled', slot_at = null, updated_at = clock_timestamp(),
+           reason = 'its recipient has the phone ' || p_new || ' now, which is in the sequence too'
+      from jsonb_array_elements(pairs) pair
+     where m.sequence_contact_id = (pair ->> 'old')::bigint and is_waiting(m.status);
+    update sequence_contacts c
+       set status = 'stopped', reason = 'its owner has the phone ' || p_new || ' now, which is in the sequence too',
+           next_step_id = null, next_due_at = null, ended_at = clock_timestamp(), plan_changed_at = clock_timestamp()
+      from jsonb_array_elements(pairs) pair
+     where c.id = (pair ->> 'old')::bigint and c.status = 'active';
+
+    -- The others go on under the new phone.
+    update sequence_contacts c
+       set phone = p_new, key_phone = coalesce(c.key_phone, p_old)
+     where c.phone = p_old
+       and not exists (select from sequence_contacts n where n.sequence_id = c.sequence_id and n.phone = p_new);
+    get diagnostics contacts = row_count;
+    update broadcast_messages m
+       set recipient_phone = p_new, key_phone = case when m.campaign_id is not null then coalesce(m.key_phone, p_old) end
+     where m.recipient_phone = p_old
+       and not exists (select from broadcast_messages n
+                        where n.recipient_phone = p_new
+                          and (n.campaign_id = m.campaign_id or n.sequence_stepid = m.sequence_stepid))
+       and not exists (select from jsonb_array_elements(pairs) pair where m.sequence_contact_id = (pair ->> 'old')::bigint);
+    get diagnostics messages = row_count;
+
+    update inbound_messages m
+       set phone = p_new,
+           to_review = case when m.to_review is distinct from 'unmatched' or coalesce(old_lead, new_lead) is null then m.to_review
+                            when m.kind in ('number_changed', 'user_id_changed', 'preference') or m.meaning in ('stop', 'start') then null
+                            when m.meaning = 'maybe_stop' then 'maybe_stop' else 'answer' end
+     where m.phone = p_old;
+    update identities set phone = p_new where phone = p_old;
+    return jsonb_build_object('lead', old_lead is not null, 'joined', old_lead is not null and new_lead is not null,
+                              'contacts', contacts, 'messages', messages, 'pairs', pairs);
+end $$;
+
 CREATE FUNCTION public.next_opening(p_moment timestamp with time zone, p_opens time without time zone, p_closes time without time zone, p_zone text) RETURNS timestamp with time zone
     LANGUAGE plpgsql STABLE
     AS $$
@@ -1055,6 +1181,10 @@ CREATE FUNCTION public.outside_window(m public.broadcast_messages) RETURNS text
         || ' UTC', 'they have not written to device ' || m.device_id)
 $$;
 
+CREATE FUNCTION public.phone_lock(p_phone text) RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    AS $$ select hashtextextended('phone ' || p_phone, 0) $$;
+
 CREATE FUNCTION public.postpone(m public.broadcast_messages, d public.devices, p_moment timestamp with time zone, p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
     AS $$
@@ -1087,6 +1217,27 @@ begin
            slot_at = case when in_doubt then opening end, reason = why, updated_at = p_now
      where id = m.id;
     return jsonb_build_object('outcome', 'deferred', 'until', opening, 'now', p_now, 'reason', why);
+end $$;
+
+CREATE FUNCTION public.present_phone(p_phone text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+    seen  text[]      := array[p_phone];
+    since timestamptz := '-infinity';
+begin
+    -- Who came to a phone after its former owner had left it is somebody else, or came back to it.
+    loop
+        select new_phone, changed_at into p_phone, since
+          from phone_changes where old_phone = seen[cardinality(seen)] and changed_at >= since;
+        if not found then
+            return seen[cardinality(seen)];
+        end if;
+        if p_phone = any (seen) then
+            return p_phone;
+        end if;
+        seen := seen || p_phone;
+    end loop;
 end $$;
 
 CREATE FUNCTION public.receipt_lock(p_gateway text, p_gateway_id text) RETURNS bigint
@@ -1575,6 +1726,14 @@ ALTER TABLE public.leads ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.phone_changes (
+    old_phone text NOT NULL,
+    new_phone text NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    CONSTRAINT phone_changes_another CHECK ((new_phone <> old_phone)),
+    CONSTRAINT phone_changes_e164 CHECK ((new_phone ~ '^\+[1-9][0-9]{1,14}$'::text))
+);
+
 CREATE TABLE public.refused_enrollments (
     sequence text NOT NULL,
     phone text NOT NULL,
@@ -1733,6 +1892,9 @@ ALTER TABLE ONLY public.leads
 ALTER TABLE ONLY public.leads
     ADD CONSTRAINT leads_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.phone_changes
+    ADD CONSTRAINT phone_changes_pkey PRIMARY KEY (old_phone);
+
 ALTER TABLE ONLY public.refused_enrollments
     ADD CONSTRAINT refused_enrollments_pkey PRIMARY KEY (sequence, phone);
 
@@ -1802,6 +1964,8 @@ CREATE UNIQUE INDEX one_live_campaign_message ON public.broadcast_messages USING
 
 CREATE UNIQUE INDEX one_live_sequence_message ON public.broadcast_messages USING btree (sequence_stepid, recipient_phone) WHERE (public.is_unsettled(status) OR (status = ANY (ARRAY['sent'::text, 'unconfirmed'::text])));
 
+CREATE INDEX phone_changes_new ON public.phone_changes USING btree (new_phone);
+
 CREATE INDEX refused_enrollments_phone ON public.refused_enrollments USING btree (phone);
 
 CREATE INDEX rejected_rows_digits ON public.rejected_rows USING btree (digits);
@@ -1811,6 +1975,8 @@ CREATE INDEX rejected_rows_file ON public.rejected_rows USING btree (file);
 CREATE INDEX rejected_rows_phone ON public.rejected_rows USING btree (phone);
 
 CREATE INDEX sequence_contacts_active ON public.sequence_contacts USING btree (sequence_id, id) WHERE (status = 'active'::text);
+
+CREATE INDEX sequence_contacts_key ON public.sequence_contacts USING btree (key_phone) WHERE (key_phone IS NOT NULL);
 
 CREATE INDEX sequence_contacts_phone ON public.sequence_contacts USING btree (phone);
 

@@ -67,7 +67,7 @@ with fed as (
 select taken.status, taken.fan_out, taken.device_id, taken.places, taken.taken, taken.open, n.*
   from taken
   left join lateral (
-    select m.id, m.status as message_status, m.recipient_phone, m.campaign_position, m.due_at, l.name,
+    select m.id, m.status as message_status, coalesce(m.key_phone, m.recipient_phone) as key_phone, m.campaign_position, m.due_at, l.name,
            m.due_at <= $5 and m.status = 'pending' and m.reason is null
            and (m.expires_at <= $5 or (taken.own_time and recipient_opening(m, $5) > $5)) as too_late,
            row_number() over (order by m.campaign_position) as turn
@@ -142,9 +142,10 @@ select c.status, c.reason, c.opted_out, c.without_consent, c.without_device, c.p
  where c.id = $1
 """
 
-# The phones whose messages were begun and wait for a slot or for a hold to end. $1 campaign
+# The messages that were begun and wait for a slot or for a hold to end, by the phones that name their workflows. $1
+# campaign
 SELECT_UNDER_WAY = """
-select recipient_phone
+select coalesce(key_phone, recipient_phone) as key_phone
   from broadcast_messages
  where campaign_id = $1
    and (status = 'queued' or (status in ('pending', 'processing') and reason is not null))
@@ -216,7 +217,7 @@ def _ref(request: FeedRequest, row: Record) -> MessageRef:
     return MessageRef(
         campaign=request.campaign,
         message_id=row["id"],
-        phone=row["recipient_phone"],
+        phone=row["key_phone"],
         name=row["name"],
         device_id=row["device_id"],
     )
@@ -276,15 +277,15 @@ async def _expire_over(connection: Connection, campaign_id: int, now: datetime |
 
 
 async def phones_under_way(pool: Pool, campaign_id: int) -> list[str]:
-    """The phones whose messages were begun and wait for a slot or for a hold to end."""
+    """The messages that were begun and wait for a slot or for a hold to end, by the phones that name their workflows."""
     rows = await pool.fetch(SELECT_UNDER_WAY, campaign_id)
-    return [row["recipient_phone"] for row in rows]
+    return [row["key_phone"] for row in rows]
 
 
 async def under_way(pool: Pool, campaign_id: int, phones: Sequence[str]) -> bool:
     """True if a message to one of these phones still waits and no attempt is sending it."""
     found: bool = await pool.fetchval(
-        "select exists (select from broadcast_messages where campaign_id = $1 and recipient_phone = any($2)"
+        "select exists (select from broadcast_messages where campaign_id = $1 and coalesce(key_phone, recipient_phone) = any($2)"
         " and is_waiting(status))",
         campaign_id,
         phones,

@@ -49,15 +49,17 @@ def inbound_of_change(value: Any) -> Iterator[InboundMessage]:
 def _message(
     message: Mapping[str, Any], contacts: list[Mapping[str, Any]], receivers: tuple[str, ...]
 ) -> InboundMessage | None:
-    context = part(message, "context")
+    context, content = part(message, "context"), _content(message)
+    who = _who(message, contacts)
+    who["identities"] = tuple(dict.fromkeys((*who["identities"], *content.pop("identities", ()))))
     return inbound_message(
         META,
         gateway_message_id=words(message, "id") or "",
         at=moment(message.get("timestamp")),
         receivers=receivers,
         referral=_referral(part(message, "referral")),
-        **_who(message, contacts),
-        **{"answers": words(context, "id"), **_content(message)},
+        **who,
+        **{"answers": words(context, "id"), **content},
     )
 
 
@@ -133,12 +135,20 @@ def _system(own: Mapping[str, Any]) -> dict[str, Any]:
     told, body = words(own, "type") or "", words(own, "body")
     if told in ("user_changed_number", "customer_changed_number"):
         changed = words(own, "wa_id", "new_wa_id")
-        return {"kind": "number_changed", "text": body, "payload": phone_of(changed) or changed}
+        payload = phone_of(changed) or changed
+        return {"kind": "number_changed", "text": body, "payload": payload, "identities": _user_ids(own)}
     if told == "user_changed_user_id":
-        return {"kind": "user_id_changed", "text": body, "payload": words(own, "user_id")}
+        payload = words(own, "user_id")
+        return {"kind": "user_id_changed", "text": body, "payload": payload, "identities": _user_ids(own)}
     if told == "user_preference_changed":
         return {"kind": "preference", "text": body, "payload": words(own, "marketing")}
     return {"kind": "other", "text": body, "payload": told or None}
+
+
+def _user_ids(own: Mapping[str, Any]) -> tuple[str, ...]:
+    """The old and new user IDs of a system message. A changed number changes them too (Meta's changelog of 11 August 2026)."""
+    fields = ("previous_user_id", "user_id", "previous_parent_user_id", "parent_user_id")
+    return tuple(f"user_id:{name}" for field in fields if (name := words(own, field)) is not None)
 
 
 def recipient_of(status: Mapping[str, Any]) -> tuple[str, ...]:

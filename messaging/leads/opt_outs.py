@@ -74,7 +74,7 @@ update broadcast_messages m
 
 # The messages of campaigns, and those that were sent again: they have workflows of their own.
 SELECT_SUPPRESSED = """
-select case when k.id is not null then 'campaign:' || k.name || ':' || m.recipient_phone
+select case when k.id is not null then 'campaign:' || k.name || ':' || coalesce(m.key_phone, m.recipient_phone)
             else 'message:' || m.id end as workflow_id
   from broadcast_messages m
   left join campaigns k on k.id = m.campaign_id

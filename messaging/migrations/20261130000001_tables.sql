@@ -142,6 +142,7 @@ create table sequence_contacts (
     sequence_id    bigint      not null references sequences (id),
     lead_id        bigint      not null references leads (id),
     phone          text        not null,
+    key_phone      text,                                -- the phone that its workflow and message IDs derive from; null: phone
     device_id      text        not null references devices (id),
     status         text        not null default 'active',
     reason         text,
@@ -162,6 +163,7 @@ create table sequence_contacts (
     constraint sequence_contacts_ended check ((status = 'active') = (ended_at is null))
 );
 create index sequence_contacts_phone on sequence_contacts (phone);
+create index sequence_contacts_key on sequence_contacts (key_phone) where key_phone is not null;
 create index sequence_contacts_active on sequence_contacts (sequence_id, id) where status = 'active';
 -- Contacts whose workflows are still to be told: most of the time none. The index leaves next_due_at out, so that
 -- sending a step touches no index.
@@ -222,6 +224,7 @@ create table broadcast_messages (
     campaign_id           bigint references campaigns (id),
     lead_id               bigint      not null references leads (id),
     recipient_phone       text        not null,
+    key_phone             text,                         -- of a campaign: the phone that its workflow's ID derives from; null: recipient_phone
     device_id             text        not null references devices (id),
     status                text        not null default 'pending',
     due_at                timestamptz not null,
@@ -344,7 +347,7 @@ create table inbound_messages (
     received_at         timestamptz not null default clock_timestamp(),
     constraint inbound_messages_once unique (device_id, gateway_message_id),
     constraint inbound_messages_meaning check (meaning in ('stop', 'start', 'maybe_stop', 'enroll', 'none')),
-    constraint inbound_messages_to_review check (to_review in ('answer', 'maybe_stop', 'number_changed', 'unmatched', 'enrolled', 'not_enrolled'))
+    constraint inbound_messages_to_review check (to_review in ('answer', 'maybe_stop', 'number_changed', 'numbers_joined', 'unmatched', 'enrolled', 'not_enrolled'))
 );
 create index inbound_messages_phone on inbound_messages (phone, sent_at);
 create index inbound_messages_open on inbound_messages (sent_at) where to_review is not null and reviewed_at is null;
@@ -356,6 +359,16 @@ create table identities (
     phone     text        not null,
     told_at   timestamptz not null
 );
+
+-- Phones whose owner has another one now: the latest change of each.
+create table phone_changes (
+    old_phone   text primary key,
+    new_phone   text        not null,
+    changed_at  timestamptz not null,
+    constraint phone_changes_e164 check (new_phone ~ '^\+[1-9][0-9]{1,14}$'),
+    constraint phone_changes_another check (new_phone <> old_phone)
+);
+create index phone_changes_new on phone_changes (new_phone);
 
 -- Phones that get nothing more: no marketing, or nothing at all, from any sequence, campaign or device. Each source opts
 -- the phone out by itself.
@@ -385,5 +398,5 @@ create table workers (
 
 -- migrate:down
 
-drop table workers, suppressions, identities, inbound_messages, refused_enrollments, rejected_rows, early_receipts, broadcast_messages, campaigns, sequence_contacts, sequence_steps, sequence_keywords, sequences, leads, devices;
+drop table workers, suppressions, phone_changes, identities, inbound_messages, refused_enrollments, rejected_rows, early_receipts, broadcast_messages, campaigns, sequence_contacts, sequence_steps, sequence_keywords, sequences, leads, devices;
 drop function is_waiting, is_unsettled;

@@ -102,6 +102,55 @@ language sql stable as $$
     select min(id) from devices where replaced_by is null having count(*) = 1
 $$;
 
+-- The phone that the owner of p_phone has now: itself, unless they have changed it.
+create function present_phone(p_phone text) returns text
+language plpgsql stable as $$
+declare
+    seen  text[]      := array[p_phone];
+    since timestamptz := '-infinity';
+begin
+    -- Who came to a phone after its former owner had left it is somebody else, or came back to it.
+    loop
+        select new_phone, changed_at into p_phone, since
+          from phone_changes where old_phone = seen[cardinality(seen)] and changed_at >= since;
+        if not found then
+            return seen[cardinality(seen)];
+        end if;
+        if p_phone = any (seen) then
+            return p_phone;
+        end if;
+        seen := seen || p_phone;
+    end loop;
+end $$;
+
+-- The phones that the owner of p_phone has had, with p_phone itself.
+create function former_phones(p_phone text) returns text[]
+language sql stable as $$
+    with recursive back (phone) as (
+        select p_phone union select c.old_phone from phone_changes c join back b on c.new_phone = b.phone
+    )
+    select array_agg(phone order by phone) from back where phone = p_phone or present_phone(phone) = p_phone
+$$;
+
+-- The advisory lock of a phone: shared by transactions that store something under it, alone for its change.
+create function phone_lock(p_phone text) returns bigint
+language sql immutable as $$ select hashtextextended('phone ' || p_phone, 0) $$;
+
+-- The phone that the owner of p_phone has now, which does not change until the transaction ends.
+create function hold_phone(p_phone text) returns text
+language plpgsql as $$
+declare
+    present text;
+begin
+    loop
+        perform pg_advisory_xact_lock_shared(phone_lock(p_phone));
+        present := present_phone(p_phone);
+        exit when present = p_phone;
+        p_phone := present;
+    end loop;
+    return p_phone;
+end $$;
+
 -- The leads that a campaign would go to if it started now. Each gets the message from its own device; a lead without
 -- one gets it from the only device, or has a null device if there are several. zone: the time zone of the recipient's
 -- local time. opted_out: from messages of the campaign's category, or from everything. without_consent: the campaign
@@ -119,6 +168,8 @@ language sql stable as $$
       left join devices d on d.id = coalesce(o.replaced_by, o.id)
       cross join lateral (select array_agg(device_in_use(named)) as ids from unnest(c.device_ids) named) wanted
      where c.id = p_campaign and (c.device_ids is null or d.id = any (wanted.ids))
+       -- An import that ran while the phone changed may have stored the old one again.
+       and not exists (select from phone_changes p where p.old_phone = l.phone and present_phone(l.phone) <> l.phone)
 $$;
 
 -- The reason of what ends with an opt-out, for people to read.
@@ -768,8 +819,10 @@ begin
     values (p_message, p_step, c.id, c.lead_id, c.phone, c.device_id, c.next_due_at,
             c.next_due_at + (select expires_after from sequence_steps where id = p_step))
     on conflict do nothing;
-    -- The insert may have waited for an edit of the sequence, as an edit locks the steps.
-    if p_revision <> (select revision from sequences where id = c.sequence_id) then
+    -- The insert may have waited for an edit of the sequence, which locks the steps, or for a change of the contact's
+    -- phone.
+    if p_revision <> (select revision from sequences where id = c.sequence_id)
+       or c.phone <> (select phone from sequence_contacts where id = c.id) then
         delete from broadcast_messages where id = p_message and status = 'pending' and attempts = 0;
         return jsonb_build_object('outcome', 'replanned');
     end if;
@@ -930,6 +983,109 @@ begin
                               'messages', moved.messages, 'campaigns', moved.campaigns,
                               'in_flight', (select count(*) from broadcast_messages
                                              where device_id = p_old and status = 'processing'));
+end $$;
+
+-- Gives the owner of p_old the phone p_new: lead, enrollments, messages both ways. The rows of the ledger keep their IDs,
+-- and the unique indexes compare the new phone, so what went to the old phone cannot go to the new one again. Answers
+--   lead       a lead had p_old
+--   joined     a lead had p_new too: the two are one now
+--   contacts, messages   how many were moved
+--   pairs      enrollments of both in one sequence [{sequence, old, new}]: that of p_new goes on, and the one of p_old
+--              keeps its phone and ends
+-- The caller holds the lock of both phones.
+create function move_phone(p_old text, p_new text) returns jsonb
+language plpgsql as $$
+declare
+    old_lead  bigint;
+    new_lead  bigint;
+    pairs     jsonb;
+    contacts  integer;
+    messages  integer;
+begin
+    -- Keeps audiences from being frozen during the move.
+    perform pg_advisory_xact_lock(audience_lock());
+    perform from leads where phone in (p_old, p_new) order by phone for update;
+    perform from broadcast_messages where recipient_phone in (p_old, p_new) order by id for update;
+    select id into old_lead from leads where phone = p_old;
+    select id into new_lead from leads where phone = p_new;
+
+    -- A campaign's message, or a step's, that both phones were to get: what has gone out or may have counts, and else the
+    -- one to the new phone.
+    update broadcast_messages m
+       set status = 'cancelled', slot_at = null, updated_at = clock_timestamp(),
+           reason = case when m.recipient_phone = p_old then 'its recipient has the phone ' || p_new || ' now, which has a message of its own'
+                         else 'it went to ' || p_old || ', which its recipient had before' end
+      from broadcast_messages o
+     where m.campaign_id is not null and o.campaign_id = m.campaign_id and is_waiting(m.status)
+       and ((m.recipient_phone = p_new and o.recipient_phone = p_old and not is_waiting(o.status)
+             and (o.status in ('sent', 'unconfirmed', 'processing')))
+            or (m.recipient_phone = p_old and o.recipient_phone = p_new));
+
+    if old_lead is not null and new_lead is not null then
+        update leads n
+           set name = coalesce(nullif(n.name, ''), o.name),
+               niches = n.niches || array(select w from unnest(o.niches) w where w <> all (n.niches)),
+               triggers = n.triggers || array(select w from unnest(o.triggers) w where w <> all (n.triggers)),
+               target_status = case when 'customer' in (n.target_status, o.target_status) then 'customer' else n.target_status end,
+               device_id = coalesce(n.device_id, o.device_id), time_zone = coalesce(n.time_zone, o.time_zone),
+               attributes = o.attributes || n.attributes, updated_at = clock_timestamp(),
+               -- What was said last about consent, under either phone.
+               (consent_at, consent_source, consent_note, consent_withdrawn_at) = (
+                   select k.consent_at, k.consent_source, k.consent_note, k.consent_withdrawn_at
+                     from leads k
+                    where k.id in (old_lead, new_lead)
+                    order by greatest(k.consent_at, k.consent_withdrawn_at) desc nulls last, k.id = new_lead desc
+                    limit 1)
+          from leads o
+         where n.id = new_lead and o.id = old_lead;
+        update sequence_contacts set lead_id = new_lead where lead_id = old_lead;
+        update broadcast_messages set lead_id = new_lead where lead_id = old_lead;
+        delete from leads where id = old_lead;
+    elsif old_lead is not null then
+        update leads set phone = p_new, updated_at = clock_timestamp() where id = old_lead;
+    end if;
+
+    -- Enrollments of both in one sequence.
+    select coalesce(jsonb_agg(jsonb_build_object('sequence', s.name, 'old', o.id, 'new', n.id) order by s.name), '[]') into pairs
+      from sequence_contacts o
+      join sequence_contacts n on n.sequence_id = o.sequence_id and n.phone = p_new
+      join sequences s on s.id = o.sequence_id
+     where o.phone = p_old;
+    update broadcast_messages m
+       set status = 'cancelled', slot_at = null, updated_at = clock_timestamp(),
+           reason = 'its recipient has the phone ' || p_new || ' now, which is in the sequence too'
+      from jsonb_array_elements(pairs) pair
+     where m.sequence_contact_id = (pair ->> 'old')::bigint and is_waiting(m.status);
+    update sequence_contacts c
+       set status = 'stopped', reason = 'its owner has the phone ' || p_new || ' now, which is in the sequence too',
+           next_step_id = null, next_due_at = null, ended_at = clock_timestamp(), plan_changed_at = clock_timestamp()
+      from jsonb_array_elements(pairs) pair
+     where c.id = (pair ->> 'old')::bigint and c.status = 'active';
+
+    -- The others go on under the new phone.
+    update sequence_contacts c
+       set phone = p_new, key_phone = coalesce(c.key_phone, p_old)
+     where c.phone = p_old
+       and not exists (select from sequence_contacts n where n.sequence_id = c.sequence_id and n.phone = p_new);
+    get diagnostics contacts = row_count;
+    update broadcast_messages m
+       set recipient_phone = p_new, key_phone = case when m.campaign_id is not null then coalesce(m.key_phone, p_old) end
+     where m.recipient_phone = p_old
+       and not exists (select from broadcast_messages n
+                        where n.recipient_phone = p_new
+                          and (n.campaign_id = m.campaign_id or n.sequence_stepid = m.sequence_stepid))
+       and not exists (select from jsonb_array_elements(pairs) pair where m.sequence_contact_id = (pair ->> 'old')::bigint);
+    get diagnostics messages = row_count;
+
+    update inbound_messages m
+       set phone = p_new,
+           to_review = case when m.to_review is distinct from 'unmatched' or coalesce(old_lead, new_lead) is null then m.to_review
+                            when m.kind in ('number_changed', 'user_id_changed', 'preference') or m.meaning in ('stop', 'start') then null
+                            when m.meaning = 'maybe_stop' then 'maybe_stop' else 'answer' end
+     where m.phone = p_old;
+    update identities set phone = p_new where phone = p_old;
+    return jsonb_build_object('lead', old_lead is not null, 'joined', old_lead is not null and new_lead is not null,
+                              'contacts', contacts, 'messages', messages, 'pairs', pairs);
 end $$;
 
 -- Stores where a contact stands {timeline, next_step_id, next_due_at, plan_revision, left_out}. A contact that has left
@@ -1459,12 +1615,13 @@ drop function message_before, answered_messages, is_answer, message_name;
 drop procedure record_receipts;
 drop function record_receipt, record_late_failure, message_of_receipt, apply_early_receipts, keep_receipt, note_late_refusal,
     receipt_lock, hold_contents, device_fault, note_parts, doubt_message, release_attempt, refuse_attempt,
-    refusals_in_a_row, settle_attempt, move_contact, replace_device, move_leads, move_messages,
+    refusals_in_a_row, settle_attempt, move_contact, move_phone, replace_device, move_leads, move_messages,
     audience_after_move, claim_step_message,
     create_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, postpone,
     hand_over, move_message, take_turn, next_turn, earliest_send, hold_message, close_message, message_contents,
     hold_of, recipient_opening, ending_of, expiry_of, failed_condition, expects_reply, first_reply, last_sent, replies_of,
-    folded, unwanted, lacks_consent, category_of, opted_out_of, campaign_audience, only_device, audience_lock,
+    folded, unwanted, lacks_consent, category_of, opted_out_of, campaign_audience, hold_phone, phone_lock, former_phones, present_phone,
+    only_device, audience_lock,
     awaits_window, outside_window, form_of, window_until, inbound_lock,
     device_in_use, campaign_message_id, consent_after, lead_as_json, next_opening;
 drop type device_turn;

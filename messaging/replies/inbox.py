@@ -22,7 +22,7 @@ __all__ = [
     "mark_reviewed",
 ]
 
-ReviewReason = Literal["answer", "maybe_stop", "number_changed", "unmatched"]
+ReviewReason = Literal["answer", "maybe_stop", "number_changed", "numbers_joined", "unmatched"]
 """Why an operator should look at it. ``unmatched``: no lead has the sender's phone, or the phone is not known."""
 
 

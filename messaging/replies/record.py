@@ -13,8 +13,10 @@ import asyncpg
 from messaging.common.database import Connection, Verdict, verdict_of
 from messaging.common.keywords import Keywords, Meaning
 from messaging.common.say_once import SayOnce
+from messaging.gateways.webhook_bodies import phone_of
 from messaging.gateways.webhook_events import InboundMessage
 from messaging.leads.opt_outs import OptOutSource, record_opt_out
+from messaging.replies.numbers import change_number, has_written_since
 from messaging.replies.senders import learn, names_of, phone_of_sender, phones_concerned
 
 __all__ = ["LOCK_SENDER", "RecordedInbound", "Stopped", "each_once", "follow", "record_inbound"]
@@ -66,6 +68,13 @@ select s.phone
   from inbound_messages m
   join suppressions s on s.inbound_message_id = m.id
  where m.device_id = $1 and m.gateway_message_id = $2
+"""
+
+# $2: why an operator should look at the message; one without a lead stays in the inbox.
+SET_REVIEW = """
+update inbound_messages m
+   set to_review = $2
+ where id = $1 and exists (select from leads where phone = m.phone)
 """
 
 LOCK_SENDER = "select pg_advisory_xact_lock(inbound_lock(name)) from unnest($1::text[]) name"
@@ -171,10 +180,35 @@ async def _record(
     stopped = []
     for earlier in await learn(connection, message, phone):
         stopped += await follow(connection, phone, earlier)
+    if message.kind == "number_changed":
+        stopped += await _change_number(connection, message, phone, identifier)
     if meaning != "none":
         for one in concerned:
             stopped += await follow(connection, one, identifier, concerned)
     return RecordedInbound(1, each_once(stopped), () if message.from_me else (phone,))
+
+
+async def _change_number(
+    connection: Connection, message: InboundMessage, phone: str, identifier: int
+) -> list[Stopped]:
+    """Moves the sender to the new number that the message tells. It stays in the inbox if a person has to look: the number
+    is none, somebody has written from the old one since, two leads have become one, or no lead is concerned.
+    """
+    new, stopped = phone_of(message.payload), list[Stopped]()
+    old = message.phone or phone
+    if new is None or await has_written_since(connection, old, names_of(message), message.at, lead=phone):
+        return []
+
+    async def follow_stop(present: str, evidence: int) -> None:
+        stopped.extend(await follow(connection, present, evidence))
+
+    changes = [
+        await change_number(connection, one, new, message.at, follow_stop)
+        for one in sorted({phone, old} - {new})
+    ]
+    joined = any(change.joined for change in changes)
+    await connection.execute(SET_REVIEW, identifier, "numbers_joined" if joined else None)
+    return stopped
 
 
 def each_once(stopped: Iterable[Stopped]) -> tuple[Stopped, ...]:

@@ -5,18 +5,23 @@ from collections.abc import Sequence
 from messaging.common.database import Connection
 from messaging.common.whatsapp_numbers import canonical_phone
 from messaging.gateways.webhook_events import InboundMessage
+from messaging.replies.numbers import free_number
 
 __all__ = ["attribute", "learn", "names_of", "phone_of_sender", "phones_concerned"]
 
+TOLD = ("preference", "number_changed", "user_id_changed")
+"""Kinds that no person has sent from the phone: WhatsApp says so of its owner."""
 
-# $1: the phone that the gateway names, $2: the answered message, $3: the gateway, $4: other names of the sender.
+# $1: the phone that the gateway names, $2: the answered message, $3: the gateway, $4: other names of the sender, $5: when
+# it was sent. freed: the owner of that phone had left it by then.
 SELECT_PHONE = """
 select coalesce(
     (select phone from leads where phone = $1),
     (select m.recipient_phone from broadcast_messages m join devices d on d.id = m.device_id
       where m.gateway_message_id = $2 and d.gateway = $3 limit 1),
     (select phone from identities where identity = any ($4) order by told_at desc limit 1),
-    $1)
+    present_phone($1)) as phone,
+    exists (select from phone_changes where old_phone = $1 and changed_at < $5) as freed
 """
 
 # $1: the answered message, $2: the gateway, $3: names of the sender.
@@ -66,15 +71,23 @@ async def phone_of_sender(connection: Connection, gateway: str, message: Inbound
 
     The phone that the gateway names counts if it is a lead's. Otherwise the recipient of the message that is answered:
     only they can answer it, whatever the gateway calls them ("ID and phone number may not always match", Meta).
-    Otherwise a phone that the gateway has given before together with another name of the sender.
+    Otherwise a phone that the gateway has given before together with another name of the sender; or the one that the
+    owner of the phone has now, unless somebody else has it since.
     """
-    phone: str | None = await connection.fetchval(
-        SELECT_PHONE,
+    arguments = (
         message.phone,
         None if message.from_me else message.answers,
         gateway,
         names_of(message),
+        message.at,
     )
+    row = await connection.fetchrow(SELECT_PHONE, *arguments)
+    assert row is not None
+    if row["freed"] and message.phone is not None and not message.from_me and message.kind not in TOLD:
+        await free_number(connection, message.phone, names_of(message), message.at)
+        row = await connection.fetchrow(SELECT_PHONE, *arguments)
+        assert row is not None
+    phone: str | None = row["phone"]
     return phone
 
 

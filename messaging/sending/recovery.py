@@ -55,7 +55,7 @@ update broadcast_messages m
 
 # $1: the moment, null for the database's clock; $2: how long after the slot; $3: how many at most.
 SELECT_FORGOTTEN_LEADS = """
-select m.id, m.recipient_phone, m.device_id, l.name, k.name as campaign
+select m.id, coalesce(m.key_phone, m.recipient_phone) as recipient_phone, m.device_id, l.name, k.name as campaign
   from broadcast_messages m
   join campaigns k on k.id = m.campaign_id
   join leads l on l.id = m.lead_id

@@ -37,7 +37,8 @@ from messaging.times.sending_hours import SendingHours
 __all__ = ["Enrollments"]
 
 SELECT_SEQUENCE = """
-select id, name, trigger, device_id, category, revision, require_consent, coalesce($2, clock_timestamp()) as now
+select id, name, trigger, device_id, category, revision, require_consent, coalesce($2, clock_timestamp()) as now,
+       hold_phone($3) as phone
   from sequences
  where name = $1
 """
@@ -48,9 +49,10 @@ update leads
  where id = $1 and $2 = any (triggers)
 """
 
-# zone: the contact's time zone as it is known now. replied_at: only where a step of the sequence waits for a reply.
+# zone: the contact's time zone as it is known now. key: the phone that its message IDs derive from. replied_at: only where
+# a step of the sequence waits for a reply.
 SELECT_STATE = """
-select c.*, c.xmin::text as version, s.revision, t.key as step, d.opens_at, d.closes_at, d.time_zone,
+select c.*, coalesce(c.key_phone, c.phone) as key, c.xmin::text as version, s.revision, t.key as step, d.opens_at, d.closes_at, d.time_zone,
        coalesce(l.time_zone, s.time_zone) as zone, coalesce($2, clock_timestamp()) as now,
        case when exists (select from sequence_steps w
                           where w.sequence_id = c.sequence_id and w.wait_for is not null and w.removed_at is null)
@@ -138,13 +140,15 @@ class Enrollments:
         NotFound if there is no such sequence, and Conflict if no device can be found.
         """
         async with self._pool.acquire() as connection, connection.transaction():
-            sequence = await connection.fetchrow(SELECT_SEQUENCE, request.sequence, now)
+            given = request.lead.phone
+            sequence = await connection.fetchrow(SELECT_SEQUENCE, request.sequence, now, given)
             if sequence is None:
                 raise NotFound(
                     f"there is no sequence {request.sequence!r}: create it with 'sequence apply FILE.yaml'"
                 )
             due = None
-            existing = await find_enrollment(connection, sequence["id"], request.lead.phone)
+            existing = await find_enrollment(connection, sequence["id"], sequence["phone"], given, run_id)
+            request = _with_phone(request, existing["phone"] if existing is not None else sequence["phone"])
             if existing is None or existing["run_id"] != run_id:
                 required = existing is None and sequence["require_consent"]
                 refused = await why_not(
@@ -155,7 +159,7 @@ class Enrollments:
             lead_id = await upsert_lead(connection, request.lead)
             if existing is None:
                 existing, due = await insert_enrollment(
-                    connection, self._plans, sequence, lead_id, workflow_id, run_id
+                    connection, self._plans, sequence, lead_id, workflow_id, run_id, given
                 )
             if sequence["trigger"]:
                 await connection.execute(CONSUME_TRIGGER, lead_id, sequence["trigger"], sequence["now"])
@@ -304,7 +308,7 @@ class Enrollments:
             raise NotFound(f"there is no enrollment {enrollment_id}")
         return EnrollmentState(
             enrollment_id=enrollment_id,
-            phone=row["phone"],
+            phone=row["key"],
             device_id=row["device_id"],
             status=row["status"],
             plan=await self._plans.of(row["sequence_id"], row["revision"]),
@@ -346,3 +350,8 @@ class Enrollments:
         await connection.execute(
             "select move_contact($1, $2)", contact.enrollment_id, position.model_dump(mode="json")
         )
+
+
+def _with_phone(request: EnrollmentRequest, phone: str) -> EnrollmentRequest:
+    """The same request for the phone that its lead has now."""
+    return request.model_copy(update={"lead": request.lead.model_copy(update={"phone": phone})})

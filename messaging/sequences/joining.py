@@ -16,10 +16,14 @@ WITHOUT_CONSENT = "the sequence requires consent, and the lead has not given it,
 _SHOWN = 5
 """Devices that are named, at most."""
 
+# Under the present phone $2, or under the one that was given, $3, by which the workflow is named. The one that the run
+# $4 owns comes first.
 SELECT_ENROLLMENT = """
-select id, run_id, status, reason, device_id
+select id, phone, run_id, status, reason, device_id
   from sequence_contacts
- where sequence_id = $1 and phone = $2
+ where sequence_id = $1 and (phone in ($2, $3) or key_phone = $3)
+ order by run_id = $4 desc, phone = $2 desc
+ limit 1
 """
 
 # device_id: the lead's own device, else the sequence's ($2), else the only device.
@@ -40,16 +44,20 @@ select exists (select from suppressions where phone = $1 and category in ('all',
 
 INSERT_ENROLLMENT = """
 insert into sequence_contacts (sequence_id, lead_id, phone, device_id, workflow_id, run_id,
-                               timeline, plan_revision, next_step_id, next_due_at, enrolled_at)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+                               timeline, plan_revision, next_step_id, next_due_at, enrolled_at, key_phone)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, nullif($12, $3))
     on conflict (sequence_id, phone) do nothing
-returning id, run_id, status, reason, device_id
+returning id, phone, run_id, status, reason, device_id
 """
 
 
-async def find_enrollment(connection: Connection, sequence_id: int, phone: str) -> Record | None:
-    """The row of this phone in this sequence, whatever its status."""
-    return await connection.fetchrow(SELECT_ENROLLMENT, sequence_id, phone)
+async def find_enrollment(
+    connection: Connection, sequence_id: int, phone: str, given: str, run_id: str
+) -> Record | None:
+    """The row of this phone in this sequence, whatever its status. ``given``: the phone that the run was started for, if the
+    lead has another one since.
+    """
+    return await connection.fetchrow(SELECT_ENROLLMENT, sequence_id, phone, given, run_id)
 
 
 async def why_not(
@@ -79,12 +87,18 @@ async def no_device(connection: Connection, phone: str) -> Conflict:
 
 
 async def insert_enrollment(
-    connection: Connection, plans: Plans, sequence: Record, lead_id: int, workflow_id: str, run_id: str
+    connection: Connection,
+    plans: Plans,
+    sequence: Record,
+    lead_id: int,
+    workflow_id: str,
+    run_id: str,
+    key_phone: str,
 ) -> tuple[Record, Due | None]:
     """The contact's row, and its first step if the row is new.
 
-    ``sequence``: its id, name, device_id and revision, and the moment ``now``. Raises Conflict if no device can be
-    found.
+    ``sequence``: its id, name, device_id and revision, and the moment ``now``. ``key_phone``: the phone that workflow and
+    message IDs derive from. Raises Conflict if no device can be found.
     """
     lead = await connection.fetchrow(SELECT_LEAD, lead_id, sequence["device_id"])
     assert lead is not None
@@ -93,7 +107,7 @@ async def insert_enrollment(
     plan = await plans.of(sequence["id"], sequence["revision"], connection)
     timeline = begin(plan, lead["time_zone"], sequence["now"])
     scheduled = next_due(plan, timeline, sequence["now"])
-    position = position_of(plan, timeline, scheduled, lead["phone"])
+    position = position_of(plan, timeline, scheduled, key_phone)
     row = await connection.fetchrow(
         INSERT_ENROLLMENT,
         sequence["id"],
@@ -107,9 +121,10 @@ async def insert_enrollment(
         position.next_step_id,
         position.next_due_at,
         sequence["now"],
+        key_phone,
     )
     if row is not None:
         return row, due_of(plan, timeline, scheduled, row["device_id"], sequence["now"])
-    row = await find_enrollment(connection, sequence["id"], lead["phone"])
+    row = await find_enrollment(connection, sequence["id"], lead["phone"], key_phone, run_id)
     assert row is not None, "another run came first"
     return row, None

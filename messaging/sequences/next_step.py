@@ -28,6 +28,7 @@ class EnrollmentState(NamedTuple):
 
     enrollment_id: int
     phone: str
+    """The one that its message IDs derive from."""
     device_id: str
     status: str
     plan: Plan

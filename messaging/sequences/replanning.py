@@ -51,7 +51,7 @@ select distinct s.id
 LOCK_CONTACTS = """
 select c.id, c.timeline, c.next_step_id, c.next_due_at, coalesce(l.time_zone, $2) as zone, clock_timestamp() as now,
        case when $4 then first_reply(c) end as replied_at,
-       c.phone, c.plan_changed_at is not null as to_tell,
+       coalesce(c.key_phone, c.phone) as key_phone, c.plan_changed_at is not null as to_tell,
        exists (select from broadcast_messages m
                 where m.sequence_contact_id = c.id and m.sequence_stepid = c.next_step_id
                   and m.status = 'processing') as begun
@@ -95,7 +95,7 @@ async def _replan_page(connection: Connection, sequence_id: int, contacts: list[
     waits = any(step.wait_for is not None for step in plan.steps)
     for row in await connection.fetch(LOCK_CONTACTS, contacts, plan.time_zone, plan.revision, waits):
         timeline = timeline_of(row["timeline"], row["zone"], row["replied_at"])
-        stands = position_of(plan, timeline, next_due(plan, timeline, row["now"]), row["phone"])
+        stands = position_of(plan, timeline, next_due(plan, timeline, row["now"]), row["key_phone"])
         before = {"next_step_id": row["next_step_id"], "next_due_at": row["next_due_at"]}
         begun = row["begun"] and row["next_step_id"] in steps
         if begun:  # the step is not overtaken: its contact plans anew once it is settled

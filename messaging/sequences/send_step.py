@@ -55,7 +55,8 @@ class StepSender:
         )
         match answer:
             case StepClaim():
-                outcome = await self._sender.carry_out(attempt, answer, await self._after(attempt, answer))
+                after = await self._after(attempt, answer, ref.phone)
+                outcome = await self._sender.carry_out(attempt, answer, after)
                 return await self._with_reply(ref, outcome)
             case SettledAlready():
                 return await self._settled_before(ref, attempt, answer)
@@ -72,9 +73,9 @@ class StepSender:
         due = await self._enrollments.replan(ref.enrollment_id, now=await self._clock())
         return outcome.model_copy(update={"next": due})
 
-    async def _after(self, attempt: Attempt, claim: StepClaim) -> After:
+    async def _after(self, attempt: Attempt, claim: StepClaim, phone: str) -> After:
         """Computes what comes after the claimed step, by the sequence and the contact's calendar at the time of the
-        claim.
+        claim. ``phone``: the one that the contact's message IDs derive from.
         """
         position = claim.enrollment
         try:
@@ -93,7 +94,7 @@ class StepSender:
                 position.next_due_at or claim.due_at,
                 done_at,
                 claim.hours,
-                phone=claim.lead.phone,
+                phone=phone,
                 device=position.device_id,
             )
 

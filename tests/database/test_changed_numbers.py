@@ -1,0 +1,385 @@
+"""A recipient's number changes: lead, enrollments, opt-outs and conversation go along, and nothing is sent twice."""
+
+import itertools
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from messaging.common.database import Pool
+from messaging.common.keywords import DEFAULT_KEYWORDS
+from messaging.gateways.webhook_events import InboundMessage
+from messaging.leads.opt_outs import record_opt_out
+from messaging.replies.record import RecordedInbound, record_inbound
+from messaging.reporting.audit import lost_leads, lost_steps, sent_twice, totals
+from messaging.sending.outcomes import Settled
+from messaging.sequences.contract import Replanned, StepRef
+from messaging.sequences.enrollments import Enrollments
+from rig.people import phone
+from tests.support.contact import NOON, Contact
+from tests.support.replies import inbound
+
+OLD, NEW, NEWER = phone(1), phone(2), phone(3)
+
+
+def changed(old: str, new: str, *, after: float = 0, identifier: str = "", **others: Any) -> InboundMessage:
+    """What the Cloud API says of a changed number."""
+    return inbound(
+        identifier or f"from {old} to {new} at {after}",
+        old,
+        f"User A changed from {old} to {new}",
+        kind="number_changed",
+        payload=new,
+        identities=(f"wa_id:{old[1:]}",),
+        after=after,
+        **others,
+    )
+
+
+async def record(contact: Contact, *messages: InboundMessage) -> RecordedInbound:
+    async with contact.scenario.pool.acquire() as connection:
+        return await record_inbound(
+            connection, "simulated", contact.scenario.device, messages, DEFAULT_KEYWORDS
+        )
+
+
+async def leads(pool: Pool) -> list[str]:
+    return [row["phone"] for row in await pool.fetch("select phone from leads order by id")]
+
+
+async def send_next(contact: Contact, ref: StepRef | None = None) -> Any:
+    """The next step, when it is due, as the contact's workflow would send it: its phone is the one that it began with."""
+    ref = ref or contact.ref()
+    outcome = await contact.activities.send_step(ref)
+    if isinstance(outcome, Replanned) and outcome.next is not None:
+        ref = ref.model_copy(update={"step_id": outcome.next.step_id, "revision": outcome.next.revision})
+        outcome = await contact.activities.send_step(ref)
+    assert isinstance(outcome, Settled), outcome
+    if ref.enrollment_id == contact.ref().enrollment_id:
+        contact.due = outcome.next
+    return outcome
+
+
+async def arrived(contact: Contact) -> list[tuple[str, str]]:
+    return [(row["phone"], row["text"]) for row in await contact.scenario.accepted()]
+
+
+async def audited(pool: Pool) -> None:
+    """What the audit finds in the ledger."""
+    assert await sent_twice(pool, "step") == await sent_twice(pool, "campaign") == []
+    assert await lost_steps(pool) == await lost_leads(pool) == []
+    assert (await totals(pool)).adds_up, await totals(pool)
+
+
+async def test_a_contact_goes_on_under_the_new_number(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    await send_next(contact)
+    await record(contact, inbound("in-1", OLD, "Hello", after=1), changed(OLD, NEW, after=2))
+    assert await leads(pool) == [NEW]
+    [enrollment] = await pool.fetch("select * from sequence_contacts")
+    assert (enrollment["phone"], enrollment["status"]) == (NEW, "active")
+    [review] = await pool.fetch("select to_review from inbound_messages where kind = 'number_changed'")
+    assert review["to_review"] is None, "nobody has to do anything"
+    contact.now += timedelta(hours=1)
+    await send_next(contact)
+    assert await arrived(contact) == [(OLD, "Hi Aisha"), (NEW, "More")]
+    assert {row["recipient_phone"] for row in await contact.scenario.messages()} == {NEW}
+    assert [row["phone"] for row in await pool.fetch("select phone from inbound_messages")] == [NEW, NEW]
+    await audited(pool)
+
+
+async def test_the_same_report_again_and_by_another_of_our_numbers_changes_nothing(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    await record(contact, inbound("stop", OLD, "STOP"), changed(OLD, NEW, after=1))
+    assert await pool.fetchval("select count(*) from suppressions where phone = $1", NEW) == 1
+    await record(contact, inbound("start", NEW, "START", after=5))
+    before = await state(pool)
+    await record(contact, changed(OLD, NEW, after=1), changed(OLD, NEW, after=3, identifier="another"))
+    assert await state(pool) == before
+    assert await pool.fetchval("select count(*) from suppressions where phone = $1", NEW) == 0
+    assert await pool.fetchval("select count(*) from inbound_messages where to_review is not null") == 0
+
+
+async def state(pool: Pool) -> list[Any]:
+    queries = (
+        "select id, phone, name from leads order by id",
+        "select id, phone, key_phone, status from sequence_contacts order by id",
+        "select id, recipient_phone, status from broadcast_messages order by id",
+        "select phone, source from suppressions order by 1, 2",
+        "select old_phone, new_phone from phone_changes order by 1",
+    )
+    return [[tuple(row) for row in await pool.fetch(query)] for query in queries]
+
+
+async def test_changes_that_follow_each_other_lead_to_the_last_in_any_order(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    await send_next(contact)
+    reports = [
+        changed(OLD, NEW, after=10),
+        changed(NEW, NEWER, after=20),
+        inbound("stop", OLD, "STOP", after=5),
+    ]
+    for order in itertools.permutations(reports):
+        await pool.execute("truncate inbound_messages, suppressions, identities, phone_changes")
+        await pool.execute("update leads set phone = $1", OLD)
+        await pool.execute(
+            "update sequence_contacts set phone = $1, key_phone = null, status = 'active', ended_at = null",
+            OLD,
+        )
+        await pool.execute("update broadcast_messages set recipient_phone = $1, key_phone = null", OLD)
+        await record(contact, *order)
+        assert await leads(pool) == [NEWER], [one.text for one in order]
+        assert await pool.fetchval("select phone from sequence_contacts") == NEWER
+        assert await pool.fetchval("select status from sequence_contacts") == "opted_out"
+        assert await pool.fetchval("select recipient_phone from broadcast_messages") == NEWER
+        opted_out = {row["phone"] for row in await pool.fetch("select phone from suppressions")}
+        assert {OLD, NEWER} <= opted_out
+
+
+async def test_back_to_the_old_number(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    reports = [changed(OLD, NEW, after=10), changed(NEW, OLD, after=20)]
+    for order in (reports, reports[::-1]):
+        await pool.execute("truncate inbound_messages, suppressions, phone_changes")
+        await record(contact, *order)
+        assert await leads(pool) == [OLD]
+        assert await pool.fetchval("select present_phone($1)", NEW) == OLD
+
+
+@pytest.mark.parametrize("sent", [0, 1])
+async def test_an_enrollment_under_the_new_number_was_there_before(contact: Contact, sent: int) -> None:
+    """Temporal may have forgotten the workflow; both numbers find the enrollment."""
+    pool = contact.scenario.pool
+    for _ in range(sent):
+        await send_next(contact)
+    await record(contact, changed(OLD, NEW))
+    for number in (NEW, OLD):
+        again = await contact.scenario.enroll("welcome", number, run="another", now=contact.now)
+        assert again.duplicate
+    assert await leads(pool) == [NEW]
+    assert await pool.fetchval("select count(*) from sequence_contacts") == 1
+
+
+async def test_the_old_number_means_the_new_one_where_it_is_named_again(contact: Contact) -> None:
+    """A file or a service may have the old number for years."""
+    await record(contact, changed(OLD, NEW))
+    await contact.scenario.apply("sequence: second\nsteps:\n  - {id: one, day: 1, text: One}\n")
+    enrolled = await contact.scenario.enroll("second", OLD, run="run-2", now=contact.now)
+    assert not enrolled.duplicate
+    assert enrolled.next is not None
+    assert await leads(contact.scenario.pool) == [NEW]
+    ref = StepRef(
+        enrollment_id=enrolled.enrollment_id,
+        step_id=enrolled.next.step_id,
+        revision=enrolled.next.revision,
+        phone=OLD,
+        device_id=enrolled.device_id,
+    )
+    await send_next(contact, ref)
+    assert await arrived(contact) == [(NEW, "One")]
+    again = await contact.scenario.enroll("second", NEW, run="run-3", now=contact.now)
+    assert again.duplicate
+    await audited(contact.scenario.pool)
+
+
+async def test_both_numbers_in_one_sequence(contact: Contact) -> None:
+    """The old number has had the first step, the new one has not: it does not get it again, and goes on with the second."""
+    pool = contact.scenario.pool
+    first = contact.ref()
+    await send_next(contact)
+    other = await contact.scenario.enroll("welcome", NEW, run="run-2", now=contact.now, name="Aisha again")
+    assert other.next is not None
+    await record(contact, changed(OLD, NEW, after=1))
+    assert await leads(pool) == [NEW]
+    rows = await pool.fetch("select phone, status, reason from sequence_contacts order by id")
+    assert [(row["phone"], row["status"]) for row in rows] == [(OLD, "stopped"), (NEW, "active")]
+    assert NEW in rows[0]["reason"]
+    [review] = await pool.fetch("select to_review, reviewed_at from inbound_messages")
+    assert tuple(review) == ("numbers_joined", None), "a person looks at it"
+    await audited(pool)
+    ref = first.model_copy(update={"enrollment_id": other.enrollment_id, "phone": NEW})
+    outcome = await send_next(contact, ref)
+    assert (outcome.status, outcome.next.step) == ("cancelled", "more")
+    contact.now += timedelta(hours=2)
+    await send_next(contact, ref.model_copy(update={"step_id": outcome.next.step_id}))
+    assert await arrived(contact) == [(OLD, "Hi Aisha"), (NEW, "More")]
+    await audited(pool)
+
+
+async def test_both_numbers_wait_for_the_same_step(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    other = await contact.scenario.enroll("welcome", NEW, run="run-2", now=contact.now)
+    await pool.execute(
+        "update devices set next_slot_at = $1::timestamptz + interval '1 hour', max_delay = 1", NOON
+    )
+    ref = contact.ref().model_copy(update={"enrollment_id": other.enrollment_id, "phone": NEW})
+    await contact.activities.send_step(contact.ref())
+    await contact.activities.send_step(ref)
+    await record(contact, changed(OLD, NEW))
+    contact.now += timedelta(hours=3)
+    await contact.activities.send_step(contact.ref())
+    await send_next(contact, ref)
+    assert await arrived(contact) == [(NEW, "Hi there")] or await arrived(contact) == [(NEW, "Hi Aisha")]
+    await audited(pool)
+
+
+async def test_a_message_that_is_being_sent_during_the_change_is_not_sent_again(contact: Contact) -> None:
+    await contact.claim("another-worker")
+    await record(contact, changed(OLD, NEW))
+    [row] = await contact.scenario.messages()
+    assert (row["recipient_phone"], row["status"]) == (NEW, "processing")
+    contact.now += timedelta(minutes=1)
+    await send_next(contact)
+    assert len(await contact.scenario.messages()) == 1
+    assert await arrived(contact) == [(NEW, "Hi Aisha")], "the same message, by the same key"
+
+
+async def test_no_row_for_the_new_number_can_be_made_beside_the_moved_one(contact: Contact) -> None:
+    """Even by a message ID that derives from the new number: the unique index compares the phone."""
+    pool = contact.scenario.pool
+    step = contact.ref().step_id
+    await send_next(contact)
+    await record(contact, changed(OLD, NEW))
+    insert = (
+        "insert into broadcast_messages (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id, due_at)"
+        " select gen_random_uuid(), $1, id, lead_id, phone, $2, now() from sequence_contacts on conflict do nothing"
+    )
+    other = await contact.scenario.add_device(device="another-device")
+    assert await pool.execute(insert, step, other) == "INSERT 0 0"
+
+
+async def test_an_opt_out_of_either_number_holds_for_the_contact(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    async with pool.acquire() as connection:
+        await record_opt_out(connection, NEW, "called us")
+    result = await record(contact, changed(OLD, NEW))
+    assert await pool.fetchval("select status from sequence_contacts") == "opted_out"
+    assert await Enrollments(pool).replan(contact.ref().enrollment_id, now=None) is None
+    del result
+
+
+async def test_an_operators_opt_out_goes_along_and_is_taken_back_for_good(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    async with pool.acquire() as connection:
+        await record_opt_out(connection, OLD, "called us")
+    await record(contact, changed(OLD, NEW))
+    assert await pool.fetchval("select reason from suppressions where phone = $1", NEW) == "called us"
+    await pool.execute("delete from suppressions where phone = $1", NEW)
+    await record(contact, changed(OLD, NEW, after=9, identifier="again"))
+    assert await pool.fetchval("select count(*) from suppressions where phone = $1", NEW) == 0
+
+
+async def test_a_start_from_the_new_number_counts_though_it_comes_first(contact: Contact) -> None:
+    await record(
+        contact,
+        inbound("stop", OLD, "STOP"),
+        inbound("start", NEW, "START", after=20),
+        changed(OLD, NEW, after=10),
+    )
+    assert (
+        await contact.scenario.pool.fetchval("select count(*) from suppressions where phone = $1", NEW) == 0
+    )
+
+
+async def test_a_stop_from_the_old_number_that_comes_late(contact: Contact) -> None:
+    await record(contact, changed(OLD, NEW, after=10), inbound("stop", OLD, "STOP", after=5))
+    assert await contact.scenario.pool.fetchval("select status from sequence_contacts") == "opted_out"
+
+
+async def test_somebody_else_has_the_old_number_now(contact: Contact) -> None:
+    """What they write is not the lead's, and the number does not stand for the lead any more."""
+    pool = contact.scenario.pool
+    await record(contact, changed(OLD, NEW, after=10), inbound("in-1", OLD, "STOP", after=10**6))
+    assert await pool.fetchval("select status from sequence_contacts") == "active"
+    row = await pool.fetchrow(
+        "select phone, to_review from inbound_messages where gateway_message_id = 'in-1'"
+    )
+    assert row is not None
+    assert tuple(row) == (OLD, "unmatched")
+    assert await pool.fetchval("select present_phone($1)", OLD) == OLD
+    assert (await contact.scenario.enroll("welcome", OLD, run="another", now=contact.now)).duplicate
+
+
+async def test_a_number_that_was_written_from_since_is_left_to_a_person(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    names = (f"wa_id:{OLD[1:]}",)
+    await record(
+        contact, inbound("in-1", OLD, "Me again", after=60, identities=names), changed(OLD, NEW, after=10)
+    )
+    assert await leads(pool) == [OLD]
+    assert (
+        await pool.fetchval("select to_review from inbound_messages where kind = 'number_changed'")
+        == "number_changed"
+    )
+    assert await pool.fetchval("select count(*) from phone_changes") == 0
+
+
+@pytest.mark.parametrize("new", ["US.13491208655302741918", "", "12", OLD])
+async def test_a_report_without_a_usable_number_is_left_to_a_person(contact: Contact, new: str) -> None:
+    await record(contact, changed(OLD, new))
+    assert await leads(contact.scenario.pool) == [OLD]
+    [row] = await contact.scenario.pool.fetch("select to_review from inbound_messages")
+    assert row["to_review"] == ("number_changed" if new != OLD else None)
+
+
+async def test_a_number_that_is_no_lead_is_unmatched_and_remembered(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    await record(contact, changed(NEW, NEWER))
+    assert await pool.fetchval("select to_review from inbound_messages") == "unmatched"
+    assert (await contact.scenario.enroll("welcome", NEW, run="run-9", now=contact.now)).next is not None
+    assert await leads(pool) == [OLD, NEWER]
+
+
+CAMPAIGN = """
+campaign: sale
+target: {niche: VITAC}
+text: Sale
+"""
+
+
+async def test_campaigns_reach_a_person_once(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    await pool.execute("update leads set niches = '{VITAC}'")
+    await pool.execute(
+        "insert into leads (phone, niches, device_id) values ($1, '{VITAC}', $2)",
+        NEW,
+        contact.scenario.device,
+    )
+    await contact.scenario.apply_campaign(CAMPAIGN)
+    campaign = await pool.fetchval(
+        "update campaigns set status = 'running', shards = 1, frozen_at = now(), audience = jsonb_build_object($1::text, 2) returning id",
+        contact.scenario.device,
+    )
+    await pool.execute(
+        "insert into broadcast_messages (id, campaign_id, lead_id, recipient_phone, device_id, due_at, campaign_shard, campaign_position)"
+        " select campaign_message_id($1, phone), $1, id, phone, device_id, now(), 0, id from leads",
+        campaign,
+    )
+    ids = {row["recipient_phone"]: row["id"] for row in await contact.scenario.messages()}
+    await contact.sender.send_stored(ids[OLD])
+    await record(contact, changed(OLD, NEW, after=1))
+    await contact.sender.send_stored(ids[NEW])
+    assert await arrived(contact) == [(OLD, "Sale")]
+    statuses = {row["id"]: row["status"] for row in await contact.scenario.messages()}
+    assert statuses == {ids[OLD]: "sent", ids[NEW]: "cancelled"}
+    await audited(pool)
+
+
+async def test_a_campaigns_message_that_waits_goes_to_the_new_number(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    await contact.scenario.apply_campaign(CAMPAIGN)
+    campaign = await pool.fetchval(
+        "update campaigns set status = 'running', shards = 1, frozen_at = now(), audience = jsonb_build_object($1::text, 1) returning id",
+        contact.scenario.device,
+    )
+    await pool.execute(
+        "insert into broadcast_messages (id, campaign_id, lead_id, recipient_phone, device_id, due_at, campaign_shard, campaign_position)"
+        " select campaign_message_id($1, phone), $1, id, phone, device_id, now(), 0, id from leads",
+        campaign,
+    )
+    [row] = await contact.scenario.messages()
+    await record(contact, changed(OLD, NEW))
+    await contact.sender.send_stored(row["id"])
+    assert await arrived(contact) == [(NEW, "Sale")]
+    [after] = await contact.scenario.messages()
+    assert (after["recipient_phone"], after["key_phone"]) == (NEW, OLD), "its workflow is campaign:sale:OLD"
