@@ -35,8 +35,8 @@ from messaging.common.database import Pool
 from messaging.gateways import Gateways
 from messaging.gateways.networks import parse_networks
 from messaging.replies.recipients import learn_from_answer
+from messaging.sending.durable_writes import DurableWrites
 from messaging.sending.send import Sender
-from messaging.sending.settling import Outcomes
 from operations.connection import Drumbeat, connect
 from operations.enrollment import carry_out_opt_out
 from operations.schedule import ensure_schedules
@@ -124,14 +124,14 @@ def make_worker(
     clock: Clock = database_clock,
     real_time: bool = True,
     runner: WorkflowRunner | None = None,
-    outcomes: Outcomes | None = None,
+    writes: DurableWrites | None = None,
 ) -> Worker:
     """A worker with all workflows and activities. ``real_time``: whether ``clock`` runs in real time.
 
-    ``runner``: the workflow runner; the unsandboxed one if None. ``outcomes``: the writer of outcomes.
+    ``runner``: the workflow runner; the unsandboxed one if None. ``writes``: writes the outcomes of attempts.
     """
     zero = timedelta(0)
-    sender = Sender(pool, gateways, clock, outcomes, partial(learn_from_answer, pool))
+    sender = Sender(pool, gateways, clock, writes, partial(learn_from_answer, pool))
     limiter = DeviceLimiter(SHORT_WAIT if real_time else zero)
     sequences = SequenceActivities(pool, sender, limiter, clock)
     messages = MessageActivities(sender, limiter)
@@ -177,11 +177,9 @@ async def work(drumbeat: Drumbeat, stop: asyncio.Event) -> None:
     )
     async with AsyncExitStack() as stack:
         stack.push_async_callback(gateways.close)
-        outcomes = Outcomes()
-        stack.push_async_callback(outcomes.finish, LAST_WORDS)
-        worker = make_worker(
-            drumbeat.temporal, pool, gateways, task_queue=settings.task_queue, outcomes=outcomes
-        )
+        writes = DurableWrites()
+        stack.push_async_callback(writes.finish, LAST_WORDS)
+        worker = make_worker(drumbeat.temporal, pool, gateways, task_queue=settings.task_queue, writes=writes)
         await ensure_schedules(drumbeat)
         if settings.webhooks_port is not None or simulator is not None:
             listener = await stack.enter_async_context(

@@ -14,7 +14,7 @@ from messaging.campaigns import feed as campaign_feed
 from messaging.campaigns import lifecycle as campaigns
 from messaging.campaigns.audience import SHARD_SIZE, freeze_audience
 from messaging.campaigns.contract import CampaignProgress, CampaignState, FeedPage, FeedRequest, Frozen
-from messaging.campaigns.untold import note_seen
+from messaging.campaigns.to_signal import note_seen
 from messaging.common.clock import Clock, database_clock
 from messaging.common.database import Pool
 from temporal.bulk import each, signal_each

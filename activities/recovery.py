@@ -3,7 +3,7 @@
 from temporalio import activity
 from temporalio.client import Client
 
-from messaging.campaigns import untold as campaigns
+from messaging.campaigns import to_signal as campaigns
 from messaging.common.clock import Clock, database_clock
 from messaging.common.database import Pool
 from messaging.leads import opt_outs

@@ -17,7 +17,7 @@ from messaging.campaigns.store import require_campaign
 from messaging.common.counts import count_of
 from messaging.common.database import Connection, Record
 from messaging.common.errors import Conflict
-from messaging.sending.claims import ANEW
+from messaging.sending.claim_lifetimes import ANEW
 
 __all__ = [
     "CampaignStarted",

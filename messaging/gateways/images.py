@@ -31,7 +31,7 @@ TIMEOUT = 10.0
 """Seconds for one fetch, with all its redirects."""
 
 WAIT = 2.0
-"""Seconds that a message waits for its image: its claim must reach the gateway within messaging.sending.claims.CALL_GRACE."""
+"""Seconds that a message waits for its image: its claim must reach the gateway within messaging.sending.claim_lifetimes.CALL_GRACE."""
 
 KEEP = 600.0
 """Seconds for which an image is kept."""

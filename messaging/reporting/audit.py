@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from messaging.common.counts import count_of
 from messaging.common.database import Pool
 from messaging.common.values import Value
-from messaging.sending.claims import CLAIM_LIFETIME, longer_lifetimes
+from messaging.sending.claim_lifetimes import CLAIM_LIFETIME, longer_lifetimes
 from messaging.sending.message_status import SETTLED, UNSETTLED
 
 __all__ = [

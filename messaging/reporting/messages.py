@@ -6,7 +6,7 @@ from uuid import UUID
 
 from messaging.common.database import Pool
 from messaging.common.values import Value
-from messaging.sending.claims import CLAIM_LIFETIME, longer_lifetimes
+from messaging.sending.claim_lifetimes import CLAIM_LIFETIME, longer_lifetimes
 from messaging.sending.message_status import MessageStatus
 
 __all__ = ["MessageReport", "count_in_doubt", "list_messages", "messages_to"]

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 
 from messaging.gateways.base import NotAccepted, OutgoingMessage
 from messaging.sending.claim_answers import Claim
-from messaging.sending.claims import CALL_GRACE
+from messaging.sending.claim_lifetimes import CALL_GRACE
 from messaging.sending.compose import wording
 from messaging.sending.positions import Next
 

@@ -12,8 +12,8 @@ from messaging.gateways.images import ImageStore
 from messaging.sending.attempts import InFlight, LostClaim
 from messaging.sending.claim_answers import Claim
 from messaging.sending.compose import compose
+from messaging.sending.durable_writes import DurableWrites
 from messaging.sending.ledger import Ledger
-from messaging.sending.settling import Outcomes
 
 __all__ = ["Dispatcher"]
 
@@ -26,10 +26,10 @@ again.
 class Dispatcher:
     """Brings claimed messages to their gateways. Safe to share between tasks."""
 
-    def __init__(self, ledger: Ledger, images: ImageStore, outcomes: Outcomes) -> None:
+    def __init__(self, ledger: Ledger, images: ImageStore, writes: DurableWrites) -> None:
         self._ledger = ledger
         self._images = images
-        self._outcomes = outcomes
+        self._writes = writes
 
     async def hand_over(self, gateway: Gateway, flight: InFlight) -> Accepted:
         """Sends the parts that have not gone out yet, one by one; ``flight`` keeps how far it came.
@@ -53,12 +53,12 @@ class Dispatcher:
                 flight.called = True
                 await gateway.send(first[0], timeout=attempt.time_left(within))
             # This part must not go out again, and the next part must not go out too late.
-            if not await self._outcomes.write(
+            if not await self._writes.write(
                 lambda: self._ledger.note_parts(attempt.message_id, attempt.token, 1, now=flight.now)
             ):
                 raise LostClaim
             # Sending the first part took a while, in which a stop may have been acknowledged.
-            if not await self._outcomes.write(
+            if not await self._writes.write(
                 lambda: self._ledger.may_go_out(attempt.message_id, attempt.token)
             ):
                 raise NotAccepted("it was stopped between its two parts", concerns="message")

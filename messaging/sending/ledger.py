@@ -19,7 +19,7 @@ from messaging.sending.claim_answers import (
     read_step_answer,
     read_stored_answer,
 )
-from messaging.sending.claims import CALL_GRACE, CLAIM_LIFETIME, longer_lifetimes
+from messaging.sending.claim_lifetimes import CALL_GRACE, CLAIM_LIFETIME, longer_lifetimes
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.positions import NextPosition
 

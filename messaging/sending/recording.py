@@ -19,12 +19,12 @@ from messaging.gateways.base import (
     WrongContent,
 )
 from messaging.sending.attempts import InFlight, LostClaim
-from messaging.sending.claims import claim_lifetime
+from messaging.sending.claim_lifetimes import claim_lifetime
+from messaging.sending.durable_writes import DurableWrites
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Settled
 from messaging.sending.positions import Next
-from messaging.sending.settling import Outcomes
 
 __all__ = ["MAX_ATTEMPTS", "Recorder"]
 
@@ -40,9 +40,9 @@ LONGEST_WAIT = timedelta(minutes=15)
 class Recorder:
     """Writes the outcomes of attempts. Each method raises LostClaim if another attempt holds the message by now."""
 
-    def __init__(self, ledger: Ledger, outcomes: Outcomes) -> None:
+    def __init__(self, ledger: Ledger, writes: DurableWrites) -> None:
         self._ledger = ledger
-        self._outcomes = outcomes
+        self._writes = writes
 
     async def settle(
         self,
@@ -92,7 +92,7 @@ class Recorder:
         if doubt:
             if not await self._leave_in_doubt(flight, reason, retry_now=True):
                 return await self.settle(flight, MessageStatus.UNCONFIRMED, reason=reason)
-        elif not await self._outcomes.write(
+        elif not await self._writes.write(
             lambda: self._ledger.release(
                 attempt.message_id, attempt.token, reason, device_waits_until=device_waits_until
             )
@@ -101,12 +101,12 @@ class Recorder:
         # Try again at once: the next claim sees the hold and answers *held*, or *settled* if the message is not wanted
         # any more.
         if isinstance(error, WrongContent):
-            await self._outcomes.write(
+            await self._writes.write(
                 lambda: self._ledger.hold_contents(attempt.message_id, claim.now, reason)
             )
             return Deferred(until=now, reason=reason)
         if isinstance(error, DeviceUnfit):
-            waits_until = await self._outcomes.write(
+            waits_until = await self._writes.write(
                 lambda: self._ledger.device_fault(claim.device, claim.now, reason, now=now)
             )
             if waits_until is None:
@@ -139,7 +139,7 @@ class Recorder:
 
     async def _leave_in_doubt(self, flight: InFlight, reason: str, *, retry_now: bool) -> bool:
         attempt = flight.attempt
-        return await self._outcomes.write(
+        return await self._writes.write(
             lambda: self._ledger.doubt(
                 attempt.message_id,
                 attempt.token,
@@ -181,7 +181,7 @@ class Recorder:
                 sign=refused.sign,
             )
         try:
-            outcome = await self._outcomes.write(
+            outcome = await self._writes.write(
                 lambda: write(
                     content=flight.content,
                     image_url=flight.image_url,
@@ -195,7 +195,7 @@ class Recorder:
             # Write the status alone, as the reason or the text cannot be stored. The next claim moves the contact on.
             lost = "its reason could not be stored; the log has it"
             plainly = partial(settle, reason=None if status is MessageStatus.SENT else lost)
-            outcome = await self._outcomes.write(plainly)
+            outcome = await self._writes.write(plainly)
         if wrong is not None:
             raise wrong
         if outcome is None:

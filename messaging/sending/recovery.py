@@ -10,7 +10,7 @@ not wanted any more.
 from datetime import datetime, timedelta
 
 from messaging.common.database import Pool
-from messaging.sending.claims import CLAIM_LIFETIME, longer_lifetimes
+from messaging.sending.claim_lifetimes import CLAIM_LIFETIME, longer_lifetimes
 from messaging.sending.outcomes import MessageRef
 
 __all__ = ["ABANDONED_TOGETHER", "abandoned", "close_unwanted", "forgotten_leads"]

@@ -10,7 +10,7 @@ from uuid import UUID
 from messaging.common.database import Connection, Record
 from messaging.common.errors import Conflict, NotFound
 from messaging.common.values import Value
-from messaging.sending.claims import ANEW, CLAIM_LIFETIME, longer_lifetimes
+from messaging.sending.claim_lifetimes import ANEW, CLAIM_LIFETIME, longer_lifetimes
 from messaging.sending.message_ids import message_name
 from messaging.sending.message_status import WAITING
 from messaging.sending.outcomes import MessageRef

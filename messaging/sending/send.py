@@ -20,11 +20,11 @@ from messaging.gateways.base import Accepted, DeviceUnfit, MaybeAccepted, NotAcc
 from messaging.sending.attempts import After, Attempt, InFlight, LostClaim, new_attempt
 from messaging.sending.claim_answers import Claim, SettledAlready
 from messaging.sending.dispatch import Dispatcher
+from messaging.sending.durable_writes import DurableWrites
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Held, MessageOutcome, Settled
 from messaging.sending.recording import Recorder
-from messaging.sending.settling import Outcomes
 from messaging.texts.liquid import TemplateProblem
 
 __all__ = ["Sender"]
@@ -45,19 +45,19 @@ class Sender:
         pool: Pool,
         gateways: Gateways,
         clock: Clock = database_clock,
-        outcomes: Outcomes | None = None,
+        writes: DurableWrites | None = None,
         learn: Learn | None = None,
     ) -> None:
-        """``outcomes``: the writer of outcomes, given from outside so that the end of the process can wait for it.
+        """``writes``: writes outcomes, given from outside so that the end of the process can wait for it.
 
         ``learn``: called for a phone that the gateway has other names for, with these names and the moment.
         """
         self._ledger = Ledger(pool)
         self._gateways = gateways
         self._clock = clock
-        self._outcomes = outcomes or Outcomes()
-        self._dispatcher = Dispatcher(self._ledger, gateways.images, self._outcomes)
-        self._recorder = Recorder(self._ledger, self._outcomes)
+        self._writes = writes or DurableWrites()
+        self._dispatcher = Dispatcher(self._ledger, gateways.images, self._writes)
+        self._recorder = Recorder(self._ledger, self._writes)
         self._learn = learn
 
     async def send_stored(self, message_id: UUID) -> MessageOutcome:
@@ -92,7 +92,7 @@ class Sender:
     def give_back(self, attempt: Attempt, reason: str) -> None:
         """Gives back in the background a claim for which the gateway was not called, if the attempt holds one."""
         text = storable(reason, LONGEST_REASON)
-        self._outcomes.begin(lambda: self._ledger.release(attempt.message_id, attempt.token, text))
+        self._writes.begin(lambda: self._ledger.release(attempt.message_id, attempt.token, text))
 
     async def carry_out(
         self, attempt: Attempt, claim: Claim, after: After | None = None
@@ -150,4 +150,4 @@ class Sender:
         names = [name for name in accepted.recipient if name != f"wa_id:{phone.removeprefix('+')}"]
         if names and self._learn is not None:
             learn, at = self._learn, flight.now
-            self._outcomes.begin(lambda: learn(phone, names, at))
+            self._writes.begin(lambda: learn(phone, names, at))

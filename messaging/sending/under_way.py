@@ -10,7 +10,7 @@ from uuid import UUID
 
 from messaging.common.database import Pool
 from messaging.common.values import Value
-from messaging.sending.claims import CALL_GRACE, CLAIM_LIFETIME, longer_lifetimes
+from messaging.sending.claim_lifetimes import CALL_GRACE, CLAIM_LIFETIME, longer_lifetimes
 
 __all__ = ["UnderWay", "format_under_way", "nothing_begins_any_more"]
 

@@ -8,9 +8,9 @@ from datetime import datetime
 
 from messaging.common.database import Connection, Pool
 from messaging.common.errors import Conflict, NotFound
-from messaging.common.read_anew import Changed, read_anew
+from messaging.common.optimistic_locking import Changed, retry_on_change
 from messaging.leads.store import upsert_lead
-from messaging.sending.claims import CLAIM_LIFETIME, longer_lifetimes
+from messaging.sending.claim_lifetimes import CLAIM_LIFETIME, longer_lifetimes
 from messaging.sending.message_ids import sequence_message_id
 from messaging.sending.positions import NextPosition
 from messaging.sequences.contract import (
@@ -177,7 +177,7 @@ class Enrollments:
             next=due,
         )
 
-    @read_anew
+    @retry_on_change
     async def replan(self, enrollment_id: int, *, now: datetime | None) -> Due | None:
         """Plans what comes next by the sequence as it is now, and stores it.
 
@@ -195,7 +195,7 @@ class Enrollments:
         due = due_of(contact.plan, contact.timeline, scheduled, contact.device_id, contact.now)
         return due and due.model_copy(update={"paused": contact.paused})
 
-    @read_anew
+    @retry_on_change
     async def move_past(
         self,
         enrollment_id: int,
@@ -228,7 +228,7 @@ class Enrollments:
                 await self._store(connection, contact, position)
         return await self.replan(enrollment_id, now=now)
 
-    @read_anew
+    @retry_on_change
     async def skip(self, enrollment_id: int, step: str, *, now: datetime | None) -> bool:
         """Skips the contact's current step, with a row in the ledger that says so; False if it was skipped before.
 

@@ -15,13 +15,12 @@ from messaging.common.storable import LONGEST_ID, LONGEST_REASON, storable, stor
 from messaging.gateways.base import Accepted, OutgoingMessage, Refused
 from messaging.gateways.simulated import SimulatedGateway
 from messaging.gateways.webhook_events import Receipt
-from messaging.sending import dispatch
-from messaging.sending import settling as outcomes
+from messaging.sending import dispatch, durable_writes
+from messaging.sending.durable_writes import DurableWrites
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Settled
 from messaging.sending.receipts import record_receipts
-from messaging.sending.settling import Outcomes
 from messaging.sequences.contract import Replanned
 from rig.people import phone
 from rig.waiting import until
@@ -118,7 +117,7 @@ WRONG = [
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(outcomes, "FIRST_WAIT", 0.001)
+    monkeypatch.setattr(durable_writes, "FIRST_WAIT", 0.001)
 
 
 async def sent_through(contact: Contact, code: str, times: int, index: int) -> dict[str, Any]:
@@ -179,8 +178,8 @@ async def test_the_next_claim_moves_a_contact_on_whose_step_was_written_plainly(
 async def test_an_outage_of_any_length_is_told_of_once(
     contact: Contact, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outcomes, "LONGEST_WAIT", 0.002)
-    caplog.set_level(logging.INFO, "messaging.sending.settling")
+    monkeypatch.setattr(durable_writes, "LONGEST_WAIT", 0.002)
+    caplog.set_level(logging.INFO, "messaging.sending.durable_writes")
     settle, left = Ledger.settle, 500
 
     async def away(self: Ledger, *arguments: Any, **named: Any) -> Any:
@@ -232,7 +231,7 @@ async def test_an_outcome_outlives_the_activity_that_was_cancelled(
 
 
 async def test_what_is_being_written_is_waited_for_at_the_end() -> None:
-    writing, go = Outcomes(), asyncio.Event()
+    writing, go = DurableWrites(), asyncio.Event()
 
     async def write() -> str:
         await go.wait()

@@ -11,7 +11,7 @@ import pytest
 from activities.limiter import DeviceLimiter
 from activities.sequences import SequenceActivities
 from messaging.gateways import Gateways
-from messaging.sending.claims import CALL_GRACE
+from messaging.sending.claim_lifetimes import CALL_GRACE
 from messaging.sending.outcomes import Deferred, Settled
 from messaging.sending.send import Sender
 from messaging.sequences.contract import StepRef

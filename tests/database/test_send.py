@@ -12,7 +12,7 @@ from messaging.common.errors import NotFound
 from messaging.gateways.base import OutgoingMessage
 from messaging.leads.lead import Lead
 from messaging.sending import attempts, recording
-from messaging.sending.claims import CALL_GRACE, CLAIM_LIFETIME
+from messaging.sending.claim_lifetimes import CALL_GRACE, CLAIM_LIFETIME
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_ids import sequence_message_id
 from messaging.sending.message_status import MessageStatus

@@ -10,7 +10,7 @@ from datetime import datetime
 
 import pytest
 
-from messaging.sending.claims import CLAIM_LIFETIME
+from messaging.sending.claim_lifetimes import CLAIM_LIFETIME
 from operations import enrollment
 from operations.audit import audit
 from rig.people import phone

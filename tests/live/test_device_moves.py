@@ -13,7 +13,7 @@ from messaging.gateways.base import OutgoingMessage
 from messaging.leads.csv_import import import_file
 from messaging.leads.device_moves import Moved, check_device, move_leads, replace_device
 from messaging.sending.claim_answers import Claim
-from messaging.sending.claims import CLAIM_LIFETIME
+from messaging.sending.claim_lifetimes import CLAIM_LIFETIME
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_ids import sequence_message_id
 from messaging.sending.message_status import MessageStatus

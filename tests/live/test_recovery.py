@@ -18,7 +18,7 @@ from messaging.reporting.audit import stuck
 from messaging.reporting.messages import list_messages
 from messaging.reporting.status import status_report
 from messaging.sending.claim_answers import Claim
-from messaging.sending.claims import CLAIM_LIFETIME
+from messaging.sending.claim_lifetimes import CLAIM_LIFETIME
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_ids import sequence_message_id
 from messaging.sending.message_status import MessageStatus

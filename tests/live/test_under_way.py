@@ -13,7 +13,7 @@ from messaging.leads.opt_outs import record_opt_out
 from messaging.sending import under_way
 from messaging.sending.attempts import new_attempt
 from messaging.sending.claim_answers import Claim
-from messaging.sending.claims import CALL_GRACE, CLAIM_LIFETIME, longer_lifetimes
+from messaging.sending.claim_lifetimes import CALL_GRACE, CLAIM_LIFETIME, longer_lifetimes
 from messaging.sending.dispatch import FRESH
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_ids import sequence_message_id

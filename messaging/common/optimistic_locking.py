@@ -7,7 +7,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from messaging.common.errors import Conflict
 
-__all__ = ["Changed", "read_anew"]
+__all__ = ["Changed", "retry_on_change"]
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -20,7 +20,7 @@ class Changed(Exception):
     """Another transaction has changed the row since it was read."""
 
 
-def read_anew(
+def retry_on_change(
     work: Callable[Arguments, Coroutine[Any, Any, Answer]],
 ) -> Callable[Arguments, Coroutine[Any, Any, Answer]]:
     """Repeats ``work`` as long as it raises Changed. It must undo what it began before it raises."""

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from messaging.common.database import Verdict, verdict_of
 
-__all__ = ["Outcomes"]
+__all__ = ["DurableWrites"]
 
 logger = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ LONGEST_WAIT = 5.0
 Written = TypeVar("Written")
 
 
-class Outcomes:
+class DurableWrites:
     """Writes outcomes despite database outages of any length. One for a worker; safe to share between tasks."""
 
     def __init__(self) -> None:
