@@ -133,11 +133,11 @@ class CampaignActivities:
         # Begun messages come first: their rows are closed by the claim, so a repeated attempt finds those that this one
         # missed.
         phones = await campaign_feed.phones_under_way(self._pool, campaign.campaign_id)
-        for told in batches(phones):
-            begun = [campaign_lead_workflow_id(campaign.campaign, phone) for phone in told]
+        for some in batches(phones):
+            begun = [campaign_lead_workflow_id(campaign.campaign, phone) for phone in some]
             await signal_each(activity.client(), begun, "wake")
             await kept_up(
-                lambda told=told: campaign_feed.under_way(self._pool, campaign.campaign_id, told)  # type: ignore[misc]
+                lambda some=some: campaign_feed.under_way(self._pool, campaign.campaign_id, some)  # type: ignore[misc]
             )
         while await campaign_feed.close_page(self._pool, campaign.campaign_id):
             pass

@@ -9,7 +9,7 @@ from messaging.common.database import Pool
 from messaging.leads import opt_outs
 from messaging.sending.outcomes import MessageRef
 from messaging.sending.recovery import abandoned, close_unwanted, forgotten_leads
-from messaging.sending.telling import Tell, any_passed_over, any_to_tell
+from messaging.sending.telling import Tell, any_passed_over, any_to_signal
 from temporal.bulk import each, signal_each
 from temporal.campaigns import start_lead, tell_campaign
 from temporal.messages import start_message
@@ -45,20 +45,20 @@ class RecoveryActivities:
 
         await each(found, start)
         await each(await forgotten_leads(self._pool, now=await self._clock()), begin)
-        if await any_to_tell(self._pool):
+        if await any_to_signal(self._pool):
             await start_telling(client, Tell(kind="plans"), task_queue=task_queue)
         if await any_passed_over(self._pool):
             await start_telling(client, Tell(kind="passed-over"), task_queue=task_queue)
-        await self._tell_campaigns(client, task_queue)
-        for phone in await opt_outs.untold(self._pool):
+        await self._signal_campaigns(client, task_queue)
+        for phone in await opt_outs.phones_to_signal(self._pool):
             await signal_each(client, await opt_outs.suppressed(self._pool, phone), "wake")
-            await opt_outs.note_told(self._pool, phone)
+            await opt_outs.note_signalled(self._pool, phone)
         return len(found)
 
-    async def _tell_campaigns(self, client: Client, task_queue: str) -> None:
+    async def _signal_campaigns(self, client: Client, task_queue: str) -> None:
         async with self._pool.acquire() as connection:
-            untold = await campaigns.untold_campaigns(connection, now=await self._clock())
-        for state in untold:
+            changed = await campaigns.campaigns_to_signal(connection, now=await self._clock())
+        for state in changed:
             await tell_campaign(client, state, task_queue=task_queue)
             if state.over:  # its workflow may have ended
                 async with self._pool.acquire() as connection:

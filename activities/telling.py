@@ -8,7 +8,7 @@ from temporalio import activity
 from activities.heartbeat import heartbeats
 from activities.pacing import batches, kept_up
 from messaging.common.database import Pool
-from messaging.sending.telling import Tell, ToTell, note_told, page, unmoved
+from messaging.sending.telling import Tell, ToSignal, note_signalled, page, unmoved
 from temporal.bulk import signal_each
 
 __all__ = ["TellingActivities"]
@@ -35,10 +35,12 @@ class TellingActivities:
         async with heartbeats():
             while True:
                 found = await page(self._pool, tell)
-                for told in batches(found.next):
+                for signalled in batches(found.next):
                     began = loop.time()
-                    await self._tell(tell, found.signal, told)
-                    tell = tell.model_copy(update={"after": told[-1].due_at, "after_key": told[-1].key})
+                    await self._signal(tell, found.signal, signalled)
+                    tell = tell.model_copy(
+                        update={"after": signalled[-1].due_at, "after_key": signalled[-1].key}
+                    )
                     if loop.time() >= until or activity.is_worker_shutdown():
                         return tell
                     # Rest for as long as the signals took: the machine has other work too.
@@ -47,11 +49,11 @@ class TellingActivities:
                 if not found.more:
                     return None
 
-    async def _tell(self, tell: Tell, signal: str, told: Sequence[ToTell]) -> None:
-        run = await signal_each(activity.client(), (one.workflow_id for one in told), signal)
+    async def _signal(self, tell: Tell, signal: str, signalled: Sequence[ToSignal]) -> None:
+        running = await signal_each(activity.client(), (one.workflow_id for one in signalled), signal)
         if tell.kind == "plans":
-            await note_told(self._pool, told, run)
-        waiting = [one for one, runs in zip(told, run, strict=True) if runs]
+            await note_signalled(self._pool, signalled, running)
+        waiting = [one for one, runs in zip(signalled, running, strict=True) if runs]
 
         async def unworked() -> bool:
             return bool(await unmoved(self._pool, tell, waiting))

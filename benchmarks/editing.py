@@ -39,7 +39,7 @@ TIMEOUTS = ("schedule_to_start_timeout", "start_to_close_timeout")
 
 @dataclass(frozen=True)
 class Edited:
-    """The result. ``stored``: seconds of the commands; ``told``: seconds until the last contact had planned anew.
+    """The result. ``stored``: seconds of the commands; ``replanned``: seconds until the last contact had replanned.
 
     ``timed_out``: workflow tasks that timed out. ``pauses``: seconds of each command that paused a contact.
     """
@@ -47,14 +47,14 @@ class Edited:
     contacts: int
     edits: int
     stored: float
-    told: float
+    replanned: float
     timed_out: int
     pauses: Sequence[float]
 
     def __str__(self) -> str:
         """In words."""
         return (
-            f"stored in {self.stored:.1f} s, all told within {self.told:.0f} s ({self.contacts / self.told:.0f} contacts a"
+            f"stored in {self.stored:.1f} s, all replanned within {self.replanned:.0f} s ({self.contacts / self.replanned:.0f} contacts a"
             f" second), {self.timed_out} workflow tasks timed out; {len(self.pauses)} pauses of a contact meanwhile took"
             f" {statistics.median(self.pauses):.2f} s ({max(self.pauses):.2f} at most)"
         )
@@ -118,7 +118,7 @@ async def _edits(
     stored = time.monotonic() - began
     pauses: list[float] = []
 
-    async def told() -> bool:
+    async def replanned() -> bool:
         nonlocal kill
         remaining = await count_unplanned(pool)
         if kill is not None and remaining < 0.9 * count:
@@ -129,11 +129,13 @@ async def _edits(
             await here.start_worker()
         return remaining == 0
 
-    async def untold() -> str:
-        return f"{await count_unplanned(pool):,} of {count:,} are still to be told of the edit"
+    async def still_to_signal() -> str:
+        return f"{await count_unplanned(pool):,} of {count:,} are have not replanned yet"
 
-    async with _progress(figures, untold), _pausing(here, pool, name, pauses):
-        await here.until(f"{count:,} contacts are told of an edit", told, _patience(count), every=0.2)
+    async with _progress(figures, still_to_signal), _pausing(here, pool, name, pauses):
+        await here.until(
+            f"{count:,} contacts have replanned after an edit", replanned, _patience(count), every=0.2
+        )
     seconds = time.monotonic() - began
     return Edited(count, len(moments), stored, seconds, await _timed_out(here) - before, pauses)
 

@@ -285,12 +285,12 @@ class Executor:
 
 
 def _fault_in_words(fault: Latency | Terminal) -> str:
-    told = fault.told()
+    text = fault.described()
     if fault.on != "send" and fault.kind != "offline":
-        told += f" on {fault.on}"
+        text += f" on {fault.on}"
     if getattr(fault, "after_accepting", False):
-        told += " after accepting"
-    return told if fault.probability == 1 else f"{told} at {fault.probability:.0%}"
+        text += " after accepting"
+    return text if fault.probability == 1 else f"{text} at {fault.probability:.0%}"
 
 
 def _words(action: Action) -> str:

@@ -139,21 +139,23 @@ async def _watch(drumbeat: Drumbeat) -> None:
         TextColumn("Sending"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("contacts through · {task.fields[told]}"),
+        TextColumn("contacts through · {task.fields[counts]}"),
         TimeElapsedColumn(),
         console=console,
         disable=not console.is_terminal,
     ) as bar:
-        task = bar.add_task("", total=None, told="")
+        task = bar.add_task("", total=None, counts="")
         while asyncio.get_running_loop().time() < deadline:
             now = await story.look(drumbeat)
-            told = ", ".join(f"{count:,} {status}" for status, count in now.messages.items()) or "no messages"
-            bar.update(task, completed=now.over, total=now.active + now.over, told=told)
+            counts = (
+                ", ".join(f"{count:,} {status}" for status, count in now.messages.items()) or "no messages"
+            )
+            bar.update(task, completed=now.over, total=now.active + now.over, counts=counts)
             clock = asyncio.get_running_loop().time()
             going = now.active or not now.campaign_over
             if not console.is_terminal and (clock - shown >= 5 or not going):
                 shown = clock
-                say(f"{now.over:,} of {count_of(now.active + now.over, 'contact')} through: {told}")
+                say(f"{now.over:,} of {count_of(now.active + now.over, 'contact')} through: {counts}")
             if not going:
                 return
             await asyncio.sleep(0.5)

@@ -132,13 +132,13 @@ def _format_applied(applied: list[SequenceApplied]) -> str:
                 "  "
                 + count_of(one.contacts_replanned, "contact under way has", "contacts under way have")
                 + " another step or"
-                " moment next; the workflows are told one after the other, the earliest first"
+                " moment next; the workflows are signalled one after the other, the earliest first"
             )
-        elif one.contacts_to_tell:
+        elif one.contacts_to_signal:
             lines.append(
                 "  "
-                + count_of(one.contacts_to_tell, "contact under way is", "contacts under way are")
-                + " still to be told of an earlier edit"
+                + count_of(one.contacts_to_signal, "contact under way is", "contacts under way are")
+                + " still to be signalled about an earlier edit"
             )
     return "\n".join(lines)
 

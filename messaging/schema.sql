@@ -278,7 +278,7 @@ begin
             return refusal;
         end if;
     elsif is_waiting(status_before) and c.next_step_id = p_step then
-        -- The step was planned anew while the message waited, or the contact was moved to another device.
+        -- The step was replanned while the message waited, or the contact was moved to another device.
         update broadcast_messages m
            set due_at = c.next_due_at, expires_at = c.next_due_at + t.expires_after,
                device_id = c.device_id, slot_at = case when m.device_id = c.device_id then m.slot_at end,
@@ -388,7 +388,7 @@ CREATE TABLE public.sequence_contacts (
     next_step_id bigint,
     next_due_at timestamp with time zone,
     plan_changed_at timestamp with time zone,
-    told_at timestamp with time zone,
+    signalled_at timestamp with time zone,
     enrolled_at timestamp with time zone DEFAULT now() NOT NULL,
     ended_at timestamp with time zone,
     CONSTRAINT sequence_contacts_ended CHECK (((status = 'active'::text) = (ended_at IS NULL))),
@@ -671,7 +671,7 @@ begin
            place_day = coalesce(p_place, place_day), attempts = attempts + 1, reason = null, updated_at = p_moment
      where id = m.id;
     return jsonb_build_object('outcome', case when m.status = 'processing' then 'taken_over' else 'claimed' end,
-                              'device', d.id, 'gateway', d.gateway, 'options', d.gateway_options,
+                              'device_id', d.id, 'gateway', d.gateway, 'options', d.gateway_options,
                               'attempts', m.attempts + 1, 'now', p_moment, 'due_at', m.due_at,
                               'must_not_send', p_must_not_send, 'device_replaced', d.replaced_by is not null,
                               'hours', jsonb_build_object('opens_at', d.opens_at, 'closes_at', d.closes_at,
@@ -796,7 +796,7 @@ CREATE FUNCTION public.keep_receipt(p_gateway text, p_gateway_id text, p_status 
 declare
     latest bigint;
 begin
-    insert into early_receipts (gateway, gateway_message_id, status, told_at, reason, sign, wrong_content)
+    insert into early_receipts (gateway, gateway_message_id, status, happened_at, reason, sign, wrong_content)
     values (p_gateway, p_gateway_id, p_status, p_at, p_reason, p_sign, p_wrong_content) returning id into latest;
     if latest % 100 = 0 then  -- not at every receipt, as this may read all rows
         delete from early_receipts
@@ -1435,6 +1435,15 @@ begin
     return true;
 end $$;
 
+CREATE FUNCTION public.reopen_campaign(p_campaign bigint) RETURNS void
+    LANGUAGE sql
+    AS $$
+    update campaigns
+       set status = case when status = 'finished' then 'running' else status end, ended_at = null,
+           updated_at = clock_timestamp()
+     where id = p_campaign
+$$;
+
 CREATE FUNCTION public.replace_device(p_old text, p_new text) RETURNS jsonb
     LANGUAGE plpgsql
     AS $$
@@ -1501,6 +1510,24 @@ begin
          where id = m.id;
     end if;
     return jsonb_build_object('outcome', 'deferred', 'until', slot, 'now', p_moment, 'reason', turn.why);
+end $$;
+
+CREATE FUNCTION public.send_again(p_messages uuid[], p_by text, p_now timestamp with time zone) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+    messages bigint;
+begin
+    update broadcast_messages
+       set status = 'pending', attempts = 0, slot_at = null, reason = null,
+           retried = retried + case p_by when 'retry' then 1 else 0 end,
+           resends = resends + case p_by when 'operator' then 1 else 0 end,
+           earlier_gateway_ids = array_remove(earlier_gateway_ids || gateway_message_id, null), gateway_message_id = null,
+           processing_worker_id = null, answered_at = null, accepted_at = null, place_day = null,
+           updated_at = coalesce(p_now, clock_timestamp())
+     where id = any (p_messages);
+    get diagnostics messages = row_count;
+    return messages;
 end $$;
 
 CREATE FUNCTION public.settle_attempt(p_message uuid, p_token text, p_status text, p_at timestamp with time zone, p_gateway_message_id text, p_reason text, p_content text, p_image_url text, p_contact jsonb) RETURNS jsonb
@@ -1686,7 +1713,7 @@ CREATE TABLE public.early_receipts (
     gateway text NOT NULL,
     gateway_message_id text NOT NULL,
     status text NOT NULL,
-    told_at timestamp with time zone NOT NULL,
+    happened_at timestamp with time zone NOT NULL,
     reason text,
     sign text,
     wrong_content boolean NOT NULL,
@@ -1705,7 +1732,7 @@ ALTER TABLE public.early_receipts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTI
 CREATE TABLE public.identities (
     identity text NOT NULL,
     phone text NOT NULL,
-    told_at timestamp with time zone NOT NULL
+    learned_at timestamp with time zone NOT NULL
 );
 
 ALTER TABLE public.inbound_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -1848,7 +1875,7 @@ CREATE TABLE public.suppressions (
     reason text DEFAULT 'opted out'::text NOT NULL,
     inbound_message_id bigint,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
-    told_at timestamp with time zone,
+    signalled_at timestamp with time zone,
     CONSTRAINT suppressions_category CHECK ((category = ANY (ARRAY['marketing'::text, 'all'::text]))),
     CONSTRAINT suppressions_evidence CHECK (((source = 'operator'::text) = (inbound_message_id IS NULL))),
     CONSTRAINT suppressions_source CHECK ((source = ANY (ARRAY['operator'::text, 'reply'::text, 'preference'::text])))
@@ -1980,7 +2007,7 @@ CREATE INDEX sequence_contacts_key ON public.sequence_contacts USING btree (key_
 
 CREATE INDEX sequence_contacts_phone ON public.sequence_contacts USING btree (phone);
 
-CREATE INDEX sequence_contacts_to_tell ON public.sequence_contacts USING btree (sequence_id) WHERE (plan_changed_at IS NOT NULL);
+CREATE INDEX sequence_contacts_to_signal ON public.sequence_contacts USING btree (sequence_id) WHERE (plan_changed_at IS NOT NULL);
 
 CREATE INDEX sequence_keywords_of ON public.sequence_keywords USING btree (sequence_id);
 
@@ -1988,7 +2015,7 @@ CREATE UNIQUE INDEX sequence_steps_position ON public.sequence_steps USING btree
 
 CREATE UNIQUE INDEX sequences_trigger_unique ON public.sequences USING btree (trigger) WHERE (trigger IS NOT NULL);
 
-CREATE INDEX suppressions_to_tell ON public.suppressions USING btree (created_at) WHERE (told_at IS NULL);
+CREATE INDEX suppressions_to_signal ON public.suppressions USING btree (created_at) WHERE (signalled_at IS NULL);
 
 ALTER TABLE ONLY public.broadcast_messages
     ADD CONSTRAINT broadcast_messages_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES public.campaigns(id);

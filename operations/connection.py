@@ -38,7 +38,7 @@ class Drumbeat:
     @property
     def temporal(self) -> "Client":
         """The Temporal client. Only if the connection was made with it."""
-        assert self._temporal is not None, "connect() was told that Temporal is not needed"
+        assert self._temporal is not None, "connect() was called with temporal=False"
         return self._temporal
 
     async def reach_temporal(self) -> "Client":

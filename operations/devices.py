@@ -6,7 +6,7 @@ from messaging.common.values import Value
 from messaging.devices import store as devices
 from messaging.devices.device import DeviceSettings, DeviceStatus
 from messaging.devices.store import AddedDevice
-from messaging.devices.waits import lift_wait, queue_anew
+from messaging.devices.waits import lift_wait, requeue
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
 from operations import signals
 from operations.connection import Drumbeat
@@ -46,7 +46,7 @@ async def add(drumbeat: Drumbeat, settings: DeviceSettings) -> DeviceAdded:
     async with (await drumbeat.pool()).acquire() as connection:
         added = await devices.add_device(connection, settings)
         if added.rescheduled:
-            await queue_anew(connection, added.device)
+            await requeue(connection, added.device)
     if added.rescheduled:
         woken = await signals.wake_held(drumbeat, "device", added.device)
     return DeviceAdded(**added.model_dump(), contacts_woken=woken)

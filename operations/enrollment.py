@@ -26,7 +26,7 @@ from messaging.leads.device_moves import check_device
 from messaging.leads.lead import Lead
 from messaging.leads.opt_outs import (
     OptOutCategory,
-    note_told,
+    note_signalled,
     record_opt_out,
     suppress_waiting,
     suppressed,
@@ -46,7 +46,7 @@ from messaging.sequences.enrollments import Enrollments
 from messaging.sequences.joining import WITHOUT_CONSENT, no_device
 from messaging.sequences.store import find_sequence, no_such_sequence, require_trigger
 from operations.connection import Drumbeat
-from operations.signals import told_later
+from operations.signals import signalled_later
 from operations.workers import idle
 from temporal.bulk import signal_each
 from temporal.contacts import start_contact
@@ -167,25 +167,25 @@ async def enroll(
     )
     request = EnrollmentRequest(sequence=validate_name(sequence, "sequence"), lead=clean_lead(lead))
     started = await start_contact(drumbeat.temporal, request, task_queue=drumbeat.settings.task_queue)
-    told = await _ask(drumbeat, started.workflow_id, patience)
+    current = await _ask(drumbeat, started.workflow_id, patience)
     done = Enrollment(
         sequence=sequence, phone=lead.phone, result="handed_over", workflow_id=started.workflow_id
     )
-    if told is None or told.state == "enrolling":
+    if current is None or current.state == "enrolling":
         return done
-    if told.state == "refused":
-        raise Conflict(told.why)
-    if told.state == "not enrolled":
-        why: EnrollmentResult = "without_consent" if told.why == WITHOUT_CONSENT else "opted_out"
-        return done.model_copy(update={"result": why, "reason": told.why})
-    over = told.state in ENDS
+    if current.state == "refused":
+        raise Conflict(current.why)
+    if current.state == "not enrolled":
+        why: EnrollmentResult = "without_consent" if current.why == WITHOUT_CONSENT else "opted_out"
+        return done.model_copy(update={"result": why, "reason": current.why})
+    over = current.state in ENDS
     return done.model_copy(
         update={
-            "result": "enrolled" if started.new and not told.duplicate else "already_enrolled",
-            "status": told.state if over else "active",
-            "reason": told.why or None if over else None,
-            "device": told.device,
-            "kept_device": device not in (None, told.device),
+            "result": "enrolled" if started.new and not current.duplicate else "already_enrolled",
+            "status": current.state if over else "active",
+            "reason": current.why or None if over else None,
+            "device": current.device,
+            "kept_device": device not in (None, current.device),
         }
     )
 
@@ -196,7 +196,7 @@ async def look_up(
     """The result if the database already knows that the lead cannot be enrolled now; otherwise None.
 
     Callers that can reach PostgreSQL call this before ``enroll``; other services get the same answer from the workflow.
-    ``phone`` is E.164. Raises NotFound if there is no such sequence or device, and Conflict if it cannot be told
+    ``phone`` is E.164. Raises NotFound if there is no such sequence or device, and Conflict if it is not known
     which device is to write to the lead.
     """
     async with (await drumbeat.pool()).acquire() as connection:
@@ -218,8 +218,8 @@ async def look_up(
         else "already_enrolled",
         status=standing.status,
         reason=WITHOUT_CONSENT if without_consent else standing.reason,
-        device=standing.device,
-        kept_device=standing.device is not None and device not in (None, standing.device),
+        device=standing.device_id,
+        kept_device=standing.device_id is not None and device not in (None, standing.device_id),
         workflow_id=sequence_workflow_id(sequence, phone),
     )
 
@@ -282,7 +282,7 @@ async def pause_contact(
     """
     contact, pool = await _active(drumbeat, sequence, phone), await drumbeat.pool()
     changed = await contacts.pause_contact(pool, contact["id"], storable(reason, LONGEST_REASON) or None)
-    with told_later(drumbeat):
+    with signalled_later(drumbeat):
         await _signal(drumbeat, contact["workflow_id"], "plan_changed")
     under_way = await nothing_begins_any_more(pool, enrollment=contact["id"])
     before = f": {contact['paused_reason']}" if contact["paused_reason"] else ""
@@ -298,7 +298,7 @@ async def resume_contact(drumbeat: Drumbeat, sequence: str, phone: str) -> Conta
     """Resumes one contact. Raises NotFound, and Conflict if it has left the sequence."""
     contact = await _active(drumbeat, sequence, phone)
     changed = await contacts.resume_contact(await drumbeat.pool(), contact["id"])
-    with told_later(drumbeat):
+    with signalled_later(drumbeat):
         await _signal(drumbeat, contact["workflow_id"], "plan_changed")
     return ContactCommandResult(
         sequence=sequence, phone=phone, result="resumed" if changed else "was not paused"
@@ -327,7 +327,7 @@ async def stop_contact(
         raise Conflict(f"{phone} in {sequence}: the contact has left the sequence ({contact['status']})")
     end = EnrollmentEnd(enrollment_id=contact["id"], status="stopped", reason=reason)
     await Enrollments(pool).finish(end, now=None)
-    with told_later(drumbeat):
+    with signalled_later(drumbeat):
         await _signal(drumbeat, contact["workflow_id"], "stop", reason)
     under_way = await nothing_begins_any_more(pool, enrollment=contact["id"])
     await Enrollments(pool).finish(end, now=None)  # also what an attempt has given back meanwhile
@@ -344,7 +344,7 @@ async def skip_step(drumbeat: Drumbeat, sequence: str, phone: str, step: str) ->
         changed = await Enrollments(await drumbeat.pool()).skip(contact["id"], step, now=None)
     except Conflict as error:
         raise Conflict(f"{phone} in {sequence}: {error}") from error
-    with told_later(drumbeat):
+    with signalled_later(drumbeat):
         await _signal(drumbeat, contact["workflow_id"], "plan_changed")
     return ContactCommandResult(
         sequence=sequence, phone=phone, result=f"skips {step}" if changed else f"had skipped {step} already"
@@ -381,13 +381,13 @@ async def carry_out_opt_out(drumbeat: Drumbeat, phone: str, workflows: Sequence[
     Answers the messages that were being sent already.
     """
     pool = await drumbeat.pool()
-    with told_later(drumbeat):
+    with signalled_later(drumbeat):
         await signal_each(drumbeat.temporal, workflows, "opt_out")
     under_way = await nothing_begins_any_more(pool, phone=phone)
     await suppress_waiting(pool, phone)  # also what an attempt has given back meanwhile
-    with told_later(drumbeat):
+    with signalled_later(drumbeat):
         await signal_each(drumbeat.temporal, await suppressed(pool, phone), "wake")
-        await note_told(pool, phone)
+        await note_signalled(pool, phone)
     return under_way
 
 
@@ -443,20 +443,20 @@ async def _ask(drumbeat: Drumbeat, workflow_id: str, patience: float) -> Contact
     handle = drumbeat.temporal.get_workflow_handle(workflow_id)
     clock = asyncio.get_running_loop().time
     until = clock() + patience
-    told: ContactProgress | None = None
+    current: ContactProgress | None = None
     while clock() < until:
         # A query during the first task makes a second task necessary, so leave the first one a moment.
         await asyncio.sleep(min(ASK_EVERY, until - clock()))
         try:
             async with asyncio.timeout(until - clock()):
-                told = await handle.query(SequenceContactWorkflow.progress)
+                current = await handle.query(SequenceContactWorkflow.progress)
         except TimeoutError:
             break
         except (RPCError, WorkflowQueryFailedError):
             pass  # it cannot answer queries before its first task is done
-        if told is not None and told.state != "enrolling":
+        if current is not None and current.state != "enrolling":
             break
-    return told
+    return current
 
 
 async def _not_found(drumbeat: Drumbeat, sequence: str, phone: str) -> Exception:

@@ -10,7 +10,7 @@ from messaging.sending import resolutions
 from messaging.sending.resolutions import Resolution
 from operations import campaigns
 from operations.connection import Drumbeat
-from operations.signals import told_later
+from operations.signals import signalled_later
 from temporal.messages import start_message
 
 __all__ = ["Way", "resolve"]
@@ -36,7 +36,7 @@ async def resolve(drumbeat: Drumbeat, message: UUID | str, way: Way) -> Resoluti
     if done.campaign is not None:
         await campaigns.notify_or_start(drumbeat, done.campaign)
     if done.again is not None:
-        with told_later(drumbeat):
+        with signalled_later(drumbeat):
             await start_message(drumbeat.temporal, done.again, task_queue=drumbeat.settings.task_queue)
     return done
 

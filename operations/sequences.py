@@ -32,12 +32,12 @@ __all__ = [
 class SequenceApplied(AppliedSequence):
     """The result of one file.
 
-    ``contacts_replanned``: for how many contacts this edit has changed the next step or its time. ``contacts_to_tell``:
+    ``contacts_replanned``: for how many contacts this edit has changed the next step or its time. ``contacts_to_signal``:
     how many workflows are still to be signalled about this edit or an earlier one.
     """
 
     contacts_replanned: int = 0
-    contacts_to_tell: int = 0
+    contacts_to_signal: int = 0
     concerns: tuple[str, ...] = ()
     """The effects of the edit on active contacts, if they needed consent."""
 
@@ -77,7 +77,7 @@ async def apply(drumbeat: Drumbeat, files: Sequence[Path], *, consent: bool = Fa
             SequenceApplied(
                 **sequence.model_dump(),
                 contacts_replanned=planned.changed,
-                contacts_to_tell=planned.to_tell,
+                contacts_to_signal=planned.to_signal,
                 concerns=effects.get(sequence.sequence, ()),
             )
         )

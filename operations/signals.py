@@ -26,7 +26,7 @@ __all__ = [
     "campaign_changed",
     "heard",
     "plan_changed",
-    "told_later",
+    "signalled_later",
     "wake_held",
     "zones_corrected",
 ]
@@ -36,7 +36,7 @@ class ReplanCounts(Value):
     """Active contacts: for how many the next step or its time has changed, and how many are still to be signalled."""
 
     changed: int
-    to_tell: int
+    to_signal: int
 
 
 async def plan_changed(drumbeat: Drumbeat, sequence: str) -> ReplanCounts:
@@ -65,19 +65,19 @@ async def wake_held(drumbeat: Drumbeat, kind: Literal["sequence", "device", "cam
 async def heard(drumbeat: Drumbeat, phone: str) -> None:
     """Wakes what waits until this phone writes: messages outside of the service window."""
     waiting = await telling.awaiting(await drumbeat.pool(), phone)
-    with told_later(drumbeat):
+    with signalled_later(drumbeat):
         await signal_each(drumbeat.temporal, waiting, "wake")
 
 
 async def campaign_changed(drumbeat: Drumbeat, state: CampaignState) -> None:
     """Signals the workflows of a campaign to read its row; starts one if the campaign is under way and none runs."""
-    with told_later(drumbeat):
+    with signalled_later(drumbeat):
         await tell_campaign(drumbeat.temporal, state, task_queue=drumbeat.settings.task_queue)
 
 
 @contextmanager
-def told_later(drumbeat: Drumbeat) -> Iterator[None]:
-    """For signals about changes that are in the ledger already: if Temporal cannot be reached, tells the operator.
+def signalled_later(drumbeat: Drumbeat) -> Iterator[None]:
+    """For signals about changes that are in the ledger already: if Temporal cannot be reached, says so to the operator.
 
     The change holds all the same, and the recovery sweep sends the signals later (activities.recovery).
     """
@@ -86,19 +86,19 @@ def told_later(drumbeat: Drumbeat) -> Iterator[None]:
     except RPCError as error:
         drumbeat.tell(
             f"Temporal could not be reached ({error.message.strip() or error.status.name}): what was asked holds, and"
-            " running workflows hear of it within minutes of its return"
+            " running workflows are signalled within minutes of its return"
         )
 
 
 async def _replan(drumbeat: Drumbeat, sequences: list[int], *, zones: bool) -> ReplanCounts:
     pool = await drumbeat.pool()
     changed = sum([await replan(pool, sequence, zones=zones) for sequence in sequences])
-    to_tell = sum([await telling.count_unplanned(pool, sequence) for sequence in sequences])
-    if to_tell:
+    to_signal = sum([await telling.count_unplanned(pool, sequence) for sequence in sequences])
+    if to_signal:
         await _hand_over(drumbeat, Tell(kind="plans"))
-    return ReplanCounts(changed=changed, to_tell=to_tell)
+    return ReplanCounts(changed=changed, to_signal=to_signal)
 
 
 async def _hand_over(drumbeat: Drumbeat, tell: Tell) -> None:
-    with told_later(drumbeat):
+    with signalled_later(drumbeat):
         await start_telling(drumbeat.temporal, tell, task_queue=drumbeat.settings.task_queue)

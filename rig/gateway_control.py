@@ -46,8 +46,8 @@ async def write(url: str, *messages: Mapping[str, Any], **how: Any) -> list[int]
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session,
             session.post(f"{url}/v1/inbound", json={"messages": list(messages), **how}) as answer,
         ):
-            told: list[int] = json.loads(await _text(answer))["answered"]
-            return told
+            statuses: list[int] = json.loads(await _text(answer))["answered"]
+            return statuses
 
     return await insist("the gateway takes what people write", post)
 

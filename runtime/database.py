@@ -96,14 +96,14 @@ async def _pending(connection: Connection, migrations: Path) -> bool:
 
 async def _have_to_ourselves(connection: Connection, tell: Callable[[str], None]) -> None:
     """Waits until no other process changes the schema. A dbmate whose parent process died must end first."""
-    told = False
+    announced = False
     while not await connection.fetchval("select pg_try_advisory_lock($1)", LOCK) or await connection.fetchval(
         "select exists (select from pg_stat_activity where datname = current_database() and application_name = $1)",
         MIGRATOR,
     ):
-        if not told:
+        if not announced:
             tell("waiting for another process, which brings the database schema up to date")
-            told = True
+            announced = True
         await asyncio.sleep(LOOK)
 
 

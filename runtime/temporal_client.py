@@ -61,7 +61,7 @@ async def connect(
         config["namespace"] = namespace
     clock = asyncio.get_running_loop().time
     started = clock()
-    told = False
+    announced = False
     while True:
         try:
             client = await Client.connect(**config, data_converter=pydantic_data_converter)
@@ -80,9 +80,9 @@ async def connect(
                 raise Unavailable(
                     f"Temporal at {address} cannot be used: {_format_error(error)}; {advice}"
                 ) from error
-            if not told and clock() - started > 1:
+            if not announced and clock() - started > 1:
                 tell(f"waiting for Temporal at {address}: {_format_error(error)}")
-                told = True
+                announced = True
             await asyncio.sleep(0.2)
         else:
             return client
@@ -181,6 +181,6 @@ def _connection() -> dict[str, Any]:
 
 def _format_error(error: Exception) -> str:
     """The error in one line. Transport errors contain their reason somewhere inside."""
-    told = " ".join(str(error).split()) or type(error).__name__
-    inner = re.findall(r'(?:message|error): "([^"]+)"', told)
-    return str(inner[-1]) if inner else told
+    text = " ".join(str(error).split()) or type(error).__name__
+    inner = re.findall(r'(?:message|error): "([^"]+)"', text)
+    return str(inner[-1]) if inner else text

@@ -15,7 +15,7 @@ For a test or an operator:
 
     GET|PUT|POST|DELETE /v1/faults       what goes wrong, everywhere, for one device or for one phone
     GET|PUT             /v1/settings     whether idempotency keys are honoured and messages can be looked up
-    GET|PUT|DELETE      /v1/webhook      where it is told what people write: {"url", "secret"}
+    GET|PUT|DELETE      /v1/webhook      the address that gets what people write: {"url", "secret"}
     POST                /v1/inbound      people write: {"messages": [{"device", "from", "text"}, …]}
     GET                 /v1/log          every request with its outcome, as JSON lines
     GET                 /v1/accepted     every accepted message, as JSON lines

@@ -48,7 +48,7 @@ class Anywhere(BaseModel):
         """True if it acts on all devices and phones."""
         return self.device is None and self.phone is None
 
-    def told(self) -> str:
+    def described(self) -> str:
         """Its kind and where it acts, in words, e.g. ``rate limit for sales-1``."""
         where = " to ".join(part for part in (self.device, self.phone) if part is not None)
         return self.kind.replace("_", " ") + (f" for {where}" if where else "")

@@ -66,10 +66,10 @@ class Courier:
             while True:
                 self._stirred.clear()
                 waiting = await self._store.read(
-                    f"select {COLUMNS} from answers where told_at is null order by id limit 500"  # noqa: S608
+                    f"select {COLUMNS} from answers where acknowledged_at is null order by id limit 500"  # noqa: S608
                 )
                 rows = [row for row in waiting if row["message_id"] not in self._held]
-                answered = await self.tell(rows, together=True) if self.webhook is not None else []
+                answered = await self.deliver(rows, together=True) if self.webhook is not None else []
                 lost = any(not 200 <= status < 300 for status in answered)
                 pause = min(2 * pause, LONGEST_PAUSE) if lost else FIRST_PAUSE
                 with suppress(TimeoutError):
@@ -80,7 +80,7 @@ class Courier:
             if self._http is not None:
                 await self._http.close()
 
-    async def tell(
+    async def deliver(
         self, rows: Sequence[sqlite3.Row], *, times: int = 1, order: str = "given", together: bool = False
     ) -> list[int]:
         """Delivers each of them ``times`` times; returns the statuses of the answers, 0 for none.
@@ -94,8 +94,8 @@ class Courier:
         if order == "shuffled":
             random.shuffle(turns)
         if together:
-            return list(await asyncio.gather(*map(self._tell, turns)))
-        return [await self._tell(row) for row in turns]
+            return list(await asyncio.gather(*map(self._deliver, turns)))
+        return [await self._deliver(row) for row in turns]
 
     @contextmanager
     def holding(self, identifiers: Sequence[str]) -> Iterator[None]:
@@ -107,13 +107,13 @@ class Courier:
             self._held.difference_update(identifiers)
             self._stirred.set()
 
-    async def _tell(self, row: sqlite3.Row) -> int:
+    async def _deliver(self, row: sqlite3.Row) -> int:
         webhook = self.webhook
         if webhook is None:
             return 0
         if self._http is None:
             self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(PATIENCE))
-        content = json.dumps({"device": row["device"], "messages": [_told(row)]}).encode()
+        content = json.dumps({"device": row["device"], "messages": [_as_event(row)]}).encode()
         digest = hmac.new(webhook.secret.encode(), content, hashlib.sha256).hexdigest()
         headers = {"Content-Type": "application/json", "X-Hub-Signature-256": f"sha256={digest}"}
         try:
@@ -127,14 +127,15 @@ class Courier:
         if 200 <= status < 300:
             await self._store.write(
                 lambda connection: connection.execute(
-                    "update answers set told_at = coalesce(told_at, ?) where id = ?", (utc_now(), row["id"])
+                    "update answers set acknowledged_at = coalesce(acknowledged_at, ?) where id = ?",
+                    (utc_now(), row["id"]),
                 )
             )
         return status
 
 
-def _told(row: sqlite3.Row) -> dict[str, Any]:
-    told = {
+def _as_event(row: sqlite3.Row) -> dict[str, Any]:
+    event = {
         "id": row["message_id"],
         "from": None if row["hidden"] else row["phone"],
         "at": row["written_at"],
@@ -145,4 +146,4 @@ def _told(row: sqlite3.Row) -> dict[str, Any]:
         "name": row["name"],
         "user_id": row["user_id"],
     }
-    return {name: value for name, value in told.items() if value is not None}
+    return {name: value for name, value in event.items() if value is not None}

@@ -48,7 +48,7 @@ select * from (
     select place || printf(' %015d', id), 'written', message_id, device, text, null, kind, payload, name, hidden,
            (select case when quoted.text = '' then 'Image' else quoted.text end
               from messages as quoted where quoted.message_id = answers.answers),
-           place, told_at is null
+           place, acknowledged_at is null
       from answers
      where phone = :phone and place || printf(' %015d', id) < :before
        and not (kind = 'reaction' and exists (select 1 from messages where message_id = answers.answers))
@@ -58,7 +58,7 @@ select * from (
 
 # The last one counts; an empty one takes the reaction back.
 REACTIONS = """
-select answers.answers as message_id, answers.text, answers.told_at is null as mark
+select answers.answers as message_id, answers.text, answers.acknowledged_at is null as mark
   from answers
  where answers.phone = ? and answers.kind = 'reaction' and answers.answers is not null
  order by answers.place, answers.id
@@ -119,7 +119,7 @@ async def phones(request: Request) -> Response:
         devices=devices,
         phones=total[0]["phones"],
         written=total[0]["written"],
-        faults=[fault.told() for fault in gateway.faults.current()],
+        faults=[fault.described() for fault in gateway.faults.current()],
         search=wanted,
         digits=digits,
         older=f"{shown[-1]['latest']} {shown[-1]['phone']}" if len(rows) > PHONES_A_PAGE else None,

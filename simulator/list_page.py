@@ -93,7 +93,7 @@ def _phone(row: sqlite3.Row) -> str:
 def _notice(faults: Sequence[str]) -> str:
     if not faults:
         return ""
-    told = "; ".join(
+    faults_now = "; ".join(
         fault + (f" ({number} times)" if number > 1 else "") for fault, number in Counter(faults).items()
     )
-    return f'<p class="notice" role="status"><b>Faults in force:</b> {escape(told)}</p>'
+    return f'<p class="notice" role="status"><b>Faults in force:</b> {escape(faults_now)}</p>'

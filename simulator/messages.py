@@ -144,7 +144,7 @@ async def capabilities(request: Request) -> Response:
     disturbed = await _disturb(gateway, arrival)
     if disturbed is not None:
         return disturbed
-    await gateway.store.record(arrival, "told", status=200)
+    await gateway.store.record(arrival, "reported", status=200)
     return JSONResponse(gateway.settings.get(device))
 
 
@@ -199,8 +199,8 @@ def _act(gateway: Gateway, fault: Terminal) -> Response:
             answer = error(429, "rate_limited", "Too many messages.")
             if fault.retry_after is not None:
                 seconds = fault.retry_after
-                told = formatdate(time.time() + seconds, usegmt=True) if fault.as_date else f"{seconds:g}"
-                answer.headers["retry-after"] = told
+                value = formatdate(time.time() + seconds, usegmt=True) if fault.as_date else f"{seconds:g}"
+                answer.headers["retry-after"] = value
             return answer
         case Fail():
             return error(fault.status, "internal_error", "The gateway failed.")

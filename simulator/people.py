@@ -88,7 +88,7 @@ async def write(request: Request) -> Response:
         )
         given = {identifier: place for place, identifier in enumerate(identifiers)}
         rows.sort(key=lambda row: given[row["message_id"]])
-        answered = await gateway.courier.tell(
+        answered = await gateway.courier.deliver(
             rows, times=wanted.times, order=wanted.order, together=wanted.together
         )
     return JSONResponse({"ids": identifiers, "answered": answered})
@@ -132,6 +132,6 @@ async def delete_webhook(request: Request) -> Response:
 async def get_webhook(request: Request) -> Response:
     """GET /v1/webhook: the address without the secret, and how many messages nobody has acknowledged."""
     gateway = gateway_of(request)
-    rows = await gateway.store.read("select count(*) as waiting from answers where told_at is null")
+    rows = await gateway.store.read("select count(*) as waiting from answers where acknowledged_at is null")
     webhook = gateway.courier.webhook
     return JSONResponse({"url": webhook and webhook.url, "waiting": rows[0]["waiting"]})

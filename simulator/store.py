@@ -66,7 +66,7 @@ create index if not exists phones_by_latest on phones (latest, phone);
 create table if not exists devices (device text primary key, messages integer not null);
 create table if not exists settings (scope text primary key, setting text not null);
 create table if not exists faults (id integer primary key, fault text not null);
--- What people write back, and the webhook for it; hidden: the phone is not reported; told_at: when it was acknowledged.
+-- What people write back, and the webhook for it; hidden: the phone is not reported; acknowledged_at: when it was acknowledged.
 create table if not exists answers (
     id integer primary key autoincrement,
     message_id text not null,
@@ -81,11 +81,11 @@ create table if not exists answers (
     hidden integer not null default 0,
     written_at text not null,
     place text not null,
-    told_at text,
+    acknowledged_at text,
     unique (device, message_id)
 );
 create index if not exists answers_by_phone on answers (phone, place);
-create index if not exists answers_to_tell on answers (id) where told_at is null;
+create index if not exists answers_to_deliver on answers (id) where acknowledged_at is null;
 create table if not exists webhook (url text not null, secret text not null);
 """
 

@@ -21,5 +21,5 @@ async def start_telling(client: Client, tell: Tell, *, task_queue: str) -> None:
         id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
         start_signal="add",
         start_signal_args=[tell],
-        static_summary="tells contacts what has changed, at a pace that the workers keep up with",
+        static_summary="signals workflows about what has changed, at a pace that the workers keep up with",
     )

@@ -235,8 +235,8 @@ async def campaign_stories(live: Live) -> AsyncIterator[tuple[str, WorkflowHisto
     client, queue = connection.temporal, connection.settings.task_queue
     await client.execute_workflow(RecoveryWorkflow.run, id="recovery", task_queue=queue)
     yield "recovery", await history("recovery")
-    to_tell = Telling(of=(Tell(kind="plans"), Tell(kind="device", name=scenario.device)))
-    await client.execute_workflow(TellingWorkflow.run, to_tell, id="telling-of-two", task_queue=queue)
+    to_signal = Telling(of=(Tell(kind="plans"), Tell(kind="device", name=scenario.device)))
+    await client.execute_workflow(TellingWorkflow.run, to_signal, id="telling-of-two", task_queue=queue)
     yield "telling", await history("telling-of-two")
 
 

@@ -114,14 +114,14 @@ class _Reception:
         async with asyncio.timeout(HANDLED_WITHIN), self._turns:
             kind, gateway = await self._gateway_of(request)
             # In a thread, as parsing a large body takes a while and sending must not wait for it.
-            told = await asyncio.to_thread(gateway.read_webhook, headers, body)
+            events = await asyncio.to_thread(gateway.read_webhook, headers, body)
             async with self._pool.acquire() as connection:
                 # Inbound messages first, as they may be opt-outs.
                 device = request.match_info["device"]
-                inbound = await record_inbound(connection, kind, device, told.inbound, self._keywords)
+                inbound = await record_inbound(connection, kind, device, events.inbound, self._keywords)
                 stopped = [*inbound.stopped]
-                news = await record_receipts(connection, kind, told.receipts)
-                stopped += await learn_from_receipts(connection, kind, told.receipts)
+                news = await record_receipts(connection, kind, events.receipts)
+                stopped += await learn_from_receipts(connection, kind, events.receipts)
         # The answer acknowledges an opt-out, so no more message may begin to be sent after it. Other requests go on
         # meanwhile.
         await asyncio.gather(*(self._carry_out(phone, workflows) for phone, workflows in each_once(stopped)))
@@ -129,7 +129,7 @@ class _Reception:
             for phone in inbound.heard:
                 await self._heard(phone)
         return web.json_response(
-            {"receipts": len(told.receipts), "inbound": len(told.inbound), "news": news + inbound.new}
+            {"receipts": len(events.receipts), "inbound": len(events.inbound), "news": news + inbound.new}
         )
 
     async def _carry_out(self, phone: str, workflows: Sequence[str]) -> None:
@@ -200,5 +200,5 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
         logger.error("webhooks of %s cannot be read: %s", request.path, error)  # noqa: TRY400 - the line says it all
         raise web.HTTPServiceUnavailable(text="not now") from None
     except NOT_NOW as error:
-        logger.warning("what a gateway told could not be written: %s", str(error) or type(error).__name__)
+        logger.warning("what a gateway reported could not be written: %s", str(error) or type(error).__name__)
         raise web.HTTPServiceUnavailable(text="not now") from None

@@ -40,7 +40,7 @@ WHILE_FEEDING = timedelta(seconds=5)
 """The time between two checks while there are leads to begin, as each check reads all messages of the campaign."""
 
 RECHECK = timedelta(hours=6)
-"""A signal tells a waiting campaign about changes. If the signal is lost, it looks again after this time."""
+"""A waiting campaign is signalled about changes. If the signal is lost, it looks again after this time."""
 
 
 class CampaignRun(Value):

@@ -17,7 +17,6 @@ from messaging.campaigns.store import require_campaign
 from messaging.common.counts import count_of
 from messaging.common.database import Connection, Record
 from messaging.common.errors import Conflict
-from messaging.sending.claim_lifetimes import ANEW
 
 __all__ = [
     "CampaignStarted",
@@ -63,27 +62,19 @@ update campaigns
 """
 
 # $2: the moment.
-RETRY_FAILED = f"""
-update broadcast_messages
-   set status = 'pending', attempts = 0, retried = retried + 1, slot_at = null, reason = null,
-       earlier_gateway_ids = array_remove(earlier_gateway_ids || gateway_message_id, null), gateway_message_id = null,
-       {ANEW}, updated_at = $2
- where campaign_id = $1 and status = 'failed' and (expires_at is null or expires_at > $2)
-"""  # noqa: S608 - a constant of ours
+RETRY_FAILED = """
+select send_again(array(select id
+                          from broadcast_messages
+                         where campaign_id = $1 and status = 'failed' and (expires_at is null or expires_at > $2)
+                         order by id
+                           for no key update),
+                  'retry', $2)
+"""
 
 COUNT_FAILED_AND_OVER = """
 select count(*)
   from broadcast_messages
  where campaign_id = $1 and status = 'failed' and expires_at <= $2
-"""
-
-# Updated even if it is running, so that its workflows read the row again: they have passed the messages that are sent
-# again.
-REOPEN_CAMPAIGN = """
-update campaigns
-   set status = case when status = 'finished' then 'running' else status end, ended_at = null,
-       updated_at = clock_timestamp()
- where id = $1
 """
 
 FINISH_CAMPAIGN = """
@@ -248,10 +239,9 @@ async def retry_failed(connection: Connection, campaign: str) -> int:
         row = await require_campaign(connection, campaign, lock=True)
         if row["status"] == "cancelled" or row["frozen_at"] is None:
             raise Conflict(f"campaign {campaign!r} is {_state(row)}: there is nothing to send again")
-        done = await connection.execute(RETRY_FAILED, row["id"], row["now"])
-        count = int(done.split()[-1])
+        count: int = await connection.fetchval(RETRY_FAILED, row["id"], row["now"])
         if count:
-            await connection.execute(REOPEN_CAMPAIGN, row["id"])
+            await connection.execute("select reopen_campaign($1)", row["id"])
         return count
 
 

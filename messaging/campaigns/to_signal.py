@@ -13,7 +13,7 @@ from messaging.campaigns.contract import CampaignState
 from messaging.campaigns.lifecycle import campaign_state
 from messaging.common.database import Connection
 
-__all__ = ["note_seen", "untold_campaigns"]
+__all__ = ["campaigns_to_signal", "note_seen"]
 
 SOON = timedelta(minutes=2)
 """Workflows of campaigns that start within this time are signalled. The recovery sweep runs every minute."""
@@ -27,7 +27,7 @@ update campaigns
 # Campaigns that were changed some seconds ago and whose workflow has not read the row since; and campaigns that wait
 # for each recipient's own time, which comes first where clocks are 14 hours ahead of UTC. $1: the moment, null for the
 # database's clock; $2: how soon.
-SELECT_UNTOLD = """
+SELECT_TO_SIGNAL = """
 select name, changed
   from campaigns
  cross join lateral (select seen_at is distinct from updated_at
@@ -45,11 +45,11 @@ async def note_seen(connection: Connection, campaign: str) -> None:
     await connection.execute(NOTE_SEEN, campaign)
 
 
-async def untold_campaigns(connection: Connection, *, now: datetime | None) -> list[CampaignState]:
+async def campaigns_to_signal(connection: Connection, *, now: datetime | None) -> list[CampaignState]:
     """The states of the campaigns whose workflows are to be signalled. Signalling one that knows is harmless."""
-    untold = []
-    for row in await connection.fetch(SELECT_UNTOLD, now, SOON):
+    found = []
+    for row in await connection.fetch(SELECT_TO_SIGNAL, now, SOON):
         state = await campaign_state(connection, row["name"], now=now)
         if row["changed"] or state.start_at <= state.now + SOON:
-            untold.append(state)
-    return untold
+            found.append(state)
+    return found

@@ -109,7 +109,7 @@ def read_phone(text: str, default_region: str | None) -> PhoneReading:
         raise InvalidPhone(f"{quoted(text)} is too long for a phone: leave one number")
     if _SCIENTIFIC.fullmatch(field):
         raise InvalidPhone(
-            f"{quoted(text)} is a number that a spreadsheet has rounded: format the column as text and fill it in anew"
+            f"{quoted(text)} is a number that a spreadsheet has rounded: format the column as text and fill it in again"
         )
     if link := _LINK.fullmatch(field):
         field = f"+{link[1] or link[2]}"

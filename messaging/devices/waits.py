@@ -6,7 +6,7 @@ from messaging.common.database import Connection
 from messaging.devices.device import Device
 from messaging.times.local_time import format_moment, load_zone
 
-__all__ = ["format_wait", "lift_wait", "queue_anew"]
+__all__ = ["format_wait", "lift_wait", "requeue"]
 
 
 LIFT_WAIT = """
@@ -41,7 +41,7 @@ async def lift_wait(connection: Connection, device: str) -> datetime | None:
     return lifted
 
 
-async def queue_anew(connection: Connection, device: str) -> None:
+async def requeue(connection: Connection, device: str) -> None:
     """Frees the reserved slots of a device whose sending hours, zone or limit have changed.
 
     Messages that had a slot get a new one once they are woken.

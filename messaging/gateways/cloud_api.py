@@ -120,16 +120,16 @@ class CloudApiGateway(HttpGateway):
     def _rejection(self, answer: Answer, token: str) -> GatewayError:
         """The error for an answer that is not a success."""
         content = answer.content if isinstance(answer.content, Mapping) else {}
-        told = read_error(content.get("error"), hide=token)
-        if told is not None and told.rule is not None:
-            return as_error(str(told), told.rule, self._client, answer.retry_after)
-        words = str(told) if told is not None else ""
+        said = read_error(content.get("error"), hide=token)
+        if said is not None and said.rule is not None:
+            return as_error(str(said), said.rule, self._client, answer.retry_after)
+        words = str(said) if said is not None else ""
         if answer.status == 503:
             # Without Meta's own code, a proxy may have answered for a server that has the message already.
             return self._client.maybe(f"it answered 503 {words}".rstrip())
         if 200 <= answer.status < 300:
             return self._client.maybe(f"it answered {answer.status} with no message ID {words}".rstrip())
-        code = told.code if told is not None else None
+        code = said.code if said is not None else None
         return self.by_status(answer, words, None if code is None else f"code {code}")
 
 

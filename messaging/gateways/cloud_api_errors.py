@@ -166,11 +166,11 @@ def read_error(error: Any, *, hide: str = "") -> ReportedError | None:
     return ReportedError(f"{words} ({code})" if words else f"({code})", rule, code)
 
 
-def as_error(told: str, rule: Rule, client: HttpClient, retry_after: float | None) -> GatewayError:
+def as_error(words: str, rule: Rule, client: HttpClient, retry_after: float | None) -> GatewayError:
     """The error that follows from the rule. ``retry_after``: seconds that the gateway asked for, if any."""
     if rule.meaning is Meaning.UNKNOWN:
-        return client.maybe(told)
-    said = f"{client.name} refuses: {told}"
+        return client.maybe(words)
+    said = f"{client.name} refuses: {words}"
     wait = rule.wait if retry_after is None else retry_after
     match rule.meaning:
         case Meaning.LATER | Meaning.DEVICE_WAITS:

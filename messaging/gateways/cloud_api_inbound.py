@@ -132,17 +132,17 @@ def _interactive(own: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _system(own: Mapping[str, Any]) -> dict[str, Any]:
-    told, body = words(own, "type") or "", words(own, "body")
-    if told in ("user_changed_number", "customer_changed_number"):
+    change, body = words(own, "type") or "", words(own, "body")
+    if change in ("user_changed_number", "customer_changed_number"):
         changed = words(own, "wa_id", "new_wa_id")
         payload = phone_of(changed) or changed
         return {"kind": "number_changed", "text": body, "payload": payload, "identities": _user_ids(own)}
-    if told == "user_changed_user_id":
+    if change == "user_changed_user_id":
         payload = words(own, "user_id")
         return {"kind": "user_id_changed", "text": body, "payload": payload, "identities": _user_ids(own)}
-    if told == "user_preference_changed":
+    if change == "user_preference_changed":
         return {"kind": "preference", "text": body, "payload": words(own, "marketing")}
-    return {"kind": "other", "text": body, "payload": told or None}
+    return {"kind": "other", "text": body, "payload": change or None}
 
 
 def _user_ids(own: Mapping[str, Any]) -> tuple[str, ...]:
@@ -196,9 +196,9 @@ def _preference(
 
 def _stopped_marketing(status: Mapping[str, Any], receivers: tuple[str, ...]) -> InboundMessage | None:
     """The same choice, as Meta reports it when it blocks a message."""
-    told = any(str(error.get("code")) == str(MARKETING_STOPPED) for error in objects(status, "errors"))
+    stopped = any(str(error.get("code")) == str(MARKETING_STOPPED) for error in objects(status, "errors"))
     identifier = words(status, "id")
-    if not told or words(status, "status") != "failed" or identifier is None:
+    if not stopped or words(status, "status") != "failed" or identifier is None:
         return None
     return inbound_message(
         META,

@@ -1,4 +1,4 @@
-"""What the WhatsApp Cloud API tells by webhook: its question for the address, what became of messages, and
+"""What the WhatsApp Cloud API reports by webhook: its question for the address, what became of messages, and
 what people write."""
 
 from collections.abc import Mapping
@@ -82,12 +82,12 @@ def _receipt(status: Any) -> Receipt | None:
 
 def _failure(status: Mapping[str, Any]) -> dict[str, Any]:
     """Why it failed, and whether others would fail in the same way."""
-    told = [one for error in objects(status, "errors") if (one := read_error(error)) is not None]
-    meanings = {one.rule.meaning if one.rule is not None else None for one in told}
-    about_the_recipient = not told or Meaning.REFUSED in meanings
+    errors = [one for error in objects(status, "errors") if (one := read_error(error)) is not None]
+    meanings = {one.rule.meaning if one.rule is not None else None for one in errors}
+    about_the_recipient = not errors or Meaning.REFUSED in meanings
     return {
-        "reason": " / ".join(map(str, told)) or None,
-        "sign": None if about_the_recipient else " ".join(f"code {one.code}" for one in told),
+        "reason": " / ".join(map(str, errors)) or None,
+        "sign": None if about_the_recipient else " ".join(f"code {one.code}" for one in errors),
         "wrong_content": not about_the_recipient and meanings == {Meaning.WRONG},
     }
 

@@ -44,7 +44,7 @@ _REFUSALS: tuple[tuple[re.Pattern[str], type[GatewayError], str], ...] = tuple(
             "WhatsApp keeps the number from new chats: wait, then send slower",
         ),
         (r"^UPLOAD_MEDIA_ERROR:", NotAccepted, "the image did not reach WhatsApp"),
-        (r"failed to open image", WrongContent, "the server cannot read the image: save it anew"),
+        (r"failed to open image", WrongContent, "the server cannot read the image: save it again"),
         (
             r"^INVALID_JID:|not on whatsapp|is not registered|invalid (jid|phone)",
             Refused,

@@ -239,14 +239,14 @@ def _format_cause(error: BaseException) -> str:
 
 def _retry_after(answer: aiohttp.ClientResponse) -> float | None:
     """Seconds to wait, from a number or an HTTP date (RFC 9110, 10.2.3); None if there is no usable value."""
-    told = answer.headers.get("Retry-After")
-    if told is None:
+    value = answer.headers.get("Retry-After")
+    if value is None:
         return None
     try:
-        seconds = float(told)
+        seconds = float(value)
     except ValueError:
         try:
-            seconds = (_date(told) - _now_by(answer)).total_seconds()
+            seconds = (_date(value) - _now_by(answer)).total_seconds()
         except (ValueError, OverflowError):
             return None
     if math.isnan(seconds):
@@ -261,8 +261,8 @@ def _date(text: str) -> datetime:
 
 def _now_by(answer: aiohttp.ClientResponse) -> datetime:
     """The present by the server's own clock, if it sends one, as ours may differ."""
-    told = answer.headers.get("Date")
+    value = answer.headers.get("Date")
     try:
-        return _date(told) if told else datetime.now(UTC)
+        return _date(value) if value else datetime.now(UTC)
     except (ValueError, OverflowError):
         return datetime.now(UTC)

@@ -37,7 +37,7 @@ KEEP = 600.0
 """Seconds for which an image is kept."""
 
 KEEP_FAILURES = 15.0
-"""Seconds for which an error is kept, so that not every message fetches anew."""
+"""Seconds for which an error is kept, so that not every message fetches again."""
 
 MEMORY = 64_000_000
 """Bytes of images that are kept, at most."""

@@ -135,10 +135,10 @@ def words(parent: Any, *names: str) -> str | None:
     return None
 
 
-def pass_over(gateway: str, why: str, told: Any) -> None:
+def pass_over(gateway: str, why: str, entry: Any) -> None:
     """Says that something is no receipt, though it should be one."""
     logger.warning(
-        "a receipt of %s is passed over: %s: %s", gateway, why, format_words(_excerpt.repr(told))[:300]
+        "a receipt of %s is passed over: %s: %s", gateway, why, format_words(_excerpt.repr(entry))[:300]
     )
 
 

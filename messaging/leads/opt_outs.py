@@ -10,11 +10,10 @@ __all__ = [
     "RecordedOptOut",
     "Withdrawn",
     "gets_no",
-    "note_told",
+    "note_signalled",
     "record_opt_out",
     "suppress_waiting",
     "suppressed",
-    "untold",
     "withdraw",
 ]
 
@@ -35,7 +34,7 @@ INSERT_SUPPRESSION = """
 insert into suppressions as s (phone, source, category, reason, inbound_message_id)
 values ($1, $2, $3, $4, $5)
     on conflict (phone, source) do update
-   set category = excluded.category, reason = excluded.reason, created_at = excluded.created_at, told_at = null
+   set category = excluded.category, reason = excluded.reason, created_at = excluded.created_at, signalled_at = null
  where s.category = 'marketing' and excluded.category = 'all'
 """
 
@@ -81,12 +80,12 @@ select case when k.id is not null then 'campaign:' || k.name || ':' || coalesce(
  where m.recipient_phone = $1 and m.status = 'suppressed' and (m.campaign_id is not null or m.resends > 0)
 """
 
-NOTE_TOLD = "update suppressions set told_at = clock_timestamp() where phone = $1"
+NOTE_SIGNALLED = "update suppressions set signalled_at = clock_timestamp() where phone = $1"
 
-SELECT_UNTOLD = """
+SELECT_TO_SIGNAL = """
 select phone
   from suppressions
- where told_at is null and created_at < clock_timestamp() - interval '10 seconds'
+ where signalled_at is null and created_at < clock_timestamp() - interval '10 seconds'
  group by phone
  order by min(created_at)
  limit $1
@@ -147,14 +146,14 @@ async def suppressed(pool: Pool, phone: str) -> list[str]:
     return [row["workflow_id"] for row in await pool.fetch(SELECT_SUPPRESSED, phone)]
 
 
-async def note_told(pool: Pool, phone: str) -> None:
+async def note_signalled(pool: Pool, phone: str) -> None:
     """Notes that those workflows were signalled."""
-    await pool.execute(NOTE_TOLD, phone)
+    await pool.execute(NOTE_SIGNALLED, phone)
 
 
-async def untold(pool: Pool) -> list[str]:
+async def phones_to_signal(pool: Pool) -> list[str]:
     """Phones that opted out some seconds ago and whose workflows were not signalled, as the process died before."""
-    return [row["phone"] for row in await pool.fetch(SELECT_UNTOLD, TOGETHER)]
+    return [row["phone"] for row in await pool.fetch(SELECT_TO_SIGNAL, TOGETHER)]
 
 
 class Withdrawn(NamedTuple):

@@ -154,8 +154,8 @@ create table sequence_contacts (
     paused_reason  text,
     next_step_id   bigint references sequence_steps (id),
     next_due_at    timestamptz,
-    plan_changed_at timestamptz,                        -- set while its workflow is still to be told that its next step has changed, or that it has ended
-    told_at        timestamptz,                         -- when its workflow was last signalled about that
+    plan_changed_at timestamptz,                        -- set while its workflow is still to be signalled that its next step has changed, or that it has ended
+    signalled_at   timestamptz,                         -- when its workflow was last signalled about that
     enrolled_at    timestamptz not null default now(),
     ended_at       timestamptz,
     constraint sequence_contacts_unique unique (sequence_id, phone),
@@ -165,9 +165,9 @@ create table sequence_contacts (
 create index sequence_contacts_phone on sequence_contacts (phone);
 create index sequence_contacts_key on sequence_contacts (key_phone) where key_phone is not null;
 create index sequence_contacts_active on sequence_contacts (sequence_id, id) where status = 'active';
--- Contacts whose workflows are still to be told: most of the time none. The index leaves next_due_at out, so that
+-- Contacts whose workflows are still to be signalled: most of the time none. The index leaves next_due_at out, so that
 -- sending a step touches no index.
-create index sequence_contacts_to_tell on sequence_contacts (sequence_id) where plan_changed_at is not null;
+create index sequence_contacts_to_signal on sequence_contacts (sequence_id) where plan_changed_at is not null;
 
 create table campaigns (
     id             bigint generated always as identity primary key,
@@ -283,14 +283,14 @@ create index broadcast_messages_gateway_id on broadcast_messages (gateway_messag
 create index broadcast_messages_feed on broadcast_messages (campaign_id, campaign_shard, device_id, campaign_position)
     where campaign_id is not null and is_unsettled(status);
 
--- Receipts that came before the gateway's answer, which tells its ID of the message: kept for a while, until the ID is
+-- Receipts that came before the gateway's answer, which has its ID of the message: kept for a while, until the ID is
 -- known.
 create table early_receipts (
     id                  bigint generated always as identity primary key,
     gateway             text        not null,
     gateway_message_id  text        not null,
     status              text        not null,
-    told_at             timestamptz not null,
+    happened_at         timestamptz not null,           -- by the gateway's clock
     reason              text,
     sign                text,                           -- as in messaging.gateways.base.Receipt
     wrong_content       boolean     not null,
@@ -314,7 +314,7 @@ create index rejected_rows_phone on rejected_rows (phone);
 create index rejected_rows_digits on rejected_rows (digits);
 create index rejected_rows_file on rejected_rows (file);
 
--- Enrollments that a worker could not take (messaging.sequences.refused): who handed one over may not have heard of it.
+-- Enrollments that a worker could not take (messaging.sequences.refused): the program that handed one over may have got no answer.
 create table refused_enrollments (
     sequence    text        not null,
     phone       text        not null,
@@ -355,9 +355,9 @@ create index inbound_messages_unknown on inbound_messages using gin (identities)
 
 -- Other names that gateways have for a phone, as the gateways themselves have said.
 create table identities (
-    identity  text primary key,
-    phone     text        not null,
-    told_at   timestamptz not null
+    identity    text primary key,
+    phone       text        not null,
+    learned_at  timestamptz not null
 );
 
 -- Phones whose owner has another one now: the latest change of each.
@@ -379,13 +379,13 @@ create table suppressions (
     reason              text        not null default 'opted out',
     inbound_message_id  bigint references inbound_messages (id),  -- the evidence
     created_at          timestamptz not null default now(),
-    told_at             timestamptz,                              -- when the workflows of the closed messages were signalled
+    signalled_at        timestamptz,                              -- when the workflows of the closed messages were signalled
     primary key (phone, source),
     constraint suppressions_source check (source in ('operator', 'reply', 'preference')),
     constraint suppressions_category check (category in ('marketing', 'all')),
     constraint suppressions_evidence check ((source = 'operator') = (inbound_message_id is null))
 );
-create index suppressions_to_tell on suppressions (created_at) where told_at is null;
+create index suppressions_to_signal on suppressions (created_at) where signalled_at is null;
 
 -- Worker processes, as they report themselves: 'status' can say that none runs, and since when.
 create table workers (

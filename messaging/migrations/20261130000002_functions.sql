@@ -596,7 +596,7 @@ begin
            place_day = coalesce(p_place, place_day), attempts = attempts + 1, reason = null, updated_at = p_moment
      where id = m.id;
     return jsonb_build_object('outcome', case when m.status = 'processing' then 'taken_over' else 'claimed' end,
-                              'device', d.id, 'gateway', d.gateway, 'options', d.gateway_options,
+                              'device_id', d.id, 'gateway', d.gateway, 'options', d.gateway_options,
                               'attempts', m.attempts + 1, 'now', p_moment, 'due_at', m.due_at,
                               'must_not_send', p_must_not_send, 'device_replaced', d.replaced_by is not null,
                               'hours', jsonb_build_object('opens_at', d.opens_at, 'closes_at', d.closes_at,
@@ -675,7 +675,7 @@ end $$;
 --   settled    the message has a final status already (status, reason, sent_at)
 --   held       something is paused (reason): wait until it is resumed, or until the message expires (until; null: never)
 --   deferred   try again at a moment (until, now, reason), for example at the slot that was reserved on the device
---   claimed    send it (device, gateway, options, hours, attempts, now, due_at)
+--   claimed    send it (device_id, gateway, options, hours, attempts, now, due_at)
 --   taken_over as claimed, but an earlier attempt may have reached the gateway. With must_not_send, the message is not
 --              wanted any more or its device was replaced: the attempt only finds out what became of it, and needs no
 --              slot
@@ -835,7 +835,7 @@ end $$;
 
 -- Creates the ledger's row for one step of one enrollment if there is none, and claims it. To the outcomes of
 -- claim_message it adds one:
---   replanned  the workflow must plan anew: the sequence was edited since p_revision, the contact's time zone has
+--   replanned  the workflow must replan: the sequence was edited since p_revision, the contact's time zone has
 --              changed, or the contact's next step has changed or it has none (it left the sequence)
 -- To the answer it adds where the contact stands and, if the message is claimed, what is to be sent.
 create function claim_step_message(
@@ -870,7 +870,7 @@ begin
             return refusal;
         end if;
     elsif is_waiting(status_before) and c.next_step_id = p_step then
-        -- The step was planned anew while the message waited, or the contact was moved to another device.
+        -- The step was replanned while the message waited, or the contact was moved to another device.
         update broadcast_messages m
            set due_at = c.next_due_at, expires_at = c.next_due_at + t.expires_after,
                device_id = c.device_id, slot_at = case when m.device_id = c.device_id then m.slot_at end,
@@ -1131,7 +1131,7 @@ begin
 end $$;
 
 -- Records the outcome of an attempt. Answers the message's status and reason; null if this attempt's outcome does not
--- count any more, because another attempt holds the message or it waits to be sent anew. A status that a receipt has
+-- count any more, because another attempt holds the message or it waits to be sent again. A status that a receipt has
 -- set before stays, as receipts know more. A success is never lost: from an attempt that does not hold the message any
 -- more, it counts like a receipt. p_contact: the contact's new position for move_contact, or null.
 create function settle_attempt(
@@ -1207,6 +1207,36 @@ begin
 exception when unique_violation then
     return null;  -- the same step went to this phone through another device in the meantime
 end $$;
+
+-- Makes settled messages due again, from the first attempt on; answers how many. Attempts that were made before cannot
+-- settle them any more. p_by: an 'operator' decided so (broadcast_messages.resends), or failed messages get a 'retry'
+-- (broadcast_messages.retried). The caller has locked the messages.
+create function send_again(p_messages uuid[], p_by text, p_now timestamptz) returns bigint
+language plpgsql as $$
+declare
+    messages bigint;
+begin
+    update broadcast_messages
+       set status = 'pending', attempts = 0, slot_at = null, reason = null,
+           retried = retried + case p_by when 'retry' then 1 else 0 end,
+           resends = resends + case p_by when 'operator' then 1 else 0 end,
+           earlier_gateway_ids = array_remove(earlier_gateway_ids || gateway_message_id, null), gateway_message_id = null,
+           processing_worker_id = null, answered_at = null, accepted_at = null, place_day = null,
+           updated_at = coalesce(p_now, clock_timestamp())
+     where id = any (p_messages);
+    get diagnostics messages = row_count;
+    return messages;
+end $$;
+
+-- Lets a campaign go on after some of its messages were made due again. Its row changes even if it is running, so that
+-- its workflows read the row again: they have passed these messages.
+create function reopen_campaign(p_campaign bigint) returns void
+language sql as $$
+    update campaigns
+       set status = case when status = 'finished' then 'running' else status end, ended_at = null,
+           updated_at = clock_timestamp()
+     where id = p_campaign
+$$;
 
 -- This many refusals in a row that are alike and whose meaning is not known park a device. It is more than for faults,
 -- as a few recipients in a row may be the cause.
@@ -1399,7 +1429,7 @@ language plpgsql as $$
 declare
     latest bigint;
 begin
-    insert into early_receipts (gateway, gateway_message_id, status, told_at, reason, sign, wrong_content)
+    insert into early_receipts (gateway, gateway_message_id, status, happened_at, reason, sign, wrong_content)
     values (p_gateway, p_gateway_id, p_status, p_at, p_reason, p_sign, p_wrong_content) returning id into latest;
     if latest % 100 = 0 then  -- not at every receipt, as this may read all rows
         delete from early_receipts
@@ -1415,13 +1445,13 @@ language plpgsql as $$
 declare
     r early_receipts;
 begin
-    for r in with told as (
+    for r in with taken as (
         delete from early_receipts e using broadcast_messages m, devices d
          where m.id = p_message and d.id = m.device_id
            and e.gateway = d.gateway and e.gateway_message_id = m.gateway_message_id
         returning e.*
-    ) select * from told order by id loop
-        perform record_receipt(r.gateway, p_message, r.gateway_message_id, r.status, r.told_at, r.reason,
+    ) select * from taken order by id loop
+        perform record_receipt(r.gateway, p_message, r.gateway_message_id, r.status, r.happened_at, r.reason,
                                r.sign, r.wrong_content);
     end loop;
 end $$;
@@ -1615,7 +1645,7 @@ drop function message_before, answered_messages, is_answer, message_name;
 drop procedure record_receipts;
 drop function record_receipt, record_late_failure, message_of_receipt, apply_early_receipts, keep_receipt, note_late_refusal,
     receipt_lock, hold_contents, device_fault, note_parts, doubt_message, release_attempt, refuse_attempt,
-    refusals_in_a_row, settle_attempt, move_contact, move_phone, replace_device, move_leads, move_messages,
+    refusals_in_a_row, reopen_campaign, send_again, settle_attempt, move_contact, move_phone, replace_device, move_leads, move_messages,
     audience_after_move, claim_step_message,
     create_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, postpone,
     hand_over, move_message, take_turn, next_turn, earliest_send, hold_message, close_message, message_contents,

@@ -15,7 +15,7 @@ TOGETHER = 500
 
 # Names that are not known yet, with the recipient of the message that the receipt is about. $5: the gateway.
 SELECT_NEW_NAMES = """
-select distinct on (t.identity) t.identity, m.recipient_phone as phone, least(t.at, clock_timestamp()) as told_at
+select distinct on (t.identity) t.identity, m.recipient_phone as phone, least(t.at, clock_timestamp()) as learned_at
   from unnest($1::text[], $2::uuid[], $3::text[], $4::timestamptz[]) as t (identity, message_id, gateway_message_id, at)
  cross join lateral (
        select recipient_phone from broadcast_messages where id = t.message_id
@@ -38,7 +38,7 @@ select name
 """
 
 INSERT_IDENTITY = """
-insert into identities (identity, phone, told_at)
+insert into identities (identity, phone, learned_at)
 values ($1, $2, $3)
 on conflict do nothing
 """
@@ -51,10 +51,10 @@ async def learn_from_receipts(
 
     Answers phones that have said stop before it was known that they are theirs. Not to be called in a transaction.
     """
-    told = [(name, receipt) for receipt in receipts for name in receipt.recipient]
+    named = [(name, receipt) for receipt in receipts for name in receipt.recipient]
     stopped: list[Stopped] = []
-    for start in range(0, len(told), TOGETHER):
-        some = told[start : start + TOGETHER]
+    for start in range(0, len(named), TOGETHER):
+        some = named[start : start + TOGETHER]
         found = await connection.fetch(
             SELECT_NEW_NAMES,
             [name for name, _ in some],
@@ -64,7 +64,7 @@ async def learn_from_receipts(
             gateway,
         )
         for row in found:
-            stopped += await _learn(connection, row["identity"], row["phone"], row["told_at"])
+            stopped += await _learn(connection, row["identity"], row["phone"], row["learned_at"])
     return stopped
 
 

@@ -19,7 +19,7 @@ select coalesce(
     (select phone from leads where phone = $1),
     (select m.recipient_phone from broadcast_messages m join devices d on d.id = m.device_id
       where m.gateway_message_id = $2 and d.gateway = $3 limit 1),
-    (select phone from identities where identity = any ($4) order by told_at desc limit 1),
+    (select phone from identities where identity = any ($4) order by learned_at desc limit 1),
     present_phone($1)) as phone,
     exists (select from phone_changes where old_phone = $1 and changed_at < $5) as freed
 """
@@ -35,10 +35,10 @@ select phone from identities where identity = any ($3)
 """
 
 LEARN_IDENTITIES = """
-insert into identities (identity, phone, told_at)
+insert into identities (identity, phone, learned_at)
 select name, $2, least($3, clock_timestamp()) from unnest($1::text[]) name
-on conflict (identity) do update set phone = excluded.phone, told_at = excluded.told_at
- where identities.told_at <= excluded.told_at and identities.phone <> excluded.phone
+on conflict (identity) do update set phone = excluded.phone, learned_at = excluded.learned_at
+ where identities.learned_at <= excluded.learned_at and identities.phone <> excluded.phone
 """
 
 # Earlier messages of a sender whose phone has just become known. $1: the sender's names, $2: the phone, $3: phones among

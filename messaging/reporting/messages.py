@@ -29,7 +29,7 @@ class MessageReport(Value):
 
 
 # What a claim stores of a hold, or of its device, is as old as that claim: the device may be paused, resumed, or have other hours
-# since. So of what waits these are read anew, as the next claim would have them; other reasons are the message's own.
+# since. So of what waits these are computed again, as the next claim would have them; other reasons are the message's own.
 OF_THE_LAST_CLAIM = (
     "^((campaign|sequence|device) .* is paused|the contact is paused|device .* (sends from|has sent its|waits after)"
     "|the gateway asked device|waits for its slot|outside the 24-hour window)"

@@ -33,7 +33,7 @@ class Claim(_Answer):
     """The attempt holds the message and may go to the gateway. ``taken_over``: an earlier attempt may have sent it."""
 
     outcome: Literal["claimed", "taken_over"]
-    device: str
+    device_id: str
     gateway: str
     options: dict[str, Any]
     """The device's options, as messaging.gateways.options reads them."""
@@ -61,7 +61,9 @@ class Claim(_Answer):
     @property
     def unwanted(self) -> str:
         """Why the message must not be sent, if ``must_not_send`` is set."""
-        return f"device {self.device} was replaced" if self.device_replaced else "it was not wanted any more"
+        return (
+            f"device {self.device_id} was replaced" if self.device_replaced else "it was not wanted any more"
+        )
 
 
 class StepClaim(Claim):
@@ -107,7 +109,7 @@ StoredAnswer = Claim | SettledAlready | Deferred | Held
 """Answers to the claim of a message whose row is in the ledger."""
 
 StepAnswer = StepClaim | SettledAlready | Replan | Deferred | Held
-"""Answers to the claim of a step's message; the contact may have to be planned anew first."""
+"""Answers to the claim of a step's message; the contact may have to be replanned first."""
 
 _stored: TypeAdapter[Claim | SettledAlready | _DeferredAnswer | _HeldAnswer] = TypeAdapter(
     Annotated[Claim | SettledAlready | _DeferredAnswer | _HeldAnswer, Field(discriminator="outcome")]

@@ -1,11 +1,11 @@
-"""How long a claim holds, and how a message is reset so that it can be sent anew."""
+"""How long a claim holds: until then, no other attempt takes the message over."""
 
 from datetime import timedelta
 
 from messaging.gateways import slow_gateways
 from messaging.gateways.base import Capabilities
 
-__all__ = ["ANEW", "CALL_GRACE", "CLAIM_LIFETIME", "claim_lifetime", "longer_lifetimes"]
+__all__ = ["CALL_GRACE", "CLAIM_LIFETIME", "claim_lifetime", "longer_lifetimes"]
 
 CALL_GRACE = timedelta(seconds=3)
 """How long after its claim an attempt may begin its call to the gateway; after that, it gives the claim back."""
@@ -28,7 +28,3 @@ CLAIM_LIFETIME = claim_lifetime(Capabilities().answers_within)
 def longer_lifetimes() -> dict[str, float]:
     """The lifetime in seconds, by gateway, for the gateways whose answer may take longer."""
     return {name: claim_lifetime(seconds).total_seconds() for name, seconds in slow_gateways().items()}
-
-
-ANEW = "processing_worker_id = null, answered_at = null, accepted_at = null, place_day = null"
-"""What an update sets, besides status and IDs, so that a message is sent anew and no earlier attempt can settle it."""

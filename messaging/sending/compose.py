@@ -27,7 +27,7 @@ async def compose(
     text = render(claim.text, variables, limit=MAX_CAPTION if claim.image_url else MAX_TEXT)
     whole = OutgoingMessage(
         message_id=message_id,
-        device_id=claim.device,
+        device_id=claim.device_id,
         phone=claim.lead.phone,
         text=text,
         image_url=claim.image_url,

@@ -70,20 +70,20 @@ class Dispatcher:
         """True if the gateway can be asked and knows this part from an earlier attempt. False for a gateway that
         honours idempotency keys: it gets the part again under the same key.
         """
-        if claim.outcome != "taken_over" or await gateway.recovery(claim.device) is not Recovery.LOOK_UP:
+        if claim.outcome != "taken_over" or await gateway.recovery(claim.device_id) is not Recovery.LOOK_UP:
             return False
-        return await gateway.look_up(claim.device, part.message_id) is not None
+        return await gateway.look_up(claim.device_id, part.message_id) is not None
 
     async def _find_out(self, gateway: Gateway, flight: InFlight) -> Accepted | None:
         """What the gateway knows of a message in doubt; None means that it is to be sent (again)."""
         claim = flight.claim
-        recovery = await gateway.recovery(claim.device)
+        recovery = await gateway.recovery(claim.device_id)
         # A message that must not go out is not sent again under its key either; it is looked up if the gateway can do
         # that.
         ask = claim.must_not_send and recovery is Recovery.RESEND and gateway.capabilities.look_up
         if recovery is Recovery.LOOK_UP or ask:
             try:
-                accepted = await gateway.look_up(claim.device, flight.attempt.message_id)
+                accepted = await gateway.look_up(claim.device_id, flight.attempt.message_id)
             except MaybeAccepted as error:
                 raise MaybeAccepted(f"{claim.unwanted} while it was being sent, and {error}") from error
             if accepted is not None:

@@ -109,7 +109,7 @@ class Ledger:
         image_url: str | None = None,
         position: NextPosition | None = None,
     ) -> Outcome | None:
-        """Records the outcome of the attempt. None if another attempt holds the message, or it waits to be sent anew.
+        """Records the outcome of the attempt. None if another attempt holds the message, or it waits to be sent again.
 
         The status answered may differ from ``status``, as a receipt that came earlier knows more.
         """

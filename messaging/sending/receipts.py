@@ -30,9 +30,9 @@ async def record_receipts(connection: Connection, gateway: str, receipts: Iterab
     A receipt that the database refuses is skipped, with a line in the log. Raises the database's other errors; what was
     written until then stays, and writing a receipt twice is harmless. Do not call this in a transaction.
     """
-    news, told = 0, list(receipts)
-    for start in range(0, len(told), BATCH):
-        news += await _record(connection, gateway, told[start : start + BATCH])
+    news, left = 0, list(receipts)
+    for start in range(0, len(left), BATCH):
+        news += await _record(connection, gateway, left[start : start + BATCH])
     return news
 
 

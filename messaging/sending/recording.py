@@ -65,7 +65,7 @@ class Recorder:
         settled = await self._settle(flight, MessageStatus.FAILED, reason=str(refused), refused=refused)
         if settled.status is not MessageStatus.QUEUED:
             return settled
-        logger.error("device %s is parked: %s", flight.claim.device, settled.reason)
+        logger.error("device %s is parked: %s", flight.claim.device_id, settled.reason)
         return Deferred(until=flight.now, reason=settled.reason or "")
 
     async def put_off(self, flight: InFlight, error: NotAccepted) -> Settled | Deferred:
@@ -107,10 +107,10 @@ class Recorder:
             return Deferred(until=now, reason=reason)
         if isinstance(error, DeviceUnfit):
             waits_until = await self._writes.write(
-                lambda: self._ledger.device_fault(claim.device, claim.now, reason, now=now)
+                lambda: self._ledger.device_fault(claim.device_id, claim.now, reason, now=now)
             )
             if waits_until is None:
-                logger.error("device %s is parked: %s", claim.device, reason)
+                logger.error("device %s is parked: %s", claim.device_id, reason)
                 return Deferred(until=now, reason=reason)
             until = max(until, waits_until)
         return Deferred(until=until, reason=reason)
@@ -121,7 +121,7 @@ class Recorder:
         """
         claim, reason = flight.claim, _format_error(error)
         try:
-            recovery = await gateway.recovery(claim.device)
+            recovery = await gateway.recovery(claim.device_id)
         except NotAccepted:
             recovery = None
         if recovery is Recovery.NONE or claim.must_not_send or claim.attempts >= MAX_ATTEMPTS:

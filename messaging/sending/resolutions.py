@@ -10,7 +10,7 @@ from uuid import UUID
 from messaging.common.database import Connection, Record
 from messaging.common.errors import Conflict, NotFound
 from messaging.common.values import Value
-from messaging.sending.claim_lifetimes import ANEW, CLAIM_LIFETIME, longer_lifetimes
+from messaging.sending.claim_lifetimes import CLAIM_LIFETIME, longer_lifetimes
 from messaging.sending.message_ids import message_name
 from messaging.sending.message_status import WAITING
 from messaging.sending.outcomes import MessageRef
@@ -68,23 +68,6 @@ update broadcast_messages
    set status = 'expired', slot_at = null, reason = expiry_of(expires_at), updated_at = clock_timestamp()
  where id = $1 and status in ('unconfirmed', 'processing') and expires_at <= clock_timestamp()
 returning true
-"""
-
-SEND_AGAIN = f"""
-update broadcast_messages
-   set status = 'pending', attempts = 0, resends = resends + 1, slot_at = null, reason = null,
-       earlier_gateway_ids = array_remove(earlier_gateway_ids || gateway_message_id, null), gateway_message_id = null,
-       {ANEW}, updated_at = clock_timestamp()
- where id = $1
-"""  # noqa: S608 - a constant of ours
-
-# Updated even if it is running, so that its workflows read the row again: they have passed the messages that are sent
-# again.
-REOPEN_CAMPAIGN = """
-update campaigns
-   set status = case when status = 'finished' then 'running' else status end, ended_at = null,
-       updated_at = clock_timestamp()
- where id = $1
 """
 
 
@@ -171,9 +154,9 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
                 result="expired",
             )
         if row["status"] in ("unconfirmed", "processing"):
-            await connection.execute(SEND_AGAIN, message_id)
+            await connection.execute("select send_again(array[$1::uuid], 'operator', null)", message_id)
         if status is not None:
-            await connection.execute(REOPEN_CAMPAIGN, row["campaign_id"])
+            await connection.execute("select reopen_campaign($1)", row["campaign_id"])
     again = None
     if row["campaign"] is None:
         again = MessageRef(

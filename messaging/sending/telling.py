@@ -1,12 +1,12 @@
 """Finds the workflows that must be signalled about a change: page by page, the earliest due first.
 
 There are two kinds of change. Another step than the workflow knows comes next, or none (``plans``): the contact's row
-says so until the workflow has planned anew. Or a hold by a sequence, device or campaign has ended: its workflows are
+says so until the workflow has replanned. Or a hold by a sequence, device or campaign has ended: its workflows are
 found by their messages. Signalling a workflow twice is harmless, and so is not signalling one that has just moved on.
 
 A signal can be lost: the process that changed the row dies before it sends the signal, or Temporal cannot be reached.
 But the rows still say which workflows are to be signalled, so the recovery sweep does it within a minute
-(``any_to_tell``, ``any_passed_over``).
+(``any_to_signal``, ``any_passed_over``).
 """
 
 from collections.abc import Sequence
@@ -21,13 +21,13 @@ __all__ = [
     "Page",
     "Tell",
     "Telling",
-    "ToTell",
+    "ToSignal",
     "any_passed_over",
-    "any_to_tell",
+    "any_to_signal",
     "awaiting",
     "count_held",
     "count_unplanned",
-    "note_told",
+    "note_signalled",
     "page",
     "unmoved",
 ]
@@ -144,23 +144,23 @@ select count(*)
  where status = 'active' and plan_changed_at is not null and ($1::bigint is null or sequence_id = $1)
 """
 
-# A workflow that was signalled and has not planned anew is signalled again after a minute, then two, four and so on.
-IS_ANY_TO_TELL = """
+# A workflow that was signalled and has not replanned is signalled again after a minute, then two, four and so on.
+IS_ANY_TO_SIGNAL = """
 select exists (select from sequence_contacts
                 where plan_changed_at is not null
-                  and (told_at is null or told_at < plan_changed_at
-                       or told_at + greatest(interval '1 minute', told_at - plan_changed_at) < clock_timestamp()))
+                  and (signalled_at is null or signalled_at < plan_changed_at
+                       or signalled_at + greatest(interval '1 minute', signalled_at - plan_changed_at) < clock_timestamp()))
 """
 
-NOTE_TOLD = """
+NOTE_SIGNALLED = """
 update sequence_contacts c
-   set told_at = clock_timestamp(), plan_changed_at = case when t.heard then c.plan_changed_at end
-  from unnest($1::bigint[], $2::timestamptz[], $3::boolean[]) as t (id, seen_at, heard)
+   set signalled_at = clock_timestamp(), plan_changed_at = case when t.running then c.plan_changed_at end
+  from unnest($1::bigint[], $2::timestamptz[], $3::boolean[]) as t (id, seen_at, running)
  where c.id = t.id and c.plan_changed_at = t.seen_at
 """
 
 
-class ToTell(NamedTuple):
+class ToSignal(NamedTuple):
     """A workflow to signal: the row that is the reason, and when that row was changed last."""
 
     workflow_id: str
@@ -173,7 +173,7 @@ class Page(NamedTuple):
     """One page of workflows to signal, the signal, and whether more pages follow."""
 
     signal: str
-    next: tuple[ToTell, ...]
+    next: tuple[ToSignal, ...]
     more: bool
 
 
@@ -189,7 +189,7 @@ async def page(pool: Pool, tell: Tell) -> Page:
     )
     return Page(
         "plan_changed" if tell.kind == "plans" else "wake",
-        tuple(ToTell(**row) for row in rows),
+        tuple(ToSignal(**row) for row in rows),
         more=len(rows) == PAGE,
     )
 
@@ -205,18 +205,18 @@ def _found(tell: Tell) -> tuple[str, list[Any]]:
             return SELECT_HELD, _held_by(tell.kind, tell.name)
 
 
-async def note_told(pool: Pool, told: Sequence[ToTell], heard: Sequence[bool]) -> None:
+async def note_signalled(pool: Pool, signalled: Sequence[ToSignal], running: Sequence[bool]) -> None:
     """Notes which workflows were signalled about a new plan. A contact without a running workflow needs no signal any
     more.
     """
-    keys = [int(one.key) for one in told]
-    await pool.execute(NOTE_TOLD, keys, [one.seen_at for one in told], list(heard))
+    keys = [int(one.key) for one in signalled]
+    await pool.execute(NOTE_SIGNALLED, keys, [one.seen_at for one in signalled], list(running))
 
 
-async def unmoved(pool: Pool, tell: Tell, told: Sequence[ToTell]) -> set[str]:
+async def unmoved(pool: Pool, tell: Tell, signalled: Sequence[ToSignal]) -> set[str]:
     """The keys of those that have not acted on the signal yet."""
     query = SELECT_UNMOVED_CONTACTS if tell.kind == "plans" else SELECT_UNMOVED_MESSAGES
-    rows = await pool.fetch(query, [one.key for one in told], [one.seen_at for one in told])
+    rows = await pool.fetch(query, [one.key for one in signalled], [one.seen_at for one in signalled])
     return {row["key"] for row in rows}
 
 
@@ -243,13 +243,13 @@ async def count_unplanned(pool: Pool, sequence_id: int | None = None) -> int:
     return count
 
 
-async def any_to_tell(pool: Pool) -> bool:
+async def any_to_signal(pool: Pool) -> bool:
     """True if a contact's workflow is to be signalled now that something else, or nothing, comes next.
 
     A workflow that has not reacted is signalled again, but at longer and longer intervals: its task may be failing, and
     each signal stays in its history.
     """
-    found: bool = await pool.fetchval(IS_ANY_TO_TELL)
+    found: bool = await pool.fetchval(IS_ANY_TO_SIGNAL)
     return found
 
 

@@ -32,11 +32,11 @@ class Awaiting(NamedTuple):
 
 
 async def release_awaiting(connection: Connection, phone: str) -> list[Awaiting]:
-    """Notes that the contacts of this phone plan anew if their next step has waited for a reply that is recorded; answers
+    """Notes that the contacts of this phone are to be replanned if their next step has waited for a reply that is recorded; answers
     which.
 
     To be called in the transaction that records the reply, at its end: it locks the contacts. The step comes even if
-    the workflows are never told, as the recovery tells them.
+    the workflows get no signal now, as the recovery signals them.
     """
     await connection.execute(LOCK_CONTACTS, phone)
     rows = await connection.fetch(MARK_AWAITING, phone)

@@ -49,9 +49,9 @@ class Standing(NamedTuple):
     """The sequence requires consent, and the lead has not given it."""
     status: EnrollmentStatus | None
     reason: str | None
-    device: str | None
+    device_id: str | None
     sender: str | None
-    """The device that would write to it, were it enrolled now; None where none can be told."""
+    """The device that would write to it, were it enrolled now; None if that is not known."""
 
 
 async def find_standing(

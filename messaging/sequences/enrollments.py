@@ -106,7 +106,7 @@ select $1, $2, id, lead_id, phone, device_id, $4, 'cancelled', 'skipped by an op
 returning status, claimed_at + claim_life(m, $5, $6) > coalesce($7, clock_timestamp()) as held
 """
 
-MARK_TO_TELL = "update sequence_contacts set plan_changed_at = clock_timestamp() where id = $1"
+MARK_TO_SIGNAL = "update sequence_contacts set plan_changed_at = clock_timestamp() where id = $1"
 
 WAS_SKIPPED = """
 select exists (select from broadcast_messages m
@@ -222,7 +222,7 @@ class Enrollments:
                 done_at or (contact.due_at if unsent else contact.now),
                 contact.hours,
                 phone=contact.phone,
-                device=contact.device_id,
+                device_id=contact.device_id,
             )
             async with self._pool.acquire() as connection, connection.transaction():
                 await self._store(connection, contact, position)
@@ -256,7 +256,7 @@ class Enrollments:
             contact.now if waits else max(contact.now, contact.due_at),
             contact.hours,
             phone=contact.phone,
-            device=contact.device_id,
+            device_id=contact.device_id,
         )
         async with self._pool.acquire() as connection, connection.transaction():
             message = await connection.fetchrow(
@@ -276,7 +276,7 @@ class Enrollments:
                 raise Conflict(f"{step!r} is {message['status']} already")
             # A message in doubt is settled by the recovery and not sent again, as the contact is past the step.
             await self._store(connection, contact, position)
-            await connection.execute(MARK_TO_TELL, enrollment_id)
+            await connection.execute(MARK_TO_SIGNAL, enrollment_id)
         return True
 
     async def _was_skipped(self, enrollment_id: int, step: str) -> bool:

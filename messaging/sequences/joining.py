@@ -76,7 +76,7 @@ async def why_not(
 
 
 async def no_device(connection: Connection, phone: str) -> Conflict:
-    """The error that it cannot be told which device is to write to the phone, and what to do about it."""
+    """The error that it is not known which device is to write to the phone, and what to do about it."""
     rows = await connection.fetch("select id from devices where replaced_by is null order by id")
     if not rows:
         return Conflict(

@@ -23,7 +23,7 @@ update sequence_contacts
 
 # How it ended; $2: the contact's own workflow asks, so it needs no signal.
 SELECT_ENDING = """
-with heard as (
+with no_signal_needed as (
     update sequence_contacts set plan_changed_at = null where id = $1 and $2 and plan_changed_at is not null
 )
 select status, reason from sequence_contacts where id = $1

@@ -55,12 +55,14 @@ def after_settling(
     hours: SendingHours,
     *,
     phone: str,
-    device: str,
+    device_id: str,
 ) -> Next:
     """What comes after the step ``step`` (its key), which was settled at ``done_at``."""
     moved = advance(plan, timeline, step, planned_at, done_at, hours)
     scheduled = next_due(plan, moved, done_at)
-    return Next(position_of(plan, moved, scheduled, phone), due_of(plan, moved, scheduled, device, done_at))
+    return Next(
+        position_of(plan, moved, scheduled, phone), due_of(plan, moved, scheduled, device_id, done_at)
+    )
 
 
 def timeline_of(stored: object, zone: str, replied_at: datetime | None) -> Timeline:

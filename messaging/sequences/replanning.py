@@ -51,7 +51,7 @@ select distinct s.id
 LOCK_CONTACTS = """
 select c.id, c.timeline, c.next_step_id, c.next_due_at, coalesce(l.time_zone, $2) as zone, clock_timestamp() as now,
        case when $4 then first_reply(c) end as replied_at,
-       coalesce(c.key_phone, c.phone) as key_phone, c.plan_changed_at is not null as to_tell,
+       coalesce(c.key_phone, c.phone) as key_phone, c.plan_changed_at is not null as to_signal,
        exists (select from broadcast_messages m
                 where m.sequence_contact_id = c.id and m.sequence_stepid = c.next_step_id
                   and m.status = 'processing') as begun
@@ -67,7 +67,7 @@ select move_contact(p.id, p.position::jsonb)
   from unnest($1::bigint[], $2::text[]) as p (id, position)
 """
 
-MARK_TO_TELL = "update sequence_contacts set plan_changed_at = clock_timestamp() where id = any ($1)"
+MARK_TO_SIGNAL = "update sequence_contacts set plan_changed_at = clock_timestamp() where id = any ($1)"
 
 
 async def replan(pool: Pool, sequence_id: int, *, zones: bool = False) -> int:
@@ -91,22 +91,22 @@ async def _replan_page(connection: Connection, sequence_id: int, contacts: list[
     steps = {step.id for step in plan.steps}
     changed = 0
     stored: list[tuple[int, str]] = []
-    to_tell: list[int] = []
+    to_signal: list[int] = []
     waits = any(step.wait_for is not None for step in plan.steps)
     for row in await connection.fetch(LOCK_CONTACTS, contacts, plan.time_zone, plan.revision, waits):
         timeline = timeline_of(row["timeline"], row["zone"], row["replied_at"])
         stands = position_of(plan, timeline, next_due(plan, timeline, row["now"]), row["key_phone"])
         before = {"next_step_id": row["next_step_id"], "next_due_at": row["next_due_at"]}
         begun = row["begun"] and row["next_step_id"] in steps
-        if begun:  # the step is not overtaken: its contact plans anew once it is settled
+        if begun:  # the step is not overtaken: its contact is replanned once it is settled
             stands = stands.model_copy(update=before)
         another = (stands.next_step_id, stands.next_due_at) != tuple(before.values())
         changed += another
         stored.append((row["id"], stands.model_dump_json()))
-        if another or begun or row["to_tell"]:
-            to_tell.append(row["id"])
+        if another or begun or row["to_signal"]:
+            to_signal.append(row["id"])
     await connection.execute(STORE_POSITIONS, [one for one, _ in stored], [stands for _, stands in stored])
-    await connection.execute(MARK_TO_TELL, to_tell)
+    await connection.execute(MARK_TO_SIGNAL, to_signal)
     return changed
 
 

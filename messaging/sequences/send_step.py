@@ -95,7 +95,7 @@ class StepSender:
                 done_at,
                 claim.hours,
                 phone=phone,
-                device=position.device_id,
+                device_id=position.device_id,
             )
 
         return after

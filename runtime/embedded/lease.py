@@ -122,7 +122,7 @@ class _Start:
 
     def __init__(self, news: int) -> None:
         self._news = news
-        self._heard = b""
+        self._received = b""
 
     @classmethod
     def attempt(cls, home: Path, ports: Ports, tell: Tell) -> "_Start | None":
@@ -167,16 +167,16 @@ class _Start:
     def ended(self) -> bool:
         """True if the supervisor's start is over: it succeeded, failed, or was killed."""
         try:
-            heard = os.read(self._news, 65_536)
+            chunk = os.read(self._news, 65_536)
         except BlockingIOError:
             return False
-        self._heard += heard
-        return not heard
+        self._received += chunk
+        return not chunk
 
     @property
     def failure(self) -> str | None:
         """Why the servers did not start, if it said so."""
-        line = self._heard.decode(errors="replace").strip()
+        line = self._received.decode(errors="replace").strip()
         return line.removeprefix(FAILED) if line.startswith(FAILED) else None
 
     def close(self) -> None:

@@ -158,8 +158,8 @@ class Postgres(Program):
                 await process.wait()
         if process.returncode:
             lines = output.decode(errors="replace").strip().splitlines() or [f"initdb: {process.returncode}"]
-            told = [line for line in lines if "rror:" in line]
-            raise Unavailable(f"PostgreSQL could not be initialised: {(told or lines)[-1]}")
+            errors = [line for line in lines if "rror:" in line]
+            raise Unavailable(f"PostgreSQL could not be initialised: {(errors or lines)[-1]}")
         draft.rename(self._data)
 
 

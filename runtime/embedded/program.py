@@ -126,8 +126,8 @@ class Program:
         with self.log.open("rb") as log:
             log.seek(self._log_start)
             lines = log.read().decode(errors="replace").strip().splitlines() or ["its log is empty"]
-        told = [line for line in lines if "FATAL" in line or "rror:" in line]
-        return (told or lines)[-1].strip()[:300]
+        errors = [line for line in lines if "FATAL" in line or "rror:" in line]
+        return (errors or lines)[-1].strip()[:300]
 
 
 def open_log(path: Path) -> BinaryIO:

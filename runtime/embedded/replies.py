@@ -52,10 +52,10 @@ async def hear_simulator(simulator_url: str, listener: Listener, secret: Path) -
                 }
                 try:
                     async with http.get(f"{simulator_url}/v1/webhook") as answer:
-                        told = await answer.json()
-                    if not begun or (told["waiting"] and told["url"] != own["url"]):
+                        webhook = await answer.json()
+                    if not begun or (webhook["waiting"] and webhook["url"] != own["url"]):
                         async with http.put(f"{simulator_url}/v1/webhook", json=own) as answer:
                             begun = answer.status == 200
                 except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError) as error:
-                    logger.debug("the simulated gateway cannot be told where to tell: %s", error)
+                    logger.debug("the simulated gateway cannot be given the address for replies: %s", error)
             await asyncio.sleep(LOOK_EVERY)

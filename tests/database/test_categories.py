@@ -192,13 +192,13 @@ async def test_a_keyword_stops_everything_and_a_setting_in_whatsapp_marketing(co
 async def test_an_opt_out_of_everything_takes_the_place_of_one_of_marketing(contact: Contact) -> None:
     pool = contact.scenario.pool
     first = await opt_out(pool, "marketing")
-    await pool.execute("update suppressions set told_at = now()")
+    await pool.execute("update suppressions set signalled_at = now()")
     again = await opt_out(pool, "marketing")
     more = await opt_out(pool, "all")
     less = await opt_out(pool, "marketing")
     assert [one.changed for one in (first, again, more, less)] == [True, False, True, False]
     assert [one.category for one in (first, again, more, less)] == ["marketing", "marketing", "all", "all"]
-    [row] = await pool.fetch("select category, told_at from suppressions")
+    [row] = await pool.fetch("select category, signalled_at from suppressions")
     assert tuple(row) == ("all", None), "what it closed is still to be told"
 
 

@@ -77,7 +77,7 @@ async def _contact(pool: Pool, big: Big) -> None:
 async def _plan_changed(pool: Pool, big: Big) -> None:
     # All plan by the present revision, and each was looked at.
     assert (await plan_changed(cast("Drumbeat", NobodyToTell(pool)), "S2")) == ReplanCounts(
-        changed=0, to_tell=0
+        changed=0, to_signal=0
     )
 
 

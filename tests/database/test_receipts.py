@@ -174,7 +174,7 @@ async def test_each_receipt_of_a_request_stands_by_itself(contact: Contact) -> N
 async def test_to_keep_an_early_receipt_costs_the_same_however_many_are_kept(contact: Contact) -> None:
     pool = contact.scenario.pool
     await pool.execute(
-        "insert into early_receipts (gateway, gateway_message_id, status, told_at, wrong_content)"
+        "insert into early_receipts (gateway, gateway_message_id, status, happened_at, wrong_content)"
         " select 'simulated', 'wamid.' || n, 'read', now(), false from generate_series(1, 20000) n"
     )
     await pool.execute("vacuum analyze early_receipts")

@@ -10,7 +10,7 @@ from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Held, Settled
 from messaging.sending.positions import NextPosition
-from messaging.sending.telling import any_to_tell, count_unplanned
+from messaging.sending.telling import any_to_signal, count_unplanned
 from messaging.sequences import replanning
 from messaging.sequences.contract import Replanned
 from messaging.sequences.replanning import replan, sequences_of_other_zones
@@ -29,10 +29,10 @@ async def welcome(pool: Pool) -> int:
 async def rows(pool: Pool) -> list[tuple[str | None, timedelta, bool]]:
     """Of each contact the next step, how long after NOON it is due, and whether its workflow is to be told."""
     found = await pool.fetch(
-        "select t.key, c.next_due_at, c.plan_changed_at is not null as to_tell from sequence_contacts c"
+        "select t.key, c.next_due_at, c.plan_changed_at is not null as to_signal from sequence_contacts c"
         " left join sequence_steps t on t.id = c.next_step_id order by c.id"
     )
-    return [(row["key"], row["next_due_at"].replace(microsecond=0) - NOON, row["to_tell"]) for row in found]
+    return [(row["key"], row["next_due_at"].replace(microsecond=0) - NOON, row["to_signal"]) for row in found]
 
 
 async def test_an_edit_is_in_the_rows_at_once_and_marks_whom_it_concerns(
@@ -56,7 +56,7 @@ async def test_an_edit_is_in_the_rows_at_once_and_marks_whom_it_concerns(
     await scenario.apply(LATER + "    # no change\n")
     assert await replan(pool, sequence) == 0
     assert await count_unplanned(pool, sequence) == 1
-    assert await any_to_tell(pool)
+    assert await any_to_signal(pool)
     await scenario.apply(SEQUENCE.replace('"More"', '"More again"'))
     assert await replan(pool, sequence) == 1
     assert await rows(pool) == [("more", hours, True), *before[1:]]
@@ -64,7 +64,7 @@ async def test_an_edit_is_in_the_rows_at_once_and_marks_whom_it_concerns(
     assert contact.enrolled is not None
     await contact.activities.replan(contact.enrolled.enrollment_id)
     assert await rows(pool) == before
-    assert not await any_to_tell(pool)
+    assert not await any_to_signal(pool)
 
 
 async def test_who_was_not_told_yet_sends_nothing_by_the_old_plan(contact: Contact) -> None:

@@ -111,7 +111,7 @@ async def test_look_up(simulator: SimulatorProcess, http: aiohttp.ClientSession,
         assert (answer.status, (await answer.json())["error"]["code"]) == (501, "lookup_unsupported")
     async with http.get(f"{simulator.url}/v1/capabilities", params={"device": device}) as answer:
         assert await answer.json() == {"idempotency": True, "lookup": False}
-    assert await outcomes(simulator.url, device) == ["accepted", "found", "unsupported", "told"]
+    assert await outcomes(simulator.url, device) == ["accepted", "found", "unsupported", "reported"]
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ async def planned(contact: Contact) -> Due:
     return contact.due
 
 
-async def to_tell(contact: Contact) -> bool:
+async def to_signal(contact: Contact) -> bool:
     marked: bool = await contact.scenario.pool.fetchval(
         "select plan_changed_at is not null from sequence_contacts where phone = $1", PHONE
     )
@@ -97,7 +97,7 @@ async def test_a_reply_makes_the_step_due_and_without_one_it_comes_in_the_end(co
     assert report.enrollments[0].awaits_reply
     assert "two comes as soon as a reply comes, at the latest when it is due" in contact_page(report)
     assert await wrote(contact, ANSWER) == [Awaiting(2, f"sequence:asking:{PHONE}")]
-    assert await to_tell(contact)
+    assert await to_signal(contact)
     assert await wrote(contact, ANSWER) == [Awaiting(2, f"sequence:asking:{PHONE}")], (
         "told again until it has planned"
     )
@@ -151,15 +151,15 @@ async def test_a_reply_while_the_message_before_is_under_way_counts(contact: Con
         NOON + 2 * MINUTE,
         claim.hours,
         phone=PHONE,
-        device=claim.device,
+        device_id=claim.device_id,
     )
     assert due is not None
     assert due.due_at == NOON + 2 * MINUTE + 24 * HOUR
     message = sequence_message_id(contact.ref().step_id, PHONE)
     await Ledger(pool).settle(message, "slow", MessageStatus.SENT, NOON + 2 * MINUTE, position=position)
-    assert await to_tell(contact)
+    assert await to_signal(contact)
     assert (await planned(contact)).due_at == NOON + 2 * MINUTE, "not before the step before"
-    assert not await to_tell(contact)
+    assert not await to_signal(contact)
 
 
 async def test_the_answer_of_the_send_knows_a_reply_that_came_meanwhile(contact: Contact) -> None:
@@ -176,7 +176,7 @@ async def test_the_answer_of_the_send_knows_a_reply_that_came_meanwhile(contact:
     assert settled.next is not None
     assert settled.next.due_at <= contact.now + SECOND
     assert not settled.next.awaits_reply
-    assert not await to_tell(contact)
+    assert not await to_signal(contact)
 
 
 async def test_a_reply_and_the_settling_of_the_message_before_do_not_miss_each_other(
@@ -188,7 +188,14 @@ async def test_a_reply_and_the_settling_of_the_message_before_do_not_miss_each_o
     claim = await contact.claim("slow")
     plan = await Enrollments(pool).plan_of(claim.enrollment.sequence_id, claim.enrollment.plan_revision)
     position, _ = after_settling(
-        plan, claim.enrollment.timeline, "one", NOON, NOON, claim.hours, phone=PHONE, device=claim.device
+        plan,
+        claim.enrollment.timeline,
+        "one",
+        NOON,
+        NOON,
+        claim.hours,
+        phone=PHONE,
+        device_id=claim.device_id,
     )
     message = sequence_message_id(contact.ref().step_id, PHONE)
 
@@ -208,16 +215,18 @@ async def test_a_reply_and_the_settling_of_the_message_before_do_not_miss_each_o
         )
         await until(waits)
     await settling
-    assert await to_tell(contact)
+    assert await to_signal(contact)
     # The attempt is first.
     await pool.execute("delete from inbound_messages")
     await pool.execute("update sequence_contacts set plan_changed_at = null")
     async with pool.acquire() as settling_too, settling_too.transaction():
-        await settling_too.execute("update sequence_contacts set told_at = now() where phone = $1", PHONE)
+        await settling_too.execute(
+            "update sequence_contacts set signalled_at = now() where phone = $1", PHONE
+        )
         replied = asyncio.create_task(wrote(contact, ANSWER))
         await until(waits)
     assert len(await replied) == 1
-    assert await to_tell(contact)
+    assert await to_signal(contact)
 
 
 async def test_one_reply_releases_one_step(contact: Contact) -> None:
@@ -245,7 +254,7 @@ async def test_a_reply_to_what_went_out_last_counts_if_a_step_between_was_passed
 ) -> None:
     await begin(contact, PASSED)
     await wrote(contact, ANSWER)
-    assert not await to_tell(contact), "another step is next"
+    assert not await to_signal(contact), "another step is next"
     assert contact.due is not None
     contact.now = contact.due.due_at + MINUTE
     passed = await step(contact)
@@ -267,7 +276,7 @@ async def test_an_edit_knows_the_replies_that_have_come(contact: Contact) -> Non
         await contact.scenario.apply(WAITS)
         sequence = await connection.fetchval("select id from sequences where name = 'asking'")
     assert await replan(pool, sequence) == 1
-    assert await to_tell(contact)
+    assert await to_signal(contact)
     due = await pool.fetchval("select next_due_at from sequence_contacts where phone = $1", PHONE)
     assert due == replied_at
     # And back: it waits as planned, whether a reply has come or not.

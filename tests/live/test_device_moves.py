@@ -75,7 +75,7 @@ async def test_what_is_being_sent_is_settled_where_it_is(contact: Contact) -> No
     assert counts(moved) == {"leads": 1, "contacts": 1, "messages": 0, "in_flight": 1}
     ref = contact.ref()
     message_id = sequence_message_id(ref.step_id, ref.phone)
-    assert (await contact.message())["device_id"] == scenario.device == claim.device
+    assert (await contact.message())["device_id"] == scenario.device == claim.device_id
     assert await Ledger(scenario.pool).settle(message_id, "alive", MessageStatus.SENT, contact.now)
     row = await contact.message()
     assert (row["status"], row["device_id"]) == ("sent", scenario.device)
@@ -354,7 +354,7 @@ async def test_a_campaigns_message_that_was_given_back_follows(scenario: Scenari
     assert await ledger.release(row["id"], "alive", "connection refused")
     claim = await ledger.claim_stored(row["id"], "next")
     assert isinstance(claim, Claim)
-    assert (claim.outcome, claim.device) == ("claimed", new)
+    assert (claim.outcome, claim.device_id) == ("claimed", new)
 
 
 async def test_what_nobody_is_at_any_more_is_found_though_its_device_is_paused(contact: Contact) -> None:

@@ -552,11 +552,11 @@ async def test_an_edit_reaches_a_paused_contact(live: Live, tmp_path: Path) -> N
     await enrollment.pause_contact(live.connection, "long", phone(1))
     file.write_text(LONG.replace("2h", "3h"))
     (applied,) = await sequences.apply(live.connection, [file])
-    assert (applied.contacts_replanned, applied.contacts_to_tell) == (1, 1)
+    assert (applied.contacts_replanned, applied.contacts_to_signal) == (1, 1)
 
     async def heard() -> bool:
         (again,) = await sequences.apply(live.connection, [file])
-        return (again.result, again.contacts_replanned, again.contacts_to_tell) == ("unchanged", 0, 0)
+        return (again.result, again.contacts_replanned, again.contacts_to_signal) == ("unchanged", 0, 0)
 
     await until(heard)
     progress = await enrollment.progress(live.connection, "long", phone(1))

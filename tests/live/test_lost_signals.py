@@ -16,8 +16,8 @@ from messaging.sending.telling import (
     PASSED_OVER_AFTER,
     Tell,
     any_passed_over,
-    any_to_tell,
-    note_told,
+    any_to_signal,
+    note_signalled,
     page,
 )
 from messaging.sequences.contract import EnrollmentEnd
@@ -114,7 +114,7 @@ async def test_what_a_command_that_was_killed_did_not_tell_is_told(live: Live) -
 
     await until(sent)
     assert {row["text"] for row in await live.scenario.accepted()} == {"One", "today"}
-    assert not await any_to_tell(live.scenario.pool)
+    assert not await any_to_signal(live.scenario.pool)
 
 
 async def test_a_command_that_cannot_tell_says_so_and_holds(live: Live) -> None:
@@ -189,10 +189,10 @@ async def test_an_end_that_comes_while_a_message_is_sent_is_told_until_the_workf
     )
     message = UUID(str((await contact.message())["id"]))
     assert await Ledger(pool).settle(message, "slow", MessageStatus.SENT, contact.now, position=position)
-    assert await any_to_tell(pool)
+    assert await any_to_signal(pool)
     finished = await enrollments.finish(end, now=contact.now, by_workflow=True)
     assert finished.status == "stopped"
-    assert not await any_to_tell(pool)
+    assert not await any_to_signal(pool)
 
 
 async def test_who_has_not_looked_is_told_again_at_growing_distances(contact: Contact) -> None:
@@ -203,11 +203,11 @@ async def test_who_has_not_looked_is_told_again_at_growing_distances(contact: Co
     async def is_told_again(since_changed: timedelta, since_told: timedelta | None) -> bool:
         await pool.execute(
             "update sequence_contacts set plan_changed_at = clock_timestamp() - $1::interval,"
-            " told_at = clock_timestamp() - $2::interval",
+            " signalled_at = clock_timestamp() - $2::interval",
             since_changed,
             since_told,
         )
-        return await any_to_tell(pool)
+        return await any_to_signal(pool)
 
     assert await is_told_again(minute, None)
     assert await is_told_again(minute, 2 * minute), "told of something before"
@@ -215,9 +215,9 @@ async def test_who_has_not_looked_is_told_again_at_growing_distances(contact: Co
     assert await is_told_again(2 * minute, minute + minute / 60)
     assert not await is_told_again(10 * minute, 4 * minute)
     assert await is_told_again(10 * minute, 6 * minute)
-    await note_told(pool, [told := (await page(pool, Tell(kind="plans"))).next[0]], [True])
-    assert not await any_to_tell(pool)
-    await note_told(pool, [told], [False])
+    await note_signalled(pool, [told := (await page(pool, Tell(kind="plans"))).next[0]], [True])
+    assert not await any_to_signal(pool)
+    await note_signalled(pool, [told], [False])
     assert await page(pool, Tell(kind="plans")) == ("plan_changed", (), False), "no workflow runs"
 
 

@@ -94,7 +94,7 @@ async def hand_in(contact: Contact, claim: Claim, message_id: UUID) -> None:
     """The attempt reaches the gateway before it dies."""
     gateway = await contact.gateways.of(claim.gateway, claim.options)
     message = OutgoingMessage(
-        message_id=message_id, device_id=claim.device, phone=contact.phone, text="Hi Aisha"
+        message_id=message_id, device_id=claim.device_id, phone=contact.phone, text="Hi Aisha"
     )
     await gateway.send(message, timeout=5)
 

@@ -178,7 +178,7 @@ async def test_an_edit_reaches_the_contacts_of_the_sequence_alone(
     async def applied(text: str) -> tuple[str, int, int]:
         file.write_text(text)
         (one,) = await sequences.apply(connection, [file], consent=True)
-        return one.result, one.contacts_replanned, one.contacts_to_tell
+        return one.result, one.contacts_replanned, one.contacts_to_signal
 
     await replan(pool, await pool.fetchval("select id from sequences where name = 'cold'"))
     assert await applied(FILE) == ("unchanged", 0, 0)

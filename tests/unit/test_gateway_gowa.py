@@ -169,7 +169,7 @@ async def test_what_is_neither_yes_nor_no(gowa: Gowa, gateway: GowaGateway, stat
         (429, "WA_REACHOUT_TIMELOCK", "WhatsApp rejected this send", DeviceUnfit, "send slower"),
         (503, "DEVICE_MANAGER_UNAVAILABLE", "Device manager is not initialized", NotAccepted, ""),
         (500, "UPLOAD_MEDIA_ERROR", "cannot upload", NotAccepted, "did not reach"),
-        (500, "INTERNAL_SERVER_ERROR", "failed to open image: unknown format", WrongContent, "save it anew"),
+        (500, "INTERNAL_SERVER_ERROR", "failed to open image: unknown format", WrongContent, "save it again"),
         (400, "VALIDATION_ERROR", "message: cannot be blank.", WrongContent, "the step's text"),
         (400, "VALIDATION_ERROR", "message: cannot be blank; phone: cannot be blank.", Refused, ""),
         (400, "VALIDATION_ERROR", "phone number must be in international format", Refused, ""),
