@@ -41,6 +41,7 @@ CREATE TABLE public.broadcast_messages (
     gateway_message_id text,
     earlier_gateway_ids text[] DEFAULT '{}'::text[] NOT NULL,
     reason text,
+    waits_for text,
     accepted_at timestamp with time zone,
     sent_at timestamp with time zone,
     delivered_at timestamp with time zone,
@@ -52,7 +53,8 @@ CREATE TABLE public.broadcast_messages (
     CONSTRAINT broadcast_messages_fed CHECK ((((campaign_id IS NULL) = (campaign_shard IS NULL)) AND ((campaign_id IS NULL) = (campaign_position IS NULL)))),
     CONSTRAINT broadcast_messages_of_one CHECK (((sequence_stepid IS NULL) <> (campaign_id IS NULL))),
     CONSTRAINT broadcast_messages_sent CHECK (((status = 'sent'::text) = (sent_at IS NOT NULL))),
-    CONSTRAINT broadcast_messages_status CHECK ((status = ANY (ARRAY['pending'::text, 'queued'::text, 'processing'::text, 'sent'::text, 'failed'::text, 'unconfirmed'::text, 'suppressed'::text, 'cancelled'::text, 'expired'::text])))
+    CONSTRAINT broadcast_messages_status CHECK ((status = ANY (ARRAY['pending'::text, 'queued'::text, 'processing'::text, 'sent'::text, 'failed'::text, 'unconfirmed'::text, 'suppressed'::text, 'cancelled'::text, 'expired'::text]))),
+    CONSTRAINT broadcast_messages_waits CHECK ((waits_for = ANY (ARRAY['pause'::text, 'window'::text, 'device'::text])))
 );
 
 CREATE TABLE public.inbound_messages (
@@ -97,13 +99,13 @@ CREATE FUNCTION public.apply_early_receipts(p_message uuid) RETURNS void
 declare
     r early_receipts;
 begin
-    for r in with told as (
+    for r in with taken as (
         delete from early_receipts e using broadcast_messages m, devices d
          where m.id = p_message and d.id = m.device_id
            and e.gateway = d.gateway and e.gateway_message_id = m.gateway_message_id
         returning e.*
-    ) select * from told order by id loop
-        perform record_receipt(r.gateway, p_message, r.gateway_message_id, r.status, r.told_at, r.reason,
+    ) select * from taken order by id loop
+        perform record_receipt(r.gateway, p_message, r.gateway_message_id, r.status, r.happened_at, r.reason,
                                r.sign, r.wrong_content);
     end loop;
 end $$;
@@ -127,7 +129,7 @@ CREATE FUNCTION public.audience_lock() RETURNS bigint
 
 CREATE FUNCTION public.awaits_window(m public.broadcast_messages) RETURNS boolean
     LANGUAGE sql IMMUTABLE
-    AS $$ select starts_with(coalesce(m.reason, ''), 'outside the 24-hour window') and is_waiting(m.status) $$;
+    AS $$ select m.waits_for is not distinct from 'window' and is_waiting(m.status) $$;
 
 CREATE FUNCTION public.campaign_audience(p_campaign bigint) RETURNS TABLE(lead_id bigint, phone text, device_id text, zone text, opted_out boolean, without_consent boolean)
     LANGUAGE sql STABLE
@@ -508,7 +510,6 @@ CREATE FUNCTION public.earliest_send(d public.devices, p_place date, p_moment ti
     AS $$
 begin
     free_at := p_moment;
-    why := 'waits for its slot';
     if d.waits_until > free_at then
         free_at := d.waits_until;
         why := case when d.faults > 0 then 'device ' || d.id || ' waits after a failure'
@@ -668,7 +669,8 @@ begin
     update broadcast_messages
        set status = 'processing', processing_worker_id = p_token, claimed_at = p_moment, answered_at = null,
            begun_at = case when m.status = 'processing' then m.begun_at else p_moment end,
-           place_day = coalesce(p_place, place_day), attempts = attempts + 1, reason = null, updated_at = p_moment
+           place_day = coalesce(p_place, place_day), attempts = attempts + 1, reason = null, waits_for = null,
+           updated_at = p_moment
      where id = m.id;
     return jsonb_build_object('outcome', case when m.status = 'processing' then 'taken_over' else 'claimed' end,
                               'device_id', d.id, 'gateway', d.gateway, 'options', d.gateway_options,
@@ -701,6 +703,7 @@ CREATE FUNCTION public.hold_message(m public.broadcast_messages, p_moment timest
     AS $$
 declare
     hold    text;
+    kind    text;
     nothing constant jsonb := jsonb_build_object('outcome', 'deferred', 'until', p_moment, 'now', p_moment,
                                                  'reason', 'was resumed');
 begin
@@ -716,8 +719,9 @@ begin
     if hold is null then
         return nothing;
     end if;
-    update broadcast_messages set reason = hold, updated_at = p_moment
-     where id = m.id and reason is distinct from hold;
+    kind := case when pause_of(m) is null then 'window' else 'pause' end;
+    update broadcast_messages set reason = hold, waits_for = kind, updated_at = p_moment
+     where id = m.id and (reason, waits_for) is distinct from (hold, kind);
     return jsonb_build_object('outcome', 'held', 'reason', hold,
                               'until', case when m.expires_at > p_moment then m.expires_at end);
 end $$;
@@ -726,18 +730,10 @@ CREATE FUNCTION public.hold_of(m public.broadcast_messages, p_moment timestamp w
     LANGUAGE sql STABLE
     AS $$
     select coalesce(
-        (select 'campaign ' || name || ' is paused' || coalesce(': ' || reason, '')
-           from campaigns where id = m.campaign_id and status = 'paused'),
-        (select case when c.paused_at is not null and c.status = 'active'
-                     then 'the contact is paused' || coalesce(': ' || c.paused_reason, '')
-                     when s.status = 'paused' then 'sequence ' || s.name || ' is paused' || coalesce(': ' || s.status_reason, '')
-                end
-           from sequence_contacts c join sequences s on s.id = c.sequence_id where c.id = m.sequence_contact_id),
-        (select case when status <> 'active' and replaced_by is null
-                     then 'device ' || id || ' is paused' || coalesce(': ' || status_reason, '')
-                     when service_window and m.status <> 'processing' and form_of(m, p_moment) = 'wait'
-                     then outside_window(m) || '; it waits until they write' end
-           from devices where id = m.device_id))
+        pause_of(m),
+        (select outside_window(m) || '; it waits until they write'
+           from devices
+          where id = m.device_id and service_window and m.status <> 'processing' and form_of(m, p_moment) = 'wait'))
 $$;
 
 CREATE FUNCTION public.hold_phone(p_phone text) RETURNS text
@@ -969,7 +965,7 @@ begin
     ), given as (
         update broadcast_messages m
            set device_id = p_device, slot_at = null, place_day = null, updated_at = clock_timestamp(),
-               reason = case when m.status = 'queued' or m.reason is not null then p_reason end
+               reason = case when m.status = 'queued' or m.reason is not null then p_reason end, waits_for = null
           from old where m.id = old.id returning m.campaign_id, old.device_id
     ), of_campaigns as (
         select campaign_id, jsonb_object_agg(device_id, n) as by_device
@@ -1111,7 +1107,8 @@ CREATE FUNCTION public.next_turn(d public.devices, p_place date, p_least double 
 declare
     turn device_turn;
 begin
-    select e.free_at, e.why into turn.free_at, turn.why from earliest_send(d, p_place, p_moment) e;
+    select e.free_at, coalesce(e.why, 'waits for its slot') into turn.free_at, turn.why
+      from earliest_send(d, p_place, p_moment) e;
     turn.gap := make_interval(secs => p_least);
     turn.ready_at := greatest(turn.free_at, d.last_send_at + turn.gap,
                               case when p_least > 0 and d.in_flight_until > p_moment - turn.gap
@@ -1181,6 +1178,21 @@ CREATE FUNCTION public.outside_window(m public.broadcast_messages) RETURNS text
         || ' UTC', 'they have not written to device ' || m.device_id)
 $$;
 
+CREATE FUNCTION public.pause_of(m public.broadcast_messages) RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    select coalesce(
+        (select 'campaign ' || name || ' is paused' || coalesce(': ' || reason, '')
+           from campaigns where id = m.campaign_id and status = 'paused'),
+        (select case when c.paused_at is not null and c.status = 'active'
+                     then 'the contact is paused' || coalesce(': ' || c.paused_reason, '')
+                     when s.status = 'paused' then 'sequence ' || s.name || ' is paused' || coalesce(': ' || s.status_reason, '')
+                end
+           from sequence_contacts c join sequences s on s.id = c.sequence_id where c.id = m.sequence_contact_id),
+        (select 'device ' || id || ' is paused' || coalesce(': ' || status_reason, '')
+           from devices where id = m.device_id and status <> 'active' and replaced_by is null))
+$$;
+
 CREATE FUNCTION public.phone_lock(p_phone text) RETURNS bigint
     LANGUAGE sql IMMUTABLE
     AS $$ select hashtextextended('phone ' || p_phone, 0) $$;
@@ -1214,7 +1226,7 @@ begin
                       from broadcast_messages o
                      where o.campaign_id = m.campaign_id and o.campaign_shard = m.campaign_shard
                        and o.device_id = m.device_id and is_unsettled(o.status)) end,
-           slot_at = case when in_doubt then opening end, reason = why, updated_at = p_now
+           slot_at = case when in_doubt then opening end, reason = why, waits_for = null, updated_at = p_now
      where id = m.id;
     return jsonb_build_object('outcome', 'deferred', 'until', opening, 'now', p_now, 'reason', why);
 end $$;
@@ -1506,7 +1518,7 @@ begin
         update devices set next_slot_at = greatest(next_slot_at, slot + turn.stride) where id = d.id;
         update broadcast_messages
            set status = case when m.status = 'processing' then m.status else 'queued' end, slot_at = slot,
-               reason = turn.why, updated_at = p_moment
+               reason = turn.why, waits_for = 'device', updated_at = p_moment
          where id = m.id;
     end if;
     return jsonb_build_object('outcome', 'deferred', 'until', slot, 'now', p_moment, 'reason', turn.why);
@@ -1519,7 +1531,7 @@ declare
     messages bigint;
 begin
     update broadcast_messages
-       set status = 'pending', attempts = 0, slot_at = null, reason = null,
+       set status = 'pending', attempts = 0, slot_at = null, reason = null, waits_for = null,
            retried = retried + case p_by when 'retry' then 1 else 0 end,
            resends = resends + case p_by when 'operator' then 1 else 0 end,
            earlier_gateway_ids = array_remove(earlier_gateway_ids || gateway_message_id, null), gateway_message_id = null,

@@ -246,6 +246,7 @@ create table broadcast_messages (
     gateway_message_id    text,
     earlier_gateway_ids   text[]      not null default '{}', -- the gateway's IDs of earlier sends, before it was sent again
     reason                text,                         -- why it failed, waits, or was never sent
+    waits_for             text,                         -- if its last claim found the reason: a 'pause', the service 'window', or its 'device' (a slot, hours, a limit)
     accepted_at           timestamptz,                  -- when the gateway accepted it: from its answer, or else from the earliest receipt
     sent_at               timestamptz,                  -- the same moment, set only while the status is 'sent'
     delivered_at          timestamptz,                  -- the earliest moment known: a message that was read was delivered
@@ -258,6 +259,7 @@ create table broadcast_messages (
     constraint broadcast_messages_enrollment check ((sequence_stepid is null) = (sequence_contact_id is null)),
     constraint broadcast_messages_fed check
         ((campaign_id is null) = (campaign_shard is null) and (campaign_id is null) = (campaign_position is null)),
+    constraint broadcast_messages_waits check (waits_for in ('pause', 'window', 'device')),
     constraint broadcast_messages_status check (status in
         ('pending', 'queued', 'processing', 'sent', 'failed', 'unconfirmed', 'suppressed', 'cancelled', 'expired')),
     constraint broadcast_messages_claim check (status <> 'processing' or (processing_worker_id is not null and claimed_at is not null)),

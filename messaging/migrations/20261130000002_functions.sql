@@ -424,11 +424,10 @@ $$;
 
 -- True if a message was last seen to wait until its recipient writes.
 create function awaits_window(m broadcast_messages) returns boolean
-language sql immutable as $$ select starts_with(coalesce(m.reason, ''), 'outside the 24-hour window') and is_waiting(m.status) $$;
+language sql immutable as $$ select m.waits_for is not distinct from 'window' and is_waiting(m.status) $$;
 
--- What is paused and so holds the message, for people to read; null if nothing is. A message that waits for the service
--- window is held, too, unless it may have gone out already.
-create function hold_of(m broadcast_messages, p_moment timestamptz default clock_timestamp()) returns text
+-- What is paused and so holds the message, for people to read; null if nothing is.
+create function pause_of(m broadcast_messages) returns text
 language sql stable as $$
     select coalesce(
         (select 'campaign ' || name || ' is paused' || coalesce(': ' || reason, '')
@@ -438,11 +437,19 @@ language sql stable as $$
                      when s.status = 'paused' then 'sequence ' || s.name || ' is paused' || coalesce(': ' || s.status_reason, '')
                 end
            from sequence_contacts c join sequences s on s.id = c.sequence_id where c.id = m.sequence_contact_id),
-        (select case when status <> 'active' and replaced_by is null
-                     then 'device ' || id || ' is paused' || coalesce(': ' || status_reason, '')
-                     when service_window and m.status <> 'processing' and form_of(m, p_moment) = 'wait'
-                     then outside_window(m) || '; it waits until they write' end
-           from devices where id = m.device_id))
+        (select 'device ' || id || ' is paused' || coalesce(': ' || status_reason, '')
+           from devices where id = m.device_id and status <> 'active' and replaced_by is null))
+$$;
+
+-- What holds the message, for people to read; null if nothing does. It is paused; or it waits for the service window,
+-- unless it may have gone out already.
+create function hold_of(m broadcast_messages, p_moment timestamptz default clock_timestamp()) returns text
+language sql stable as $$
+    select coalesce(
+        pause_of(m),
+        (select outside_window(m) || '; it waits until they write'
+           from devices
+          where id = m.device_id and service_window and m.status <> 'processing' and form_of(m, p_moment) = 'wait'))
 $$;
 
 -- What an attempt needs to send a message that it has claimed at p_moment. Within the service window it gets no template,
@@ -484,6 +491,7 @@ create function hold_message(m broadcast_messages, p_moment timestamptz, p_grace
 language plpgsql as $$
 declare
     hold    text;
+    kind    text;
     nothing constant jsonb := jsonb_build_object('outcome', 'deferred', 'until', p_moment, 'now', p_moment,
                                                  'reason', 'was resumed');
 begin
@@ -499,21 +507,21 @@ begin
     if hold is null then
         return nothing;
     end if;
-    update broadcast_messages set reason = hold, updated_at = p_moment
-     where id = m.id and reason is distinct from hold;
+    kind := case when pause_of(m) is null then 'window' else 'pause' end;
+    update broadcast_messages set reason = hold, waits_for = kind, updated_at = p_moment
+     where id = m.id and (reason, waits_for) is distinct from (hold, kind);
     return jsonb_build_object('outcome', 'held', 'reason', hold,
                               'until', case when m.expires_at > p_moment then m.expires_at end);
 end $$;
 
--- The first moment at which a device may send at all, and what it waits for until then. p_place: the day in whose limit
--- the message already has a place; it needs no second one.
+-- The first moment at which a device may send at all, and what it waits for until then; null if it need not wait.
+-- p_place: the day in whose limit the message already has a place; it needs no second one.
 create function earliest_send(
     d devices, p_place date, p_moment timestamptz, out free_at timestamptz, out why text
 )
 language plpgsql stable as $$
 begin
     free_at := p_moment;
-    why := 'waits for its slot';
     if d.waits_until > free_at then
         free_at := d.waits_until;
         why := case when d.faults > 0 then 'device ' || d.id || ' waits after a failure'
@@ -534,7 +542,7 @@ end $$;
 -- When a device's pace lets a message go out.
 create type device_turn as (
     free_at  timestamptz,  -- the first moment at which the device may send at all
-    why      text,         -- what it waits for until then
+    why      text,         -- what the message waits for
     ready_at timestamptz,  -- the same, and far enough from the send before
     gap      interval,     -- the least time between two sends
     stride   interval      -- the time from this message's slot to the next one
@@ -550,7 +558,8 @@ language plpgsql as $$
 declare
     turn device_turn;
 begin
-    select e.free_at, e.why into turn.free_at, turn.why from earliest_send(d, p_place, p_moment) e;
+    select e.free_at, coalesce(e.why, 'waits for its slot') into turn.free_at, turn.why
+      from earliest_send(d, p_place, p_moment) e;
     turn.gap := make_interval(secs => p_least);
     turn.ready_at := greatest(turn.free_at, d.last_send_at + turn.gap,
                               case when p_least > 0 and d.in_flight_until > p_moment - turn.gap
@@ -593,7 +602,8 @@ begin
     update broadcast_messages
        set status = 'processing', processing_worker_id = p_token, claimed_at = p_moment, answered_at = null,
            begun_at = case when m.status = 'processing' then m.begun_at else p_moment end,
-           place_day = coalesce(p_place, place_day), attempts = attempts + 1, reason = null, updated_at = p_moment
+           place_day = coalesce(p_place, place_day), attempts = attempts + 1, reason = null, waits_for = null,
+           updated_at = p_moment
      where id = m.id;
     return jsonb_build_object('outcome', case when m.status = 'processing' then 'taken_over' else 'claimed' end,
                               'device_id', d.id, 'gateway', d.gateway, 'options', d.gateway_options,
@@ -635,7 +645,7 @@ begin
                       from broadcast_messages o
                      where o.campaign_id = m.campaign_id and o.campaign_shard = m.campaign_shard
                        and o.device_id = m.device_id and is_unsettled(o.status)) end,
-           slot_at = case when in_doubt then opening end, reason = why, updated_at = p_now
+           slot_at = case when in_doubt then opening end, reason = why, waits_for = null, updated_at = p_now
      where id = m.id;
     return jsonb_build_object('outcome', 'deferred', 'until', opening, 'now', p_now, 'reason', why);
 end $$;
@@ -665,7 +675,7 @@ begin
         update devices set next_slot_at = greatest(next_slot_at, slot + turn.stride) where id = d.id;
         update broadcast_messages
            set status = case when m.status = 'processing' then m.status else 'queued' end, slot_at = slot,
-               reason = turn.why, updated_at = p_moment
+               reason = turn.why, waits_for = 'device', updated_at = p_moment
          where id = m.id;
     end if;
     return jsonb_build_object('outcome', 'deferred', 'until', slot, 'now', p_moment, 'reason', turn.why);
@@ -916,7 +926,7 @@ begin
     ), given as (
         update broadcast_messages m
            set device_id = p_device, slot_at = null, place_day = null, updated_at = clock_timestamp(),
-               reason = case when m.status = 'queued' or m.reason is not null then p_reason end
+               reason = case when m.status = 'queued' or m.reason is not null then p_reason end, waits_for = null
           from old where m.id = old.id returning m.campaign_id, old.device_id
     ), of_campaigns as (
         select campaign_id, jsonb_object_agg(device_id, n) as by_device
@@ -1217,7 +1227,7 @@ declare
     messages bigint;
 begin
     update broadcast_messages
-       set status = 'pending', attempts = 0, slot_at = null, reason = null,
+       set status = 'pending', attempts = 0, slot_at = null, reason = null, waits_for = null,
            retried = retried + case p_by when 'retry' then 1 else 0 end,
            resends = resends + case p_by when 'operator' then 1 else 0 end,
            earlier_gateway_ids = array_remove(earlier_gateway_ids || gateway_message_id, null), gateway_message_id = null,
@@ -1652,6 +1662,6 @@ drop function record_receipt, record_late_failure, message_of_receipt, apply_ear
     hold_of, recipient_opening, ending_of, expiry_of, failed_condition, expects_reply, first_reply, last_sent, replies_of,
     folded, unwanted, lacks_consent, category_of, opted_out_of, campaign_audience, hold_phone, phone_lock, former_phones, present_phone,
     only_device, audience_lock,
-    awaits_window, outside_window, form_of, window_until, inbound_lock,
+    pause_of, awaits_window, outside_window, form_of, window_until, inbound_lock,
     device_in_use, campaign_message_id, consent_after, lead_as_json, next_opening;
 drop type device_turn;

@@ -28,22 +28,17 @@ class MessageReport(Value):
     text: str | None
 
 
-# What a claim stores of a hold, or of its device, is as old as that claim: the device may be paused, resumed, or have other hours
-# since. So of what waits these are computed again, as the next claim would have them; other reasons are the message's own.
-OF_THE_LAST_CLAIM = (
-    "^((campaign|sequence|device) .* is paused|the contact is paused|device .* (sends from|has sent its|waits after)"
-    "|the gateway asked device|waits for its slot|outside the 24-hour window)"
-)
-
+# What a claim notes of a hold or of its device (waits_for) is as old as that claim: the device may be paused, resumed, or
+# have other hours since. So it is computed again, as the next claim would find it. Other reasons are the message's own.
 # goes_out_at: like a claim, it respects the recipient's hours and the device's hours.
-SELECT_MESSAGES = f"""
+SELECT_MESSAGES = """
 select m.id, m.recipient_phone as phone, coalesce(s.name || ' / ' || t.key, 'campaign ' || k.name) as what,
        m.status, m.due_at, m.sent_at, m.device_id as device, m.content as text,
        case when not is_waiting(m.status) then m.reason
             when h.hold is not null then h.hold
-            when e.why <> 'waits for its slot' then e.why
-            when m.reason ~ '{OF_THE_LAST_CLAIM}' then case when m.slot_at > clock_timestamp() then e.why end
-            else m.reason end as reason,
+            when e.why is not null then e.why
+            when m.waits_for is null then m.reason
+            when m.slot_at > clock_timestamp() then 'waits for its slot' end as reason,
        case when is_waiting(m.status) and h.hold is null and o.opening > clock_timestamp() then o.opening end as goes_out_at
   from broadcast_messages m
   join devices d on d.id = m.device_id
@@ -54,7 +49,7 @@ select m.id, m.recipient_phone as phone, coalesce(s.name || ' / ' || t.key, 'cam
   left join sequence_steps t on t.id = m.sequence_stepid
   left join sequences s on s.id = t.sequence_id
   left join campaigns k on k.id = m.campaign_id
-"""  # noqa: S608 - a constant of this module
+"""
 
 SELECT_MESSAGES_TO = f"{SELECT_MESSAGES} where m.recipient_phone = $1 order by m.due_at, m.created_at"
 

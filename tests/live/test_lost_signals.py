@@ -137,7 +137,7 @@ async def test_a_command_that_cannot_tell_says_so_and_holds(live: Live) -> None:
     (line,) = said
     assert line.startswith("Temporal could not be reached (")
     assert line.endswith(
-        "what was asked holds, and running workflows hear of it within minutes of its return"
+        "what was asked holds, and running workflows are signalled within minutes of its return"
     )
     assert await live.active() == 0
 
