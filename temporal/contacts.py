@@ -82,7 +82,7 @@ async def _start(
     identity = contact_identity(request)
     handle = await client.start_workflow(
         CONTACT_WORKFLOW,
-        request.model_copy(update={"local": True}),
+        request,
         id=identity.workflow_id,
         task_queue=task_queue,
         id_reuse_policy=policy,

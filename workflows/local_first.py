@@ -10,7 +10,7 @@ from temporalio.exceptions import ActivityError, ApplicationError, FailureError
 
 from workflows.options import QUICK, RETRY
 
-__all__ = ["local_first"]
+__all__ = ["cause_of", "local_first"]
 
 Activities = TypeVar("Activities")
 Asked = TypeVar("Asked")
@@ -25,7 +25,7 @@ another worker.
 
 
 async def local_first(
-    method: Callable[[Activities, Asked], Awaitable[Answer]], argument: Asked, *, local: bool, summary: str
+    method: Callable[[Activities, Asked], Awaitable[Answer]], argument: Asked, *, summary: str
 ) -> Answer:
     """Runs the activity ``method`` with ``argument``, and returns its answer.
 
@@ -37,25 +37,27 @@ async def local_first(
     away, the normal activity shows in the Web UI as pending, with its last error, and Temporal retries it for as long
     as it takes.
 
-    ``local=False`` skips the local activity. Raises FailureError if the activity refuses (a non-retryable
-    ApplicationError), or if the workflow is cancelled.
+    Raises FailureError if the activity refuses (a non-retryable ApplicationError), or if the workflow is cancelled.
     """
-    if local:
-        try:
-            return await workflow.execute_local_activity_method(
-                method,
-                argument,
-                schedule_to_close_timeout=AT_HAND,
-                retry_policy=ONCE,
-                summary=summary,
-            )
-        except FailureError as error:
-            # The error of a local activity is raised as it is; that of a normal one is wrapped in an ActivityError.
-            cause = error.cause if isinstance(error, ActivityError) else error
-            refused = isinstance(cause, ApplicationError) and cause.non_retryable
-            # A local activity is also cancelled when it times out or its worker shuts down. Nobody asked for that.
-            if refused or workflow.cancellation_reason() is not None:
-                raise
+    try:
+        return await workflow.execute_local_activity_method(
+            method,
+            argument,
+            schedule_to_close_timeout=AT_HAND,
+            retry_policy=ONCE,
+            summary=summary,
+        )
+    except FailureError as error:
+        cause = cause_of(error)
+        refused = isinstance(cause, ApplicationError) and cause.non_retryable
+        # A local activity is also cancelled when it times out or its worker shuts down. Nobody asked for that.
+        if refused or workflow.cancellation_reason() is not None:
+            raise
     return await workflow.execute_activity_method(
         method, argument, start_to_close_timeout=QUICK, retry_policy=RETRY, summary=summary
     )
+
+
+def cause_of(error: FailureError) -> BaseException | None:
+    """What an activity raised. A local activity's error is raised as it is; a normal one's is wrapped."""
+    return error.cause if isinstance(error, ActivityError) else error

@@ -5,13 +5,13 @@ from typing import Literal
 
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import ActivityError, FailureError, WorkflowAlreadyStartedError
+from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 from temporalio.workflow import ParentClosePolicy
 
 from workflows.control import HELD_RECHECK, Control, wait
 from workflows.delivery import deliver
 from workflows.display import Display
-from workflows.local_first import local_first
+from workflows.local_first import cause_of, local_first
 from workflows.options import DEAD_AFTER, QUICK, RETRY, SEND_TIMEOUT
 
 with workflow.unsafe.imports_passed_through():
@@ -110,7 +110,7 @@ class SequenceContactWorkflow:
             await self._advance(self._enrolled, self._due)
             if workflow.info().is_continue_as_new_suggested():
                 await workflow.wait_condition(workflow.all_handlers_finished)
-                workflow.continue_as_new(request.model_copy(update={"local": True}))
+                workflow.continue_as_new(request)
         return result
 
     async def _enroll(self, request: EnrollmentRequest) -> EnrollOutcome:
@@ -118,12 +118,10 @@ class SequenceContactWorkflow:
             return await local_first(
                 SequenceActivities.enroll,
                 Enrolling(request=request, run_id=workflow.info().first_execution_run_id),
-                local=request.local,
                 summary=request.lead.name or request.lead.phone,
             )
         except FailureError as error:
-            # The error of a local activity is raised as it is; that of a normal one is wrapped in an ActivityError.
-            cause = error.cause if isinstance(error, ActivityError) else error
+            cause = cause_of(error)
             self._show("refused", cause.message if isinstance(cause, FailureError) else str(error))
             raise
 
@@ -135,7 +133,6 @@ class SequenceContactWorkflow:
             self._due = await local_first(
                 SequenceActivities.replan,
                 enrolled.enrollment_id,
-                local=self._request.local,
                 summary="what comes next",
             )
         elif due.paused is not None:

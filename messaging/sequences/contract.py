@@ -35,8 +35,6 @@ class EnrollmentRequest(Value):
 
     sequence: str
     lead: Lead
-    local: bool = False
-    """True if short database activities run as local activities first."""
 
 
 class Enrolling(Value):

@@ -87,4 +87,4 @@ async def _pass_on(connection: Connection, enrollment_id: int) -> EnrollmentRequ
     if row["follow_up"] is None:
         return None
     lead = Lead(phone=row["phone"], name=row["name"])
-    return EnrollmentRequest(sequence=row["follow_up"], lead=lead, local=True)
+    return EnrollmentRequest(sequence=row["follow_up"], lead=lead)

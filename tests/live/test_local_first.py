@@ -45,7 +45,7 @@ class Asking:
     @workflow.run
     async def run(self, name: str) -> str:
         """The answer."""
-        return await local_first(Answers.where, name, local=True, summary="")
+        return await local_first(Answers.where, name, summary="")
 
 
 @asynccontextmanager

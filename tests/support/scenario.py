@@ -41,7 +41,7 @@ class Scenario:
         time_zone: str | None = None,
         device: str | None = None,
     ) -> str:
-        """Adds the device (or another), and makes the gateway forget what it was told of it."""
+        """Adds the device (or another), and makes the gateway forget what it has recorded of it."""
         settings = DeviceSettings(
             id=device or self.device,
             gateway="simulated",

@@ -63,7 +63,7 @@ class Skipping:
     ) -> WorkflowHandle[SequenceContactWorkflow, ContactResult]:
         """Starts a contact; awaiting the handle's result skips time."""
         request = EnrollmentRequest(
-            sequence=sequence, lead=Lead(phone=number, device_id=self.scenario.device, **lead), local=True
+            sequence=sequence, lead=Lead(phone=number, device_id=self.scenario.device, **lead)
         )
         identity = contact_identity(request)
         return await self.environment.client.start_workflow(
