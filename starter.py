@@ -43,27 +43,23 @@ from operations.campaigns import resume as resume_campaign
 from operations.campaigns import retry_failed as retry_failed_campaign
 from operations.campaigns import start as start_campaign
 from operations.connection import Drumbeat, connect
+from operations.contacts import pause as pause_contact
+from operations.contacts import progress
+from operations.contacts import resume as resume_contact
+from operations.contacts import skip as skip_step
+from operations.contacts import stop as stop_contact
 from operations.devices import add as add_device
 from operations.devices import list_devices
 from operations.devices import pause as pause_device
 from operations.devices import resume as resume_device
-from operations.enrollment import (
-    Enrollment,
-    enroll,
-    enroll_by_trigger,
-    opt_out,
-    pause_contact,
-    progress,
-    resume_contact,
-    skip_step,
-    stop_contact,
-    withdraw_opt_out,
-)
+from operations.enrollment import Enrollment, enroll, enroll_by_trigger
 from operations.inboxes import done as inbox_done
 from operations.inboxes import list_inbox
 from operations.leads import export_leads, import_leads, show_lead
 from operations.messages import resolve as resolve_message
 from operations.moves import move_lead, replace_device
+from operations.opt_outs import opt_out
+from operations.opt_outs import withdraw as withdraw_opt_out
 from operations.reports import contact, list_messages, status
 from operations.sequences import apply as apply_sequences
 from operations.sequences import list_sequences, show_sequence

@@ -38,7 +38,7 @@ from messaging.replies.recipients import learn_from_answer
 from messaging.sending.durable_writes import DurableWrites
 from messaging.sending.send import Sender
 from operations.connection import Drumbeat, connect
-from operations.enrollment import carry_out_opt_out
+from operations.opt_outs import carry_out
 from operations.schedule import ensure_schedules
 from operations.signals import heard
 from operations.workers import present
@@ -188,7 +188,7 @@ async def work(drumbeat: Drumbeat, stop: asyncio.Event) -> None:
                     gateways,
                     host=settings.webhooks_host,
                     port=settings.webhooks_port or 0,
-                    opted_out=partial(carry_out_opt_out, drumbeat),
+                    opted_out=partial(carry_out, drumbeat),
                     heard=partial(heard, drumbeat),
                     keywords=settings.keywords,
                 )

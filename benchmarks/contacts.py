@@ -17,7 +17,7 @@ from pathlib import Path
 from benchmarks.campaign import DEVICES
 from benchmarks.floor import QUEUE, FloorContact, FloorFeeder
 from benchmarks.people import add_leads, some_phones
-from operations import enrollment, sequences
+from operations import contacts, enrollment, sequences
 from rig.stage import Stage
 from temporal.bulk import each
 
@@ -185,7 +185,7 @@ async def enroll_all(here: Stage, names: Sequence[str], count: int) -> float:
         )
 
     async def asleep(index: int) -> None:
-        await enrollment.progress(here.connection, names[index % len(names)], phones[index])
+        await contacts.progress(here.connection, names[index % len(names)], phones[index])
 
     began = time.monotonic()
     await each(range(count), one, concurrency=AT_ONCE)

@@ -16,7 +16,7 @@ from benchmarks.figures import Figure, Figures
 from benchmarks.waking import Lateness, awake, both, enroll_at, enrolled_in_time
 from messaging.common.database import Pool
 from messaging.sending.telling import count_unplanned
-from operations import enrollment
+from operations import contacts
 from operations.schedule import SWEEP
 from rig.stage import Stage
 
@@ -174,9 +174,9 @@ async def _pausing(here: Stage, pool: Pool, name: str, seconds: list[float]) -> 
     async def pause() -> None:
         for row in itertools.cycle(rows):
             began = time.monotonic()
-            await enrollment.pause_contact(here.connection, name, row["phone"])
+            await contacts.pause(here.connection, name, row["phone"])
             seconds.append(time.monotonic() - began)
-            await enrollment.resume_contact(here.connection, name, row["phone"])
+            await contacts.resume(here.connection, name, row["phone"])
             with suppress(TimeoutError):
                 await asyncio.wait_for(over.wait(), ASK_EVERY)
             if over.is_set():

@@ -27,7 +27,7 @@ from chaos.topology import CAMPAIGN, DEVICES, LAST_STEP, SEQUENCE
 from chaos.workers import Workers
 from messaging.common.errors import Conflict, DrumbeatError, NotFound, Unavailable
 from messaging.sending.under_way import UnderWay
-from operations import campaigns, devices, enrollment, sequences
+from operations import campaigns, contacts, devices, opt_outs, sequences
 from rig import gateway_control
 from rig.people import phone
 from rig.stage import Stage
@@ -169,7 +169,7 @@ class Executor:
         connection, number = self._here.connection, phone(action.person)
 
         async def opt_out() -> str:
-            done = await enrollment.opt_out(connection, number)
+            done = await opt_outs.opt_out(connection, number)
             self._answered(action, done.under_way, phone=number)
             return f"{done.ended} enrollments ended"
 
@@ -178,7 +178,7 @@ class Executor:
                 "select t.key from sequence_contacts c join sequence_steps t on t.id = c.next_step_id where c.phone = $1",
                 number,
             )
-            return (await enrollment.skip_step(connection, SEQUENCE, number, step or LAST_STEP)).result
+            return (await contacts.skip(connection, SEQUENCE, number, step or LAST_STEP)).result
 
         async def terminate() -> str:
             for workflow_id in (
@@ -207,7 +207,7 @@ class Executor:
 
     async def _stop(self, action: Leave) -> str:
         number = phone(action.person)
-        done = await enrollment.stop_contact(self._here.connection, SEQUENCE, number)
+        done = await contacts.stop(self._here.connection, SEQUENCE, number)
         self._answered(action, done.under_way, phone=number, campaign=False)
         return done.result
 

@@ -13,7 +13,7 @@ from cli.contact_page import contact_page
 if TYPE_CHECKING:
     from messaging.reporting.contact import ContactReport
     from operations.connection import Drumbeat
-    from operations.enrollment import ContactCommandResult
+    from operations.contacts import ContactCommandResult
 
 __all__ = ["contact", "pause", "resume", "skip", "stop"]
 
@@ -49,9 +49,9 @@ def pause(
     """Pause one contact in one sequence."""
 
     async def work(drumbeat: Drumbeat, number: str) -> ContactCommandResult:
-        from operations import enrollment
+        from operations import contacts
 
-        return await enrollment.pause_contact(drumbeat, sequence, number, reason)
+        return await contacts.pause(drumbeat, sequence, number, reason)
 
     _command(work, phone, default_region, as_json)
 
@@ -60,9 +60,9 @@ def resume(sequence: Sequence, phone: Phone, default_region: Region = None, as_j
     """Resume a paused contact, without a burst."""
 
     async def work(drumbeat: Drumbeat, number: str) -> ContactCommandResult:
-        from operations import enrollment
+        from operations import contacts
 
-        return await enrollment.resume_contact(drumbeat, sequence, number)
+        return await contacts.resume(drumbeat, sequence, number)
 
     _command(work, phone, default_region, as_json, works=True)
 
@@ -77,9 +77,9 @@ def stop(
     """End one contact's enrollment for good; what was not sent is cancelled."""
 
     async def work(drumbeat: Drumbeat, number: str) -> ContactCommandResult:
-        from operations import enrollment
+        from operations import contacts
 
-        return await enrollment.stop_contact(drumbeat, sequence, number, reason)
+        return await contacts.stop(drumbeat, sequence, number, reason)
 
     _command(work, phone, default_region, as_json)
 
@@ -94,9 +94,9 @@ def skip(
     """Skip the next step."""
 
     async def work(drumbeat: Drumbeat, number: str) -> ContactCommandResult:
-        from operations import enrollment
+        from operations import contacts
 
-        return await enrollment.skip_step(drumbeat, sequence, number, step)
+        return await contacts.skip(drumbeat, sequence, number, step)
 
     _command(work, phone, default_region, as_json)
 

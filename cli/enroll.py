@@ -15,7 +15,8 @@ from runtime.process import fail, tell
 if TYPE_CHECKING:
     from messaging.leads.opt_outs import OptOutCategory
     from operations.connection import Drumbeat
-    from operations.enrollment import Enrollment, OptOut, SweepResult
+    from operations.enrollment import Enrollment, SweepResult
+    from operations.opt_outs import OptOut
 
 __all__ = ["enroll", "opt_out"]
 
@@ -176,12 +177,12 @@ def opt_out(
 
     async def work(drumbeat: Drumbeat) -> OptOut:
         from messaging.common.phones import parse_phone
-        from operations import enrollment
+        from operations import opt_outs
 
         number = parse_phone(phone, default_region)
         if undo:
-            return await enrollment.withdraw_opt_out(drumbeat, number, category=from_what)
-        return await enrollment.opt_out(drumbeat, number, reason, category=from_what or "all")
+            return await opt_outs.withdraw(drumbeat, number, category=from_what)
+        return await opt_outs.opt_out(drumbeat, number, reason, category=from_what or "all")
 
     show(run(work), as_json, partial(_format_opted_out, undone=undo))
 

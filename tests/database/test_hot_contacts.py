@@ -12,7 +12,7 @@ from messaging.sequences.contract import Enrolled, EnrollmentEnd, EnrollmentRequ
 from messaging.sequences.enrollments import Enrollments
 from messaging.sequences.triggers import due_enrollments
 from operations.connection import Drumbeat
-from operations.enrollment import opt_out
+from operations.opt_outs import opt_out
 from tests.support.big_ledger import NOW, Big
 from tests.support.query_costs import Case, Limit, NobodyToTell, needs_its_index, stays_small
 

@@ -8,7 +8,7 @@ import pytest
 
 from messaging.campaigns.lifecycle import begin_campaign
 from messaging.common.database import Pool
-from operations import campaigns, enrollment
+from operations import campaigns, enrollment, opt_outs
 from operations.audit import audit
 from rig.people import phone
 from rig.waiting import until
@@ -39,7 +39,7 @@ async def lively(live: Live) -> None:
         )
 
     await until(asleep)
-    await enrollment.opt_out(live.connection, phone(3))
+    await opt_outs.opt_out(live.connection, phone(3))
     await live.all_over(1)
 
 

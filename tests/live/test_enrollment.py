@@ -13,7 +13,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from messaging.common.errors import Conflict, NotFound
 from messaging.leads.lead import Lead
 from messaging.sequences.contract import EnrollmentRequest
-from operations import devices, enrollment, reports, sequences
+from operations import contacts, devices, enrollment, opt_outs, reports, sequences
 from operations.schedule import SWEEP, ensure_schedules
 from rig.people import phone
 from rig.waiting import until
@@ -138,15 +138,15 @@ async def test_a_contact_is_steered_and_told_of_edits(live: Live, tmp_path: Path
     await sent(live, 1)
 
     async def at_second() -> bool:
-        return (await enrollment.progress(connection, "long", phone(1))).step == "b"
+        return (await contacts.progress(connection, "long", phone(1))).step == "b"
 
     await until(at_second)
-    assert (await enrollment.pause_contact(connection, "long", phone(1), "on holiday")).result == "paused"
-    again = await enrollment.pause_contact(connection, "long", phone(1), "another")
+    assert (await contacts.pause(connection, "long", phone(1), "on holiday")).result == "paused"
+    again = await contacts.pause(connection, "long", phone(1), "another")
     assert again.result == "had been paused already: on holiday"
 
     async def shown() -> bool:
-        return (await enrollment.progress(connection, "long", phone(1))).state == "paused"
+        return (await contacts.progress(connection, "long", phone(1))).state == "paused"
 
     await until(shown)
     for words, says in (
@@ -167,27 +167,27 @@ async def test_a_contact_is_steered_and_told_of_edits(live: Live, tmp_path: Path
     assert state["DrumbeatStep"] == "b"
     assert state["DrumbeatDevice"] == live.scenario.device
     assert await description.static_summary() == "Aisha · long"
-    assert (await enrollment.resume_contact(connection, "long", phone(1))).result == "resumed"
-    assert (await enrollment.resume_contact(connection, "long", phone(1))).result == "was not paused"
+    assert (await contacts.resume(connection, "long", phone(1))).result == "resumed"
+    assert (await contacts.resume(connection, "long", phone(1))).result == "was not paused"
     with pytest.raises(Conflict, match="the current step is 'b', not 'a'"):
-        await enrollment.skip_step(connection, "long", phone(1), "a")
-    assert (await enrollment.skip_step(connection, "long", phone(1), "b")).result == "skips b"
-    assert (await enrollment.skip_step(connection, "long", phone(1), "b")).result == "had skipped b already"
+        await contacts.skip(connection, "long", phone(1), "a")
+    assert (await contacts.skip(connection, "long", phone(1), "b")).result == "skips b"
+    assert (await contacts.skip(connection, "long", phone(1), "b")).result == "had skipped b already"
     file.write_text(LONG.replace('after: 2h, text: "Three"', 'after: 0s, text: "3"'))
     (applied,) = await sequences.apply(connection, [file], consent=True)
     assert applied.contacts_replanned == 1
-    stopped = await enrollment.stop_contact(connection, "long", phone(1), "asked by phone")
+    stopped = await contacts.stop(connection, "long", phone(1), "asked by phone")
     assert (stopped.result, await live.active()) == ("stopped", 0)
-    again = await enrollment.stop_contact(connection, "long", phone(1))
+    again = await contacts.stop(connection, "long", phone(1))
     assert again.result == "had been stopped already"
     result = await connection.temporal.get_workflow_handle(f"sequence:long:{phone(1)}").result()
     assert (result["outcome"], result["reason"]) == ("stopped", "asked by phone")
     with pytest.raises(NotFound, match="there is no sequence 'lung': did you mean 'long'"):
-        await enrollment.stop_contact(connection, "lung", phone(1))
+        await contacts.stop(connection, "lung", phone(1))
     with pytest.raises(NotFound, match="is not in the sequence 'long'"):
-        await enrollment.pause_contact(connection, "long", phone(2))
+        await contacts.pause(connection, "long", phone(2))
     with pytest.raises(Conflict, match=r"has left the sequence \(stopped\)"):
-        await enrollment.pause_contact(connection, "long", phone(1))
+        await contacts.pause(connection, "long", phone(1))
     assert await texts(live) == ["One"]
 
 
@@ -234,10 +234,10 @@ async def test_opting_out_ends_what_runs(live: Live) -> None:
     await live.start_worker()
     await enrollment.enroll(live.connection, "long", phone(1), device=live.scenario.device)
     await sent(live, 1)
-    done = await enrollment.opt_out(live.connection, phone(1))
+    done = await opt_outs.opt_out(live.connection, phone(1))
     assert (done.changed, done.ended) == (True, 1)
     await live.all_over(1)
-    assert not (await enrollment.opt_out(live.connection, phone(1))).changed
+    assert not (await opt_outs.opt_out(live.connection, phone(1))).changed
     assert await live.scenario.pool.fetchval("select status from sequence_contacts") == "opted_out"
 
 
@@ -251,11 +251,11 @@ async def test_two_spellings_of_one_account_are_one_contact_and_one_opt_out(live
     assert (first.phone, first.result, again.result) == ("+5491155550131", "enrolled", "already_enrolled")
     await sent(live, 1)
     assert (await reports.contact(connection, "+541155550131")).phone == "+5491155550131"
-    done = await enrollment.opt_out(connection, "+541155550131")
+    done = await opt_outs.opt_out(connection, "+541155550131")
     assert (done.phone, done.changed, done.ended) == ("+5491155550131", True, 1)
     await live.all_over(1)
     assert await live.scenario.pool.fetchval("select status from sequence_contacts") == "opted_out"
-    assert (await enrollment.withdraw_opt_out(connection, "+541155550131")).changed
+    assert (await opt_outs.withdraw(connection, "+541155550131")).changed
 
 
 ONE = """
@@ -286,7 +286,7 @@ async def test_who_has_opted_out_is_said_to_have_and_can_be_enrolled_after_undo(
         [(number, ["COLDVITAC"], device) for number in people],
     )
     for number in people:
-        await enrollment.opt_out(live.connection, number)
+        await opt_outs.opt_out(live.connection, number)
 
     code, out, error = await live.run("starter.py", "enroll", "short", phone(1), "--json")
     assert (code, json.loads(out)["result"]) == (1, "opted_out")
@@ -305,7 +305,7 @@ async def test_who_has_opted_out_is_said_to_have_and_can_be_enrolled_after_undo(
     assert (await live.connection.temporal.count_workflows(failed)).count == 0
 
     for number in people:
-        await enrollment.withdraw_opt_out(live.connection, number)
+        await opt_outs.withdraw(live.connection, number)
     code, out, _ = await live.run("starter.py", "enroll", "short", phone(1))
     assert (code, out) == (0, f"{phone(1)} enrolled in short\n")
     code, out, error = await live.run(*service, DATABASE_URL="")
@@ -322,10 +322,10 @@ async def test_many_services_enroll_somebody_whose_opt_out_was_taken_back_once(l
     await live.scenario.apply(SHORT)
     await live.start_worker()
     device = live.scenario.device
-    await enrollment.opt_out(live.connection, phone(1))
+    await opt_outs.opt_out(live.connection, phone(1))
     refused = await enrollment.enroll(live.connection, "short", phone(1), device=device, patience=60)
     assert refused.result == "opted_out"
-    await enrollment.withdraw_opt_out(live.connection, phone(1))
+    await opt_outs.withdraw(live.connection, phone(1))
     done = await asyncio.gather(
         *(enrollment.enroll(live.connection, "short", phone(1), device=device) for _ in range(20))
     )
@@ -345,7 +345,7 @@ async def test_enrolled_again_it_is_said_what_became_of_the_first_time(live: Liv
         await enrollment.enroll(connection, sequence, phone(1), device=device, patience=60)
     again = await enrollment.enroll(connection, "long", phone(1))
     assert (again.result, again.status) == ("already_enrolled", "active")
-    await enrollment.stop_contact(connection, "long", phone(1), "asked by phone")
+    await contacts.stop(connection, "long", phone(1), "asked by phone")
     await live.all_over(2)
     for sequence, status, says in (
         ("short", "completed", f"{phone(1)} has completed short before, and no contact goes"),
@@ -429,7 +429,7 @@ async def test_a_refusal_that_nobody_waited_for_is_shown_until_the_phone_is_enro
     with pytest.raises(NotFound, match="handed to Temporal for short"):
         await reports.contact(live.connection, phone(1))
     with pytest.raises(Conflict, match="only 'stop' holds already"):
-        await enrollment.pause_contact(live.connection, "short", phone(1))
+        await contacts.pause(live.connection, "short", phone(1))
     await live.start_worker()
 
     async def refused() -> bool:
@@ -466,14 +466,14 @@ async def test_a_lead_that_was_handed_over_is_not_said_to_be_never_enrolled(live
 async def test_the_opt_out_of_a_phone_that_is_no_lead_is_shown(live: Live) -> None:
     await live.scenario.add_device()
     await live.scenario.add_leads(1, first=1)
-    await enrollment.opt_out(live.connection, phone(2), "asked by phone")
+    await opt_outs.opt_out(live.connection, phone(2), "asked by phone")
     with pytest.raises(
         NotFound, match=r"no lead .*; the phone opted out on .* UTC \(operator: asked by phone\)"
     ):
         await reports.contact(live.connection, phone(2))
     status = await reports.status(live.connection)
     assert (status.leads, status.opted_out, status.others_opted_out) == (1, 0, 1)
-    await enrollment.opt_out(live.connection, phone(1))
+    await opt_outs.opt_out(live.connection, phone(1))
     status = await reports.status(live.connection)
     assert (status.leads, status.opted_out, status.others_opted_out) == (1, 1, 1)
 
@@ -549,7 +549,7 @@ async def test_an_edit_reaches_a_paused_contact(live: Live, tmp_path: Path) -> N
     await live.start_worker()
     await enrollment.enroll(live.connection, "long", phone(1), device=live.scenario.device)
     await sent(live, 1)
-    await enrollment.pause_contact(live.connection, "long", phone(1))
+    await contacts.pause(live.connection, "long", phone(1))
     file.write_text(LONG.replace("2h", "3h"))
     (applied,) = await sequences.apply(live.connection, [file])
     assert (applied.contacts_replanned, applied.contacts_to_signal) == (1, 1)
@@ -559,7 +559,7 @@ async def test_an_edit_reaches_a_paused_contact(live: Live, tmp_path: Path) -> N
         return (again.result, again.contacts_replanned, again.contacts_to_signal) == ("unchanged", 0, 0)
 
     await until(heard)
-    progress = await enrollment.progress(live.connection, "long", phone(1))
+    progress = await contacts.progress(live.connection, "long", phone(1))
     assert (progress.state, progress.step) == ("paused", "b")
     row = await live.scenario.pool.fetchrow("select next_due_at from sequence_contacts")
     assert row is not None
@@ -597,7 +597,7 @@ async def test_a_command_goes_through_while_the_workflow_can_do_nothing(live: Li
 
         await until(fails)
         began = asyncio.get_running_loop().time()
-        assert (await enrollment.pause_contact(live.connection, "short", phone(1), "wait")).result == "paused"
+        assert (await contacts.pause(live.connection, "short", phone(1), "wait")).result == "paused"
         assert asyncio.get_running_loop().time() - began < 4
     await live.start_worker()
 
@@ -606,6 +606,6 @@ async def test_a_command_goes_through_while_the_workflow_can_do_nothing(live: Li
 
     await until(shown, 60)
     assert await texts(live) == ["One"]
-    await enrollment.resume_contact(live.connection, "short", phone(1))
+    await contacts.resume(live.connection, "short", phone(1))
     await live.all_over(1)
     assert await texts(live) == ["One", "Two"]

@@ -22,7 +22,7 @@ from messaging.sending.telling import (
 )
 from messaging.sequences.contract import EnrollmentEnd
 from messaging.sequences.enrollments import Enrollments
-from operations import campaigns, devices, enrollment
+from operations import campaigns, contacts, devices, enrollment, opt_outs
 from operations.audit import audit
 from operations.connection import Drumbeat
 from operations.schedule import RECOVERY
@@ -73,11 +73,11 @@ async def test_what_a_command_that_was_killed_did_not_tell_is_told(live: Live) -
     for index in range(4):
         await enrollment.enroll(live.connection, "story", phone(index), device=live.scenario.device)
     await campaigns.start(live.connection, "dropped")
-    await enrollment.pause_contact(live.connection, "story", phone(2))
-    contacts = [f"sequence:story:{phone(index)}" for index in range(4)]
+    await contacts.pause(live.connection, "story", phone(2))
+    workflow_ids = [f"sequence:story:{phone(index)}" for index in range(4)]
 
     async def ready() -> bool:
-        resting = await enrollment.progress(live.connection, "story", phone(2))
+        resting = await contacts.progress(live.connection, "story", phone(2))
         return len(await live.scenario.accepted()) == 4 and resting.state == "paused"
 
     await until(ready)
@@ -91,8 +91,8 @@ async def test_what_a_command_that_was_killed_did_not_tell_is_told(live: Live) -
     ):
         assert (await live.run("-c", DIES, *command))[0] == -9, command
     running = WorkflowExecutionStatus.RUNNING
-    assert await statuses(live, *contacts, "campaign:dropped") == [running] * 5
-    assert (await enrollment.progress(live.connection, "story", phone(2))).state == "paused"
+    assert await statuses(live, *workflow_ids, "campaign:dropped") == [running] * 5
+    assert (await contacts.progress(live.connection, "story", phone(2))).state == "paused"
     (strays,) = [
         one for one in (await audit(live.connection)).checks if one.promise.endswith("its enrollment")
     ]
@@ -100,8 +100,8 @@ async def test_what_a_command_that_was_killed_did_not_tell_is_told(live: Live) -
 
     async def over() -> bool:
         await recovered(live)
-        ended = await statuses(live, contacts[0], contacts[1], contacts[3], "campaign:dropped")
-        resting = await enrollment.progress(live.connection, "story", phone(2))
+        ended = await statuses(live, workflow_ids[0], workflow_ids[1], workflow_ids[3], "campaign:dropped")
+        resting = await contacts.progress(live.connection, "story", phone(2))
         return running not in ended and resting.state == "scheduled"
 
     await until(over)
@@ -130,7 +130,7 @@ async def test_a_command_that_cannot_tell_says_so_and_holds(live: Live) -> None:
     said: list[str] = []
     cut_off = Drumbeat(live.connection.settings, live.connection.addresses, client, said.append)
     try:
-        done = await enrollment.stop_contact(cut_off, "story", phone(0))
+        done = await contacts.stop(cut_off, "story", phone(0))
     finally:
         await cut_off.close()
     assert done.result == "stopped"
@@ -235,7 +235,7 @@ async def test_who_opted_out_while_a_campaign_was_held_leaves_no_workflow_behind
         return len(rows) == 2 and all("is paused" in (row["reason"] or "") for row in rows)
 
     await until(held)
-    await enrollment.opt_out(live.connection, phone(0))
+    await opt_outs.opt_out(live.connection, phone(0))
     assert (await live.run("-c", DIES, "opt-out", phone(1)))[0] == -9
     await live.scenario.pool.execute("update suppressions set created_at = created_at - interval '1 minute'")
 

@@ -27,7 +27,7 @@ from messaging.sending.recovery import abandoned, close_unwanted, forgotten_lead
 from messaging.sending.resolutions import resolve_as_sent, send_again
 from messaging.sequences.contract import EnrollmentEnd
 from messaging.sequences.enrollments import Enrollments
-from operations import campaigns, enrollment
+from operations import campaigns, contacts, enrollment, opt_outs
 from operations.audit import audit
 from operations.schedule import RECOVERY
 from rig.people import phone
@@ -351,9 +351,9 @@ async def test_whoever_leaves_while_the_answer_is_lost_leaves_nothing_behind(
         return len(rows) == 4 and all(row["attempts"] >= 2 and row["reason"] for row in rows)
 
     await until(backing_off)
-    await enrollment.opt_out(live.connection, phone(0))
-    await enrollment.stop_contact(live.connection, "story", phone(1))
-    await enrollment.skip_step(live.connection, "story", phone(2), "a")
+    await opt_outs.opt_out(live.connection, phone(0))
+    await contacts.stop(live.connection, "story", phone(1))
+    await contacts.skip(live.connection, "story", phone(2), "a")
     lead = live.connection.temporal.get_workflow_handle(f"campaign:sale:{phone(9)}")
     await lead.terminate("an operator in the Web UI")
     await campaigns.cancel(live.connection, "sale")

@@ -295,7 +295,7 @@ async def test_what_fails_in_the_task_is_repeated_by_the_server_where_operators_
 
 
 async def skip(skipper: Skipping, handle: WorkflowHandle[Any, Any], step: str) -> bool:
-    """As operations.enrollment has it, in the test's time."""
+    """As operations.contacts has it, in the test's time."""
     contact = await skipper.scenario.pool.fetchval("select id from sequence_contacts")
     skipped = await Enrollments(skipper.scenario.pool).skip(contact, step, now=await skipper.now())
     await handle.signal("plan_changed")

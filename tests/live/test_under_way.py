@@ -20,7 +20,7 @@ from messaging.sending.message_ids import sequence_message_id
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Settled
 from messaging.sending.under_way import UnderWay, format_under_way, nothing_begins_any_more
-from operations import campaigns, devices, enrollment, sequences
+from operations import campaigns, contacts, devices, enrollment, opt_outs, sequences
 from operations.moves import replace_device
 from rig.people import phone
 from rig.waiting import until
@@ -228,7 +228,7 @@ async def test_the_commands_say_what_is_on_its_way(live: Live) -> None:
         " one message (story / a) had been handed to the gateway just before, and went out\n"
     )
     assert len(await live.scenario.accepted()) == 1
-    stopped = await enrollment.stop_contact(live.connection, "story", phone(1))
+    stopped = await contacts.stop(live.connection, "story", phone(1))
     assert [(one.what, one.sent) for one in stopped.under_way] == [("story / a", False)]
     paused_sequence = await sequences.pause(live.connection, "story")
     paused_device = await devices.pause(live.connection, live.scenario.device)
@@ -258,12 +258,12 @@ async def test_every_command_waits_for_an_attempt_that_may_still_begin(live: Liv
     await running(scenario)
     (lead,) = [row["id"] for row in await scenario.messages() if row["recipient_phone"] == phone(1)]
     commands: list[tuple[UUID, Callable[[], Awaitable[Any]]]] = [
-        (message, lambda: enrollment.pause_contact(here, "story", phone(0))),
+        (message, lambda: contacts.pause(here, "story", phone(0))),
         (message, lambda: sequences.pause(here, "story")),
         (message, lambda: devices.pause(here, scenario.device)),
         (message, lambda: replace_device(here, scenario.device, third)),
-        (message, lambda: enrollment.stop_contact(here, "story", phone(0))),
-        (message, lambda: enrollment.opt_out(here, phone(0))),
+        (message, lambda: contacts.stop(here, "story", phone(0))),
+        (message, lambda: opt_outs.opt_out(here, phone(0))),
         (lead, lambda: campaigns.pause(here, "sale")),
         (lead, lambda: campaigns.cancel(here, "sale")),
     ]
@@ -296,9 +296,9 @@ async def test_what_is_given_back_meanwhile_is_closed_when_it_is_answered(live: 
     )
     assert isinstance(claim, Claim)
     asking: asyncio.Task[object] = asyncio.create_task(
-        enrollment.opt_out(live.connection, phone(0))
+        opt_outs.opt_out(live.connection, phone(0))
         if command == "opt-out"
-        else enrollment.stop_contact(live.connection, "story", phone(0))
+        else contacts.stop(live.connection, "story", phone(0))
     )
 
     async def written() -> bool:
@@ -328,7 +328,7 @@ async def test_a_contact_that_is_just_being_enrolled_is_stopped_before_anything_
             return bool(await pool.fetchval("select exists (select from pg_locks where not granted)"))
 
         await until(enrolling)
-        asking = asyncio.create_task(enrollment.stop_contact(live.connection, "story", phone(0)))
+        asking = asyncio.create_task(contacts.stop(live.connection, "story", phone(0)))
         await asyncio.wait([asking], timeout=0.5)  # time for an answer that comes too early
         await transaction.rollback()
     stopped = await asking
@@ -361,5 +361,5 @@ async def test_a_contact_whose_workflow_is_gone_can_be_stopped(live: Live) -> No
 
     await until(sent)
     await live.connection.temporal.get_workflow_handle(f"sequence:story:{phone(0)}").terminate()
-    assert (await enrollment.stop_contact(live.connection, "story", phone(0))).result == "stopped"
+    assert (await contacts.stop(live.connection, "story", phone(0))).result == "stopped"
     assert await live.active() == 0

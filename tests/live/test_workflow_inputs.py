@@ -11,7 +11,7 @@ from temporalio.common import RawValue
 from temporalio.exceptions import ActivityError, ApplicationError
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
-from operations import enrollment
+from operations import contacts, enrollment
 from rig.people import phone
 from rig.waiting import until
 from tests.support.live import Live
@@ -164,7 +164,7 @@ async def test_what_a_contact_cannot_read_does_not_hold_it_up(live: Live) -> Non
         return len(await live.scenario.accepted()) == 1
 
     async def waits_for_the_next() -> bool:
-        return (await enrollment.progress(live.connection, "cold", NUMBER)).step == "b"
+        return (await contacts.progress(live.connection, "cold", NUMBER)).step == "b"
 
     await until(sent)  # its first step goes out all the same
     await until(waits_for_the_next)

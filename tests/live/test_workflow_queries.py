@@ -5,7 +5,7 @@ from pathlib import Path
 
 from temporalio.api.sdk.v1 import WorkflowMetadata
 
-from operations import campaigns, devices, enrollment
+from operations import campaigns, contacts, devices, enrollment
 from rig.waiting import until
 from tests.support.live import Live
 
@@ -67,8 +67,8 @@ async def test_every_documented_query_lists_what_it_says(live: Live) -> None:
         await enrollment.enroll(live.connection, "cold-vitac", number, device=held_up)
     await lists(live, "DrumbeatState = 'held'", {ids[held], ids[stopped], ids[terminated]})
     await lists(live, "DrumbeatState = 'scheduled'", {ids[PERSON], ids[paused]})
-    await enrollment.pause_contact(live.connection, "cold-vitac", paused, "on holiday")
-    await enrollment.stop_contact(live.connection, "cold-vitac", stopped)
+    await contacts.pause(live.connection, "cold-vitac", paused, "on holiday")
+    await contacts.stop(live.connection, "cold-vitac", stopped)
     await live.connection.temporal.get_workflow_handle(ids[stopped]).result()
     await live.connection.temporal.get_workflow_handle(ids[terminated]).terminate()
     await live.scenario.pool.execute("update leads set niches = '{VITAC}' where phone = $1", PERSON)

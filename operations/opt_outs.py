@@ -1,0 +1,82 @@
+"""Opts phones out, and takes that back."""
+
+from collections.abc import Sequence
+
+from messaging.common.storable import LONGEST_REASON, storable
+from messaging.common.values import Value
+from messaging.common.whatsapp_numbers import canonical_phone
+from messaging.leads import opt_outs
+from messaging.leads.opt_outs import (
+    OptOutCategory,
+    note_signalled,
+    record_opt_out,
+    suppress_waiting,
+    suppressed,
+)
+from messaging.sending.under_way import UnderWay, nothing_begins_any_more
+from operations.connection import Drumbeat
+from operations.signals import signalled_later
+from temporal.bulk import signal_each
+
+__all__ = ["OptOut", "carry_out", "opt_out", "withdraw"]
+
+
+class OptOut(Value):
+    """A recipient's opt-out. ``changed``: False if it was so before. ``ended``: how many enrollments it ended."""
+
+    phone: str
+    opted_out: bool
+    """True if it has opted out now, by this or another source."""
+    category: OptOutCategory | None = None
+    """From what: from everything (``all``) or from marketing; None if it has not opted out."""
+    changed: bool
+    ended: int = 0
+    under_way: tuple[UnderWay, ...] = ()
+    """Messages that were being sent already."""
+
+
+async def opt_out(
+    drumbeat: Drumbeat, phone: str, reason: str = "opted out", *, category: OptOutCategory = "all"
+) -> OptOut:
+    """Opts a phone out: it gets nothing more, or no marketing, from any sequence, campaign or device. ``phone`` is
+    E.164, in any of its spellings.
+
+    Returns when no more message can begin to be sent: after some milliseconds, or up to three seconds if an attempt was
+    just about to send one.
+    """
+    phone = canonical_phone(phone)
+    async with (await drumbeat.pool()).acquire() as connection:
+        words = storable(reason, LONGEST_REASON)
+        recorded = await record_opt_out(connection, phone, words, category=category)
+    under_way = await carry_out(drumbeat, phone, recorded.workflows)
+    return OptOut(
+        phone=phone,
+        opted_out=True,
+        category=recorded.category,
+        changed=recorded.changed,
+        ended=recorded.ended,
+        under_way=under_way,
+    )
+
+
+async def carry_out(drumbeat: Drumbeat, phone: str, workflows: Sequence[str]) -> tuple[UnderWay, ...]:
+    """Completes a recorded opt-out: signals its workflows, and waits until no more message can begin to be sent.
+
+    Answers the messages that were being sent already.
+    """
+    pool = await drumbeat.pool()
+    with signalled_later(drumbeat):
+        await signal_each(drumbeat.temporal, workflows, "opt_out")
+    under_way = await nothing_begins_any_more(pool, phone=phone)
+    await suppress_waiting(pool, phone)  # also what an attempt has given back meanwhile
+    with signalled_later(drumbeat):
+        await signal_each(drumbeat.temporal, await suppressed(pool, phone), "wake")
+        await note_signalled(pool, phone)
+    return under_way
+
+
+async def withdraw(drumbeat: Drumbeat, phone: str, *, category: OptOutCategory | None = None) -> OptOut:
+    """Takes back a phone's opt-outs of this category, or all of them. Enrollments that they ended stay ended."""
+    phone = canonical_phone(phone)
+    done = await opt_outs.withdraw(await drumbeat.pool(), phone, category)
+    return OptOut(phone=phone, opted_out=done.left is not None, category=done.left, changed=done.changed)
