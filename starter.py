@@ -55,7 +55,7 @@ from operations.devices import resume as resume_device
 from operations.enrollment import Enrollment, enroll, enroll_by_trigger
 from operations.inboxes import done as inbox_done
 from operations.inboxes import list_inbox
-from operations.leads import export_leads, import_leads, show_lead
+from operations.leads import ImportOptions, export_leads, import_leads, show_lead
 from operations.messages import resolve as resolve_message
 from operations.moves import move_lead, replace_device
 from operations.opt_outs import opt_out
@@ -72,6 +72,7 @@ __all__ = [
     "Drumbeat",
     "DrumbeatError",
     "Enrollment",
+    "ImportOptions",
     "InvalidInput",
     "InvalidPhone",
     "Lead",

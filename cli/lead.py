@@ -87,12 +87,14 @@ def import_(
             return await leads.import_leads(
                 drumbeat,
                 file,
-                device=device,
-                move=move,
-                default_region=default_region,
-                columns=leads.parse_chosen(columns or ()),
-                rejects=rejects,
-                dry_run=dry_run,
+                leads.ImportOptions(
+                    device=device,
+                    move=move,
+                    default_region=default_region,
+                    columns=leads.parse_chosen(columns or ()),
+                    rejects=rejects,
+                    dry_run=dry_run,
+                ),
                 progress=tell,
             )
 

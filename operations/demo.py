@@ -32,9 +32,11 @@ async def prepare(drumbeat: Drumbeat, file: Path, default_region: str) -> tuple[
     summary = await leads.import_leads(
         drumbeat,
         file,
-        device=DEVICE,
-        default_region=default_region,
-        rejects=drumbeat.settings.home / f"{file.stem}.rejects.csv",
+        leads.ImportOptions(
+            device=DEVICE,
+            default_region=default_region,
+            rejects=drumbeat.settings.home / f"{file.stem}.rejects.csv",
+        ),
     )
     await sequences.apply(drumbeat, sorted((EXAMPLES / "demo" / "sequences").glob("*.yaml")))
     listed = await sequences.list_sequences(drumbeat)

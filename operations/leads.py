@@ -10,7 +10,7 @@ from messaging.leads import store as leads
 from messaging.leads.consent import stated
 from messaging.leads.csv_columns import Chosen, parse_chosen
 from messaging.leads.csv_export import ExportSummary, export_file
-from messaging.leads.csv_import import ImportProgress, import_file
+from messaging.leads.csv_import import ImportOptions, ImportProgress, import_file
 from messaging.leads.csv_notes import ImportNote, ImportSummary
 from messaging.leads.lead import Lead
 from messaging.leads.store import StoredLead
@@ -22,6 +22,7 @@ __all__ = [
     "Chosen",
     "ExportSummary",
     "ImportNote",
+    "ImportOptions",
     "ImportProgress",
     "ImportSummary",
     "LeadsImported",
@@ -44,37 +45,19 @@ class LeadsImported(ImportSummary):
 async def import_leads(
     drumbeat: Drumbeat,
     path: Path,
+    options: ImportOptions | None = None,
     *,
-    device: str | None = None,
-    move: bool = False,
-    default_region: str | None = None,
-    columns: Chosen | None = None,
-    rejects: Path | None = None,
-    dry_run: bool = False,
     progress: Callable[[ImportProgress], None] = lambda _: None,
 ) -> LeadsImported:
     """Imports a CSV file of leads, all of it or nothing; the same file again changes nothing.
 
-    ``columns`` says which columns are which fields if the headings do not: see :func:`parse_chosen`. ``dry_run`` stores
-    nothing and answers what would happen. ``move``: leads that belong to another device are moved to the device of the
-    file, with all that is to be sent to them. A corrected time zone also changes the times of active contacts. See
-    :func:`messaging.leads.csv_import.import_file`. Raises NotFound for an unknown device, InvalidInput for a file that
-    cannot be used, and Unavailable.
+    A corrected time zone also changes the times of active contacts. See :func:`messaging.leads.csv_import.import_file`.
+    Raises NotFound for an unknown device, InvalidInput for a file that cannot be used, and Unavailable.
     """
-    summary = await import_file(
-        await drumbeat.pool(),
-        path,
-        device=device,
-        move=move,
-        default_region=default_region,
-        columns=columns,
-        rejects=rejects,
-        dry_run=dry_run,
-        progress=progress,
-    )
-    if summary.moved is not None and not dry_run:
+    summary = await import_file(await drumbeat.pool(), path, options, progress=progress)
+    if summary.moved is not None and not summary.dry_run:
         await follow_moved(drumbeat, summary.moved)
-    changed = 0 if dry_run else (await signals.zones_corrected(drumbeat)).changed
+    changed = 0 if summary.dry_run else (await signals.zones_corrected(drumbeat)).changed
     return LeadsImported(**summary.model_dump(), contacts_replanned=changed)
 
 

@@ -17,6 +17,7 @@ from typing import NamedTuple
 from messaging.common.database import Connection, Pool
 from messaging.common.errors import InvalidInput, NotFound
 from messaging.common.phones import quoted, validate_region
+from messaging.common.values import Value
 from messaging.leads.cleaning import attribute_name
 from messaging.leads.csv_columns import REJECT_COLUMNS, Chosen, RowReading
 from messaging.leads.csv_files import Row, RowFile, RowWriter, new_file
@@ -37,7 +38,7 @@ from messaging.leads.csv_rejects import MOST_OF_ONE, Reject, keep_rejects
 from messaging.leads.lead import Lead
 from messaging.times.zones import time_zone_warning
 
-__all__ = ["ImportProgress", "ImportSummary", "import_file"]
+__all__ = ["ImportOptions", "ImportProgress", "ImportSummary", "import_file"]
 
 _CHUNK = 1000
 
@@ -53,42 +54,59 @@ class ImportProgress(NamedTuple):
     merging: bool = False
 
 
+class ImportOptions(Value):
+    """How a file is imported."""
+
+    device: str | None = None
+    """The device that owns leads that have none yet."""
+    move: bool = False
+    """Whether leads of another device move to that of the file, with all that is to be sent to them."""
+    default_region: str | None = None
+    """Country of phones without a country code (ISO 3166)."""
+    columns: Chosen | None = None
+    """Which columns are which fields, if the headings do not say it: see messaging.leads.csv_columns.parse_chosen."""
+    rejects: Path | None = None
+    """The file for rows that cannot be used, with the reasons, and for rows that lost a value to another row of their
+    phone. Corrected, it can be imported. None: beside the imported file, as NAME.rejects.csv.
+    """
+    dry_run: bool = False
+    """Whether nothing is stored and no file written."""
+
+    def rejects_of(self, path: Path) -> Path:
+        """Where the rows of ``path`` that cannot be used go. Raises InvalidInput if that is ``path`` itself."""
+        beside = f"{os.path.splitext(path)[0]}.rejects.csv"  # noqa: PTH122 - also of a path without a name
+        rejects = self.rejects or Path(beside)
+        if os.path.realpath(rejects) == os.path.realpath(path):
+            raise InvalidInput(f"the rejects cannot go to {path} itself: name another file with --rejects")
+        return rejects
+
+
 async def import_file(
     pool: Pool,
     path: Path,
+    options: ImportOptions | None = None,
     *,
-    device: str | None = None,
-    move: bool = False,
-    default_region: str | None = None,
-    columns: Chosen | None = None,
-    rejects: Path | None = None,
-    dry_run: bool = False,
     progress: Callable[[ImportProgress], None] = lambda _: None,
 ) -> ImportSummary:
-    """Imports a CSV file of leads; the same file again changes nothing.
+    """Imports a CSV file of leads, all of it or nothing; the same file again changes nothing.
 
-    ``device``: the owner of leads that have none yet. With ``move``, leads that belong to another device than the file says
-    are given to that of the file, with all that is to be sent to them. ``default_region``: ISO 3166 code for phones without a country
-    code. ``columns``: which columns are which fields, where the headings do not say it. ``rejects``: where rows that
-    cannot be used are written with the reason, and rows of which something does not count since another row of the phone
-    says otherwise; by default beside the file, as ``NAME.rejects.csv``. Corrected, that file can be imported. ``dry_run``:
-    nothing is stored and no file written.
-
-    How known leads change: see :mod:`messaging.leads.store`. Raises NotFound for an unknown device and InvalidInput where the
-    file cannot be read; nothing is stored then.
+    How known leads change: see :mod:`messaging.leads.store`. Raises NotFound for an unknown device, and InvalidInput if
+    the file cannot be read.
     """
-    region = validate_region(default_region)
-    rejects = rejects or Path(f"{os.path.splitext(path)[0]}.rejects.csv")  # noqa: PTH122 - also of what has no name
-    if os.path.realpath(rejects) == os.path.realpath(path):
-        raise InvalidInput(f"the rejects cannot go to {path} itself: name another file with --rejects")
-    with RowFile(path, columns) as rows, ExitStack() as at_end:
-        async with pool.acquire() as connection, _transaction(connection, undone=dry_run):
+    options = options or ImportOptions()
+    device = options.device
+    region = validate_region(options.default_region)
+    rejects = options.rejects_of(path)
+    with RowFile(path, options.columns) as rows, ExitStack() as at_end:
+        async with pool.acquire() as connection, _transaction(connection, undone=options.dry_run):
             devices = {record["id"] for record in await connection.fetch("select id from devices")}
             if device is not None and device not in devices:
                 raise NotFound(f"there is no device {device!r}: {_ADD_DEVICE.format(device)}")
             await prepare(connection)
             writer = (
-                None if dry_run else lambda: at_end.enter_context(new_file(rejects, separator=rows.separator))
+                None
+                if options.dry_run
+                else lambda: at_end.enter_context(new_file(rejects, separator=rows.separator))
             )
             aside = _Aside(rows, writer)
             reader = _Reader(rows, devices, region, aside)
@@ -101,13 +119,13 @@ async def import_file(
                 reader.notes.add("joined_rows", f"row {joined.number} {joined.reason}")
                 aside.join(joined)
             await note_leads(connection, reader.notes)
-            moved = await move_others(connection) if move else None
+            moved = await move_others(connection) if options.move else None
             merged = await merge(connection)
             await keep_rejects(connection, str(path.absolute()), aside.kept)
     usable = reader.rows - aside.rejected
     return ImportSummary(
         file=str(path),
-        dry_run=dry_run,
+        dry_run=options.dry_run,
         rows=reader.rows,
         imported=merged["imported"],
         updated=merged["updated"],
@@ -115,13 +133,13 @@ async def import_file(
         repeats=usable - merged["leads"],
         rejected=aside.rejected,
         rejects_file=str(rejects) if aside.written else None,
-        kept_device=0 if move else merged["kept_device"],
+        kept_device=0 if options.move else merged["kept_device"],
         moved=moved,
         columns=rows.columns.format_headings(rows.header),
         attributes=tuple(name for _, name in rows.columns.attributes),
         notes=reader.notes.result(),
         first_rejected=tuple(aside.first),
-        first_leads=tuple(reader.first) if dry_run else (),
+        first_leads=tuple(reader.first) if options.dry_run else (),
     )
 
 

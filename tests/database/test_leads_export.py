@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from messaging.common.database import Pool
 from messaging.common.errors import InvalidInput
 from messaging.leads.csv_export import export_file
-from messaging.leads.csv_import import import_file
+from messaging.leads.csv_import import ImportOptions, import_file
 from messaging.leads.lead import Lead, TargetStatus
 from messaging.leads.store import upsert_lead
 from tests.support.lead_tables import add_devices, known, write
@@ -27,7 +27,9 @@ async def devices(pool: Pool) -> None:
 
 
 async def test_the_example_there_and_back(pool: Pool, tmp_path: Path) -> None:
-    await import_file(pool, EXAMPLE, device="d1", default_region="US", rejects=tmp_path / "r.csv")
+    await import_file(
+        pool, EXAMPLE, ImportOptions(device="d1", default_region="US", rejects=tmp_path / "r.csv")
+    )
     before = await known(pool)
     summary = await export_file(pool, tmp_path / "out.csv")
     assert (summary.leads, summary.attributes) == (55, ("city", "company"))
@@ -38,9 +40,11 @@ async def test_the_example_there_and_back(pool: Pool, tmp_path: Path) -> None:
 
 
 async def test_an_export_over_the_same_leads_changes_nothing(pool: Pool, tmp_path: Path) -> None:
-    await import_file(pool, EXAMPLE, device="d1", default_region="US", rejects=tmp_path / "r.csv")
+    await import_file(
+        pool, EXAMPLE, ImportOptions(device="d1", default_region="US", rejects=tmp_path / "r.csv")
+    )
     await export_file(pool, tmp_path / "out.csv")
-    again = await import_file(pool, tmp_path / "out.csv", device="d2", default_region="MY")
+    again = await import_file(pool, tmp_path / "out.csv", ImportOptions(device="d2", default_region="MY"))
     assert (again.unchanged, again.rows) == (55, 55)
 
 

@@ -13,7 +13,7 @@ import pytest
 from messaging.common.database import Pool
 from messaging.common.errors import InvalidInput, NotFound
 from messaging.leads.csv_fold import JOINED
-from messaging.leads.csv_import import ImportProgress, import_file
+from messaging.leads.csv_import import ImportOptions, ImportProgress, import_file
 from messaging.leads.csv_notes import ImportSummary
 from tests.support.lead_tables import add_devices, everything, known, put_aside, write
 
@@ -40,7 +40,9 @@ def adds_up(summary: ImportSummary) -> bool:
 
 async def test_the_example(pool: Pool, tmp_path: Path) -> None:
     rejects = tmp_path / "rejects.csv"
-    summary = await import_file(pool, EXAMPLE, device="d1", default_region="US", rejects=rejects)
+    summary = await import_file(
+        pool, EXAMPLE, ImportOptions(device="d1", default_region="US", rejects=rejects)
+    )
     counts = {"rows", "imported", "updated", "unchanged", "repeats", "rejected", "kept_device"}
     assert summary.model_dump(include=counts) == {
         "rows": 61, "imported": 55, "updated": 0, "unchanged": 0, "repeats": 3, "rejected": 3, "kept_device": 0,
@@ -67,7 +69,7 @@ async def test_a_real_file(pool: Pool, tmp_path: Path) -> None:
     expected = json.loads(REAL.with_name("leads.expected.json").read_text())
     rejects = tmp_path / "rejects.csv"
     summary = await import_file(
-        pool, REAL, device="d1", default_region=expected["default_region"], rejects=rejects
+        pool, REAL, ImportOptions(device="d1", default_region=expected["default_region"], rejects=rejects)
     )
     assert summary.rows == expected["rows"]
     assert summary.imported == expected["unique_valid_phones"] == len(await known(pool))
@@ -76,7 +78,7 @@ async def test_a_real_file(pool: Pool, tmp_path: Path) -> None:
     assert [int(row["import_row"]) for row in rejected(rejects)] == expected["invalid_row_numbers"]
     before = await everything(pool)
     again = await import_file(
-        pool, REAL, device="d1", default_region=expected["default_region"], rejects=rejects
+        pool, REAL, ImportOptions(device="d1", default_region=expected["default_region"], rejects=rejects)
     )
     assert again == summary.model_copy(update={"imported": 0, "unchanged": summary.imported})
     assert await everything(pool) == before
@@ -84,9 +86,9 @@ async def test_a_real_file(pool: Pool, tmp_path: Path) -> None:
 
 async def test_the_same_file_twice_changes_nothing(pool: Pool, tmp_path: Path) -> None:
     rejects = tmp_path / "rejects.csv"
-    first = await import_file(pool, EXAMPLE, device="d1", default_region="US", rejects=rejects)
+    first = await import_file(pool, EXAMPLE, ImportOptions(device="d1", default_region="US", rejects=rejects))
     before, wrote = await everything(pool), rejects.read_bytes()
-    again = await import_file(pool, EXAMPLE, device="d1", default_region="US", rejects=rejects)
+    again = await import_file(pool, EXAMPLE, ImportOptions(device="d1", default_region="US", rejects=rejects))
     assert again == first.model_copy(update={"imported": 0, "unchanged": 55})
     assert await everything(pool) == before
     assert rejects.read_bytes() == wrote
@@ -102,7 +104,7 @@ async def test_later_rows_fill_in_however_far_apart(pool: Pool, tmp_path: Path) 
         *(f"(203) 555-01{number:02},x" for number in range(90)),
         "+12015550123,,C,,,d1,Melaka,",
     )
-    summary = await import_file(pool, file, device="d1", default_region="US")
+    summary = await import_file(pool, file, ImportOptions(device="d1", default_region="US"))
     assert (summary.rows, summary.imported, summary.repeats) == (183, 181, 2)
     assert (await known(pool))[0] == {
         "phone": "+12015550123",
@@ -118,13 +120,15 @@ async def test_later_rows_fill_in_however_far_apart(pool: Pool, tmp_path: Path) 
 
 async def test_new_known_and_known_better(pool: Pool, tmp_path: Path) -> None:
     await import_file(
-        pool, write(tmp_path / "a.csv", "phone,name", "+12015550101,A", "+12015550102,B"), device="d1"
+        pool,
+        write(tmp_path / "a.csv", "phone,name", "+12015550101,A", "+12015550102,B"),
+        ImportOptions(device="d1"),
     )
     before = await everything(pool)
     file = write(
         tmp_path / "b.csv", "phone,name", "+12015550101,", "+12015550102,Bea", "+12015550103,C", "12"
     )
-    summary = await import_file(pool, file, device="d2")
+    summary = await import_file(pool, file, ImportOptions(device="d2"))
     assert (summary.imported, summary.updated, summary.unchanged, summary.rejected) == (1, 1, 1, 1)
     assert adds_up(summary)
     assert summary.kept_device == 2
@@ -135,7 +139,7 @@ async def test_new_known_and_known_better(pool: Pool, tmp_path: Path) -> None:
 
 async def test_a_consumed_trigger_does_not_come_back(pool: Pool, tmp_path: Path) -> None:
     file = write(tmp_path / "a.csv", "phone,trigger", '+12015550101,"COLD,WARM"', "+12015550102,COLD")
-    await import_file(pool, file, device="d1")
+    await import_file(pool, file, ImportOptions(device="d1"))
     await pool.execute(
         "with s as (insert into sequences (name, trigger) values ('cold', 'COLD') returning id)"
         " insert into sequence_contacts (sequence_id, lead_id, phone, device_id, workflow_id, run_id, timeline,"
@@ -143,7 +147,7 @@ async def test_a_consumed_trigger_does_not_come_back(pool: Pool, tmp_path: Path)
     )
     await pool.execute("update leads set triggers = '{WARM}' where phone like '%101'")
     before = await everything(pool)
-    summary = await import_file(pool, file, device="d1")
+    summary = await import_file(pool, file, ImportOptions(device="d1"))
     assert summary.unchanged == 2
     assert await everything(pool) == before
 
@@ -157,7 +161,7 @@ async def test_corrected_rejects_import_like_the_file_they_came_from(pool: Pool,
         "Carl;+12015550103;Ipoh;;one too many",
         "Dora;+12015550104;Ipoh",
     )
-    summary = await import_file(pool, file, device="d1", default_region="US")
+    summary = await import_file(pool, file, ImportOptions(device="d1", default_region="US"))
     rejects = tmp_path / "leads.rejects.csv"
     assert (summary.imported, summary.rejected, summary.rejects_file) == (1, 3, str(rejects))
     text = rejects.read_bytes().decode("utf-8-sig")
@@ -169,7 +173,7 @@ async def test_corrected_rejects_import_like_the_file_they_came_from(pool: Pool,
         text.replace("201-555-01", "201-555-0101").replace("buyer", "customer").replace(";;one too many", ";")
     )
     rejects.write_text(corrected, encoding="utf-8")
-    again = await import_file(pool, rejects, device="d1", default_region="US")
+    again = await import_file(pool, rejects, ImportOptions(device="d1", default_region="US"))
     assert (again.imported, again.rejected) == (3, 0)
     rows = await known(pool)
     assert [row["name"] for row in rows] == ['Ali; "the second"\nline', "Bea", "Carl", "Dora"]
@@ -178,7 +182,7 @@ async def test_corrected_rejects_import_like_the_file_they_came_from(pool: Pool,
 
 async def test_rejects_that_are_rejected_again_bear_the_new_reason_alone(pool: Pool, tmp_path: Path) -> None:
     file = write(tmp_path / "rejects.csv", "import_row,import_error,phone", "7,old reason,123")
-    summary = await import_file(pool, file, rejects=tmp_path / "more.csv")
+    summary = await import_file(pool, file, ImportOptions(rejects=tmp_path / "more.csv"))
     assert summary.rejected == 1
     (row,) = rejected(tmp_path / "more.csv")
     assert row["import_row"] == "1"
@@ -213,7 +217,7 @@ async def test_unknown_devices(pool: Pool, tmp_path: Path) -> None:
     with pytest.raises(
         NotFound, match="there is no device 'd8': create it with 'device add d8 --gateway NAME'"
     ):
-        await import_file(pool, file, device="d8")
+        await import_file(pool, file, ImportOptions(device="d8"))
     summary = await import_file(pool, file)
     assert (summary.imported, summary.rejected) == (2, 1)
     (row,) = rejected(tmp_path / "leads.rejects.csv")
@@ -224,14 +228,14 @@ async def test_unknown_devices(pool: Pool, tmp_path: Path) -> None:
 async def test_rejects_never_overwrite_the_file(pool: Pool, tmp_path: Path) -> None:
     file = write(tmp_path / "leads.csv", "phone", "12")
     with pytest.raises(InvalidInput, match="name another file with --rejects"):
-        await import_file(pool, file, rejects=tmp_path / "." / "leads.csv")
+        await import_file(pool, file, ImportOptions(rejects=tmp_path / "." / "leads.csv"))
     assert file.read_text() == "phone\n12\n"
 
 
 async def test_rejects_that_cannot_be_written_stop_the_import(pool: Pool, tmp_path: Path) -> None:
     file = write(tmp_path / "leads.csv", "phone", "+12015550101", "12")
     with pytest.raises(InvalidInput, match=r"r\.csv cannot be written"):
-        await import_file(pool, file, rejects=tmp_path / "no" / "r.csv")
+        await import_file(pool, file, ImportOptions(rejects=tmp_path / "no" / "r.csv"))
     assert await known(pool) == []
 
 
@@ -241,7 +245,7 @@ async def test_two_imports_at_once(pool: Pool, tmp_path: Path) -> None:
     back = write(tmp_path / "back.csv", "phone,niche,zip", *(f"{phone},B,123" for phone in reversed(phones)))
     for _ in range(3):
         summaries = await asyncio.gather(
-            *(import_file(pool, file, device="d1") for file in (forth, back, forth, back))
+            *(import_file(pool, file, ImportOptions(device="d1")) for file in (forth, back, forth, back))
         )
         assert all(adds_up(summary) for summary in summaries)
         rows = await known(pool)
@@ -261,7 +265,7 @@ async def test_memory_does_not_grow_with_the_file(pool: Pool, tmp_path: Path) ->
                 out.write(f"(201) 555-{number % 10_000:04},{'Some Name ' * 5}{number},City {number}\n")
         tracemalloc.start()
         try:
-            summary = await import_file(pool, file, device="d1", default_region="US")
+            summary = await import_file(pool, file, ImportOptions(device="d1", default_region="US"))
             return tracemalloc.get_traced_memory()[1]
         finally:
             tracemalloc.stop()
@@ -287,7 +291,7 @@ async def test_paths_of_no_file(pool: Pool, tmp_path: Path) -> None:
     circle.symlink_to(circle)
     for path in (Path(), Path("/"), circle):
         with pytest.raises(InvalidInput, match="cannot be read: "):
-            await import_file(pool, path, default_region="US")
+            await import_file(pool, path, ImportOptions(default_region="US"))
 
 
 async def test_an_import_that_is_interrupted_says_that_nothing_was_stored(pool: Pool, tmp_path: Path) -> None:

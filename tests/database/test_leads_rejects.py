@@ -7,7 +7,7 @@ import pytest
 from messaging.common.database import Pool
 from messaging.common.errors import NotFound
 from messaging.leads import csv_rejects as lead_rejects
-from messaging.leads.csv_import import import_file
+from messaging.leads.csv_import import ImportOptions, import_file
 from messaging.leads.csv_rejects import Reject, keep_rejects, rejects_of
 from messaging.reporting.contact import contact_report
 from tests.support.lead_tables import add_devices, write
@@ -27,9 +27,9 @@ async def test_a_rejected_row_is_found_by_its_phone_in_any_spelling(pool: Pool, 
         "reception,d1",
         "+12015550124,d1",
     )
-    await import_file(pool, file, default_region="US", dry_run=True)
+    await import_file(pool, file, ImportOptions(default_region="US", dry_run=True))
     assert await rejects_of(pool, "+12015550123", "") == []
-    await import_file(pool, file, default_region="US")
+    await import_file(pool, file, ImportOptions(default_region="US"))
     with pytest.raises(
         NotFound,
         match=r"there is no lead with the phone \+12015550123; row 1 of .*/leads\.csv \('\+1 201 555 0123'\) was"

@@ -6,7 +6,7 @@ import pytest
 
 from messaging.common.database import Pool
 from messaging.leads.csv_columns import parse_chosen
-from messaging.leads.csv_import import import_file
+from messaging.leads.csv_import import ImportOptions, import_file
 from messaging.leads.csv_notes import ImportNote, ImportSummary
 from tests.support.lead_tables import add_devices, everything, known, put_aside, write
 
@@ -33,7 +33,7 @@ async def test_two_numbers_in_a_field_are_the_first_one_with_a_note(pool: Pool, 
         "Sari,0812-3456-789/90",
         "Ali,0812 3456 7891 1",
     )
-    summary = await import_file(pool, file, default_region="ID")
+    summary = await import_file(pool, file, ImportOptions(default_region="ID"))
     assert await people(pool) == {"+6281234567890": "Budi", "+628123456789": "Sari"}
     found = note(summary, "several_numbers")
     assert (found.count, found.text) == (
@@ -50,7 +50,7 @@ async def test_two_spellings_of_one_account_are_joined_and_said(pool: Pool, tmp_
         tmp_path / "a.csv", "name,phone", "Ines,+54 11 5555-0131", "Ines,+54 9 11 5555-0131",
         "Rita,+55 31 98555-0123", "Rita,+55 31 8555-0123", "Luz,+52 1 55 1234 5678", "Ana,+12015550123", "Ana,12015550123",
     )  # fmt: skip
-    summary = await import_file(pool, file, default_region="US")
+    summary = await import_file(pool, file, ImportOptions(default_region="US"))
     assert await people(pool) == {
         "+5491155550131": "Ines", "+553185550123": "Rita", "+5215512345678": "Luz", "+12015550123": "Ana",
     }  # fmt: skip
@@ -72,7 +72,7 @@ async def test_which_rows_were_joined_and_whose_value_counts(pool: Pool, tmp_pat
         tmp_path / "a.csv", "name,phone,city,status", "Ali,(201) 555-0123,Ipoh,prospect", "Ben,201-555-0124,Ipoh,",
         ",12015550123,,", "Chloe Tan,+1 201 555 0123,Melaka,customer", "=x,nobody,,",
     )  # fmt: skip
-    summary = await import_file(pool, file, default_region="US")
+    summary = await import_file(pool, file, ImportOptions(default_region="US"))
     assert (summary.imported, summary.repeats, summary.rejected) == (2, 2, 1)
     reason = (
         "joined to row 4, +12015550123 as well: name 'Chloe Tan' counts, not 'Ali';"
@@ -87,7 +87,7 @@ async def test_which_rows_were_joined_and_whose_value_counts(pool: Pool, tmp_pat
     }  # fmt: skip
     before = await everything(pool)
     rejects.write_text(rejects.read_text(encoding="utf-8-sig").replace("nobody", "201-555-0125"))
-    again = await import_file(pool, rejects, default_region="US")
+    again = await import_file(pool, rejects, ImportOptions(default_region="US"))
     assert (again.rows, again.imported, again.rejects_file) == (1, 1, None)
     assert (await everything(pool))[:2] == before
     assert (await people(pool))["+12015550125"] == "=x"
@@ -126,7 +126,7 @@ async def test_a_dry_run_says_everything_and_writes_nothing(pool: Pool, tmp_path
         tmp_path / "a.csv", "Phone,Mobile,First Name,Last Name,City", "+12015550101,,Zoe,Lim,Ipoh", ",+12015550102,Ben,,",
         "12,,,,", ",+1 201 555 0102,Carl,,",
     )  # fmt: skip
-    summary = await import_file(pool, file, device="d1", dry_run=True)
+    summary = await import_file(pool, file, ImportOptions(device="d1", dry_run=True))
     assert (summary.dry_run, summary.rows, summary.imported, summary.updated) == (True, 4, 1, 1)
     assert (summary.repeats, summary.rejected, summary.rejects_file) == (1, 1, None)
     assert summary.columns == {"phone": ("Mobile", "Phone"), "name": ("First Name + Last Name",)}
@@ -140,7 +140,7 @@ async def test_a_dry_run_says_everything_and_writes_nothing(pool: Pool, tmp_path
     assert {one.kind for one in summary.notes} == {"other_column", "joined_rows", "renamed"}
     assert await everything(pool) == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "old.csv"]
-    done = await import_file(pool, file, device="d1")
+    done = await import_file(pool, file, ImportOptions(device="d1"))
     assert (
         done.model_copy(update={"dry_run": True, "rejects_file": None, "first_leads": summary.first_leads})
         == summary
@@ -158,7 +158,7 @@ async def test_a_status_that_means_something_else_refuses_nobody(pool: Pool, tmp
     assert [row["target_status"] for row in rows] == ["prospect", "prospect", "customer"]
     assert [row["attributes"] for row in rows] == [{"status": "Active"}, {"status": "New"}, {}]
     assert note(summary, "other_status").examples == ("row 1: 'Active'", "row 2: 'New'")
-    strict = await import_file(pool, file, columns=parse_chosen(["target_status=Status"]))
+    strict = await import_file(pool, file, ImportOptions(columns=parse_chosen(["target_status=Status"])))
     assert strict.rejected == 2
 
 
@@ -244,7 +244,7 @@ async def test_numbers_as_a_spreadsheet_saved_them(pool: Pool, tmp_path: Path) -
 async def test_columns_that_cannot_be_guessed(pool: Pool, tmp_path: Path) -> None:
     file = write(tmp_path / "a.csv", "Ring;Who;Kind", "+12015550123;Ali;Gold")
     chosen = parse_chosen(["phone=Ring", "name=Who", "niche=Kind"])
-    summary = await import_file(pool, file, columns=chosen)
+    summary = await import_file(pool, file, ImportOptions(columns=chosen))
     assert summary.columns == {"phone": ("Ring",), "name": ("Who",), "niches": ("Kind",)}
     (row,) = await known(pool)
     assert (row["name"], row["niches"]) == ("Ali", ["GOLD"])

@@ -10,7 +10,7 @@ import pytest
 from messaging.campaigns.audience import freeze_audience
 from messaging.common.errors import InvalidInput, NotFound
 from messaging.gateways.base import OutgoingMessage
-from messaging.leads.csv_import import import_file
+from messaging.leads.csv_import import ImportOptions, import_file
 from messaging.leads.device_moves import Moved, check_device, move_leads, replace_device
 from messaging.sending.claim_answers import Claim
 from messaging.sending.claim_lifetimes import CLAIM_LIFETIME
@@ -259,8 +259,8 @@ async def test_one_person_is_moved_with_all_that_is_to_come(contact: Contact, tm
         await freeze_audience(connection, await pool.fetchval("select id from campaigns"), now=NOON)
         file = tmp_path / "leads.csv"
         file.write_text(f"phone\n{phone(1)}\n")
-        assert (await import_file(pool, file, device=new)).kept_device == 1
-        summary = await import_file(pool, file, device=new, move=True)
+        assert (await import_file(pool, file, ImportOptions(device=new))).kept_device == 1
+        summary = await import_file(pool, file, ImportOptions(device=new, move=True))
         assert summary.moved is not None
         assert counts(summary.moved) == ONE_OF_EACH
         assert (summary.kept_device, summary.moved.campaigns) == (0, ("sale",))
