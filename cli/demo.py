@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,9 +16,12 @@ import typer
 from cli.console import run, say
 from cli.reports import audit_page
 from messaging.common.counts import count_of
+from messaging.common.errors import NoAudience
 from runtime.process import leave, tell
 
 if TYPE_CHECKING:
+    from messaging.sequences.contract import SweepTotals
+    from operations.campaigns import CampaignChange
     from operations.connection import Drumbeat
 
 __all__ = ["demo"]
@@ -65,14 +68,11 @@ async def _play(drumbeat: Drumbeat, file: Path, default_region: str, leave_after
         if summary.rejects_file is not None:
             say(f"Rejected rows, each with its reason: {summary.rejects_file}")
         enrolled = await story.enroll_all(drumbeat, triggers)
-        say(f"Enrolled {count_of(enrolled.enrolled, 'contact')} by their triggers ({', '.join(triggers)})")
-        if not any(enrolled.model_dump().values()):
-            say("No lead has one of these triggers now; enrolling a lead removes its trigger.")
-        campaign = await story.start_campaign(drumbeat)
-        if campaign.changed:
-            say(f"Started the campaign {campaign.campaign}: one message to every lead of its target")
-        else:
-            say(f"The campaign {campaign.campaign} was sent before, and is not sent again.")
+        say(_format_enrolled(enrolled, triggers))
+        try:
+            say(_format_campaign(await story.start_campaign(drumbeat)))
+        except NoAudience as error:
+            say(f"The campaign is left out: {error}")
         await _watch(drumbeat)
         report = await audit(drumbeat)
         say(audit_page(report))
@@ -81,6 +81,19 @@ async def _play(drumbeat: Drumbeat, file: Path, default_region: str, leave_after
             say("Everything stays up until Ctrl-C.")
             await _until_interrupted()
     return report.kept
+
+
+def _format_enrolled(totals: SweepTotals, triggers: Sequence[str]) -> str:
+    line = f"Enrolled {count_of(totals.enrolled, 'contact')} by their triggers ({', '.join(triggers)})"
+    if not any(totals.model_dump().values()):
+        line += "\nNo lead has one of these triggers now; enrolling a lead removes its trigger."
+    return line
+
+
+def _format_campaign(started: CampaignChange) -> str:
+    if started.changed:
+        return f"Started the campaign {started.campaign}: one message to every lead of its target"
+    return f"The campaign {started.campaign} was sent before, and is not sent again."
 
 
 @asynccontextmanager

@@ -68,7 +68,8 @@ def import_(
 ) -> None:
     """Import a CSV file, all of it or nothing. Importing the same file again changes nothing.
 
-    Rows that cannot be used are written with the reason to a file, which can be corrected and imported.
+    Rows that cannot be used go to FILE.rejects.csv beside the file (or --rejects), with the reasons. Correct that file and
+    import it.
 
     Examples: lead import leads.csv --default-region MY --dry-run    lead import people.csv --map phone='Phone 1 - Value'
     """

@@ -22,6 +22,7 @@ class Progress(DeviceProgress):
     """The progress of the demonstration; contacts and messages of its own device only."""
 
     campaign_over: bool
+    """True also if it was not started, as no lead would get it."""
 
 
 async def prepare(drumbeat: Drumbeat, file: Path, default_region: str) -> tuple[LeadsImported, list[str]]:
@@ -44,7 +45,10 @@ async def prepare(drumbeat: Drumbeat, file: Path, default_region: str) -> tuple[
 
 
 async def start_campaign(drumbeat: Drumbeat) -> CampaignChange:
-    """Starts a campaign: one message to every prospect of the niche, whatever sequences they are in."""
+    """Starts a campaign: one message to every prospect of the niche, whatever sequences they are in.
+
+    Raises NoAudience if there is no such lead: a file of the user's own may have other niches.
+    """
     await campaigns.apply(drumbeat, [EXAMPLES / "demo" / "campaign.yaml"])
     return await campaigns.start(drumbeat, CAMPAIGN)
 
@@ -61,4 +65,6 @@ async def look(drumbeat: Drumbeat) -> Progress:
     """How far it is."""
     progress = await device_progress(await drumbeat.pool(), DEVICE)
     campaign = await campaigns.campaign_status(drumbeat, CAMPAIGN)
-    return Progress(**progress.model_dump(), campaign_over=campaign.ended_at is not None)
+    return Progress(
+        **progress.model_dump(), campaign_over=campaign.ended_at is not None or campaign.status == "draft"
+    )

@@ -16,7 +16,7 @@ from messaging.campaigns.start_times import RECIPIENT, Timing, has_passed, start
 from messaging.campaigns.store import require_campaign
 from messaging.common.counts import count_of
 from messaging.common.database import Connection, Record
-from messaging.common.errors import Conflict
+from messaging.common.errors import Conflict, NoAudience
 
 __all__ = [
     "CampaignStarted",
@@ -144,7 +144,8 @@ async def begin_campaign(
 
 
 async def _check_not_in_vain(connection: Connection, row: Record) -> None:
-    """Raises Conflict for a campaign that no lead would get: as its time is over, or as it starts now and has no audience.
+    """Raises NoAudience for a campaign that no lead would get: it starts now and has no audience, or its time is over for
+    all of them; and Conflict if its time is over.
 
     Of one that starts later, leads may still come: its forecast says that there is none yet.
     """
@@ -153,14 +154,14 @@ async def _check_not_in_vain(connection: Connection, row: Record) -> None:
     if starts_at <= row["now"]:
         why = await why_nobody(connection, row["id"])
         if why is not None:
-            raise Conflict(f"no lead would get campaign {name!r}: {why}")
+            raise NoAudience(f"no lead would get campaign {name!r}: {why}")
     if timing.time_zone != RECIPIENT and turns(timing, [timing.time_zone])[timing.time_zone].over(row["now"]):
         raise Conflict(
             f"campaign {name!r} is over (until {timing.until} {timing.time_zone}): apply it with another 'until'"
         )
     found = await forecast(connection, row["id"], timing, row["now"])
     if found.reaches_none:
-        raise Conflict(
+        raise NoAudience(
             f"no lead would get campaign {name!r}: {'; '.join(found.lines)}: apply it with another time"
         )
 

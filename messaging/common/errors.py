@@ -5,10 +5,11 @@
     │   └── InvalidPhone          not a phone number that anybody can have
     ├── NotFound                  no device, lead, sequence, contact or message of that name
     ├── Conflict                  right in itself, but not in the present state
+    │   ├── NoAudience            a campaign would go to no lead
     │   └── NeedsConsent          it concerns contacts in a way that an operator has to say yes to
     └── Unavailable               Temporal, PostgreSQL or the simulated gateway cannot be reached
 
-Errors of a gateway are another family, told apart by whether it could have accepted the message:
+Errors of a gateway are another family, distinguished by whether it could have accepted the message:
 see :mod:`messaging.gateways.base`.
 """
 
@@ -20,6 +21,7 @@ __all__ = [
     "InvalidInput",
     "InvalidPhone",
     "NeedsConsent",
+    "NoAudience",
     "NotFound",
     "Unavailable",
 ]
@@ -43,6 +45,10 @@ class NotFound(DrumbeatError):
 
 class Conflict(DrumbeatError):
     """The request is valid, but not possible in the present state."""
+
+
+class NoAudience(Conflict):
+    """No lead would get the campaign."""
 
 
 class NeedsConsent(Conflict):

@@ -506,13 +506,19 @@ async def test_a_demo_that_is_interrupted_leaves_nothing_running(
 
 async def test_a_demo_that_ends_names_no_servers_that_are_gone(tmp_path: Path) -> None:
     people = tmp_path / "people.csv"
-    people.write_text("phone,name,trigger,niche\n+12015550123,Aisha,COLDVITAC,VITAC\n")
+    people.write_text("phone,name,trigger,niche\n+12015550123,Aisha,COLDVITAC,SKINCARE\n")
     code, out, error = await starter(
         *("demo", "--leads", str(people), "--exit"), DRUMBEAT_HOME=str(tmp_path / "home"), NO_COLOR="1"
     )
     assert code == 0, error
     lines = out.splitlines()
     assert lines[0].startswith("Imported people.csv: 1 row, 1 new lead")
+    assert lines[1] == "Enrolled 1 contact by their triggers (COLDVITAC, HOTVITAC, EXSTART, WARMVITAC)"
+    # A file of the user's own may have no lead for the campaign.
+    assert lines[2] == (
+        "The campaign is left out: no lead would get campaign 'half-price-today': of 1 lead none matches its target"
+        " (niche VITAC; status prospect), known are SKINCARE"
+    )
     assert lines[-1] == "Every promise is kept."
     assert "http://" not in out
     assert left(tmp_path / "home") == {}
