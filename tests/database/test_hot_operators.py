@@ -119,8 +119,8 @@ CASES: dict[str, tuple[Case, Limit]] = {
     # Totals of everything are one pass over everything, and another one over the rows of each campaign. An index on the
     # status would spare that, and cost three more entries for every message.
     "status": (_status, Limit(rows=3_600_000, buffers=140_000, grows=True, scans=True)),
-    # Of one campaign: its 750 failed messages, to lock and then to change them, and nobody else's; and all leads once, but nothing of the ledger. They come
-    # last, as the rows that they wrote and took back are in the way of others.
+    # Of one campaign: its 750 failed messages, to lock and then to change them, and nobody else's; and all leads once,
+    # but nothing of the ledger. They come last, as the rows that they wrote and took back are in the way of others.
     "retry of a campaign's failed": (_retry_failed, Limit(rows=1_600, buffers=50_000, grows=True)),
     "freeze": (
         _freeze,
