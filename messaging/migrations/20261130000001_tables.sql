@@ -352,6 +352,7 @@ create table inbound_messages (
     constraint inbound_messages_to_review check (to_review in ('answer', 'maybe_stop', 'number_changed', 'numbers_joined', 'unmatched', 'enrolled', 'not_enrolled'))
 );
 create index inbound_messages_phone on inbound_messages (phone, sent_at);
+create index inbound_messages_answers on inbound_messages (answers) where answers is not null;
 create index inbound_messages_open on inbound_messages (sent_at) where to_review is not null and reviewed_at is null;
 create index inbound_messages_unknown on inbound_messages using gin (identities) where phone is null;
 

@@ -231,16 +231,20 @@ language sql immutable parallel safe as $$
     select lower(btrim(regexp_replace(normalize(p_text, nfkc), '\s+', ' ', 'g')))
 $$;
 
--- The replies of a contact in this enrollment: what its phone sent, since it was enrolled, to a device that writes to it. Gateways
--- give sent_at in whole seconds. What was received before the enrollment, such as the keyword that caused it, is no reply.
+-- The replies of a contact in this enrollment: what its phone has sent, since it was enrolled, to a device that writes to it; and
+-- what quotes a message of it, whatever phone the gateway names. Gateways give sent_at in whole seconds. What was received
+-- before the enrollment, such as the keyword that caused it, is no reply.
 create function replies_of(c sequence_contacts) returns setof inbound_messages
 language sql stable as $$
     select r.*
       from inbound_messages r
-     where r.phone = c.phone and not r.from_me and r.meaning <> 'stop'
+     where (r.phone = c.phone
+            or r.answers = any (array(select b.gateway_message_id from broadcast_messages b
+                                       where b.sequence_contact_id = c.id and b.gateway_message_id is not null)))
+       and not r.from_me and r.meaning <> 'stop'
        and r.kind not in ('reaction', 'preference', 'number_changed', 'user_id_changed')
        and r.received_at > c.enrolled_at and r.sent_at >= date_trunc('second', c.enrolled_at)
-       and (device_in_use(r.device_id) = c.device_id
+       and (r.device_id = c.device_id
             or exists (select from broadcast_messages b where b.sequence_contact_id = c.id and b.device_id = r.device_id))
 $$;
 

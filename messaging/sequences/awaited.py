@@ -1,5 +1,6 @@
 """Contacts whose next step waits for a reply: once one has come, they are to plan anew."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from messaging.common.database import Connection
@@ -9,7 +10,7 @@ __all__ = ["Awaiting", "release_awaiting"]
 # A step that is being settled meanwhile moves its contact on: move_contact then finds the reply, as it waits for this lock.
 LOCK_CONTACTS = """
 select from sequence_contacts
- where phone = $1 and status = 'active'
+ where phone = any ($1) and status = 'active'
  order by id
    for no key update
 """
@@ -18,7 +19,7 @@ MARK_AWAITING = """
 update sequence_contacts c
    set plan_changed_at = clock_timestamp()
   from sequence_steps t
- where c.phone = $1 and c.status = 'active' and t.id = c.next_step_id and t.wait_for is not null
+ where c.phone = any ($1) and c.status = 'active' and t.id = c.next_step_id and t.wait_for is not null
    and c.timeline ->> 'replied_at' is null and first_reply(c) is not null
 returning c.id as enrollment, c.workflow_id
 """
@@ -31,13 +32,13 @@ class Awaiting(NamedTuple):
     workflow_id: str
 
 
-async def release_awaiting(connection: Connection, phone: str) -> list[Awaiting]:
-    """Notes that the contacts of this phone are to be replanned if their next step has waited for a reply that is recorded; answers
-    which.
+async def release_awaiting(connection: Connection, phones: Sequence[str]) -> list[Awaiting]:
+    """Notes that the contacts of these phones are to be replanned if their next step has waited for a reply that is
+    recorded; answers which.
 
     To be called in the transaction that records the reply, at its end: it locks the contacts. The step comes even if
     the workflows get no signal now, as the recovery signals them.
     """
-    await connection.execute(LOCK_CONTACTS, phone)
-    rows = await connection.fetch(MARK_AWAITING, phone)
+    await connection.execute(LOCK_CONTACTS, phones)
+    rows = await connection.fetch(MARK_AWAITING, phones)
     return [Awaiting(row["enrollment"], row["workflow_id"]) for row in rows]

@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 
 from cli.contact_page import contact_page
+from messaging.common.errors import Conflict
 from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.gateways.webhook_events import InboundMessage
 from messaging.replies.record import record_inbound
@@ -140,6 +141,15 @@ async def test_what_was_received_before_the_enrollment_is_no_reply(contact: Cont
     assert (await step(contact)).status is MessageStatus.SENT
 
 
+async def test_what_quotes_a_message_is_a_reply_whatever_phone_it_is_from(contact: Contact) -> None:
+    await begin(contact, asking("replied: true"))
+    (one,) = await contact.scenario.messages()
+    await contact.scenario.add_leads(1, first=3)
+    await wrote(contact, inbound("in-1", phone(3), "Yes", after=60, answers=one["gateway_message_id"]))
+    assert await contact.scenario.pool.fetchval("select phone from inbound_messages") == phone(3)
+    assert (await step(contact)).status is MessageStatus.SENT
+
+
 async def test_a_reply_to_a_device_that_was_replaced_counts(contact: Contact) -> None:
     pool = contact.scenario.pool
     await begin(contact, asking("replied: false"))
@@ -214,8 +224,8 @@ async def test_what_is_passed_over_is_said_and_the_contact_moves_on_as_planned(c
     assert await lost_steps(pool) == []
     assert (await totals(pool)).adds_up
     assert contact.enrolled is not None
-    enrollments = Enrollments(pool)
-    assert not (await enrollments.load(contact.enrolled.enrollment_id, now=None)).step_id
+    with pytest.raises(Conflict):  # and not "skipped before"
+        await Enrollments(pool).skip(contact.enrolled.enrollment_id, "two", now=contact.now)
 
 
 async def test_a_sequence_of_which_all_is_passed_over_completes(contact: Contact) -> None:

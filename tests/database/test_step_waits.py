@@ -60,7 +60,7 @@ async def step(contact: Contact) -> Settled:
 async def wrote(contact: Contact, *messages: InboundMessage) -> list[Awaiting]:
     async with contact.scenario.pool.acquire() as connection, connection.transaction():
         await record_inbound_as_told(contact, messages)
-        return await release_awaiting(connection, PHONE)
+        return await release_awaiting(connection, [PHONE])
 
 
 async def record_inbound_as_told(contact: Contact, messages: tuple[InboundMessage, ...]) -> None:
@@ -209,7 +209,7 @@ async def test_a_reply_and_the_settling_of_the_message_before_do_not_miss_each_o
             " values ($1, 'in-1', 'text', $2, 'Yes', 'none', $3)",
             *(contact.scenario.device, PHONE, NOON + SECOND),
         )
-        assert await release_awaiting(replying, PHONE) == []
+        assert await release_awaiting(replying, [PHONE]) == []
         settling = asyncio.create_task(
             Ledger(pool).settle(message, "slow", MessageStatus.SENT, NOON, position=position)
         )
