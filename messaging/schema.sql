@@ -181,6 +181,7 @@ declare
     d           devices;
     campaign    record;            -- its own pace and clocks; the slower of its pace and the device's holds
     ending      record;            -- why the message is not sent any more, if so
+    hold        text;              -- what is paused, or that it waits for the service window
     condition   text;              -- of its step, which does not hold
     form        text;              -- of a device with a service window: form_of
     turn        device_turn;
@@ -218,8 +219,9 @@ begin
         moment := coalesce(p_now, clock_timestamp());  -- waiting for the lock may have taken some time
     end if;
 
-    -- A message that is not sent any more, or that is on hold. (After a hold, its conditions are those of that moment.)
+    -- A message that is not sent any more, or that is on hold. (After a pause, its conditions are those of that moment.)
     ending := ending_of(m, moment);
+    hold := hold_of(m, moment + p_grace);
     condition := failed_condition(m);
     form := case when d.service_window then form_of(m, moment + p_grace) end;
     if in_doubt and (ending.status is not null or condition is not null or d.replaced_by is not null
@@ -229,7 +231,7 @@ begin
         return close_message(p_message, ending.status, ending.reason);
     elsif d.replaced_by is not null then  -- replaced while this waited for its row: try again
         return jsonb_build_object('outcome', 'deferred', 'until', moment, 'now', moment, 'reason', 'its device was replaced');
-    elsif hold_of(m, moment + p_grace) is not null then
+    elsif hold is not null and (condition is null or not starts_with(hold, 'outside the 24-hour window')) then
         return hold_message(m, moment, p_grace);
     elsif condition is not null then
         return close_message(p_message, 'cancelled', 'condition: ' || condition);
@@ -1487,10 +1489,12 @@ CREATE FUNCTION public.replies_of(c public.sequence_contacts) RETURNS SETOF publ
     AS $$
     select r.*
       from inbound_messages r
-     where r.phone = c.phone and not r.from_me and r.meaning <> 'stop'
-       and r.kind not in ('reaction', 'preference', 'number_changed', 'user_id_changed')
+     where (r.phone = c.phone
+            or r.answers = any (array(select b.gateway_message_id from broadcast_messages b
+                                       where b.sequence_contact_id = c.id and b.gateway_message_id is not null)))
+       and is_answer(r) and r.meaning <> 'stop'
        and r.received_at > c.enrolled_at and r.sent_at >= date_trunc('second', c.enrolled_at)
-       and (device_in_use(r.device_id) = c.device_id
+       and (r.device_id = c.device_id
             or exists (select from broadcast_messages b where b.sequence_contact_id = c.id and b.device_id = r.device_id))
 $$;
 
@@ -1986,6 +1990,8 @@ CREATE INDEX broadcast_messages_open ON public.broadcast_messages USING btree (s
 CREATE INDEX broadcast_messages_phone ON public.broadcast_messages USING btree (recipient_phone);
 
 CREATE INDEX early_receipts_of ON public.early_receipts USING btree (gateway, gateway_message_id);
+
+CREATE INDEX inbound_messages_answers ON public.inbound_messages USING btree (answers) WHERE (answers IS NOT NULL);
 
 CREATE INDEX inbound_messages_open ON public.inbound_messages USING btree (sent_at) WHERE ((to_review IS NOT NULL) AND (reviewed_at IS NULL));
 

@@ -231,6 +231,13 @@ language sql immutable parallel safe as $$
     select lower(btrim(regexp_replace(normalize(p_text, nfkc), '\s+', ' ', 'g')))
 $$;
 
+-- True for an answer: what a person wrote or chose, of any kind. Reactions, choices in WhatsApp's own settings and changed
+-- numbers are none, and what was typed on the device's phone is none either.
+create function is_answer(i inbound_messages) returns boolean
+language sql immutable as $$
+    select not i.from_me and i.kind not in ('reaction', 'preference', 'number_changed', 'user_id_changed')
+$$;
+
 -- The replies of a contact in this enrollment: what its phone has sent, since it was enrolled, to a device that writes to it; and
 -- what quotes a message of it, whatever phone the gateway names. Gateways give sent_at in whole seconds. What was received
 -- before the enrollment, such as the keyword that caused it, is no reply.
@@ -241,8 +248,7 @@ language sql stable as $$
      where (r.phone = c.phone
             or r.answers = any (array(select b.gateway_message_id from broadcast_messages b
                                        where b.sequence_contact_id = c.id and b.gateway_message_id is not null)))
-       and not r.from_me and r.meaning <> 'stop'
-       and r.kind not in ('reaction', 'preference', 'number_changed', 'user_id_changed')
+       and is_answer(r) and r.meaning <> 'stop'
        and r.received_at > c.enrolled_at and r.sent_at >= date_trunc('second', c.enrolled_at)
        and (r.device_id = c.device_id
             or exists (select from broadcast_messages b where b.sequence_contact_id = c.id and b.device_id = r.device_id))
@@ -705,6 +711,7 @@ declare
     d           devices;
     campaign    record;            -- its own pace and clocks; the slower of its pace and the device's holds
     ending      record;            -- why the message is not sent any more, if so
+    hold        text;              -- what is paused, or that it waits for the service window
     condition   text;              -- of its step, which does not hold
     form        text;              -- of a device with a service window: form_of
     turn        device_turn;
@@ -742,8 +749,9 @@ begin
         moment := coalesce(p_now, clock_timestamp());  -- waiting for the lock may have taken some time
     end if;
 
-    -- A message that is not sent any more, or that is on hold. (After a hold, its conditions are those of that moment.)
+    -- A message that is not sent any more, or that is on hold. (After a pause, its conditions are those of that moment.)
     ending := ending_of(m, moment);
+    hold := hold_of(m, moment + p_grace);
     condition := failed_condition(m);
     form := case when d.service_window then form_of(m, moment + p_grace) end;
     if in_doubt and (ending.status is not null or condition is not null or d.replaced_by is not null
@@ -753,7 +761,7 @@ begin
         return close_message(p_message, ending.status, ending.reason);
     elsif d.replaced_by is not null then  -- replaced while this waited for its row: try again
         return jsonb_build_object('outcome', 'deferred', 'until', moment, 'now', moment, 'reason', 'its device was replaced');
-    elsif hold_of(m, moment + p_grace) is not null then
+    elsif hold is not null and (condition is null or not starts_with(hold, 'outside the 24-hour window')) then
         return hold_message(m, moment, p_grace);
     elsif condition is not null then
         return close_message(p_message, 'cancelled', 'condition: ' || condition);
@@ -1620,13 +1628,6 @@ language sql stable as $$
                     (select 'campaign ' || name from campaigns where id = m.campaign_id))
 $$;
 
--- True for an answer: what a person wrote or chose, of any kind. Reactions, choices in WhatsApp's own settings and changed
--- numbers are none, and what was typed on the device's phone is none either.
-create function is_answer(i inbound_messages) returns boolean
-language sql immutable as $$
-    select not i.from_me and i.kind not in ('reaction', 'preference', 'number_changed', 'user_id_changed')
-$$;
-
 -- The messages that an answer counts for, of each campaign and each enrollment at most one: the message that it quotes,
 -- else the last one that went to this phone from this device before, within three days. Gateways give the times of
 -- answers in whole seconds.
@@ -1655,7 +1656,7 @@ $$;
 
 -- migrate:down
 
-drop function message_before, answered_messages, is_answer, message_name;
+drop function message_before, answered_messages, message_name;
 drop procedure record_receipts;
 drop function record_receipt, record_late_failure, message_of_receipt, apply_early_receipts, keep_receipt, note_late_refusal,
     receipt_lock, hold_contents, device_fault, note_parts, doubt_message, release_attempt, refuse_attempt,
@@ -1664,7 +1665,7 @@ drop function record_receipt, record_late_failure, message_of_receipt, apply_ear
     create_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, postpone,
     hand_over, move_message, take_turn, next_turn, earliest_send, hold_message, close_message, message_contents,
     hold_of, recipient_opening, ending_of, expiry_of, failed_condition, expects_reply, first_reply, last_sent, replies_of,
-    folded, unwanted, lacks_consent, category_of, opted_out_of, campaign_audience, hold_phone, phone_lock, former_phones, present_phone,
+    is_answer, folded, unwanted, lacks_consent, category_of, opted_out_of, campaign_audience, hold_phone, phone_lock, former_phones, present_phone,
     only_device, audience_lock,
     pause_of, awaits_window, outside_window, form_of, window_until, inbound_lock,
     device_in_use, campaign_message_id, consent_after, lead_as_json, next_opening;

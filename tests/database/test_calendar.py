@@ -624,9 +624,9 @@ def test_a_step_that_waits_comes_with_the_reply_or_in_the_end() -> None:
     a_plan = plan("1 10:00", "?48h", "+1h", "4 10:00")
     timeline = send(a_plan, begin(a_plan, None, local("UTC", "2026-03-02 08:00")))  # a Monday
     assert shown("UTC", due(a_plan, timeline).due_at) == "2026-03-04 10:00"
-    assert describe(timeline, due(a_plan, timeline)) == "a reply, or 2d after s1, Wed 4 Mar 10:00 UTC"
+    assert describe(timeline, due(a_plan, timeline)) == "a reply, or 2d after s1, Wed 2026-03-04 10:00 UTC"
     early = replied(timeline, "2026-03-02 10:07")
-    assert describe(early, due(a_plan, early)) == "a reply came, Mon 2 Mar 10:07 UTC"
+    assert describe(early, due(a_plan, early)) == "a reply came, Mon 2026-03-02 10:07 UTC"
     assert due(a_plan, replied(timeline, "2026-03-02 09:59")).due_at == local("UTC", "2026-03-02 10:00")
     assert shown("UTC", due(a_plan, replied(timeline, "2026-03-09 10:00")).due_at) == "2026-03-04 10:00"
     # What follows counts from it, and days stay where they are.

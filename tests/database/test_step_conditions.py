@@ -269,6 +269,17 @@ async def test_what_is_held_is_not_passed_over_before_it_is_resumed(contact: Con
     assert (await step(contact)).status is MessageStatus.SENT
 
 
+async def test_what_waits_for_the_service_window_is_passed_over_while_its_condition_is_false(
+    contact: Contact,
+) -> None:
+    """Held, it would wait for a reply that may never come."""
+    pool = contact.scenario.pool
+    await begin(contact, asking("read: true").replace("steps:", "outside_window: wait\nsteps:"))
+    await pool.execute("update devices set service_window = true")
+    assert (await step(contact)).status is MessageStatus.CANCELLED
+    assert isinstance(await contact.send(), Held), "the third step, which has no condition"
+
+
 async def test_in_doubt_it_is_looked_up_and_not_sent_once_a_condition_is_false(contact: Contact) -> None:
     await contact.scenario.offer(keys=True, look_up=True)
     await begin(contact, asking("replied: false"))

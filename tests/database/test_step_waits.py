@@ -92,7 +92,7 @@ async def test_a_reply_makes_the_step_due_and_without_one_it_comes_in_the_end(co
     due = contact.due
     assert due is not None
     assert (due.step, due.due_at.replace(microsecond=0), due.awaits_reply) == ("two", NOON + 24 * HOUR, True)
-    assert due.when.startswith("a reply, or 24h after one, Tue 3 Mar 12:00")
+    assert due.when.startswith("a reply, or 24h after one, Tue 2026-03-03 12:00")
     report = await contact_report(pool, PHONE, PHONE)
     assert report.enrollments[0].awaits_reply
     assert "two comes as soon as a reply comes, at the latest when it is due" in contact_page(report)
@@ -103,7 +103,7 @@ async def test_a_reply_makes_the_step_due_and_without_one_it_comes_in_the_end(co
     )
     due = await planned(contact)
     assert (due.due_at, due.awaits_reply) == (NOON + MINUTE, False)
-    assert due.when == "a reply came, Mon 2 Mar 12:01 UTC"
+    assert due.when == "a reply came, Mon 2026-03-02 12:01 UTC"
     assert not (await contact_report(pool, PHONE, PHONE)).enrollments[0].awaits_reply
     contact.now = NOON + MINUTE + 2 * SECOND
     settled = await step(contact)
