@@ -155,7 +155,7 @@ def _format_conversation(report: ContactReport, zone: tzinfo) -> str:
         )
     )
     rows = [(one.sent_at or one.due_at, *_outgoing(one, zone)) for one in report.messages]
-    rows += [(one.sent_at, *_inbound(one, zone)) for one in report.inbound]
+    rows += [(one.known_at, *_inbound(one, zone)) for one in report.inbound]
     for _, cells, below in sorted(rows, key=lambda row: row[0]):
         table.row(*cells, below=below)
     return str(table)
@@ -168,13 +168,15 @@ def _outgoing(one: MessageReport, zone: tzinfo) -> tuple[list[str], list[str]]:
 
 
 def _inbound(one: InboundReport, zone: tzinfo) -> tuple[list[str], list[str]]:
-    from cli.inbound import format_inbound
+    """A reply: all of it, as a person has to read it, and below it what it answers and what it did."""
+    from cli.inbound import format_inbound, what_it_did
 
-    what = "typed on the phone" if one.from_me else "an answer"
+    what = "typed on the phone" if one.from_me else "a reaction" if one.kind == "reaction" else "an answer"
     means = {"stop": "stop", "start": "start", "maybe_stop": "may mean stop"}.get(one.meaning, "")
-    return [what, means, "", "", _format_moment(one.sent_at, zone), one.device], _format_text(
-        format_inbound(one)
-    )
+    below = wrapped(format_inbound(one), _INDENT)
+    if done := what_it_did(one):
+        below += wrapped(f"→ {done}", _INDENT)
+    return [what, means, "", "", _format_moment(one.sent_at, zone), one.device], below
 
 
 def _format_text(text: str | None) -> list[str]:

@@ -51,6 +51,7 @@ def inbound_lines(one: InboundReport) -> list[str]:
     doubtful = (one.meaning, one.to_review) == ("stop", "maybe_stop")
     reason = ORDINARY_WORD if doubtful else REASONS[one.to_review or "answer"]
     lines = [f"{one.id}  {format_wall(one.sent_at)}  {who}{name}  to {one.device}  {reason}"]
+    lines += wrapped(format_inbound(one), _INDENT)
     if done := what_it_did(one):
-        lines += wrapped(done, _INDENT)
-    return [*lines, *wrapped(format_inbound(one), _INDENT)]
+        lines += wrapped(f"→ {done}", _INDENT)
+    return lines

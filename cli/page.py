@@ -3,9 +3,8 @@
 import os
 import shutil
 import sys
-import textwrap
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 __all__ = ["Column", "Table", "one_line", "page_width", "shortened", "wrapped"]
@@ -14,6 +13,10 @@ _GAP = "  "
 _ELLIPSIS = "…"
 _NARROW = 40
 """Columns of a terminal. In a narrower one, the terminal breaks the lines."""
+_JOINERS = "\u200c\u200d"
+_SKIN_TONES = "".join(map(chr, range(0x1F3FB, 0x1F400)))
+_FLAGS = "".join(map(chr, range(0x1F1E6, 0x1F200)))
+"""Letters of which two make a flag."""
 
 
 def page_width() -> int | None:
@@ -24,17 +27,26 @@ def page_width() -> int | None:
 
 
 def one_line(text: object) -> str:
-    """A text from outside as one line, safe for a terminal: no control characters, no line breaks."""
-    return " ".join("".join(one if one.isprintable() else " " for one in str(text)).split())
+    """A text from outside as one line, safe for a terminal: no control characters, no line breaks.
+
+    The joiners stay, which emoji and some scripts need; marks that turn the direction of a line around go.
+    """
+    return " ".join(
+        "".join(one if one.isprintable() or one in _JOINERS else " " for one in str(text)).split()
+    )
 
 
 def shortened(text: str, width: int) -> str:
     """The text, or its beginning with an ellipsis if it has more than ``width`` columns."""
     if _columns(text) <= width:
         return text
-    while text and _columns(text) > width - 1:
-        text = text[:-1]
-    return text.rstrip() + _ELLIPSIS
+    kept, room = "", width - 1
+    for sign in _signs(text):
+        room -= _sign_columns(sign)
+        if room < 0:
+            break
+        kept += sign
+    return kept.rstrip() + _ELLIPSIS
 
 
 def wrapped(text: str, indent: str = "") -> list[str]:
@@ -42,14 +54,29 @@ def wrapped(text: str, indent: str = "") -> list[str]:
     width, line = page_width(), one_line(text)
     if width is None:
         return [indent + line]
-    return textwrap.wrap(
-        line,
-        width,
-        initial_indent=indent,
-        subsequent_indent=indent,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
+    lines, current, used = [], "", 0
+    room = max(_NARROW // 2, width - len(indent))
+    for word in (part for whole in line.split(" ") for part in _parts(whole, room)):
+        columns = _columns(word)
+        if current and used + 1 + columns > room:
+            lines.append(current)
+            current, used = "", 0
+        current, used = (f"{current} {word}", used + 1 + columns) if current else (word, columns)
+    return [indent + one for one in ([*lines, current] if current else lines)]
+
+
+def _parts(word: str, room: int) -> list[str]:
+    """A word in pieces that fit, for scripts without spaces. An address or ID stays whole, so that it can be copied."""
+    if word.isascii() or _columns(word) <= room:
+        return [word]
+    parts, current, used = [], "", 0
+    for sign in _signs(word):
+        columns = _sign_columns(sign)
+        if used + columns > room:
+            parts.append(current)
+            current, used = "", 0
+        current, used = current + sign, used + columns
+    return [*parts, current]
 
 
 @dataclass(frozen=True)
@@ -127,7 +154,29 @@ def _columns(text: str) -> int:
     """How many columns of a terminal the text takes."""
     if text.isascii():
         return len(text)
-    return sum(
-        0 if unicodedata.combining(one) else 2 if unicodedata.east_asian_width(one) in "WF" else 1
-        for one in text
-    )
+    return sum(map(_sign_columns, _signs(text)))
+
+
+def _signs(text: str) -> Iterator[str]:
+    """The text in what a reader sees as one sign each: a letter with its marks, an emoji with all that is joined to it."""
+    sign = ""
+    for one in text:
+        joined = sign.endswith("\u200d") or (len(sign) == 1 and one in _FLAGS and sign in _FLAGS)
+        if sign and not joined and not _belongs_to_the_last(one):
+            yield sign
+            sign = ""
+        sign += one
+    if sign:
+        yield sign
+
+
+def _belongs_to_the_last(one: str) -> bool:
+    return unicodedata.category(one) in ("Mn", "Me") or one in _JOINERS or one in _SKIN_TONES
+
+
+def _sign_columns(sign: str) -> int:
+    first = sign[0]
+    if _belongs_to_the_last(first):
+        return 0
+    wide = unicodedata.east_asian_width(first) in "WF" or "\ufe0f" in sign or first in _FLAGS
+    return 2 if wide else 1

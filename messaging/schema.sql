@@ -87,10 +87,12 @@ CREATE FUNCTION public.answered_messages(i public.inbound_messages) RETURNS SETO
     select distinct on (m.campaign_id, m.sequence_contact_id) m.*
       from broadcast_messages m
      where m.recipient_phone = i.phone and m.status = 'sent' and is_answer(i)
-       and (m.gateway_message_id = i.answers
-            or m.device_id = i.device_id and date_trunc('second', m.sent_at) <= i.sent_at
+       and (i.answers = any (m.gateway_message_id || m.earlier_gateway_ids)
+            or (m.device_id = i.device_id or device_in_use(m.device_id) = device_in_use(i.device_id))
+               and m.sent_at < least(i.sent_at + interval '1 second', i.received_at)
                and i.sent_at < m.sent_at + interval '3 days')
-     order by m.campaign_id, m.sequence_contact_id, coalesce(m.gateway_message_id = i.answers, false) desc, m.sent_at desc
+     order by m.campaign_id, m.sequence_contact_id,
+              coalesce(i.answers = any (m.gateway_message_id || m.earlier_gateway_ids), false) desc, m.sent_at desc
 $$;
 
 CREATE FUNCTION public.apply_early_receipts(p_message uuid) RETURNS void
@@ -837,8 +839,9 @@ CREATE FUNCTION public.message_before(i public.inbound_messages) RETURNS SETOF p
     select m.*
       from broadcast_messages m
      where m.recipient_phone = i.phone and m.status = 'sent'
-       and (m.gateway_message_id = i.answers or date_trunc('second', m.sent_at) <= i.sent_at)
-     order by coalesce(m.gateway_message_id = i.answers, false) desc, m.sent_at desc
+       and (i.answers = any (m.gateway_message_id || m.earlier_gateway_ids)
+            or m.sent_at < least(i.sent_at + interval '1 second', i.received_at))
+     order by coalesce(i.answers = any (m.gateway_message_id || m.earlier_gateway_ids), false) desc, m.sent_at desc
      limit 1
 $$;
 

@@ -1630,16 +1630,18 @@ $$;
 
 -- The messages that an answer counts for, of each campaign and each enrollment at most one: the message that it quotes,
 -- else the last one that went to this phone from this device before, within three days. Gateways give the times of
--- answers in whole seconds.
+-- answers in whole seconds, so an answer may have been written up to a second later, but before it came here.
 create function answered_messages(i inbound_messages) returns setof broadcast_messages
 language sql stable rows 1 as $$
     select distinct on (m.campaign_id, m.sequence_contact_id) m.*
       from broadcast_messages m
      where m.recipient_phone = i.phone and m.status = 'sent' and is_answer(i)
-       and (m.gateway_message_id = i.answers
-            or m.device_id = i.device_id and date_trunc('second', m.sent_at) <= i.sent_at
+       and (i.answers = any (m.gateway_message_id || m.earlier_gateway_ids)
+            or (m.device_id = i.device_id or device_in_use(m.device_id) = device_in_use(i.device_id))
+               and m.sent_at < least(i.sent_at + interval '1 second', i.received_at)
                and i.sent_at < m.sent_at + interval '3 days')
-     order by m.campaign_id, m.sequence_contact_id, coalesce(m.gateway_message_id = i.answers, false) desc, m.sent_at desc
+     order by m.campaign_id, m.sequence_contact_id,
+              coalesce(i.answers = any (m.gateway_message_id || m.earlier_gateway_ids), false) desc, m.sent_at desc
 $$;
 
 -- The message that an opt-out counts for: the message that it quotes, else the last one that went to this phone before,
@@ -1649,8 +1651,9 @@ language sql stable rows 1 as $$
     select m.*
       from broadcast_messages m
      where m.recipient_phone = i.phone and m.status = 'sent'
-       and (m.gateway_message_id = i.answers or date_trunc('second', m.sent_at) <= i.sent_at)
-     order by coalesce(m.gateway_message_id = i.answers, false) desc, m.sent_at desc
+       and (i.answers = any (m.gateway_message_id || m.earlier_gateway_ids)
+            or m.sent_at < least(i.sent_at + interval '1 second', i.received_at))
+     order by coalesce(i.answers = any (m.gateway_message_id || m.earlier_gateway_ids), false) desc, m.sent_at desc
      limit 1
 $$;
 

@@ -48,6 +48,9 @@ class InboundReport(Value):
     to_review: ReviewReason | None
     reviewed_at: datetime | None
     sent_at: datetime
+    """As the gateway says, in whole seconds."""
+    known_at: datetime
+    """The latest moment at which it can have been sent: its place among our own messages."""
     answers: str | None
     """The step or campaign that it answers, if it quotes a message of ours."""
     counts_for: tuple[str, ...] = ()
@@ -90,6 +93,7 @@ class InboxPage(Value):
 _SELECT_INBOUND = """
 select m.id, m.phone, m.identities, coalesce(nullif(l.name, ''), m.name) as name, m.device_id as device, m.kind, m.text,
        m.payload, m.media_id, m.from_me, m.meaning, m.to_review, m.reviewed_at, m.sent_at,
+       least(m.sent_at + interval '1 second', m.received_at) as known_at,
        (select message_name(b) from broadcast_messages b
          where b.gateway_message_id = m.answers and b.recipient_phone = m.phone limit 1) as answers,
        array(select message_name(b) from answered_messages(m) b order by b.sent_at, b.id) as counts_for,

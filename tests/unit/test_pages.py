@@ -89,10 +89,42 @@ def test_columns_holds_for_what_is_no_terminal(monkeypatch: pytest.MonkeyPatch) 
         ("漢字かな", 8, "漢字かな"),
         ("漢字かな", 6, "漢字…"),
         ("e\u0301e\u0301e\u0301", 3, "e\u0301e\u0301e\u0301"),
+        ("👨\u200d👩\u200d👧 we come", 9, "👨\u200d👩\u200d👧 we co…"),
+        ("👨\u200d👩\u200d👧👨\u200d👩\u200d👧", 3, "👨\u200d👩\u200d👧…"),
+        ("👍🏽👍🏽", 4, "👍🏽👍🏽"),
+        ("❤️❤️", 4, "❤️❤️"),
+        ("🇲🇾🇲🇾🇲🇾", 5, "🇲🇾🇲🇾…"),
+        ("لا شكرا", 7, "لا شكرا"),
+        ("สวัสดี", 4, "สวัสดี"),
     ],
 )
 def test_shortened_by_what_a_terminal_shows(text: str, width: int, short: str) -> None:
     assert shortened(text, width) == short
+
+
+def test_texts_of_all_scripts_are_wrapped_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    chinese = "早安今天的特别优惠在等您" * 6
+    lines = wrapped(chinese, "    ")
+    assert [len(line) for line in lines] == [4 + 28, 4 + 28, 4 + 16], (
+        "28 signs of two columns and an indent of four"
+    )
+    assert "".join(line.strip() for line in lines) == chinese
+    families = "👨\u200d👩\u200d👧" * 40
+    assert "".join(wrapped(families)) == families, "no line breaks within a family"
+    assert all(line.startswith("👨") for line in wrapped(families))
+    arabic = " ".join(["مرحبا، هل ما زلت مهتمًا بالعرض؟"] * 4)
+    lines = wrapped(arabic)
+    assert len(lines) == 3
+    assert " ".join(lines) == arabic
+    address = "https://example.com/" + "a" * 80
+    assert wrapped(f"see {address}") == ["see", address], "it can be copied"
+    assert wrapped("") == []
+
+
+def test_joiners_of_scripts_and_emoji_stay_in_a_line() -> None:
+    joined = "\u0645\u06cc\u200c\u062e 👨\u200d👧"
+    assert one_line(joined) == joined
 
 
 def test_a_line_is_a_line() -> None:
@@ -198,8 +230,9 @@ def answer(text: str | None, **others: object) -> InboundReport:
         "from_me": False,
         "meaning": "none",
         "sent_at": NOON.replace(minute=1),
+        **others,
     }
-    return InboundReport.model_validate({**fields, "text": text, **others})
+    return InboundReport.model_validate({"known_at": fields["sent_at"], **fields, "text": text})
 
 
 def test_a_conversation_is_shown_both_ways_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,16 +252,50 @@ def test_a_conversation_is_shown_both_ways_in_order(monkeypatch: pytest.MonkeyPa
             messages=(message(text="One"), message(text="Two", sent_at=NOON.replace(minute=3))),
             inbound=(
                 answer("Is it\nred?", kind="image"),
-                answer("STOP", meaning="stop", sent_at=later),
+                answer(
+                    "STOP",
+                    meaning="stop",
+                    sent_at=later,
+                    counts_for=("cold-vitac / welcome",),
+                    did=("opted out",),
+                ),
                 answer("I call you", from_me=True, sent_at=NOON.replace(minute=4)),
             ),
         )
     )
+    assert "→ after cold-vitac / welcome; opted out" in shown
     assert "by a reply: gets nothing more (the recipient answered 'STOP'; inbound message 17)." in shown
     places = [
         shown.rindex(words) for words in ("One", "(image) Is it red?", "STOP", "Two", "typed on the phone")
     ]
     assert places == sorted(places)
+
+
+@pytest.mark.usefixtures("narrow")
+def test_a_conversation_fits_eighty_columns_with_long_answers_of_any_script() -> None:
+    long = "مرحبا، هل ما زلت مهتمًا بالعرض؟ " * 20 + "👨\u200d👩\u200d👧 早安今天的特别优惠在等您" * 10
+    shown = contact_page(
+        contact(
+            messages=(message(text=long),),
+            inbound=(answer(long), answer("ok", answers="cold-vitac / welcome")),
+        )
+    )
+    lines = shown.split("\n")
+    assert max(map(page._columns, lines)) <= 80
+    assert "".join(long.split()) in "".join(shown.split()), "what a person wrote is shown whole"
+    assert "    → in answer to cold-vitac / welcome" in lines
+
+
+def test_an_answer_of_the_same_second_comes_after_the_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "")
+    at = NOON.replace(second=5)
+    shown = contact_page(
+        contact(
+            messages=(message(text="One", sent_at=at.replace(microsecond=700_000)),),
+            inbound=(answer("Quick", sent_at=at, known_at=at.replace(microsecond=900_000)),),
+        )
+    )
+    assert shown.index("One") < shown.index("Quick")
 
 
 @pytest.mark.usefixtures("narrow")
