@@ -27,6 +27,8 @@ def contact_page(report: ContactReport) -> str:
         f"Niches: {', '.join(report.niches) or 'none'}. Triggers: {', '.join(report.triggers) or 'none'}."
         f" Device: {report.device or 'none'}."
     )
+    for former in report.former_phones:
+        lines += wrapped(f"Had the number {former.phone} until {_format_moment(former.until, zone)}.")
     whose = "the lead's time zone" if report.time_zone else "as the lead has no time zone of its own"
     lines += wrapped(f"Times are those of {report.zone}, {whose}.")
     lines += wrapped(_format_consent(report, zone))

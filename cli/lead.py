@@ -17,11 +17,17 @@ if TYPE_CHECKING:
     from rich.progress import Progress
 
     from operations.connection import Drumbeat
-    from operations.leads import ExportSummary, ImportProgress, ImportSummary, LeadsImported, StoredLead
-
+    from operations.leads import (
+        ExportSummary,
+        ImportProgress,
+        ImportSummary,
+        LeadsImported,
+        PhoneRenamed,
+        StoredLead,
+    )
 __all__ = ["app"]
 
-app = typer.Typer(help="Leads: import and export files, look one up.", no_args_is_help=True)
+app = typer.Typer(help="Leads: import and export files, look one up, change its phone.", no_args_is_help=True)
 
 Region = Annotated[
     str | None,
@@ -143,6 +149,29 @@ def show_(
     show(run(work, temporal=False), as_json, _format_lead)
 
 
+@app.command("rename-phone")
+def rename_phone(
+    old: Annotated[str, typer.Argument(metavar="OLD", help="The lead's present phone, in any format.")],
+    new: Annotated[str, typer.Argument(metavar="NEW", help="The phone that they have now.")],
+    default_region: Region = None,
+    as_json: Json = False,
+) -> None:
+    """Give a lead another phone: its enrollments go on under it, and no step is sent twice.
+
+    Enrollments, waiting messages, opt-outs and the conversation go along. If the new phone is a lead already, the two become
+    one. From then on, the old phone stands for the new one. WhatsApp's own reports of changed numbers do the same.
+
+    Example: lead rename-phone +12015550123 +12015550124
+    """
+
+    async def work(drumbeat: Drumbeat) -> PhoneRenamed:
+        from operations import leads
+
+        return await leads.rename_phone(drumbeat, old, new, default_region=default_region)
+
+    show(run(work), as_json, _format_renamed)
+
+
 @contextmanager
 def _bar(what: str) -> Iterator[Progress]:
     """A progress bar with one task on standard error; nothing if that is no terminal."""
@@ -160,6 +189,26 @@ def _bar(what: str) -> Iterator[Progress]:
     ) as bar:
         bar.add_task(what, total=None)
         yield bar
+
+
+def _format_renamed(done: PhoneRenamed) -> str:
+    if not done.news:
+        return f"{done.old} is {done.new} already: nothing changed"
+    moved = (
+        count_of(done.contacts, "enrollment goes on", "enrollments go on")
+        + f" under it, {count_of(done.messages, 'message counts', 'messages count')} for it"
+    )
+    lines = [f"{done.old} is {done.new} now: {moved}"]
+    if done.joined:
+        lines.append("  both were leads, and are one now")
+    if done.both:
+        lines.append(
+            f"  both were in {', '.join(done.both)}: the enrollment of {done.new} goes on, without the steps that"
+            f" {done.old} has had"
+        )
+    if done.opted_out:
+        lines.append("  one of them had opted out, and so both have")
+    return "\n".join(lines)
 
 
 def _format_exported(summary: ExportSummary) -> str:

@@ -45,7 +45,9 @@ class ContactCommandResult(Value):
 
 async def progress(drumbeat: Drumbeat, sequence: str, phone: str) -> ContactProgress:
     """Where a contact stands, by a query of its running workflow. ``phone`` is E.164. Raises NotFound."""
-    handle = drumbeat.temporal.get_workflow_handle(sequence_workflow_id(sequence, phone))
+    contact = await find_contact(await drumbeat.pool(), sequence, phone)
+    workflow_id = sequence_workflow_id(sequence, phone) if contact is None else contact["workflow_id"]
+    handle = drumbeat.temporal.get_workflow_handle(workflow_id)
     try:
         return await handle.query(SequenceContactWorkflow.progress)
     except RPCError as error:

@@ -167,7 +167,7 @@ async def look_up(
         reason=WITHOUT_CONSENT if without_consent else standing.reason,
         device=standing.device_id,
         kept_device=standing.device_id is not None and device not in (None, standing.device_id),
-        workflow_id=sequence_workflow_id(sequence, phone),
+        workflow_id=standing.workflow_id or sequence_workflow_id(sequence, phone),
     )
 
 

@@ -13,10 +13,14 @@ from messaging.leads.csv_export import ExportSummary, export_file
 from messaging.leads.csv_import import ImportOptions, ImportProgress, import_file
 from messaging.leads.csv_notes import ImportNote, ImportSummary
 from messaging.leads.lead import Lead
+from messaging.leads.phone_changes import present_phone
 from messaging.leads.store import StoredLead
+from messaging.replies import renaming
+from messaging.replies.numbers import ChangedNumber
 from operations import signals
 from operations.connection import Drumbeat
 from operations.moves import follow_moved
+from operations.opt_outs import carry_out
 
 __all__ = [
     "Chosen",
@@ -26,11 +30,13 @@ __all__ = [
     "ImportProgress",
     "ImportSummary",
     "LeadsImported",
+    "PhoneRenamed",
     "StoredLead",
     "correct_time_zone",
     "export_leads",
     "import_leads",
     "parse_chosen",
+    "rename_phone",
     "show_lead",
     "state_consent",
 ]
@@ -94,7 +100,29 @@ async def show_lead(drumbeat: Drumbeat, phone: str, *, default_region: str | Non
     """The lead with this phone, in any format. Raises InvalidPhone, and NotFound if no lead has it."""
     e164 = parse_phone(phone, default_region)
     async with (await drumbeat.pool()).acquire() as connection:
-        lead = await leads.load_lead(connection, e164)
+        lead = await leads.load_lead(connection, await present_phone(connection, e164))
     if lead is None:
         raise NotFound(f"there is no lead with the phone {e164}")
     return lead
+
+
+class PhoneRenamed(ChangedNumber):
+    """What was moved to the new phone. ``opted_out``: True if it gets nothing more, as one of the two had opted out."""
+
+    opted_out: bool = False
+
+
+async def rename_phone(
+    drumbeat: Drumbeat, old: str, new: str, *, default_region: str | None = None
+) -> PhoneRenamed:
+    """Gives the lead with the phone ``old`` the phone ``new``, with all that belongs to it. No step is sent twice.
+
+    Repeating it changes nothing. Raises InvalidPhone, InvalidInput, NotFound and Unavailable.
+    """
+    phones = parse_phone(old, default_region), parse_phone(new, default_region)
+    async with (await drumbeat.pool()).acquire() as connection:
+        changed, stopped = await renaming.rename_phone(connection, *phones)
+    for phone, workflows in stopped:
+        await carry_out(drumbeat, phone, workflows)
+    await signals.contacts_changed(drumbeat)
+    return PhoneRenamed(**changed.model_dump(), opted_out=bool(stopped))

@@ -13,6 +13,7 @@ from messaging.leads.opt_outs import (
     suppress_waiting,
     suppressed,
 )
+from messaging.leads.phone_changes import present_phone
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
 from operations.connection import Drumbeat
 from operations.signals import signalled_later
@@ -44,8 +45,8 @@ async def opt_out(
     Returns when no more message can begin to be sent: after some milliseconds, or up to three seconds if an attempt was
     just about to send one.
     """
-    phone = canonical_phone(phone)
     async with (await drumbeat.pool()).acquire() as connection:
+        phone = await present_phone(connection, canonical_phone(phone))
         words = storable(reason, LONGEST_REASON)
         recorded = await record_opt_out(connection, phone, words, category=category)
     under_way = await carry_out(drumbeat, phone, recorded.workflows)
@@ -77,6 +78,7 @@ async def carry_out(drumbeat: Drumbeat, phone: str, workflows: Sequence[str]) ->
 
 async def withdraw(drumbeat: Drumbeat, phone: str, *, category: OptOutCategory | None = None) -> OptOut:
     """Takes back a phone's opt-outs of this category, or all of them. Enrollments that they ended stay ended."""
-    phone = canonical_phone(phone)
-    done = await opt_outs.withdraw(await drumbeat.pool(), phone, category)
+    pool = await drumbeat.pool()
+    phone = await present_phone(pool, canonical_phone(phone))
+    done = await opt_outs.withdraw(pool, phone, category)
     return OptOut(phone=phone, opted_out=done.left is not None, category=done.left, changed=done.changed)

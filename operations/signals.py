@@ -24,6 +24,7 @@ from temporal.telling import start_telling
 __all__ = [
     "ReplanCounts",
     "campaign_changed",
+    "contacts_changed",
     "heard",
     "plan_changed",
     "signalled_later",
@@ -52,6 +53,11 @@ async def zones_corrected(drumbeat: Drumbeat) -> ReplanCounts:
     """Replans every contact whose time zone was corrected after its plan was made."""
     sequences = await sequences_of_other_zones(await drumbeat.pool())
     return await _replan(drumbeat, sequences, zones=True)
+
+
+async def contacts_changed(drumbeat: Drumbeat) -> None:
+    """Has the workflows signalled of all contacts whose rows say that something else comes next, or nothing."""
+    await _hand_over(drumbeat, Tell(kind="plans"))
 
 
 async def wake_held(drumbeat: Drumbeat, kind: Literal["sequence", "device", "campaign"], name: str) -> int:

@@ -21,7 +21,8 @@ Word = Annotated[str, Field(min_length=1, max_length=255)]
 class Answer(BaseModel):
     """A message of one person. ``id``, ``at``: its ID and time; by default a new ID, and now.
 
-    ``hide_phone``: the webhook reports ``user_id`` only. The inbox shows the message with the phone's others.
+    ``number_changed``: WhatsApp reports that ``payload`` is the phone that they have from now on. ``hide_phone``: the webhook
+    reports ``user_id`` only. The inbox shows the message with the phone's others.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -31,7 +32,17 @@ class Answer(BaseModel):
     user_id: Word | None = None
     hide_phone: bool = False
     kind: Literal[
-        "text", "button", "list", "image", "video", "audio", "document", "sticker", "reaction", "preference"
+        "text",
+        "button",
+        "list",
+        "image",
+        "video",
+        "audio",
+        "document",
+        "sticker",
+        "reaction",
+        "preference",
+        "number_changed",
     ] = "text"
     text: Annotated[str, Field(max_length=65_536)] | None = None
     payload: Word | None = None
@@ -49,7 +60,7 @@ class Answer(BaseModel):
         if (
             not (self.text or "").strip()
             and not self.payload
-            and self.kind in ("text", "button", "list", "preference")
+            and self.kind in ("text", "button", "list", "preference", "number_changed")
         ):
             raise ValueError("a text, or a payload of what was chosen, is missing")
         return self

@@ -45,6 +45,15 @@ create temporary table given_leads (
 ) on commit drop
 """
 
+# A phone that its owner has left stands for the one that they have now.
+SET_PRESENT_PHONES = """
+update lead_rows r
+   set phone = present_phone(r.phone)
+  from phone_changes c
+ where c.old_phone = r.phone and present_phone(r.phone) <> r.phone
+returning r.row_number, r.written, r.phone
+"""
+
 # One row for one phone. Of several rows, the last one with a value counts; triggers and niches unite in the order of
 # the file; a device in a row counts before the one given for the whole file ($1).
 FOLD_ROWS = """
@@ -185,8 +194,10 @@ def staged(number: int, reading: RowReading) -> tuple[object, ...]:
     )
 
 
-async def fold(connection: Connection, device: str | None) -> None:
-    """One row for one phone."""
+async def fold(connection: Connection, device: str | None, notes: Notes) -> None:
+    """One row for one phone. Notes the rows whose phone was left for another one."""
+    for row in await connection.fetch(SET_PRESENT_PHONES):
+        notes.add("changed_number", f"row {row['row_number']}: {row['written']!r} is {row['phone']} now")
     await connection.execute("analyze lead_rows")
     await connection.execute(FOLD_ROWS, device)
     await connection.execute("analyze given_leads")

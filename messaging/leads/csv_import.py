@@ -114,7 +114,7 @@ async def import_file(
                 await connection.copy_records_to_table("lead_rows", records=chunk, columns=STAGED)
                 progress(ImportProgress(reader.rows, rows.bytes_read, rows.bytes_total))
             progress(ImportProgress(reader.rows, rows.bytes_read, rows.bytes_total, merging=True))
-            await fold(connection, device)
+            await fold(connection, device, reader.notes)
             async for joined in joined_rows(connection):
                 reader.notes.add("joined_rows", f"row {joined.number} {joined.reason}")
                 aside.join(joined)

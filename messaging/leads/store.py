@@ -6,6 +6,7 @@ The rule, for a row of a file as for a service's request:
 - triggers and niches unite, in the order in which they came;
 - a trigger does not come back once it was consumed: the phone has been through the sequence of that trigger;
 - consent has its own rule: ``consent_after`` in SQL;
+- a phone that its owner has left stands for the one that they have now (messaging.leads.phone_changes);
 - the device that owns a lead is the first that was given. Its owner knows that number; importing the lead for another
   does not take it away, unless that is asked for (messaging.leads.device_moves). One that was replaced stands for its successor;
 - a new lead without a target status is a prospect.
@@ -71,11 +72,11 @@ select g.phone, g.name, g.niches,
 
 UPSERT_LEAD = f"""
 with given_leads as (
-    select $1::text as phone, $2::text as name, $3::text[] as niches, $4::text[] as triggers,
+    select present_phone($1::text) as phone, $2::text as name, $3::text[] as niches, $4::text[] as triggers,
            $5::text as target_status, device_in_use($6) as device_id, $7::text as time_zone, $8::jsonb as attributes,
            $9::boolean as consent, $10::timestamptz as consent_at, $11::text as consent_note, $12::text as consent_source
 ), merged as ({MERGE} returning id)
-select id from merged union all select id from leads where phone = $1 limit 1
+select id from merged union all select id from leads where phone = present_phone($1) limit 1
 """  # noqa: S608 - constants of this module
 
 
@@ -134,7 +135,9 @@ async def upsert_lead(connection: Connection, lead: Lead) -> int:
         ) from error
     if lead_id is None:
         # Another session stored the same lead after this statement had begun: only a new statement sees the row.
-        lead_id = await connection.fetchval("select id from leads where phone = $1", lead.phone)
+        lead_id = await connection.fetchval(
+            "select id from leads where phone = present_phone($1)", lead.phone
+        )
     assert lead_id is not None
     return lead_id
 

@@ -10,6 +10,7 @@ from messaging.common.phones import quoted
 from messaging.common.values import Value
 from messaging.leads.csv_rejects import RejectedLead, rejects_of
 from messaging.leads.opt_outs import OptOutCategory, OptOutSource, gets_no
+from messaging.leads.phone_changes import FormerPhone, former_phones, present_phone
 from messaging.replies.inbox import InboundReport, inbound_of_phone
 from messaging.reporting.messages import MessageReport, messages_to
 from messaging.sequences.conditions import format_conditions
@@ -65,6 +66,8 @@ class ContactReport(Value):
     """Everything about one phone."""
 
     phone: str
+    """The present one, also if a former one was asked for."""
+    former_phones: tuple[FormerPhone, ...] = ()
     name: str
     niches: tuple[str, ...]
     triggers: tuple[str, ...]
@@ -129,7 +132,7 @@ select s.name as sequence, c.status, c.reason, c.enrolled_at,
   from sequence_contacts c
   join sequences s on s.id = c.sequence_id
   left join sequence_steps t on t.id = c.next_step_id
- where c.phone = $1
+ where c.phone = any (former_phones($1))
  order by c.enrolled_at, c.id
 """
 
@@ -142,7 +145,10 @@ select name, status, device_id, category, require_consent
 
 
 async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
-    """Everything about this phone, in E.164, as it was asked for. Raises NotFound."""
+    """Everything about this phone, in E.164, as it was asked for; or about the one that its owner has now. Raises
+    NotFound.
+    """
+    phone = await present_phone(pool, phone)
     rejected = await rejects_of(pool, phone, written)
     refused = await refused_enrollments(pool, phone)
     lead = await pool.fetchrow(SELECT_LEAD, phone)
@@ -171,6 +177,7 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
         not_enrolled=None
         if enrollments
         else await _why_not_enrolled(pool, lead, {one.category for one in opt_outs}),
+        former_phones=tuple(await former_phones(pool, phone)),
         name=lead["name"],
         niches=tuple(lead["niches"]),
         triggers=tuple(lead["triggers"]),

@@ -51,7 +51,9 @@ select m.id, m.recipient_phone as phone, coalesce(s.name || ' / ' || t.key, 'cam
   left join campaigns k on k.id = m.campaign_id
 """
 
-SELECT_MESSAGES_TO = f"{SELECT_MESSAGES} where m.recipient_phone = $1 order by m.due_at, m.created_at"
+SELECT_MESSAGES_TO = (
+    f"{SELECT_MESSAGES} where m.recipient_phone = any (former_phones($1)) order by m.due_at, m.created_at"
+)
 
 
 # The latest first: by when they were sent, the others by when something last happened to them. A receipt of a message
@@ -89,7 +91,7 @@ async def list_messages(pool: Pool, statuses: Sequence[MessageStatus], limit: in
 
 
 async def messages_to(pool: Pool, phone: str) -> list[MessageReport]:
-    """All messages to this E.164 phone, in the order in which they are due."""
+    """All messages to this E.164 phone, and to those that its owner had before, in the order in which they are due."""
     return [MessageReport.model_validate(dict(row)) for row in await pool.fetch(SELECT_MESSAGES_TO, phone)]
 
 

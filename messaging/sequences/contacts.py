@@ -10,12 +10,13 @@ __all__ = ["Standing", "find_contact", "find_standing", "pause_contact", "resume
 
 
 SELECT_STANDING = """
-select exists (select from suppressions o where o.phone = $2 and o.category in ('all', s.category)) as opted_out,
+select exists (select from suppressions o where o.phone = p.phone and o.category in ('all', s.category)) as opted_out,
        s.require_consent and l.consent_at is null as without_consent, c.status, c.reason, c.device_id,
-       device_in_use(coalesce(l.device_id, $3, s.device_id, only_device())) as sender
+       device_in_use(coalesce(l.device_id, $3, s.device_id, only_device())) as sender, c.workflow_id
   from sequences s
-  left join sequence_contacts c on c.sequence_id = s.id and c.phone = $2
-  left join leads l on l.phone = $2
+ cross join present_phone($2) as p (phone)
+  left join sequence_contacts c on c.sequence_id = s.id and c.phone = p.phone
+  left join leads l on l.phone = p.phone
  where s.name = $1
 """
 
@@ -23,7 +24,7 @@ SELECT_CONTACT = """
 select c.id, c.status, c.workflow_id, c.paused_reason
   from sequence_contacts c
   join sequences s on s.id = c.sequence_id
- where s.name = $1 and c.phone = $2
+ where s.name = $1 and c.phone = (select present_phone($2))
 """
 
 PAUSE_CONTACT = """
@@ -52,6 +53,7 @@ class Standing(NamedTuple):
     device_id: str | None
     sender: str | None
     """The device that would write to it, were it enrolled now; None if that is not known."""
+    workflow_id: str | None
 
 
 async def find_standing(
@@ -72,6 +74,7 @@ async def find_standing(
         row["reason"],
         row["device_id"],
         row["sender"],
+        row["workflow_id"],
     )
 
 

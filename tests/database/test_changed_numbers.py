@@ -2,16 +2,23 @@
 
 import itertools
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.contact_page import contact_page
 from messaging.common.database import Pool
+from messaging.common.errors import InvalidInput, NotFound
 from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.gateways.webhook_events import InboundMessage
+from messaging.leads.csv_import import ImportOptions, import_file
 from messaging.leads.opt_outs import record_opt_out
+from messaging.replies.numbers import ChangedNumber
 from messaging.replies.record import RecordedInbound, record_inbound
+from messaging.replies.renaming import rename_phone
 from messaging.reporting.audit import lost_leads, lost_steps, sent_twice, totals
+from messaging.reporting.contact import contact_report
 from messaging.sending.outcomes import Settled
 from messaging.sequences.contract import Replanned, StepRef
 from messaging.sequences.enrollments import Enrollments
@@ -383,3 +390,77 @@ async def test_a_campaigns_message_that_waits_goes_to_the_new_number(contact: Co
     assert await arrived(contact) == [(NEW, "Sale")]
     [after] = await contact.scenario.messages()
     assert (after["recipient_phone"], after["key_phone"]) == (NEW, OLD), "its workflow is campaign:sale:OLD"
+
+
+async def rename(pool: Pool, old: str, new: str) -> ChangedNumber:
+    """As an operator does."""
+    async with pool.acquire() as connection:
+        changed, _ = await rename_phone(connection, old, new)
+    return changed
+
+
+async def test_an_operator_does_the_same_by_hand(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    await send_next(contact)
+    await record(contact, changed(OLD, "unknown", after=1))
+    assert await pool.fetchval("select count(*) from inbound_messages where reviewed_at is null") == 1
+    with pytest.raises(NotFound, match=f"there is no lead with the phone \\{NEWER}"):
+        await rename(pool, NEWER, NEW)
+    with pytest.raises(InvalidInput, match="both are"):
+        await rename(pool, OLD, OLD)
+    done = await rename(pool, OLD, NEW)
+    assert (done.news, done.lead, done.joined, done.contacts, done.messages) == (True, True, False, 1, 1)
+    assert await pool.fetchval("select count(*) from inbound_messages where reviewed_at is null") == 0
+    assert not (await rename(pool, OLD, NEW)).news, "again, it changes nothing"
+    assert (await rename(pool, OLD, NEWER)).new == NEWER, "the old number stands for the lead"
+    assert await leads(pool) == [NEWER]
+    assert (await rename(pool, NEWER, OLD)).new == OLD, "and back to the first one"
+    assert await leads(pool) == [OLD]
+    assert await pool.fetchval("select present_phone($1)", NEW) == OLD
+    contact.now += timedelta(hours=1)
+    await send_next(contact)
+    assert await arrived(contact) == [(OLD, "Hi Aisha"), (OLD, "More")]
+    await audited(pool)
+
+
+async def test_contact_shows_both_numbers_as_one_conversation(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    await send_next(contact)
+    await contact.scenario.enroll("welcome", NEW, run="run-2", now=contact.now)
+    await record(contact, inbound("in-1", OLD, "Hello", after=1), changed(OLD, NEW, after=2))
+    of_new, of_old = await contact_report(pool, NEW, NEW), await contact_report(pool, OLD, OLD)
+    assert of_new == of_old
+    assert of_new.phone == NEW
+    assert [one.phone for one in of_new.former_phones] == [OLD]
+    assert [one.status for one in of_new.enrollments] == ["stopped", "active"]
+    assert [(one.phone, one.status) for one in of_new.messages] == [(OLD, "sent"), (NEW, "cancelled")]
+    assert of_new.inbound[0].text == "Hello"
+    assert f"Had the number {OLD} until" in contact_page(of_old)
+
+
+async def test_a_file_with_the_old_number_is_about_the_lead(contact: Contact, tmp_path: Path) -> None:
+    pool = contact.scenario.pool
+    await contact.scenario.apply(
+        "sequence: second\ntrigger: AGAIN\nsteps:\n  - {id: one, day: 1, text: One}\n"
+    )
+    await record(contact, changed(OLD, NEW))
+    file = tmp_path / "leads.csv"
+    file.write_text(f"phone,name,triggers\n{OLD},Aisha Tan,AGAIN\n{NEW},,\n{NEWER},Ben,\n")
+    summary = await import_file(pool, file, ImportOptions(device=contact.scenario.device))
+    assert (summary.imported, summary.updated, summary.repeats) == (1, 1, 1)
+    assert await leads(pool) == [NEW, NEWER]
+    assert await pool.fetchval("select name from leads where phone = $1", NEW) == "Aisha Tan"
+    [note] = [note for note in summary.notes if note.kind == "changed_number"]
+    assert (note.count, note.examples) == (1, (f"row 1: '{OLD}' is {NEW} now",))
+
+
+async def test_an_old_number_that_was_stored_meanwhile_is_in_no_audience(contact: Contact) -> None:
+    """An import that ran while the number changed."""
+    pool = contact.scenario.pool
+    await record(contact, changed(OLD, NEW))
+    await pool.execute("insert into leads (phone, device_id) values ($1, $2)", OLD, contact.scenario.device)
+    await contact.scenario.apply_campaign("campaign: sale\ntarget: {status: all}\ntext: Sale\n")
+    rows = await pool.fetch("select phone from campaigns c, campaign_audience(c.id)")
+    assert [row["phone"] for row in rows] == [NEW]
+    await rename(pool, OLD, NEWER)
+    assert await leads(pool) == [NEWER]

@@ -20,6 +20,8 @@ steps:
   - {id: one, day: 1, text: "One. Reply STOP at any time"}
   - {id: two, after: 5s, text: "Two"}
 """
+MOVES, MOVED = 5, 6
+"""Two phones of one person."""
 SALE = "campaign: sale\ntarget: {niche: VITAC}\ntext: Half price\n"
 
 
@@ -28,7 +30,7 @@ async def texts(live: Live, index: int) -> list[str]:
     return [row["text"] for row in await live.scenario.accepted() if row["phone"] == phone(index)]
 
 
-async def test_a_person_who_answers_stop_gets_nothing_more(live: Live) -> None:
+async def test_people_answer_stop_or_change_their_number(live: Live) -> None:
     scenario, port = live.scenario, free_port()
     await scenario.add_device()
     async with scenario.pool.acquire() as connection:
@@ -40,24 +42,36 @@ async def test_a_person_who_answers_stop_gets_nothing_more(live: Live) -> None:
     await scenario.add_leads(3)
     await live.start_worker(DRUMBEAT_WEBHOOKS_PORT=str(port), SIMULATED_SECRET=SECRET)
     await listen(scenario.simulator_url, f"http://127.0.0.1:{port}/webhooks", SECRET)
-    for index in range(3):
-        await enrollment.enroll(live.connection, "story", phone(index))
+    for index in (0, 1, 2, MOVES):
+        await enrollment.enroll(live.connection, "story", phone(index), device=scenario.device)
 
     async def first_steps() -> bool:
-        return len(await scenario.accepted()) >= 3
+        return len(await scenario.accepted()) >= 4
 
     await until(first_steps)
     stop = {"device": scenario.device, "from": phone(1), "text": "Stop!!"}
     other = {"device": scenario.device, "from": phone(2), "text": "don't stop"}
     answered = await write(scenario.simulator_url, stop, other, times=5, order="shuffled", together=True)
     assert answered == [200] * 10
+    changed = {
+        "device": scenario.device,
+        "from": phone(MOVES),
+        "kind": "number_changed",
+        "payload": phone(MOVED),
+        "user_id": "US.1",
+    }
+    assert await write(scenario.simulator_url, changed, times=3, together=True) == [200] * 3
+    again = await enrollment.enroll(live.connection, "story", phone(MOVED), device=scenario.device)
+    assert again.result == "already_enrolled"
     await campaigns.start(live.connection, "sale")
     assert (await finished(live)).messages.sent == 2
-    await live.all_over(3)
+    await live.all_over(4)
+    assert await texts(live, MOVES) == ["One. Reply STOP at any time"]
+    assert await texts(live, MOVED) == ["Two"], "by the workflow that began with the other number"
     assert await texts(live, 1) == ["One. Reply STOP at any time"]
     for index in (0, 2):
         assert sorted(await texts(live, index)) == ["Half price", "One. Reply STOP at any time", "Two"]
-    assert await scenario.pool.fetchval("select count(*) from inbound_messages") == 2
+    assert await scenario.pool.fetchval("select count(*) from inbound_messages") == 3
     assert (
         await scenario.pool.fetchval("select status from sequence_contacts where phone = $1", phone(1))
         == "opted_out"
@@ -77,6 +91,10 @@ async def test_a_person_who_answers_stop_gets_nothing_more(live: Live) -> None:
     code, out, _ = await live.run("starter.py", "contact", phone(1))
     assert out.index("Reply STOP at any time") < out.rindex("Stop!!")
     assert "gets nothing more (the recipient answered 'Stop!!'; inbound message" in " ".join(out.split())
+    code, out, _ = await live.run("starter.py", "contact", phone(MOVES))
+    assert code == 0
+    assert phone(MOVED) in out.splitlines()[0]
+    assert f"Had the number {phone(MOVES)} until" in out
     identifier = await scenario.pool.fetchval("select id from inbound_messages where to_review is not null")
     code, out, _ = await live.run("starter.py", "inbox", "done", str(identifier))
     assert code == 0
