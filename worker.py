@@ -38,9 +38,8 @@ from messaging.replies.recipients import learn_from_answer
 from messaging.sending.durable_writes import DurableWrites
 from messaging.sending.send import Sender
 from operations.connection import Drumbeat, connect
-from operations.opt_outs import carry_out
+from operations.replies import carry_out
 from operations.schedule import ensure_schedules
-from operations.signals import heard
 from operations.workers import present
 from runtime.embedded.replies import hear_simulator, secret_file
 from runtime.listener import raise_descriptor_limit
@@ -188,8 +187,7 @@ async def work(drumbeat: Drumbeat, stop: asyncio.Event) -> None:
                     gateways,
                     host=settings.webhooks_host,
                     port=settings.webhooks_port or 0,
-                    opted_out=partial(carry_out, drumbeat),
-                    heard=partial(heard, drumbeat),
+                    carry_out=partial(carry_out, drumbeat),
                     keywords=settings.keywords,
                 )
             )

@@ -73,6 +73,7 @@ CREATE TABLE public.inbound_messages (
     referral jsonb,
     asks text[] DEFAULT '{}'::text[] NOT NULL,
     meaning text NOT NULL,
+    effects jsonb DEFAULT '[]'::jsonb NOT NULL,
     to_review text,
     reviewed_at timestamp with time zone,
     sent_at timestamp with time zone NOT NULL,
@@ -270,7 +271,8 @@ begin
       from sequences s, leads l where s.id = c.sequence_id and l.id = c.lead_id;
     select status into status_before from broadcast_messages where id = p_message;
     if (status_before is null or is_waiting(status_before))
-       and (revision_now <> p_revision or zone <> c.timeline ->> 'zone' or (c.status = 'active' and c.plan_changed_at is not null)
+       and (revision_now <> p_revision or zone <> c.timeline ->> 'zone'
+            or (c.status = 'active' and (c.plan_changed_at is not null or c.go_step_id is not null))
             or (status_before is null and c.next_step_id is distinct from p_step)) then
         return jsonb_build_object('outcome', 'replanned');
     end if;
@@ -391,6 +393,10 @@ CREATE TABLE public.sequence_contacts (
     plan_revision integer NOT NULL,
     paused_at timestamp with time zone,
     paused_reason text,
+    answered_at timestamp with time zone,
+    go_step_id bigint,
+    go_at timestamp with time zone,
+    go_reason text,
     next_step_id bigint,
     next_due_at timestamp with time zone,
     plan_changed_at timestamp with time zone,
@@ -398,6 +404,7 @@ CREATE TABLE public.sequence_contacts (
     enrolled_at timestamp with time zone DEFAULT now() NOT NULL,
     ended_at timestamp with time zone,
     CONSTRAINT sequence_contacts_ended CHECK (((status = 'active'::text) = (ended_at IS NULL))),
+    CONSTRAINT sequence_contacts_go CHECK (((go_step_id IS NULL) OR ((go_at IS NOT NULL) AND (go_reason IS NOT NULL)))),
     CONSTRAINT sequence_contacts_status CHECK ((status = ANY (ARRAY['active'::text, 'completed'::text, 'stopped'::text, 'opted_out'::text])))
 );
 
@@ -888,6 +895,8 @@ end $$;
 CREATE FUNCTION public.move_contact(p_contact bigint, p_to jsonb) RETURNS void
     LANGUAGE plpgsql
     AS $$
+declare
+    gone boolean := coalesce((p_to ->> 'gone')::boolean, false);
 begin
     if p_to -> 'left_out' <> '[]' then
         insert into broadcast_messages as m (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id,
@@ -906,10 +915,12 @@ begin
            next_step_id = case when status = 'active' then (p_to ->> 'next_step_id')::bigint end,
            next_due_at = case when status = 'active' then (p_to ->> 'next_due_at')::timestamptz end,
            plan_revision = (p_to ->> 'plan_revision')::integer,
-           -- The new position follows an older plan than the stored one, or another zone than is known now: the sequence
-           -- was edited, or the zone corrected, while the message was sent.
+           go_step_id = case when not gone then go_step_id end,
+           -- The new position follows an older plan than the stored one, or another zone than is known now, or a reply came:
+           -- the sequence was edited, the zone corrected, or the person answered, while the message was sent.
            plan_changed_at = case when status <> 'active' then plan_changed_at
-                                  when plan_revision > (p_to ->> 'plan_revision')::integer
+                                  when (go_step_id is not null and not gone)
+                                       or plan_revision > (p_to ->> 'plan_revision')::integer
                                        or p_to #>> '{timeline,zone}' is distinct from
                                           (select coalesce(l.time_zone, s.time_zone) from leads l, sequences s
                                             where l.id = sequence_contacts.lead_id and s.id = sequence_contacts.sequence_id)
@@ -1078,6 +1089,10 @@ begin
                             when m.meaning = 'maybe_stop' then 'maybe_stop' else 'answer' end
      where m.phone = p_old;
     update identities set phone = p_new where phone = p_old;
+    update wanted_enrollments w set phone = p_new
+     where w.phone = p_old
+       and not exists (select from wanted_enrollments n where n.sequence_id = w.sequence_id and n.phone = p_new);
+    delete from wanted_enrollments where phone = p_old;
     return jsonb_build_object('lead', old_lead is not null, 'joined', old_lead is not null and new_lead is not null,
                               'contacts', contacts, 'messages', messages, 'pairs', pairs);
 end $$;
@@ -1654,11 +1669,15 @@ begin
     elsif m.resends = 0 then
         select 'cancelled', case when c.status <> 'active' then 'the enrollment had ended'
                                  when t.removed_at is not null then 'the step was removed from the sequence'
-                                 else 'the contact has moved past the step' end
+                                 when c.timeline -> 'done' ? t.key then 'the contact has moved past the step'
+                                 else 'skipped: ' || c.go_reason end
           into status, reason
-          from sequence_contacts c, sequence_steps t
-         where c.id = m.sequence_contact_id and t.id = m.sequence_stepid
-           and (c.status <> 'active' or t.removed_at is not null or c.timeline -> 'done' ? t.key);
+          from sequence_contacts c
+          join sequence_steps t on t.id = m.sequence_stepid
+          left join sequence_steps g on g.id = c.go_step_id and g.removed_at is null
+         where c.id = m.sequence_contact_id
+           and (c.status <> 'active' or t.removed_at is not null or c.timeline -> 'done' ? t.key
+                or t.position < g.position);
     end if;
 end $$;
 
@@ -1839,6 +1858,7 @@ CREATE TABLE public.sequence_steps (
     text text DEFAULT ''::text NOT NULL,
     image_url text,
     template jsonb,
+    on_reply jsonb DEFAULT '[]'::jsonb NOT NULL,
     removed_at timestamp with time zone,
     CONSTRAINT sequence_steps_content CHECK (((text <> ''::text) OR (image_url IS NOT NULL))),
     CONSTRAINT sequence_steps_day CHECK ((day >= 1)),
@@ -1870,6 +1890,8 @@ CREATE TABLE public.sequences (
     outside_window text DEFAULT 'fail'::text NOT NULL,
     status text DEFAULT 'active'::text NOT NULL,
     status_reason text,
+    on_reply jsonb DEFAULT '[]'::jsonb NOT NULL,
+    reply_within interval DEFAULT '3 days'::interval NOT NULL,
     revision integer DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
@@ -1898,6 +1920,13 @@ CREATE TABLE public.suppressions (
     CONSTRAINT suppressions_category CHECK ((category = ANY (ARRAY['marketing'::text, 'all'::text]))),
     CONSTRAINT suppressions_evidence CHECK (((source = 'operator'::text) = (inbound_message_id IS NULL))),
     CONSTRAINT suppressions_source CHECK ((source = ANY (ARRAY['operator'::text, 'reply'::text, 'preference'::text])))
+);
+
+CREATE TABLE public.wanted_enrollments (
+    sequence_id bigint NOT NULL,
+    phone text NOT NULL,
+    inbound_message_id bigint NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
 CREATE TABLE public.workers (
@@ -1976,6 +2005,9 @@ ALTER TABLE ONLY public.broadcast_messages
 
 ALTER TABLE ONLY public.broadcast_messages
     ADD CONSTRAINT unique_sequence_message UNIQUE (sequence_stepid, recipient_phone, device_id);
+
+ALTER TABLE ONLY public.wanted_enrollments
+    ADD CONSTRAINT wanted_enrollments_pkey PRIMARY KEY (sequence_id, phone);
 
 ALTER TABLE ONLY public.workers
     ADD CONSTRAINT workers_pkey PRIMARY KEY (id);
@@ -2066,6 +2098,9 @@ ALTER TABLE ONLY public.sequence_contacts
     ADD CONSTRAINT sequence_contacts_device_id_fkey FOREIGN KEY (device_id) REFERENCES public.devices(id);
 
 ALTER TABLE ONLY public.sequence_contacts
+    ADD CONSTRAINT sequence_contacts_go_step_id_fkey FOREIGN KEY (go_step_id) REFERENCES public.sequence_steps(id);
+
+ALTER TABLE ONLY public.sequence_contacts
     ADD CONSTRAINT sequence_contacts_lead_id_fkey FOREIGN KEY (lead_id) REFERENCES public.leads(id);
 
 ALTER TABLE ONLY public.sequence_contacts
@@ -2085,3 +2120,6 @@ ALTER TABLE ONLY public.sequences
 
 ALTER TABLE ONLY public.suppressions
     ADD CONSTRAINT suppressions_inbound_message_id_fkey FOREIGN KEY (inbound_message_id) REFERENCES public.inbound_messages(id);
+
+ALTER TABLE ONLY public.wanted_enrollments
+    ADD CONSTRAINT wanted_enrollments_sequence_id_fkey FOREIGN KEY (sequence_id) REFERENCES public.sequences(id);

@@ -6,7 +6,7 @@ makes with a secret of the device; a request without a valid one changes nothing
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 import asyncpg
@@ -21,8 +21,9 @@ from messaging.common.words import validate_name
 from messaging.devices.store import find_gateway
 from messaging.gateways import Gateways
 from messaging.gateways.base import DeviceUnfit, Gateway, Unauthentic
+from messaging.replies.consequences import Consequences, together
 from messaging.replies.recipients import learn_from_receipts
-from messaging.replies.record import each_once, record_inbound
+from messaging.replies.record import record_inbound
 from messaging.sending.receipts import record_receipts
 from runtime.listener import Listener
 
@@ -42,11 +43,8 @@ LEAVING_WITHIN = 5.0
 """Seconds for which a stopping worker waits for requests; gateways repeat the others."""
 
 
-OptedOut = Callable[[str, Sequence[str]], Awaitable[object]]
-"""Called with a phone and the workflows of its enrollments."""
-
-Heard = Callable[[str], Awaitable[object]]
-"""Called with a phone that has written."""
+CarryOut = Callable[[Consequences], Awaitable[object]]
+"""Called with what a request has done."""
 
 
 @asynccontextmanager
@@ -56,17 +54,16 @@ async def webhooks(
     *,
     host: str,
     port: int,
-    opted_out: OptedOut,
-    heard: Heard | None = None,
+    carry_out: CarryOut,
     keywords: Keywords = DEFAULT_KEYWORDS,
 ) -> AsyncIterator[Listener]:
     """Listens during the block, or waits for the port. Raises Unavailable if the port can never be used.
 
-    ``opted_out``: called for a phone whose opt-out was recorded, before the gateway gets its answer. ``heard``: called
-    for a phone that has written, for what waits for that. ``keywords``: those of devices that have none of their own.
+    ``carry_out``: called with what was recorded, before the gateway gets its answer. ``keywords``: those of devices that
+    have none of their own.
     """
     listener = Listener("webhooks of gateways", "DRUMBEAT_WEBHOOKS_PORT", host=host, port=port)
-    application = _Reception(pool, gateways, listener, opted_out, heard, keywords).application()
+    application = _Reception(pool, gateways, listener, carry_out, keywords).application()
     runner = web.AppRunner(
         application, access_log=None, logger=logger, auto_decompress=False, shutdown_timeout=LEAVING_WITHIN
     )
@@ -83,17 +80,11 @@ class _Reception:
     """Handles requests."""
 
     def __init__(
-        self,
-        pool: Pool,
-        gateways: Gateways,
-        listener: Listener,
-        opted_out: OptedOut,
-        heard: Heard | None,
-        keywords: Keywords,
+        self, pool: Pool, gateways: Gateways, listener: Listener, carry_out: CarryOut, keywords: Keywords
     ) -> None:
         self._pool, self._gateways, self._listener = pool, gateways, listener
-        self._opted_out, self._heard, self._keywords = opted_out, heard, keywords
-        self._turns, self._opt_outs = asyncio.Semaphore(CONCURRENCY), asyncio.Semaphore(CONCURRENCY)
+        self._carry_out, self._keywords = carry_out, keywords
+        self._turns, self._carrying_out = asyncio.Semaphore(CONCURRENCY), asyncio.Semaphore(CONCURRENCY)
 
     def application(self) -> web.Application:
         """The paths."""
@@ -116,25 +107,19 @@ class _Reception:
             # In a thread, as parsing a large body takes a while and sending must not wait for it.
             events = await asyncio.to_thread(gateway.read_webhook, headers, body)
             async with self._pool.acquire() as connection:
-                # Inbound messages first, as they may be opt-outs.
+                # Inbound messages first, as they may stop what is to be sent.
                 device = request.match_info["device"]
                 inbound = await record_inbound(connection, kind, device, events.inbound, self._keywords)
-                stopped = [*inbound.stopped]
                 news = await record_receipts(connection, kind, events.receipts)
-                stopped += await learn_from_receipts(connection, kind, events.receipts)
-        # The answer acknowledges an opt-out, so no more message may begin to be sent after it. Other requests go on
-        # meanwhile.
-        await asyncio.gather(*(self._carry_out(phone, workflows) for phone, workflows in each_once(stopped)))
-        if self._heard is not None:
-            for phone in inbound.heard:
-                await self._heard(phone)
+                then = together([inbound.then, await learn_from_receipts(connection, kind, events.receipts)])
+        # The answer acknowledges an opt-out or a reply, so no message that it stops may begin to be sent after it. Other
+        # requests go on meanwhile.
+        if any(then):
+            async with self._carrying_out:
+                await self._carry_out(then)
         return web.json_response(
             {"receipts": len(events.receipts), "inbound": len(events.inbound), "news": news + inbound.new}
         )
-
-    async def _carry_out(self, phone: str, workflows: Sequence[str]) -> None:
-        async with self._opt_outs:
-            await self._opted_out(phone, workflows)
 
     async def _gateway_of(self, request: web.Request) -> tuple[str, Gateway]:
         try:

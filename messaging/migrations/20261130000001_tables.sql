@@ -90,6 +90,8 @@ create table sequences (
     outside_window text        not null default 'fail',  -- what becomes of free text outside the service window
     status         text        not null default 'active',
     status_reason  text,                                -- why it is paused
+    on_reply       jsonb       not null default '[]',   -- what a reply does: messaging.sequences.on_reply.RuleFile, the first that matches
+    reply_within   interval    not null default '3 days',  -- how long after a message of it a reply counts for it
     revision       integer     not null default 1,      -- counts edits; a contact's plan names the one it was made with
     created_at     timestamptz not null default now(),
     updated_at     timestamptz not null default now(),
@@ -125,6 +127,7 @@ create table sequence_steps (
     text          text        not null default '',
     image_url     text,
     template      jsonb,                                -- messaging.texts.approved.ApprovedTemplate
+    on_reply      jsonb       not null default '[]',    -- the same as of a sequence, for replies to this step; it goes first
     removed_at    timestamptz,                          -- the row is kept for the messages of the step
     constraint sequence_steps_key_unique unique (sequence_id, key),
     constraint sequence_steps_when check (num_nonnulls(day, after, wait_for) = 1 and (at_time is null or day is not null)),
@@ -152,6 +155,10 @@ create table sequence_contacts (
     plan_revision  integer     not null,                -- the sequence's revision that next_due_at follows from
     paused_at      timestamptz,                         -- nothing is sent until it is resumed
     paused_reason  text,
+    answered_at    timestamptz,                         -- when the reply was sent that paused it; null: an operator paused it
+    go_step_id     bigint references sequence_steps (id),  -- a reply sends it on to this step: its plan is to skip what comes before
+    go_at          timestamptz,                         -- when that reply was sent
+    go_reason      text,
     next_step_id   bigint references sequence_steps (id),
     next_due_at    timestamptz,
     plan_changed_at timestamptz,                        -- set while its workflow is still to be signalled that its next step has changed, or that it has ended
@@ -160,7 +167,8 @@ create table sequence_contacts (
     ended_at       timestamptz,
     constraint sequence_contacts_unique unique (sequence_id, phone),
     constraint sequence_contacts_status check (status in ('active', 'completed', 'stopped', 'opted_out')),
-    constraint sequence_contacts_ended check ((status = 'active') = (ended_at is null))
+    constraint sequence_contacts_ended check ((status = 'active') = (ended_at is null)),
+    constraint sequence_contacts_go check (go_step_id is null or (go_at is not null and go_reason is not null))
 );
 create index sequence_contacts_phone on sequence_contacts (phone);
 create index sequence_contacts_key on sequence_contacts (key_phone) where key_phone is not null;
@@ -343,6 +351,7 @@ create table inbound_messages (
     referral            jsonb,                             -- the advertisement that was clicked
     asks                text[]      not null default '{}', -- the sequences whose keyword or advertisement it has, as they were set when it came
     meaning             text        not null,              -- by the keywords that were set when it came
+    effects             jsonb       not null default '[]', -- what it did to sequences: messaging.replies.effects.Effect
     to_review           text,                              -- why an operator should look at it; null: no need
     reviewed_at         timestamptz,                       -- when an operator has looked
     sent_at             timestamptz not null,              -- as the gateway says, but never later than its arrival
@@ -355,6 +364,15 @@ create index inbound_messages_phone on inbound_messages (phone, sent_at);
 create index inbound_messages_answers on inbound_messages (answers) where answers is not null;
 create index inbound_messages_open on inbound_messages (sent_at) where to_review is not null and reviewed_at is null;
 create index inbound_messages_unknown on inbound_messages using gin (identities) where phone is null;
+
+-- Enrollments that an inbound message asks for, until a worker has taken or refused them.
+create table wanted_enrollments (
+    sequence_id         bigint      not null references sequences (id),
+    phone               text        not null,
+    inbound_message_id  bigint      not null,
+    created_at          timestamptz not null default clock_timestamp(),
+    primary key (sequence_id, phone)
+);
 
 -- Other names that gateways have for a phone, as the gateways themselves have said.
 create table identities (
@@ -401,5 +419,5 @@ create table workers (
 
 -- migrate:down
 
-drop table workers, suppressions, phone_changes, identities, inbound_messages, refused_enrollments, rejected_rows, early_receipts, broadcast_messages, campaigns, sequence_contacts, sequence_steps, sequence_keywords, sequences, leads, devices;
+drop table workers, suppressions, phone_changes, identities, wanted_enrollments, inbound_messages, refused_enrollments, rejected_rows, early_receipts, broadcast_messages, campaigns, sequence_contacts, sequence_steps, sequence_keywords, sequences, leads, devices;
 drop function is_waiting, is_unsettled;

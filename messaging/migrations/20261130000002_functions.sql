@@ -217,11 +217,15 @@ begin
     elsif m.resends = 0 then
         select 'cancelled', case when c.status <> 'active' then 'the enrollment had ended'
                                  when t.removed_at is not null then 'the step was removed from the sequence'
-                                 else 'the contact has moved past the step' end
+                                 when c.timeline -> 'done' ? t.key then 'the contact has moved past the step'
+                                 else 'skipped: ' || c.go_reason end
           into status, reason
-          from sequence_contacts c, sequence_steps t
-         where c.id = m.sequence_contact_id and t.id = m.sequence_stepid
-           and (c.status <> 'active' or t.removed_at is not null or c.timeline -> 'done' ? t.key);
+          from sequence_contacts c
+          join sequence_steps t on t.id = m.sequence_stepid
+          left join sequence_steps g on g.id = c.go_step_id and g.removed_at is null
+         where c.id = m.sequence_contact_id
+           and (c.status <> 'active' or t.removed_at is not null or c.timeline -> 'done' ? t.key
+                or t.position < g.position);
     end if;
 end $$;
 
@@ -878,7 +882,8 @@ begin
       from sequences s, leads l where s.id = c.sequence_id and l.id = c.lead_id;
     select status into status_before from broadcast_messages where id = p_message;
     if (status_before is null or is_waiting(status_before))
-       and (revision_now <> p_revision or zone <> c.timeline ->> 'zone' or (c.status = 'active' and c.plan_changed_at is not null)
+       and (revision_now <> p_revision or zone <> c.timeline ->> 'zone'
+            or (c.status = 'active' and (c.plan_changed_at is not null or c.go_step_id is not null))
             or (status_before is null and c.next_step_id is distinct from p_step)) then
         return jsonb_build_object('outcome', 'replanned');
     end if;
@@ -1106,15 +1111,22 @@ begin
                             when m.meaning = 'maybe_stop' then 'maybe_stop' else 'answer' end
      where m.phone = p_old;
     update identities set phone = p_new where phone = p_old;
+    update wanted_enrollments w set phone = p_new
+     where w.phone = p_old
+       and not exists (select from wanted_enrollments n where n.sequence_id = w.sequence_id and n.phone = p_new);
+    delete from wanted_enrollments where phone = p_old;
     return jsonb_build_object('lead', old_lead is not null, 'joined', old_lead is not null and new_lead is not null,
                               'contacts', contacts, 'messages', messages, 'pairs', pairs);
 end $$;
 
--- Stores where a contact stands {timeline, next_step_id, next_due_at, plan_revision, left_out}. A contact that has left
--- its sequence gets no next step, whatever an attempt that was under way has found. left_out: the steps {step_id,
+-- Stores where a contact stands {timeline, next_step_id, next_due_at, plan_revision, left_out, gone}. A contact that has
+-- left its sequence gets no next step, whatever an attempt that was under way has found. left_out: the steps {step_id,
 -- message_id} that an edit put before a step that the contact has had; each gets a row in the ledger that says so.
+-- gone: the contact is at the step now that a reply has sent it to.
 create function move_contact(p_contact bigint, p_to jsonb) returns void
 language plpgsql as $$
+declare
+    gone boolean := coalesce((p_to ->> 'gone')::boolean, false);
 begin
     if p_to -> 'left_out' <> '[]' then
         insert into broadcast_messages as m (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id,
@@ -1133,10 +1145,12 @@ begin
            next_step_id = case when status = 'active' then (p_to ->> 'next_step_id')::bigint end,
            next_due_at = case when status = 'active' then (p_to ->> 'next_due_at')::timestamptz end,
            plan_revision = (p_to ->> 'plan_revision')::integer,
-           -- The new position follows an older plan than the stored one, or another zone than is known now: the sequence
-           -- was edited, or the zone corrected, while the message was sent.
+           go_step_id = case when not gone then go_step_id end,
+           -- The new position follows an older plan than the stored one, or another zone than is known now, or a reply came:
+           -- the sequence was edited, the zone corrected, or the person answered, while the message was sent.
            plan_changed_at = case when status <> 'active' then plan_changed_at
-                                  when plan_revision > (p_to ->> 'plan_revision')::integer
+                                  when (go_step_id is not null and not gone)
+                                       or plan_revision > (p_to ->> 'plan_revision')::integer
                                        or p_to #>> '{timeline,zone}' is distinct from
                                           (select coalesce(l.time_zone, s.time_zone) from leads l, sequences s
                                             where l.id = sequence_contacts.lead_id and s.id = sequence_contacts.sequence_id)

@@ -5,7 +5,8 @@ from datetime import datetime
 
 from messaging.common.database import Connection, Pool
 from messaging.gateways.webhook_events import Receipt
-from messaging.replies.record import LOCK_SENDER, Stopped, follow
+from messaging.replies.consequences import Consequences, together
+from messaging.replies.record import LOCK_SENDER, act
 from messaging.replies.senders import attribute
 
 __all__ = ["learn_from_answer", "learn_from_receipts"]
@@ -46,13 +47,13 @@ on conflict do nothing
 
 async def learn_from_receipts(
     connection: Connection, gateway: str, receipts: Sequence[Receipt]
-) -> list[Stopped]:
-    """Notes new names of recipients. What came from one of them before is theirs now, and followed.
+) -> Consequences:
+    """Notes new names of recipients. What came from one of them before is theirs now, and acted on.
 
-    Answers phones that have said stop before it was known that they are theirs. Not to be called in a transaction.
+    Do not call this in a transaction.
     """
     named = [(name, receipt) for receipt in receipts for name in receipt.recipient]
-    stopped: list[Stopped] = []
+    then: list[Consequences] = []
     for start in range(0, len(named), TOGETHER):
         some = named[start : start + TOGETHER]
         found = await connection.fetch(
@@ -63,28 +64,25 @@ async def learn_from_receipts(
             [receipt.at for _, receipt in some],
             gateway,
         )
-        for row in found:
-            stopped += await _learn(connection, row["identity"], row["phone"], row["learned_at"])
-    return stopped
+        then += [await _learn(connection, row["identity"], row["phone"], row["learned_at"]) for row in found]
+    return together(then)
 
 
 async def learn_from_answer(pool: Pool, phone: str, names: Sequence[str], at: datetime) -> None:
     """Notes what a gateway called the recipient ``phone`` when it accepted a message at ``at``.
 
-    If one of these names has said stop before, the recovery sweep tells the workflows.
+    If one of these names has said stop or answered before, the recovery sweep tells the workflows.
     """
     async with pool.acquire() as connection:
         for row in await connection.fetch(SELECT_UNKNOWN_NAMES, list(names)):
             await _learn(connection, row["name"], phone, at)
 
 
-async def _learn(connection: Connection, name: str, phone: str, at: datetime) -> list[Stopped]:
-    """Notes a new name of a phone, and follows what came from that name before."""
-    stopped: list[Stopped] = []
+async def _learn(connection: Connection, name: str, phone: str, at: datetime) -> Consequences:
+    """Notes a new name of a phone, and acts on what came from that name before."""
     async with connection.transaction():
         await connection.execute(LOCK_SENDER, [name])
         await connection.execute(LOCK_SENDER, [phone])
         await connection.execute(INSERT_IDENTITY, name, phone, at)
-        for earlier in await attribute(connection, [name], phone):
-            stopped += await follow(connection, phone, earlier)
-    return stopped
+        theirs = await attribute(connection, [name], phone)
+        return together([await act(connection, earlier, [phone]) for earlier in theirs])

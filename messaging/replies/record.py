@@ -1,11 +1,12 @@
-"""Records inbound messages, each once, and acts on keywords in the same transaction.
+"""Records inbound messages, each once, and acts on them in the same transaction.
 
 The result depends only on the messages, not on when or how often a gateway reports them: of all keywords from one
 phone, the one sent last counts.
 """
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 import asyncpg
@@ -13,21 +14,22 @@ import asyncpg
 from messaging.common.database import Connection, Verdict, verdict_of
 from messaging.common.keywords import Keywords, Meaning
 from messaging.common.say_once import SayOnce
+from messaging.common.transactions import all_or_nothing
 from messaging.gateways.webhook_bodies import phone_of
 from messaging.gateways.webhook_events import InboundMessage
 from messaging.leads.opt_outs import OptOutSource, record_opt_out
+from messaging.replies.consequences import Consequences, Stopped, together
+from messaging.replies.effects import act_on_reply, affected_before, said_in
 from messaging.replies.numbers import change_number, has_written_since
 from messaging.replies.senders import learn, names_of, phone_of_sender, phones_concerned
 
-__all__ = ["LOCK_SENDER", "RecordedInbound", "Stopped", "each_once", "follow", "record_inbound"]
+__all__ = ["LOCK_SENDER", "RecordedInbound", "act", "follow", "record_inbound"]
 
 logger = logging.getLogger(__name__)
 logger.addFilter(SayOnce())
 
 SPOKEN = ("text", "button", "list", "image", "video", "document")
 """Kinds of messages that may contain a keyword: in a text, a caption, a label or a payload."""
-CHOSEN = ("button", "list")
-"""Kinds whose payload may be a keyword too; a document's payload is its file name."""
 UNREAD = ("reaction", "preference", "user_id_changed")
 """Kinds that need no review."""
 
@@ -98,51 +100,37 @@ select m.meaning, m.text, m.payload, o.source, exists (
 """
 
 
-class Stopped(NamedTuple):
-    """A phone that has opted out, and the workflows to signal."""
-
-    phone: str
-    workflows: list[str]
-
-
 class RecordedInbound(NamedTuple):
-    """The result. ``new``: messages that were not known yet; ``stopped``: opt-outs, also by messages that were
-    known; ``heard``: phones that have written.
+    """The result. ``new``: messages that were not known yet; ``then``: what follows from all of them, also from messages
+    that were known.
     """
 
     new: int
-    stopped: tuple[Stopped, ...]
-    heard: tuple[str, ...] = ()
+    then: Consequences = Consequences()
 
 
 async def record_inbound(
     connection: Connection, gateway: str, device: str, messages: Sequence[InboundMessage], usual: Keywords
 ) -> RecordedInbound:
-    """Records inbound messages and acts on keywords, each message in a transaction of its own.
+    """Records inbound messages and acts on them, each message in a transaction of its own.
 
     ``device``: whose address the gateway came to; a message belongs to the device that it was written to, where the
     gateway names one of ours. ``usual``: the keywords of devices that have none of their own. A message that the
     database refuses is skipped, with a line in the log. Raises the database's other errors; what was written until then
     stays. Do not call this in a transaction.
     """
-    new = 0
-    stopped: list[Stopped] = []
-    heard: list[str] = []
+    done: list[RecordedInbound] = []
     for message in messages:
         try:
-            async with connection.transaction():
-                recorded = await _record(connection, gateway, device, message, usual)
+            record = partial(_record, connection, gateway, device, message, usual)
+            done.append(await all_or_nothing(connection, record))
         except asyncpg.PostgresError as error:
             if verdict_of(error) is not Verdict.WRONG:
                 raise
             logger.warning(
                 "an inbound message of %s is passed over, the database refuses it: %s", gateway, error
             )
-            continue
-        new += recorded.new
-        stopped += recorded.stopped
-        heard += recorded.heard
-    return RecordedInbound(new, tuple(stopped), tuple(dict.fromkeys(heard)))
+    return RecordedInbound(sum(one.new for one in done), together(one.then for one in done))
 
 
 async def _record(
@@ -173,34 +161,34 @@ async def _record(
     if identifier is None:
         # The message is known. The process that wrote it may have died before it signalled the workflows, so do that
         # again.
-        stands = await connection.fetch(SELECT_STANDING, row["id"], message.gateway_message_id)
-        return RecordedInbound(0, tuple(Stopped(one["phone"], []) for one in stands))
+        known = (row["id"], message.gateway_message_id)
+        stands = await connection.fetch(SELECT_STANDING, *known)
+        standing = Consequences(stopped=tuple(Stopped(one["phone"], []) for one in stands))
+        return RecordedInbound(0, together([standing, await affected_before(connection, *known)]))
     if phone is None:
-        return RecordedInbound(1, ())
-    stopped = []
-    for earlier in await learn(connection, message, phone):
-        stopped += await follow(connection, phone, earlier)
+        return RecordedInbound(1)
+    then = [await act(connection, earlier, [phone]) for earlier in await learn(connection, message, phone)]
     if message.kind == "number_changed":
-        stopped += await _change_number(connection, message, phone, identifier)
-    if meaning != "none":
-        for one in concerned:
-            stopped += await follow(connection, one, identifier, concerned)
-    return RecordedInbound(1, each_once(stopped), () if message.from_me else (phone,))
+        then.append(await _change_number(connection, message, phone, identifier))
+    then.append(await act(connection, identifier, concerned))
+    if not message.from_me:
+        then.append(Consequences(heard=(phone,)))
+    return RecordedInbound(1, together(then))
 
 
 async def _change_number(
     connection: Connection, message: InboundMessage, phone: str, identifier: int
-) -> list[Stopped]:
+) -> Consequences:
     """Moves the sender to the new number that the message tells. It stays in the inbox if a person has to look: the number
     is none, somebody has written from the old one since, two leads have become one, or no lead is concerned.
     """
-    new, stopped = phone_of(message.payload), list[Stopped]()
+    new, then = phone_of(message.payload), list[Consequences]()
     old = message.phone or phone
     if new is None or await has_written_since(connection, old, names_of(message), message.at, lead=phone):
-        return []
+        return Consequences()
 
     async def follow_stop(present: str, evidence: int) -> None:
-        stopped.extend(await follow(connection, present, evidence))
+        then.append(await follow(connection, present, evidence, [present]))
 
     changes = [
         await change_number(connection, one, new, message.at, follow_stop)
@@ -208,30 +196,26 @@ async def _change_number(
     ]
     joined = any(change.joined for change in changes)
     await connection.execute(SET_REVIEW, identifier, "numbers_joined" if joined else None)
-    return stopped
+    return together(then)
 
 
-def each_once(stopped: Iterable[Stopped]) -> tuple[Stopped, ...]:
-    """Each phone once, with the most workflows that were found for it."""
-    found: dict[str, Stopped] = {}
-    for one in stopped:
-        found[one.phone] = max(found.get(one.phone, one), one, key=lambda each: len(each.workflows))
-    return tuple(found.values())
+async def act(connection: Connection, identifier: int, phones: Sequence[str]) -> Consequences:
+    """Acts on a stored message for these phones, which it concerns: on its keyword, or else as a reply to sequences."""
+    stopped = [await follow(connection, phone, identifier, phones) for phone in phones]
+    return together([*stopped, await act_on_reply(connection, identifier, phones)])
 
 
 async def follow(
-    connection: Connection, phone: str, identifier: int, concerned: Sequence[str] = ()
-) -> list[Stopped]:
-    """Acts on a keyword for this phone, unless a later one says the opposite. ``concerned``: all phones that the message
-    concerns.
-    """
-    row = await connection.fetchrow(SELECT_KEYWORD, identifier, phone, [phone, *concerned])
+    connection: Connection, phone: str, identifier: int, concerned: Sequence[str]
+) -> Consequences:
+    """Acts on a keyword for this phone, unless a later one says the opposite."""
+    row = await connection.fetchrow(SELECT_KEYWORD, identifier, phone, concerned)
     if row is None or row["outdated"]:
-        return []
+        return Consequences()
     source: OptOutSource = row["source"]
     if row["meaning"] == "start":
         await connection.execute("delete from suppressions where phone = $1 and source = $2", phone, source)
-        return []
+        return Consequences()
     reason = REASONS[source].format(said=(row["text"] or row["payload"] or "")[:40])
     # A setting in WhatsApp stops marketing only, and says so; a keyword stops everything.
     recorded = await record_opt_out(
@@ -242,7 +226,7 @@ async def follow(
         category="marketing" if source == "preference" else "all",
         evidence=identifier,
     )
-    return [Stopped(phone, recorded.workflows)]
+    return Consequences(stopped=(Stopped(phone, recorded.workflows),))
 
 
 def _meaning(message: InboundMessage, keywords: Keywords) -> Meaning:
@@ -256,7 +240,7 @@ def _meaning(message: InboundMessage, keywords: Keywords) -> Meaning:
 
 
 def _said(message: InboundMessage) -> tuple[str | None, str | None]:
-    return message.text, message.payload if message.kind in CHOSEN else None
+    return said_in(message.kind, message.text, message.payload)
 
 
 def _to_review(message: InboundMessage, meaning: Meaning, keywords: Keywords) -> str | None:

@@ -6,8 +6,9 @@ from messaging.common.database import Connection
 from messaging.common.errors import InvalidInput, NotFound
 from messaging.common.transactions import all_or_nothing
 from messaging.leads.phone_changes import present_phone
+from messaging.replies.consequences import Stopped
 from messaging.replies.numbers import ChangedNumber, change_number
-from messaging.replies.record import Stopped, follow
+from messaging.replies.record import follow
 
 __all__ = ["rename_phone"]
 
@@ -41,7 +42,7 @@ async def _rename(connection: Connection, old: str, new: str) -> tuple[ChangedNu
     stopped: list[Stopped] = []
 
     async def follow_stop(phone: str, evidence: int) -> None:
-        stopped.extend(await follow(connection, phone, evidence))
+        stopped.extend((await follow(connection, phone, evidence, [phone])).stopped)
 
     now = await connection.fetchval("select clock_timestamp()")
     changed = await change_number(connection, present, new, now, follow_stop)

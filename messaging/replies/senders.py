@@ -52,7 +52,7 @@ update inbound_messages m
                         when m.meaning = 'maybe_stop' then 'maybe_stop' else 'answer' end
  where m.phone is null and m.identities && $1::text[]
     or m.phone = any ($3::text[]) and m.phone <> $2 and not exists (select from leads l where l.phone = m.phone)
-returning m.id, m.meaning
+returning m.id, m.sent_at
 """
 
 
@@ -104,8 +104,8 @@ async def phones_concerned(
 
 
 async def learn(connection: Connection, message: InboundMessage, phone: str) -> list[int]:
-    """Notes the other names of this phone; answers the earlier messages with keywords that are now known to be from
-    it.
+    """Notes the other names of this phone; answers the earlier messages that are now known to be from it, the oldest
+    first.
     """
     names = [name for name in names_of(message) if name != f"wa_id:{phone.removeprefix('+')}"]
     if not names:
@@ -115,11 +115,11 @@ async def learn(connection: Connection, message: InboundMessage, phone: str) -> 
 
 
 async def attribute(connection: Connection, names: Sequence[str], phone: str) -> list[int]:
-    """Messages of a sender of these names, whose phone was not known or is no lead's, are of this phone now; those with
-    keywords.
+    """Messages of a sender of these names, whose phone was not known or is no lead's, are of this phone now; answers
+    them, the oldest first.
     """
     phones = [
         canonical_phone(f"+{name.removeprefix('wa_id:')}") for name in names if name.startswith("wa_id:")
     ]
     rows = await connection.fetch(ATTRIBUTE_TO_PHONE, names, phone, phones)
-    return [row["id"] for row in rows if row["meaning"] in ("stop", "start")]
+    return [row["id"] for row in sorted(rows, key=lambda row: (row["sent_at"], row["id"]))]

@@ -35,6 +35,8 @@ class NextPosition(EnrollmentPosition):
     """The new position of an enrollment, and the steps that it will never get."""
 
     left_out: tuple[LeftOut, ...] = ()
+    gone: bool = False
+    """True if the contact is now at the step that a reply has sent it to."""
 
 
 class StoredPosition(EnrollmentPosition):

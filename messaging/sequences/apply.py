@@ -18,6 +18,7 @@ from messaging.files.yaml import FileProblems, Problem
 from messaging.sequences.checks import check_together, check_with_stored, warnings_for
 from messaging.sequences.conditions import format_conditions
 from messaging.sequences.file import SequenceDraft, SequenceFile, StepFile
+from messaging.sequences.on_reply import as_stored, format_on_reply, read_rules
 from messaging.sequences.step_ids import StoredStep, changes_of_meaning
 from messaging.texts.approved import format_template
 from messaging.times.durations import format_duration, format_when
@@ -26,7 +27,8 @@ __all__ = ["AppliedSequence", "apply_sequences"]
 
 
 SELECT_STEPS = """
-select id, key, position, day, at_time as at, after, wait_for, conditions, expires_after, missed, text, image_url, template, removed_at,
+select id, key, position, day, at_time as at, after, wait_for, conditions, expires_after, missed, text, image_url, template, on_reply,
+       removed_at,
        exists (select from broadcast_messages where sequence_stepid = s.id) as carried
   from sequence_steps s
  where sequence_id = $1
@@ -36,7 +38,8 @@ select id, key, position, day, at_time as at, after, wait_for, conditions, expir
 UPDATE_SEQUENCE = """
 update sequences
    set trigger = $2, next_trigger = $3, time_zone = $4, skip_weekends = $5, device_id = $6, category = $7,
-       outside_window = $8, revision = $9, require_consent = $10, updated_at = clock_timestamp()
+       outside_window = $8, revision = $9, require_consent = $10, on_reply = $11, reply_within = $12,
+       updated_at = clock_timestamp()
  where id = $1
 """
 
@@ -60,13 +63,15 @@ update sequence_steps
 
 STORE_STEP = """
 insert into sequence_steps as s
-       (sequence_id, key, position, day, at_time, after, wait_for, conditions, expires_after, missed, text, image_url, template)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+       (sequence_id, key, position, day, at_time, after, wait_for, conditions, expires_after, missed, text, image_url, template,
+        on_reply)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
     on conflict (sequence_id, key) do update
    set position = excluded.position, day = excluded.day, at_time = excluded.at_time, after = excluded.after,
        wait_for = excluded.wait_for, conditions = excluded.conditions, expires_after = excluded.expires_after,
        missed = excluded.missed, text = excluded.text,
-       image_url = excluded.image_url, template = excluded.template, removed_at = null
+       image_url = excluded.image_url, template = excluded.template, on_reply = excluded.on_reply,
+       removed_at = null
 """
 
 
@@ -112,7 +117,7 @@ async def _apply(
     renamed = [edit.id for edit in edits if edit.stored_keywords != edit.keywords]
     await connection.execute("delete from sequence_keywords where sequence_id = any($1)", renamed)
     applied = {edit.sequence.sequence: await edit.store(connection) for edit in edits}
-    warnings = await warnings_for(connection, drafts)
+    warnings = await warnings_for(connection, drafts, usual)
     return [
         applied[draft.sequence.sequence].model_copy(update={"warnings": tuple(map(str, noted))})
         for draft, noted in zip(drafts, warnings, strict=True)
@@ -210,6 +215,8 @@ class _Edit:
             ("category", row["category"], sequence.category),
             ("require_consent", str(row["require_consent"]).lower(), str(sequence.require_consent).lower()),
             ("outside_window", row["outside_window"], sequence.outside_window),
+            ("on_reply", format_on_reply(read_rules(row["on_reply"])), format_on_reply(sequence.on_reply)),
+            ("reply_within", format_duration(row["reply_within"]), format_duration(sequence.reply_within)),
         )
         changes = [f"{name}: {old or 'none'} → {new or 'none'}" for name, old, new in headers if old != new]
         keys = [step.id for step in sequence.steps]
@@ -251,6 +258,11 @@ class _Edit:
             changes.append(
                 f"template of step {step.id!r}: {format_template(before.template)} → {format_template(template)}"
             )
+        if before.removed_at is None and before.on_reply != step.on_reply:
+            old_rules, new_rules = (
+                format_on_reply(rules) or "none" for rules in (before.on_reply, step.on_reply)
+            )
+            changes.append(f"step {step.id!r} on_reply: {old_rules} → {new_rules}")
         return changes
 
     async def _store_sequence(self, connection: Connection, revision: int) -> None:
@@ -267,6 +279,8 @@ class _Edit:
             sequence.outside_window,
             revision,
             sequence.require_consent,
+            as_stored(sequence.on_reply),
+            sequence.reply_within,
         )
         if self.keywords != self.stored_keywords:
             await connection.executemany(
@@ -284,6 +298,7 @@ class _Edit:
                     *(self.id, step.id, position, *_when(step), _conditions(step)),
                     *(step.expires_after, step.missed, step.text, step.image),
                     step.template.model_dump() if step.template else None,
+                    as_stored(step.on_reply),
                 )
                 for position, step in enumerate(self.sequence.steps)
             ],

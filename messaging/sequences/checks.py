@@ -18,6 +18,7 @@ from messaging.files.checks import (
 from messaging.files.fields import FileText, parse_trigger
 from messaging.files.yaml import Problem
 from messaging.sequences.file import SequenceDraft
+from messaging.sequences.reply_checks import check_replies, reply_warnings
 
 __all__ = ["check_together", "check_with_stored", "warnings_for"]
 
@@ -52,6 +53,7 @@ async def check_with_stored(
         *await _check_triggers(connection, drafts),
         *await _check_keywords(connection, drafts),
         *await _check_stop_words(connection, drafts, usual),
+        *await check_replies(connection, drafts),
         *await check_templates(connection, [text for draft in drafts for text in draft.texts]),
     ]
 
@@ -125,13 +127,16 @@ def _triggers(drafts: Sequence[SequenceDraft]) -> list[FileText]:
     return found
 
 
-async def warnings_for(connection: Connection, drafts: Sequence[SequenceDraft]) -> list[list[Problem]]:
+async def warnings_for(
+    connection: Connection, drafts: Sequence[SequenceDraft], keywords: Keywords
+) -> list[list[Problem]]:
     """Warnings for each file without problems: blanks in messages, a ``next_trigger`` of no sequence, conditions on
-    attributes of no lead.
+    attributes of no lead, rules for replies that cannot work.
     """
     rows = await connection.fetch("select trigger from sequences where trigger is not null")
     triggers = {row["trigger"] for row in rows}
     devices = await devices_with_service_window(connection)  # a lead's own device may be any device
+    of_replies = await reply_warnings(connection, drafts, keywords)
     return [
         [
             *_check_chain(draft, triggers),
@@ -139,8 +144,9 @@ async def warnings_for(connection: Connection, drafts: Sequence[SequenceDraft]) 
             *await check_blanks(connection, draft.texts),
             *_check_service_window(draft, devices),
             *await _check_attributes(connection, draft),
+            *replies,
         ]
-        for draft in drafts
+        for draft, replies in zip(drafts, of_replies, strict=True)
     ]
 
 

@@ -36,7 +36,7 @@ returning true
 
 RESUME_CONTACT = """
 update sequence_contacts
-   set paused_at = null, paused_reason = null, plan_changed_at = clock_timestamp()
+   set paused_at = null, paused_reason = null, answered_at = null, plan_changed_at = clock_timestamp()
  where id = $1 and status = 'active' and paused_at is not null
 returning true
 """

@@ -6,7 +6,7 @@ ends as a duplicate and sends nothing. Times are aware UTC.
 
 from datetime import datetime
 
-from messaging.common.database import Connection, Pool
+from messaging.common.database import Connection, Pool, Record
 from messaging.common.errors import Conflict, NotFound
 from messaging.common.optimistic_locking import Changed, retry_on_change
 from messaging.leads.store import upsert_lead
@@ -24,14 +24,16 @@ from messaging.sequences.joining import find_enrollment, insert_enrollment, why_
 from messaging.sequences.leaving import end_enrollment
 from messaging.sequences.next_step import (
     EnrollmentState,
+    GoOn,
     after_settling,
     begun_step,
     due_of,
     position_of,
+    skip_to,
     timeline_of,
 )
 from messaging.sequences.plans import Plans
-from messaging.times.calendar import Due, Plan, next_due
+from messaging.times.calendar import Due, Plan, Scheduled, next_due
 from messaging.times.sending_hours import SendingHours
 
 __all__ = ["Enrollments"]
@@ -91,12 +93,12 @@ update broadcast_messages m
    and s.id = m.sequence_stepid and s.removed_at is not null
 """
 
-# Cancels the message $1 of the step $2, which was due at $4 for the enrollment $3. held: an attempt may be sending it
-# now; $5, $6: see claim_life.
+# Cancels the message $1 of the step $2, which was due at $4 for the enrollment $3, for the reason $8. held: an attempt
+# may be sending it now; $5, $6: see claim_life.
 SKIP_STEP = """
 insert into broadcast_messages as m
        (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id, due_at, status, reason)
-select $1, $2, id, lead_id, phone, device_id, $4, 'cancelled', 'skipped by an operator'
+select $1, $2, id, lead_id, phone, device_id, $4, 'cancelled', $8
   from sequence_contacts
  where id = $3
     on conflict (id) do update
@@ -107,6 +109,8 @@ returning status, claimed_at + claim_life(m, $5, $6) > coalesce($7, clock_timest
 """
 
 MARK_TO_SIGNAL = "update sequence_contacts set plan_changed_at = clock_timestamp() where id = $1"
+
+FORGET_WANTED = "delete from wanted_enrollments where sequence_id = $1 and phone = $2"
 
 WAS_SKIPPED = """
 select exists (select from broadcast_messages m
@@ -146,6 +150,7 @@ class Enrollments:
                 raise NotFound(
                     f"there is no sequence {request.sequence!r}: create it with 'sequence apply FILE.yaml'"
                 )
+            await connection.execute(FORGET_WANTED, sequence["id"], request.lead.phone)
             due = None
             existing = await find_enrollment(connection, sequence["id"], sequence["phone"], given, run_id)
             request = _with_phone(request, existing["phone"] if existing is not None else sequence["phone"])
@@ -187,12 +192,26 @@ class Enrollments:
         contact = await self.load(enrollment_id, now=now)
         if contact.status != "active":
             return None
-        scheduled = begun_step(contact) or next_due(contact.plan, contact.timeline, contact.now)
+        begun, timeline, skipped = begun_step(contact), contact.timeline, list[Scheduled]()
+        if contact.go is not None and begun is None:
+            timeline, skipped = skip_to(contact, contact.go)
+        scheduled = begun or next_due(contact.plan, timeline, contact.now)
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(CANCEL_REMOVED_STEPS, enrollment_id, contact.now)
-            position = position_of(contact.plan, contact.timeline, scheduled, contact.phone)
-            await self._store(connection, contact, position)
-        due = due_of(contact.plan, contact.timeline, scheduled, contact.device_id, contact.now)
+            for one in skipped:
+                message = await self._cancel(
+                    connection,
+                    contact,
+                    one.step.id,
+                    one.due_at,
+                    f"skipped: {contact.go and contact.go.reason}",
+                )
+                if message["status"] == "processing":
+                    raise Changed  # an attempt has just begun it
+            position = position_of(contact.plan, timeline, scheduled, contact.phone)
+            gone = contact.go is not None and begun is None
+            await self._store(connection, contact, position.model_copy(update={"gone": gone}))
+        due = due_of(contact.plan, timeline, scheduled, contact.device_id, contact.now)
         return due and due.model_copy(update={"paused": contact.paused})
 
     @retry_on_change
@@ -259,17 +278,9 @@ class Enrollments:
             device_id=contact.device_id,
         )
         async with self._pool.acquire() as connection, connection.transaction():
-            message = await connection.fetchrow(
-                SKIP_STEP,
-                sequence_message_id(contact.step_id, contact.phone),
-                contact.step_id,
-                enrollment_id,
-                contact.due_at,
-                CLAIM_LIFETIME,
-                longer_lifetimes(),
-                now,
+            message = await self._cancel(
+                connection, contact, contact.step_id, contact.due_at, "skipped by an operator", now
             )
-            assert message is not None
             if message["status"] == "processing" and message["held"]:
                 raise Conflict(f"{step!r} is being sent just now")
             if message["status"] not in ("processing", "cancelled"):
@@ -278,6 +289,25 @@ class Enrollments:
             await self._store(connection, contact, position)
             await connection.execute(MARK_TO_SIGNAL, enrollment_id)
         return True
+
+    @staticmethod
+    async def _cancel(
+        connection: Connection,
+        contact: EnrollmentState,
+        step_id: int,
+        due_at: datetime,
+        reason: str,
+        now: datetime | None = None,
+    ) -> Record:
+        """Cancels the message of a step that is skipped, unless it has gone out or an attempt may be sending it; answers
+        its status, and whether an attempt holds it.
+        """
+        row = await connection.fetchrow(
+            *(SKIP_STEP, sequence_message_id(step_id, contact.phone), step_id, contact.enrollment_id, due_at),
+            *(CLAIM_LIFETIME, longer_lifetimes(), now, reason),
+        )
+        assert row is not None
+        return row
 
     async def _was_skipped(self, enrollment_id: int, step: str) -> bool:
         skipped: bool = await self._pool.fetchval(WAS_SKIPPED, enrollment_id, step)
@@ -321,6 +351,7 @@ class Enrollments:
             due_at=row["next_due_at"],
             in_doubt=row["in_doubt"],
             paused=(row["paused_reason"] or "paused by an operator") if row["paused_at"] else None,
+            go=GoOn(row["go_step_id"], row["go_at"], row["go_reason"]) if row["go_step_id"] else None,
             version=row["version"],
             now=row["now"],
         )

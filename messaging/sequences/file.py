@@ -2,11 +2,11 @@
 
 Fields: ``sequence``, ``trigger``, ``next_trigger``, ``keyword`` and ``ad`` (what people write or click to be enrolled),
 ``timezone`` (IANA), ``skip_weekends``, ``device``, ``category`` (which opt-outs hold), ``require_consent``,
-``outside_window`` (what becomes of free text outside the service window) and ``steps``, each of which has an ``id``, a
-``day`` (optionally with ``at``), ``after`` or ``wait_for``, optionally ``if``, ``expires_after`` and ``missed``, and a
-``text``, an ``image`` or both; the text is then the image's caption. A ``template`` may stand beside them, for gateways
-that want one. Lengths are those of the text in the file; rendering can make a text longer, so each message is measured
-again.
+``outside_window`` (what becomes of free text outside the service window), ``on_reply``, ``reply_within`` and ``steps``,
+each of which has an ``id``, a ``day`` (optionally with ``at``), ``after`` or ``wait_for``, optionally ``if``,
+``expires_after``, ``missed`` and ``on_reply``, and a ``text``, an ``image`` or both; the text is then the image's
+caption. A ``template`` may stand beside them, for gateways that want one. Lengths are those of the text in the file;
+rendering can make a text longer, so each message is measured again.
 """
 
 import re
@@ -37,10 +37,14 @@ from messaging.files.fields import (
 )
 from messaging.files.yaml import Document, read_yaml
 from messaging.sequences.conditions import ConditionsFile
+from messaging.sequences.on_reply import OnReply, RuleFile
 from messaging.times.calendar import Missed
 from messaging.times.durations import parse_duration
 
 __all__ = ["SequenceDraft", "SequenceFile", "StepFile", "WaitForFile", "read_sequence"]
+
+REPLY_WITHIN = timedelta(days=3)
+"""How long after a message of a sequence a reply counts for it, if the file does not say."""
 
 _LAST_DAY = 3650
 _DAY = timedelta(days=1)
@@ -73,6 +77,15 @@ def _wait_for(value: object) -> object:
     if not isinstance(value, dict):
         raise InvalidInput(f"{value!r} does not say what is waited for, write e.g. {{reply: 24h}}")
     return value
+
+
+def _reply_within(value: object) -> timedelta:
+    duration = _after(value)
+    if not duration:
+        raise InvalidInput(
+            f'{value!r} would leave every reply out, write e.g. "3d"; with on_reply: continue, replies do nothing'
+        )
+    return duration
 
 
 def _day(value: int) -> int:
@@ -124,6 +137,7 @@ class StepFile(FileModel):
     text: str = ""
     image: Image | None = None
     template: TemplateFile | None = None
+    on_reply: OnReply = ()
 
 
 class SequenceFile(FileModel):
@@ -140,6 +154,8 @@ class SequenceFile(FileModel):
     category: Category = "marketing"
     require_consent: bool = False
     outside_window: OutsideWindow = "fail"
+    on_reply: OnReply = ()
+    reply_within: Annotated[timedelta, BeforeValidator(as_field(_reply_within))] = REPLY_WITHIN
     steps: list[StepFile]
 
 
@@ -208,6 +224,7 @@ def read_sequence(source: str, file: str) -> SequenceDraft:
                 "if": field_names(ConditionsFile),
                 "wait_for": field_names(WaitForFile),
                 "template": field_names(TemplateFile),
+                "on_reply": field_names(RuleFile),
             },
         )
     if not document.data.get("steps", ()) and document.data.get("steps", []) in (None, []):

@@ -20,7 +20,25 @@ from messaging.times.calendar import (
 )
 from messaging.times.sending_hours import SendingHours
 
-__all__ = ["EnrollmentState", "after_settling", "begun_step", "due_of", "position_of", "timeline_of"]
+__all__ = [
+    "EnrollmentState",
+    "GoOn",
+    "after_settling",
+    "begun_step",
+    "due_of",
+    "position_of",
+    "skip_to",
+    "timeline_of",
+]
+
+
+class GoOn(NamedTuple):
+    """A reply that sends the contact on to a step."""
+
+    step_id: int
+    at: datetime
+    """When it was sent."""
+    reason: str
 
 
 class EnrollmentState(NamedTuple):
@@ -40,6 +58,8 @@ class EnrollmentState(NamedTuple):
     """True if the message of that step is claimed, and its outcome is not known yet."""
     paused: str | None
     """Why the contact is paused, if it is."""
+    go: GoOn | None
+    """Where a reply has sent the contact, if it is not there yet."""
     version: str
     """Changes whenever the row is written."""
     hours: SendingHours
@@ -79,6 +99,22 @@ def begun_step(contact: EnrollmentState) -> Scheduled | None:
     if not contact.in_doubt or step is None or contact.due_at is None:
         return None
     return Scheduled(step=step, due_at=contact.due_at)
+
+
+def skip_to(contact: EnrollmentState, go: GoOn) -> tuple[Timeline, list[Scheduled]]:
+    """The contact's calendar at the step to go to, and the steps before it, which it skips.
+
+    They count as skipped when the reply was sent, so ``after`` of the step counts from the reply. None is skipped if
+    the step is not in the plan any more, or if the contact has had it.
+    """
+    timeline, skipped = contact.timeline, list[Scheduled]()
+    if go.step_id not in {step.id for step in contact.plan.steps if step.key not in timeline.done}:
+        return timeline, skipped
+    at = max(go.at, timeline.previous_at or timeline.enrolled_at)
+    while (scheduled := next_due(contact.plan, timeline, at)) and scheduled.step.id != go.step_id:
+        skipped.append(scheduled)
+        timeline = advance(contact.plan, timeline, scheduled.step.key, scheduled.due_at, at, contact.hours)
+    return timeline, skipped
 
 
 def position_of(plan: Plan, timeline: Timeline, scheduled: Scheduled | None, phone: str) -> NextPosition:

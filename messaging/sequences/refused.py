@@ -15,6 +15,8 @@ __all__ = ["RefusedEnrollment", "note_refused", "refused_enrollments"]
 NOTE_REFUSED = """
 with forgotten as (
     delete from refused_enrollments where refused_at < clock_timestamp() - interval '30 days' and (sequence, phone) <> ($1, $2)
+), answered as (
+    delete from wanted_enrollments w using sequences s where s.id = w.sequence_id and s.name = $1 and w.phone = $2
 )
 insert into refused_enrollments (sequence, phone, reason)
 values ($1, $2, $3)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from messaging.common.values import Value
 from messaging.sequences.file import StepFile
+from messaging.sequences.on_reply import RuleFile
 from messaging.times.calendar import Missed
 
 __all__ = ["MeaningChange", "StoredStep", "changes_of_meaning"]
@@ -39,6 +40,7 @@ class StoredStep(Value):
     text: str
     image_url: str | None
     template: dict[str, Any] | None = None
+    on_reply: tuple[RuleFile, ...] = ()
     removed_at: datetime | None
     carried: bool
     """True if the ledger has a message of it, in any status."""

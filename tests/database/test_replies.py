@@ -20,9 +20,10 @@ from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.gateways import Gateways
 from messaging.gateways.webhook_events import InboundMessage, Receipt
 from messaging.leads.opt_outs import record_opt_out, withdraw
+from messaging.replies.consequences import Consequences, Stopped, together
 from messaging.replies.inbox import InboundReport, inbound_of_phone, list_inbox
 from messaging.replies.recipients import learn_from_answer, learn_from_receipts
-from messaging.replies.record import RecordedInbound, Stopped, each_once, record_inbound
+from messaging.replies.record import RecordedInbound, record_inbound
 from messaging.reporting.contact import contact_report
 from messaging.sending.claim_answers import StepClaim
 from messaging.sending.ledger import Ledger
@@ -75,10 +76,12 @@ async def test_stop_opts_out_with_its_evidence_and_is_stored_once(contact: Conta
     pool = contact.scenario.pool
     stop = inbound("in-1", PHONE, "Stop!!", name="Aisha")
     first = await record(contact, stop, stop)
-    assert (first.new, {one.phone for one in first.stopped}) == (1, {PHONE})
-    assert first.stopped[0].workflows == [f"sequence:welcome:{PHONE}"]
+    assert (first.new, {one.phone for one in first.then.stopped}) == (1, {PHONE})
+    assert first.then.stopped[0].workflows == [f"sequence:welcome:{PHONE}"]
     again = await record(contact, stop)
-    assert again == RecordedInbound(0, (Stopped(PHONE, []),)), "told again, it is carried out again"
+    assert again == RecordedInbound(0, Consequences(stopped=(Stopped(PHONE, []),))), (
+        "told again, it is carried out again"
+    )
     [row] = await pool.fetch("select * from inbound_messages")
     assert (row["phone"], row["text"], row["meaning"], row["to_review"]) == (PHONE, "Stop!!", "stop", None)
     [suppression] = await pool.fetch("select * from suppressions")
@@ -155,7 +158,7 @@ async def test_an_operator_has_the_last_word_on_what_is_told_again(contact: Cont
     stop = inbound("in-1", PHONE, "STOP")
     await record(contact, stop)
     await withdraw(contact.scenario.pool, PHONE)
-    assert await record(contact, stop) == RecordedInbound(0, ())
+    assert await record(contact, stop) == RecordedInbound(0)
     await record(contact, inbound("in-0", PHONE, "START", after=-60))
     assert await sources(contact.scenario.pool) == []
     await record(contact, inbound("in-2", PHONE, "stop", after=60))
@@ -237,14 +240,14 @@ async def test_whose_phone_is_not_told_is_kept_and_listed_and_found_out_later(co
     pool = contact.scenario.pool
     user = "user_id:MY.13491208655302741918"
     recorded = await record(contact, inbound("in-1", None, "STOP", identities=(user,)))
-    assert recorded == RecordedInbound(1, ())
+    assert recorded == RecordedInbound(1)
     assert await pool.fetchval("select count(*) from suppressions") == 0
     [listed] = await in_inbox(pool)
     assert (listed.phone, listed.identities, listed.to_review) == (None, (user,), "unmatched")
     later = await record(
         contact, inbound("in-2", PHONE, "Hello?", after=60, identities=(user, f"wa_id:{PHONE[1:]}"))
     )
-    assert [stopped.phone for stopped in later.stopped] == [PHONE]
+    assert [stopped.phone for stopped in later.then.stopped] == [PHONE]
     assert await sources(pool) == ["reply"]
     assert [row["identity"] for row in await pool.fetch("select identity from identities")] == [user]
     await record(contact, inbound("in-3", None, "START", after=120, identities=(user,)))
@@ -285,8 +288,8 @@ async def test_a_stop_counts_for_the_phone_written_from_and_the_phone_written_to
         recorded = await record(contact, *messages)
         rows = await pool.fetch("select phone from suppressions where source = 'reply'")
         assert {row["phone"] for row in rows} == left
-        assert {one.phone for one in recorded.stopped} >= left
-        assert {one.phone for one in (await record(contact, stop)).stopped} == left, "told again"
+        assert {one.phone for one in recorded.then.stopped} >= left
+        assert {one.phone for one in (await record(contact, stop)).then.stopped} == left, "told again"
 
 
 async def test_a_stop_of_a_stranger_is_a_leads_once_a_receipt_says_so(contact: Contact) -> None:
@@ -297,8 +300,8 @@ async def test_a_stop_of_a_stranger_is_a_leads_once_a_receipt_says_so(contact: C
     assert await sources(pool) == []
     receipt = Receipt(status="read", at=NOON, message_id=sent["id"], recipient=(f"wa_id:{other[1:]}",))
     async with pool.acquire() as connection:
-        stopped = await learn_from_receipts(connection, "simulated", [receipt])
-    assert [one.phone for one in stopped] == [PHONE]
+        then = await learn_from_receipts(connection, "simulated", [receipt])
+    assert [one.phone for one in then.stopped] == [PHONE]
     assert await sources(pool) == await sources(pool, other) == ["reply"]
     assert await in_inbox(pool) == ()
 
@@ -311,13 +314,16 @@ async def test_what_another_lead_has_written_stays_theirs(contact: Contact) -> N
     await record(contact, inbound("in-1", other, "STOP", identities=(f"wa_id:{other[1:]}",)))
     receipt = Receipt(status="read", at=NOON, message_id=sent["id"], recipient=(f"wa_id:{other[1:]}",))
     async with pool.acquire() as connection:
-        assert await learn_from_receipts(connection, "simulated", [receipt]) == []
+        assert await learn_from_receipts(connection, "simulated", [receipt]) == Consequences()
     assert await sources(pool) == []
 
 
 def test_each_phone_is_stopped_once_with_all_that_was_found() -> None:
     found = [Stopped("a", ["w"]), Stopped("b", []), Stopped("a", []), Stopped("b", ["x", "y"])]
-    assert each_once(found) == (Stopped("a", ["w"]), Stopped("b", ["x", "y"]))
+    assert together(Consequences((one,)) for one in found).stopped == (
+        Stopped("a", ["w"]),
+        Stopped("b", ["x", "y"]),
+    )
 
 
 def test_the_names_of_our_numbers_can_be_stored() -> None:
@@ -341,9 +347,9 @@ async def test_our_own_receipts_teach_what_the_recipient_is_called(contact: Cont
         Receipt(status="read", at=NOON, gateway_message_id="another's", recipient=("wa_id:888",)),
     ]
     async with pool.acquire() as connection:
-        stopped = await learn_from_receipts(connection, "simulated", receipts)
-        assert [one.phone for one in stopped] == [PHONE]
-        assert await learn_from_receipts(connection, "simulated", receipts) == []
+        then = await learn_from_receipts(connection, "simulated", receipts)
+        assert [one.phone for one in then.stopped] == [PHONE]
+        assert await learn_from_receipts(connection, "simulated", receipts) == Consequences()
     assert await sources(pool) == ["reply"], "it was theirs"
     rows = await pool.fetch("select identity from identities where phone = $1 order by 1", PHONE)
     assert [row["identity"] for row in rows] == ["lid:2515", "user_id:MY.1", "wa_id:999"]
@@ -489,7 +495,7 @@ async def test_a_worker_hears_the_simulated_gateway_and_the_next_one_what_it_mis
 
     @asynccontextmanager
     async def worker() -> AsyncIterator[None]:
-        async with webhooks(pool, gateways, host="127.0.0.1", port=0, opted_out=no_workflows) as listener:
+        async with webhooks(pool, gateways, host="127.0.0.1", port=0, carry_out=no_workflows) as listener:
             hearing = asyncio.create_task(replies.hear_simulator(simulator.url, listener, secret))
             yield
             hearing.cancel()

@@ -9,7 +9,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -24,6 +24,7 @@ from messaging.devices.store import add_device
 from messaging.gateways import Gateways
 from messaging.gateways.cloud_api_webhooks import read_webhook
 from messaging.gateways.webhook_events import Receipt
+from messaging.replies.consequences import Consequences
 from messaging.sending.receipts import record_receipts
 from rig.waiting import until
 from runtime import listener
@@ -121,7 +122,7 @@ async def port(contact: Contact, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
     await pool.execute("update broadcast_messages set status = 'unconfirmed', device_id = 'meta'")
     gateways = Gateways()
     async with (
-        endpoint.webhooks(pool, gateways, host="127.0.0.1", port=0, opted_out=no_workflows) as opened,
+        endpoint.webhooks(pool, gateways, host="127.0.0.1", port=0, carry_out=no_workflows) as opened,
         aiohttp.ClientSession() as http,
     ):
         assert isinstance(message_id, UUID)
@@ -182,12 +183,12 @@ async def test_an_opt_out_is_carried_out_before_it_is_acknowledged(port: Port) -
     heard: list[tuple[str, list[str]]] = []
     go_on = asyncio.Event()
 
-    async def opted_out(phone: str, workflows: Sequence[str]) -> None:
-        heard.append((phone, list(workflows)))
+    async def opted_out(then: Consequences) -> None:
+        heard.extend((one.phone, one.workflows) for one in then.stopped)
         await go_on.wait()
 
     gateways = Gateways()
-    async with endpoint.webhooks(pool, gateways, host="127.0.0.1", port=0, opted_out=opted_out) as opened:
+    async with endpoint.webhooks(pool, gateways, host="127.0.0.1", port=0, carry_out=opted_out) as opened:
         port.listener = opened
         bad = [None, 5, {"type": "text"}, answer(phone, "x", identifier="")]
         stop = answer(phone.removeprefix("+"), "Stop!!")
@@ -465,7 +466,7 @@ async def test_a_worker_that_stops_waits_for_nobody(
     gateways = Gateways()
     async with asyncio.timeout(10):
         async with endpoint.webhooks(
-            contact.scenario.pool, gateways, host="127.0.0.1", port=0, opted_out=no_workflows
+            contact.scenario.pool, gateways, host="127.0.0.1", port=0, carry_out=no_workflows
         ) as opened:
             _, writer = await asyncio.open_connection("127.0.0.1", opened.port)
             writer.write(b"POST /webhooks/meta HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{")
@@ -481,11 +482,11 @@ async def test_the_second_waits_for_the_port_and_takes_over(
     pool, gateways = contact.scenario.pool, Gateways()
     async with aiohttp.ClientSession() as http:
         async with endpoint.webhooks(
-            pool, gateways, host="127.0.0.1", port=0, opted_out=no_workflows
+            pool, gateways, host="127.0.0.1", port=0, carry_out=no_workflows
         ) as first:
             assert first.port is not None
             second = endpoint.webhooks(
-                pool, gateways, host="127.0.0.1", port=first.port, opted_out=no_workflows
+                pool, gateways, host="127.0.0.1", port=first.port, carry_out=no_workflows
             )
             waiting = await second.__aenter__()
             assert waiting.port is None

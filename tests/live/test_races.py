@@ -356,7 +356,7 @@ async def test_webhooks_of_names_that_no_device_can_have(contact: Contact) -> No
     gateways = Gateways()
     async with (
         webhooks(
-            contact.scenario.pool, gateways, host="127.0.0.1", port=0, opted_out=no_workflows
+            contact.scenario.pool, gateways, host="127.0.0.1", port=0, carry_out=no_workflows
         ) as listener,
         aiohttp.ClientSession() as http,
     ):

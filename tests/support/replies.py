@@ -1,19 +1,19 @@
 """What people write, for tests without a gateway."""
 
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from messaging.gateways.webhook_events import InboundMessage
+from messaging.replies.consequences import Consequences
 
 __all__ = ["NOON", "inbound", "no_workflows"]
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
 
-async def no_workflows(phone: str, workflows: Sequence[str]) -> None:
-    """In place of what tells workflows of an opt-out, where none run."""
-    del phone, workflows
+async def no_workflows(then: Consequences) -> None:
+    """In place of what carries out the consequences of messages, where no workflows run."""
+    del then
 
 
 def inbound(

@@ -1,0 +1,54 @@
+"""What follows from inbound messages outside the ledger: workflows to signal, sends to wait for, enrollments to start.
+
+All of it stands in the ledger too. If a process dies before it has carried it out, the recovery does
+(activities.recovery).
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from messaging.sequences.contract import EnrollmentRequest
+
+__all__ = ["Affected", "Consequences", "Stopped", "together"]
+
+
+class Stopped(NamedTuple):
+    """A phone that has opted out, and the workflows to signal."""
+
+    phone: str
+    workflows: list[str]
+
+
+class Affected(NamedTuple):
+    """An enrollment that a reply has paused, stopped or sent on to another step, and its workflow."""
+
+    enrollment: int
+    workflow_id: str
+
+
+class Consequences(NamedTuple):
+    """What some inbound messages have done."""
+
+    stopped: tuple[Stopped, ...] = ()
+    affected: tuple[Affected, ...] = ()
+    wanted: tuple[EnrollmentRequest, ...] = ()
+    """Contacts whose workflow is to be started."""
+    heard: tuple[str, ...] = ()
+    """Phones that have written: what waits for that may go out."""
+
+
+def together(found: Iterable[Consequences]) -> Consequences:
+    """All of it, each phone and enrollment once; a phone with the most workflows that were found for it."""
+    stopped: dict[str, Stopped] = {}
+    affected: dict[int, Affected] = {}
+    wanted: dict[tuple[str, str], EnrollmentRequest] = {}
+    heard: dict[str, None] = {}
+    for each in found:
+        for one in each.stopped:
+            stopped[one.phone] = max(stopped.get(one.phone, one), one, key=lambda known: len(known.workflows))
+        affected |= {change.enrollment: change for change in each.affected}
+        heard |= dict.fromkeys(each.heard)
+        wanted |= {(request.sequence, request.lead.phone): request for request in each.wanted}
+    return Consequences(
+        tuple(stopped.values()), tuple(affected.values()), tuple(wanted.values()), tuple(heard)
+    )
