@@ -60,7 +60,7 @@ from operations.messages import resolve as resolve_message
 from operations.moves import move_lead, replace_device
 from operations.opt_outs import opt_out
 from operations.opt_outs import withdraw as withdraw_opt_out
-from operations.reports import contact, list_messages, status
+from operations.reports import contact, list_messages, status, why
 from operations.sequences import apply as apply_sequences
 from operations.sequences import list_sequences, show_sequence
 from operations.sequences import pause as pause_sequence
@@ -116,5 +116,6 @@ __all__ = [
     "start_campaign",
     "status",
     "stop_contact",
+    "why",
     "withdraw_opt_out",
 ]

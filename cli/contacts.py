@@ -9,13 +9,15 @@ import typer
 
 from cli.console import Json, run, show
 from cli.contact_page import contact_page
+from cli.page import wrapped
 
 if TYPE_CHECKING:
     from messaging.reporting.contact import ContactReport
+    from messaging.reporting.why.report import WhyReport
     from operations.connection import Drumbeat
     from operations.contacts import ContactCommandResult
 
-__all__ = ["contact", "pause", "resume", "skip", "stop"]
+__all__ = ["contact", "pause", "resume", "skip", "stop", "why"]
 
 Sequence = Annotated[str, typer.Argument(help="The sequence's name.")]
 Phone = Annotated[str, typer.Argument(help="The phone, in any format.")]
@@ -37,6 +39,35 @@ def contact(phone: Phone, default_region: Region = None, as_json: Json = False) 
         return await reports.contact(drumbeat, phone, default_region=default_region)
 
     show(run(work, temporal=False), as_json, contact_page)
+
+
+def why(
+    phone: Phone,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[SEQUENCE|CAMPAIGN]", help="Only this sequence or campaign.")
+    ] = None,
+    default_region: Region = None,
+    as_json: Json = False,
+) -> None:
+    """Say why a phone did not get its messages, in the order of cause: from the import to what the gateway reports.
+
+    Example: why +12015550123 black-friday
+    """
+
+    async def work(drumbeat: Drumbeat) -> WhyReport:
+        from operations import reports
+
+        return await reports.why(drumbeat, phone, name, default_region=default_region)
+
+    show(run(work, temporal=False), as_json, _format_why)
+
+
+def _format_why(report: WhyReport) -> str:
+    lines = [line for sentence in report.sentences for line in wrapped(sentence)]
+    for subject in report.subjects:
+        lines += [*([""] if lines else []), f"{subject.what}:"]
+        lines += [line for sentence in subject.sentences for line in wrapped(sentence, "  ")]
+    return "\n".join(lines)
 
 
 def pause(

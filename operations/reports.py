@@ -17,6 +17,7 @@ from messaging.reporting import messages
 from messaging.reporting.contact import ContactReport, contact_report, no_lead
 from messaging.reporting.messages import MessageReport
 from messaging.reporting.status import StatusReport, status_report
+from messaging.reporting.why.report import WhyReport, why_not, why_unreadable, workflows_of_phone
 from messaging.sending.message_status import MessageStatus
 from messaging.sequences import store as sequences
 from messaging.sequences.store import SequenceDetails, SequenceSummary
@@ -33,6 +34,7 @@ __all__ = [
     "list_sequences",
     "show_sequence",
     "status",
+    "why",
 ]
 
 PATIENCE = 5.0
@@ -67,6 +69,31 @@ async def contact(drumbeat: Drumbeat, phone: str, *, default_region: str | None 
     waiting = await _handed_over(drumbeat, number, known)
     not_enrolled = None if waiting else report.not_enrolled
     return report.model_copy(update={"handed_over": waiting, "not_enrolled": not_enrolled})
+
+
+async def why(
+    drumbeat: Drumbeat, phone: str, name: str | None = None, *, default_region: str | None = None
+) -> WhyReport:
+    """Why this phone, in any format, did not get its messages: of one sequence or campaign, or of all that concern it.
+
+    Raises NotFound for an unknown name, and InvalidPhone for what is no phone and was in no imported file.
+    """
+    pool = await drumbeat.pool()
+    try:
+        number = parse_phone(phone, default_region)
+    except InvalidPhone as error:
+        if (unreadable := await why_unreadable(pool, phone, str(error))) is None:
+            raise
+        return unreadable
+    report = await why_not(pool, number, phone, name)
+    sentence = await idle(drumbeat)
+    if sentence is None:
+        return report
+    more = [f"{sentence[0].upper()}{sentence[1:]}."]
+    if handed := await _handed_over(drumbeat, number, await workflows_of_phone(pool, number)):
+        words = format_handed_over(handed)
+        more.append(f"{words[0].upper()}{words[1:]}.")
+    return report.model_copy(update={"sentences": (*report.sentences, *more)})
 
 
 def format_handed_over(sequences: Sequence[str]) -> str:

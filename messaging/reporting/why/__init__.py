@@ -1,0 +1,1 @@
+"""Why a phone did not get a message, in sentences, in the order of cause."""

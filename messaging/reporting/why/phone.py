@@ -1,0 +1,59 @@
+"""What can keep a phone from getting anything at all: no lead, a rejected row, another number now, an opt-out."""
+
+from typing import Any
+
+from messaging.common.database import Pool, Record
+from messaging.leads.csv_rejects import RejectedLead
+from messaging.leads.opt_outs import gets_no
+from messaging.times.local_time import format_moment
+
+__all__ = ["OPT_OUT_SOURCES", "causes_of_phone", "opt_out_sentence", "rejected_sentence"]
+
+OPT_OUT_SOURCES = {
+    "operator": "by an operator",
+    "reply": "by a reply",
+    "preference": "by the recipient's choice in WhatsApp",
+}
+
+SELECT_PHONE = """
+select l.id as lead_id, present_phone($1) as present_phone,
+       array(select jsonb_build_object('source', source, 'category', category, 'reason', nullif(reason, 'opted out'),
+                                       'at', to_char(created_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC')
+               from suppressions
+              where phone = $1
+              order by category, created_at) as opt_outs
+  from (select) one
+  left join leads l on l.phone = $1
+"""
+
+
+async def causes_of_phone(pool: Pool, phone: str, rejected: list[RejectedLead]) -> tuple[list[str], Record]:
+    """The sentences about the phone itself, and its row: ``lead_id`` and ``opt_outs``."""
+    row = await pool.fetchrow(SELECT_PHONE, phone)
+    assert row is not None
+    sentences = list(map(rejected_sentence, rejected))
+    if row["present_phone"] != phone:
+        sentences.append(f"The person has another number now, {row['present_phone']}: ask about that one.")
+    if row["lead_id"] is None:
+        sentences.append(
+            f"There is no lead with the phone {phone}, so nothing is sent to it: 'lead import' or 'enroll' makes it one."
+        )
+    sentences += [opt_out_sentence(one) for one in row["opt_outs"]]
+    return sentences, row
+
+
+def rejected_sentence(one: RejectedLead) -> str:
+    """A row of an imported file that made no lead."""
+    return (
+        f"Row {one.row} of {one.file} ({one.written!r}) was rejected on import, {format_moment(one.rejected_at)}:"
+        f" {one.reason}."
+    )
+
+
+def opt_out_sentence(one: dict[str, Any]) -> str:
+    """An opt-out: from what, by whom, when, and why."""
+    reason = f" ({one['reason']})" if one["reason"] else ""
+    return (
+        f"The phone opted out on {one['at']} {OPT_OUT_SOURCES[one['source']]}{reason}, and gets"
+        f" {gets_no(one['category'])}."
+    )

@@ -1,0 +1,125 @@
+"""Why a phone did not get a message of a sequence."""
+
+from zoneinfo import ZoneInfo
+
+from messaging.common.database import Pool, Record
+from messaging.reporting.why.messages import Fate
+from messaging.sequences.conditions import format_conditions
+from messaging.times.local_time import format_moment, load_zone
+
+__all__ = ["causes_of_sequence"]
+
+# $1: the sequence, $2: the phone.
+SELECT_STANDING = """
+select s.name, s.trigger, s.status as sequence_status, s.status_reason, s.category, s.require_consent,
+       l.id as lead_id, l.triggers, l.consent_at,
+       coalesce(l.device_id, s.device_id, only_device()) as sender,
+       c.id as enrollment, c.status, c.reason, c.enrolled_at, c.ended_at, c.paused_at, c.paused_reason, c.next_due_at,
+       c.timeline ->> 'zone' as zone, c.timeline ->> 'replied_at' as replied_at, c.workflow_id,
+       t.key as next_step, t.conditions, t.wait_for,
+       d.id as device, d.status as device_status, d.status_reason as device_reason, e.free_at, e.why,
+       (select r.reason from refused_enrollments r where r.sequence = s.name and r.phone = $2) as refused
+  from sequences s
+  left join leads l on l.phone = $2
+  left join sequence_contacts c on c.sequence_id = s.id and c.phone = $2
+  left join sequence_steps t on t.id = c.next_step_id
+  left join devices d on d.id = device_in_use(c.device_id)
+  left join lateral earliest_send(d, null, greatest(c.next_due_at, clock_timestamp())) e on d.id is not null
+ where s.name = $1
+"""
+
+
+async def causes_of_sequence(
+    pool: Pool, sequence: str, phone: str, opted_out: set[str], fates: list[Fate]
+) -> list[str]:
+    """The sentences about this phone in this sequence, which exists. ``opted_out``: from which categories."""
+    row = await pool.fetchrow(SELECT_STANDING, sequence, phone)
+    assert row is not None
+    if row["enrollment"] is None:
+        return _not_enrolled(row, phone, opted_out)
+    zone = load_zone(row["zone"])
+    mine = [one for one in fates if one.enrollment == row["enrollment"]]
+    sentences = [_enrollment(row, zone), *(one.sentence(zone) for one in mine)]
+    if row["status"] == "active" and not any(one.waits for one in mine):
+        sentences += _next(row, phone, zone)
+    return sentences
+
+
+def _not_enrolled(row: Record, phone: str, opted_out: set[str]) -> list[str]:
+    """Why the phone was never enrolled: the first cause that would keep it out, and nothing that follows from it."""
+    name, never = row["name"], "It was never enrolled"
+    by_hand = f"'enroll {name} {phone}' does it by hand"
+    if row["refused"] is not None:
+        return [f"{never}: a worker refused the enrollment: {row['refused']}."]
+    if row["lead_id"] is None:
+        return [f"{never}, since there is no such lead; {by_hand}."]
+    if "all" in opted_out or (opted_out and row["category"] == "marketing"):
+        return [f"{never}, since the phone has opted out."]
+    if row["require_consent"] and row["consent_at"] is None:
+        return [f"{never}: the sequence requires consent, and the lead has given none."]
+    if row["trigger"] is None:
+        return [f"{never}: the sequence has no trigger, so that nobody is enrolled automatically; {by_hand}."]
+    if row["trigger"] not in row["triggers"]:
+        has = f"it has {', '.join(row['triggers'])}" if row["triggers"] else "it has none"
+        return [
+            f"{never}: the lead does not have the sequence's trigger {row['trigger']} ({has}); {by_hand}."
+        ]
+    if row["sequence_status"] != "active":
+        return [
+            f"{never}: the sequence is paused{_because(row['status_reason'])}; 'sequence resume {name}' goes on."
+        ]
+    if row["sender"] is None:
+        return [
+            f"{never}: there is no device to write from: give the lead one, or the sequence ('device:' in its file)."
+        ]
+    return ["It is not enrolled yet: a worker enrolls it by its trigger within a minute, once one runs."]
+
+
+def _enrollment(row: Record, zone: ZoneInfo) -> str:
+    since = f"It was enrolled on {format_moment(row['enrolled_at'], zone)}"
+    ended = "" if row["ended_at"] is None else f" on {format_moment(row['ended_at'], zone)}"
+    match row["status"]:
+        case "active":
+            return f"{since}, and is in the sequence."
+        case "completed":
+            return f"{since}, and was through{ended}{_because(row['reason'])}."
+        case "opted_out":
+            return f"{since}, and left the sequence{ended}{_because(row['reason'])}."
+        case _:
+            return f"{since}, and was stopped{ended}{_because(row['reason'])}: no contact goes through a sequence twice."
+
+
+def _next(row: Record, phone: str, zone: ZoneInfo) -> list[str]:
+    """What comes next, and what holds it, the nearest cause first."""
+    name, step = row["name"], row["next_step"]
+    if step is None:
+        return ["Nothing comes next; a worker ends the enrollment, once one runs."]
+    sentences = []
+    if row["paused_at"] is not None:
+        who = "" if (row["paused_reason"] or "").startswith(("answered", "taken over")) else " by an operator"
+        sentences.append(
+            f"The contact is paused{who} since {format_moment(row['paused_at'], zone)}{_because(row['paused_reason'])};"
+            f" 'resume {name} {phone}' goes on."
+        )
+    if row["sequence_status"] != "active":
+        sentences.append(
+            f"The sequence is paused{_because(row['status_reason'])}; 'sequence resume {name}' goes on."
+        )
+    if row["device_status"] != "active":
+        sentences.append(
+            f"Device {row['device']} is paused{_because(row['device_reason'])}; 'device resume {row['device']}' goes on."
+        )
+    due = format_moment(row["next_due_at"], zone)
+    if row["wait_for"] is not None and row["replied_at"] is None:
+        sentences.append(f"{step} comes next: as soon as a reply comes, and on {due} at the latest.")
+    else:
+        sentences.append(f"{step} comes next, due on {due}.")
+    if row["why"] is not None and row["free_at"] is not None and row["free_at"] > row["next_due_at"]:
+        sentences.append(f"It waits until {format_moment(row['free_at'], zone)} at least: {row['why']}.")
+    if words := format_conditions(row["conditions"]):
+        sentences.append(f"It is sent only if {words}.")
+    return sentences
+
+
+def _because(reason: str | None) -> str:
+    return f": {reason}" if reason else ""
