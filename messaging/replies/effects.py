@@ -140,8 +140,10 @@ async def act_on_reply(connection: Connection, identifier: int, phones: Sequence
     Call it once for each message and phone: when the message is stored, or when its sender becomes known.
     """
     reply = await connection.fetchrow(SELECT_REPLY, identifier)
-    if reply is None or reply["kind"] in NO_ANSWERS or reply["meaning"] in ("stop", "start"):
+    if reply is None or reply["kind"] in NO_ANSWERS or reply["meaning"] == "stop":
         return Consequences()
+    if reply["meaning"] == "start":  # no rule is for it, but it is what a step waits for
+        return Consequences(affected=await _release(connection, phones))
     if reply["from_me"] and await is_own_send(connection, reply, phones):
         return Consequences()
     await connection.execute(LOCK_WAITING_MESSAGES, phones)
@@ -156,11 +158,14 @@ async def act_on_reply(connection: Connection, identifier: int, phones: Sequence
             affected.append(Affected(contact["id"], contact["workflow_id"]))
         if request is not None:
             wanted.append(request)
-    for phone in phones:
-        affected += [Affected(*waiting) for waiting in await release_awaiting(connection, phone)]
+    affected += await _release(connection, phones)
     if effects:
         await connection.execute(NOTE_EFFECTS, identifier, [effect.model_dump() for effect in effects])
     return Consequences(affected=tuple(affected), wanted=tuple(wanted))
+
+
+async def _release(connection: Connection, phones: Sequence[str]) -> tuple[Affected, ...]:
+    return tuple(Affected(*waiting) for waiting in await release_awaiting(connection, phones))
 
 
 async def affected_before(connection: Connection, device: str, gateway_message_id: str) -> Consequences:
