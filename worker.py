@@ -189,6 +189,7 @@ async def work(drumbeat: Drumbeat, stop: asyncio.Event) -> None:
                     port=settings.webhooks_port or 0,
                     carry_out=partial(carry_out, drumbeat),
                     keywords=settings.keywords,
+                    confirmation=settings.opt_out_confirmation,
                 )
             )
             if simulator is not None and secret is not None:

@@ -137,7 +137,7 @@ def expected_of(plan: Plan) -> Expected:
 
 _ROWS = """
 select m.id::text, m.recipient_phone as phone, m.device_id as device, m.status, m.attempts, m.reason,
-       m.gateway_message_id, coalesce(m.expires_at <= m.updated_at, false) as too_late, coalesce(k.name, s.name || '/' || t.key) as what
+       m.gateway_message_id, coalesce(m.expires_at <= m.updated_at, false) as too_late, coalesce(k.name, s.name || '/' || t.key, m.purpose) as what
   from broadcast_messages m
   left join campaigns k on k.id = m.campaign_id
   left join sequence_steps t on t.id = m.sequence_stepid

@@ -79,6 +79,13 @@ def add(
         str | None,
         typer.Option(metavar="WORDS", help="Replies that take such an opt-out back. '': the defaults."),
     ] = None,
+    opt_out_confirmation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TEXT",
+            help="What it sends once after an opt-out by keyword. 'none': nothing; '': the worker's setting.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Add a device, or change it. Options that are not given stay as they are; repeating the command changes
@@ -100,6 +107,7 @@ def add(
             time_zone=time_zone,
             stop_keywords=stop_keywords,
             start_keywords=start_keywords,
+            opt_out_confirmation=opt_out_confirmation,
         )
         return await devices.add(drumbeat, settings)
 

@@ -17,7 +17,10 @@ CREATE TABLE public.broadcast_messages (
     sequence_stepid bigint,
     sequence_contact_id bigint,
     campaign_id bigint,
-    lead_id bigint NOT NULL,
+    purpose text,
+    contents jsonb,
+    inbound_message_id bigint,
+    lead_id bigint,
     recipient_phone text NOT NULL,
     key_phone text,
     device_id text NOT NULL,
@@ -49,9 +52,13 @@ CREATE TABLE public.broadcast_messages (
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT broadcast_messages_claim CHECK (((status <> 'processing'::text) OR ((processing_worker_id IS NOT NULL) AND (claimed_at IS NOT NULL)))),
+    CONSTRAINT broadcast_messages_confirmation CHECK (((NOT (purpose IS DISTINCT FROM 'opt-out confirmation'::text)) = (inbound_message_id IS NOT NULL))),
+    CONSTRAINT broadcast_messages_contents CHECK (((purpose IS NULL) = (contents IS NULL))),
     CONSTRAINT broadcast_messages_enrollment CHECK (((sequence_stepid IS NULL) = (sequence_contact_id IS NULL))),
     CONSTRAINT broadcast_messages_fed CHECK ((((campaign_id IS NULL) = (campaign_shard IS NULL)) AND ((campaign_id IS NULL) = (campaign_position IS NULL)))),
-    CONSTRAINT broadcast_messages_of_one CHECK (((sequence_stepid IS NULL) <> (campaign_id IS NULL))),
+    CONSTRAINT broadcast_messages_lead CHECK (((lead_id IS NOT NULL) OR (purpose IS NOT NULL))),
+    CONSTRAINT broadcast_messages_of_one CHECK ((num_nonnulls(sequence_stepid, campaign_id, purpose) = 1)),
+    CONSTRAINT broadcast_messages_purpose CHECK ((purpose = ANY (ARRAY['opt-out confirmation'::text, 'test'::text]))),
     CONSTRAINT broadcast_messages_sent CHECK (((status = 'sent'::text) = (sent_at IS NOT NULL))),
     CONSTRAINT broadcast_messages_status CHECK ((status = ANY (ARRAY['pending'::text, 'queued'::text, 'processing'::text, 'sent'::text, 'failed'::text, 'unconfirmed'::text, 'suppressed'::text, 'cancelled'::text, 'expired'::text]))),
     CONSTRAINT broadcast_messages_waits CHECK ((waits_for = ANY (ARRAY['pause'::text, 'window'::text, 'device'::text])))
@@ -73,6 +80,7 @@ CREATE TABLE public.inbound_messages (
     referral jsonb,
     asks text[] DEFAULT '{}'::text[] NOT NULL,
     meaning text NOT NULL,
+    confirmation text,
     effects jsonb DEFAULT '[]'::jsonb NOT NULL,
     to_review text,
     reviewed_at timestamp with time zone,
@@ -87,7 +95,7 @@ CREATE FUNCTION public.answered_messages(i public.inbound_messages) RETURNS SETO
     AS $$
     select distinct on (m.campaign_id, m.sequence_contact_id) m.*
       from broadcast_messages m
-     where m.recipient_phone = i.phone and m.status = 'sent' and is_answer(i)
+     where m.recipient_phone = i.phone and m.status = 'sent' and m.purpose is null and is_answer(i)
        and (i.answers = any (m.gateway_message_id || m.earlier_gateway_ids)
             or (m.device_id = i.device_id or device_in_use(m.device_id) = device_in_use(i.device_id))
                and m.sent_at < least(i.sent_at + interval '1 second', i.received_at)
@@ -508,6 +516,7 @@ CREATE TABLE public.devices (
     replaced_by text,
     stop_keywords text[],
     start_keywords text[],
+    opt_out_confirmation text,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT devices_delays CHECK (((min_delay >= (0)::double precision) AND (max_delay >= min_delay))),
     CONSTRAINT devices_hours CHECK ((((opens_at IS NULL) = (closes_at IS NULL)) AND ((opens_at IS NULL) OR (opens_at <> closes_at)))),
@@ -655,8 +664,9 @@ CREATE FUNCTION public.form_of(m public.broadcast_messages, p_moment timestamp w
     AS $$
     select case when c.template is not null and (c.text !~ '\S' or w.closed) then 'template'
                 when w.closed then c.outside_window else 'text' end
-      from (select coalesce(t.text, k.text) as text, coalesce(t.template, k.template) as template,
-                   coalesce(s.outside_window, k.outside_window) as outside_window
+      from (select coalesce(t.text, k.text, m.contents ->> 'text') as text,
+                   coalesce(t.template, k.template, m.contents -> 'template') as template,
+                   coalesce(s.outside_window, k.outside_window, 'fail') as outside_window
               from (values (true)) one (row)
               left join sequence_steps t on t.id = m.sequence_stepid
               left join sequences s on s.id = t.sequence_id
@@ -698,7 +708,9 @@ declare
     m broadcast_messages;
 begin
     select * into strict m from broadcast_messages where id = p_message;
-    if m.campaign_id is not null then
+    if m.purpose is not null then
+        perform close_message(p_message, 'failed', p_reason) where is_waiting(m.status);
+    elsif m.campaign_id is not null then
         update campaigns set status = 'paused', reason = p_reason, updated_at = clock_timestamp()
          where id = m.campaign_id and status = 'running' and updated_at <= p_claimed;
     else
@@ -845,7 +857,7 @@ CREATE FUNCTION public.message_before(i public.inbound_messages) RETURNS SETOF p
     AS $$
     select m.*
       from broadcast_messages m
-     where m.recipient_phone = i.phone and m.status = 'sent'
+     where m.recipient_phone = i.phone and m.status = 'sent' and m.purpose is null
        and (i.answers = any (m.gateway_message_id || m.earlier_gateway_ids)
             or m.sent_at < least(i.sent_at + interval '1 second', i.received_at))
      order by coalesce(i.answers = any (m.gateway_message_id || m.earlier_gateway_ids), false) desc, m.sent_at desc
@@ -855,13 +867,16 @@ $$;
 CREATE FUNCTION public.message_contents(p_message uuid, p_moment timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
-    select jsonb_build_object('step', coalesce(st.key, ''), 'text', coalesce(st.text, c.text),
-                              'image_url', case when c.id is null then st.image_url else c.image_url end,
+    select jsonb_build_object('step', coalesce(st.key, ''), 'text', coalesce(st.text, c.text, m.contents ->> 'text', ''),
+                              'image_url', case when m.contents is not null then m.contents ->> 'image_url'
+                                                when c.id is null then st.image_url else c.image_url end,
                               'approved_template', case when d.service_window and form_of(m, p_moment) = 'text' then null
-                                                        else coalesce(st.template, c.template) end,
-                              'parts_sent', m.parts_sent, 'lead', lead_as_json(l))
+                                                        else coalesce(st.template, c.template, m.contents -> 'template') end,
+                              'parts_sent', m.parts_sent,
+                              'lead', case when l.id is null then jsonb_build_object('phone', m.recipient_phone)
+                                           else lead_as_json(l) end)
       from broadcast_messages m
-      join leads l on l.id = m.lead_id
+      left join leads l on l.id = m.lead_id
       join devices d on d.id = m.device_id
       left join sequence_steps st on st.id = m.sequence_stepid
       left join campaigns c on c.id = m.campaign_id
@@ -873,7 +888,7 @@ CREATE FUNCTION public.message_name(m public.broadcast_messages) RETURNS text
     AS $$
     select coalesce((select s.name || ' / ' || t.key from sequence_steps t join sequences s on s.id = t.sequence_id
                       where t.id = m.sequence_stepid),
-                    (select 'campaign ' || name from campaigns where id = m.campaign_id))
+                    (select 'campaign ' || name from campaigns where id = m.campaign_id), m.purpose)
 $$;
 
 CREATE FUNCTION public.message_of_receipt(p_gateway text, p_message uuid, p_gateway_id text) RETURNS public.broadcast_messages
@@ -1655,6 +1670,19 @@ CREATE FUNCTION public.unwanted(m public.broadcast_messages, OUT status text, OU
 declare
     opted_out text;  -- from what; 'all' counts first, and is the smaller word
 begin
+    if m.purpose = 'opt-out confirmation' then
+        if not exists (select from suppressions s
+                        where s.phone = m.recipient_phone and s.inbound_message_id = m.inbound_message_id) then
+            status := 'cancelled';
+            reason := 'the opt-out was taken back';
+        elsif exists (select from suppressions s
+                       where s.phone = m.recipient_phone and s.category = 'all'
+                         and s.inbound_message_id is distinct from m.inbound_message_id) then
+            status := 'suppressed';
+            reason := opted_out_of('all');
+        end if;
+        return;
+    end if;
     select min(s.category) into opted_out
       from suppressions s where s.phone = m.recipient_phone and s.category in ('all', category_of(m));
     if opted_out is not null then
@@ -2039,6 +2067,8 @@ CREATE INDEX leads_niches ON public.leads USING gin (niches);
 CREATE INDEX leads_triggered ON public.leads USING btree (id) WHERE (triggers <> '{}'::text[]);
 
 CREATE INDEX leads_triggers ON public.leads USING gin (triggers);
+
+CREATE UNIQUE INDEX one_confirmation ON public.broadcast_messages USING btree (inbound_message_id) WHERE (inbound_message_id IS NOT NULL);
 
 CREATE UNIQUE INDEX one_live_campaign_message ON public.broadcast_messages USING btree (campaign_id, recipient_phone) WHERE (public.is_unsettled(status) OR (status = ANY (ARRAY['sent'::text, 'unconfirmed'::text])));
 

@@ -2,11 +2,13 @@
 
 from datetime import datetime
 
+from messaging.common.errors import InvalidInput
 from messaging.common.values import Value
 from messaging.devices import store as devices
 from messaging.devices.device import DeviceSettings, DeviceStatus
 from messaging.devices.store import AddedDevice
 from messaging.devices.waits import lift_wait, requeue
+from messaging.replies.confirmations import check_confirmation
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
 from operations import signals
 from operations.connection import Drumbeat
@@ -43,6 +45,11 @@ async def add(drumbeat: Drumbeat, settings: DeviceSettings) -> DeviceAdded:
     Unavailable.
     """
     woken = 0
+    if settings.opt_out_confirmation:
+        try:
+            check_confirmation(settings.opt_out_confirmation)
+        except InvalidInput as error:
+            raise InvalidInput(f"opt-out-confirmation: {error}") from error
     async with (await drumbeat.pool()).acquire() as connection:
         added = await devices.add_device(connection, settings)
         if added.rescheduled:

@@ -14,10 +14,12 @@ from messaging.leads.opt_outs import (
     suppressed,
 )
 from messaging.leads.phone_changes import present_phone
+from messaging.sending.recovery import to_one_phone
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
 from operations.connection import Drumbeat
 from operations.signals import signalled_later
 from temporal.bulk import signal_each
+from temporal.messages import start_message
 
 __all__ = ["OptOut", "carry_out", "opt_out", "withdraw"]
 
@@ -61,7 +63,8 @@ async def opt_out(
 
 
 async def carry_out(drumbeat: Drumbeat, phone: str, workflows: Sequence[str]) -> tuple[UnderWay, ...]:
-    """Completes a recorded opt-out: signals its workflows, and waits until no more message can begin to be sent.
+    """Completes a recorded opt-out: signals its workflows, waits until no more message can begin to be sent, and then has
+    the opt-out confirmed, if it is to be.
 
     Answers the messages that were being sent already.
     """
@@ -73,6 +76,10 @@ async def carry_out(drumbeat: Drumbeat, phone: str, workflows: Sequence[str]) ->
     with signalled_later(drumbeat):
         await signal_each(drumbeat.temporal, await suppressed(pool, phone), "wake")
         await note_signalled(pool, phone)
+        for confirmation in await to_one_phone(pool, phone):
+            await start_message(
+                drumbeat.temporal, confirmation, task_queue=drumbeat.settings.task_queue, wake=False
+            )
     return under_way
 
 

@@ -54,6 +54,8 @@ class Settings(BaseSettings):
     """Comma-separated words that opt out a recipient who answers one; unset: the usual words of many languages."""
     start_keywords: str = Field("", validation_alias="DRUMBEAT_START_KEYWORDS")
     """Words that take such an opt-out back."""
+    opt_out_confirmation: str = Field("", validation_alias="DRUMBEAT_OPT_OUT_CONFIRMATION")
+    """The text, in Liquid, that goes out once after an opt-out by keyword; unset: none."""
     image_networks: str = Field("", validation_alias="DRUMBEAT_IMAGE_NETWORKS")
     """Comma-separated private networks, e.g. ``10.1.2.0/24``, from which images may be fetched."""
     secrets_dirs: str = Field("", validation_alias=SETTING)
@@ -103,6 +105,18 @@ class Settings(BaseSettings):
         except InvalidInput as error:
             raise ValueError(str(error)) from None
         return words
+
+    @field_validator("opt_out_confirmation")
+    @classmethod
+    def _confirmation(cls, text: str) -> str:
+        if not text:
+            return text  # so that commands need not load what reads texts
+        from messaging.replies.confirmations import check_confirmation
+
+        try:
+            return check_confirmation(text)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
 
     @property
     def keywords(self) -> Keywords:

@@ -32,16 +32,16 @@ class MessageIdentity(NamedTuple):
 
 def message_identity(ref: MessageRef, workflow_id: str) -> MessageIdentity:
     """The identity of a message's workflow: by its own ID, or by its campaign's (:func:`temporal.campaigns.lead_identity`)."""
-    of = (
-        SearchAttributePair(attributes.CAMPAIGN, ref.campaign)
-        if ref.campaign
-        else SearchAttributePair(attributes.SEQUENCE, ref.sequence)
-    )
+    of = []
+    if ref.campaign:
+        of = [SearchAttributePair(attributes.CAMPAIGN, ref.campaign)]
+    elif ref.sequence:
+        of = [SearchAttributePair(attributes.SEQUENCE, ref.sequence)]
     return MessageIdentity(
         workflow_id=workflow_id,
         search_attributes=TypedSearchAttributes(
             [
-                of,
+                *of,
                 SearchAttributePair(attributes.PHONE, ref.phone),
                 SearchAttributePair(attributes.DEVICE, ref.device_id),
             ]

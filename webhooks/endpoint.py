@@ -56,14 +56,15 @@ async def webhooks(
     port: int,
     carry_out: CarryOut,
     keywords: Keywords = DEFAULT_KEYWORDS,
+    confirmation: str = "",
 ) -> AsyncIterator[Listener]:
     """Listens during the block, or waits for the port. Raises Unavailable if the port can never be used.
 
-    ``carry_out``: called with what was recorded, before the gateway gets its answer. ``keywords``: those of devices that
-    have none of their own.
+    ``carry_out``: called with what was recorded, before the gateway gets its answer. ``keywords``, ``confirmation``:
+    those of devices that have none of their own.
     """
     listener = Listener("webhooks of gateways", "DRUMBEAT_WEBHOOKS_PORT", host=host, port=port)
-    application = _Reception(pool, gateways, listener, carry_out, keywords).application()
+    application = _Reception(pool, gateways, listener, carry_out, keywords, confirmation).application()
     runner = web.AppRunner(
         application, access_log=None, logger=logger, auto_decompress=False, shutdown_timeout=LEAVING_WITHIN
     )
@@ -80,10 +81,16 @@ class _Reception:
     """Handles requests."""
 
     def __init__(
-        self, pool: Pool, gateways: Gateways, listener: Listener, carry_out: CarryOut, keywords: Keywords
+        self,
+        pool: Pool,
+        gateways: Gateways,
+        listener: Listener,
+        carry_out: CarryOut,
+        keywords: Keywords,
+        confirmation: str,
     ) -> None:
         self._pool, self._gateways, self._listener = pool, gateways, listener
-        self._carry_out, self._keywords = carry_out, keywords
+        self._carry_out, self._keywords, self._confirmation = carry_out, keywords, confirmation
         self._turns, self._carrying_out = asyncio.Semaphore(CONCURRENCY), asyncio.Semaphore(CONCURRENCY)
 
     def application(self) -> web.Application:
@@ -109,7 +116,9 @@ class _Reception:
             async with self._pool.acquire() as connection:
                 # Inbound messages first, as they may stop what is to be sent.
                 device = request.match_info["device"]
-                inbound = await record_inbound(connection, kind, device, events.inbound, self._keywords)
+                inbound = await record_inbound(
+                    connection, kind, device, events.inbound, self._keywords, confirmation=self._confirmation
+                )
                 news = await record_receipts(connection, kind, events.receipts)
                 then = together([inbound.then, await learn_from_receipts(connection, kind, events.receipts)])
         # The answer acknowledges an opt-out or a reply, so no message that it stops may begin to be sent after it. Other

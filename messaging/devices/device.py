@@ -34,6 +34,10 @@ ALWAYS = "always"
 """Sending hours that never close."""
 
 
+NO_CONFIRMATION = "none"
+"""In place of a text that confirms opt-outs: none goes out."""
+
+
 class Device(Value):
     """A device as it is stored. ``options`` may hold credentials: they are not for showing."""
 
@@ -59,6 +63,8 @@ class Device(Value):
     stop_keywords: tuple[str, ...] | None = None
     """Folded; None: the usual ones."""
     start_keywords: tuple[str, ...] | None = None
+    opt_out_confirmation: str | None = None
+    """What goes out after an opt-out by keyword; empty: nothing; None: what the worker's setting says."""
     replaced_by: str | None = None
     """The device that has replaced this one."""
 
@@ -82,6 +88,8 @@ class DeviceSettings(Value):
     words.
     """
     start_keywords: str | None = None
+    opt_out_confirmation: str | None = None
+    """A text, in Liquid; ``none``: nothing goes out; an empty text: what the worker's setting says."""
 
 
 def parse_hours(text: str) -> Hours | Literal["always"]:
@@ -142,6 +150,7 @@ def merged(before: Device, gateway: str, settings: DeviceSettings) -> tuple[Devi
             "time_zone": settings.time_zone or before.time_zone,
             "stop_keywords": _keywords("stop-keywords", settings.stop_keywords, before.stop_keywords),
             "start_keywords": _keywords("start-keywords", settings.start_keywords, before.start_keywords),
+            "opt_out_confirmation": _confirmation(settings.opt_out_confirmation, before.opt_out_confirmation),
         }
     )
     return device, missing
@@ -155,6 +164,12 @@ def _keywords(option: str, wanted: str | None, before: tuple[str, ...] | None) -
         return tuple(parse_keywords(wanted)) or None
     except InvalidInput as error:
         raise InvalidInput(f"{option}: {error}") from error
+
+
+def _confirmation(wanted: str | None, before: str | None) -> str | None:
+    if wanted is None:
+        return before
+    return "" if wanted.strip().lower() == NO_CONFIRMATION else wanted.strip() or None
 
 
 def _delays(before: Device, settings: DeviceSettings) -> tuple[float, float]:
@@ -180,6 +195,11 @@ def differences(before: Device, after: Device) -> list[str]:
         ("time-zone", before.time_zone, after.time_zone),
         ("stop-keywords", _listed(before.stop_keywords), _listed(after.stop_keywords)),
         ("start-keywords", _listed(before.start_keywords), _listed(after.start_keywords)),
+        (
+            "opt-out-confirmation",
+            _format_confirmation(before.opt_out_confirmation),
+            _format_confirmation(after.opt_out_confirmation),
+        ),
     )
     changes = [f"{name}: {old} → {new}" for name, old, new in pairs if old != new]
     for name in sorted({*before.options, *after.options}):
@@ -193,6 +213,10 @@ def differences(before: Device, after: Device) -> list[str]:
 
 def _listed(keywords: tuple[str, ...] | None) -> str:
     return "the usual ones" if keywords is None else ", ".join(keywords)
+
+
+def _format_confirmation(text: str | None) -> str:
+    return "the setting's" if text is None else repr(text) if text else NO_CONFIRMATION
 
 
 def sending_times(device: Device) -> tuple[object, ...]:

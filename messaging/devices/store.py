@@ -39,7 +39,7 @@ class AddedDevice(Value):
 # waits_because: what the device waits for, if it does.
 COLUMNS = """
 id, gateway, gateway_options as options, service_window, min_delay, max_delay, daily_limit, opens_at, closes_at, time_zone,
-status, status_reason, replaced_by, stop_keywords, start_keywords,
+status, status_reason, replaced_by, stop_keywords, start_keywords, opt_out_confirmation,
 case when waits_until > clock_timestamp() then waits_until end as waits_until,
 case when waits_until > clock_timestamp()
      then case when faults > 0 then 'it has failed by its own fault' else 'the gateway asked for it' end
@@ -49,7 +49,8 @@ case when waits_until > clock_timestamp()
 UPDATE_DEVICE = """
 update devices
    set gateway = $2, gateway_options = $3, min_delay = $4, max_delay = $5, daily_limit = $6, opens_at = $7,
-       closes_at = $8, time_zone = $9, stop_keywords = $10, start_keywords = $11, service_window = $12
+       closes_at = $8, time_zone = $9, stop_keywords = $10, start_keywords = $11, service_window = $12,
+       opt_out_confirmation = $13
  where id = $1
 """
 
@@ -85,6 +86,7 @@ async def add_device(connection: Connection, settings: DeviceSettings) -> AddedD
                 *(after.id, after.gateway, after.options, after.min_delay, after.max_delay),
                 *(after.daily_limit, after.opens_at, after.closes_at, after.time_zone),
                 *(after.stop_keywords, after.start_keywords, after.service_window),
+                after.opt_out_confirmation,
             )
     warning = time_zone_warning(after.time_zone)
     return AddedDevice(

@@ -36,6 +36,7 @@ values ($1, $2, $3, $4, $5)
     on conflict (phone, source) do update
    set category = excluded.category, reason = excluded.reason, created_at = excluded.created_at, signalled_at = null
  where s.category = 'marketing' and excluded.category = 'all'
+returning true
 """
 
 # What holds for the phone: null, or from what it has opted out.
@@ -101,6 +102,8 @@ class RecordedOptOut(NamedTuple):
     """The result of an opt-out. ``changed``: True if it is new; ``ended``: how many enrollments it ended."""
 
     changed: bool
+    noted: bool
+    """True if this source had not opted the phone out of as much before."""
     category: OptOutCategory
     """From what the phone has opted out now, by this and other sources."""
     ended: int
@@ -125,7 +128,7 @@ async def record_opt_out(
     """
     async with connection.transaction():
         before = await connection.fetchval(SELECT_CATEGORY, phone)
-        await connection.execute(INSERT_SUPPRESSION, phone, source, category, reason, evidence)
+        noted = await connection.fetchval(INSERT_SUPPRESSION, phone, source, category, reason, evidence)
         after: OptOutCategory = await connection.fetchval(SELECT_CATEGORY, phone)
         # Messages are locked before enrollments, as everywhere.
         await suppress_waiting(connection, phone)
@@ -133,7 +136,8 @@ async def record_opt_out(
         workflows = await connection.fetch(
             "select workflow_id from sequence_contacts where phone = $1 and status = 'opted_out'", phone
         )
-    return RecordedOptOut(before != after, after, len(ended), [row["workflow_id"] for row in workflows])
+    found = [row["workflow_id"] for row in workflows]
+    return RecordedOptOut(before != after, bool(noted), after, len(ended), found)
 
 
 async def suppress_waiting(connection: Connection | Pool, phone: str) -> None:

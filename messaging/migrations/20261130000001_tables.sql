@@ -42,6 +42,7 @@ create table devices (
     replaced_by      text references devices (id),              -- the device that sends in its place
     stop_keywords    text[],                                    -- keywords in answers to it that opt out; null: the usual ones
     start_keywords   text[],
+    opt_out_confirmation text,                                  -- what goes out after an opt-out by keyword; empty: nothing; null: the worker's setting
     created_at       timestamptz not null default now(),
     constraint devices_status check (status in ('active', 'paused')),
     constraint devices_replaced check (replaced_by <> id),
@@ -230,7 +231,10 @@ create table broadcast_messages (
     sequence_stepid       bigint references sequence_steps (id),
     sequence_contact_id   bigint references sequence_contacts (id),
     campaign_id           bigint references campaigns (id),
-    lead_id               bigint      not null references leads (id),
+    purpose               text,                         -- of a message to one phone alone, which is no step's and no campaign's: what it is for
+    contents              jsonb,                        -- what such a message says: text, image_url, template
+    inbound_message_id    bigint,                       -- the reply whose opt-out it confirms
+    lead_id               bigint references leads (id), -- null only for such a message, to a phone that is no lead
     recipient_phone       text        not null,
     key_phone             text,                         -- of a campaign: the phone that its workflow's ID derives from; null: recipient_phone
     device_id             text        not null references devices (id),
@@ -263,7 +267,12 @@ create table broadcast_messages (
     updated_at            timestamptz not null default now(),
     constraint unique_sequence_message unique (sequence_stepid, recipient_phone, device_id),
     constraint unique_campaign_message unique (campaign_id, recipient_phone, device_id),
-    constraint broadcast_messages_of_one check ((sequence_stepid is null) <> (campaign_id is null)),
+    constraint broadcast_messages_of_one check (num_nonnulls(sequence_stepid, campaign_id, purpose) = 1),
+    constraint broadcast_messages_purpose check (purpose in ('opt-out confirmation', 'test')),
+    constraint broadcast_messages_contents check ((purpose is null) = (contents is null)),
+    constraint broadcast_messages_confirmation check
+        ((purpose is not distinct from 'opt-out confirmation') = (inbound_message_id is not null)),
+    constraint broadcast_messages_lead check (lead_id is not null or purpose is not null),
     constraint broadcast_messages_enrollment check ((sequence_stepid is null) = (sequence_contact_id is null)),
     constraint broadcast_messages_fed check
         ((campaign_id is null) = (campaign_shard is null) and (campaign_id is null) = (campaign_position is null)),
@@ -278,6 +287,8 @@ create unique index one_live_sequence_message on broadcast_messages (sequence_st
     where is_unsettled(status) or status in ('sent', 'unconfirmed');
 create unique index one_live_campaign_message on broadcast_messages (campaign_id, recipient_phone)
     where is_unsettled(status) or status in ('sent', 'unconfirmed');
+-- An opt-out is confirmed once.
+create unique index one_confirmation on broadcast_messages (inbound_message_id) where inbound_message_id is not null;
 create index broadcast_messages_phone on broadcast_messages (recipient_phone);
 create index broadcast_messages_contact on broadcast_messages (sequence_contact_id);
 create index broadcast_messages_open on broadcast_messages (status, device_id)
@@ -351,6 +362,7 @@ create table inbound_messages (
     referral            jsonb,                             -- the advertisement that was clicked
     asks                text[]      not null default '{}', -- the sequences whose keyword or advertisement it has, as they were set when it came
     meaning             text        not null,              -- by the keywords that were set when it came
+    confirmation        text,                              -- the text that was set then to confirm its opt-out with; null: none
     effects             jsonb       not null default '[]', -- what it did to sequences: messaging.replies.effects.Effect
     to_review           text,                              -- why an operator should look at it; null: no need
     reviewed_at         timestamptz,                       -- when an operator has looked

@@ -197,12 +197,26 @@ $$;
 
 -- Why a message is not wanted any more, and the status with which it ends; nulls if it is wanted. A message that an
 -- operator sends again goes out although its contact is past the step, but not to a phone that opted out or took its
--- consent back.
+-- consent back. One message passes an opt-out: that which confirms it, while this very opt-out stands and no other
+-- source has opted the phone out of everything.
 create function unwanted(m broadcast_messages, out status text, out reason text)
 language plpgsql stable as $$
 declare
     opted_out text;  -- from what; 'all' counts first, and is the smaller word
 begin
+    if m.purpose = 'opt-out confirmation' then
+        if not exists (select from suppressions s
+                        where s.phone = m.recipient_phone and s.inbound_message_id = m.inbound_message_id) then
+            status := 'cancelled';
+            reason := 'the opt-out was taken back';
+        elsif exists (select from suppressions s
+                       where s.phone = m.recipient_phone and s.category = 'all'
+                         and s.inbound_message_id is distinct from m.inbound_message_id) then
+            status := 'suppressed';
+            reason := opted_out_of('all');
+        end if;
+        return;
+    end if;
     select min(s.category) into opted_out
       from suppressions s where s.phone = m.recipient_phone and s.category in ('all', category_of(m));
     if opted_out is not null then
@@ -418,8 +432,9 @@ create function form_of(m broadcast_messages, p_moment timestamptz) returns text
 language sql stable as $$
     select case when c.template is not null and (c.text !~ '\S' or w.closed) then 'template'
                 when w.closed then c.outside_window else 'text' end
-      from (select coalesce(t.text, k.text) as text, coalesce(t.template, k.template) as template,
-                   coalesce(s.outside_window, k.outside_window) as outside_window
+      from (select coalesce(t.text, k.text, m.contents ->> 'text') as text,
+                   coalesce(t.template, k.template, m.contents -> 'template') as template,
+                   coalesce(s.outside_window, k.outside_window, 'fail') as outside_window
               from (values (true)) one (row)
               left join sequence_steps t on t.id = m.sequence_stepid
               left join sequences s on s.id = t.sequence_id
@@ -470,13 +485,16 @@ $$;
 -- as the text goes out.
 create function message_contents(p_message uuid, p_moment timestamptz) returns jsonb
 language sql stable as $$
-    select jsonb_build_object('step', coalesce(st.key, ''), 'text', coalesce(st.text, c.text),
-                              'image_url', case when c.id is null then st.image_url else c.image_url end,
+    select jsonb_build_object('step', coalesce(st.key, ''), 'text', coalesce(st.text, c.text, m.contents ->> 'text', ''),
+                              'image_url', case when m.contents is not null then m.contents ->> 'image_url'
+                                                when c.id is null then st.image_url else c.image_url end,
                               'approved_template', case when d.service_window and form_of(m, p_moment) = 'text' then null
-                                                        else coalesce(st.template, c.template) end,
-                              'parts_sent', m.parts_sent, 'lead', lead_as_json(l))
+                                                        else coalesce(st.template, c.template, m.contents -> 'template') end,
+                              'parts_sent', m.parts_sent,
+                              'lead', case when l.id is null then jsonb_build_object('phone', m.recipient_phone)
+                                           else lead_as_json(l) end)
       from broadcast_messages m
-      join leads l on l.id = m.lead_id
+      left join leads l on l.id = m.lead_id
       join devices d on d.id = m.device_id
       left join sequence_steps st on st.id = m.sequence_stepid
       left join campaigns c on c.id = m.campaign_id
@@ -1409,14 +1427,16 @@ begin
 end $$;
 
 -- Pauses the campaign or sequence of a message, as the error would meet every recipient. Not if it was edited or
--- resumed since the claim, which may have mended it.
+-- resumed since the claim, which may have mended it. A message that is of neither fails, as nobody can mend it.
 create function hold_contents(p_message uuid, p_claimed timestamptz, p_reason text) returns void
 language plpgsql as $$
 declare
     m broadcast_messages;
 begin
     select * into strict m from broadcast_messages where id = p_message;
-    if m.campaign_id is not null then
+    if m.purpose is not null then
+        perform close_message(p_message, 'failed', p_reason) where is_waiting(m.status);
+    elsif m.campaign_id is not null then
         update campaigns set status = 'paused', reason = p_reason, updated_at = clock_timestamp()
          where id = m.campaign_id and status = 'running' and updated_at <= p_claimed;
     else
@@ -1634,12 +1654,12 @@ begin
 end
 $$;
 
--- What a message is called in lists: its step or campaign.
+-- What a message is called in lists: its step or campaign, or else its purpose.
 create function message_name(m broadcast_messages) returns text
 language sql stable as $$
     select coalesce((select s.name || ' / ' || t.key from sequence_steps t join sequences s on s.id = t.sequence_id
                       where t.id = m.sequence_stepid),
-                    (select 'campaign ' || name from campaigns where id = m.campaign_id))
+                    (select 'campaign ' || name from campaigns where id = m.campaign_id), m.purpose)
 $$;
 
 -- The messages that an answer counts for, of each campaign and each enrollment at most one: the message that it quotes,
@@ -1649,7 +1669,7 @@ create function answered_messages(i inbound_messages) returns setof broadcast_me
 language sql stable rows 1 as $$
     select distinct on (m.campaign_id, m.sequence_contact_id) m.*
       from broadcast_messages m
-     where m.recipient_phone = i.phone and m.status = 'sent' and is_answer(i)
+     where m.recipient_phone = i.phone and m.status = 'sent' and m.purpose is null and is_answer(i)
        and (i.answers = any (m.gateway_message_id || m.earlier_gateway_ids)
             or (m.device_id = i.device_id or device_in_use(m.device_id) = device_in_use(i.device_id))
                and m.sent_at < least(i.sent_at + interval '1 second', i.received_at)
@@ -1664,7 +1684,7 @@ create function message_before(i inbound_messages) returns setof broadcast_messa
 language sql stable rows 1 as $$
     select m.*
       from broadcast_messages m
-     where m.recipient_phone = i.phone and m.status = 'sent'
+     where m.recipient_phone = i.phone and m.status = 'sent' and m.purpose is null
        and (i.answers = any (m.gateway_message_id || m.earlier_gateway_ids)
             or m.sent_at < least(i.sent_at + interval '1 second', i.received_at))
      order by coalesce(i.answers = any (m.gateway_message_id || m.earlier_gateway_ids), false) desc, m.sent_at desc

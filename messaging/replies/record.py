@@ -18,6 +18,7 @@ from messaging.common.transactions import all_or_nothing
 from messaging.gateways.webhook_bodies import phone_of
 from messaging.gateways.webhook_events import InboundMessage
 from messaging.leads.opt_outs import OptOutSource, record_opt_out
+from messaging.replies.confirmations import confirm_opt_out, note_confirmation
 from messaging.replies.consequences import Consequences, Stopped, together
 from messaging.replies.effects import act_on_reply, affected_before, said_in
 from messaging.replies.numbers import change_number, has_written_since
@@ -42,7 +43,7 @@ REASONS: dict[OptOutSource, str] = {
 # The device that was written to, by the gateway's own name of it; else that whose address the gateway came to.
 # $1: the gateway, $2: the names, $3: that device.
 SELECT_DEVICE = """
-select id, stop_keywords, start_keywords
+select id, stop_keywords, start_keywords, opt_out_confirmation
   from devices
  where id = $3 or (gateway = $1 and (gateway_options ->> 'phone_number_id' = any ($2::text[])
                                      or gateway_options ->> 'device' = any ($2)
@@ -110,19 +111,26 @@ class RecordedInbound(NamedTuple):
 
 
 async def record_inbound(
-    connection: Connection, gateway: str, device: str, messages: Sequence[InboundMessage], usual: Keywords
+    connection: Connection,
+    gateway: str,
+    device: str,
+    messages: Sequence[InboundMessage],
+    usual: Keywords,
+    *,
+    confirmation: str = "",
 ) -> RecordedInbound:
     """Records inbound messages and acts on them, each message in a transaction of its own.
 
     ``device``: whose address the gateway came to; a message belongs to the device that it was written to, where the
-    gateway names one of ours. ``usual``: the keywords of devices that have none of their own. A message that the
-    database refuses is skipped, with a line in the log. Raises the database's other errors; what was written until then
-    stays. Do not call this in a transaction.
+    gateway names one of ours. ``usual``: the keywords of devices that have none of their own. ``confirmation``: the same
+    for the text that confirms an opt-out by keyword; empty: none. A message that the database refuses is skipped, with a
+    line in the log. Raises the database's other errors; what was written until then stays. Do not call this in a
+    transaction.
     """
     done: list[RecordedInbound] = []
     for message in messages:
         try:
-            record = partial(_record, connection, gateway, device, message, usual)
+            record = partial(_record, connection, gateway, device, message, usual, confirmation)
             done.append(await all_or_nothing(connection, record))
         except asyncpg.PostgresError as error:
             if verdict_of(error) is not Verdict.WRONG:
@@ -134,7 +142,12 @@ async def record_inbound(
 
 
 async def _record(
-    connection: Connection, gateway: str, device: str, message: InboundMessage, usual: Keywords
+    connection: Connection,
+    gateway: str,
+    device: str,
+    message: InboundMessage,
+    usual: Keywords,
+    confirmation: str,
 ) -> RecordedInbound:
     # Messages of one sender are written one after the other, whatever name the sender has: each sees the ones before.
     await connection.execute(LOCK_SENDER, names_of(message))
@@ -165,6 +178,9 @@ async def _record(
         stands = await connection.fetch(SELECT_STANDING, *known)
         standing = Consequences(stopped=tuple(Stopped(one["phone"], []) for one in stands))
         return RecordedInbound(0, together([standing, await affected_before(connection, *known)]))
+    if meaning == "stop" and message.kind != "preference":
+        own = row["opt_out_confirmation"]
+        await note_confirmation(connection, identifier, confirmation if own is None else own)
     if phone is None:
         return RecordedInbound(1)
     then = [await act(connection, earlier, [phone]) for earlier in await learn(connection, message, phone)]
@@ -226,6 +242,8 @@ async def follow(
         category="marketing" if source == "preference" else "all",
         evidence=identifier,
     )
+    if recorded.noted:
+        await confirm_opt_out(connection, identifier, phone)
     return Consequences(stopped=(Stopped(phone, recorded.workflows),))
 
 

@@ -32,7 +32,7 @@ UNIQUE_CONSTRAINTS = (
     "unique_sequence_message",
     "unique_campaign_message",
 )
-UNIQUE_INDEXES = ("one_live_sequence_message", "one_live_campaign_message")
+UNIQUE_INDEXES = ("one_live_sequence_message", "one_live_campaign_message", "one_confirmation")
 
 PATIENCE = timedelta(minutes=5)
 """The recovery finds an abandoned message within a minute or two."""
@@ -140,7 +140,7 @@ select c.name, c.status, c.ended_at, count(m.id) as messages,
 # next: each active contact's; past: steps that contacts are past; closed: messages that were closed when a contact left.
 SELECT_TOTALS = """
 with ledger as (
-    select status, count(*) as messages from broadcast_messages group by status
+    select status, count(*) as messages from broadcast_messages where purpose is null group by status
 ), next as (
     select c.id, exists (select from broadcast_messages m
                           where m.sequence_contact_id = c.id and m.sequence_stepid = c.next_step_id) as in_ledger

@@ -92,7 +92,7 @@ select id, status_reason
 COUNT_OVERDUE = """
 select count(*)
   from broadcast_messages m
- where (m.status = 'queued' or (m.status = 'pending' and m.sequence_stepid is not null))
+ where (m.status = 'queued' or (m.status = 'pending' and m.campaign_id is null))
    and coalesce(m.slot_at, m.due_at) < clock_timestamp() - interval '15 minutes'
    and m.updated_at < clock_timestamp() - interval '15 minutes' and hold_of(m) is null
 """
@@ -119,6 +119,7 @@ select count(l.id) as leads, count(l.id) filter (where s.category = 'all') as op
 COUNT_MESSAGES = """
 select status, count(*), count(delivered_at) as delivered, count(read_at) as read
   from broadcast_messages
+ where purpose is distinct from 'test'
  group by status
  order by status
 """

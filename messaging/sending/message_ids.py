@@ -34,6 +34,10 @@ def campaign_message_id(campaign_id: int, phone: str) -> UUID:
     return UUID(bytes=bytes(digest))
 
 
-def message_name(campaign: str | None, sequence: str | None, step: str | None) -> str:
-    """The name of a message for people: ``campaign black-friday``, or ``cold-vitac / welcome``."""
-    return f"campaign {campaign}" if campaign else f"{sequence} / {step}"
+def message_name(
+    campaign: str | None, sequence: str | None, step: str | None, purpose: str | None = None
+) -> str:
+    """The name of a message for people: ``campaign black-friday``, ``cold-vitac / welcome`` or ``opt-out
+    confirmation``.
+    """
+    return purpose or (f"campaign {campaign}" if campaign else f"{sequence} / {step}")

@@ -46,7 +46,7 @@ class Held(Value):
 class MessageRef(Value):
     """One message whose row is in the ledger: the input of the workflow that delivers it.
 
-    It is a campaign's message, or one that is sent again or was abandoned.
+    It is a campaign's message, one that is sent again or was abandoned, or one to a single phone.
     """
 
     message_id: UUID
@@ -58,11 +58,13 @@ class MessageRef(Value):
     sequence: str = ""
     step: str = ""
     """Its campaign, or its sequence and the step's key, in words."""
+    purpose: str = ""
+    """Of a message that is of neither: what it is for, in words."""
 
     @property
     def what(self) -> str:
         """See message_name()."""
-        return message_name(self.campaign, self.sequence, self.step)
+        return message_name(self.campaign, self.sequence, self.step, self.purpose)
 
 
 MessageOutcome = Annotated[Settled | Deferred | Held, Field(discriminator="kind")]

@@ -9,11 +9,11 @@ not wanted any more.
 
 from datetime import datetime, timedelta
 
-from messaging.common.database import Pool
+from messaging.common.database import Pool, Record
 from messaging.sending.claim_lifetimes import CLAIM_LIFETIME, longer_lifetimes
 from messaging.sending.outcomes import MessageRef
 
-__all__ = ["ABANDONED_TOGETHER", "abandoned", "close_unwanted", "forgotten_leads"]
+__all__ = ["ABANDONED_TOGETHER", "abandoned", "close_unwanted", "forgotten_leads", "to_one_phone"]
 
 ABANDONED_TOGETHER = 200
 """How many are found at a time; the next sweep, a minute later, finds the rest."""
@@ -24,27 +24,36 @@ after all, starting it again does nothing.
 """
 
 
-# $1, $2: see is_abandoned; $3: the moment, null for the database's clock; $4: how many at most; $5: how long after the
-# slot.
-SELECT_ABANDONED = """
-select m.id, m.recipient_phone, m.device_id, s.name as sequence, t.key as step, k.name as campaign
+# Of a message m that may have to be delivered by a workflow of its own.
+REF = """
+m.id, m.recipient_phone, m.device_id, m.purpose, s.name as sequence, t.key as step, k.name as campaign
   from broadcast_messages m
   left join sequence_steps t on t.id = m.sequence_stepid
   left join sequences s on s.id = t.sequence_id
   left join campaigns k on k.id = m.campaign_id
+"""
+
+# $1, $2: see is_abandoned; $3: the moment, null for the database's clock; $4: how many at most; $5: how long after the
+# slot.
+SELECT_ABANDONED = f"""
+select {REF}
  where (m.status = 'processing' and is_abandoned(m, $1, $2, coalesce($3, clock_timestamp())))
-    or (is_waiting(m.status) and m.resends > 0 and m.sequence_stepid is not null and hold_of(m) is null
+    or (is_waiting(m.status) and (m.resends > 0 or m.purpose is not null) and m.campaign_id is null and hold_of(m) is null
         and greatest(m.slot_at, m.updated_at) < coalesce($3, clock_timestamp()) - $5::interval)
  order by m.updated_at
  limit $4
 """
+
+SELECT_TO_ONE_PHONE = (
+    f"select {REF} where m.recipient_phone = $1 and m.purpose is not null and is_waiting(m.status)"
+)
 
 CLOSE_UNWANTED = """
 with unwanted as materialized (
     select m.id, u.status, u.reason
       from broadcast_messages m
      cross join lateral unwanted(m) u
-     where is_waiting(m.status) and m.sequence_stepid is not null and u.status is not null
+     where is_waiting(m.status) and m.campaign_id is null and u.status is not null
      limit 1000
 )
 update broadcast_messages m
@@ -78,21 +87,28 @@ async def abandoned(pool: Pool, *, now: datetime | None) -> list[MessageRef]:
         ABANDONED_TOGETHER,
         FORGOTTEN_AFTER,
     )
-    return [
-        MessageRef(
-            message_id=row["id"],
-            phone=row["recipient_phone"],
-            campaign=row["campaign"] or "",
-            sequence=row["sequence"] or "",
-            step=row["step"] or "",
-            device_id=row["device_id"],
-        )
-        for row in rows
-    ]
+    return [_ref(row) for row in rows]
+
+
+async def to_one_phone(pool: Pool, phone: str) -> list[MessageRef]:
+    """Waiting messages to this phone that are no step's and no campaign's: each has a workflow of its own."""
+    return [_ref(row) for row in await pool.fetch(SELECT_TO_ONE_PHONE, phone)]
+
+
+def _ref(row: Record) -> MessageRef:
+    return MessageRef(
+        message_id=row["id"],
+        phone=row["recipient_phone"],
+        campaign=row["campaign"] or "",
+        sequence=row["sequence"] or "",
+        step=row["step"] or "",
+        purpose=row["purpose"] or "",
+        device_id=row["device_id"],
+    )
 
 
 async def close_unwanted(pool: Pool) -> int:
-    """Closes waiting messages of sequences that are not wanted any more; answers how many.
+    """Closes waiting messages of sequences, or to one phone alone, that are not wanted any more; answers how many.
 
     Ending a contact closes its waiting messages. This finds those that an attempt gave back afterwards, when no
     workflow was left to claim them.

@@ -85,7 +85,7 @@ async def find_unconfirmed(connection: Connection, message_id: UUID) -> Unconfir
         )
     return UnconfirmedMessage(
         phone=row["recipient_phone"],
-        what=message_name(row["campaign"], row["sequence"], row["step"]),
+        what=_name(row),
         device_id=row["device_id"],
         gateway=row["gateway"],
         options=row["gateway_options"],
@@ -150,7 +150,7 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
             return Resolution(
                 message_id=message_id,
                 phone=row["recipient_phone"],
-                what=message_name(row["campaign"], row["sequence"], row["step"]),
+                what=_name(row),
                 result="expired",
             )
         if row["status"] in ("unconfirmed", "processing"):
@@ -163,23 +163,28 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
             message_id=message_id,
             phone=row["recipient_phone"],
             device_id=row["device_id"],
-            sequence=row["sequence"],
-            step=row["step"],
+            sequence=row["sequence"] or "",
+            step=row["step"] or "",
+            purpose=row["purpose"] or "",
         )
     return Resolution(
         message_id=message_id,
         phone=row["recipient_phone"],
-        what=message_name(row["campaign"], row["sequence"], row["step"]),
+        what=_name(row),
         result="sending again",
         campaign=row["campaign"],
         again=again,
     )
 
 
+def _name(row: Record) -> str:
+    return message_name(row["campaign"], row["sequence"], row["step"], row["purpose"])
+
+
 def _sent(row: Record) -> Resolution:
     return Resolution(
         message_id=row["id"],
         phone=row["recipient_phone"],
-        what=message_name(row["campaign"], row["sequence"], row["step"]),
+        what=_name(row),
         result="sent",
     )

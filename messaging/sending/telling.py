@@ -65,7 +65,7 @@ select id::text as key, coalesce(next_due_at, plan_changed_at) as due_at, plan_c
 # Of a message m, its campaign k and its enrollment c.
 WORKFLOW_ID = """
 case when k.id is not null then 'campaign:' || k.name || ':' || coalesce(m.key_phone, m.recipient_phone)
-     when m.resends > 0 then 'message:' || m.id else c.workflow_id end
+     when m.resends > 0 or m.purpose is not null then 'message:' || m.id else c.workflow_id end
 """
 
 # Messages held by the sequence $1, the device $2 or the campaign $3, whichever is given: attempted before and without a

@@ -134,7 +134,7 @@ async def test_free_text_outside_the_window_fails_and_the_contact_goes_on(window
 NO_MESSAGES: list[dict[str, Any]] = [
     {"kind": "reaction"},
     {"kind": "preference", "payload": "resume"},
-    {"kind": "number_changed", "payload": "+12015550999"},
+    {"kind": "user_id_changed", "payload": "MY.2"},
     {"from_me": True},
     {"phone": phone(2)},
 ]

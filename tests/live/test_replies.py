@@ -100,3 +100,48 @@ async def test_people_answer_stop_or_change_their_number(live: Live) -> None:
     assert code == 0
     code, out, _ = await live.run("starter.py", "inbox", "--json")
     assert (code, out.strip()) == (0, "[]")
+
+
+async def test_an_opt_out_is_confirmed_once_though_the_worker_is_killed(live: Live) -> None:
+    """The worker dies while the confirmation is at the gateway, which has accepted it."""
+    scenario, port = live.scenario, free_port()
+    await scenario.add_device()
+    async with scenario.pool.acquire() as connection:
+        await add_device(
+            connection, DeviceSettings(id=scenario.device, options={"webhook_secret_env": "SIMULATED_SECRET"})
+        )
+    await scenario.add_leads(2)
+    more = {
+        "DRUMBEAT_WEBHOOKS_PORT": str(port),
+        "SIMULATED_SECRET": SECRET,
+        "DRUMBEAT_OPT_OUT_CONFIRMATION": "Bye {{ name }}",
+    }
+    worker = await live.start_worker(**more)
+    await until(live.works)
+    await listen(scenario.simulator_url, f"http://127.0.0.1:{port}/webhooks", SECRET)
+    await scenario.faults({"kind": "latency", "seconds": 30, "after_accepting": True})
+    stop = {"device": scenario.device, "from": phone(1), "text": "STOP"}
+    assert await write(scenario.simulator_url, stop, times=2) == [200, 200]
+
+    async def accepted() -> bool:
+        return bool(await scenario.accepted())
+
+    await until(accepted)
+    [message] = await scenario.messages()
+    assert (message["purpose"], message["status"]) == ("opt-out confirmation", "processing")
+    await live.kill(worker)
+    await scenario.faults()
+    await live.start_worker(**more)
+    await until(live.works)
+    handle = live.connection.temporal.get_workflow_handle(f"message:{message['id']}")
+    async with asyncio.timeout(60):
+        assert (await handle.result())["status"] == "sent"
+    assert await write(scenario.simulator_url, stop, {**stop, "text": "stop!"}) == [200, 200]
+    await scenario.apply_campaign(SALE)
+    await campaigns.start(live.connection, "sale")
+    assert (await finished(live)).messages.sent == 1
+    assert [await texts(live, index) for index in range(2)] == [["Half price"], ["Bye Lead 1"]]
+    [message, _] = await scenario.messages()
+    assert (message["status"], message["attempts"]) == ("sent", 2)
+    report = await audit(live.connection)
+    assert report.kept, [check for check in report.checks if not check.kept]
