@@ -16,6 +16,7 @@ from tests.support.ports import free_port
 SECRET = "a-secret-of-the-tests"
 STORY = """
 sequence: story
+on_reply: continue
 steps:
   - {id: one, day: 1, text: "One. Reply STOP at any time"}
   - {id: two, after: 5s, text: "Two"}
