@@ -99,7 +99,9 @@ CREATE FUNCTION public.answered_messages(i public.inbound_messages) RETURNS SETO
        and (i.answers = any (m.gateway_message_id || m.earlier_gateway_ids)
             or (m.device_id = i.device_id or device_in_use(m.device_id) = device_in_use(i.device_id))
                and m.sent_at < least(i.sent_at + interval '1 second', i.received_at)
-               and i.sent_at < m.sent_at + interval '3 days')
+               and i.sent_at < m.sent_at + coalesce(
+                       (select s.reply_within from sequence_contacts c join sequences s on s.id = c.sequence_id
+                         where c.id = m.sequence_contact_id), interval '3 days'))
      order by m.campaign_id, m.sequence_contact_id,
               coalesce(i.answers = any (m.gateway_message_id || m.earlier_gateway_ids), false) desc, m.sent_at desc
 $$;

@@ -1663,8 +1663,9 @@ language sql stable as $$
 $$;
 
 -- The messages that an answer counts for, of each campaign and each enrollment at most one: the message that it quotes,
--- else the last one that went to this phone from this device before, within three days. Gateways give the times of
--- answers in whole seconds, so an answer may have been written up to a second later, but before it came here.
+-- else the last one that went to this phone from this device before, within the reply window, which is three days for
+-- campaigns. Gateways give the times of answers in whole seconds, so an answer may have been written up to a second later,
+-- but before it came here.
 create function answered_messages(i inbound_messages) returns setof broadcast_messages
 language sql stable rows 1 as $$
     select distinct on (m.campaign_id, m.sequence_contact_id) m.*
@@ -1673,7 +1674,9 @@ language sql stable rows 1 as $$
        and (i.answers = any (m.gateway_message_id || m.earlier_gateway_ids)
             or (m.device_id = i.device_id or device_in_use(m.device_id) = device_in_use(i.device_id))
                and m.sent_at < least(i.sent_at + interval '1 second', i.received_at)
-               and i.sent_at < m.sent_at + interval '3 days')
+               and i.sent_at < m.sent_at + coalesce(
+                       (select s.reply_within from sequence_contacts c join sequences s on s.id = c.sequence_id
+                         where c.id = m.sequence_contact_id), interval '3 days'))
      order by m.campaign_id, m.sequence_contact_id,
               coalesce(i.answers = any (m.gateway_message_id || m.earlier_gateway_ids), false) desc, m.sent_at desc
 $$;

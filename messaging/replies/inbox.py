@@ -8,6 +8,7 @@ from messaging.common.database import Pool, Record
 from messaging.common.errors import NotFound
 from messaging.common.suggestions import did_you_mean
 from messaging.common.values import Value
+from messaging.replies.effects import Effect
 
 __all__ = [
     "Cleared",
@@ -92,7 +93,7 @@ class InboxPage(Value):
 
 _SELECT_INBOUND = """
 select m.id, m.phone, m.identities, coalesce(nullif(l.name, ''), m.name) as name, m.device_id as device, m.kind, m.text,
-       m.payload, m.media_id, m.from_me, m.meaning, m.to_review, m.reviewed_at, m.sent_at,
+       m.payload, m.media_id, m.from_me, m.meaning, m.to_review, m.reviewed_at, m.sent_at, m.effects,
        least(m.sent_at + interval '1 second', m.received_at) as known_at,
        (select message_name(b) from broadcast_messages b
          where b.gateway_message_id = m.answers and b.recipient_phone = m.phone limit 1) as answers,
@@ -235,10 +236,18 @@ def _no_such_message(identifiers: Sequence[int]) -> NotFound:
     return NotFound(f"there is no inbound message {', '.join(map(str, identifiers))}: 'inbox' lists them")
 
 
+_EFFECTS = {
+    "paused": "paused {sequence}",
+    "stopped": "stopped {sequence}",
+    "went_on": "went on to {to} of {sequence}",
+    "enrolled": "stopped {sequence}, enrolled in {to}",
+}
+
+
 def _report(row: Record) -> InboundReport:
     return InboundReport.model_validate(
         {
-            **row,
+            **{name: value for name, value in row.items() if name != "effects"},
             "identities": tuple(row["identities"]),
             "counts_for": tuple(row["counts_for"]),
             "did": tuple(_did(row)),
@@ -248,6 +257,8 @@ def _report(row: Record) -> InboundReport:
 
 def _did(row: Record) -> Iterator[str]:
     """What a message did, in words."""
+    for effect in map(Effect.model_validate, row["effects"]):
+        yield _EFFECTS[effect.did].format(sequence=effect.sequence, to=effect.to)
     if row["from_me"] or row["phone"] is None:
         return
     if row["meaning"] == "stop":

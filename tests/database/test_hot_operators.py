@@ -112,9 +112,9 @@ CASES: dict[str, tuple[Case, Limit]] = {
     ),
     "contact": (_contact, Limit(rows=30, buffers=60)),
     # Its rows twice (by status, and delivered and read), and for each answer of its recipients what that phone got.
-    "campaign": (_campaigns, Limit(rows=270_000, buffers=65_000, grows=True)),
+    "campaign": (_campaigns, Limit(rows=300_000, buffers=190_000, grows=True)),
     # Its 250,000 contacts twice, the 150,000 messages that these have got, and for each of their answers the same.
-    "sequence": (_sequence, Limit(rows=900_000, buffers=340_000, grows=True)),
+    "sequence": (_sequence, Limit(rows=950_000, buffers=600_000, grows=True)),
     "inbox": (_inbox, Limit(rows=1_000, buffers=5_000)),
     # Totals of everything are one pass over everything, and another one over the rows of each campaign. An index on the
     # status would spare that, and cost three more entries for every message.

@@ -6,7 +6,14 @@ import pytest
 
 from messaging.common.database import Pool
 from messaging.common.errors import NotFound
-from messaging.replies.inbox import Cleared, InboxFilter, list_inbox, mark_matching, mark_reviewed
+from messaging.replies.inbox import (
+    Cleared,
+    InboxFilter,
+    inbound_of_phone,
+    list_inbox,
+    mark_matching,
+    mark_reviewed,
+)
 from rig.people import phone
 from tests.support.replies import NOON
 from tests.support.scenario import Scenario
@@ -83,3 +90,24 @@ async def test_what_came_after_the_look_is_not_done(told: Told) -> None:
     await told.said(0, "Hello?", 2 * HOUR)
     assert await mark_matching(told.pool, wanted, newest=page.newest) == Cleared(done=2)
     assert await texts(told.pool) == ["Hello?", "don't stop"]
+
+
+async def test_what_a_message_did_is_listed_with_it(told: Told) -> None:
+    assert [one.did for one in (await list_inbox(told.pool)).messages] == [(), (), ("paused intro",)]
+    await told.sent("one", 2)
+    await told.said(2, "Basta", 2 * HOUR)
+    (newest, *_) = (await list_inbox(told.pool)).messages
+    assert newest.did == ("opted out",)
+    await told.said(2, "START", 3 * HOUR)
+    shown = await inbound_of_phone(told.pool, phone(2))
+    assert [one.did for one in shown][-1] == ("took back an earlier stop",)
+    effects = [
+        {"enrollment": 1, "sequence": "intro", "did": did, "to": to}
+        for did, to in (("stopped", None), ("went_on", "two"), ("enrolled", "vitac"))
+    ]
+    await told.pool.execute("update inbound_messages set effects = $1", effects)
+    assert (await list_inbox(told.pool)).messages[-1].did == (
+        "stopped intro",
+        "went on to two of intro",
+        "stopped intro, enrolled in vitac",
+    )

@@ -61,6 +61,17 @@ async def test_what_counts_as_a_reply(told: Told) -> None:
     assert await told.replied() == {"intro": 1, "one": 1}
 
 
+async def test_a_sequence_says_how_long_a_reply_counts(told: Told) -> None:
+    await told.begin(1)
+    await told.sent("one", 0)
+    await told.sent("sale", 0)
+    await told.pool.execute("update sequences set reply_within = '1 hour'")
+    await told.said(0, "Hi", HOUR)
+    assert await told.replied() == {"sale": 1}
+    await told.said(0, "Hi", HOUR - 1)
+    assert await told.replied() == {"intro": 1, "one": 1, "sale": 1}
+
+
 async def test_a_quoted_message_counts_however_late(told: Told) -> None:
     await told.begin(1)
     first = await told.sent("one", 0)

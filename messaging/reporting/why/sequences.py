@@ -14,10 +14,11 @@ SELECT_STANDING = """
 select s.name, s.trigger, s.status as sequence_status, s.status_reason, s.category, s.require_consent,
        l.id as lead_id, l.triggers, l.consent_at,
        coalesce(l.device_id, s.device_id, only_device()) as sender,
-       c.id as enrollment, c.status, c.reason, c.enrolled_at, c.ended_at, c.paused_at, c.paused_reason, c.next_due_at,
+       c.id as enrollment, c.status, c.reason, c.enrolled_at, c.ended_at, c.paused_at, c.paused_reason, c.answered_at, c.next_due_at,
        c.timeline ->> 'zone' as zone, c.timeline ->> 'replied_at' as replied_at, c.workflow_id,
        t.key as next_step, t.conditions, t.wait_for,
        d.id as device, d.status as device_status, d.status_reason as device_reason, e.free_at, e.why,
+       exists (select from wanted_enrollments w where w.sequence_id = s.id and w.phone = $2) as wanted,
        (select r.reason from refused_enrollments r where r.sequence = s.name and r.phone = $2) as refused
   from sequences s
   left join leads l on l.phone = $2
@@ -49,6 +50,10 @@ def _not_enrolled(row: Record, phone: str, opted_out: set[str]) -> list[str]:
     """Why the phone was never enrolled: the first cause that would keep it out, and nothing that follows from it."""
     name, never = row["name"], "It was never enrolled"
     by_hand = f"'enroll {name} {phone}' does it by hand"
+    if row["wanted"]:
+        return [
+            "It is not enrolled yet: the person asked for it, and a worker enrolls it within a minute, once one runs."
+        ]
     if row["refused"] is not None:
         return [f"{never}: a worker refused the enrollment: {row['refused']}."]
     if row["lead_id"] is None:
@@ -96,7 +101,7 @@ def _next(row: Record, phone: str, zone: ZoneInfo) -> list[str]:
         return ["Nothing comes next; a worker ends the enrollment, once one runs."]
     sentences = []
     if row["paused_at"] is not None:
-        who = "" if (row["paused_reason"] or "").startswith(("answered", "taken over")) else " by an operator"
+        who = " by an operator" if row["answered_at"] is None else " by a reply"
         sentences.append(
             f"The contact is paused{who} since {format_moment(row['paused_at'], zone)}{_because(row['paused_reason'])};"
             f" 'resume {name} {phone}' goes on."
