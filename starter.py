@@ -8,7 +8,7 @@ A service imports this module and awaits typed functions::
     async def main() -> None:
         async with starter.connect() as drumbeat:
             done = await starter.enroll(drumbeat, "cold-vitac", "+1 201 555 0123", name="Aisha")
-            print(done.result)  # enrolled, already_enrolled, opted_out or handed_over (no worker has answered yet)
+            print(done.result)  # enrolled, already_enrolled, opted_out, without_consent or handed_over (no worker yet)
 
     asyncio.run(main())
 

@@ -38,7 +38,7 @@ from messaging.replies.recipients import learn_from_answer
 from messaging.sending.durable_writes import DurableWrites
 from messaging.sending.send import Sender
 from operations.connection import Drumbeat, connect
-from operations.replies import carry_out
+from operations.replies import Enrolling, carry_out
 from operations.schedule import ensure_schedules
 from operations.workers import present
 from runtime.embedded.replies import hear_simulator, secret_file
@@ -181,13 +181,14 @@ async def work(drumbeat: Drumbeat, stop: asyncio.Event) -> None:
         worker = make_worker(drumbeat.temporal, pool, gateways, task_queue=settings.task_queue, writes=writes)
         await ensure_schedules(drumbeat)
         if settings.webhooks_port is not None or simulator is not None:
+            enrolling = await stack.enter_async_context(Enrolling(drumbeat))
             listener = await stack.enter_async_context(
                 webhooks(
                     pool,
                     gateways,
                     host=settings.webhooks_host,
                     port=settings.webhooks_port or 0,
-                    carry_out=partial(carry_out, drumbeat),
+                    carry_out=partial(carry_out, drumbeat, enrolling),
                     keywords=settings.keywords,
                     confirmation=settings.opt_out_confirmation,
                 )

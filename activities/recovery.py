@@ -7,14 +7,11 @@ from messaging.campaigns import to_signal as campaigns
 from messaging.common.clock import Clock, database_clock
 from messaging.common.database import Pool
 from messaging.leads import opt_outs
-from messaging.replies.enrollments import overdue_enrollments
 from messaging.sending.outcomes import MessageRef
 from messaging.sending.recovery import abandoned, close_unwanted, forgotten_leads
 from messaging.sending.telling import Tell, any_passed_over, any_to_signal
-from messaging.sequences.contract import EnrollmentRequest
 from temporal.bulk import each, signal_each
 from temporal.campaigns import start_lead, tell_campaign
-from temporal.contacts import start_contact
 from temporal.messages import start_message
 from temporal.telling import start_telling
 
@@ -43,15 +40,11 @@ class RecoveryActivities:
         async def start(ref: MessageRef) -> None:
             await start_message(client, ref, task_queue=task_queue, wake=False)
 
-        async def enroll(request: EnrollmentRequest) -> None:
-            await start_contact(client, request, task_queue=task_queue)
-
         async def begin(lead: MessageRef) -> None:
             await start_lead(client, lead, task_queue=task_queue)
 
         await each(found, start)
         await each(await forgotten_leads(self._pool, now=await self._clock()), begin)
-        await each(await overdue_enrollments(self._pool), enroll)
         if await any_to_signal(self._pool):
             await start_telling(client, Tell(kind="plans"), task_queue=task_queue)
         if await any_passed_over(self._pool):

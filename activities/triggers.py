@@ -7,6 +7,7 @@ from activities.refusals import refused_for_good
 from messaging.common.database import Pool
 from messaging.sequences.contract import EnrollmentRequest, SweepCursor, SweepPage
 from messaging.sequences.triggers import due_enrollments, not_all_enrolled
+from messaging.sequences.wanted import forget_enrolled
 from temporal.bulk import each
 from temporal.contacts import start_contact
 
@@ -28,6 +29,8 @@ class TriggerActivities:
     async def enroll_page(self, cursor: SweepCursor) -> SweepPage:
         """Starts the workflow of every contact of the page after ``cursor``."""
         with refused_for_good("this page of leads"):
+            if cursor == SweepCursor():
+                await forget_enrolled(self._pool)
             due = await due_enrollments(self._pool, cursor)
         client, task_queue = activity.client(), activity.info().task_queue
 

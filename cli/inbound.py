@@ -17,6 +17,8 @@ REASONS = {
     "number_changed": "has another number now",
     "numbers_joined": "both numbers were leads",
     "unmatched": "no lead",
+    "enrolled": "enrolled",
+    "not_enrolled": "not enrolled",
 }
 ORDINARY_WORD = "opted out by an ordinary word"
 _INDENT = "    "

@@ -78,7 +78,7 @@ def list_inbox(
     """List the replies that a person should read, the newest first: answers, possible stops, senders that are no leads.
 
     A reply of STOP, or another keyword, opts its sender out automatically. It is listed only if it is an ordinary word
-    too.
+    too. The keyword of a sequence enrolls its sender, and is listed with --only enrolled.
 
     Example: inbox --only maybe_stop    inbox --sequence intro --since 2d    inbox done 17
     """
@@ -199,15 +199,19 @@ def _filter(
 
 
 def _format_page(page: InboxPage, before: int | None) -> str:
-    if not page.messages:
-        return "Nothing to look at." if before is None else "Nothing more to look at."
-    lines = ["Times are UTC. 'inbox done ID' takes one out."]
+    nothing = "Nothing to look at." if before is None else "Nothing more to look at."
+    lines = ["Times are UTC. 'inbox done ID' takes one out." if page.messages else nothing]
     for one in page.messages:
         lines += inbound_lines(one)
     if before is None and page.total > len(page.messages):
         lines.append(
             f"{len(page.messages):,} of {page.total:,}; 'inbox --before {page.messages[-1].id}' shows the next ones"
         )
+    if before is None and page.enrolled:
+        count = count_of(
+            page.enrolled, "keyword has enrolled its sender", "keywords have enrolled their senders"
+        )
+        lines += wrapped(f"{count} in the last 24 hours: see 'inbox --only enrolled'.")
     return "\n".join(lines)
 
 

@@ -1953,10 +1953,20 @@ CREATE TABLE public.suppressions (
 );
 
 CREATE TABLE public.wanted_enrollments (
+    id bigint NOT NULL,
     sequence_id bigint NOT NULL,
     phone text NOT NULL,
     inbound_message_id bigint NOT NULL,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE public.wanted_enrollments ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.wanted_enrollments_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE public.workers (
@@ -2035,6 +2045,9 @@ ALTER TABLE ONLY public.broadcast_messages
 
 ALTER TABLE ONLY public.broadcast_messages
     ADD CONSTRAINT unique_sequence_message UNIQUE (sequence_stepid, recipient_phone, device_id);
+
+ALTER TABLE ONLY public.wanted_enrollments
+    ADD CONSTRAINT wanted_enrollments_id_key UNIQUE (id);
 
 ALTER TABLE ONLY public.wanted_enrollments
     ADD CONSTRAINT wanted_enrollments_pkey PRIMARY KEY (sequence_id, phone);

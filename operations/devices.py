@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from messaging.common.errors import InvalidInput
+from messaging.common.keywords import parse_keywords
 from messaging.common.values import Value
 from messaging.devices import store as devices
 from messaging.devices.device import DeviceSettings, DeviceStatus
@@ -10,6 +11,7 @@ from messaging.devices.store import AddedDevice
 from messaging.devices.waits import lift_wait, requeue
 from messaging.replies.confirmations import check_confirmation
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
+from messaging.sequences.checks import check_stop_words
 from operations import signals
 from operations.connection import Drumbeat
 from operations.reports import list_devices
@@ -51,6 +53,10 @@ async def add(drumbeat: Drumbeat, settings: DeviceSettings) -> DeviceAdded:
         except InvalidInput as error:
             raise InvalidInput(f"opt-out-confirmation: {error}") from error
     async with (await drumbeat.pool()).acquire() as connection:
+        words = [settings.stop_keywords, settings.start_keywords]
+        await check_stop_words(
+            connection, [word for given in words if given for word in parse_keywords(given)]
+        )
         added = await devices.add_device(connection, settings)
         if added.rescheduled:
             await requeue(connection, added.device)

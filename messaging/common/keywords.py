@@ -20,6 +20,7 @@ from messaging.common.values import Value
 
 __all__ = [
     "DEFAULT_KEYWORDS",
+    "LONGEST_JUDGED",
     "Keywords",
     "Meaning",
     "fold",
@@ -29,8 +30,10 @@ __all__ = [
     "parse_keywords",
 ]
 
-Meaning = Literal["stop", "start", "maybe_stop", "none"]
-"""``maybe_stop``: it contains a keyword among other words, and an operator has to judge it."""
+Meaning = Literal["stop", "start", "maybe_stop", "enroll", "none"]
+"""``maybe_stop``: it contains a keyword among other words, and an operator has to judge it. ``enroll``: it is the keyword of a
+sequence.
+"""
 
 LONGEST_KEYWORD = 64
 """Characters. A button's label has 20, a payload may be longer."""

@@ -21,6 +21,7 @@ __all__ = [
     "clean_lead",
     "clean_text",
     "parse_target_status",
+    "printable",
 ]
 
 FIELD_NAMES = frozenset(
@@ -54,6 +55,11 @@ def clean_text(text: str, what: str) -> str:
     if not text.isprintable() and (found := _CONTROL.search(text)):
         raise InvalidInput(f"{what} contains the control character U+{ord(found[0]):04X}: delete it")
     return text
+
+
+def printable(text: str) -> str:
+    """The text with a blank for each character that clean_text() refuses; of a text that no author can correct."""
+    return _CONTROL.sub(" ", text)
 
 
 def parse_target_status(text: str) -> TargetStatus | None:

@@ -62,6 +62,13 @@ update sequence_contacts c
 returning c.id
 """
 
+FORGET_WANTED = """
+delete from wanted_enrollments w
+ using sequences s
+ where w.phone = $1 and s.id = w.sequence_id
+   and exists (select from suppressions o where o.phone = $1 and o.category in ('all', s.category))
+"""
+
 SUPPRESS_WAITING = """
 update broadcast_messages m
    set status = u.status, reason = u.reason, slot_at = null, updated_at = clock_timestamp()
@@ -130,6 +137,7 @@ async def record_opt_out(
         before = await connection.fetchval(SELECT_CATEGORY, phone)
         noted = await connection.fetchval(INSERT_SUPPRESSION, phone, source, category, reason, evidence)
         after: OptOutCategory = await connection.fetchval(SELECT_CATEGORY, phone)
+        await connection.execute(FORGET_WANTED, phone)
         # Messages are locked before enrollments, as everywhere.
         await suppress_waiting(connection, phone)
         ended = await connection.fetch(END_ENROLLMENTS, phone)

@@ -379,6 +379,7 @@ create index inbound_messages_unknown on inbound_messages using gin (identities)
 
 -- Enrollments that an inbound message asks for, until a worker has taken or refused them.
 create table wanted_enrollments (
+    id                  bigint generated always as identity unique,
     sequence_id         bigint      not null references sequences (id),
     phone               text        not null,
     inbound_message_id  bigint      not null,

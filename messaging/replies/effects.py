@@ -18,12 +18,12 @@ from messaging.common.database import Connection, Record
 from messaging.common.storable import storable
 from messaging.common.values import Value
 from messaging.replies.consequences import Affected, Consequences
-from messaging.replies.enrollments import want_enrollment
 from messaging.replies.own_sends import is_own_send
 from messaging.sequences.awaited import release_awaiting
 from messaging.sequences.contract import EnrollmentEnd, EnrollmentRequest
 from messaging.sequences.leaving import end_enrollment
 from messaging.sequences.on_reply import Action, action_for, read_rules
+from messaging.sequences.wanted import want_enrollment
 
 __all__ = ["CHOSEN", "NO_ANSWERS", "Effect", "act_on_reply", "affected_before", "said_in"]
 
@@ -218,9 +218,12 @@ async def _change_over(
 def _action(reply: Record, contact: Record) -> Action:
     if reply["from_me"]:
         return Action("pause")
-    rules = (*read_rules(contact["step_on_reply"]), *read_rules(contact["on_reply"]))
-    action = action_for(rules, said_in(reply["kind"], reply["text"], reply["payload"]))
-    return action or Action("continue" if contact["expected"] else "pause")
+    rules = [*read_rules(contact["step_on_reply"]), *read_rules(contact["on_reply"])]
+    otherwise = Action("continue" if contact["expected"] else "pause")
+    if reply["meaning"] == "enroll":
+        # It asks for a sequence, and answers nothing, unless a rule names that very keyword.
+        rules, otherwise = [rule for rule in rules if rule.when is not None], Action("continue")
+    return action_for(rules, said_in(reply["kind"], reply["text"], reply["payload"])) or otherwise
 
 
 def _reason(reply: Record) -> str:

@@ -23,8 +23,13 @@ __all__ = [
     "mark_reviewed",
 ]
 
-ReviewReason = Literal["answer", "maybe_stop", "number_changed", "numbers_joined", "unmatched"]
-"""Why an operator should look at it. ``unmatched``: no lead has the sender's phone, or the phone is not known."""
+ReviewReason = Literal[
+    "answer", "maybe_stop", "number_changed", "numbers_joined", "unmatched", "enrolled", "not_enrolled"
+]
+"""Why an operator should look at it. ``unmatched``: no lead has the sender's phone, or the phone is not known. ``enrolled``: it
+was the keyword of a sequence, and there is no need to; it is listed only if that is asked for. ``not_enrolled``: it asks
+for a sequence, and its sender is not enrolled, or was there before.
+"""
 
 
 class InboundReport(Value):
@@ -58,6 +63,10 @@ class InboundReport(Value):
     """The steps and campaigns that count it as a reply."""
     opts_out_of: str | None = None
     """If it opted its sender out: the step or campaign that counts it, as the last one that went to the phone before."""
+    asks: tuple[str, ...] = ()
+    """The sequences whose keyword or advertisement it has."""
+    enrolled: tuple[str, ...] = ()
+    """Those of them in which its sender is, or was before."""
     did: tuple[str, ...] = ()
     """What it did, in words, e.g. ``opted out``."""
 
@@ -83,12 +92,14 @@ class Cleared(Value):
 
 class InboxPage(Value):
     """Some messages of the inbox, the newest first. ``total``: how many match the filter; ``newest``: the highest ID of
-    them, 0 if there are none.
+    them, 0 if there are none. ``enrolled``: how many keywords of the last 24 hours have enrolled their senders,
+    if there is no filter.
     """
 
     total: int
     newest: int
     messages: tuple[InboundReport, ...]
+    enrolled: int = 0
 
 
 _SELECT_INBOUND = """
@@ -98,16 +109,20 @@ select m.id, m.phone, m.identities, coalesce(nullif(l.name, ''), m.name) as name
        (select message_name(b) from broadcast_messages b
          where b.gateway_message_id = m.answers and b.recipient_phone = m.phone limit 1) as answers,
        array(select message_name(b) from answered_messages(m) b order by b.sent_at, b.id) as counts_for,
-       (select message_name(b) from message_before(m) b where m.meaning = 'stop' and m.phone is not null) as opts_out_of
+       (select message_name(b) from message_before(m) b where m.meaning = 'stop' and m.phone is not null) as opts_out_of,
+       m.asks, case when m.asks = '{}' then '{}'
+                    else array(select s.name from sequence_contacts c join sequences s on s.id = c.sequence_id
+                                where c.phone = m.phone and s.name = any (m.asks) order by s.name) end as enrolled,
+       m.asks <> '{}' and exists (select from suppressions o where o.phone = m.phone) as opted_out
   from inbound_messages m
   left join leads l on l.phone = m.phone
 """
 
-# $1: for these reasons; none: for any. $2: to this device, $3: of a sequence, $4: of a campaign, $5: from this phone, $6: sent
+# $1: for these reasons; none: for any that a person has to look at. $2: to this device, $3: of a sequence, $4: of a campaign, $5: from this phone, $6: sent
 # from then on; null: any.
 _MATCHES = """
        m.to_review is not null and m.reviewed_at is null
-   and (cardinality($1::text[]) = 0 or m.to_review = any ($1)) and ($2::text is null or m.device_id = $2)
+   and case when cardinality($1::text[]) = 0 then m.to_review <> 'enrolled' else m.to_review = any ($1) end and ($2::text is null or m.device_id = $2)
    and ($3::bigint is null or exists (select from answered_messages(m) b join sequence_contacts c on c.id = b.sequence_contact_id
                                        where c.sequence_id = $3))
    and ($4::bigint is null or exists (select from answered_messages(m) b where b.campaign_id = $4))
@@ -131,7 +146,13 @@ select count(*) as total, max(id) as newest
 COUNT_INBOX = """
 select count(*)
   from inbound_messages
- where to_review is not null and reviewed_at is null
+ where to_review is not null and to_review <> 'enrolled' and reviewed_at is null
+"""
+
+COUNT_ENROLLED = """
+select count(*)
+  from inbound_messages
+ where to_review = 'enrolled' and reviewed_at is null and sent_at > clock_timestamp() - interval '1 day'
 """
 
 # Left out: our own sends, which some gateways report too, are in the ledger.
@@ -178,7 +199,12 @@ async def list_inbox(
     rows = await pool.fetch(SELECT_INBOX, *arguments, limit, before)
     count = await pool.fetchrow(COUNT_MATCHING, *arguments)
     assert count is not None, "an aggregate has a row"
-    return InboxPage(total=count["total"], newest=count["newest"] or 0, messages=tuple(map(_report, rows)))
+    return InboxPage(
+        total=count["total"],
+        newest=count["newest"] or 0,
+        messages=tuple(map(_report, rows)),
+        enrolled=await pool.fetchval(COUNT_ENROLLED) if wanted in (None, InboxFilter()) else 0,
+    )
 
 
 async def count_inbox(pool: Pool) -> int:
@@ -247,9 +273,8 @@ _EFFECTS = {
 def _report(row: Record) -> InboundReport:
     return InboundReport.model_validate(
         {
-            **{name: value for name, value in row.items() if name != "effects"},
-            "identities": tuple(row["identities"]),
-            "counts_for": tuple(row["counts_for"]),
+            **{name: value for name, value in row.items() if name not in ("effects", "opted_out")},
+            **{name: tuple(row[name]) for name in ("identities", "counts_for", "asks", "enrolled")},
             "did": tuple(_did(row)),
         }
     )
@@ -259,9 +284,24 @@ def _did(row: Record) -> Iterator[str]:
     """What a message did, in words."""
     for effect in map(Effect.model_validate, row["effects"]):
         yield _EFFECTS[effect.did].format(sequence=effect.sequence, to=effect.to)
+    if row["asks"]:
+        yield _asked(row)
     if row["from_me"] or row["phone"] is None:
         return
     if row["meaning"] == "stop":
         yield "opted out"
     if row["meaning"] == "start":
         yield "took back an earlier stop"
+
+
+def _asked(row: Record) -> str:
+    """What came of a message that asks for sequences."""
+    asks, enrolled = f"asks for {', '.join(row['asks'])}", ", ".join(row["enrolled"])
+    if row["to_review"] == "not_enrolled":
+        why = "has opted out" if row["opted_out"] else "was there before" if enrolled else "is not enrolled"
+        return f"{asks}, and {why}"
+    if enrolled:
+        return f"enrolled in {enrolled}"
+    if row["phone"] is None:
+        return asks
+    return f"{asks}, and {'has opted out since' if row['opted_out'] else 'is enrolled next'}"

@@ -18,9 +18,10 @@ from messaging.common.transactions import all_or_nothing
 from messaging.gateways.webhook_bodies import phone_of
 from messaging.gateways.webhook_events import InboundMessage
 from messaging.leads.opt_outs import OptOutSource, record_opt_out
+from messaging.replies.asking import Asks, asked_for, enroll_by, make_up
 from messaging.replies.confirmations import confirm_opt_out, note_confirmation
 from messaging.replies.consequences import Consequences, Stopped, together
-from messaging.replies.effects import act_on_reply, affected_before, said_in
+from messaging.replies.effects import NO_ANSWERS, act_on_reply, affected_before, said_in
 from messaging.replies.numbers import change_number, has_written_since
 from messaging.replies.senders import learn, names_of, phone_of_sender, phones_concerned
 
@@ -56,9 +57,9 @@ select id, stop_keywords, start_keywords, opt_out_confirmation
 # A message from a phone that is no lead needs a review, whatever it says, unless it is a reaction.
 INSERT_INBOUND = """
 insert into inbound_messages (device_id, gateway_message_id, kind, phone, identities, name, from_me, text, payload,
-                              media_id, answers, referral, meaning, sent_at, to_review)
+                              media_id, answers, referral, meaning, sent_at, asks, to_review)
 select $1, $2, $3::text, $4::text, $5::text[], $6, $7::boolean, $8, $9, $10, $11, $12::jsonb, $13,
-       least($14::timestamptz, clock_timestamp()),
+       least($14::timestamptz, clock_timestamp()), $16::text[],
        case when $15 = 'never' or $3 = 'reaction' then null
             when not exists (select from leads l where l.phone = $4) then 'unmatched' else $15::text end
 on conflict (device_id, gateway_message_id) do nothing
@@ -86,7 +87,7 @@ LOCK_SENDER = "select pg_advisory_xact_lock(inbound_lock(name)) from unnest($1::
 # the phone that it is to count for, $3: all phones that it concerns. Another message counts for that phone if it came
 # from it, by whatever name, or answers a message to it.
 SELECT_KEYWORD = """
-select m.meaning, m.text, m.payload, o.source, exists (
+select m.meaning, m.text, m.payload, m.sent_at, o.source, exists (
            select from inbound_messages later
             where later.phone = any ($3::text[])
               and (later.phone = $2 or 'wa_id:' || ltrim($2, '+') = any (later.identities)
@@ -158,6 +159,10 @@ async def _record(
     assert row is not None, "it has just been found"
     keywords = usual.instead(row["stop_keywords"], row["start_keywords"])
     meaning = _meaning(message, keywords)
+    asks = Asks()
+    if meaning not in ("stop", "start") and message.kind not in NO_ANSWERS:
+        asks = await asked_for(connection, message, _said(message) if message.kind in SPOKEN else ())
+        meaning = "enroll" if asks.by_keyword else meaning
     identifier = await connection.fetchval(
         INSERT_INBOUND,
         *(row["id"], message.gateway_message_id, message.kind, phone, list(message.identities), message.name),
@@ -169,7 +174,7 @@ async def _record(
             message.answers,
             message.referral,
         ),
-        *(meaning, message.at, _to_review(message, meaning, keywords)),
+        *(meaning, message.at, _to_review(message, meaning, keywords), asks.sequences),
     )
     if identifier is None:
         # The message is known. The process that wrote it may have died before it signalled the workflows, so do that
@@ -216,9 +221,12 @@ async def _change_number(
 
 
 async def act(connection: Connection, identifier: int, phones: Sequence[str]) -> Consequences:
-    """Acts on a stored message for these phones, which it concerns: on its keyword, or else as a reply to sequences."""
-    stopped = [await follow(connection, phone, identifier, phones) for phone in phones]
-    return together([*stopped, await act_on_reply(connection, identifier, phones)])
+    """Acts on a stored message for these phones, which it concerns: on its keyword, or else as a reply to sequences, and on
+    what its sender asks for.
+    """
+    done = [await follow(connection, phone, identifier, phones) for phone in phones]
+    done.append(await act_on_reply(connection, identifier, phones))
+    return together([*done, await enroll_by(connection, identifier)])
 
 
 async def follow(
@@ -231,7 +239,7 @@ async def follow(
     source: OptOutSource = row["source"]
     if row["meaning"] == "start":
         await connection.execute("delete from suppressions where phone = $1 and source = $2", phone, source)
-        return Consequences()
+        return together(await make_up(connection, phone, row["sent_at"]))
     reason = REASONS[source].format(said=(row["text"] or row["payload"] or "")[:40])
     # A setting in WhatsApp stops marketing only, and says so; a keyword stops everything.
     recorded = await record_opt_out(
@@ -271,4 +279,6 @@ def _to_review(message: InboundMessage, meaning: Meaning, keywords: Keywords) ->
         return "number_changed"
     if meaning == "maybe_stop" or (meaning == "stop" and keywords.is_doubtful(*_said(message))):
         return "maybe_stop"
+    if meaning == "enroll":
+        return "enrolled"
     return None if meaning in ("stop", "start") or message.kind in UNREAD else "answer"

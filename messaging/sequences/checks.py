@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from messaging.common.database import Connection
 from messaging.common.errors import InvalidInput
-from messaging.common.keywords import Keywords
+from messaging.common.keywords import Keywords, joined
 from messaging.common.suggestions import did_you_mean
 from messaging.files.checks import (
     check_blanks,
@@ -20,7 +20,7 @@ from messaging.files.yaml import Problem
 from messaging.sequences.file import SequenceDraft
 from messaging.sequences.reply_checks import check_replies, reply_warnings
 
-__all__ = ["check_together", "check_with_stored", "warnings_for"]
+__all__ = ["check_stop_words", "check_together", "check_with_stored", "warnings_for"]
 
 # $1: the sequences of the files, which give up the keywords that they have.
 SELECT_OTHER_KEYWORDS = """
@@ -28,6 +28,15 @@ select k.kind, k.code, s.name
   from sequence_keywords k
   join sequences s on s.id = k.sequence_id
  where not s.name = any ($1)
+"""
+
+SELECT_KEYWORD = """
+select k.written, s.name
+  from sequence_keywords k
+  join sequences s on s.id = k.sequence_id
+ where k.kind = 'keyword' and k.code = any ($1)
+ order by k.code
+ limit 1
 """
 
 
@@ -70,6 +79,16 @@ async def _check_triggers(connection: Connection, drafts: Sequence[SequenceDraft
         for document, path, trigger in _triggers(drafts)
         if trigger in taken
     ]
+
+
+async def check_stop_words(connection: Connection, words: Sequence[str]) -> None:
+    """Raises InvalidInput if one of these folded stop or start keywords of a device is a keyword of a sequence."""
+    row = await connection.fetchrow(SELECT_KEYWORD, [joined(word) for word in words])
+    if row is not None:
+        raise InvalidInput(
+            f"{row['written']!r} is a keyword of sequence {row['name']!r}, and would enroll nobody any more: choose another"
+            " word, or change the sequence first"
+        )
 
 
 async def _check_keywords(connection: Connection, drafts: Sequence[SequenceDraft]) -> list[Problem]:

@@ -112,10 +112,12 @@ class Finished(Value):
 
 
 class SweepCursor(Value):
-    """Where the trigger sweep goes on: after this lead. ``trigger``: only leads that have it."""
+    """Where the trigger sweep goes on: after this lead. ``trigger``: only leads that have it, and nothing wanted."""
 
     lead_id: int = 0
     trigger: str | None = None
+    wanted: int | None = 0
+    """Before the leads come wanted enrollments, after this place; None: there are no more of them."""
 
 
 class SweepTotals(Value):

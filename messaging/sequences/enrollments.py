@@ -150,7 +150,6 @@ class Enrollments:
                 raise NotFound(
                     f"there is no sequence {request.sequence!r}: create it with 'sequence apply FILE.yaml'"
                 )
-            await connection.execute(FORGET_WANTED, sequence["id"], request.lead.phone)
             due = None
             existing = await find_enrollment(connection, sequence["id"], sequence["phone"], given, run_id)
             request = _with_phone(request, existing["phone"] if existing is not None else sequence["phone"])
@@ -160,8 +159,11 @@ class Enrollments:
                     connection, request.lead, sequence["category"], require_consent=required
                 )
                 if refused is not None:
+                    await connection.execute(FORGET_WANTED, sequence["id"], request.lead.phone)
                     return refused
+            # After the lead, which is locked in this order where an inbound message wants the enrollment.
             lead_id = await upsert_lead(connection, request.lead)
+            await connection.execute(FORGET_WANTED, sequence["id"], request.lead.phone)
             if existing is None:
                 existing, due = await insert_enrollment(
                     connection, self._plans, sequence, lead_id, workflow_id, run_id, given

@@ -1,4 +1,4 @@
-"""Finds the leads that are to be enrolled because of their triggers."""
+"""Finds who is to be enrolled: by inbound messages that want it, and leads because of their triggers."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from typing import NamedTuple
 from messaging.common.database import Pool, Record
 from messaging.leads.lead import Lead
 from messaging.sequences.contract import EnrollmentRequest, SweepCursor, SweepTotals
+from messaging.sequences.wanted import WantedPage, wanted_page
 
 __all__ = [
     "PAGE",
@@ -63,16 +64,22 @@ class DueEnrollments(NamedTuple):
 
 
 async def due_enrollments(pool: Pool, cursor: SweepCursor, *, size: int = PAGE) -> DueEnrollments:
-    """The page after ``cursor``.
+    """The page after ``cursor``: first of wanted enrollments, then of leads.
 
     A lead is enrolled into each active sequence whose trigger it has (the whole word, never a part), if it has not been
     through that sequence. A lead that has opted out, has not given the consent that the sequence requires, or that no
     device can write to, is left out and keeps its trigger.
     """
+    wanted = WantedPage(requests=(), last=None)
+    if cursor.trigger is None and cursor.wanted is not None:
+        wanted = await wanted_page(pool, cursor.wanted, size)
+        if wanted.last is not None:
+            next_page = cursor.model_copy(update={"wanted": wanted.last})
+            return DueEnrollments([*wanted.requests], SweepTotals(), next_page)
     rows = await pool.fetch(SELECT_PAGE, cursor.lead_id, cursor.trigger, size)
     last = len({row["place"] for row in rows}) < size
-    following = None if last else cursor.model_copy(update={"lead_id": rows[-1]["place"]})
-    return DueEnrollments(_requests(rows), _left_out(rows), following)
+    following = None if last else cursor.model_copy(update={"wanted": None, "lead_id": rows[-1]["place"]})
+    return DueEnrollments([*wanted.requests, *_requests(rows)], _left_out(rows), following)
 
 
 def _requests(rows: Sequence[Record]) -> list[EnrollmentRequest]:

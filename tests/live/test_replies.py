@@ -2,16 +2,20 @@
 
 import asyncio
 
+from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.devices.device import DeviceSettings
 from messaging.devices.store import add_device
+from messaging.replies.record import record_inbound
 from operations import campaigns, enrollment
 from operations.audit import audit
+from operations.schedule import SWEEP
 from rig.gateway_control import listen, write
 from rig.people import phone
 from rig.waiting import until
 from tests.support.campaigns import finished
 from tests.support.live import Live
 from tests.support.ports import free_port
+from tests.support.replies import inbound
 
 SECRET = "a-secret-of-the-tests"
 STORY = """
@@ -23,6 +27,13 @@ steps:
 """
 MOVES, MOVED = 5, 6
 """Two phones of one person."""
+VITAC = """
+sequence: vitac
+keyword: [VITAC, INFO]
+require_consent: true
+steps:
+  - {id: one, day: 1, text: "Hi {{ name }}"}
+"""
 SALE = "campaign: sale\ntarget: {niche: VITAC}\ntext: Half price\n"
 
 
@@ -101,6 +112,40 @@ async def test_people_answer_stop_or_change_their_number(live: Live) -> None:
     assert code == 0
     code, out, _ = await live.run("starter.py", "inbox", "--json")
     assert (code, out.strip()) == (0, "[]")
+    await keyword_enrolls(live)
+
+
+async def keyword_enrolls(live: Live) -> None:
+    """A new person writes the keyword of a sequence; of another one, only the message is recorded before the worker dies."""
+    scenario = live.scenario
+    await scenario.apply(VITAC)
+    [new, late] = [phone(11), phone(12)]
+    message = {"device": scenario.device, "from": new, "text": "Vita-C!", "name": "Aisha"}
+    began = asyncio.get_running_loop().time()
+    assert await write(scenario.simulator_url, message, times=3, together=True) == [200] * 3
+
+    async def greeted(number: str) -> bool:
+        return [row["text"] for row in await scenario.accepted() if row["phone"] == number] == ["Hi Aisha"]
+
+    await until(lambda: greeted(new))
+    assert asyncio.get_running_loop().time() - began < 5, "not only by the sweep, a minute later"
+    async with scenario.pool.acquire() as connection:
+        given = inbound("in-late", late, "VITAC", name="Aisha")
+        recorded = await record_inbound(connection, "simulated", scenario.device, [given], DEFAULT_KEYWORDS)
+    assert [one.lead.phone for one in recorded.then.wanted] == [late]
+    await live.connection.temporal.get_schedule_handle(SWEEP).trigger()
+    await until(lambda: greeted(late))
+    rows = await scenario.pool.fetch(
+        "select phone, consent_note from leads where consent_source = 'inbound' order by phone"
+    )
+    assert [tuple(row) for row in rows] == [(new, "wrote to us: Vita-C!"), (late, "wrote to us: VITAC")]
+    assert await scenario.pool.fetchval("select count(*) from wanted_enrollments") == 0
+    code, out, _ = await live.run("starter.py", "inbox", "--only", "enrolled")
+    assert code == 0
+    assert out.count("enrolled in vitac") == 2
+    assert "no lead" not in out
+    code, out, _ = await live.run("starter.py", "contact", new)
+    assert "Consent: given in a message (wrote to us: Vita-C!)" in " ".join(out.split())
 
 
 async def test_an_opt_out_is_confirmed_once_though_the_worker_is_killed(live: Live) -> None:
