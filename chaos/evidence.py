@@ -7,8 +7,18 @@ from datetime import datetime
 from pydantic import Field
 from temporalio.client import WorkflowExecutionStatus
 
-from chaos.plan import Leave, Plan
-from chaos.topology import CAMPAIGN, CAMPAIGN_TEXT, DEVICES, LAST_STEP, SEQUENCE, STEPS, Traits, device_of
+from chaos.plan import Leave, Plan, Reply
+from chaos.topology import (
+    CAMPAIGN,
+    CAMPAIGN_TEXT,
+    DEVICES,
+    LAST_STEP,
+    REPLIES,
+    SEQUENCE,
+    STEPS,
+    Traits,
+    device_of,
+)
 from messaging.common.values import Value
 from operations.audit import audit
 from operations.connection import Drumbeat
@@ -16,7 +26,18 @@ from rig import gateway_control
 from rig.people import phone
 from rig.waiting import insist
 
-__all__ = ["Answer", "Delivery", "Evidence", "Expected", "LedgerRow", "Open", "expected_of", "fetch", "look"]
+__all__ = [
+    "Answer",
+    "Delivery",
+    "Evidence",
+    "Expected",
+    "Inbound",
+    "LedgerRow",
+    "Open",
+    "expected_of",
+    "fetch",
+    "look",
+]
 
 
 class Expected(Value):
@@ -31,7 +52,9 @@ class Expected(Value):
     """By phone."""
     devices: dict[str, Traits]
     leavers: tuple[str, ...] = ()
-    """Phones that opted out, were stopped, skipped a step, or whose workflow was terminated."""
+    """Phones that opted out, were stopped, skipped a step, gave a reply that ends the sequence, or whose workflow was
+    terminated.
+    """
     cancelled: bool = False
     """True if the campaign was cancelled."""
     removed: tuple[str, ...] = ()
@@ -49,6 +72,18 @@ class Delivery(Value):
     message_id: str
     """The gateway's own ID."""
     received_at: datetime
+
+
+class Inbound(Value):
+    """What a person wrote, by the gateway's log. ``recorded``: how often Drumbeat has it."""
+
+    id: str
+    phone: str
+    device: str
+    text: str
+    written_at: datetime
+    acknowledged_at: datetime | None = None
+    recorded: int = 1
 
 
 class LedgerRow(Value):
@@ -74,11 +109,13 @@ class Open(Value):
     """Workflows that run, or that did not complete by themselves."""
     enrollments: tuple[str, ...] = ()
     """Active enrollments, and the campaign if it is not over."""
+    replies: tuple[str, ...] = ()
+    """Replies that nobody has acknowledged."""
 
     @property
     def nothing(self) -> bool:
         """True if everything is settled."""
-        return not (self.messages or self.workflows or self.enrollments)
+        return not (self.messages or self.workflows or self.enrollments or self.replies)
 
 
 class Answer(Value):
@@ -104,6 +141,7 @@ class Evidence(Value):
     answers: tuple[Answer, ...] = ()
 
     deliveries: tuple[Delivery, ...] = ()
+    replies: tuple[Inbound, ...] = ()
     outcomes: dict[str, int] = Field(default_factory=dict)
     """The outcomes of send requests by the gateway's log, with their counts."""
     rows: tuple[LedgerRow, ...] = ()
@@ -129,7 +167,16 @@ def expected_of(plan: Plan) -> Expected:
         campaign_text=CAMPAIGN_TEXT,
         device_of={phone(index): device_of(index) for index in everybody},
         devices=DEVICES,
-        leavers=tuple(sorted({phone(action.person) for action in plan.actions if isinstance(action, Leave)})),
+        leavers=tuple(
+            sorted(
+                {
+                    phone(action.person)
+                    for action in plan.actions
+                    if isinstance(action, Leave)
+                    or (isinstance(action, Reply) and REPLIES[action.says] != "continues")
+                }
+            )
+        ),
         cancelled="cancel-campaign" in retracted,
         removed=(f"{SEQUENCE}/{LAST_STEP}",) if "remove-step" in retracted else (),
     )
@@ -158,13 +205,15 @@ select 'campaign ' || name || ' is ' || status || coalesce(': ' || reason, '') a
   from campaigns where ended_at is null order by name
 """
 
+_INBOUND = "select gateway_message_id from inbound_messages"
+
 _OURS = ("sequence:", "campaign:", "message:")
 _STILL = {WorkflowExecutionStatus.RUNNING: "runs"}
 _FINE = {WorkflowExecutionStatus.COMPLETED, WorkflowExecutionStatus.CONTINUED_AS_NEW}
 
 
-async def look(connection: Drumbeat, terminated: Collection[str] = ()) -> Open:
-    """What is not settled yet. ``terminated``: workflows that the plan terminated. Raises errors of servers that are
+async def look(connection: Drumbeat, gateway: str, terminated: Collection[str] = ()) -> Open:
+    """What is not settled yet. ``gateway``: its control address; ``terminated``: workflows that the plan terminated. Raises errors of servers that are
     down.
     """
     pool = await connection.pool()
@@ -174,6 +223,11 @@ async def look(connection: Drumbeat, terminated: Collection[str] = ()) -> Open:
         messages=tuple(row["line"] for row in messages),
         workflows=await _workflows(connection, terminated),
         enrollments=tuple(row["line"] for row in enrollments),
+        replies=tuple(
+            f"{one['text']!r} of {one['phone']} was not acknowledged"
+            for one in await gateway_control.written(gateway)
+            if one["acknowledged_at"] is None
+        ),
     )
 
 
@@ -196,10 +250,12 @@ async def fetch(
     """
     log = await gateway_control.requests_log(gateway)
     accepted = await gateway_control.accepted(gateway)
+    written = await gateway_control.written(gateway)
 
     async def read() -> Evidence:
         pool = await connection.pool()
         rows = await pool.fetch(_ROWS)
+        recorded = Counter(row["gateway_message_id"] for row in await pool.fetch(_INBOUND))
         report = await audit(connection)
         return Evidence(
             answers=tuple(answers),
@@ -209,6 +265,17 @@ async def fetch(
                     **{name: one[name] for name in ("phone", "text", "device", "message_id", "received_at")},
                 )
                 for one in accepted
+            ),
+            replies=tuple(
+                Inbound(
+                    id=one["message_id"],
+                    recorded=recorded[one["message_id"]],
+                    **{
+                        name: one[name]
+                        for name in ("phone", "device", "text", "written_at", "acknowledged_at")
+                    },
+                )
+                for one in written
             ),
             outcomes=Counter(one["outcome"] for one in log if one["method"] == "POST" and one["device"]),
             rows=tuple(LedgerRow(**dict(row)) for row in rows),
@@ -220,7 +287,7 @@ async def fetch(
                 "select coalesce(sum(leads::integer), 0)::integer"
                 " from campaigns c, jsonb_each_text(c.audience) a (device, leads)"
             ),
-            open=await look(connection, terminated),
+            open=await look(connection, gateway, terminated),
             broken=tuple(
                 f"{check.promise}: {example}" for check in report.checks for example in check.broken
             ),

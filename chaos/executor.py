@@ -7,6 +7,7 @@ from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, assert_never
+from uuid import uuid4
 
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -19,11 +20,12 @@ from chaos.plan import (
     KillWorker,
     Leave,
     Plan,
+    Reply,
     Retract,
     SetFaults,
     StopWorker,
 )
-from chaos.topology import CAMPAIGN, DEVICES, LAST_STEP, SEQUENCE
+from chaos.topology import CAMPAIGN, DEVICES, LAST_STEP, SEQUENCE, device_of
 from chaos.workers import Workers
 from messaging.common.errors import Conflict, DrumbeatError, NotFound, Unavailable
 from messaging.sending.under_way import UnderWay
@@ -125,6 +127,8 @@ class Executor:
                     return await self._hold(action)
             case Leave():
                 return await self._leave(action)
+            case Reply():
+                return await self._reply(action)
             case Retract():
                 return await self._retract(action)
             case _:
@@ -222,6 +226,16 @@ class Executor:
                 await self._stop(action)
                 self._to_stop.remove(action)
 
+    async def _reply(self, action: Reply) -> str:
+        message = {
+            "id": f"reply-{uuid4().hex}",  # the gateway takes it once, however often it is told
+            "device": device_of(action.person),
+            "from": phone(action.person),
+            "text": action.says,
+        }
+        statuses = await gateway_control.write(self._gateway, message, times=action.times, together=True)
+        return f"answered {', '.join(map(str, statuses))}"
+
     async def _retract(self, action: Retract) -> str:
         connection = self._here.connection
 
@@ -299,6 +313,8 @@ def _words(action: Action) -> str:
             return f"{action.do} {action.worker}"
         case Leave():
             return f"{action.do} {phone(action.person)}"
+        case Reply():
+            return f"{phone(action.person)} replies {action.says!r}"
         case Hold():
             return f"{action.do} {action.campaign or action.sequence or action.device}"
         case _:

@@ -37,6 +37,9 @@ WHEN = {"one": "day: 1", "two": "after: 2s", "three": "after: 3s"}
 WHEN[EXPIRES] += f", expires_after: {EXPIRES_AFTER}s"
 
 
+ON_REPLY = "[{when: [GO ON], do: continue}, {do: stop}]"
+
+
 def sequence_file(without: str | None = None) -> str:
     """The file of the sequence, perhaps without one of its steps."""
     steps = (
@@ -44,7 +47,7 @@ def sequence_file(without: str | None = None) -> str:
         for step, text in STEPS.items()
         if step != without
     )
-    return f"sequence: {SEQUENCE}\nsteps:\n{''.join(steps)}"
+    return f"sequence: {SEQUENCE}\non_reply: {ON_REPLY}\nsteps:\n{''.join(steps)}"
 
 
 FIRST, LAST = 0.02, 0.7

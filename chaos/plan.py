@@ -32,6 +32,7 @@ __all__ = [
     "Number",
     "Plan",
     "PlanSeconds",
+    "Reply",
     "Retract",
     "SetFaults",
     "StopWorker",
@@ -154,13 +155,22 @@ class Leave(_Action):
     person: Annotated[int, Field(ge=0, lt=MOST_PEOPLE)]
 
 
+class Reply(_Action):
+    """The person replies to their device; the gateway reports it ``times`` times, at the same moment."""
+
+    do: Literal["reply"]
+    person: Annotated[int, Field(ge=0, lt=MOST_PEOPLE)]
+    says: Literal["STOP", "Call me", "Go on"]
+    times: Annotated[int, Field(ge=1, le=20)] = 1
+
+
 class Retract(_Action):
     """The campaign is cancelled, or the last step of the sequence is removed."""
 
     do: Literal["cancel-campaign", "remove-step"]
 
 
-Action = KillWorker | StopWorker | KillServer | SetFaults | Hold | Leave | Retract
+Action = KillWorker | StopWorker | KillServer | SetFaults | Hold | Leave | Reply | Retract
 ListedAction = Annotated[Action, Field(discriminator="do")]
 """One action of a list in a file; its errors are those of its kind."""
 _ONE: TypeAdapter[Action] = TypeAdapter(ListedAction)

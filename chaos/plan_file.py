@@ -30,7 +30,20 @@ class _File(BaseModel):
 
 FIELDS = {
     "": [*_File.model_fields],
-    "actions": ["at", "do", "worker", "for", "faults", "person", "campaign", "sequence", "device", "note"],
+    "actions": [
+        "at",
+        "do",
+        "worker",
+        "for",
+        "faults",
+        "person",
+        "says",
+        "times",
+        "campaign",
+        "sequence",
+        "device",
+        "note",
+    ],
     "faults": sorted({field for fault in FAULTS for field in fault.model_fields}),
 }
 """The fields of each group, for suggestions."""

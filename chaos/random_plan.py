@@ -23,7 +23,7 @@ def make_plan(seed: int, seconds: float = SECONDS, contacts: int = CONTACTS, lea
     )
 
 
-EVERY = 2.7
+EVERY = 2.2
 """About how many seconds are between two actions."""
 
 QUIET = 2.0
@@ -43,6 +43,7 @@ DECK = (
     *("pause-device",) * 2,
     *("pause-campaign",),
     *("leave",) * 8,
+    *("reply",) * 8,
     *("outage",) * 2,
     "cancel-campaign",
     "remove-step",
@@ -93,6 +94,13 @@ class _Author:
             case "leave":
                 do = self._random.choice(["opt-out", "stop", "skip", "terminate"])
                 self._actions.append({"at": at, "do": do, "person": self._random.randrange(40)})
+                played = True
+            case "reply":
+                says = self._random.choice(["STOP", "Call me", "Go on"])
+                person, times = self._random.randrange(40), self._random.choice([1, 1, 3])
+                self._actions.append(
+                    {"at": at, "do": "reply", "person": person, "says": says, "times": times}
+                )
                 played = True
             case "outage":
                 played = self._begin_outage(at)

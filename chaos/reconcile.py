@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable
 
 from chaos.evidence import Delivery, Evidence, Expected, LedgerRow
+from chaos.topology import REPLIES
 from messaging.common.values import Value
 
 __all__ = ["Check", "reconcile"]
@@ -215,6 +216,39 @@ def _after_the_answer(expected: Expected, evidence: Evidence) -> Found:
     return f"{len(evidence.answers):,} answers", late
 
 
+def _replies_recorded(_: Expected, evidence: Evidence) -> Found:
+    """Every reply is acknowledged in the end, and recorded once, however often the gateway reports it."""
+    lost = list(evidence.open.replies)
+    lost += [
+        f"{one.text!r} of {one.phone} is recorded {one.recorded} times"
+        for one in evidence.replies
+        if one.acknowledged_at is not None and one.recorded != 1
+    ]
+    return f"{len(evidence.replies):,} replies", lost
+
+
+def _after_the_reply(expected: Expected, evidence: Evidence) -> Found:
+    """After the acknowledgement of a reply that opts out, nothing is sent; of one that stops the sequence, no step.
+
+    A reply stops the sequence if a step had arrived before it. What had reached the gateway before is not sent after.
+    """
+    steps = set(expected.steps.values())
+    late = []
+    for reply in evidence.replies:
+        outcome, at = REPLIES.get(reply.text), reply.acknowledged_at
+        arrived = [one for one in evidence.deliveries if one.phone == reply.phone]
+        answers_a_step = any(one.text in steps and one.received_at < reply.written_at for one in arrived)
+        if at is None or outcome == "continues" or (outcome == "stops" and not answers_a_step):
+            continue
+        late += [
+            f"{one.phone} got {one.text!r} {(one.received_at - at).total_seconds():.2f} s after the acknowledgement of"
+            f" {reply.text!r}"
+            for one in arrived
+            if one.received_at > at and (outcome == "opts out" or one.text in steps)
+        ]
+    return f"{len(evidence.replies):,} replies", late
+
+
 def _audit(_: Expected, evidence: Evidence) -> Found:
     return f"{evidence.promises:,} promises", list(evidence.broken)
 
@@ -241,5 +275,7 @@ CHECKS: dict[str, Callable[[Expected, Evidence], Found]] = {
     "faster than the pace": _pace,
     "outside the target": _outside,
     "sent after the answer": _after_the_answer,
+    "lost replies": _replies_recorded,
+    "sent after the reply": _after_the_reply,
     "broken promises": _audit,
 }

@@ -15,7 +15,7 @@ from chaos.plan_file import write_plan
 from chaos.topology import WORKERS
 from chaos.workers import Workers
 from operations.connection import Drumbeat
-from rig.stage import stage
+from rig.stage import Stage, stage
 from rig.waiting import TRANSIENT
 
 __all__ = ["PLAN", "SETTLE_WITHIN", "Ended", "Prepare", "run"]
@@ -76,7 +76,7 @@ async def run(
             finally:
                 write_plan(folder / PLAN, plan.model_copy(update={"actions": executor.done}))
             tell("the plan is over: no faults, nothing paused, all workers run")
-            settled_after = await _settle(here.connection, settle_within, tell, executor)
+            settled_after = await _settle(here, settle_within, tell, executor)
             evidence = await fetch(here.connection, gateway, executor.answers, executor.terminated)
             _keep(folder, evidence)
         finally:
@@ -99,7 +99,7 @@ async def _disturb(plan: Plan, load: Load, executor: Executor) -> None:
     await executor.end_disturbances()
 
 
-async def _settle(connection: Drumbeat, within: float, tell: Tell, executor: Executor) -> float | None:
+async def _settle(here: Stage, within: float, tell: Tell, executor: Executor) -> float | None:
     """Waits until nothing is open; answers after how many seconds, or None if something is left after ``within``."""
     clock = asyncio.get_running_loop().time
     began = clock()
@@ -107,7 +107,7 @@ async def _settle(connection: Drumbeat, within: float, tell: Tell, executor: Exe
     while clock() - began <= within:
         try:
             await executor.stop_terminated()
-            left = await look(connection, executor.terminated)
+            left = await look(here.connection, here.gateway_control, executor.terminated)
         except TRANSIENT as error:
             tell(f"nobody can look just now: {type(error).__name__}")
         else:
@@ -115,10 +115,10 @@ async def _settle(connection: Drumbeat, within: float, tell: Tell, executor: Exe
                 return clock() - began
             if clock() > tell_at:
                 tell_at += TELL_EVERY
-                some = [*left.messages, *left.workflows, *left.enrollments][:3]
+                some = [*left.messages, *left.workflows, *left.enrollments, *left.replies][:3]
                 tell(
                     f"{len(left.messages):,} messages are not settled, {len(left.workflows):,} workflows and"
-                    f" {len(left.enrollments):,} enrollments are open; at most {began + within - clock():.0f} s more: {'; '.join(some)}"
+                    f" {len(left.enrollments):,} enrollments are open, {len(left.replies):,} replies not acknowledged; at most {began + within - clock():.0f} s more: {'; '.join(some)}"
                 )
         await asyncio.sleep(LOOK_EVERY)
     return None

@@ -10,6 +10,7 @@ __all__ = [
     "EXPIRES_AFTER",
     "LAST_STEP",
     "MOST_PEOPLE",
+    "REPLIES",
     "SEQUENCE",
     "STEPS",
     "WORKERS",
@@ -48,6 +49,9 @@ LAST_STEP = "three"
 
 EXPIRES, EXPIRES_AFTER = "two", 6
 """The step that expires, and after how many seconds."""
+
+REPLIES: dict[str, str] = {"STOP": "opts out", "Call me": "stops", "Go on": "continues"}
+"""What people may reply, and what that does to the sequence."""
 
 CAMPAIGN = "sale"
 CAMPAIGN_TEXT = "Half price today"

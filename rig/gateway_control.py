@@ -12,7 +12,7 @@ import aiohttp
 
 from rig.waiting import insist
 
-__all__ = ["accepted", "answers", "listen", "offer", "requests_log", "set_faults", "write"]
+__all__ = ["accepted", "answers", "listen", "offer", "requests_log", "set_faults", "write", "written"]
 
 PAGE = 10_000
 """Rows of the log that are read at a time: the most that it gives."""
@@ -55,6 +55,11 @@ async def write(url: str, *messages: Mapping[str, Any], **how: Any) -> list[int]
 async def accepted(url: str, **query: str) -> list[dict[str, Any]]:
     """Every message that the gateway accepted, oldest first. ``query``: filters such as ``device``."""
     return await _export(f"{url}/v1/accepted", query)
+
+
+async def written(url: str, **query: str) -> list[dict[str, Any]]:
+    """Everything that people wrote, oldest first, with the moment at which it was acknowledged."""
+    return await _export(f"{url}/v1/inbound", query)
 
 
 async def requests_log(url: str, **query: str) -> list[dict[str, Any]]:

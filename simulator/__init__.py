@@ -17,6 +17,7 @@ For a test or an operator:
     GET|PUT             /v1/settings     whether idempotency keys are honoured and messages can be looked up
     GET|PUT|DELETE      /v1/webhook      the address that gets what people write: {"url", "secret"}
     POST                /v1/inbound      people write: {"messages": [{"device", "from", "text"}, …]}
+    GET                 /v1/inbound      what they wrote, and when it was acknowledged, as JSON lines
     GET                 /v1/log          every request with its outcome, as JSON lines
     GET                 /v1/accepted     every accepted message, as JSON lines
     GET                 /v1/stats        totals, for each device and in all

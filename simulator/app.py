@@ -44,6 +44,7 @@ def create_app(gateway: Gateway, *, names: Collection[str] = (), network: bool =
             Route("/v1/webhook", people.put_webhook, methods=["PUT"]),
             Route("/v1/webhook", people.delete_webhook, methods=["DELETE"]),
             Route("/v1/inbound", people.write, methods=["POST"]),
+            Route("/v1/inbound", control.written, methods=["GET"]),
             Route("/v1/log", control.log, methods=["GET"]),
             Route("/v1/accepted", control.accepted, methods=["GET"]),
             Route("/v1/stats", control.stats, methods=["GET"]),

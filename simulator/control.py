@@ -26,6 +26,7 @@ __all__ = [
     "put_settings",
     "remove_fault",
     "stats",
+    "written",
 ]
 
 PAGE = 1_000
@@ -137,6 +138,13 @@ async def accepted(request: Request) -> Response:
         "id, message_id, request_id, received_at, accepted_at, device, phone, idempotency_key,"
         " honoured_key is not null as key_honoured, text, image_url",
         "messages",
+    )
+
+
+async def written(request: Request) -> Response:
+    """GET /v1/inbound?after=&limit=&device=&phone=: everything that people wrote, and when it was acknowledged."""
+    return await _export(
+        request, "id, message_id, device, phone, kind, text, payload, written_at, acknowledged_at", "answers"
     )
 
 

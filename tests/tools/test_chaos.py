@@ -9,7 +9,7 @@ import pytest
 
 from chaos import topology
 from chaos.__main__ import main
-from chaos.evidence import Answer, Delivery, Evidence, Expected, LedgerRow, Open
+from chaos.evidence import Answer, Delivery, Evidence, Expected, Inbound, LedgerRow, Open
 from chaos.plan import LONGEST, Hold, KillWorker, Plan, SetFaults, parse_action, plain
 from chaos.plan_file import read_plan, write_plan
 from chaos.random_plan import OUTAGE, make_plan
@@ -32,7 +32,7 @@ FIRST_OF_SEED_7 = [
             {"kind": "hang", "probability": 0.15, "seconds": 5.6, "after_accepting": False},
         ],
     },
-    {"at": 2.6, "do": "terminate", "person": 29},
+    {"at": 3.7, "do": "stop", "person": 38},
 ]
 
 
@@ -55,7 +55,7 @@ def test_plans_do_everything_and_leave_nothing_undone() -> None:
         assert all(0 <= action.at <= plan.seconds for action in plan.actions)
         assert [action.at for action in plan.actions] == sorted(action.at for action in plan.actions)
     kinds = {action.do for seed in range(50) for action in make_plan(seed).actions}
-    assert {"opt-out", "stop", "skip", "terminate", "cancel-campaign", "remove-step"} <= kinds
+    assert {"opt-out", "stop", "skip", "terminate", "reply", "cancel-campaign", "remove-step"} <= kinds
     plans = [make_plan(seed) for seed in range(50)]
     assert sum("remove-step" in {action.do for action in plan.actions} for plan in plans) >= 10
     assert sum(_has_outage(plan) for plan in plans) >= 25, "longer than messages may wait"
@@ -214,6 +214,20 @@ def sent(row: str, phone: str, what: str, device: str) -> LedgerRow:
     )
 
 
+def reply(text: str, phone: str = ANN, before: float = 1, recorded: int = 1) -> Inbound:
+    """Written a tenth of a second before it was acknowledged, ``before`` seconds before noon."""
+    at = NOON - timedelta(seconds=before)
+    return Inbound(
+        id=f"reply-{text}",
+        phone=phone,
+        device="keys",
+        text=text,
+        written_at=at - timedelta(seconds=0.1),
+        acknowledged_at=at,
+        recorded=recorded,
+    )
+
+
 WHOLE = Evidence(
     deliveries=(
         delivery("a", ANN, "First", "keys"),
@@ -341,6 +355,24 @@ VIOLATIONS: dict[str, tuple[Evidence, set[str]]] = {
                 Answer(at=NOON - timedelta(seconds=1), words="pause", device="paced", until=NOON),
             )
         ),
+        set(),
+    ),
+    "a reply that was recorded twice": (damaged(replies=(reply("Go on", recorded=2),)), {"lost replies"}),
+    "a reply that nobody acknowledged": (damaged(open=Open(replies=("STOP of Ann",))), {"lost replies"}),
+    "a campaign's message after STOP": (damaged(replies=(reply("STOP", CID),)), {"sent after the reply"}),
+    "a step after a reply that stops": (
+        damaged(
+            replies=(reply("Call me", BEN, 3),),
+            deliveries=(
+                *WHOLE.deliveries,
+                delivery("b", BEN, "First", "neither", after=-5),
+                delivery("b", BEN, "First", "neither", after=1),
+            ),
+        ),
+        {"delivered twice", "sent after the reply"},
+    ),
+    "a step after a reply that came before any, and one after a reply that says to go on": (
+        damaged(replies=(reply("Call me", ANN), reply("Go on", ANN), reply("Call me", CID))),
         set(),
     ),
     "a broken promise": (damaged(broken=("no step was lost: one",)), {"broken promises"}),
