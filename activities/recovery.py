@@ -52,7 +52,7 @@ class RecoveryActivities:
         await self._signal_campaigns(client, task_queue)
         for phone in await opt_outs.phones_to_signal(self._pool):
             await signal_each(client, await opt_outs.suppressed(self._pool, phone), "wake")
-            await opt_outs.note_signalled(self._pool, phone)
+            await opt_outs.note_signalled(self._pool, [phone])
         return len(found)
 
     async def _signal_campaigns(self, client: Client, task_queue: str) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from cli import campaign, contacts, demo, device, enroll, inbox, lead, message, reports, sequence
+from cli import campaign, contacts, demo, device, enroll, inbox, lead, message, reports, sequence, steering
 from runtime.process import cannot_be_written, fail, leave
 from runtime.version import VERSION
 
@@ -30,10 +30,10 @@ app.command("enroll")(enroll.enroll)
 app.command("opt-out")(enroll.opt_out)
 app.command("contact")(contacts.contact)
 app.command("why")(contacts.why)
-app.command("pause")(contacts.pause)
-app.command("resume")(contacts.resume)
-app.command("stop")(contacts.stop)
-app.command("skip")(contacts.skip)
+app.command("pause")(steering.pause)
+app.command("resume")(steering.resume)
+app.command("stop")(steering.stop)
+app.command("skip")(steering.skip)
 app.command("status")(reports.status)
 app.command("messages")(message.list_messages)
 app.command("audit")(reports.audit)

@@ -8,12 +8,30 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from cli.console import Json, run, show
+from cli.selection import (
+    Campaign,
+    Device,
+    DryRun,
+    InSequence,
+    NoWait,
+    Where,
+    Yes,
+    change_many,
+    format_change,
+    selection_of,
+    step_bar,
+)
 from messaging.common.counts import count_of
 from messaging.common.suggestions import did_you_mean
 from runtime.process import fail, tell
 
 if TYPE_CHECKING:
+    from rich.progress import Progress
+
     from messaging.leads.opt_outs import OptOutCategory
+    from messaging.selection.leads import SelectedLeads
+    from messaging.selection.selection import Selection
+    from operations.bulk import BulkChange
     from operations.connection import Drumbeat
     from operations.enrollment import Enrollment, SweepResult
     from operations.opt_outs import OptOut
@@ -155,7 +173,7 @@ def _read_category(text: str) -> str:
 
 
 def opt_out(
-    phone: Annotated[str, typer.Argument(help="The phone, in any format.")],
+    phone: Annotated[str | None, typer.Argument(help="The phone, in any format.")] = None,
     undo: Annotated[bool, typer.Option("--undo", help="Let the phone be written to again.")] = False,
     category: Annotated[
         str | None,
@@ -166,25 +184,78 @@ def opt_out(
         ),
     ] = None,
     reason: Annotated[str, typer.Option(help="Why, for the record.")] = "opted out",
+    where: Where = "",
+    in_sequence: InSequence = None,
+    campaign: Campaign = None,
+    device: Device = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
+    no_wait: NoWait = False,
     default_region: Region = None,
     as_json: Json = False,
 ) -> None:
-    """Send a phone nothing more, from any sequence, campaign or device; or no more marketing.
+    """Send a phone nothing more, from any sequence, campaign or device; or no more marketing. Or many leads.
 
-    Examples: opt-out +12015550123    opt-out +12015550123 --category marketing
+    Examples: opt-out +12015550123    opt-out +12015550123 --category marketing    opt-out --where 'city = KL'
     """
     from_what = cast("OptOutCategory | None", category)
+    selection = selection_of(where, in_sequence, campaign, device)
+    if (phone is None) is selection.everything:
+        raise typer.BadParameter(
+            "give either PHONE, or which leads: --where, --sequence, --campaign or --device"
+        )
+    if phone is None:
+        if undo:
+            raise typer.BadParameter("--undo is for one PHONE")
+        _opt_out_many(
+            selection, reason, from_what or "all", yes=yes, dry_run=dry_run, wait=not no_wait, as_json=as_json
+        )
+        return
+    number_as_written = phone
 
     async def work(drumbeat: Drumbeat) -> OptOut:
         from messaging.common.phones import parse_phone
         from operations import opt_outs
 
-        number = parse_phone(phone, default_region)
+        number = parse_phone(number_as_written, default_region)
         if undo:
             return await opt_outs.withdraw(drumbeat, number, category=from_what)
         return await opt_outs.opt_out(drumbeat, number, reason, category=from_what or "all")
 
     show(run(work), as_json, partial(_format_opted_out, undone=undo))
+
+
+def _opt_out_many(
+    selection: Selection,
+    reason: str,
+    category: OptOutCategory,
+    *,
+    yes: bool,
+    dry_run: bool,
+    wait: bool,
+    as_json: bool,
+) -> None:
+    async def find(drumbeat: Drumbeat) -> SelectedLeads:
+        from operations import bulk
+
+        return await bulk.find_leads_to_opt_out(drumbeat, selection, category=category)
+
+    async def do(drumbeat: Drumbeat, progress: Progress) -> BulkChange:
+        from operations import bulk
+
+        return await bulk.opt_out(
+            drumbeat, selection, reason, category=category, wait=wait, progress=step_bar(progress)
+        )
+
+    change_many(
+        find,
+        do,
+        question="opt out {}:" if category == "all" else "opt out {} of marketing:",
+        yes=yes,
+        dry_run=dry_run,
+        as_json=as_json,
+        render=lambda done: format_change(done, "{} opted out"),
+    )
 
 
 def _format_enrolled(done: Enrollment) -> str:

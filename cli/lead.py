@@ -1,21 +1,20 @@
-"""``lead``: import and export files of leads, and look one up."""
+"""``lead``: import and export files of leads, show one; and the other commands on leads."""
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import lead_changes
 from cli.console import Json, run, show
+from cli.selection import Where, selection_of
+from cli.selection import bar as progress_bar
 from messaging.common.counts import count_of
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
-
     from operations.connection import Drumbeat
     from operations.leads import (
         ExportSummary,
@@ -25,9 +24,10 @@ if TYPE_CHECKING:
         PhoneRenamed,
         StoredLead,
     )
+
 __all__ = ["app"]
 
-app = typer.Typer(help="Leads: import and export files, look one up, change its phone.", no_args_is_help=True)
+app = typer.Typer(help="Leads: import and export files, list, show and change them.", no_args_is_help=True)
 
 Region = Annotated[
     str | None,
@@ -83,7 +83,7 @@ def import_(
     async def work(drumbeat: Drumbeat) -> LeadsImported:
         from operations import leads
 
-        with _bar(f"Importing {file.name}") as bar:
+        with progress_bar(f"Importing {file.name}") as bar:
 
             def tell(step: ImportProgress) -> None:
                 if step.merging:
@@ -111,18 +111,20 @@ def import_(
 @app.command("export")
 def export(
     file: Annotated[str, typer.Argument(help="The CSV file to write; '-' for standard output.")],
+    where: Where = "",
     as_json: Json = False,
 ) -> None:
-    """Write all leads to a CSV file that imports back to the same leads."""
+    """Write all leads, or those of a filter, to a CSV file that imports back to the same leads."""
     to_stdout = file == "-"
 
     async def work(drumbeat: Drumbeat) -> ExportSummary:
         from operations import leads
 
-        with _bar("Exporting") as bar:
+        with progress_bar("Exporting") as bar:
             return await leads.export_leads(
                 drumbeat,
                 sys.stdout.buffer if to_stdout else Path(file),
+                selection_of(where, None, None, None),
                 progress=lambda done, total: bar.update(bar.task_ids[0], completed=done, total=total),
             )
 
@@ -172,23 +174,9 @@ def rename_phone(
     show(run(work), as_json, _format_renamed)
 
 
-@contextmanager
-def _bar(what: str) -> Iterator[Progress]:
-    """A progress bar with one task on standard error; nothing if that is no terminal."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
-
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    ) as bar:
-        bar.add_task(what, total=None)
-        yield bar
+app.command("list")(lead_changes.list_)
+app.command("set")(lead_changes.set_)
+app.command("move")(lead_changes.move)
 
 
 def _format_renamed(done: PhoneRenamed) -> str:

@@ -65,7 +65,7 @@ async def pause(drumbeat: Drumbeat, sequence: str, phone: str, reason: str = "")
     changed = await rows.pause_contact(pool, contact["id"], storable(reason, LONGEST_REASON) or None)
     with signalled_later(drumbeat):
         await _signal(drumbeat, contact["workflow_id"], "plan_changed")
-    under_way = await nothing_begins_any_more(pool, enrollment=contact["id"])
+    under_way = await nothing_begins_any_more(pool, enrollments=[contact["id"]])
     before = f": {contact['paused_reason']}" if contact["paused_reason"] else ""
     return ContactCommandResult(
         sequence=sequence,
@@ -108,7 +108,7 @@ async def stop(drumbeat: Drumbeat, sequence: str, phone: str, reason: str = "") 
     await Enrollments(pool).finish(end, now=None)
     with signalled_later(drumbeat):
         await _signal(drumbeat, contact["workflow_id"], "stop", reason)
-    under_way = await nothing_begins_any_more(pool, enrollment=contact["id"])
+    under_way = await nothing_begins_any_more(pool, enrollments=[contact["id"]])
     await Enrollments(pool).finish(end, now=None)  # also what an attempt has given back meanwhile
     result = "had been stopped already" if known and contact["status"] == "stopped" else "stopped"
     return ContactCommandResult(sequence=sequence, phone=phone, result=result, under_way=under_way)

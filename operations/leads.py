@@ -1,6 +1,6 @@
-"""Operations on leads: import and export files, look one up."""
+"""Operations on leads: import and export files, list, show and change them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -9,14 +9,19 @@ from messaging.common.phones import parse_phone
 from messaging.leads import store as leads
 from messaging.leads.consent import stated
 from messaging.leads.csv_columns import Chosen, parse_chosen
-from messaging.leads.csv_export import ExportSummary, export_file
+from messaging.leads.csv_export import ExportSummary, LeadCondition, export_file
 from messaging.leads.csv_import import ImportOptions, ImportProgress, import_file
 from messaging.leads.csv_notes import ImportNote, ImportSummary
+from messaging.leads.edits import LeadEdited, edit_lead, parse_edits
 from messaging.leads.lead import Lead
 from messaging.leads.phone_changes import present_phone
 from messaging.leads.store import StoredLead
 from messaging.replies import renaming
 from messaging.replies.numbers import ChangedNumber
+from messaging.selection import leads as selected
+from messaging.selection.fields import Arguments
+from messaging.selection.leads import LeadPage
+from messaging.selection.selection import Selection, selected_leads
 from operations import signals
 from operations.connection import Drumbeat
 from operations.moves import follow_moved
@@ -29,17 +34,31 @@ __all__ = [
     "ImportOptions",
     "ImportProgress",
     "ImportSummary",
+    "LeadPage",
+    "LeadSet",
     "LeadsImported",
     "PhoneRenamed",
+    "Selection",
     "StoredLead",
     "correct_time_zone",
     "export_leads",
     "import_leads",
+    "list_leads",
     "parse_chosen",
     "rename_phone",
+    "set_lead",
     "show_lead",
     "state_consent",
 ]
+
+
+EVERY_LEAD = Selection()
+
+
+class LeadSet(LeadEdited):
+    """The result of changing a lead; and for how many contacts a changed time zone has changed the next moment."""
+
+    contacts_replanned: int = 0
 
 
 class LeadsImported(ImportSummary):
@@ -86,14 +105,53 @@ async def state_consent(drumbeat: Drumbeat, phone: str, consent: str) -> None:
 async def export_leads(
     drumbeat: Drumbeat,
     target: Path | BinaryIO,
+    selection: Selection = EVERY_LEAD,
     *,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> ExportSummary:
-    """Writes all leads to a CSV file (or a stream) that imports back to the same leads.
+    """Writes the leads, all or those of a selection, to a CSV file (or a stream) that imports back to the same leads.
 
-    See :func:`messaging.leads.csv_export.export_file`. Raises InvalidInput if the file cannot be written.
+    See :func:`messaging.leads.csv_export.export_file`. Raises InvalidInput if the file cannot be written or the filter
+    is not understood, and NotFound for names in the selection.
     """
-    return await export_file(await drumbeat.pool(), target, progress=progress)
+    pool, arguments = await drumbeat.pool(), Arguments()
+    async with pool.acquire() as connection:
+        condition = await selected_leads(connection, selection, arguments)
+    return await export_file(
+        pool, target, condition=LeadCondition(condition, tuple(arguments.values)), progress=progress
+    )
+
+
+async def list_leads(
+    drumbeat: Drumbeat,
+    selection: Selection = EVERY_LEAD,
+    *,
+    sort: str = "created",
+    page: int = 1,
+    limit: int = 50,
+) -> LeadPage:
+    """One page of the selected leads, with their state. See :func:`messaging.selection.leads.list_leads`.
+
+    Raises InvalidInput, for a filter with the column of the mistake, and NotFound for names in the selection.
+    """
+    async with (await drumbeat.pool()).acquire() as connection:
+        return await selected.list_leads(connection, selection, sort=sort, page=page, limit=limit)
+
+
+async def set_lead(
+    drumbeat: Drumbeat, phone: str, changes: Sequence[str], *, default_region: str | None = None
+) -> LeadSet:
+    """Changes columns of a lead: ``name=Aisha``, ``city=``, ``niche+=VITAC``. See messaging.leads.edits.
+
+    A changed time zone also changes the times of its active contacts. Raises InvalidPhone, InvalidInput and NotFound;
+    nothing is changed then.
+    """
+    edits, number = parse_edits(changes), parse_phone(phone, default_region)
+    async with (await drumbeat.pool()).acquire() as connection:
+        done = await edit_lead(connection, await present_phone(connection, number), edits)
+    zone_changed = "time_zone" in done.after
+    replanned = (await signals.zones_corrected(drumbeat)).changed if zone_changed else 0
+    return LeadSet(**done.model_dump(), contacts_replanned=replanned)
 
 
 async def show_lead(drumbeat: Drumbeat, phone: str, *, default_region: str | None = None) -> StoredLead:

@@ -1,14 +1,29 @@
 """Moves what is to be sent to another device: for one lead, or for a whole device."""
 
+from functools import partial
+
+from messaging.common.database import Connection
 from messaging.common.phones import parse_phone
+from messaging.common.transactions import all_or_nothing
 from messaging.common.values import Value
 from messaging.leads import device_moves
 from messaging.leads.device_moves import Moved
+from messaging.leads.phone_changes import present_phone
+from messaging.selection.leads import SelectedLeads, find_leads, selected_phones
+from messaging.selection.moves import elsewhere
+from messaging.selection.selection import Selection
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
 from operations import campaigns, signals
 from operations.connection import Drumbeat
 
-__all__ = ["DeviceReplaced", "follow_moved", "move_lead", "replace_device"]
+__all__ = [
+    "DeviceReplaced",
+    "find_leads_to_move",
+    "follow_moved",
+    "move_lead",
+    "move_leads",
+    "replace_device",
+]
 
 
 class DeviceReplaced(Value):
@@ -42,9 +57,37 @@ async def move_lead(
     """Moves one lead to a device, with all that is to be sent to it. Raises InvalidPhone, NotFound, Unavailable."""
     async with (await drumbeat.pool()).acquire() as connection, connection.transaction():
         await device_moves.check_device(connection, device)
-        moved = await device_moves.move_leads(connection, [parse_phone(phone, default_region)], device)
+        number = await present_phone(connection, parse_phone(phone, default_region))
+        moved = await device_moves.move_leads(connection, [number], device)
     await follow_moved(drumbeat, moved)
     return moved
+
+
+async def find_leads_to_move(drumbeat: Drumbeat, selection: Selection, device: str) -> SelectedLeads:
+    """The leads that a move to this device would concern now: how many, and some of them.
+
+    Raises InvalidInput for a filter that is not understood, and NotFound for names.
+    """
+    async with (await drumbeat.pool()).acquire() as connection:
+        await device_moves.check_device(connection, device)
+        return await find_leads(connection, selection, partial(elsewhere, device))
+
+
+async def move_leads(drumbeat: Drumbeat, selection: Selection, device: str) -> Moved:
+    """Moves the selected leads to a device, with all that is to be sent to them, in one transaction.
+
+    Raises as find_leads_to_move does.
+    """
+    async with (await drumbeat.pool()).acquire() as connection:
+        await device_moves.check_device(connection, device)
+        moved = await all_or_nothing(connection, partial(_move, connection, selection, device))
+    await follow_moved(drumbeat, moved)
+    return moved
+
+
+async def _move(connection: Connection, selection: Selection, device: str) -> Moved:
+    phones = await selected_phones(connection, selection, partial(elsewhere, device))
+    return await device_moves.move_leads(connection, phones, device)
 
 
 async def follow_moved(drumbeat: Drumbeat, moved: Moved) -> None:

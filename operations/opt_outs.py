@@ -71,11 +71,11 @@ async def carry_out(drumbeat: Drumbeat, phone: str, workflows: Sequence[str]) ->
     pool = await drumbeat.pool()
     with signalled_later(drumbeat):
         await signal_each(drumbeat.temporal, workflows, "opt_out")
-    under_way = await nothing_begins_any_more(pool, phone=phone)
-    await suppress_waiting(pool, phone)  # also what an attempt has given back meanwhile
+    under_way = await nothing_begins_any_more(pool, phones=[phone])
+    await suppress_waiting(pool, [phone])  # also what an attempt has given back meanwhile
     with signalled_later(drumbeat):
         await signal_each(drumbeat.temporal, await suppressed(pool, phone), "wake")
-        await note_signalled(pool, phone)
+        await note_signalled(pool, [phone])
         for confirmation in await to_one_phone(pool, phone):
             await start_message(
                 drumbeat.temporal, confirmation, task_queue=drumbeat.settings.task_queue, wake=False

@@ -94,7 +94,7 @@ async def carry_out(drumbeat: Drumbeat, enrolling: Enrolling, then: Consequences
         await opt_outs.carry_out(drumbeat, one.phone, one.workflows)
 
     async def wait(one: Affected) -> None:
-        await nothing_begins_any_more(await drumbeat.pool(), enrollment=one.enrollment)
+        await nothing_begins_any_more(await drumbeat.pool(), enrollments=[one.enrollment])
 
     await each(then.stopped, opt_out, concurrency=CONCURRENCY)
     with signalled_later(drumbeat):

@@ -75,6 +75,11 @@ async def heard(drumbeat: Drumbeat, phone: str) -> None:
         await signal_each(drumbeat.temporal, waiting, "wake")
 
 
+async def signal_plans(drumbeat: Drumbeat) -> None:
+    """Has the workflows signalled whose contacts' rows say that something else, or nothing, comes next."""
+    await _hand_over(drumbeat, Tell(kind="plans"))
+
+
 async def campaign_changed(drumbeat: Drumbeat, state: CampaignState) -> None:
     """Signals the workflows of a campaign to read its row; starts one if the campaign is under way and none runs."""
     with signalled_later(drumbeat):
@@ -101,7 +106,7 @@ async def _replan(drumbeat: Drumbeat, sequences: list[int], *, zones: bool) -> R
     changed = sum([await replan(pool, sequence, zones=zones) for sequence in sequences])
     to_signal = sum([await telling.count_unplanned(pool, sequence) for sequence in sequences])
     if to_signal:
-        await _hand_over(drumbeat, Tell(kind="plans"))
+        await signal_plans(drumbeat)
     return ReplanCounts(changed=changed, to_signal=to_signal)
 
 

@@ -3,16 +3,20 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 from messaging.common.database import Pool, Record
 from messaging.common.values import Value
 from messaging.leads.csv_columns import EXPORTED
 from messaging.leads.csv_files import RowWriter, new_file
 
-__all__ = ["ExportSummary", "export_file"]
+__all__ = ["ExportSummary", "LeadCondition", "export_file"]
 
 _PAGE = 1000
+
+COUNT_LEADS = "select count(*) from leads l where {condition}"
+
+SELECT_LEADS = "select * from leads l where {condition} order by id"
 
 
 class ExportSummary(Value):
@@ -23,10 +27,21 @@ class ExportSummary(Value):
     attributes: tuple[str, ...]
 
 
+class LeadCondition(NamedTuple):
+    """The SQL of a condition on a lead l, with the values of its parameters from $1 on."""
+
+    sql: str = "true"
+    values: tuple[Any, ...] = ()
+
+
 async def export_file(
-    pool: Pool, target: Path | BinaryIO, *, progress: Callable[[int, int], None] = lambda _done, _total: None
+    pool: Pool,
+    target: Path | BinaryIO,
+    *,
+    condition: LeadCondition = LeadCondition(),  # noqa: B008 - it cannot change
+    progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> ExportSummary:
-    """Exports all leads in the order of their creation, with a column for each attribute, in bounded memory.
+    """Exports all leads, or those of a condition, in the order of their creation, with a column for each attribute, in bounded memory.
 
     A file appears only once it is complete. It begins with a byte order mark for spreadsheets; a stream does not. All
     rows are from one snapshot, even if an import runs. ``progress`` is called with the leads done and all leads.
@@ -39,13 +54,13 @@ async def export_file(
             pool.acquire() as connection,
             connection.transaction(isolation="repeatable_read", readonly=True),
         ):
-            total = await connection.fetchval("select count(*) from leads")
+            total = await connection.fetchval(COUNT_LEADS.format(condition=condition.sql), *condition.values)
             names = await connection.fetch("select distinct jsonb_object_keys(attributes) as name from leads")
             attributes = sorted(row["name"] for row in names)
             writer.write([*EXPORTED, *attributes])
             done = 0
             progress(done, total)
-            cursor = await connection.cursor("select * from leads order by id")
+            cursor = await connection.cursor(SELECT_LEADS.format(condition=condition.sql), *condition.values)
             while page := await cursor.fetch(_PAGE):
                 for row in page:
                     writer.write(_cells(row, attributes))

@@ -1,5 +1,6 @@
 """Opt-outs: phones that get nothing more, or no marketing, from any sequence, campaign or device. Phones are E.164."""
 
+from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from messaging.common.database import Connection, Pool
@@ -8,10 +9,12 @@ __all__ = [
     "OptOutCategory",
     "OptOutSource",
     "RecordedOptOut",
+    "RecordedOptOuts",
     "Withdrawn",
     "gets_no",
     "note_signalled",
     "record_opt_out",
+    "record_opt_outs",
     "suppress_waiting",
     "suppressed",
     "withdraw",
@@ -30,9 +33,9 @@ OptOutCategory = Literal["marketing", "all"]
 """From what: only from messages of sequences and campaigns of the category ``marketing``, or from everything."""
 
 # Of one source, an opt-out from everything takes the place of one from marketing, and not the other way round.
-INSERT_SUPPRESSION = """
+INSERT_SUPPRESSIONS = """
 insert into suppressions as s (phone, source, category, reason, inbound_message_id)
-values ($1, $2, $3, $4, $5)
+select phone, $2, $3, $4, $5 from unnest($1::text[]) phone order by phone
     on conflict (phone, source) do update
    set category = excluded.category, reason = excluded.reason, created_at = excluded.created_at, signalled_at = null
  where s.category = 'marketing' and excluded.category = 'all'
@@ -56,7 +59,7 @@ update sequence_contacts c
           from sequence_contacts e
           join sequences s on s.id = e.sequence_id
           join suppressions u on u.phone = e.phone and u.category in ('all', s.category)
-         where e.phone = $1 and e.status = 'active'
+         where e.phone = any ($1) and e.status = 'active'
          group by e.id) o
  where c.id = o.id and c.status = 'active'
 returning c.id
@@ -65,18 +68,20 @@ returning c.id
 FORGET_WANTED = """
 delete from wanted_enrollments w
  using sequences s
- where w.phone = $1 and s.id = w.sequence_id
-   and exists (select from suppressions o where o.phone = $1 and o.category in ('all', s.category))
+ where w.phone = any ($1) and s.id = w.sequence_id
+   and exists (select from suppressions o where o.phone = w.phone and o.category in ('all', s.category))
 """
 
+# waits: the message is one of a campaign or was sent again, and its workflow waits for a slot or for a hold to end.
 SUPPRESS_WAITING = """
 update broadcast_messages m
    set status = u.status, reason = u.reason, slot_at = null, updated_at = clock_timestamp()
-  from (select w.id, (unwanted(w)).*
+  from (select w.id, (unwanted(w)).*, w.status = 'queued' or w.reason is not null as begun
           from broadcast_messages w
-         where w.recipient_phone = $1 and is_waiting(w.status)
-           and exists (select from suppressions where phone = $1)) u
+         where w.recipient_phone = any ($1) and is_waiting(w.status)
+           and exists (select from suppressions where phone = w.recipient_phone)) u
  where m.id = u.id and u.status = 'suppressed' and is_waiting(m.status)
+returning m.id, u.begun and (m.campaign_id is not null or m.resends > 0) as waits
 """
 
 # The messages of campaigns, and those that were sent again: they have workflows of their own.
@@ -88,7 +93,15 @@ select case when k.id is not null then 'campaign:' || k.name || ':' || coalesce(
  where m.recipient_phone = $1 and m.status = 'suppressed' and (m.campaign_id is not null or m.resends > 0)
 """
 
-NOTE_SIGNALLED = "update suppressions set signalled_at = clock_timestamp() where phone = $1"
+SELECT_WORKFLOWS = """
+select case when k.id is not null then 'campaign:' || k.name || ':' || m.recipient_phone
+            else 'message:' || m.id end as workflow_id
+  from broadcast_messages m
+  left join campaigns k on k.id = m.campaign_id
+ where m.id = any ($1)
+"""
+
+NOTE_SIGNALLED = "update suppressions set signalled_at = clock_timestamp() where phone = any ($1)"
 
 SELECT_TO_SIGNAL = """
 select phone
@@ -118,6 +131,14 @@ class RecordedOptOut(NamedTuple):
     """The workflows of the phone's enrollments, as far as the ledger knows."""
 
 
+class RecordedOptOuts(NamedTuple):
+    """The result of many opt-outs. ``enrollments``: those that they ended."""
+
+    enrollments: list[int]
+    workflows: list[str]
+    """The workflows of messages that the opt-outs closed and that wait for a slot or for a hold to end."""
+
+
 async def record_opt_out(
     connection: Connection,
     phone: str,
@@ -135,12 +156,12 @@ async def record_opt_out(
     """
     async with connection.transaction():
         before = await connection.fetchval(SELECT_CATEGORY, phone)
-        noted = await connection.fetchval(INSERT_SUPPRESSION, phone, source, category, reason, evidence)
+        noted = await connection.fetchval(INSERT_SUPPRESSIONS, [phone], source, category, reason, evidence)
         after: OptOutCategory = await connection.fetchval(SELECT_CATEGORY, phone)
-        await connection.execute(FORGET_WANTED, phone)
+        await connection.execute(FORGET_WANTED, [phone])
         # Messages are locked before enrollments, as everywhere.
-        await suppress_waiting(connection, phone)
-        ended = await connection.fetch(END_ENROLLMENTS, phone)
+        await suppress_waiting(connection, [phone])
+        ended = await connection.fetch(END_ENROLLMENTS, [phone])
         workflows = await connection.fetch(
             "select workflow_id from sequence_contacts where phone = $1 and status = 'opted_out'", phone
         )
@@ -148,9 +169,21 @@ async def record_opt_out(
     return RecordedOptOut(before != after, bool(noted), after, len(ended), found)
 
 
-async def suppress_waiting(connection: Connection | Pool, phone: str) -> None:
-    """Closes the messages that an opt-out of the phone concerns, except those that an attempt holds."""
-    await connection.execute(SUPPRESS_WAITING, phone)
+async def record_opt_outs(
+    connection: Connection, phones: Sequence[str], reason: str, *, category: OptOutCategory = "all"
+) -> RecordedOptOuts:
+    """The same for many phones that an operator opts out. Call it in a transaction."""
+    await connection.execute(INSERT_SUPPRESSIONS, phones, "operator", category, reason, None)
+    await connection.execute(FORGET_WANTED, phones)
+    closed = await connection.fetch(SUPPRESS_WAITING, phones)
+    ended = await connection.fetch(END_ENROLLMENTS, phones)
+    workflows = await connection.fetch(SELECT_WORKFLOWS, [row["id"] for row in closed if row["waits"]])
+    return RecordedOptOuts([row["id"] for row in ended], [row["workflow_id"] for row in workflows])
+
+
+async def suppress_waiting(connection: Connection | Pool, phones: Sequence[str]) -> None:
+    """Closes the messages that opt-outs of these phones concern, except those that an attempt holds."""
+    await connection.execute(SUPPRESS_WAITING, list(phones))
 
 
 async def suppressed(pool: Pool, phone: str) -> list[str]:
@@ -158,9 +191,9 @@ async def suppressed(pool: Pool, phone: str) -> list[str]:
     return [row["workflow_id"] for row in await pool.fetch(SELECT_SUPPRESSED, phone)]
 
 
-async def note_signalled(pool: Pool, phone: str) -> None:
+async def note_signalled(pool: Pool, phones: Sequence[str]) -> None:
     """Notes that those workflows were signalled."""
-    await pool.execute(NOTE_SIGNALLED, phone)
+    await pool.execute(NOTE_SIGNALLED, list(phones))
 
 
 async def phones_to_signal(pool: Pool) -> list[str]:

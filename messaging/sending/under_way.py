@@ -6,6 +6,7 @@ and then answers: from then on nothing is sent, and the messages that were at th
 """
 
 import asyncio
+from collections.abc import Sequence
 from uuid import UUID
 
 from messaging.common.database import Pool
@@ -45,10 +46,10 @@ select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as oldest,
   left join sequences s on s.id = c.sequence_id
   left join campaigns k on k.id = m.campaign_id
  where m.status = 'processing' and m.claimed_at + claim_life(m, $7, $8) > clock_timestamp()
-   and ($1::text is null or m.recipient_phone = $1 and (unwanted(m)).status = 'suppressed')
+   and ($1::text[] is null or m.recipient_phone = any ($1) and (unwanted(m)).status = 'suppressed')
    and ($2::text is null or m.device_id = $2)
    and ($3::text is null or s.name = $3) and ($4::text is null or k.name = $4)
-   and ($5::bigint is null or c.id = $5)
+   and ($5::bigint[] is null or c.id = any ($5))
 """
 
 SELECT_WHAT_WENT_OUT = """
@@ -67,11 +68,11 @@ select m.id as message_id, m.recipient_phone as phone, m.status = 'sent' as sent
 async def nothing_begins_any_more(
     pool: Pool,
     *,
-    phone: str | None = None,
+    phones: Sequence[str] | None = None,
     device: str | None = None,
     sequence: str | None = None,
     campaign: str | None = None,
-    enrollment: int | None = None,
+    enrollments: Sequence[int] | None = None,
 ) -> tuple[UnderWay, ...]:
     """Waits until no attempt from before this call can begin to send: some milliseconds, or CALL_GRACE at most.
 
@@ -84,7 +85,7 @@ async def nothing_begins_any_more(
     newest: int | None = None
     while True:
         row = await pool.fetchrow(
-            *(SELECT_CLAIMED, phone, device, sequence, campaign, enrollment),
+            *(SELECT_CLAIMED, phones, device, sequence, campaign, enrollments),
             *(CALL_GRACE, CLAIM_LIFETIME, longer_lifetimes()),
         )
         assert row is not None

@@ -105,9 +105,9 @@ async def test_only_what_the_opt_out_concerns_is_waited_for(contact: Contact) ->
     assert isinstance(await claim(contact), StepClaim)
     await pool.execute("update broadcast_messages set claimed_at = clock_timestamp() - interval '4 seconds'")
     await opt_out(pool, "marketing")
-    assert await nothing_begins_any_more(pool, phone=PHONE) == ()
+    assert await nothing_begins_any_more(pool, phones=[PHONE]) == ()
     await opt_out(pool)
-    [one] = await nothing_begins_any_more(pool, phone=PHONE)
+    [one] = await nothing_begins_any_more(pool, phones=[PHONE])
     assert one.what == "welcome / hello"
 
 

@@ -12,6 +12,8 @@ from temporalio.client import Client
 from typer.testing import CliRunner
 
 import cli.lead
+import cli.lead_changes
+import cli.selection
 from operations.connection import Drumbeat
 from runtime.servers import Addresses
 from runtime.settings import Settings
@@ -34,7 +36,7 @@ def lead(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Lead:
         embedded=False,
     )
 
-    def run(work: Callable[[Drumbeat], Awaitable[Any]], *, temporal: bool = True) -> Any:
+    def run(work: Callable[[Drumbeat], Awaitable[Any]], *, temporal: bool = True, **_: Any) -> Any:
         async def connected() -> Any:
             connection = Drumbeat(Settings(), addresses, cast("Client", None))
             try:
@@ -46,11 +48,14 @@ def lead(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Lead:
 
     async def add_device() -> None:
         connection = await asyncpg.connect(database_url)
-        await connection.execute("insert into devices (id, gateway) values ('d1', 'simulated')")
+        await connection.execute(
+            "insert into devices (id, gateway) values ('d1', 'simulated'), ('d2', 'simulated')"
+        )
         await connection.close()
 
     asyncio.run(add_device())
-    monkeypatch.setattr(cli.lead, "run", run)
+    for module in (cli.lead, cli.lead_changes, cli.selection):
+        monkeypatch.setattr(module, "run", run)
 
     def invoke(*arguments: str) -> str:
         result = CliRunner().invoke(cli.lead.app, arguments, catch_exceptions=False)
@@ -97,3 +102,49 @@ def test_names_are_printed_as_they_are(lead: Lead, tmp_path: Path) -> None:
 
 def test_an_export_to_standard_output_has_no_room_for_json(lead: Lead) -> None:
     assert CliRunner().invoke(cli.lead.app, ["export", "-", "--json"]).exit_code == 2
+
+
+def test_leads_are_listed_changed_and_moved(
+    lead: Lead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert lead("list") == "no lead matches\n"
+    file = write(
+        tmp_path / "a.csv", "phone,name,city,niche", "+12015550101,Aisha,KL,VITAC", "+12015550102,Ben,Ipoh,SKIN",
+        "+12015550103,Carl,KL,",
+    )  # fmt: skip
+    lead("import", str(file), "--device", "d1")
+    assert lead("list", "--where", "city = KL", "--sort", "-name").splitlines() == [
+        "PHONE         NAME   NICHES  STATUS    DEVICE",
+        "+12015550103  Carl           prospect  d1",
+        "+12015550101  Aisha  VITAC   prospect  d1",
+        "1 to 2 of 2 leads",
+    ]
+    assert lead("list", "--limit", "1", "--page", "2").splitlines()[1:] == [
+        "+12015550102  Ben   SKIN    prospect  d1",
+        "2 to 2 of 3 leads; --page for more, --csv for all",
+    ]
+    assert lead("list", "--page", "2") == "no lead on this page; there are 3\n"
+    listed = json.loads(lead("list", "--where", "city = Ipoh", "--json"))
+    assert (listed["total"], [one["attributes"] for one in listed["leads"]]) == (1, [{"city": "Ipoh"}])
+    written = lead("list", "--where", "city = Ipoh", "--limit", "1", "--csv").splitlines()
+    assert [line.split(",")[0] for line in written] == ["phone", "+12015550102"]
+    lead("export", str(tmp_path / "out.csv"), "--where", "niche has VITAC")
+    assert (tmp_path / "out.csv").read_text().count("+1201") == 1
+
+    assert lead("set", "+1 201 555 0102", "city=KL", "niche+=VITAC", "name=") == (
+        "+12015550102: name: Ben → (empty)\n+12015550102: niches: SKIN → SKIN, VITAC\n+12015550102: city: Ipoh → KL\n"
+    )
+    assert lead("set", "+12015550102", "city=KL") == "+12015550102: nothing had to change\n"
+    assert lead("list", "--where", "city = KL").splitlines()[-1] == "1 to 3 of 3 leads"
+
+    asked = CliRunner().invoke(cli.lead.app, ["list", "--csv", "--json"])
+    assert asked.exit_code == 2
+    for arguments in (["move", "--to", "d1"], ["move", "+12015550102", "--where", "city = KL", "--to", "d1"]):
+        assert CliRunner().invoke(cli.lead.app, arguments).exit_code == 2
+    found = json.loads(lead("move", "--where", "city = KL", "--to", "d2", "--dry-run", "--json"))
+    assert (found["count"], found["examples"][0]["phone"]) == (3, "+12015550101")
+    assert lead("move", "--where", "name is empty", "--to", "d2", "--yes") == (
+        "moved 1 lead, 0 contacts under way, 0 waiting messages\n"
+    )
+    assert lead("list", "--device", "d2").splitlines()[1].startswith("+12015550102")

@@ -57,13 +57,13 @@ class Watched:
         return getattr(self._pool, name)
 
 
-def scopes(contact: Contact) -> list[dict[str, str | int]]:
+def scopes(contact: Contact) -> list[dict[str, Any]]:
     assert contact.enrolled is not None
     return [
-        {"phone": contact.phone},
+        {"phones": [contact.phone]},
         {"device": contact.scenario.device},
         {"sequence": "welcome"},
-        {"enrollment": contact.enrolled.enrollment_id},
+        {"enrollments": [contact.enrolled.enrollment_id]},
     ]
 
 
@@ -78,10 +78,10 @@ async def test_an_attempt_that_is_about_to_call_is_waited_for_and_named(contact:
         *(
             nothing_begins_any_more(pool, **{name: value})  # type: ignore[arg-type]
             for name, value in {
-                "phone": phone(9),
+                "phones": [phone(9)],
                 "device": "other",
                 "sequence": "other",
-                "enrollment": 10**6,
+                "enrollments": [10**6],
                 "campaign": "sale",
             }.items()
         )
@@ -100,7 +100,7 @@ async def test_an_attempt_that_is_about_to_call_is_waited_for_and_named(contact:
 async def test_an_attempt_that_says_nothing_may_not_begin_after_its_grace(contact: Contact) -> None:
     message = await claimed(contact)
     began = time.monotonic()
-    (under_way,) = await nothing_begins_any_more(contact.scenario.pool, phone=contact.phone)
+    (under_way,) = await nothing_begins_any_more(contact.scenario.pool, phones=[contact.phone])
     assert CALL_GRACE.total_seconds() - 0.5 < time.monotonic() - began < CALL_GRACE.total_seconds() + 2
     assert (under_way.message_id, under_way.sent) == (message, False)
     assert format_under_way((under_way, under_way)) == (
@@ -135,7 +135,7 @@ async def test_a_claim_that_did_not_see_the_change_is_seen(contact: Contact) -> 
         )
         assert answer["outcome"] == "claimed"
         await operator.execute("insert into suppressions (phone) values ($1)", contact.phone)
-        waiting = asyncio.create_task(nothing_begins_any_more(pool, phone=contact.phone))
+        waiting = asyncio.create_task(nothing_begins_any_more(pool, phones=[contact.phone]))
         await asyncio.sleep(0.3)  # long enough to look, and to see nothing
         assert not waiting.done()
         await claim.commit()
@@ -347,7 +347,7 @@ async def test_whoever_else_writes_for_long_holds_up_no_answer(
     async with contact.scenario.pool.acquire() as other, other.transaction():
         await other.execute("insert into suppressions (phone) values ($1)", phone(9))
         async with asyncio.timeout(5):
-            assert await nothing_begins_any_more(contact.scenario.pool, phone=contact.phone) == ()
+            assert await nothing_begins_any_more(contact.scenario.pool, phones=[contact.phone]) == ()
 
 
 async def test_a_contact_whose_workflow_is_gone_can_be_stopped(live: Live) -> None:

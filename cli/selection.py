@@ -1,0 +1,199 @@
+"""What commands for many share: the options that choose, the question before, the progress bar."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from cli.console import run, say, show
+from messaging.common.counts import count_of
+from messaging.common.values import Value
+from runtime.process import fail, tell
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from messaging.selection.contacts import SelectedContacts
+    from messaging.selection.leads import SelectedLeads
+    from messaging.selection.selection import Selection
+    from operations.bulk import BulkChange
+    from operations.connection import Drumbeat
+
+__all__ = [
+    "Campaign",
+    "Device",
+    "DryRun",
+    "InSequence",
+    "NoWait",
+    "Where",
+    "Yes",
+    "bar",
+    "change_many",
+    "format_change",
+    "selection_of",
+    "step_bar",
+]
+
+Found = TypeVar("Found", "SelectedContacts", "SelectedLeads")
+Done = TypeVar("Done", bound=Value)
+
+WHICH = "Which ones, of many"
+
+Where = Annotated[
+    str,
+    typer.Option(
+        help="Those that match this filter, e.g. 'city = KL and niche has VITAC'. docs/leads.md explains it.",
+        metavar="FILTER",
+        rich_help_panel=WHICH,
+    ),
+]
+InSequence = Annotated[
+    str | None,
+    typer.Option("--sequence", help="Those in this sequence.", metavar="NAME", rich_help_panel=WHICH),
+]
+Campaign = Annotated[
+    str | None,
+    typer.Option(help="Those that this campaign has a message for.", metavar="NAME", rich_help_panel=WHICH),
+]
+Device = Annotated[
+    str | None, typer.Option(help="Those of this device.", metavar="ID", rich_help_panel=WHICH)
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="With many: do not ask first.")]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="With many: say how many there are, show some, and change nothing.")
+]
+NoWait = Annotated[
+    bool,
+    typer.Option(
+        "--no-wait", help="With many: do not wait until all workflows know. The change holds at once."
+    ),
+]
+
+
+def selection_of(where: str, sequence: str | None, campaign: str | None, device: str | None) -> Selection:
+    """The selection of these options."""
+    from messaging.selection.selection import Selection
+
+    return Selection(where=where, sequence=sequence, campaign=campaign, device=device)
+
+
+def change_many(
+    find: Callable[[Drumbeat], Awaitable[Found]],
+    change: Callable[[Drumbeat, Progress], Awaitable[Done]],
+    *,
+    question: str,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+    render: Callable[[Done], str],
+    works: bool = False,
+) -> None:
+    """Says how many it concerns, shows some, asks, and does it.
+
+    ``question``: what is done, with ``{}`` for how many and of what, such as ``pause {}``. ``works``: whether a worker
+    has something to do afterwards.
+    """
+
+    async def look(drumbeat: Drumbeat) -> Found:
+        return await find(drumbeat)
+
+    if dry_run or not yes:
+        found = run(look, temporal=False)
+        if dry_run:
+            show(
+                found, as_json, lambda one: "\n".join([*_format_found(one, question), "nothing was changed"])
+            )
+            return
+        for line in _format_found(found, question):
+            (tell if as_json or not sys.stdout.isatty() else say)(line)
+        if not found.count:
+            return
+        if not sys.stdin.isatty() or not typer.confirm("Do it?", err=True):
+            fail("nothing was changed; with --yes it is done")
+
+    async def work(drumbeat: Drumbeat) -> Done:
+        with bar("Changing") as progress:
+            return await change(drumbeat, progress)
+
+    show(run(work, works=lambda _: works), as_json, render)
+
+
+def _format_found(found: SelectedContacts | SelectedLeads, question: str) -> list[str]:
+    from messaging.selection.contacts import SelectedContacts
+
+    contacts = isinstance(found, SelectedContacts)
+    lines = [question.format(count_of(found.count, "contact" if contacts else "lead"))]
+    lines += [f"  {_format_example(one)}" for one in found.examples]
+    if found.count > len(found.examples):
+        lines.append("  …")
+    return lines
+
+
+def _format_example(one: object) -> str:
+    from cli.page import one_line
+    from messaging.selection.contacts import SelectedContact
+    from messaging.selection.leads import SelectedLead
+    from messaging.times.local_time import format_moment
+
+    if isinstance(one, SelectedContact):
+        parts = [one.phone, one_line(one.name), f"{one.sequence} ({one.state})"]
+        if one.step is not None and one.due_at is not None:
+            parts.append(f"next {one.step}, {format_moment(one.due_at)}")
+    else:
+        assert isinstance(one, SelectedLead)
+        parts = [one.phone, one_line(one.name), one.device_id or ""]
+    return "  ".join(part for part in parts if part)
+
+
+def format_change(done: BulkChange, words: str) -> str:
+    """The result for people. ``words``: with ``{}`` for how many, such as ``{} paused``."""
+    from messaging.sending.under_way import format_under_way
+
+    noun = "lead" if done.command == "opt-out" else "contact"
+    line = words.format(count_of(done.changed, noun)) + format_under_way(done.under_way)
+    if done.ended:
+        line += f"; {count_of(done.ended, 'enrollment ends', 'enrollments end')}"
+    lines = [line]
+    if done.to_signal:
+        lines.append(
+            f"{count_of(done.to_signal, 'workflow does', 'workflows do')} not know yet; the change holds all the same"
+        )
+    lines += _refusals(done.refused)
+    return "\n".join(lines)
+
+
+def _refusals(refused: Sequence[str]) -> list[str]:
+    """Why some could not be changed: each reason once, with its number."""
+    return [f"{refused.count(why):,} not changed: {why}" for why in dict.fromkeys(refused)]
+
+
+def step_bar(progress: Progress) -> Callable[[str, int, int], None]:
+    """Shows what is done, how far it is, and of how many."""
+
+    def step(what: str, done: int, total: int) -> None:
+        progress.update(progress.task_ids[0], description=what, completed=done, total=total)
+
+    return step
+
+
+@contextmanager
+def bar(what: str) -> Iterator[Progress]:
+    """A progress bar with one task on standard error; nothing if that is no terminal."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    with Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        transient=True,
+        disable=not sys.stderr.isatty(),
+    ) as progress:
+        progress.add_task(what, total=None)
+        yield progress

@@ -1,0 +1,164 @@
+"""Changes of single columns of a lead, as operators write them: ``city=Ipoh``, ``niche+=VITAC``, ``time_zone=``."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, NamedTuple
+
+from messaging.common.database import Connection
+from messaging.common.errors import InvalidInput, NotFound
+from messaging.common.phones import quoted
+from messaging.common.values import Value
+from messaging.common.words import normalise_words
+from messaging.leads.cleaning import attribute_name, clean_text, parse_target_status
+from messaging.leads.store import StoredLead, stored_lead
+from messaging.times.zones import check_time_zone
+
+__all__ = ["Edit", "LeadEdited", "edit_lead", "parse_edits"]
+
+_EDIT = re.compile(r"\s*(?P<column>[^=]*?)\s*(?P<how>[+-]?=)(?P<value>.*)", re.DOTALL)
+_ATTRIBUTE = "attribute."
+_FIELDS = {
+    "name": "name",
+    "niche": "niches",
+    "niches": "niches",
+    "trigger": "triggers",
+    "triggers": "triggers",
+    "status": "target_status",
+    "target_status": "target_status",
+    "time_zone": "time_zone",
+}
+_ELSEWHERE = {
+    "phone": "use 'lead rename-phone OLD NEW'",
+    "device": "to change the device, use 'lead move PHONE --to DEVICE'",
+    "consent": "import the lead with a column 'consent', or use 'enroll SEQUENCE PHONE --consent TEXT'",
+}
+
+SELECT_LEAD = "select * from leads where phone = $1 for no key update"
+
+UPDATE_LEAD = """
+update leads
+   set name = $2, niches = $3, triggers = $4, target_status = $5, time_zone = $6, attributes = $7,
+       updated_at = clock_timestamp()
+ where phone = $1
+"""
+
+SELECT_CONSUMED = """
+select s.trigger, s.name
+  from sequences s
+  join sequence_contacts c on c.sequence_id = s.id
+ where c.phone = $1 and s.trigger = any ($2)
+"""
+
+
+class Edit(NamedTuple):
+    """One change. ``column``: a field of leads, or an attribute. ``how``: set the value, or add or remove words."""
+
+    column: str
+    attribute: bool
+    how: Literal["=", "+=", "-="]
+    value: str
+
+
+class LeadEdited(Value):
+    """The result: what the columns held before, and what they hold now; only those that have changed."""
+
+    phone: str
+    before: dict[str, str]
+    after: dict[str, str]
+
+
+def parse_edits(texts: Iterable[str]) -> list[Edit]:
+    """The changes. Raises InvalidInput for what is none, and for columns that are changed in another way."""
+    return [_parse(text) for text in texts]
+
+
+async def edit_lead(connection: Connection, phone: str, edits: Sequence[Edit]) -> LeadEdited:
+    """Changes a lead's columns, all or nothing; the same again changes nothing. ``phone`` is E.164.
+
+    Raises NotFound if there is no such lead, and InvalidInput for a value that its column cannot have.
+    """
+    async with connection.transaction():
+        row = await connection.fetchrow(SELECT_LEAD, phone)
+        if row is None:
+            raise NotFound(f"there is no lead with the phone {phone}")
+        lead = stored_lead(row)
+        changed = lead
+        for edit in edits:
+            changed = _edited(changed, edit)
+        added = [word for word in changed.triggers if word not in lead.triggers]
+        if consumed := await connection.fetchrow(SELECT_CONSUMED, phone, added):
+            raise InvalidInput(
+                f"trigger {consumed['trigger']} cannot come back: {phone} has been in {consumed['name']}, and no phone goes"
+                " through a sequence twice"
+            )
+        if changed != lead:
+            await connection.execute(
+                UPDATE_LEAD,
+                phone,
+                *(changed.name, changed.niches, changed.triggers, changed.target_status),
+                *(changed.time_zone, changed.attributes),
+            )
+    before, after = _columns(lead), _columns(changed)
+    columns = [column for column in {**before, **after} if before.get(column, "") != after.get(column, "")]
+    return LeadEdited(
+        phone=phone,
+        before={column: before.get(column, "") for column in columns},
+        after={column: after.get(column, "") for column in columns},
+    )
+
+
+def _parse(text: str) -> Edit:
+    match = _EDIT.fullmatch(text)
+    if match is None:
+        raise InvalidInput(f"{quoted(text)} is no change: write COLUMN=VALUE, or niche+=WORD and niche-=WORD")
+    name, how = match["column"], match["how"]
+    explicit = name.lower().startswith(_ATTRIBUTE)
+    column = attribute_name(name[len(_ATTRIBUTE) :] if explicit else name)
+    if not column:
+        raise InvalidInput(f"{quoted(text)} names no column: write COLUMN=VALUE")
+    attribute = explicit or column not in {*_FIELDS, *_ELSEWHERE}
+    if not attribute and column in _ELSEWHERE:
+        raise InvalidInput(f"{column} cannot be set: {_ELSEWHERE[column]}")
+    column = column if attribute else _FIELDS[column]
+    if how != "=" and column not in ("niches", "triggers"):
+        raise InvalidInput(f"{quoted(text)}: only niches and triggers are lists; write {column}=VALUE")
+    return Edit(column, attribute, how, clean_text(match["value"], f"the value of {column!r}"))  # type: ignore[arg-type]
+
+
+def _edited(lead: StoredLead, edit: Edit) -> StoredLead:
+    value: Any
+    if edit.attribute:
+        others = {name: value for name, value in lead.attributes.items() if name != edit.column}
+        return lead.model_copy(
+            update={"attributes": {**others, edit.column: edit.value} if edit.value else others}
+        )
+    match edit.column:
+        case "niches" | "triggers":
+            words, stored = normalise_words(edit.value), getattr(lead, edit.column)
+            match edit.how:
+                case "+=":
+                    value = (*stored, *(word for word in words if word not in stored))
+                case "-=":
+                    value = tuple(word for word in stored if word not in words)
+                case "=":
+                    value = words
+        case "target_status":
+            value = parse_target_status(edit.value)
+            if value is None:
+                raise InvalidInput("target_status cannot be empty: it is prospect or customer")
+        case "time_zone":
+            value = check_time_zone(edit.value) if edit.value else None
+        case _:
+            value = edit.value
+    return lead.model_copy(update={edit.column: value})
+
+
+def _columns(lead: StoredLead) -> dict[str, str]:
+    return {
+        "name": lead.name,
+        "niches": ", ".join(lead.niches),
+        "triggers": ", ".join(lead.triggers),
+        "target_status": lead.target_status,
+        "time_zone": lead.time_zone or "",
+        **dict(sorted(lead.attributes.items())),
+    }

@@ -1,0 +1,229 @@
+"""Changes many contacts or leads at once, chosen by a filter, a sequence, a campaign or a device.
+
+Each change is one transaction in the ledger. It holds from its commit on, also for contacts that sleep for days. Their
+workflows are signalled afterwards, a few at a time; each function can wait until all of them know.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from messaging.common.errors import Conflict
+from messaging.common.storable import LONGEST_REASON, storable
+from messaging.common.values import Value
+from messaging.leads.opt_outs import OptOutCategory, note_signalled, suppress_waiting
+from messaging.selection import contacts as selected
+from messaging.selection.contacts import ContactCommand, SelectedContacts
+from messaging.selection.leads import SelectedLeads, find_leads
+from messaging.selection.opt_outs import not_opted_out, opt_out_leads
+from messaging.selection.selection import Selection
+from messaging.sending.under_way import UnderWay, nothing_begins_any_more
+from messaging.sequences.enrollments import Enrollments
+from operations import signals
+from operations.connection import Drumbeat
+from operations.signals import signalled_later
+from operations.workers import idle
+from temporal.bulk import each, signal_each
+
+__all__ = [
+    "BulkChange",
+    "Progress",
+    "find_contacts",
+    "find_leads_to_opt_out",
+    "opt_out",
+    "pause",
+    "resume",
+    "skip",
+    "stop",
+]
+
+LOOK_EVERY = 0.25
+"""Seconds between two looks at how many workflows know."""
+
+LOOK_FOR_A_WORKER = 20
+"""After so many looks without progress, the answer is not waited for if no worker runs."""
+
+TOGETHER = 8
+"""Contacts that skip a step at the same time."""
+
+Progress = Callable[[str, int, int], None]
+"""Called with what is done, how many are done, and how many there are."""
+
+
+def _quiet(_what: str, _done: int, _total: int) -> None:
+    """No progress is shown."""
+
+
+class BulkChange(Value):
+    """The result of a change of many."""
+
+    command: str
+    changed: int
+    """Contacts or leads that it changed."""
+    ended: int = 0
+    """Enrollments that an opt-out ended."""
+    to_signal: int = 0
+    """Contacts whose workflows do not know yet. The change holds for them, too."""
+    refused: tuple[str, ...] = ()
+    """Why contacts could not be changed, a line for each."""
+    under_way: tuple[UnderWay, ...] = ()
+    """Messages that were being sent already."""
+
+
+async def find_contacts(
+    drumbeat: Drumbeat, command: ContactCommand, selection: Selection, *, step: str | None = None
+) -> SelectedContacts:
+    """The contacts that the command would change now: how many, and some of them.
+
+    Raises InvalidInput for a filter that is not understood, with the column, and NotFound for names.
+    """
+    async with (await drumbeat.pool()).acquire() as connection:
+        return await selected.find_contacts(connection, command, selection, step=step)
+
+
+async def find_leads_to_opt_out(
+    drumbeat: Drumbeat, selection: Selection, *, category: OptOutCategory = "all"
+) -> SelectedLeads:
+    """The leads that an opt-out would concern now: how many, and some of them. Raises as find_contacts does."""
+    async with (await drumbeat.pool()).acquire() as connection:
+        return await find_leads(connection, selection, partial(not_opted_out, category))
+
+
+async def pause(
+    drumbeat: Drumbeat,
+    selection: Selection,
+    reason: str = "",
+    *,
+    wait: bool = True,
+    progress: Progress = _quiet,
+) -> BulkChange:
+    """Pauses contacts: they get nothing until they are resumed. Returns when no more message can begin to be sent.
+
+    ``wait``: and when their workflows know, if a worker runs. Raises as find_contacts does.
+    """
+    pool = await drumbeat.pool()
+    async with pool.acquire() as connection:
+        paused = await selected.pause_contacts(
+            connection, selection, storable(reason, LONGEST_REASON) or None
+        )
+    under_way = await _nothing_begins(drumbeat, paused)
+    left = await _follow(drumbeat, paused, wait, progress)
+    return BulkChange(command="pause", changed=len(paused), to_signal=left, under_way=under_way)
+
+
+async def resume(
+    drumbeat: Drumbeat, selection: Selection, *, wait: bool = True, progress: Progress = _quiet
+) -> BulkChange:
+    """Resumes contacts that are paused; what became due goes out at the devices' pace. Raises as find_contacts does."""
+    async with (await drumbeat.pool()).acquire() as connection:
+        resumed = await selected.resume_contacts(connection, selection)
+    await _signal(drumbeat, resumed)
+    left = await _follow(drumbeat, resumed, wait, progress)
+    return BulkChange(command="resume", changed=len(resumed), to_signal=left)
+
+
+async def stop(
+    drumbeat: Drumbeat,
+    selection: Selection,
+    reason: str = "",
+    *,
+    wait: bool = True,
+    progress: Progress = _quiet,
+) -> BulkChange:
+    """Ends enrollments for good; unsent messages are cancelled. Returns when no more message can begin to be sent.
+
+    ``wait``: and when their workflows know, if a worker runs. Raises as find_contacts does.
+    """
+    pool = await drumbeat.pool()
+    async with pool.acquire() as connection:
+        stopped = await selected.stop_contacts(
+            connection, selection, storable(reason, LONGEST_REASON) or "stopped by an operator"
+        )
+    under_way = await _nothing_begins(drumbeat, stopped)
+    await selected.close_returned(pool, stopped)
+    left = await _follow(drumbeat, stopped, wait, progress)
+    return BulkChange(command="stop", changed=len(stopped), to_signal=left, under_way=under_way)
+
+
+async def skip(
+    drumbeat: Drumbeat, selection: Selection, step: str, *, wait: bool = True, progress: Progress = _quiet
+) -> BulkChange:
+    """Skips ``step`` for contacts for which it is the next one. Raises as find_contacts does.
+
+    The next step of each is computed by its own calendar, so this is one transaction for each contact.
+    """
+    pool = await drumbeat.pool()
+    async with pool.acquire() as connection:
+        chosen = await selected.contact_ids(connection, "skip", selection, step=step)
+    enrollments, skipped, refused = Enrollments(pool), list[int](), list[str]()
+
+    async def skip_one(enrollment: int) -> None:
+        try:
+            if await enrollments.skip(enrollment, step, now=None):
+                skipped.append(enrollment)
+        except Conflict as error:
+            refused.append(str(error))
+        progress("Skipping", len(skipped) + len(refused), len(chosen))
+
+    await each(chosen, skip_one, concurrency=TOGETHER)
+    await _signal(drumbeat, skipped)
+    left = await _follow(drumbeat, skipped, wait, progress)
+    return BulkChange(command="skip", changed=len(skipped), to_signal=left, refused=tuple(refused))
+
+
+async def opt_out(
+    drumbeat: Drumbeat,
+    selection: Selection,
+    reason: str = "opted out",
+    *,
+    category: OptOutCategory = "all",
+    wait: bool = True,
+    progress: Progress = _quiet,
+) -> BulkChange:
+    """Opts leads out: they get nothing more, or no marketing. Returns when no more message can begin to be sent.
+
+    ``wait``: and when the workflows of their enrollments know, if a worker runs. Raises as find_contacts does.
+    """
+    pool = await drumbeat.pool()
+    async with pool.acquire() as connection:
+        done = await opt_out_leads(connection, selection, storable(reason, LONGEST_REASON), category)
+    await _signal(drumbeat, done.enrollments)
+    under_way = await nothing_begins_any_more(pool, phones=done.phones)
+    await suppress_waiting(pool, done.phones)
+    with signalled_later(drumbeat):
+        await signal_each(drumbeat.temporal, done.workflows, "wake")
+        await note_signalled(pool, done.phones)
+    left = await _follow(drumbeat, done.enrollments, wait, progress)
+    return BulkChange(
+        command="opt-out",
+        changed=len(done.phones),
+        ended=len(done.enrollments),
+        to_signal=left,
+        under_way=under_way,
+    )
+
+
+async def _nothing_begins(drumbeat: Drumbeat, enrollments: Sequence[int]) -> tuple[UnderWay, ...]:
+    """Has the workflows signalled, and waits until no more message of these contacts can begin to be sent."""
+    await _signal(drumbeat, enrollments)
+    return await nothing_begins_any_more(await drumbeat.pool(), enrollments=enrollments)
+
+
+async def _signal(drumbeat: Drumbeat, enrollments: Sequence[int]) -> None:
+    if enrollments:
+        await signals.signal_plans(drumbeat)
+
+
+async def _follow(drumbeat: Drumbeat, enrollments: Sequence[int], wait: bool, progress: Progress) -> int:
+    """Waits until the workflows of these contacts know, or no worker runs; answers how many do not know yet."""
+    pool, total = await drumbeat.pool(), len(enrollments)
+    left, looks = await selected.count_to_signal(pool, enrollments), 0
+    while wait and left:
+        progress("Signalling workflows", total - left, total)
+        if looks >= LOOK_FOR_A_WORKER and await idle(drumbeat):
+            break
+        await asyncio.sleep(LOOK_EVERY)
+        before, left = left, await selected.count_to_signal(pool, enrollments)
+        looks = looks + 1 if left == before else 0
+    progress("Signalling workflows", total - left, total)
+    return left
