@@ -67,10 +67,16 @@ def scopes(contact: Contact) -> list[dict[str, Any]]:
     ]
 
 
+async def suppress(contact: Contact) -> None:
+    """Of a phone, the messages that its opt-out concerns are waited for."""
+    await contact.scenario.pool.execute("insert into suppressions (phone) values ($1)", contact.phone)
+
+
 async def test_an_attempt_that_is_about_to_call_is_waited_for_and_named(contact: Contact) -> None:
     """As if its worker were suspended between claim and call for a while."""
     message = await claimed(contact)
     pool = contact.scenario.pool
+    await suppress(contact)
     watched = [(Watched(pool), scope) for scope in scopes(contact)]
     waiting = [asyncio.create_task(nothing_begins_any_more(one, **scope)) for one, scope in watched]  # type: ignore[arg-type]
     await until(lambda: all(one.looks for one, _ in watched))
@@ -99,6 +105,7 @@ async def test_an_attempt_that_is_about_to_call_is_waited_for_and_named(contact:
 
 async def test_an_attempt_that_says_nothing_may_not_begin_after_its_grace(contact: Contact) -> None:
     message = await claimed(contact)
+    await suppress(contact)
     began = time.monotonic()
     (under_way,) = await nothing_begins_any_more(contact.scenario.pool, phones=[contact.phone])
     assert CALL_GRACE.total_seconds() - 0.5 < time.monotonic() - began < CALL_GRACE.total_seconds() + 2
