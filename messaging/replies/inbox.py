@@ -68,7 +68,7 @@ class InboundReport(Value):
     enrolled: tuple[str, ...] = ()
     """Those of them in which its sender is, or was before."""
     did: tuple[str, ...] = ()
-    """What it did, in words, e.g. ``opted out``."""
+    """What it did, in words, e.g. ``opted out``, ``paused cold-vitac``."""
 
 
 class InboxFilter(Value):

@@ -6,12 +6,10 @@ ends as a duplicate and sends nothing. Times are aware UTC.
 
 from datetime import datetime
 
-from messaging.common.database import Connection, Pool, Record
+from messaging.common.database import Connection, Pool
 from messaging.common.errors import Conflict, NotFound
 from messaging.common.optimistic_locking import Changed, retry_on_change
 from messaging.leads.store import upsert_lead
-from messaging.sending.claim_lifetimes import CLAIM_LIFETIME, longer_lifetimes
-from messaging.sending.message_ids import sequence_message_id
 from messaging.sending.positions import NextPosition
 from messaging.sequences.contract import (
     Enrolled,
@@ -33,6 +31,7 @@ from messaging.sequences.next_step import (
     timeline_of,
 )
 from messaging.sequences.plans import Plans
+from messaging.sequences.skipping import cancel_step
 from messaging.times.calendar import Due, Plan, Scheduled, next_due
 from messaging.times.sending_hours import SendingHours
 
@@ -91,21 +90,6 @@ update broadcast_messages m
   from sequence_steps s
  where m.sequence_contact_id = $1 and is_waiting(m.status) and m.resends = 0
    and s.id = m.sequence_stepid and s.removed_at is not null
-"""
-
-# Cancels the message $1 of the step $2, which was due at $4 for the enrollment $3, for the reason $8. held: an attempt
-# may be sending it now; $5, $6: see claim_life.
-SKIP_STEP = """
-insert into broadcast_messages as m
-       (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id, due_at, status, reason)
-select $1, $2, id, lead_id, phone, device_id, $4, 'cancelled', $8
-  from sequence_contacts
- where id = $3
-    on conflict (id) do update
-   set status = case when is_waiting(m.status) then 'cancelled' else m.status end,
-       reason = case when is_waiting(m.status) then excluded.reason else m.reason end,
-       slot_at = null, updated_at = clock_timestamp()
-returning status, claimed_at + claim_life(m, $5, $6) > coalesce($7, clock_timestamp()) as held
 """
 
 MARK_TO_SIGNAL = "update sequence_contacts set plan_changed_at = clock_timestamp() where id = $1"
@@ -201,13 +185,8 @@ class Enrollments:
         async with self._pool.acquire() as connection, connection.transaction():
             await connection.execute(CANCEL_REMOVED_STEPS, enrollment_id, contact.now)
             for one in skipped:
-                message = await self._cancel(
-                    connection,
-                    contact,
-                    one.step.id,
-                    one.due_at,
-                    f"skipped: {contact.go and contact.go.reason}",
-                )
+                reason = f"skipped: {contact.go and contact.go.reason}"
+                message = await cancel_step(connection, contact, one.step.id, one.due_at, reason)
                 if message["status"] == "processing":
                     raise Changed  # an attempt has just begun it
             position = position_of(contact.plan, timeline, scheduled, contact.phone)
@@ -280,7 +259,7 @@ class Enrollments:
             device_id=contact.device_id,
         )
         async with self._pool.acquire() as connection, connection.transaction():
-            message = await self._cancel(
+            message = await cancel_step(
                 connection, contact, contact.step_id, contact.due_at, "skipped by an operator", now
             )
             if message["status"] == "processing" and message["held"]:
@@ -291,25 +270,6 @@ class Enrollments:
             await self._store(connection, contact, position)
             await connection.execute(MARK_TO_SIGNAL, enrollment_id)
         return True
-
-    @staticmethod
-    async def _cancel(
-        connection: Connection,
-        contact: EnrollmentState,
-        step_id: int,
-        due_at: datetime,
-        reason: str,
-        now: datetime | None = None,
-    ) -> Record:
-        """Cancels the message of a step that is skipped, unless it has gone out or an attempt may be sending it; answers
-        its status, and whether an attempt holds it.
-        """
-        row = await connection.fetchrow(
-            *(SKIP_STEP, sequence_message_id(step_id, contact.phone), step_id, contact.enrollment_id, due_at),
-            *(CLAIM_LIFETIME, longer_lifetimes(), now, reason),
-        )
-        assert row is not None
-        return row
 
     async def _was_skipped(self, enrollment_id: int, step: str) -> bool:
         skipped: bool = await self._pool.fetchval(WAS_SKIPPED, enrollment_id, step)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from messaging.common.keywords import DEFAULT_KEYWORDS
+from messaging.files.yaml import FileProblems
 from messaging.gateways.webhook_events import InboundMessage, Receipt
 from messaging.leads.lead import Lead
 from messaging.replies.consequences import Affected
@@ -17,9 +18,11 @@ from messaging.sending.claim_answers import Replan, StepClaim
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_ids import sequence_message_id
 from messaging.sending.outcomes import Deferred, Held, Settled
+from messaging.sequences.apply import apply_sequences
 from messaging.sequences.contacts import pause_contact, resume_contact
 from messaging.sequences.contract import EnrollmentRequest, Replanned
 from messaging.sequences.enrollments import Enrollments
+from messaging.sequences.file import SequenceDraft, read_sequence
 from messaging.sequences.wanted import wanted_page
 from rig.people import phone
 from tests.support.contact import NOON, Contact
@@ -519,3 +522,68 @@ async def test_a_reply_while_the_step_is_sent_holds_after_it(contact: Contact) -
     following = await contact.activities.replan(row["id"])
     assert following is not None
     assert following.step == "prices"
+
+
+# Files
+
+
+GOES = "sequence: {name}\non_reply: {rules}\nsteps:\n - {{id: a, day: 1, text: A, on_reply: {of_a}}}\n - {{id: b, after: 1h, text: B, on_reply: {of_b}}}\n"
+
+
+def draft(
+    name: str = "asks", rules: str = "pause", of_a: str = "pause", of_b: str = "pause"
+) -> SequenceDraft:
+    return read_sequence(GOES.format(name=name, rules=rules, of_a=of_a, of_b=of_b), f"{name}.yaml")
+
+
+@pytest.mark.parametrize(
+    ("written", "line"),
+    [
+        (
+            {"of_b": "go a"},
+            "asks.yaml:5: steps[1].on_reply: 'a' is no later step: a reply sends contacts forward only",
+        ),
+        (
+            {"of_a": "go a"},
+            "asks.yaml:4: steps[0].on_reply: 'a' is no later step: a reply sends contacts forward only",
+        ),
+        (
+            {"rules": "[{when: x, do: go asks}]"},
+            "asks.yaml:2: on_reply[0].do: is this sequence itself, and a contact goes through it only once",
+        ),
+        (
+            {"rules": "{do: go b}", "name": "b"},
+            "b.yaml:2: on_reply.do: 'b' is a step of this sequence and also a sequence: rename one",
+        ),
+    ],
+)
+async def test_where_a_reply_cannot_send_contacts_is_a_problem(
+    contact: Contact, written: dict[str, str], line: str
+) -> None:
+    async with contact.scenario.pool.acquire() as connection:
+        with pytest.raises(FileProblems) as error:
+            await apply_sequences(connection, [draft(**written)])
+    assert [str(problem) for problem in error.value.problems] == [line]
+
+
+async def test_what_may_come_later_is_a_warning_and_an_edit_names_what_changes(contact: Contact) -> None:
+    async with contact.scenario.pool.acquire() as connection:
+        [one] = await apply_sequences(
+            connection, [draft(rules="[{when: [Stop, x], do: go nowhere}]", of_a="go b", of_b="go welcome")]
+        )
+        assert one.warnings == (
+            (
+                "asks.yaml:2: on_reply[0].do: warning: there is no step 'nowhere' here, and no sequence of that name yet,"
+                " so such a reply pauses: known are a, b, asks, welcome"
+            ),
+            "asks.yaml:2: on_reply[0].when: warning: 'stop' is a keyword that opts out, and such a reply does nothing else",
+        )
+        [same] = await apply_sequences(
+            connection, [draft(rules="[{when: [stop, X], do: go nowhere}]", of_a="go b", of_b="go welcome")]
+        )
+        assert same.result == "unchanged"
+        [other] = await apply_sequences(connection, [draft(rules="stop", of_a="go b", of_b="continue")])
+    assert other.changes == (
+        "on_reply: stop, x: go nowhere → stop",
+        "step 'b' on_reply: go welcome → continue",
+    )

@@ -21,7 +21,7 @@ from messaging.devices.store import add_device
 from messaging.replies.record import record_inbound
 from operations import contacts, enrollment
 from operations.audit import audit
-from operations.schedule import RECOVERY
+from operations.schedule import RECOVERY, SWEEP
 from rig.people import phone
 from rig.waiting import until
 from tests.support.live import Live
@@ -52,7 +52,7 @@ sequence: story
 steps:
   - {id: one, day: 1, text: One}
   - {id: two, after: WAIT, text: Two}
-  - {id: three, after: 1s, text: Three}
+  - {id: three, after: AGAIN, text: Three}
 """
 
 
@@ -161,12 +161,10 @@ async def test_what_people_answer_decides_how_it_goes_on(live: Live) -> None:
                 )
                 device = live.scenario.device
                 await record_inbound(connection, "simulated", device, [message], DEFAULT_KEYWORDS)
-        await live.scenario.pool.execute(
-            "update wanted_enrollments set created_at = now() - interval '1 minute'"
-        )
 
         async def recovered() -> bool:
-            await live.connection.temporal.get_schedule_handle(RECOVERY).trigger()
+            for schedule in (RECOVERY, SWEEP):
+                await live.connection.temporal.get_schedule_handle(schedule).trigger()
             await asyncio.sleep(0.5)
             return "State: **paused**" in await details(live, lost) and await texts(live, lost_course) == [
                 QUESTION,
@@ -194,7 +192,7 @@ async def test_who_answers_a_moment_before_a_step_is_due(
     """Whatever they say, and whichever worker is killed: nothing begins to go out after the answer to the webhook."""
     chance = random.Random(people)
     async with listening(live) as port:
-        await live.scenario.apply(STORY.replace("WAIT", f"{wait}s"))
+        await live.scenario.apply(STORY.replace("WAIT", f"{wait}s").replace("AGAIN", f"{wait // 2}s"))
         process = await worker(live, port)
         if kills:
             await worker(live, free_port())
@@ -239,7 +237,7 @@ async def test_who_answers_a_moment_before_a_step_is_due(
         assert all(row["status"] == "opted_out" or row["paused_reason"] for row in standing), (
             "no reply is lost"
         )
-        await asyncio.sleep(2)  # in which 'three' would come
+        await asyncio.sleep(wait // 2 + 1)  # in which 'three' would come
         late = [
             (row["text"], row["phone"])
             for row, (index, at) in itertools.product(await live.scenario.accepted(), enumerate(acknowledged))
