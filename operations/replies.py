@@ -98,7 +98,8 @@ async def carry_out(drumbeat: Drumbeat, enrolling: Enrolling, then: Consequences
 
     await each(then.stopped, opt_out, concurrency=CONCURRENCY)
     with signalled_later(drumbeat):
-        await signal_each(drumbeat.temporal, [one.workflow_id for one in then.affected], "plan_changed")
+        changed = [*(one.workflow_id for one in then.affected), *then.shown]
+        await signal_each(drumbeat.temporal, list(dict.fromkeys(changed)), "plan_changed")
     await each(then.affected, wait, concurrency=CONCURRENCY)
     for phone in then.heard:
         await heard(drumbeat, phone)

@@ -32,18 +32,22 @@ class Display:
         self._listed: tuple[str, str, datetime | None] | None = None if state is None else (state, "", None)
         self._has_step = before.get(attributes.STEP) is not None
         self._device = ""
+        self._answer: str | None = None
         self.state = "enrolling"
         self.why = ""
 
     def show(self, state: str, why: str, due: Due | None, *, device: str) -> None:
         """Shows the contact, its next step with the time, and why it waits."""
         self.state, self.why = state, why
+        if due is not None and due.answer is not None:
+            self._answer = due.answer  # that of a step just sent says nothing of answers
         lead = self._request.lead
         lines = [
             f"**{escape_markdown(lead.name) or 'No name'}** · {lead.phone} · sequence **{self._request.sequence}**",
             *([f"Device: {device}"] if device else []),
             f"State: **{state}**" + (f" ({escape_markdown(why)})" if why else ""),
             *([f"Next step: **{due.step}**, {due.when}"] if due else ["No step is left."] if device else []),
+            *([f"Last answer: {escape_markdown(self._answer)}"] if self._answer else []),
         ]
         workflow.set_current_details("\n\n".join(lines))
         lasts = state == "scheduled" and due is not None and due.wait >= WORTH_LISTING

@@ -35,12 +35,15 @@ class Consequences(NamedTuple):
     """Contacts whose workflow is to be started."""
     heard: tuple[str, ...] = ()
     """Phones that have written: what waits for that may go out."""
+    shown: tuple[str, ...] = ()
+    """Workflows of contacts that go on as before: they are to show the answer."""
 
 
 def together(found: Iterable[Consequences]) -> Consequences:
     """All of it, each phone and enrollment once; a phone with the most workflows that were found for it."""
     stopped: dict[str, Stopped] = {}
     affected: dict[int, Affected] = {}
+    shown: dict[str, None] = {}
     wanted: dict[tuple[str, str], EnrollmentRequest] = {}
     heard: dict[str, None] = {}
     for each in found:
@@ -48,7 +51,8 @@ def together(found: Iterable[Consequences]) -> Consequences:
             stopped[one.phone] = max(stopped.get(one.phone, one), one, key=lambda known: len(known.workflows))
         affected |= {change.enrollment: change for change in each.affected}
         heard |= dict.fromkeys(each.heard)
+        shown |= dict.fromkeys(each.shown)
         wanted |= {(request.sequence, request.lead.phone): request for request in each.wanted}
     return Consequences(
-        tuple(stopped.values()), tuple(affected.values()), tuple(wanted.values()), tuple(heard)
+        tuple(stopped.values()), tuple(affected.values()), tuple(wanted.values()), tuple(heard), tuple(shown)
     )

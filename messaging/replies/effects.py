@@ -150,18 +150,21 @@ async def act_on_reply(connection: Connection, identifier: int, phones: Sequence
     await connection.execute(LOCK_CONTACTS, phones)
     effects: list[Effect] = []
     affected: list[Affected] = []
+    shown: list[str] = []
     wanted: list[EnrollmentRequest] = []
     for contact in await connection.fetch(SELECT_ANSWERED, identifier, phones):
         did, request = await _act(connection, reply, contact)
         if did is not None:
             effects.append(did)
             affected.append(Affected(contact["id"], contact["workflow_id"]))
+        elif contact["status"] == "active":
+            shown.append(contact["workflow_id"])
         if request is not None:
             wanted.append(request)
     affected += await _release(connection, phones)
     if effects:
         await connection.execute(NOTE_EFFECTS, identifier, [effect.model_dump() for effect in effects])
-    return Consequences(affected=tuple(affected), wanted=tuple(wanted))
+    return Consequences(affected=tuple(affected), wanted=tuple(wanted), shown=tuple(shown))
 
 
 async def _release(connection: Connection, phones: Sequence[str]) -> tuple[Affected, ...]:

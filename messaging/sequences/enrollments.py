@@ -6,9 +6,10 @@ ends as a duplicate and sends nothing. Times are aware UTC.
 
 from datetime import datetime
 
-from messaging.common.database import Connection, Pool
+from messaging.common.database import Connection, Pool, Record
 from messaging.common.errors import Conflict, NotFound
 from messaging.common.optimistic_locking import Changed, retry_on_change
+from messaging.common.storable import storable
 from messaging.leads.store import upsert_lead
 from messaging.sending.positions import NextPosition
 from messaging.sequences.contract import (
@@ -33,9 +34,13 @@ from messaging.sequences.next_step import (
 from messaging.sequences.plans import Plans
 from messaging.sequences.skipping import cancel_step
 from messaging.times.calendar import Due, Plan, Scheduled, next_due
+from messaging.times.local_time import format_moment, load_zone
 from messaging.times.sending_hours import SendingHours
 
 __all__ = ["Enrollments"]
+
+FIRST_WORDS = 40
+"""Characters of an answer that the Web UI shows."""
 
 SELECT_SEQUENCE = """
 select id, name, trigger, device_id, category, revision, require_consent, coalesce($2, clock_timestamp()) as now,
@@ -60,12 +65,18 @@ select c.*, coalesce(c.key_phone, c.phone) as key, c.xmin::text as version, s.re
             then first_reply(c) end as replied_at,
        exists (select from broadcast_messages m
                 where m.sequence_contact_id = c.id and m.sequence_stepid = c.next_step_id
-                  and m.status = 'processing') as in_doubt
+                  and m.status = 'processing') as in_doubt,
+       a.said as answer, a.sent_at as answer_at
   from sequence_contacts c
   join sequences s on s.id = c.sequence_id
   join devices d on d.id = c.device_id
   join leads l on l.id = c.lead_id
   left join sequence_steps t on t.id = c.next_step_id
+  left join lateral (select coalesce(i.text, i.payload, '(' || i.kind || ')') as said, i.sent_at
+                       from inbound_messages i
+                      where i.phone = c.phone and i.sent_at >= date_trunc('second', c.enrolled_at) and is_answer(i)
+                      order by i.sent_at desc, i.id desc
+                      limit 1) a on true
  where c.id = $1
 """
 
@@ -193,7 +204,7 @@ class Enrollments:
             gone = contact.go is not None and begun is None
             await self._store(connection, contact, position.model_copy(update={"gone": gone}))
         due = due_of(contact.plan, timeline, scheduled, contact.device_id, contact.now)
-        return due and due.model_copy(update={"paused": contact.paused})
+        return due and due.model_copy(update={"paused": contact.paused, "answer": contact.answer})
 
     @retry_on_change
     async def move_past(
@@ -313,6 +324,7 @@ class Enrollments:
             due_at=row["next_due_at"],
             in_doubt=row["in_doubt"],
             paused=(row["paused_reason"] or "paused by an operator") if row["paused_at"] else None,
+            answer=_answer(row),
             go=GoOn(row["go_step_id"], row["go_at"], row["go_reason"]) if row["go_step_id"] else None,
             version=row["version"],
             now=row["now"],
@@ -348,3 +360,11 @@ class Enrollments:
 def _with_phone(request: EnrollmentRequest, phone: str) -> EnrollmentRequest:
     """The same request for the phone that its lead has now."""
     return request.model_copy(update={"lead": request.lead.model_copy(update={"phone": phone})})
+
+
+def _answer(row: Record) -> str | None:
+    """The last answer as the Web UI shows it."""
+    if row["answer"] is None:
+        return None
+    words = storable(" ".join(row["answer"].split()), FIRST_WORDS)
+    return f'"{words}", {format_moment(row["answer_at"], load_zone(row["zone"]))}'

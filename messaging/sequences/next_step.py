@@ -58,6 +58,8 @@ class EnrollmentState(NamedTuple):
     """True if the message of that step is claimed, and its outcome is not known yet."""
     paused: str | None
     """Why the contact is paused, if it is."""
+    answer: str | None
+    """The beginning of the contact's last answer since it was enrolled, with its time."""
     go: GoOn | None
     """Where a reply has sent the contact, if it is not there yet."""
     version: str

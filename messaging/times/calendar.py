@@ -83,6 +83,8 @@ class Due(Value):
     """The device that sends it, as of now."""
     paused: str | None = None
     """Why the contact was paused when this was answered, if it was."""
+    answer: str | None = None
+    """The beginning of the contact's last answer in this sequence, with its time; for people to read."""
     wait: timedelta
     """The time until it is due, by the clock that answered; zero or less if it is due already. A workflow must use this
     and not its own clock, which after a local activity may show another moment in a replay.

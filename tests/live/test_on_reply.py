@@ -137,6 +137,20 @@ async def test_what_people_answer_decides_how_it_goes_on(live: Live) -> None:
             return 'State: **paused** (answered: "How much?")' in await details(live, 0)
 
         await until(paused)
+        assert 'Last answer: "How much?", 20' in await details(live, 0)
+
+        async def shown() -> bool:
+            return 'Last answer: "later", 20' in await details(live, 4)
+
+        await until(shown)
+        assert "State: **scheduled**" in await details(live, 4), (
+            "it goes on, and shows the answer all the same"
+        )
+        for index in (0, 4):
+            handle = live.connection.temporal.get_workflow_handle(f"sequence:asking:{phone(index)}")
+            listed = str((await handle.describe()).typed_search_attributes)
+            assert "How much" not in listed
+            assert "later" not in listed
         rows = await live.scenario.pool.fetch(
             "select c.status, c.reason from sequence_contacts c join sequences s on s.id = c.sequence_id"
             " where s.name = 'asking' order by phone"
