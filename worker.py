@@ -26,20 +26,23 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxR
 from activities.campaigns import LONG_POLL, CampaignActivities
 from activities.limiter import SHORT_WAIT, DeviceLimiter
 from activities.messages import MessageActivities
+from activities.missed import MissedActivities
 from activities.recovery import RecoveryActivities
 from activities.sequences import SequenceActivities
 from activities.telling import TellingActivities
 from activities.triggers import TriggerActivities
 from messaging.common.clock import Clock, database_clock
 from messaging.common.database import Pool
+from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.gateways import Gateways
 from messaging.gateways.networks import parse_networks
+from messaging.replies.missed import MissedMessages
 from messaging.replies.recipients import learn_from_answer
 from messaging.sending.durable_writes import DurableWrites
 from messaging.sending.send import Sender
 from operations.connection import Drumbeat, connect
 from operations.replies import Enrolling, carry_out
-from operations.schedule import ensure_schedules
+from operations.schedule import ensure_schedules, fetch_missed_now
 from operations.workers import present
 from runtime.embedded.replies import hear_simulator, secret_file
 from runtime.listener import raise_descriptor_limit
@@ -50,6 +53,7 @@ from workflows.campaign import CampaignWorkflow
 from workflows.campaign_shard import CampaignShardWorkflow
 from workflows.inputs import CheckingRunner
 from workflows.message import MessageWorkflow
+from workflows.missed import MissedMessagesWorkflow
 from workflows.recovery import RecoveryWorkflow
 from workflows.sequence import SequenceContactWorkflow
 from workflows.telling import TellingWorkflow
@@ -98,6 +102,7 @@ WORKFLOWS: list[type] = [
     MessageWorkflow,
     RecoveryWorkflow,
     TellingWorkflow,
+    MissedMessagesWorkflow,
 ]
 
 
@@ -124,10 +129,12 @@ def make_worker(
     real_time: bool = True,
     runner: WorkflowRunner | None = None,
     writes: DurableWrites | None = None,
+    missed: MissedMessages | None = None,
 ) -> Worker:
     """A worker with all workflows and activities. ``real_time``: whether ``clock`` runs in real time.
 
-    ``runner``: the workflow runner; the unsandboxed one if None. ``writes``: writes the outcomes of attempts.
+    ``runner``: the workflow runner; the unsandboxed one if None. ``writes``: writes the outcomes of attempts. ``missed``:
+    fetches what webhooks could not deliver.
     """
     zero = timedelta(0)
     sender = Sender(pool, gateways, clock, writes, partial(learn_from_answer, pool))
@@ -138,6 +145,7 @@ def make_worker(
     triggers = TriggerActivities(pool)
     recovery = RecoveryActivities(pool, clock)
     telling = TellingActivities(pool, real_time=real_time)
+    fetching = MissedActivities(missed or MissedMessages(pool, gateways, DEFAULT_KEYWORDS))
     return Worker(
         client,
         task_queue=task_queue,
@@ -158,6 +166,7 @@ def make_worker(
             messages.send_message,
             recovery.recover_messages,
             telling.tell,
+            fetching.fetch_missed,
         ],
         workflow_runner=CheckingRunner(runner or UnsandboxedWorkflowRunner()),
         graceful_shutdown_timeout=GRACE,
@@ -178,17 +187,29 @@ async def work(drumbeat: Drumbeat, stop: asyncio.Event) -> None:
         stack.push_async_callback(gateways.close)
         writes = DurableWrites()
         stack.push_async_callback(writes.finish, LAST_WORDS)
-        worker = make_worker(drumbeat.temporal, pool, gateways, task_queue=settings.task_queue, writes=writes)
+        enrolling = await stack.enter_async_context(Enrolling(drumbeat))
+        effects = partial(carry_out, drumbeat, enrolling)
+        missed = MissedMessages(
+            pool, gateways, settings.keywords, confirmation=settings.opt_out_confirmation, carry_out=effects
+        )
+        worker = make_worker(
+            drumbeat.temporal,
+            pool,
+            gateways,
+            task_queue=settings.task_queue,
+            writes=writes,
+            missed=missed,
+        )
         await ensure_schedules(drumbeat)
+        await fetch_missed_now(drumbeat)
         if settings.webhooks_port is not None or simulator is not None:
-            enrolling = await stack.enter_async_context(Enrolling(drumbeat))
             listener = await stack.enter_async_context(
                 webhooks(
                     pool,
                     gateways,
                     host=settings.webhooks_host,
                     port=settings.webhooks_port or 0,
-                    carry_out=partial(carry_out, drumbeat, enrolling),
+                    carry_out=effects,
                     keywords=settings.keywords,
                     confirmation=settings.opt_out_confirmation,
                 )

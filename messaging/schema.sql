@@ -519,6 +519,8 @@ CREATE TABLE public.devices (
     stop_keywords text[],
     start_keywords text[],
     opt_out_confirmation text,
+    fetched_until timestamp with time zone,
+    fetched_chats_until timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     CONSTRAINT devices_delays CHECK (((min_delay >= (0)::double precision) AND (max_delay >= min_delay))),
     CONSTRAINT devices_hours CHECK ((((opens_at IS NULL) = (closes_at IS NULL)) AND ((opens_at IS NULL) OR (opens_at <> closes_at)))),

@@ -1,4 +1,6 @@
-"""The two Temporal Schedules, which run every minute: the trigger sweep, and the recovery of abandoned messages."""
+"""The Temporal Schedules: every minute the trigger sweep and the recovery of abandoned messages, and every three minutes the
+fetching of missed messages.
+"""
 
 from datetime import timedelta
 
@@ -16,14 +18,17 @@ from temporalio.client import (
 
 from messaging.sequences.contract import SweepCursor
 from operations.connection import Drumbeat
+from workflows.missed import MissedMessagesWorkflow
 from workflows.recovery import RecoveryWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow
 
-__all__ = ["RECOVERY", "SWEEP", "ensure_schedules"]
+__all__ = ["MISSED", "RECOVERY", "SWEEP", "ensure_schedules", "fetch_missed_now"]
 
 SWEEP = "trigger-sweep"
 RECOVERY = "message-recovery"
+MISSED = "missed-messages"
 EVERY = timedelta(minutes=1)
+FETCH_EVERY = timedelta(minutes=3)
 CATCH_UP = timedelta(seconds=30)
 """No catch-up: after an outage, the next run finds everything."""
 
@@ -50,12 +55,29 @@ async def ensure_schedules(drumbeat: Drumbeat) -> None:
             static_summary="settle abandoned messages",
         ),
     )
+    await _ensure(
+        drumbeat,
+        ScheduleActionStartWorkflow(
+            MissedMessagesWorkflow.run,
+            id=MISSED,
+            task_queue=task_queue,
+            static_summary="fetch messages that no webhook brought",
+        ),
+        every=FETCH_EVERY,
+    )
 
 
-async def _ensure(drumbeat: Drumbeat, action: ScheduleActionStartWorkflow) -> None:
+async def fetch_missed_now(drumbeat: Drumbeat) -> None:
+    """Has missed messages fetched now; nothing happens if that is going on already."""
+    await drumbeat.temporal.get_schedule_handle(MISSED).trigger()
+
+
+async def _ensure(
+    drumbeat: Drumbeat, action: ScheduleActionStartWorkflow, *, every: timedelta = EVERY
+) -> None:
     schedule = Schedule(
         action=action,
-        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=EVERY)]),
+        spec=ScheduleSpec(intervals=[ScheduleIntervalSpec(every=every)]),
         policy=SchedulePolicy(overlap=ScheduleOverlapPolicy.SKIP, catchup_window=CATCH_UP),
     )
     try:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from messaging.common.errors import InvalidInput
 from messaging.gateways.base import Capabilities, Gateway
-from messaging.gateways.options import Options, check_credentials
+from messaging.gateways.options import Options, check_credentials, named
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,6 +19,7 @@ __all__ = [
     "Gateways",
     "capabilities_of",
     "has_service_window",
+    "has_webhooks",
     "kind_of",
     "open_gateway",
     "slow_gateways",
@@ -61,6 +62,12 @@ def validate_options(
     """
     understood = kind_of(name).check(options)
     return check_credentials(understood, credentials) if isinstance(understood, Options) else ()
+
+
+def has_webhooks(name: str, options: Mapping[str, Any]) -> bool:
+    """True if the options name a credential by which webhooks are verified. Raises InvalidInput."""
+    understood = kind_of(name).check(options)
+    return isinstance(understood, Options) and any(named(understood, proof) for proof in understood.proofs)
 
 
 def capabilities_of(name: str) -> Capabilities:

@@ -11,20 +11,24 @@ Errors are classified by one question: *could the gateway have accepted the mess
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from enum import Enum
 from typing import ClassVar, Literal, Protocol
 from uuid import UUID
 
 from messaging.common.values import Value
-from messaging.gateways.webhook_events import GatewayId, WebhookEvents
+from messaging.gateways.webhook_events import GatewayId, InboundMessage, WebhookEvents
 
 __all__ = [
     "Accepted",
     "Capabilities",
+    "Chat",
+    "ChatPage",
     "DeviceUnfit",
     "Gateway",
     "GatewayError",
     "Images",
+    "InboundPage",
     "MaybeAccepted",
     "NotAccepted",
     "OutgoingMessage",
@@ -67,6 +71,8 @@ class Capabilities(Value):
     """It shows a preview of the first link of a text."""
     answers_within: float = 10.0
     """Seconds that its answer may take; after that, the attempt stops waiting."""
+    keeps_messages: bool = False
+    """It keeps what people have sent, and can be asked for what its webhooks could not deliver."""
     text_limit: int = 4096
     """Characters of a text."""
     caption_limit: int = 1024
@@ -121,6 +127,27 @@ class Accepted(Value):
     gateway_message_id: GatewayId | None
     recipient: tuple[GatewayId, ...] = ()
     """What the gateway calls the recipient, if it says so, as ``InboundMessage.identities`` has it."""
+
+
+class Chat(Value):
+    """The conversation with one person, as the gateway names it."""
+
+    name: str
+    last_message_at: datetime
+
+
+class ChatPage(Value):
+    """Some chats. ``more``: another page may have some that are as recent."""
+
+    chats: tuple[Chat, ...]
+    more: bool
+
+
+class InboundPage(Value):
+    """Some messages of a chat, the earliest first. ``more``: another page has earlier ones."""
+
+    messages: tuple[InboundMessage, ...]
+    more: bool
 
 
 class Recovery(Enum):
@@ -223,6 +250,17 @@ class Gateway(Protocol):
 
         ``headers``: by their lower-case names. Raises Unauthentic.
         """
+        ...
+
+    async def list_chats(self, since: datetime, page: int) -> ChatPage:
+        """Chats with a message since then, also one from our number: the latest first, pages from 0.
+
+        Called only if the capability ``keeps_messages`` says so. Raises a GatewayError.
+        """
+        ...
+
+    async def list_messages(self, chat: str, since: datetime, page: int) -> InboundPage:
+        """The messages of a chat since then, also those from our number. As :meth:`list_chats`."""
         ...
 
     async def close(self) -> None:

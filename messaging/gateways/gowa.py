@@ -2,6 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from io import BytesIO
 from typing import Annotated, Any, ClassVar
 from urllib.parse import quote
@@ -13,11 +14,15 @@ from messaging.common.errors import InvalidInput
 from messaging.gateways.base import (
     Accepted,
     Capabilities,
+    ChatPage,
     Images,
+    InboundPage,
+    NotAccepted,
     OutgoingMessage,
     Picture,
 )
 from messaging.gateways.gowa_answers import message_id_of, read_webhook, refusal_of
+from messaging.gateways.gowa_lists import CHATS, MESSAGES, read_chats, read_messages
 from messaging.gateways.http_gateway import HttpGateway
 from messaging.gateways.options import Address, Options, read_options, secret, secrets_of
 from messaging.gateways.signatures import webhook_secret
@@ -25,6 +30,9 @@ from messaging.gateways.webhook_events import WebhookEvents
 from messaging.gateways.well_known_secrets import MAKE_ONE
 
 __all__ = ["GowaGateway", "GowaOptions"]
+
+LARGEST_LIST = 4 * 1024 * 1024
+"""Bytes of a page: fifty of the longest messages."""
 
 
 class GowaOptions(Options):
@@ -50,7 +58,7 @@ class GowaGateway(HttpGateway):
     ``receipts``.
     """
 
-    capabilities: ClassVar[Capabilities] = Capabilities(images=Images.UPLOAD)
+    capabilities: ClassVar[Capabilities] = Capabilities(images=Images.UPLOAD, keeps_messages=True)
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         """Raises InvalidInput if the options cannot be used."""
@@ -69,11 +77,7 @@ class GowaGateway(HttpGateway):
 
     async def send(self, message: OutgoingMessage, *, timeout: float) -> Accepted:
         """See :class:`messaging.gateways.base.Gateway`."""
-        password = secret(self._options, "password") or ""
-        basic = b64encode(f"{self._options.username}:{password}".encode()).decode()
-        headers = {"Authorization": f"Basic {basic}"} if password else {}
-        if self._options.device:
-            headers["X-Device-Id"] = quote(self._options.device, safe="@:")  # the server unquotes it
+        headers, hide = self._headers()
         phone = f"{message.phone.removeprefix('+')}@s.whatsapp.net"
         body: dict[str, Any] = {"json": {"phone": phone, "message": message.text}}
         if message.picture is not None:
@@ -83,13 +87,50 @@ class GowaGateway(HttpGateway):
         identifier = message_id_of(answer)
         if identifier is not None:
             return Accepted(gateway_message_id=identifier)
-        hide = (basic, *secrets_of(self._options))
         refusal, words = refusal_of(answer, self._client.name, self._options.url, hide=hide)
         if refusal is not None:
             raise refusal
         if answer.status == 408 or 200 <= answer.status < 300:  # 408: GOWA itself gave up on WhatsApp
             raise self._client.maybe(f"it answered {answer.status} with no message ID {words}".rstrip())
         raise self.by_status(answer, words)
+
+    async def list_chats(self, since: datetime, page: int) -> ChatPage:
+        """See :class:`messaging.gateways.base.Gateway`."""
+        query = {"limit": str(CHATS), "offset": str(page * CHATS)}
+        found = read_chats(await self._list("/chats", query), since)
+        if found is None:
+            raise NotAccepted(f"the list of chats of {self._client.name} cannot be understood")
+        return found
+
+    async def list_messages(self, chat: str, since: datetime, page: int) -> InboundPage:
+        """See :class:`messaging.gateways.base.Gateway`."""
+        start = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        query = {"limit": str(MESSAGES), "offset": str(page * MESSAGES), "start_time": start}
+        receivers = (self._options.device,) if self._options.device else ()
+        path = f"/chat/{quote(chat, safe='@')}/messages"
+        found = read_messages(await self._list(path, query), chat, receivers)
+        if found is None:
+            raise NotAccepted(f"the list of messages of {self._client.name} cannot be understood")
+        return found
+
+    async def _list(self, path: str, query: Mapping[str, str]) -> Any:
+        """The content of a list. Raises a GatewayError."""
+        headers, hide = self._headers()
+        within = self.capabilities.answers_within
+        answer = await self._client.ask(path, query, timeout=within, headers=headers, largest=LARGEST_LIST)
+        if answer.status != 200:
+            refusal, words = refusal_of(answer, self._client.name, self._options.url, hide=hide)
+            raise refusal or self.by_status(answer, words)
+        return answer.content
+
+    def _headers(self) -> tuple[dict[str, str], tuple[str, ...]]:
+        """The headers of a request, and the credentials in them."""
+        password = secret(self._options, "password") or ""
+        basic = b64encode(f"{self._options.username}:{password}".encode()).decode()
+        headers = {"Authorization": f"Basic {basic}"} if password else {}
+        if self._options.device:
+            headers["X-Device-Id"] = quote(self._options.device, safe="@:")  # the server unquotes it
+        return headers, (basic, *secrets_of(self._options))
 
     def read_webhook(self, headers: Mapping[str, str], body: bytes) -> WebhookEvents:
         """See :class:`messaging.gateways.base.Gateway`."""

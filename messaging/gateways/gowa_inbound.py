@@ -9,7 +9,7 @@ from typing import Any
 from messaging.gateways.webhook_bodies import inbound_message, iso_moment, part, phone_of, words
 from messaging.gateways.webhook_events import InboundMessage
 
-__all__ = ["NAME", "inbound_of", "recipient_of"]
+__all__ = ["NAME", "inbound_of", "is_person", "recipient_of", "who"]
 
 NAME = "GOWA"
 
@@ -53,7 +53,7 @@ def inbound_of(event: Mapping[str, Any]) -> tuple[InboundMessage, ...]:
         from_me=from_me,
         referral=_referral(part(payload, "referral")),
         # For an outgoing message, the person is its recipient.
-        **_who(chat if from_me else sender, words(payload, "chat_lid" if from_me else "from_lid")),
+        **who(chat if from_me else sender, words(payload, "chat_lid" if from_me else "from_lid")),
         **_content(kind, payload),
     )
     return () if found is None else (found,)
@@ -66,11 +66,16 @@ def recipient_of(payload: Mapping[str, Any]) -> tuple[str, ...]:
     )
     if chat is None or sender is None or chat.group(1, 2) != sender.group(1, 2):
         return ()
-    identities: tuple[str, ...] = _who(sender[0], words(payload, "from_lid"))["identities"]
+    identities: tuple[str, ...] = who(sender[0], words(payload, "from_lid"))["identities"]
     return identities
 
 
-def _who(*names: str | None) -> dict[str, Any]:
+def is_person(name: str) -> bool:
+    """True if WhatsApp's name (JID) is that of one person, not of a group, a newsletter or a broadcast."""
+    return _PERSON.fullmatch(name) is not None
+
+
+def who(*names: str | None) -> dict[str, Any]:
     """Phone and other names. A person may be known only by a ``…@lid``, which contains no phone."""
     found = [match for name in names if name is not None and (match := _PERSON.fullmatch(name))]
     return {

@@ -106,14 +106,32 @@ class HttpClient:
                 raise self.maybe(str(error)) from error
             raise NotAccepted(f"{self.name} cannot be reached: {error}") from error
 
-    async def ask(self, path: str, query: Mapping[str, str], *, timeout: float) -> Answer:
-        """The answer to a read request, within ``timeout`` seconds. Raises NotAccepted if there is none."""
+    async def ask(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        timeout: float,
+        headers: Mapping[str, str] | None = None,
+        largest: int = LARGEST_ANSWER,
+    ) -> Answer:
+        """The answer to a read request, of ``largest`` bytes at most, within ``timeout`` seconds. Raises NotAccepted if there
+        is none.
+        """
+        request = {"params": query, "headers": headers}
         try:
-            return await self._exchange("GET", path, timeout, {"params": query})
+            return await self._exchange("GET", path, timeout, request, largest)
         except _NoAnswer as error:
             raise NotAccepted(f"{self.name} could not be asked: {error}") from error
 
-    async def _exchange(self, method: str, path: str, timeout: float, request: Mapping[str, Any]) -> Answer:
+    async def _exchange(
+        self,
+        method: str,
+        path: str,
+        timeout: float,
+        request: Mapping[str, Any],
+        largest: int = LARGEST_ANSWER,
+    ) -> Answer:
         await _notice_closed_connections()
         progress = _Progress()
         limits = aiohttp.ClientTimeout(
@@ -130,7 +148,7 @@ class HttpClient:
             ) as answer:
                 content, problem = None, ""
                 try:
-                    content = _json(await _read(answer))
+                    content = _json(await _read(answer, largest))
                 except (aiohttp.ClientError, OSError, _Endless) as error:
                     problem = str(error) if isinstance(error, _Endless) else _format_cause(error)
                     answer.close()
@@ -164,9 +182,9 @@ class _Endless(Exception):
     """An answer that cannot be read to its end."""
 
 
-async def _read(answer: aiohttp.ClientResponse) -> bytes:
+async def _read(answer: aiohttp.ClientResponse, largest: int) -> bytes:
     """The body, unpacked. Raises _Endless if it is too long or too slow, and the connection's errors."""
-    too_long = f"its answer has more than {LARGEST_ANSWER // 1024} KB"
+    too_long = f"its answer has more than {largest // 1024} KB"
     raw = bytearray()
     while True:
         try:
@@ -177,16 +195,16 @@ async def _read(answer: aiohttp.ClientResponse) -> bytes:
         if not chunk:
             break
         raw += chunk
-        if len(raw) > LARGEST_ANSWER:
+        if len(raw) > largest:
             raise _Endless(too_long)
     if answer.headers.get("Content-Encoding", "").lower() not in {"gzip", "deflate"}:
         return bytes(raw)
     unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)  # gzip or zlib, by its header
     try:
-        unpacked = unpacking.decompress(raw, LARGEST_ANSWER + 1)
+        unpacked = unpacking.decompress(raw, largest + 1)
     except zlib.error:
         raise _Endless("its answer cannot be unpacked") from None
-    if len(unpacked) > LARGEST_ANSWER:
+    if len(unpacked) > largest:
         raise _Endless(too_long)
     return unpacked
 

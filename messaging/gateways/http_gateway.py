@@ -5,14 +5,17 @@ have only an HTTP status.
 """
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import ClassVar
 from uuid import UUID
 
 from messaging.gateways.base import (
     Accepted,
     Capabilities,
+    ChatPage,
     DeviceUnfit,
     GatewayError,
+    InboundPage,
     NotAccepted,
     Recovery,
     Refused,
@@ -64,6 +67,14 @@ class HttpGateway:
         """No webhooks, unless the gateway has them."""
         del headers, body
         raise Unauthentic(f"{self._client.name} sends no webhooks that Drumbeat knows")
+
+    async def list_chats(self, since: datetime, page: int) -> ChatPage:
+        """No lists, unless the gateway has them."""
+        raise NotAccepted(f"{self._client.name} has no list of chats since {since}, page {page}")
+
+    async def list_messages(self, chat: str, since: datetime, page: int) -> InboundPage:
+        """No lists, unless the gateway has them."""
+        raise NotAccepted(f"{self._client.name} has no list of messages of {chat} since {since}, page {page}")
 
     def by_status(self, answer: Answer, words: str = "", sign: str | None = None) -> GatewayError:
         """The error for an answer that is not a success, if its body says no more than ``words``.

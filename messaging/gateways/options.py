@@ -24,6 +24,7 @@ __all__ = [
     "Options",
     "check_credentials",
     "header_secret",
+    "named",
     "read_options",
     "redacted",
     "secret",
@@ -100,8 +101,8 @@ def read_options(gateway: str, model: type[Chosen], options: Mapping[str, Any]) 
     return understood
 
 
-def check_credentials(options: Options, named: Container[str]) -> tuple[str, ...]:
-    """Checks the credentials whose options are ``named``, as far as they can be read where this runs, which may be another
+def check_credentials(options: Options, given: Container[str]) -> tuple[str, ...]:
+    """Checks the credentials whose options are ``given``, as far as they can be read where this runs, which may be another
     machine than the worker's. Answers a sentence for each one that is missing here.
 
     Raises InvalidInput if webhooks could be forged: the credential that verifies them is empty or well known.
@@ -110,7 +111,7 @@ def check_credentials(options: Options, named: Container[str]) -> tuple[str, ...
     for name in _credentials(type(options)):
         variable, path = getattr(options, f"{name}{ENVIRONMENT}"), getattr(options, f"{name}{FILE}")
         option = f"{name}{ENVIRONMENT}" if variable else f"{name}{FILE}"
-        if option not in named or not (variable or path):
+        if option not in given or not (variable or path):
             continue
         where = f"the variable {variable}" if variable else f"the file {path}"
         try:
@@ -130,6 +131,11 @@ def check_credentials(options: Options, named: Container[str]) -> tuple[str, ...
         elif not value.strip():
             missing.append(f"{option}: {where} is empty here; the worker needs the {name} in it")
     return tuple(missing)
+
+
+def named(options: Options, name: str) -> bool:
+    """True if the options say where the credential of that name is."""
+    return bool(getattr(options, f"{name}{ENVIRONMENT}") or getattr(options, f"{name}{FILE}"))
 
 
 def secret(options: Options, name: str) -> str | None:

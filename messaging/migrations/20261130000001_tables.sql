@@ -43,6 +43,8 @@ create table devices (
     stop_keywords    text[],                                    -- keywords in answers to it that opt out; null: the usual ones
     start_keywords   text[],
     opt_out_confirmation text,                                  -- what goes out after an opt-out by keyword; empty: nothing; null: the worker's setting
+    fetched_until    timestamptz,                               -- what people sent before was fetched from the gateway's lists
+    fetched_chats_until timestamptz,                            -- of what they sent since: the chats whose last message is before
     created_at       timestamptz not null default now(),
     constraint devices_status check (status in ('active', 'paused')),
     constraint devices_replaced check (replaced_by <> id),

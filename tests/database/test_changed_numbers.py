@@ -81,7 +81,9 @@ async def audited(pool: Pool) -> None:
 async def test_a_contact_goes_on_under_the_new_number(contact: Contact) -> None:
     pool = contact.scenario.pool
     await send_next(contact)
-    await record(contact, inbound("in-1", OLD, "Hello", after=1), changed(OLD, NEW, after=2))
+    await record(
+        contact, inbound("in-1", OLD, "\U0001f44d", after=1, kind="reaction"), changed(OLD, NEW, after=2)
+    )
     assert await leads(pool) == [NEW]
     [enrollment] = await pool.fetch("select * from sequence_contacts")
     assert (enrollment["phone"], enrollment["status"]) == (NEW, "active")

@@ -41,7 +41,7 @@ WRONG: list[list[Any]] = [
     [FOREIGN],
     ["a word"],
 ]
-MAY_BE: dict[str, list[Any]] = {"RecoveryWorkflow": []}
+MAY_BE: dict[str, list[Any]] = {"RecoveryWorkflow": [], "MissedMessagesWorkflow": []}
 
 # Right in their form, and yet of nothing that can be.
 NOTHING: list[tuple[str, Any, str]] = [
