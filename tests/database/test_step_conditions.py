@@ -31,7 +31,7 @@ HOUR = timedelta(hours=1)
 
 def asking(conditions: str, more: str = "") -> str:
     return (
-        "sequence: asking\nsteps:\n  - {id: one, day: 1, text: One}\n"
+        "sequence: asking\non_reply: continue\nsteps:\n  - {id: one, day: 1, text: One}\n"
         f"  - {{id: two, after: 1h, if: {{{conditions}}}, text: Two}}\n"
         f"{more}  - {{id: three, after: 1h, text: Three}}\n"
     )
@@ -128,6 +128,10 @@ ANSWER = inbound("in-1", PHONE, "Yes please", after=60)
 async def test_what_is_a_reply(contact: Contact, message: InboundMessage, counts: bool) -> None:
     await begin(contact, asking("replied: true"))
     await wrote(contact, message)
+    # What is typed on the device's phone pauses the contact.
+    await contact.scenario.pool.execute(
+        "update sequence_contacts set paused_at = null, plan_changed_at = null"
+    )
     settled = await step(contact)
     assert (settled.status is MessageStatus.SENT) is counts
 
@@ -329,7 +333,7 @@ async def test_an_edit_changes_a_condition_and_says_so(contact: Contact) -> None
     )
     assert applied.warnings == (
         (
-            "a.yaml:4: steps[1].if.attribute: warning: no lead has the attribute 'ctiy',"
+            "a.yaml:5: steps[1].if.attribute: warning: no lead has the attribute 'ctiy',"
             " import leads that have it"
         ),
     )
@@ -340,7 +344,7 @@ async def test_an_edit_changes_a_condition_and_says_so(contact: Contact) -> None
         "step 'three' moved: day 2 → after 1h",
     )
     assert late.warnings == (
-        "a.yaml:4: steps[1].if.attribute: warning: no lead has the attribute 'ctiy', did you mean 'city'?",
+        "a.yaml:5: steps[1].if.attribute: warning: no lead has the attribute 'ctiy', did you mean 'city'?",
     )
 
 

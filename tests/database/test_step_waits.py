@@ -16,7 +16,7 @@ from messaging.sending.ledger import Ledger
 from messaging.sending.message_ids import sequence_message_id
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Settled
-from messaging.sequences.awaited import Awaiting, release_awaiting
+from messaging.sequences.awaited import release_awaiting
 from messaging.sequences.contract import Replanned
 from messaging.sequences.effects import effects_of
 from messaging.sequences.enrollments import Enrollments
@@ -31,14 +31,15 @@ from tests.support.replies import inbound
 
 PHONE = phone(2)
 HOUR, MINUTE, SECOND = timedelta(hours=1), timedelta(minutes=1), timedelta(seconds=1)
+WORKFLOW = f"sequence:asking:{PHONE}"
 WAITS = (
-    "sequence: asking\nsteps:\n  - {id: one, day: 1, text: One}\n"
+    "sequence: asking\non_reply: continue\nsteps:\n  - {id: one, day: 1, text: One}\n"
     "  - {id: two, wait_for: {reply: 24h}, text: Two}\n"
     "  - {id: three, after: 1h, text: Three}\n"
 )
 PASSED = WAITS.replace(
     "  - {id: two", "  - {id: idle, after: 1h, if: {status: customer}, text: Idle}\n  - {id: two"
-).replace("steps:", "on_reply: continue\nsteps:")
+)
 TWICE = WAITS.replace("after: 1h", "wait_for: {reply: 24h}")
 
 
@@ -57,15 +58,13 @@ async def step(contact: Contact) -> Settled:
     return settled
 
 
-async def wrote(contact: Contact, *messages: InboundMessage) -> list[Awaiting]:
-    async with contact.scenario.pool.acquire() as connection, connection.transaction():
-        await record_inbound_as_told(contact, messages)
-        return await release_awaiting(connection, [PHONE])
-
-
-async def record_inbound_as_told(contact: Contact, messages: tuple[InboundMessage, ...]) -> None:
+async def wrote(contact: Contact, *messages: InboundMessage) -> list[str]:
+    """Records it; the workflows that are signalled."""
     async with contact.scenario.pool.acquire() as connection:
-        await record_inbound(connection, "simulated", contact.scenario.device, messages, DEFAULT_KEYWORDS)
+        recorded = await record_inbound(
+            connection, "simulated", contact.scenario.device, messages, DEFAULT_KEYWORDS
+        )
+    return [one.workflow_id for one in recorded.then.affected]
 
 
 async def planned(contact: Contact) -> Due:
@@ -96,11 +95,8 @@ async def test_a_reply_makes_the_step_due_and_without_one_it_comes_in_the_end(co
     report = await contact_report(pool, PHONE, PHONE)
     assert report.enrollments[0].awaits_reply
     assert "two comes as soon as a reply comes, at the latest when it is due" in contact_page(report)
-    assert await wrote(contact, ANSWER) == [Awaiting(2, f"sequence:asking:{PHONE}")]
-    assert await to_signal(contact)
-    assert await wrote(contact, ANSWER) == [Awaiting(2, f"sequence:asking:{PHONE}")], (
-        "told again until it has planned"
-    )
+    assert await wrote(contact, ANSWER) == [WORKFLOW]
+    assert await to_signal(contact), "until it has planned"
     due = await planned(contact)
     assert (due.due_at, due.awaits_reply) == (NOON + MINUTE, False)
     assert due.when == "a reply came, Mon 2026-03-02 12:01 UTC"
@@ -318,6 +314,57 @@ async def test_sending_hours_and_conditions_hold_for_it_too(contact: Contact) ->
     assert deferred.until == NOON + 20 * HOUR
     contact.now = deferred.until
     assert (await step(contact)).status is MessageStatus.SENT
+
+
+LATER = WAITS.replace("wait_for: {reply: 24h}", "after: 1h")
+ASKS_LAST = LATER.replace("text: Three", "if: {replied: false}, text: Three")
+
+
+@pytest.mark.parametrize(
+    ("source", "sends", "paused"),
+    [
+        (WAITS, 1, False),
+        (WAITS, 0, False),  # the message before is under way
+        (WAITS, 2, True),
+        (PASSED, 1, True),  # another step comes before the one that waits
+        (WAITS.replace("text: One", "text: One, on_reply: pause"), 1, True),  # the file says so
+        (LATER, 1, True),
+        (ASKS_LAST, 1, False),
+        (ASKS_LAST, 0, False),
+        (LATER.replace("text: Two", "if: {replied: false}, text: Two"), 2, True),
+    ],
+)
+async def test_a_reply_that_the_sequence_expects_does_not_pause_it(
+    contact: Contact, source: str, sends: int, paused: bool
+) -> None:
+    """Unless the file has a rule for it."""
+    await contact.scenario.apply(source.replace("on_reply: continue\n", ""))
+    await contact.enroll(PHONE, "asking")
+    for _ in range(sends):
+        await step(contact)
+        assert contact.due is not None
+        contact.now = contact.due.due_at
+    if sends == 0:
+        await contact.claim()
+    await wrote(contact, ANSWER.model_copy(update={"at": contact.now + SECOND}))
+    reason = await contact.scenario.pool.fetchval(
+        "select paused_reason from sequence_contacts where phone = $1", PHONE
+    )
+    assert reason == ('answered: "Yes please"' if paused else None)
+
+
+async def test_start_is_a_reply_too(contact: Contact) -> None:
+    await begin(contact)
+    assert await wrote(contact, inbound("in-1", PHONE, "START", after=60)) == [WORKFLOW]
+    assert (await planned(contact)).due_at == NOON + MINUTE
+
+
+async def test_a_reply_whose_sender_becomes_known_later_counts_then(contact: Contact) -> None:
+    await begin(contact)
+    assert await wrote(contact, inbound("in-1", None, "Yes", after=60, identities=("lid:7",))) == []
+    known = inbound("in-2", PHONE, None, after=90, kind="reaction", identities=("lid:7",))
+    assert await wrote(contact, known) == [WORKFLOW]
+    assert (await planned(contact)).due_at == NOON + MINUTE
 
 
 EXAMPLE = re.compile(r"```yaml\n(sequence: free-sample\n.*?)```", re.DOTALL)
