@@ -1529,7 +1529,7 @@ CREATE FUNCTION public.replies_of(c public.sequence_contacts) RETURNS SETOF publ
      where (r.phone = c.phone
             or r.answers = any (array(select b.gateway_message_id from broadcast_messages b
                                        where b.sequence_contact_id = c.id and b.gateway_message_id is not null)))
-       and is_answer(r) and r.meaning <> 'stop'
+       and is_answer(r) and r.meaning not in ('stop', 'enroll')
        and r.received_at > c.enrolled_at and r.sent_at >= date_trunc('second', c.enrolled_at)
        and (r.device_id = c.device_id
             or exists (select from broadcast_messages b where b.sequence_contact_id = c.id and b.device_id = r.device_id))

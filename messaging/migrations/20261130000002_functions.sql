@@ -258,7 +258,7 @@ $$;
 
 -- The replies of a contact in this enrollment: what its phone has sent, since it was enrolled, to a device that writes to it; and
 -- what quotes a message of it, whatever phone the gateway names. Gateways give sent_at in whole seconds. What was received
--- before the enrollment, such as the keyword that caused it, is no reply.
+-- before the enrollment is no reply, and neither is a keyword that opts out or enrolls.
 create function replies_of(c sequence_contacts) returns setof inbound_messages
 language sql stable as $$
     select r.*
@@ -266,7 +266,7 @@ language sql stable as $$
      where (r.phone = c.phone
             or r.answers = any (array(select b.gateway_message_id from broadcast_messages b
                                        where b.sequence_contact_id = c.id and b.gateway_message_id is not null)))
-       and is_answer(r) and r.meaning <> 'stop'
+       and is_answer(r) and r.meaning not in ('stop', 'enroll')
        and r.received_at > c.enrolled_at and r.sent_at >= date_trunc('second', c.enrolled_at)
        and (r.device_id = c.device_id
             or exists (select from broadcast_messages b where b.sequence_contact_id = c.id and b.device_id = r.device_id))

@@ -121,12 +121,16 @@ ANSWER = inbound("in-1", PHONE, "Yes please", after=60)
         (inbound("in-1", PHONE, "I am here", after=60, from_me=True), False),
         (inbound("in-1", PHONE, None, after=60, kind="preference", payload="resume"), False),
         (inbound("in-1", phone(3), "Yes", after=60), False),
+        (inbound("in-1", PHONE, "Vitac!", after=60), False),  # asks for another sequence
         (inbound("in-1", PHONE, "asking", after=-1), False),  # before the enrollment
     ],
     ids=lambda one: f"{one.kind} {one.text}" if isinstance(one, InboundMessage) else "",
 )
 async def test_what_is_a_reply(contact: Contact, message: InboundMessage, counts: bool) -> None:
     await begin(contact, asking("replied: true"))
+    await contact.scenario.apply(
+        "sequence: vitac\nkeyword: VITAC\nsteps:\n  - {id: a, day: 1, text: About VITAC}\n"
+    )
     await wrote(contact, message)
     # What is typed on the device's phone pauses the contact.
     await contact.scenario.pool.execute(
