@@ -35,6 +35,11 @@ if __name__ == "__main__":
 from messaging.common.errors import Conflict, DrumbeatError, InvalidInput, InvalidPhone, NotFound, Unavailable
 from messaging.leads.lead import Lead
 from operations.audit import AuditReport, audit
+from operations.bulk import opt_out as opt_out_leads
+from operations.bulk import pause as pause_contacts
+from operations.bulk import resume as resume_contacts
+from operations.bulk import skip as skip_steps
+from operations.bulk import stop as stop_contacts
 from operations.campaigns import apply as apply_campaigns
 from operations.campaigns import campaign_status, list_campaigns
 from operations.campaigns import cancel as cancel_campaign
@@ -55,9 +60,17 @@ from operations.devices import resume as resume_device
 from operations.enrollment import Enrollment, enroll, enroll_by_trigger
 from operations.inboxes import done as inbox_done
 from operations.inboxes import list_inbox
-from operations.leads import ImportOptions, export_leads, import_leads, show_lead
+from operations.leads import (
+    ImportOptions,
+    Selection,
+    export_leads,
+    import_leads,
+    list_leads,
+    set_lead,
+    show_lead,
+)
 from operations.messages import resolve as resolve_message
-from operations.moves import move_lead, replace_device
+from operations.moves import move_lead, move_leads, replace_device
 from operations.opt_outs import opt_out
 from operations.opt_outs import withdraw as withdraw_opt_out
 from operations.reports import contact, list_messages, status, why
@@ -77,6 +90,7 @@ __all__ = [
     "InvalidPhone",
     "Lead",
     "NotFound",
+    "Selection",
     "Unavailable",
     "add_device",
     "apply_campaigns",
@@ -94,12 +108,16 @@ __all__ = [
     "list_campaigns",
     "list_devices",
     "list_inbox",
+    "list_leads",
     "list_messages",
     "list_sequences",
     "move_lead",
+    "move_leads",
     "opt_out",
+    "opt_out_leads",
     "pause_campaign",
     "pause_contact",
+    "pause_contacts",
     "pause_device",
     "pause_sequence",
     "progress",
@@ -107,15 +125,19 @@ __all__ = [
     "resolve_message",
     "resume_campaign",
     "resume_contact",
+    "resume_contacts",
     "resume_device",
     "resume_sequence",
     "retry_failed_campaign",
+    "set_lead",
     "show_lead",
     "show_sequence",
     "skip_step",
+    "skip_steps",
     "start_campaign",
     "status",
     "stop_contact",
+    "stop_contacts",
     "why",
     "withdraw_opt_out",
 ]

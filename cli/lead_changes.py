@@ -167,7 +167,7 @@ def _format_page(page: LeadPage) -> str:
             Column("NICHES", least=6, spare=True),
             Column("STATUS", spare=True),
             Column("DEVICE", least=6, spare=True),
-            Column("STATE", least=12),
+            Column("STATE", least=24),
         ]
     )
     for lead in page.leads:

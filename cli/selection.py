@@ -157,6 +157,8 @@ def format_change(done: BulkChange, words: str) -> str:
     line = words.format(count_of(done.changed, noun)) + format_under_way(done.under_way)
     if done.ended:
         line += f"; {count_of(done.ended, 'enrollment ends', 'enrollments end')}"
+    if done.changed and not done.to_signal and (done.command != "opt-out" or done.ended):
+        line += "; all workflows know"
     lines = [line]
     if done.to_signal:
         lines.append(

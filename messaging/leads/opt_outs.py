@@ -24,6 +24,11 @@ TOGETHER = 200
 """Opt-outs whose workflows are signalled at a time; the next sweep, a minute later, finds the rest."""
 
 
+MANY = 500
+"""After more new opt-outs at once, the table is analyzed. PostgreSQL plans by what the table held before: it would read
+all of it again for each message.
+"""
+
 OptOutSource = Literal["operator", "reply", "preference"]
 """Who opted out: an operator; the recipient, by a keyword; the recipient, in WhatsApp's settings. Each counts by
 itself.
@@ -174,6 +179,8 @@ async def record_opt_outs(
 ) -> RecordedOptOuts:
     """The same for many phones that an operator opts out. Call it in a transaction."""
     await connection.execute(INSERT_SUPPRESSIONS, phones, "operator", category, reason, None)
+    if len(phones) > MANY:
+        await connection.execute("analyze suppressions")
     await connection.execute(FORGET_WANTED, phones)
     closed = await connection.fetch(SUPPRESS_WAITING, phones)
     ended = await connection.fetch(END_ENROLLMENTS, phones)

@@ -10,6 +10,9 @@ from functools import partial
 from typing import Literal
 
 from messaging.common.database import Connection, Pool, Record
+from messaging.common.errors import NotFound
+from messaging.common.phones import quoted
+from messaging.common.suggestions import did_you_mean
 from messaging.common.transactions import all_or_nothing
 from messaging.common.values import Value
 from messaging.selection.fields import STATE, Arguments
@@ -101,6 +104,14 @@ update broadcast_messages m
    set status = 'cancelled', reason = c.reason, slot_at = null, updated_at = clock_timestamp()
   from sequence_contacts c
  where c.id = any ($1) and c.status = 'stopped' and m.sequence_contact_id = c.id and is_waiting(m.status) and m.resends = 0
+"""
+
+SELECT_STEPS = """
+select distinct t.key
+  from sequence_steps t
+  join sequences s on s.id = t.sequence_id
+ where t.removed_at is null and ($1::text is null or s.name = $1)
+ order by t.key
 """
 
 COUNT_TO_SIGNAL = "select count(*) from sequence_contacts where id = any ($1) and plan_changed_at is not null"
@@ -198,8 +209,18 @@ async def _condition(
     require_some(selection)
     concerns = CONCERNS[command]
     if step is not None:
+        await _check_step(connection, step, selection.sequence)
         concerns = concerns.format(step=arguments.add(step, "text"))
     return f"{concerns} and ({await selected_contacts(connection, selection, arguments)})"
+
+
+async def _check_step(connection: Connection, step: str, sequence: str | None) -> None:
+    """Raises NotFound if no sequence, or not this one, has such a step."""
+    steps = [row["key"] for row in await connection.fetch(SELECT_STEPS, sequence)]
+    if step not in steps:
+        where = f"sequence {sequence} has no step" if sequence is not None else "no sequence has a step"
+        hint = did_you_mean(step, steps)
+        raise NotFound(f"{where} {quoted(step)}" + (f": {hint}" if hint else ""))
 
 
 def _ids(rows: Sequence[Record]) -> list[int]:

@@ -19,11 +19,13 @@ SELECT_NAMES = {
     "sequence": "select name from sequences order by name",
     "campaign": "select name from campaigns order by name",
     "device": "select id as name from devices order by id",
+    "step": "select distinct key as name from sequence_steps where removed_at is null order by name",
 }
 
 
 async def check_names(connection: Connection, filter_: Filter) -> None:
-    """Raises FilterError for a column that no lead has, and for a sequence, campaign or device that there is not."""
+    """Raises FilterError for a column that no lead has, and for a sequence, campaign, device or step that there is
+    not."""
     known: dict[str, list[str]] = {}
     for condition in conditions(filter_):
         attribute = attribute_of(condition.field)

@@ -4,6 +4,9 @@ import asyncio
 import json
 from typing import Any
 
+import pytest
+
+from messaging.common.errors import NotFound
 from operations import bulk, contacts, enrollment, moves
 from operations.leads import Selection
 from rig.people import phone
@@ -101,6 +104,8 @@ async def test_sleeping_contacts_are_steered_by_a_filter(live: Live) -> None:
     assert [one.step for one in moved] == ["c", "b"]
     again = await bulk.skip(here, Selection(where="age < 5"), "b")
     assert again.changed == 0
+    with pytest.raises(NotFound, match="sequence long has no step 'bb': did you mean 'b'"):
+        await bulk.skip(here, Selection(sequence="long"), "bb")
 
     # What is unsent goes by the other device.
     everyone_in_ipoh = Selection(where="city = Ipoh")
@@ -113,10 +118,10 @@ async def test_sleeping_contacts_are_steered_by_a_filter(live: Live) -> None:
         "starter.py", "stop", "--device", "second", "--reason", "moved away", "--yes"
     )
     assert (code, error) == (0, "")
-    assert out == f"{COUNT - KL} contacts stopped\n"
+    assert out == f"{COUNT - KL} contacts stopped; all workflows know\n"
     code, out, error = await live.run("starter.py", "opt-out", "--sequence", "long", "--yes")
     assert (code, error) == (0, "")
-    assert out == f"{KL} leads opted out; {KL} enrollments end\n"
+    assert out == f"{KL} leads opted out; {KL} enrollments end; all workflows know\n"
 
     async def ended() -> bool:
         return {"stopped", "opted_out"} == set(await states(*range(COUNT)))
