@@ -37,7 +37,7 @@ from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.gateways import Gateways
 from messaging.gateways.networks import parse_networks
 from messaging.replies.missed import MissedMessages
-from messaging.replies.recipients import learn_from_answer
+from messaging.replies.recipients import learn_from_answer, record_answer
 from messaging.sending.durable_writes import DurableWrites
 from messaging.sending.send import Sender
 from operations.connection import Drumbeat, connect
@@ -137,7 +137,14 @@ def make_worker(
     fetches what webhooks could not deliver.
     """
     zero = timedelta(0)
-    sender = Sender(pool, gateways, clock, writes, partial(learn_from_answer, pool))
+    sender = Sender(
+        pool,
+        gateways,
+        clock,
+        writes,
+        learn=partial(learn_from_answer, pool),
+        record=partial(record_answer, pool),
+    )
     limiter = DeviceLimiter(SHORT_WAIT if real_time else zero)
     sequences = SequenceActivities(pool, sender, limiter, clock)
     messages = MessageActivities(sender, limiter)

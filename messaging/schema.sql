@@ -43,6 +43,7 @@ CREATE TABLE public.broadcast_messages (
     resends integer DEFAULT 0 NOT NULL,
     gateway_message_id text,
     earlier_gateway_ids text[] DEFAULT '{}'::text[] NOT NULL,
+    window_refused_at timestamp with time zone,
     reason text,
     waits_for text,
     accepted_at timestamp with time zone,
@@ -675,7 +676,8 @@ CREATE FUNCTION public.form_of(m public.broadcast_messages, p_moment timestamp w
               left join sequence_steps t on t.id = m.sequence_stepid
               left join sequences s on s.id = t.sequence_id
               left join campaigns k on k.id = m.campaign_id) c
-     cross join lateral (select coalesce(window_until(m.recipient_phone, m.device_id) <= p_moment, true) as closed) w
+     cross join lateral (select coalesce(window_until(m.recipient_phone, m.device_id)
+                                         <= greatest(p_moment, m.window_refused_at + interval '24 hours'), true) as closed) w
 $$;
 
 CREATE FUNCTION public.former_phones(p_phone text) RETURNS text[]
@@ -1215,6 +1217,7 @@ CREATE FUNCTION public.outside_window(m public.broadcast_messages) RETURNS text
         'their last message to device ' || m.device_id || ' came on '
         || to_char((window_until(m.recipient_phone, m.device_id) - interval '24 hours') at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
         || ' UTC', 'they have not written to device ' || m.device_id)
+        || case when m.window_refused_at is not null then ', and Meta says that it is over' else '' end
 $$;
 
 CREATE FUNCTION public.pause_of(m public.broadcast_messages) RETURNS text
@@ -1458,6 +1461,21 @@ begin
         end if;
     end if;
     return settle_attempt(p_message, p_token, 'failed', p_at, null, p_reason, p_content, p_image_url, p_contact);
+end $$;
+
+CREATE FUNCTION public.refuse_window(p_message uuid, p_token text, p_at timestamp with time zone, p_reason text) RETURNS boolean
+    LANGUAGE plpgsql
+    AS $$
+declare
+    m broadcast_messages;
+begin
+    select b.* into m from broadcast_messages b join devices d on d.id = b.device_id
+     where b.id = p_message and d.service_window for no key update of b;
+    if not found or form_of(m, m.claimed_at) <> 'text' or not release_attempt(p_message, p_token, p_reason, null) then
+        return false;
+    end if;
+    update broadcast_messages set window_refused_at = p_at where id = p_message;
+    return true;
 end $$;
 
 CREATE FUNCTION public.release_attempt(p_message uuid, p_token text, p_reason text, p_wait timestamp with time zone) RETURNS boolean

@@ -35,6 +35,7 @@ __all__ = [
     "Picture",
     "Recovery",
     "Refused",
+    "RefusedBecause",
     "RenderedTemplate",
     "Unauthentic",
     "WrongContent",
@@ -198,16 +199,24 @@ class WrongContent(NotAccepted):
     """
 
 
+RefusedBecause = Literal["stopped marketing", "outside window"]
+"""The recipient has stopped this business's marketing messages; or has not written within the service window."""
+
+
 class Refused(GatewayError):
     """The gateway will never accept this message.
 
     ``sign``: what answers of this kind have in common, if their meaning is not known: a device that gets several in a
     row is parked, as the next recipients would get the same. None if the answer is known to be about this recipient.
+    ``because``: what it says of the recipient, if more follows from that.
     """
 
-    def __init__(self, message: str, *, sign: str | None = None) -> None:
+    def __init__(
+        self, message: str, *, sign: str | None = None, because: RefusedBecause | None = None
+    ) -> None:
         super().__init__(message)
         self.sign = sign
+        self.because = because
 
 
 class MaybeAccepted(GatewayError):

@@ -10,7 +10,14 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from messaging.gateways.base import DeviceUnfit, GatewayError, NotAccepted, Refused, WrongContent
+from messaging.gateways.base import (
+    DeviceUnfit,
+    GatewayError,
+    NotAccepted,
+    Refused,
+    RefusedBecause,
+    WrongContent,
+)
 from messaging.gateways.http import HttpClient, format_words
 
 __all__ = ["Meaning", "ReportedError", "Rule", "as_error", "read_error"]
@@ -47,6 +54,7 @@ class Rule:
     meaning: Meaning
     way_out: str
     wait: float | None = None
+    because: RefusedBecause | None = None
 
 
 @dataclass(frozen=True)
@@ -112,14 +120,25 @@ _RULES = _table(
     ),
     (
         (131047,),
-        Rule(Meaning.REFUSED, "outside the 24-hour window of their last message it needs a template"),
+        Rule(
+            Meaning.REFUSED,
+            "outside the 24-hour window of their last message it needs a template",
+            because="outside window",
+        ),
     ),
     (
         (131049,),
         Rule(Meaning.REFUSED, "Meta limits the marketing messages of each person: do not repeat it soon"),
     ),
     ((130472,), Rule(Meaning.REFUSED, "Meta keeps marketing messages from them, as an experiment")),
-    ((131050,), Rule(Meaning.REFUSED, "they have stopped this business's marketing messages")),
+    (
+        (131050,),
+        Rule(
+            Meaning.REFUSED,
+            "they have stopped this business's marketing messages",
+            because="stopped marketing",
+        ),
+    ),
     ((130497,), Rule(Meaning.REFUSED, "Meta does not let this account write to that country")),
     # The step. All of 132000 is about templates; a later row goes before an earlier one.
     ((100, 131008, 131009, 131051, 135000), Rule(Meaning.WRONG, _PARAMETERS)),
@@ -182,7 +201,7 @@ def as_error(words: str, rule: Rule, client: HttpClient, retry_after: float | No
         case Meaning.WRONG:
             return WrongContent(said)
         case Meaning.REFUSED:
-            return Refused(said)
+            return Refused(said, because=rule.because)
 
 
 def _rule(code: int, subcode: int | None, texts: str) -> Rule | None:

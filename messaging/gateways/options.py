@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import Annotated, Any, ClassVar, TypeVar
 from urllib.parse import quote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from messaging.common.errors import InvalidInput
 from messaging.gateways.base import DeviceUnfit
@@ -21,6 +21,7 @@ from messaging.gateways.well_known_secrets import is_well_known
 
 __all__ = [
     "Address",
+    "Flag",
     "Options",
     "check_credentials",
     "header_secret",
@@ -49,6 +50,17 @@ def _address(url: str) -> str:
 
 Address = Annotated[str, AfterValidator(_address)]
 """The address of a gateway, without a slash at the end."""
+
+
+def _flag(value: Any) -> bool:
+    word = str(value).strip().lower()
+    if word not in ("true", "false"):
+        raise ValueError(f"{value!r} is neither true nor false")
+    return word == "true"
+
+
+Flag = Annotated[bool, BeforeValidator(_flag)]
+"""``true`` or ``false``."""
 
 
 class Options(BaseModel):

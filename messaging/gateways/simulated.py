@@ -19,7 +19,7 @@ from messaging.gateways.base import (
 )
 from messaging.gateways.http import Answer, one_line
 from messaging.gateways.http_gateway import HttpGateway
-from messaging.gateways.options import Address, Options, read_options
+from messaging.gateways.options import Address, Flag, Options, read_options
 from messaging.gateways.signatures import webhook_secret
 from messaging.gateways.simulated_webhooks import read_webhook
 from messaging.gateways.webhook_events import WebhookEvents
@@ -49,7 +49,7 @@ class SimulatedOptions(Options):
     proofs: ClassVar[Mapping[str, str]] = {"webhook_secret": MAKE_ONE}
 
     url: Address | None = None
-    service_window: bool = False
+    service_window: Flag = False
     webhook_secret_env: str | None = None
     webhook_secret_file: str | None = None
 

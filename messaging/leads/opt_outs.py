@@ -44,7 +44,6 @@ select phone, $2, $3, $4, $5 from unnest($1::text[]) phone order by phone
     on conflict (phone, source) do update
    set category = excluded.category, reason = excluded.reason, created_at = excluded.created_at, signalled_at = null
  where s.category = 'marketing' and excluded.category = 'all'
-returning true
 """
 
 # What holds for the phone: null, or from what it has opted out.
@@ -127,8 +126,6 @@ class RecordedOptOut(NamedTuple):
     """The result of an opt-out. ``changed``: True if it is new; ``ended``: how many enrollments it ended."""
 
     changed: bool
-    noted: bool
-    """True if this source had not opted the phone out of as much before."""
     category: OptOutCategory
     """From what the phone has opted out now, by this and other sources."""
     ended: int
@@ -161,7 +158,7 @@ async def record_opt_out(
     """
     async with connection.transaction():
         before = await connection.fetchval(SELECT_CATEGORY, phone)
-        noted = await connection.fetchval(INSERT_SUPPRESSIONS, [phone], source, category, reason, evidence)
+        await connection.execute(INSERT_SUPPRESSIONS, [phone], source, category, reason, evidence)
         after: OptOutCategory = await connection.fetchval(SELECT_CATEGORY, phone)
         await connection.execute(FORGET_WANTED, [phone])
         # Messages are locked before enrollments, as everywhere.
@@ -170,8 +167,7 @@ async def record_opt_out(
         workflows = await connection.fetch(
             "select workflow_id from sequence_contacts where phone = $1 and status = 'opted_out'", phone
         )
-    found = [row["workflow_id"] for row in workflows]
-    return RecordedOptOut(before != after, bool(noted), after, len(ended), found)
+    return RecordedOptOut(before != after, after, len(ended), [row["workflow_id"] for row in workflows])
 
 
 async def record_opt_outs(

@@ -259,6 +259,7 @@ create table broadcast_messages (
     resends               integer     not null default 0,   -- how often an operator had it sent again
     gateway_message_id    text,
     earlier_gateway_ids   text[]      not null default '{}', -- the gateway's IDs of earlier sends, before it was sent again
+    window_refused_at     timestamptz,                  -- when the gateway refused its text as outside the service window, which we took for open
     reason                text,                         -- why it failed, waits, or was never sent
     waits_for             text,                         -- if its last claim found the reason: a 'pause', the service 'window', or its 'device' (a slot, hours, a limit)
     accepted_at           timestamptz,                  -- when the gateway accepted it: from its answer, or else from the earliest receipt

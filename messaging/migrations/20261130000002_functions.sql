@@ -426,7 +426,8 @@ language sql stable as $$
 $$;
 
 -- How a message of a device with a service window would go out at p_moment: as 'text' within the window; as 'template'
--- outside of it, or if that is all that it has. Outside of it, free text alone does not go out: 'fail' or 'wait', as its
+-- outside of it, or if that is all that it has. If the gateway has refused the text, the window is closed until the
+-- person writes again. Outside of it, free text alone does not go out: 'fail' or 'wait', as its
 -- campaign or sequence says.
 create function form_of(m broadcast_messages, p_moment timestamptz) returns text
 language sql stable as $$
@@ -439,7 +440,8 @@ language sql stable as $$
               left join sequence_steps t on t.id = m.sequence_stepid
               left join sequences s on s.id = t.sequence_id
               left join campaigns k on k.id = m.campaign_id) c
-     cross join lateral (select coalesce(window_until(m.recipient_phone, m.device_id) <= p_moment, true) as closed) w
+     cross join lateral (select coalesce(window_until(m.recipient_phone, m.device_id)
+                                         <= greatest(p_moment, m.window_refused_at + interval '24 hours'), true) as closed) w
 $$;
 
 -- Why free text does not go out outside the service window, for people to read.
@@ -449,6 +451,7 @@ language sql stable as $$
         'their last message to device ' || m.device_id || ' came on '
         || to_char((window_until(m.recipient_phone, m.device_id) - interval '24 hours') at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
         || ' UTC', 'they have not written to device ' || m.device_id)
+        || case when m.window_refused_at is not null then ', and Meta says that it is over' else '' end
 $$;
 
 -- True if a message was last seen to wait until its recipient writes.
@@ -1358,6 +1361,22 @@ begin
     return true;
 end $$;
 
+-- Gives back a message whose text the gateway has refused as outside the service window, so that the next claim decides
+-- anew. False if it was not sent as text by the window, or the attempt does not hold it any more.
+create function refuse_window(p_message uuid, p_token text, p_at timestamptz, p_reason text) returns boolean
+language plpgsql as $$
+declare
+    m broadcast_messages;
+begin
+    select b.* into m from broadcast_messages b join devices d on d.id = b.device_id
+     where b.id = p_message and d.service_window for no key update of b;
+    if not found or form_of(m, m.claimed_at) <> 'text' or not release_attempt(p_message, p_token, p_reason, null) then
+        return false;
+    end if;
+    update broadcast_messages set window_refused_at = p_at where id = p_message;
+    return true;
+end $$;
+
 -- Ends an attempt that may have reached the gateway and does not know: the message stays in 'processing'. The next
 -- attempt takes it over when the claim has run out; or at once (p_retry_now), for gateways that honour an idempotency
 -- key.
@@ -1699,7 +1718,7 @@ $$;
 drop function message_before, answered_messages, message_name;
 drop procedure record_receipts;
 drop function record_receipt, record_late_failure, message_of_receipt, apply_early_receipts, keep_receipt, note_late_refusal,
-    receipt_lock, hold_contents, device_fault, note_parts, doubt_message, release_attempt, refuse_attempt,
+    receipt_lock, hold_contents, device_fault, note_parts, doubt_message, refuse_window, release_attempt, refuse_attempt,
     refusals_in_a_row, reopen_campaign, send_again, settle_attempt, move_contact, move_phone, replace_device, move_leads, move_messages,
     audience_after_move, claim_step_message,
     create_step_message, claim_stored_message, is_abandoned, claim_life, claim_message, reserve_slot, postpone,

@@ -13,7 +13,8 @@ __all__ = ["check_confirmation", "confirm_opt_out", "note_confirmation"]
 NOTE_CONFIRMATION = "update inbound_messages set confirmation = $2 where id = $1"
 
 # $1: the inbound message that opts out, $2: the phone. Only its sender gets the confirmation, not every phone that the
-# keyword counts for. A day later it would only be a nuisance.
+# keyword counts for; and only for the message that the opt-out rests on, not for another STOP. A day later it would only
+# be a nuisance.
 INSERT_CONFIRMATION = """
 insert into broadcast_messages
        (id, purpose, contents, inbound_message_id, lead_id, recipient_phone, device_id, due_at, expires_at)
@@ -45,5 +46,7 @@ async def note_confirmation(connection: Connection, identifier: int, text: str) 
 
 
 async def confirm_opt_out(connection: Connection, identifier: int, phone: str) -> None:
-    """Has the opt-out of this phone confirmed that rests on the inbound message, in the caller's transaction."""
+    """Has the opt-out of this phone confirmed that rests on the inbound message, if one does, in the caller's transaction.
+    Repeating it changes nothing.
+    """
     await connection.execute(INSERT_CONFIRMATION, identifier, phone)

@@ -4,12 +4,13 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from messaging.common.database import Connection, Pool
-from messaging.gateways.webhook_events import Receipt
+from messaging.common.keywords import DEFAULT_KEYWORDS
+from messaging.gateways.webhook_events import InboundMessage, Receipt
 from messaging.replies.consequences import Consequences, together
-from messaging.replies.record import LOCK_SENDER, act
+from messaging.replies.record import LOCK_SENDER, act, record_inbound
 from messaging.replies.senders import attribute
 
-__all__ = ["learn_from_answer", "learn_from_receipts"]
+__all__ = ["learn_from_answer", "learn_from_receipts", "record_answer"]
 
 TOGETHER = 500
 """Names that are looked up at a time."""
@@ -76,6 +77,14 @@ async def learn_from_answer(pool: Pool, phone: str, names: Sequence[str], at: da
     async with pool.acquire() as connection:
         for row in await connection.fetch(SELECT_UNKNOWN_NAMES, list(names)):
             await _learn(connection, row["name"], phone, at)
+
+
+async def record_answer(pool: Pool, gateway: str, device: str, told: InboundMessage) -> None:
+    """Records what a gateway's answer to a send says of the recipient. If it opts them out, the recovery sweep tells the
+    workflows.
+    """
+    async with pool.acquire() as connection:
+        await record_inbound(connection, gateway, device, [told], DEFAULT_KEYWORDS)
 
 
 async def _learn(connection: Connection, name: str, phone: str, at: datetime) -> Consequences:

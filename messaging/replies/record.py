@@ -250,8 +250,7 @@ async def follow(
         category="marketing" if source == "preference" else "all",
         evidence=identifier,
     )
-    if recorded.noted:
-        await confirm_opt_out(connection, identifier, phone)
+    await confirm_opt_out(connection, identifier, phone)
     return Consequences(stopped=(Stopped(phone, recorded.workflows),))
 
 

@@ -168,6 +168,15 @@ class Ledger:
         )
         return released
 
+    async def refuse_window(self, message_id: UUID, token: str, at: datetime, reason: str) -> bool:
+        """Gives back a message whose text was refused as outside the service window; False if it went out in another form,
+        or the attempt does not hold it any more.
+        """
+        given_back: bool = await self._pool.fetchval(
+            "select refuse_window($1, $2, $3, $4)", message_id, token, at, reason
+        )
+        return given_back
+
     async def may_go_out(self, message_id: UUID, token: str) -> bool:
         """True if the attempt still holds the message and no stop, pause or opt-out has come since the claim."""
         may: bool = await self._pool.fetchval(MAY_GO_OUT, message_id, token)

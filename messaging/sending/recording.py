@@ -60,8 +60,15 @@ class Recorder:
 
     async def refuse(self, flight: InFlight, refused: Refused) -> Settled | Deferred:
         """Settles it as failed; or leaves it waiting with its device, if the device gets only such answers and is
-        parked.
+        parked. A text that was refused as outside the service window is decided on anew: it goes out by its template, or
+        fails, or waits until the recipient writes.
         """
+        if refused.because == "outside window" and await self._writes.write(
+            lambda: self._ledger.refuse_window(
+                flight.attempt.message_id, flight.attempt.token, flight.now, _format_error(refused)
+            )
+        ):
+            return Deferred(until=flight.now, reason=_format_error(refused))
         settled = await self._settle(flight, MessageStatus.FAILED, reason=str(refused), refused=refused)
         if settled.status is not MessageStatus.QUEUED:
             return settled

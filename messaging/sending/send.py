@@ -17,6 +17,7 @@ from messaging.common.errors import InvalidInput
 from messaging.common.storable import LONGEST_REASON, storable
 from messaging.gateways import Gateways
 from messaging.gateways.base import Accepted, DeviceUnfit, MaybeAccepted, NotAccepted, Refused
+from messaging.gateways.webhook_events import InboundMessage
 from messaging.sending.attempts import After, Attempt, InFlight, LostClaim, new_attempt
 from messaging.sending.claim_answers import Claim, SettledAlready
 from messaging.sending.dispatch import Dispatcher
@@ -36,6 +37,9 @@ Answer = TypeVar("Answer")
 Learn = Callable[[str, Sequence[str], datetime], Awaitable[object]]
 """Notes other names that a gateway has for a phone."""
 
+Record = Callable[[str, str, InboundMessage], Awaitable[object]]
+"""Records what a gateway says of a person, as if they had written it."""
+
 
 class Sender:
     """Sends messages, one for each call. One instance for a worker; safe to share between tasks."""
@@ -47,10 +51,12 @@ class Sender:
         clock: Clock = database_clock,
         writes: DurableWrites | None = None,
         learn: Learn | None = None,
+        record: Record | None = None,
     ) -> None:
         """``writes``: writes outcomes, given from outside so that the end of the process can wait for it.
 
         ``learn``: called for a phone that the gateway has other names for, with these names and the moment.
+        ``record``: called with a gateway, a device, and what an answer of the gateway says of the recipient.
         """
         self._ledger = Ledger(pool)
         self._gateways = gateways
@@ -58,7 +64,7 @@ class Sender:
         self._writes = writes or DurableWrites()
         self._dispatcher = Dispatcher(self._ledger, gateways.images, self._writes)
         self._recorder = Recorder(self._ledger, self._writes)
-        self._learn = learn
+        self._learn, self._record = learn, record
 
     async def send_stored(self, message_id: UUID) -> MessageOutcome:
         """Sends a message whose row is in the ledger, or answers when to try again or why not.
@@ -122,7 +128,9 @@ class Sender:
                 reason = f"an earlier attempt may have sent it, and another one cannot: {error}"
                 return await record.settle(flight, MessageStatus.UNCONFIRMED, reason=reason)
             if isinstance(error, Refused):
-                return await record.refuse(flight, error)
+                outcome = await record.refuse(flight, error)
+                self._hear(flight, error)
+                return outcome
             return await record.settle(flight, MessageStatus.FAILED, reason=str(error))
         except NotAccepted as error:
             return await record.put_off(flight, error)
@@ -142,6 +150,23 @@ class Sender:
         )
         self._learn_names(claim.lead.phone, accepted, flight)
         return settled
+
+    def _hear(self, flight: InFlight, refused: Refused) -> None:
+        """Notes in the background that the recipient has stopped marketing messages, if the gateway says so. If the process
+        dies before, the next marketing message gets the same answer.
+        """
+        if refused.because != "stopped marketing" or self._record is None:
+            return
+        claim, record = flight.claim, self._record
+        told = InboundMessage(
+            gateway_message_id=f"preference stop {flight.attempt.message_id}",
+            at=flight.now,
+            kind="preference",
+            phone=claim.lead.phone,
+            text=str(refused),
+            payload="stop",
+        )
+        self._writes.begin(lambda: record(claim.gateway, claim.device_id, told))
 
     def _learn_names(self, phone: str, accepted: Accepted, flight: InFlight) -> None:
         """Notes in the background what else the gateway calls the recipient. Nothing is to be noted in most cases, as WhatsApp's

@@ -189,6 +189,15 @@ async def test_whose_phone_is_found_out_later_gets_it_then(contact: Contact) -> 
     assert (row["recipient_phone"], row["contents"]) == (PHONE, {"text": BYE})
 
 
+async def test_a_changed_number_is_no_reason_to_confirm_again(contact: Contact) -> None:
+    await hear(contact, inbound("in-1", PHONE, "STOP"))
+    await send(contact)
+    await hear(contact, inbound("in-2", PHONE, None, after=60, kind="number_changed", payload=phone(9)))
+    assert await contact.scenario.pool.fetchval("select phone from leads") == phone(9)
+    [row] = await confirmations(contact)
+    assert row["status"] == "sent"
+
+
 @pytest.mark.parametrize(
     ("keys", "look_up", "copies"), [(True, False, 1), (False, True, 1), (False, False, 0)]
 )
@@ -248,6 +257,17 @@ async def test_a_test_message_is_sent_by_the_same_way_and_not_counted(contact: C
     assert row is not None
     assert isinstance(await send(contact, dict(row)), Settled)
     assert await texts(contact) == ["Hi you"]
+    async with pool.acquire() as connection:
+        options = {"service_window": "true"}
+        await add_device(connection, DeviceSettings(id=contact.scenario.device, options=options))
+    template = {"name": "hello", "language": "en", "parameters": ["you"]}
+    await pool.execute(
+        "update broadcast_messages set status = 'pending', sent_at = null, contents = contents || $1",
+        {"template": template},
+    )
+    assert isinstance(await send(contact, dict(row)), Settled)
+    assert (await texts(contact))[1:] == [], "under the same key it is the same message"
+    assert await pool.fetchval("select content from broadcast_messages") == "[hello en] you"
     assert (await status_report(pool)).messages == {}
     assert (await totals(pool)).adds_up
 

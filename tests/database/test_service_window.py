@@ -1,7 +1,10 @@
 """The 24 hours after a person's last message, in which a device of the Cloud API may send free text."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,21 +12,26 @@ import pytest
 from messaging.campaigns.audience import freeze_audience
 from messaging.campaigns.contract import FeedRequest
 from messaging.campaigns.feed import feed_page
+from messaging.common.errors import InvalidInput
 from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.devices.device import DeviceSettings
 from messaging.devices.store import add_device
+from messaging.replies.recipients import record_answer
 from messaging.replies.record import RecordedInbound, record_inbound
 from messaging.reporting.contact import contact_report
 from messaging.reporting.messages import messages_to
 from messaging.sending.claim_answers import Claim, SettledAlready
+from messaging.sending.durable_writes import DurableWrites
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Held, Settled
+from messaging.sending.send import Sender
 from messaging.sending.telling import awaiting
 from rig.people import phone
 from tests.support.contact import NOON, SEQUENCE, Contact
 from tests.support.replies import inbound
 from tests.support.scenario import Scenario
+from tests.support.wire import Reply, Wire, wire
 
 PHONE = phone(1)
 TEMPLATE = '    template: {name: hello, language: en, parameters: ["{{ name }}"]}\n'
@@ -123,7 +131,7 @@ async def test_free_text_outside_the_window_fails_and_the_contact_goes_on(window
     assert settled.next.step == "more"
     assert await texts(windowed) == []
     await hear(windowed)
-    windowed.due, windowed.now = settled.next, NOON + DAY
+    windowed.due, windowed.now = settled.next, NOON + DAY - timedelta(seconds=2)  # too late for a call
     settled = await windowed.send()
     assert isinstance(settled, Settled)
     assert (settled.reason or "").startswith(
@@ -254,6 +262,10 @@ async def test_a_campaign_fails_or_waits_for_each_recipient(scenario: Scenario) 
             begun.append(ref.phone)
         request = request.model_copy(update={"positions": page.positions})
     assert len(set(begun)) == 300, "those who wait take no place of those who come after"
+    await pool.execute(
+        "update broadcast_messages set status = 'sent', sent_at = now() where status = 'processing'"
+    )
+    assert not (await feed_page(pool, request, now=NOON)).settled, "as they wait"
     rows = await pool.fetch(
         "select id from broadcast_messages where campaign_id = $1 limit 3", campaigns["fail"]
     )
@@ -295,3 +307,88 @@ async def test_which_devices_have_a_window(scenario: Scenario) -> None:
             await add_device(connection, DeviceSettings(id="one", gateway=gateway, options=some))
             window = await connection.fetchval("select service_window from devices")
             assert window == (gateway == "cloud-api"), gateway
+        with pytest.raises(InvalidInput, match="service_window: 'perhaps' is neither true nor false"):
+            await add_device(connection, DeviceSettings(id="one", options={"service_window": "perhaps"}))
+
+
+# What the Cloud API itself says.
+
+
+ACCEPTED = Reply(200, {"messaging_product": "whatsapp", "messages": [{"id": "wamid.1"}]})
+
+
+def refusal(code: int) -> Reply:
+    return Reply(400, {"error": {"message": f"(#{code}) Its title", "type": "OAuthException", "code": code}})
+
+
+@asynccontextmanager
+async def meta(contact: Contact, monkeypatch: pytest.MonkeyPatch, *replies: Reply) -> AsyncIterator[Wire]:
+    """The contact's device at the Cloud API, whose server gives these answers."""
+    monkeypatch.setenv("META_TOKEN", "secret-token")
+    async with wire(*replies) as server:
+        options = {"phone_number_id": "1", "token_env": "META_TOKEN", "url": server.url}
+        settings = DeviceSettings(id=contact.scenario.device, gateway="cloud-api", options=options)
+        async with contact.scenario.pool.acquire() as connection:
+            await add_device(connection, settings)
+        yield server
+
+
+async def test_a_text_refused_as_outside_the_window_goes_out_by_its_template(
+    contact: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await apply(contact, WITH_TEMPLATE)
+    async with meta(contact, monkeypatch, refusal(131047), ACCEPTED) as server:
+        await hear(contact)
+        contact.now += timedelta(hours=1)
+        assert isinstance(await contact.send(), Deferred)
+        settled = await contact.send()
+        assert isinstance(settled, Settled)
+        assert settled.status is MessageStatus.SENT
+        assert [request.json()["type"] for request in server.requests] == ["text", "template"]
+
+
+async def test_a_text_alone_refused_as_outside_the_window_fails_or_waits_until_they_write_again(
+    contact: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await apply(contact, SEQUENCE.replace("steps:", "outside_window: wait\nsteps:"))
+    async with meta(contact, monkeypatch, refusal(131047), ACCEPTED) as server:
+        await hear(contact)
+        contact.now += timedelta(hours=1)
+        assert isinstance(await contact.send(), Deferred)
+        held = await contact.send()
+        assert isinstance(held, Held)
+        assert "came on 2026-03-02 12:00 UTC, and Meta says that it is over; it waits" in held.reason
+        await contact.scenario.pool.execute("update sequences set outside_window = 'fail'")
+        async with contact.scenario.pool.acquire() as connection, connection.transaction():
+            answer = await connection.fetchval(
+                "select claim_stored_message(id, 'one', '15 s', '{}', '3 s', $1) from broadcast_messages",
+                contact.now,
+            )
+            assert answer["status"] == "failed"
+            await connection.execute("update broadcast_messages set status = 'pending'")
+        await hear(contact, "in-2", after=7200)
+        contact.now += timedelta(hours=1, minutes=1)
+        settled = await contact.send()
+        assert isinstance(settled, Settled)
+        assert settled.status is MessageStatus.SENT
+        assert [request.json()["type"] for request in server.requests] == ["text", "text"]
+
+
+async def test_who_has_stopped_marketing_messages_is_opted_out_of_them(
+    contact: Contact, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = contact.scenario.pool
+    contact.sender = Sender(
+        pool, contact.gateways, writes=(writes := DurableWrites()), record=partial(record_answer, pool)
+    )
+    await apply(contact, WITH_TEMPLATE)
+    async with meta(contact, monkeypatch, refusal(131050)):
+        message = (await contact.claim()) and (await contact.message())["id"]
+        await pool.execute("update broadcast_messages set status = 'queued'")
+        settled = await contact.sender.send_stored(message)  # type: ignore[arg-type]
+        await writes.finish(5)
+    assert isinstance(settled, Settled)
+    assert settled.status is MessageStatus.FAILED
+    [opt_out] = (await contact_report(pool, PHONE, PHONE)).opt_outs
+    assert (opt_out.source, opt_out.category) == ("preference", "marketing")
+    assert await pool.fetchval("select status from sequence_contacts") == "opted_out"
