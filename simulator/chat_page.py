@@ -117,10 +117,12 @@ def _received(row: sqlite3.Row, reactions: Mapping[str, sqlite3.Row]) -> str:
     if reaction is not None and reaction["text"]:
         mark = ' <span class="again">not acknowledged yet</span>' if reaction["mark"] else ""
         badge = f'<p class="reaction" title="Reacted">{escape(reaction["text"])}{mark}</p>'
+    unread = "" if row["receipt"] == "read" else ' data-unread="yes"'
+    receipt = f' <span class="receipt">{row["receipt"]}</span>' if row["receipt"] else ""
     return (
         f'<li class="bubble"><p class="device">{escape(row["device"])}</p>{image}{text}'
-        f'<p class="meta">{again}{stamp(row["at"], "%H:%M:%S UTC")}</p>{badge}'
-        f'<p class="acts" data-message="{identifier}" data-device="{escape(row["device"])}" data-words="{short}">'
+        f'<p class="meta">{again}{stamp(row["at"], "%H:%M:%S UTC")}{receipt}</p>{badge}'
+        f'<p class="acts" data-message="{identifier}" data-device="{escape(row["device"])}" data-words="{short}"{unread}>'
         f'<button type="button" data-quote="yes">Quote</button>{acts}</p></li>'
     )
 

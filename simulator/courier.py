@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from simulator.store import Store, utc_now
 
-__all__ = ["Courier", "Webhook"]
+__all__ = ["RECEIPTS", "Courier", "Webhook"]
 
 PATIENCE = 10.0
 """Seconds that an answer may take."""
@@ -24,6 +24,10 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 AT_ONCE = 20
 """Webhooks that are under way at the same time."""
 COLUMNS = "id, message_id, device, phone, kind, text, payload, answers, name, user_id, hidden, written_at"
+
+
+RECEIPTS = ("delivered", "read", "failed")
+"""Kinds of rows that report what became of a message of ours; their ``payload`` is its idempotency key."""
 
 
 class Webhook(BaseModel):
@@ -113,7 +117,8 @@ class Courier:
             return 0
         if self._http is None:
             self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(PATIENCE))
-        content = json.dumps({"device": row["device"], "messages": [_as_event(row)]}).encode()
+        events = "receipts" if row["kind"] in RECEIPTS else "messages"
+        content = json.dumps({"device": row["device"], events: [_as_event(row)]}).encode()
         digest = hmac.new(webhook.secret.encode(), content, hashlib.sha256).hexdigest()
         headers = {"Content-Type": "application/json", "X-Hub-Signature-256": f"sha256={digest}"}
         try:
@@ -135,7 +140,22 @@ class Courier:
 
 
 def _as_event(row: sqlite3.Row) -> dict[str, Any]:
-    event = {
+    event = _as_receipt(row) if row["kind"] in RECEIPTS else _as_message(row)
+    return {name: value for name, value in event.items() if value is not None}
+
+
+def _as_receipt(row: sqlite3.Row) -> dict[str, Any]:
+    return {
+        "id": row["answers"],
+        "key": row["payload"],
+        "status": row["kind"],
+        "at": row["written_at"],
+        "reason": row["text"],
+    }
+
+
+def _as_message(row: sqlite3.Row) -> dict[str, Any]:
+    return {
         "id": row["message_id"],
         "from": None if row["hidden"] else row["phone"],
         "at": row["written_at"],
@@ -146,4 +166,3 @@ def _as_event(row: sqlite3.Row) -> dict[str, Any]:
         "name": row["name"],
         "user_id": row["user_id"],
     }
-    return {name: value for name, value in event.items() if value is not None}

@@ -39,7 +39,9 @@ select * from (
            'text' as kind, null as payload, null as name, 0 as hidden, null as quoted, accepted_at as at,
            exists (select 1 from messages as earlier
                     where earlier.device = messages.device and earlier.idempotency_key = messages.idempotency_key
-                      and earlier.id < messages.id) as mark
+                      and earlier.id < messages.id) as mark,
+           (select max(kind) from answers where answers.answers = messages.message_id
+                                            and kind in ('delivered', 'read')) as receipt
       from messages
      where phone = :phone and accepted_at || printf(' %015d', id) < :before
      order by id desc limit :limit)
@@ -48,9 +50,9 @@ select * from (
     select place || printf(' %015d', id), 'written', message_id, device, text, null, kind, payload, name, hidden,
            (select case when quoted.text = '' then 'Image' else quoted.text end
               from messages as quoted where quoted.message_id = answers.answers),
-           place, acknowledged_at is null
+           place, acknowledged_at is null, null
       from answers
-     where phone = :phone and place || printf(' %015d', id) < :before
+     where phone = :phone and place || printf(' %015d', id) < :before and kind not in ('delivered', 'read', 'failed')
        and not (kind = 'reaction' and exists (select 1 from messages where message_id = answers.answers))
      order by place desc limit :limit)
  order by 1 desc limit :limit

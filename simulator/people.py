@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from simulator.answers import error, first_problem
-from simulator.courier import COLUMNS, Webhook
+from simulator.courier import COLUMNS, RECEIPTS, Webhook
 from simulator.gateway import gateway_of
 from simulator.store import utc_now
 
@@ -21,7 +21,8 @@ Word = Annotated[str, Field(min_length=1, max_length=255)]
 class Answer(BaseModel):
     """A message of one person. ``id``, ``at``: its ID and time; by default a new ID, and now.
 
-    ``number_changed``: WhatsApp reports that ``payload`` is the phone that they have from now on. ``hide_phone``: the webhook
+    ``number_changed``: WhatsApp reports that ``payload`` is the phone that they have from now on. ``delivered``,
+    ``read`` and ``failed`` are receipts of the message that ``answers`` names; each is reported once. ``hide_phone``: the webhook
     reports ``user_id`` only. The inbox shows the message with the phone's others.
     """
 
@@ -43,6 +44,9 @@ class Answer(BaseModel):
         "reaction",
         "preference",
         "number_changed",
+        "delivered",
+        "read",
+        "failed",
     ] = "text"
     text: Annotated[str, Field(max_length=65_536)] | None = None
     payload: Word | None = None
@@ -55,6 +59,8 @@ class Answer(BaseModel):
     def _somebody_something(self) -> "Answer":
         if self.phone is None and self.user_id is None:
             raise ValueError("somebody writes: give 'from', or 'user_id' for somebody without a phone")
+        if self.kind in RECEIPTS and self.answers is None:
+            raise ValueError("answers: a receipt names the message that it is about")
         if self.hide_phone and self.user_id is None:
             raise ValueError("hide_phone: without a phone, somebody is known by 'user_id'")
         if (
@@ -84,7 +90,10 @@ async def write(request: Request) -> Response:
         wanted = Writing.model_validate_json(await request.body())
     except ValidationError as invalid:
         return error(422, "invalid_inbound", first_problem(invalid))
-    identifiers = [one.id or f"sim-in-{uuid4().hex}" for one in wanted.messages]
+    identifiers = [
+        one.id or (f"{one.kind}-{one.answers}" if one.kind in RECEIPTS else f"sim-in-{uuid4().hex}")
+        for one in wanted.messages
+    ]
 
     def work(connection: sqlite3.Connection) -> None:
         for one, identifier in zip(wanted.messages, identifiers, strict=True):
@@ -107,16 +116,21 @@ async def write(request: Request) -> Response:
 
 def _store(connection: sqlite3.Connection, one: Answer, identifier: str) -> None:
     """Keeps a message, once, and makes it the latest of its phone."""
-    now = utc_now()
+    now, payload = utc_now(), one.payload
+    if one.kind in RECEIPTS:
+        key = connection.execute(
+            "select idempotency_key from messages where message_id = ?", (one.answers,)
+        ).fetchone()
+        payload = key and key[0]
     stored = connection.execute(
         "insert into answers (message_id, device, phone, kind, text, payload, answers, name, user_id, hidden,"
         " written_at, place) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (device, message_id) do nothing",
         (
-            *(identifier, one.device, one.phone, one.kind, one.text, one.payload, one.answers, one.name),
+            *(identifier, one.device, one.phone, one.kind, one.text, payload, one.answers, one.name),
             *(one.user_id, one.hide_phone, one.at.isoformat() if one.at else now, now),
         ),
     )
-    if one.phone is not None and stored.rowcount:
+    if one.phone is not None and stored.rowcount and one.kind not in RECEIPTS:
         connection.execute(
             "insert into phones (phone, written, last_answer, latest) values (?, 1, ?, ?) on conflict (phone) do update"
             " set written = written + 1, last_answer = excluded.last_answer, latest = excluded.latest",

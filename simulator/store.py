@@ -84,6 +84,7 @@ create table if not exists answers (
     acknowledged_at text,
     unique (device, message_id)
 );
+create index if not exists answers_to_message on answers (answers) where answers is not null;
 create index if not exists answers_by_phone on answers (phone, place);
 create index if not exists answers_to_deliver on answers (id) where acknowledged_at is null;
 create table if not exists webhook (url text not null, secret text not null);

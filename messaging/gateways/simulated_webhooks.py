@@ -1,9 +1,18 @@
-"""Parses the simulated gateway's webhooks for inbound messages (docs/simulator.md)."""
+"""Parses the simulated gateway's webhooks: inbound messages and receipts (docs/simulator.md)."""
 
 from collections.abc import Mapping
+from uuid import UUID
 
 from messaging.gateways.signatures import check_signature
-from messaging.gateways.webhook_bodies import inbound_message, iso_moment, objects, phone_of, read_json, words
+from messaging.gateways.webhook_bodies import (
+    inbound_message,
+    iso_moment,
+    objects,
+    phone_of,
+    read_json,
+    receipt,
+    words,
+)
 from messaging.gateways.webhook_events import WebhookEvents
 
 __all__ = ["read_webhook"]
@@ -28,4 +37,26 @@ def read_webhook(headers: Mapping[str, str], body: bytes, key: str) -> WebhookEv
         )
         for message in objects(content, "messages")
     )
-    return WebhookEvents(inbound=tuple(one for one in found if one is not None))
+    receipts = (
+        receipt(
+            _NAME,
+            status=words(one, "status"),
+            at=iso_moment(one.get("at")),
+            message_id=_our_id(words(one, "key")),
+            gateway_message_id=words(one, "id"),
+            reason=words(one, "reason"),
+        )
+        for one in objects(content, "receipts")
+    )
+    return WebhookEvents(
+        inbound=tuple(one for one in found if one is not None),
+        receipts=tuple(one for one in receipts if one is not None),
+    )
+
+
+def _our_id(key: str | None) -> UUID | None:
+    """Our ID of the message: the idempotency key that it was sent with."""
+    try:
+        return UUID(key) if key else None
+    except ValueError:
+        return None

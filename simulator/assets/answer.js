@@ -71,6 +71,27 @@ async function sendWritten() {
   fields.text.focus();
 }
 
+// Who looks at the conversation reads what has come: the gateway reports it, once for each message.
+const read = new Set();
+async function reportRead() {
+  if (document.hidden) return;
+  const unread = [...document.querySelectorAll("[data-unread]")].filter((one) => !read.has(one.dataset.message));
+  if (!unread.length) return;
+  const messages = unread.map((one) => {
+    read.add(one.dataset.message);
+    return { device: one.dataset.device, from: form.dataset.from, kind: "read", answers: one.dataset.message };
+  });
+  try {
+    await fetch("/v1/inbound", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ messages, together: true }),
+    });
+  } catch {
+    for (const one of messages) read.delete(one.answers);
+  }
+}
+
 // Only buttons and lists have a payload; the text grows with what is written.
 function adapt() {
   fields.payload.closest("label").hidden = !["button", "list"].includes(fields.kind.value);
@@ -79,6 +100,9 @@ function adapt() {
 }
 
 if (form) {
+  document.addEventListener("fresh", reportRead);
+  document.addEventListener("visibilitychange", reportRead);
+  reportRead();
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     sendWritten();

@@ -28,6 +28,7 @@ async function refresh() {
     if (focused) now.querySelector(focused)?.focus({ preventScroll: true });
   }
   if (follow) toEnd();
+  document.dispatchEvent(new Event("fresh"));
 }
 
 async function keepCurrent() {

@@ -205,6 +205,40 @@ async def test_all_that_a_person_can_do_is_shown_and_told(
     assert "6 written back" in inbox
 
 
+async def test_receipts_are_reported_once_and_shown(
+    http: aiohttp.ClientSession, simulator: SimulatorProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "6b1f3a2c-0000-4000-8000-000000000001"
+    async with reader(monkeypatch) as gateway, wire(Reply(200, {})) as server:
+        await point(http, simulator, server.url)
+        _, sent = await post(http, simulator.url, "sales-1", key, text="Hello")
+        person = {"device": "sales-1", "from": PHONE, "answers": sent["id"]}
+        async with http.get(f"{simulator.url}/phones/{quote(PHONE)}") as answer:
+            assert 'data-unread="yes"' in await answer.text()
+        for kind in ("delivered", "read", "failed"):
+            server.requests.clear()
+            reason = {"text": "no such phone"} if kind == "failed" else {}
+            body = {"messages": [{**person, "kind": kind, **reason}]}
+            first = await call(http, "POST", f"{simulator.url}/v1/inbound", body)
+            again = await call(http, "POST", f"{simulator.url}/v1/inbound", body)
+            assert first["ids"] == again["ids"] == [f"{kind}-{sent['id']}"]
+            headers = {name.lower(): value for name, value in server.requests[0].headers.items()}
+            events = gateway.read_webhook(headers, server.requests[0].body)
+            assert events.inbound == ()
+            (receipt,) = events.receipts
+            assert (receipt.status, receipt.gateway_message_id) == (kind, sent["id"])
+            assert str(receipt.message_id) == key
+            assert receipt.reason == reason.get("text")
+    async with http.get(f"{simulator.url}/phones/{quote(PHONE)}") as answer:
+        page = await answer.text()
+    assert '<span class="receipt">read</span>' in page
+    assert "data-unread" not in page
+    assert "1 message received</p>" in page, "a receipt is no message"
+    assert page.count('<li class="bubble') == 1
+    problem = {"messages": [{"device": "sales-1", "from": PHONE, "kind": "read"}]}
+    await call(http, "POST", f"{simulator.url}/v1/inbound", problem, 422)
+
+
 async def test_somebody_new_can_write_first(http: aiohttp.ClientSession, simulator: SimulatorProcess) -> None:
     new = "+12015550177"
     async with http.get(f"{simulator.url}/?q=1%20201%20555%200177") as answer:
