@@ -15,6 +15,7 @@ from benchmarks.compare_campaigns import compare_campaigns
 from benchmarks.compare_contacts import compare_contacts
 from benchmarks.editing import measure_edits
 from benchmarks.figures import Figure, Figures, spread
+from benchmarks.flood import RECEIPTS_A_SECOND, measure_floods
 from benchmarks.ledger import ledger_rates
 from benchmarks.machine import look_at_machine
 from benchmarks.people import most_enrolled
@@ -42,6 +43,9 @@ async def run(figures: Figures, arguments: argparse.Namespace) -> None:
         await add_devices(here)
         if arguments.edited:
             await measure_edits(here, figures, arguments.edited)
+            return
+        if arguments.flood:
+            await measure_floods(here, figures, arguments.leads, arguments.rounds, arguments.flood)
             return
         for workers in (1, 2):
             # Half as many leads for two workers, to save time.
@@ -89,9 +93,23 @@ def main(asked: Sequence[str] | None = None) -> None:
     )
     if "--full" in (sys.argv[1:] if asked is None else asked):
         parser.set_defaults(**FULL)
+    parser.add_argument(
+        "--flood",
+        type=int,
+        default=0,
+        metavar="S",
+        help="measure only campaigns beside S seconds of 1,000 receipts a second from a gateway, e.g. 60",
+    )
     arguments = parser.parse_args(asked)
     if (
-        min(arguments.leads, arguments.rounds, arguments.contacts, 1 + arguments.edited, *arguments.asleep)
+        min(
+            arguments.leads,
+            arguments.rounds,
+            arguments.contacts,
+            1 + arguments.edited,
+            1 + arguments.flood,
+            *arguments.asleep,
+        )
         < 1
     ):
         parser.error("give numbers from 1 on")
@@ -100,7 +118,8 @@ def main(asked: Sequence[str] | None = None) -> None:
     # The audiences and the ledger's rows; contacts that sleep; contacts that a service enrolls, and those that wake,
     # counted for a second attempt too.
     by_service = 2 * (2 * arguments.rounds + 1) * arguments.contacts
-    people = arguments.edited or 3 * arguments.leads + max(arguments.asleep) + by_service
+    flooded = arguments.flood and arguments.leads + RECEIPTS_A_SECOND * arguments.flood // 2
+    people = arguments.edited or flooded or 3 * arguments.leads + max(arguments.asleep) + by_service
     if people > MOST_PHONES or by_service > most_enrolled():
         parser.error(
             f"this takes {people:,} people, {by_service:,} of them enrolled by a service, and of fictional numbers there"
@@ -114,6 +133,8 @@ def main(asked: Sequence[str] | None = None) -> None:
         figures.tell(
             "each thousand contacts take a good minute on two cores"
             if arguments.edited
+            else f"each of {arguments.rounds} rounds takes about {2 * arguments.flood} s"
+            if arguments.flood
             else "this takes some ten minutes on two cores, and '--full' half an hour; '--help' says how to measure less"
         )
         asyncio.run(run(figures, arguments))

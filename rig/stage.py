@@ -40,6 +40,8 @@ class Stage:
     connection: Drumbeat
     home: Path
     workers: list[asyncio.subprocess.Process] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    """Variables of the workers that are started from now on."""
     _logs: Iterator[int] = field(default_factory=itertools.count)
 
     async def start_worker(self, *command: str) -> asyncio.subprocess.Process:
@@ -53,7 +55,10 @@ class Stage:
     async def spawn_worker(self, log: Path, *command: str) -> asyncio.subprocess.Process:
         """Starts a worker process without waiting. It ends with this process, even if that is killed."""
         process = await spawn_worker(
-            log, environment(DRUMBEAT_HOME=str(self.home)), *command, prefix=dying_with_parent(signal.SIGKILL)
+            log,
+            environment(**self.environment, DRUMBEAT_HOME=str(self.home)),
+            *command,
+            prefix=dying_with_parent(signal.SIGKILL),
         )
         self.workers.append(process)
         return process

@@ -77,6 +77,23 @@ def test_edits_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     assert (killed["contacts"], killed["edits"]) == (60, 3)
 
 
+@pytest.mark.long
+@pytest.mark.timeout(400)
+def test_floods_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in FOREIGN:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        main(["--flood", "2", "--leads", "20", "--rounds", "1"])
+    assert ended.value.code == 0
+    found = {
+        figure["what"]: figure for figure in json.loads(Path("bench-results.json").read_text())["figures"]
+    }
+    assert found["campaign, 20 leads, beside a flood of receipts"]["ratio"] > 0
+    (flood,) = found["the flood (the worst round)"]["details"]["rounds"]
+    assert (flood["receipts"], flood["lost"], len(flood["took"])) == (2000, 0, 100)
+
+
 @pytest.mark.parametrize(
     ("asked", "told"),
     [
@@ -84,6 +101,7 @@ def test_edits_are_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         ("--full --leads 9999", "give smaller ones"),
         ("--asleep 2 --rounds 3", "at least one contact a round"),
         ("--edited 80000", "give smaller ones"),
+        ("--flood 600", "give smaller ones"),
         ("--ful", "unrecognized arguments"),
     ],
 )
