@@ -65,7 +65,7 @@ async def campaign_run(
     here: Stage, name: str, leads: int, workers: int = 1, fan_out: FanOut = "children"
 ) -> Run:
     """A campaign from the start command until the last lead's workflow is completed, with this many worker
-    processes.
+    processes; 0: those that run already.
     """
     await draft_campaign(here, name, leads, fan_out=fan_out)
     pool = await here.connection.pool()
@@ -133,7 +133,8 @@ async def _measured(
         seconds = time.monotonic() - began
         spent = here.usage().since(before)
     finally:
-        await here.stop_workers()
+        if workers:
+            await here.stop_workers()
     return Run(leads / seconds, {process: 1000 * cpu / leads for process, cpu in spent.items()})
 
 

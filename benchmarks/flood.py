@@ -107,15 +107,17 @@ async def measure_floods(here: Stage, figures: Figures, leads: int, rounds: int,
     floods: list[Flood] = []
     for number in range(rounds):
         for turn in (0, 1):  # alternate the order
-            if (number + turn) % 2:
-                alone.append(await campaign_run(here, f"ALONE{number}", leads))
-                continue
             await pool.execute(FORGET_RECEIPTS)
             await pool.execute("vacuum analyze broadcast_messages")
-            async with _flooding(f"http://127.0.0.1:{port}/webhooks/{DEVICE}", bodies) as flood:
-                flooded.append(await campaign_run(here, f"FLOOD{number}", leads))
-            flood.lost = await pool.fetchval(COUNT_LOST)
-            floods.append(flood)
+            await here.start_worker()
+            if (number + turn) % 2:
+                alone.append(await campaign_run(here, f"ALONE{number}", leads, workers=0))
+            else:
+                async with _flooding(f"http://127.0.0.1:{port}/webhooks/{DEVICE}", bodies) as flood:
+                    flooded.append(await campaign_run(here, f"FLOOD{number}", leads, workers=0))
+                flood.lost = await pool.fetchval(COUNT_LOST)
+                floods.append(flood)
+            await here.stop_workers()
         figures.tell(
             f"round {number + 1} of {rounds}, {leads:,} leads: {flooded[-1].per_second:.1f}/s beside {floods[-1]};"
             f" {alone[-1].per_second:.1f}/s alone"
@@ -167,7 +169,7 @@ def _status(message: UUID, phone: str, gateway_id: str, status: str, at: str) ->
 
 @asynccontextmanager
 async def _flooding(address: str, bodies: list[bytes]) -> AsyncIterator[Flood]:
-    """Floods during the block, at RECEIPTS_A_SECOND as soon as a worker listens; ends when each request is acknowledged."""
+    """Floods from the beginning of the block, at RECEIPTS_A_SECOND; ends when each request is acknowledged."""
     flood = Flood(TOGETHER * len(bodies))
     task = asyncio.create_task(_flood(address, bodies, flood))
     try:
@@ -184,8 +186,6 @@ async def _flood(address: str, bodies: list[bytes], flood: Flood) -> None:
         aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30)) as http,
         asyncio.TaskGroup() as tasks,
     ):
-        while await _post(http, address, bodies[0]) != 200:
-            await asyncio.sleep(PAUSE)  # the worker has not begun
 
         async def deliver(body: bytes) -> None:
             async with room:
