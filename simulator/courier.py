@@ -23,7 +23,7 @@ FIRST_PAUSE, LONGEST_PAUSE = 0.5, 60.0
 """Seconds between two attempts: twice as long each time."""
 AT_ONCE = 20
 """Webhooks that are under way at the same time."""
-COLUMNS = "id, message_id, device, phone, kind, text, payload, answers, name, user_id, hidden, written_at"
+COLUMNS = "id, message_id, device, phone, kind, text, payload, answers, ad, name, user_id, hidden, written_at"
 
 
 RECEIPTS = ("delivered", "read", "failed")
@@ -163,6 +163,7 @@ def _as_message(row: sqlite3.Row) -> dict[str, Any]:
         "text": row["text"],
         "payload": row["payload"],
         "answers": row["answers"],
+        "referral": row["ad"] and {"source_type": "ad", "source_id": row["ad"]},
         "name": row["name"],
         "user_id": row["user_id"],
     }

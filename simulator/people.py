@@ -51,6 +51,8 @@ class Answer(BaseModel):
     text: Annotated[str, Field(max_length=65_536)] | None = None
     payload: Word | None = None
     answers: Word | None = None
+    ad: Word | None = None
+    """The ID of the click-to-WhatsApp advertisement that they came by."""
     name: Word | None = None
     id: Word | None = None
     at: AwareDatetime | None = None
@@ -123,10 +125,10 @@ def _store(connection: sqlite3.Connection, one: Answer, identifier: str) -> None
         ).fetchone()
         payload = key and key[0]
     stored = connection.execute(
-        "insert into answers (message_id, device, phone, kind, text, payload, answers, name, user_id, hidden,"
-        " written_at, place) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (device, message_id) do nothing",
+        "insert into answers (message_id, device, phone, kind, text, payload, answers, ad, name, user_id, hidden,"
+        " written_at, place) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) on conflict (device, message_id) do nothing",
         (
-            *(identifier, one.device, one.phone, one.kind, one.text, payload, one.answers, one.name),
+            *(identifier, one.device, one.phone, one.kind, one.text, payload, one.answers, one.ad, one.name),
             *(one.user_id, one.hide_phone, one.at.isoformat() if one.at else now, now),
         ),
     )

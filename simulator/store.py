@@ -76,6 +76,7 @@ create table if not exists answers (
     text text,
     payload text,
     answers text,
+    ad text,
     name text,
     user_id text,
     hidden integer not null default 0,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from messaging.gateways.webhook_bodies import inbound_message, items, objects, part, phone_of, words
+from messaging.gateways.webhook_bodies import inbound_message, items, objects, part, phone_of, texts_of, words
 from messaging.gateways.webhook_events import InboundMessage
 
 __all__ = ["META", "inbound_of_change", "moment", "recipient_of", "recipient_of_answer"]
@@ -57,7 +57,7 @@ def _message(
         gateway_message_id=words(message, "id") or "",
         at=moment(message.get("timestamp")),
         receivers=receivers,
-        referral=_referral(part(message, "referral")),
+        referral=texts_of(part(message, "referral")),
         **who,
         **{"answers": words(context, "id"), **content},
     )
@@ -212,8 +212,3 @@ def _stopped_marketing(status: Mapping[str, Any], receivers: tuple[str, ...]) ->
         phone=phone_of(words(status, "recipient_id")),
         identities=recipient_of(status),
     )
-
-
-def _referral(referral: Mapping[str, Any]) -> dict[str, str] | None:
-    """The text fields of a click on an advertisement."""
-    return {name: text[:500] for name, text in referral.items() if isinstance(text, str) and text} or None

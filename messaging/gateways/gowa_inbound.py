@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from messaging.gateways.webhook_bodies import inbound_message, iso_moment, part, phone_of, words
+from messaging.gateways.webhook_bodies import inbound_message, iso_moment, part, phone_of, texts_of, words
 from messaging.gateways.webhook_events import InboundMessage
 
 __all__ = ["NAME", "inbound_of", "is_person", "recipient_of", "who"]
@@ -51,7 +51,7 @@ def inbound_of(event: Mapping[str, Any]) -> tuple[InboundMessage, ...]:
         receivers=tuple(filter(None, (words(event, "session_id"), words(event, "device_id")))),
         name=None if from_me else words(payload, "from_name", "sender_display_name"),
         from_me=from_me,
-        referral=_referral(part(payload, "referral")),
+        referral=texts_of(part(payload, "referral")),
         # For an outgoing message, the person is its recipient.
         **who(chat if from_me else sender, words(payload, "chat_lid" if from_me else "from_lid")),
         **_content(kind, payload),
@@ -106,7 +106,3 @@ def _content(event: str, payload: Mapping[str, Any]) -> dict[str, Any]:
             }
     # Buttons and lists come back with their label as the body, so they look like typed text.
     return {"kind": "text" if body else "other", "text": body, "answers": answers}
-
-
-def _referral(referral: Mapping[str, Any]) -> dict[str, str] | None:
-    return {name: text[:500] for name, text in referral.items() if isinstance(text, str) and text} or None

@@ -8,9 +8,11 @@ from messaging.gateways.webhook_bodies import (
     inbound_message,
     iso_moment,
     objects,
+    part,
     phone_of,
     read_json,
     receipt,
+    texts_of,
     words,
 )
 from messaging.gateways.webhook_events import WebhookEvents
@@ -33,6 +35,7 @@ def read_webhook(headers: Mapping[str, str], body: bytes, key: str) -> WebhookEv
             receivers=(receiver,) if receiver else (),
             phone=phone_of(words(message, "from")),
             identities=(f"user_id:{user}",) if (user := words(message, "user_id")) else (),
+            referral=texts_of(part(message, "referral")),
             **{name: words(message, name) for name in ("kind", "name", "text", "payload", "answers")},
         )
         for message in objects(content, "messages")

@@ -25,6 +25,7 @@ __all__ = [
     "phone_of",
     "read_json",
     "receipt",
+    "texts_of",
     "words",
 ]
 
@@ -124,6 +125,11 @@ def part(parent: Any, name: str) -> Mapping[str, Any]:
     """The object of that name; an empty one where there is none."""
     child = parent.get(name) if isinstance(parent, Mapping) else None
     return child if isinstance(child, Mapping) else {}
+
+
+def texts_of(group: Mapping[str, Any]) -> dict[str, str] | None:
+    """The fields that are texts, such as those of a click on an advertisement; None if there are none."""
+    return {name: text[:500] for name, text in group.items() if isinstance(text, str) and text} or None
 
 
 def words(parent: Any, *names: str) -> str | None:

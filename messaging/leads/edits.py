@@ -30,7 +30,10 @@ _FIELDS = {
 _ELSEWHERE = {
     "phone": "use 'lead rename-phone OLD NEW'",
     "device": "to change the device, use 'lead move PHONE --to DEVICE'",
-    "consent": "import the lead with a column 'consent', or use 'enroll SEQUENCE PHONE --consent TEXT'",
+    **dict.fromkeys(
+        ("consent", "consent_at", "consent_source"),
+        "import the lead with a column 'consent', or use 'enroll SEQUENCE PHONE --consent TEXT'",
+    ),
 }
 
 SELECT_LEAD = "select * from leads where phone = $1 for no key update"

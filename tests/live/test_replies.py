@@ -30,6 +30,7 @@ MOVES, MOVED = 5, 6
 VITAC = """
 sequence: vitac
 keyword: [VITAC, INFO]
+ad: 120226305854810726
 require_consent: true
 steps:
   - {id: one, day: 1, text: "Hi {{ name }}"}
@@ -119,15 +120,18 @@ async def keyword_enrolls(live: Live) -> None:
     """A new person writes the keyword of a sequence; of another one, only the message is recorded before the worker dies."""
     scenario = live.scenario
     await scenario.apply(VITAC)
-    [new, late] = [phone(11), phone(12)]
+    [new, late, clicked] = [phone(11), phone(12), phone(13)]
+    click = {"device": scenario.device, "from": clicked, "text": "Is it free?", "name": "Aisha"}
     message = {"device": scenario.device, "from": new, "text": "Vita-C!", "name": "Aisha"}
     began = asyncio.get_running_loop().time()
     assert await write(scenario.simulator_url, message, times=3, together=True) == [200] * 3
+    assert await write(scenario.simulator_url, {**click, "ad": "120226305854810726"}) == [200]
 
     async def greeted(number: str) -> bool:
         return [row["text"] for row in await scenario.accepted() if row["phone"] == number] == ["Hi Aisha"]
 
     await until(lambda: greeted(new))
+    await until(lambda: greeted(clicked))
     assert asyncio.get_running_loop().time() - began < 5, "not only by the sweep, a minute later"
     async with scenario.pool.acquire() as connection:
         given = inbound("in-late", late, "VITAC", name="Aisha")
@@ -138,7 +142,11 @@ async def keyword_enrolls(live: Live) -> None:
     rows = await scenario.pool.fetch(
         "select phone, consent_note from leads where consent_source = 'inbound' order by phone"
     )
-    assert [tuple(row) for row in rows] == [(new, "wrote to us: Vita-C!"), (late, "wrote to us: VITAC")]
+    assert [tuple(row) for row in rows] == [
+        (new, "wrote to us: Vita-C!"),
+        (late, "wrote to us: VITAC"),
+        (clicked, "wrote to us: Is it free?"),
+    ]
     assert await scenario.pool.fetchval("select count(*) from wanted_enrollments") == 0
     code, out, _ = await live.run("starter.py", "inbox", "--only", "enrolled")
     assert code == 0
