@@ -1,5 +1,6 @@
 """A recipient's number changes: lead, enrollments, opt-outs and conversation go along, and nothing is sent twice."""
 
+import asyncio
 import itertools
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +14,7 @@ from messaging.common.errors import InvalidInput, NotFound
 from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.gateways.webhook_events import InboundMessage
 from messaging.leads.csv_import import ImportOptions, import_file
+from messaging.leads.lead import Lead
 from messaging.leads.opt_outs import record_opt_out
 from messaging.replies.numbers import ChangedNumber
 from messaging.replies.record import RecordedInbound, record_inbound
@@ -20,7 +22,7 @@ from messaging.replies.renaming import rename_phone
 from messaging.reporting.audit import lost_leads, lost_steps, sent_twice, totals
 from messaging.reporting.contact import contact_report
 from messaging.sending.outcomes import Settled
-from messaging.sequences.contract import Replanned, StepRef
+from messaging.sequences.contract import Enrolled, EnrollmentRequest, Replanned, StepRef
 from messaging.sequences.enrollments import Enrollments
 from rig.people import phone
 from tests.support.contact import NOON, Contact
@@ -466,3 +468,58 @@ async def test_an_old_number_that_was_stored_meanwhile_is_in_no_audience(contact
     assert [row["phone"] for row in rows] == [NEW]
     await rename(pool, OLD, NEWER)
     assert await leads(pool) == [NEWER]
+
+
+async def test_reports_sends_and_enrollments_at_the_same_moment(contact: Contact) -> None:
+    """Whatever comes first, the person is one lead and gets each step once."""
+    pool = contact.scenario.pool
+    await contact.scenario.apply("sequence: second\nsteps:\n  - {id: one, day: 1, text: One}\n")
+
+    async def enroll(number: str, run: str) -> None:
+        request = EnrollmentRequest(
+            sequence="second", lead=Lead(phone=number, device_id=contact.scenario.device)
+        )
+        enrolled = await Enrollments(pool).enroll(
+            request, workflow_id=f"sequence:second:{number}", run_id=run, now=contact.now
+        )
+        assert isinstance(enrolled, Enrolled)
+        if not enrolled.duplicate and enrolled.next is not None:
+            ref = StepRef(
+                enrollment_id=enrolled.enrollment_id,
+                step_id=enrolled.next.step_id,
+                revision=enrolled.next.revision,
+                phone=number,
+                device_id=enrolled.device_id,
+            )
+            await contact.activities.send_step(ref)
+
+    await asyncio.gather(
+        send_next(contact),
+        *(record(contact, changed(OLD, NEW, identifier=f"report-{index}")) for index in range(4)),
+        enroll(OLD, "run-2"),
+        enroll(OLD, "run-3"),
+        enroll(OLD, "run-4"),
+    )
+    await enroll(NEW, "run-5")
+    assert await leads(pool) == [NEW]
+    assert sorted(text for _, text in await arrived(contact)) == ["Hi Aisha", "One"]
+    assert await pool.fetchval("select count(*) from phone_changes") == 1
+    await audited(pool)
+
+
+async def test_a_row_is_not_made_for_the_number_that_the_contact_had(contact: Contact) -> None:
+    """A claim has read the contact before the change, and makes the row after it."""
+    pool, ref = contact.scenario.pool, contact.ref()
+    async with pool.acquire() as connection:
+        await connection.execute("create temporary table read_before as select * from sequence_contacts")
+        await record(contact, changed(OLD, NEW))
+        told = await connection.fetchval(
+            "select create_step_message(jsonb_populate_record(null::sequence_contacts, to_jsonb(c)), $1, $2, gen_random_uuid())"
+            " from read_before c",
+            ref.step_id,
+            ref.revision,
+        )
+    assert told == {"outcome": "replanned"}
+    assert await contact.scenario.messages() == []
+    await send_next(contact)
+    assert await arrived(contact) == [(NEW, "Hi Aisha")]

@@ -205,6 +205,11 @@ def test_a_changed_number() -> None:
     told = message("system", system=system, from_user_id="US.1")
     found = one(meta(change(messages=[told], contacts=[])))
     assert (found.kind, found.payload) == ("user_id_changed", "US.2")
+    assert {"user_id:US.1", "user_id:US.2"} <= {*found.identities}, "the same person by both"
+    system = {"type": "user_changed_number", "wa_id": "12015550188", **system, "body": body}
+    told = message("system", system={**system, "type": "user_changed_number"})
+    found = one(meta(change(messages=[told], contacts=[])))
+    assert found.identities == ("wa_id:12015550123", "user_id:US.1", "user_id:US.2")
 
 
 @pytest.mark.parametrize("value", ["stop", "resume"])
