@@ -6,6 +6,7 @@ from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
+from cli.consent import format_consent
 from cli.page import Column, Table, one_line, page_width, shortened, wrapped
 from messaging.times.local_time import format_wall
 
@@ -31,7 +32,7 @@ def contact_page(report: ContactReport) -> str:
         lines += wrapped(f"Had the number {former.phone} until {_format_moment(former.until, zone)}.")
     whose = "the lead's time zone" if report.time_zone else "as the lead has no time zone of its own"
     lines += wrapped(f"Times are those of {report.zone}, {whose}.")
-    lines += wrapped(_format_consent(report, zone))
+    lines += wrapped(f"Consent: {format_consent(report, zone) or 'none is known'}.")
     for opt_out in report.opt_outs:
         lines += wrapped(_format_opt_out(opt_out, zone))
     for window in report.windows:
@@ -75,19 +76,6 @@ def _format_opt_out(one: OptOutReport, zone: tzinfo) -> str:
         f"Opted out{of} on {_format_moment(one.created_at, zone)} {_SOURCES[one.source]}: gets {gets}"
         f"{f' ({why})' if why else ''}."
     )
-
-
-_CONSENT_SOURCES = {"import": "by import", "enrollment": "with an enrollment", "inbound": "in a message"}
-
-
-def _format_consent(report: ContactReport, zone: tzinfo) -> str:
-    note = f" ({one_line(report.consent_note)})" if report.consent_note else ""
-    how = f" {_CONSENT_SOURCES[report.consent_source]}{note}" if report.consent_source else ""
-    if report.consent_at is not None:
-        return f"Consent: given{how} on {_format_moment(report.consent_at, zone)}."
-    if report.consent_withdrawn_at is not None:
-        return f"Consent: taken back{how} on {_format_moment(report.consent_withdrawn_at, zone)}."
-    return "Consent: none is known."
 
 
 def _format_window(one: WindowReport, zone: tzinfo) -> str:

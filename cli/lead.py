@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -63,7 +64,7 @@ def import_(
         typer.Option(
             "--map",
             help="The column of a field, where its heading does not say it; again for more. Nothing behind the = for none."
-            " Fields: phone, name, niches, triggers, target_status, device, time_zone.",
+            " Fields: phone, name, niches, triggers, target_status, device, time_zone, consent, consent_at.",
             metavar="FIELD=COLUMN",
         ),
     ] = None,
@@ -264,6 +265,7 @@ def _format_preview(summary: ImportSummary) -> list[str]:
             "target status": lead.target_status,
             "device": lead.device_id,
             "time zone": lead.time_zone,
+            "consent": lead.consent and (lead.consent.note or ("yes" if lead.consent.given else "no")),
             **lead.attributes,
         }
         more = "; ".join(f"{name}: {' '.join(value.split())}" for name, value in values.items() if value)
@@ -272,8 +274,10 @@ def _format_preview(summary: ImportSummary) -> list[str]:
 
 
 def _format_lead(lead: StoredLead) -> str:
+    from cli.consent import format_consent
     from messaging.times.local_time import format_moment
 
+    consent = format_consent(lead, UTC)
     fields = {
         "phone": lead.phone,
         "name": lead.name,
@@ -282,6 +286,7 @@ def _format_lead(lead: StoredLead) -> str:
         "target status": lead.target_status,
         "device": lead.device_id,
         "time zone": lead.time_zone,
+        "consent": consent and f"{consent} UTC",
         **lead.attributes,
         "known since": format_moment(lead.created_at),
     }

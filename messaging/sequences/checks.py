@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from messaging.common.counts import count_of
 from messaging.common.database import Connection
 from messaging.common.errors import InvalidInput
 from messaging.common.keywords import Keywords, joined
@@ -28,6 +29,14 @@ select k.kind, k.code, s.name
   from sequence_keywords k
   join sequences s on s.id = k.sequence_id
  where not s.name = any ($1)
+"""
+
+COUNT_WITHOUT_CONSENT = """
+select count(*)
+  from sequence_contacts c
+  join sequences s on s.id = c.sequence_id
+  join leads l on l.id = c.lead_id
+ where s.name = $1 and c.status = 'active' and l.consent_at is null
 """
 
 SELECT_KEYWORD = """
@@ -162,11 +171,24 @@ async def warnings_for(
             *(check_zone(draft.document, draft.sequence.timezone) if draft.sequence else ()),
             *await check_blanks(connection, draft.texts),
             *_check_service_window(draft, devices),
+            *await _check_consent(connection, draft),
             *await _check_attributes(connection, draft),
             *replies,
         ]
         for draft, replies in zip(drafts, of_replies, strict=True)
     ]
+
+
+async def _check_consent(connection: Connection, draft: SequenceDraft) -> list[Problem]:
+    """How many contacts under way get nothing more, as consent is required."""
+    if draft.sequence is None or not draft.sequence.require_consent:
+        return []
+    without = await connection.fetchval(COUNT_WITHOUT_CONSENT, draft.sequence.sequence)
+    if not without:
+        return []
+    contacts = count_of(without, "contact under way has", "contacts under way have")
+    message = f"warning: {contacts} not consented, and what would come next is cancelled"
+    return [draft.document.problem(("require_consent",), message)]
 
 
 async def _check_attributes(connection: Connection, draft: SequenceDraft) -> list[Problem]:

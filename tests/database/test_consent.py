@@ -20,12 +20,14 @@ from messaging.reporting.contact import contact_report
 from messaging.sending.claim_answers import Claim, SettledAlready
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus
+from messaging.sequences.apply import apply_sequences
 from messaging.sequences.contacts import find_standing
 from messaging.sequences.contract import EnrollmentRequest, NotEnrolled, SweepCursor, SweepTotals
 from messaging.sequences.enrollments import Enrollments
+from messaging.sequences.file import read_sequence
 from messaging.sequences.triggers import due_enrollments
 from rig.people import phone
-from tests.support.contact import Contact
+from tests.support.contact import SEQUENCE, Contact
 from tests.support.lead_tables import write
 from tests.support.scenario import Scenario
 
@@ -228,8 +230,14 @@ async def test_a_message_of_a_campaign_is_not_sent_once_consent_is_taken_back(sc
 
 async def test_a_step_is_not_sent_once_consent_is_taken_back(contact: Contact) -> None:
     pool = contact.scenario.pool
-    await pool.execute("update sequences set require_consent = true")
+    required = f"{SEQUENCE.strip()}\nrequire_consent: true\n"
+    async with pool.acquire() as connection:
+        [applied] = await apply_sequences(connection, [read_sequence(required, "welcome.yaml")])
+    assert applied.warnings == (
+        "welcome.yaml:9: require_consent: warning: 1 contact under way has not consented, and what would come next is cancelled",
+    )
     await say(pool, given(), taken_back())
+    contact.due = await contact.activities.replan(contact.ref().enrollment_id)
     await contact.send()
     message = await contact.message()
     assert (message["status"], message["reason"]) == (
