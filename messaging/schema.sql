@@ -578,6 +578,8 @@ CREATE FUNCTION public.expects_reply(c public.sequence_contacts) RETURNS boolean
                           and not exists (select from broadcast_messages m
                                            where m.sequence_contact_id = c.id and m.sequence_stepid = b.id
                                              and m.status = 'processing'))))
+        or exists (select from broadcast_messages m
+                    where m.sequence_contact_id = c.id and m.sequence_stepid = c.next_step_id and awaits_window(m))
 $$;
 
 CREATE FUNCTION public.expiry_of(p_expires_at timestamp with time zone) RETURNS text

@@ -141,7 +141,11 @@ async def _check_service_window(
     devices = await devices_with_service_window(connection, campaign.target.devices)
     if not devices:
         return []
-    return [document.problem(("template",), free_text_warning(devices, campaign.outside_window))]
+    found = [document.problem(("template",), free_text_warning(devices, campaign.outside_window))]
+    if campaign.outside_window == "wait" and campaign.until is None:
+        message = "warning: is missing, and the campaign runs for as long as a message waits for its recipient to write"
+        found.append(document.problem(("until",), message))
+    return found
 
 
 async def _no_leads(connection: Connection, document: Document, niche: str | None) -> Problem:

@@ -296,8 +296,13 @@ begin
                     or r.answers = last.gateway_message_id));
 end $$;
 
+-- True if a message was last seen to wait until its recipient writes.
+create function awaits_window(m broadcast_messages) returns boolean
+language sql immutable as $$ select m.waits_for is not distinct from 'window' and is_waiting(m.status) $$;
+
 -- True if the sequence itself says what comes of a reply now: the contact's next step waits for one, also while the message
--- before it is being sent; or a step that is still to come asks whether the contact has replied.
+-- before it is being sent; or a step that is still to come asks whether the contact has replied; or its message waits
+-- until the contact writes, as the service window is closed.
 create function expects_reply(c sequence_contacts) returns boolean
 language sql stable as $$
     select exists (
@@ -312,6 +317,8 @@ language sql stable as $$
                           and not exists (select from broadcast_messages m
                                            where m.sequence_contact_id = c.id and m.sequence_stepid = b.id
                                              and m.status = 'processing'))))
+        or exists (select from broadcast_messages m
+                    where m.sequence_contact_id = c.id and m.sequence_stepid = c.next_step_id and awaits_window(m))
 $$;
 
 -- The first condition of a message's step that does not hold now, and what is so instead, for people to read; null if all
@@ -453,10 +460,6 @@ language sql stable as $$
         || ' UTC', 'they have not written to device ' || m.device_id)
         || case when m.window_refused_at is not null then ', and Meta says that it is over' else '' end
 $$;
-
--- True if a message was last seen to wait until its recipient writes.
-create function awaits_window(m broadcast_messages) returns boolean
-language sql immutable as $$ select m.waits_for is not distinct from 'window' and is_waiting(m.status) $$;
 
 -- What is paused and so holds the message, for people to read; null if nothing is.
 create function pause_of(m broadcast_messages) returns text

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from messaging.campaigns.apply import apply_campaigns
 from messaging.campaigns.audience import freeze_audience
 from messaging.campaigns.contract import FeedRequest
 from messaging.campaigns.feed import feed_page
+from messaging.campaigns.file import read_campaign
 from messaging.common.errors import InvalidInput
 from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.devices.device import DeviceSettings
@@ -180,6 +182,32 @@ async def test_free_text_waits_until_they_write_if_the_file_says_so(windowed: Co
     assert await awaiting(pool, PHONE) == []
 
 
+async def test_what_a_message_waits_for_does_not_pause_its_sequence(windowed: Contact) -> None:
+    """Other replies do, where the file says nothing else."""
+    await apply(windowed, WITH_TEMPLATE.replace("steps:", "outside_window: wait\nsteps:"))
+    settled = await windowed.send()
+    assert isinstance(settled, Settled)
+    windowed.due, windowed.now = settled.next, NOON + timedelta(hours=1)
+    assert isinstance(await windowed.send(), Held)
+    pool = windowed.scenario.pool
+    await pool.execute(
+        "update broadcast_messages set sent_at = $1, begun_at = $1 where status = 'sent'", NOON
+    )
+    await hear(windowed, after=3600)
+    assert await pool.fetchval("select paused_reason from sequence_contacts") is None
+    assert isinstance(await windowed.send(), Settled)
+    assert await texts(windowed) == ["[hello en] Aisha", "More"]
+    await pool.execute(
+        "update broadcast_messages set sent_at = $1, begun_at = $1 where status = 'sent'", NOON
+    )
+    await pool.execute(
+        "update sequence_contacts set status = 'active', ended_at = null,"
+        " next_step_id = (select max(id) from sequence_steps)"
+    )
+    await hear(windowed, "in-2", after=3700)
+    assert await pool.fetchval("select paused_reason from sequence_contacts") == 'answered: "Hello"'
+
+
 async def test_what_waits_for_them_expires(windowed: Contact) -> None:
     expiring = SEQUENCE.replace("    day: 1\n", "    day: 1\n    expires_after: 2h\n")
     await apply(windowed, expiring.replace("steps:", "outside_window: wait\nsteps:"))
@@ -345,6 +373,26 @@ async def test_a_text_refused_as_outside_the_window_goes_out_by_its_template(
         assert isinstance(settled, Settled)
         assert settled.status is MessageStatus.SENT
         assert [request.json()["type"] for request in server.requests] == ["text", "template"]
+
+
+async def test_a_template_that_is_refused_fails(contact: Contact, monkeypatch: pytest.MonkeyPatch) -> None:
+    await apply(contact, WITH_TEMPLATE)
+    async with meta(contact, monkeypatch, refusal(131047)) as server:
+        settled = await contact.send()
+        assert isinstance(settled, Settled)
+        assert settled.status is MessageStatus.FAILED
+        assert [request.json()["type"] for request in server.requests] == ["template"]
+
+
+async def test_a_campaign_that_may_wait_for_ever_is_warned_of(scenario: Scenario) -> None:
+    await scenario.add_device()
+    await with_window(scenario)
+    source = "campaign: one\noutside_window: wait\ntarget: {status: all}\ntext: Hi\n"
+    async with scenario.pool.acquire() as connection:
+        for until in ("", "timezone: UTC\nuntil: 2036-01-01 10:00\n"):
+            [applied] = await apply_campaigns(connection, [read_campaign(source + until, "one.yaml")])
+            warned = any("runs for as long as a message waits" in line for line in applied.warnings)
+            assert warned == (not until)
 
 
 async def test_a_text_alone_refused_as_outside_the_window_fails_or_waits_until_they_write_again(
