@@ -165,7 +165,10 @@ async def skip(
             refused.append(str(error))
         progress("Skipping", len(skipped) + len(refused), len(chosen))
 
-    await each(chosen, skip_one, concurrency=TOGETHER)
+    try:
+        await each(chosen, skip_one, concurrency=TOGETHER)
+    except asyncio.CancelledError as error:
+        raise asyncio.CancelledError(f"{len(skipped):,} of {len(chosen):,} contacts skip {step}") from error
     await _signal(drumbeat, skipped)
     left = await _follow(drumbeat, skipped, wait, progress)
     return BulkChange(command="skip", changed=len(skipped), to_signal=left, refused=tuple(refused))
@@ -222,7 +225,12 @@ async def _follow(drumbeat: Drumbeat, enrollments: Sequence[int], wait: bool, pr
         progress("Signalling workflows", total - left, total)
         if looks >= LOOK_FOR_A_WORKER and await idle(drumbeat):
             break
-        await asyncio.sleep(LOOK_EVERY)
+        try:
+            await asyncio.sleep(LOOK_EVERY)
+        except asyncio.CancelledError as error:
+            raise asyncio.CancelledError(
+                f"the change holds for all {total:,}; {left:,} workflows do not know yet, and are signalled all the same"
+            ) from error
         before, left = left, await selected.count_to_signal(pool, enrollments)
         looks = looks + 1 if left == before else 0
     progress("Signalling workflows", total - left, total)
