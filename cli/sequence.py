@@ -184,7 +184,7 @@ def _format_list(listed: list[SequenceSummary]) -> str:
 
 
 def _format_details(one: SequenceDetails) -> str:
-    from messaging.sequences.conditions import format_conditions
+    from messaging.sequences.condition_words import format_conditions
 
     zone = ZoneInfo(one.time_zone)
     head = [

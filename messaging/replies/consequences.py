@@ -5,11 +5,12 @@ All of it stands in the ledger too. If a process dies before it has carried it o
 """
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
+from messaging.common.values import Value
 from messaging.sequences.contract import EnrollmentRequest
 
-__all__ = ["Affected", "Consequences", "Stopped", "together"]
+__all__ = ["Affected", "Consequences", "Effect", "Stopped", "together"]
 
 
 class Stopped(NamedTuple):
@@ -56,3 +57,12 @@ def together(found: Iterable[Consequences]) -> Consequences:
     return Consequences(
         tuple(stopped.values()), tuple(affected.values()), tuple(wanted.values()), tuple(heard), tuple(shown)
     )
+
+
+class Effect(Value):
+    """What an inbound message did to one enrollment. ``to``: the step or sequence that it went on to."""
+
+    enrollment: int
+    sequence: str
+    did: Literal["paused", "stopped", "went_on", "enrolled"]
+    to: str | None = None

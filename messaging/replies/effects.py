@@ -12,12 +12,10 @@ the pause is that of the reply sent first, and of several steps to go to the lat
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
 
 from messaging.common.database import Connection, Record
 from messaging.common.storable import storable
-from messaging.common.values import Value
-from messaging.replies.consequences import Affected, Consequences
+from messaging.replies.consequences import Affected, Consequences, Effect
 from messaging.replies.own_sends import is_own_send
 from messaging.sequences.awaited import release_awaiting
 from messaging.sequences.contract import EnrollmentEnd, EnrollmentRequest
@@ -25,7 +23,7 @@ from messaging.sequences.leaving import end_enrollment
 from messaging.sequences.on_reply import Action, action_for, read_rules
 from messaging.sequences.wanted import want_enrollment
 
-__all__ = ["CHOSEN", "NO_ANSWERS", "Effect", "act_on_reply", "affected_before", "said_in"]
+__all__ = ["CHOSEN", "NO_ANSWERS", "act_on_reply", "affected_before", "said_in"]
 
 CHOSEN = ("button", "list")
 """Kinds whose payload is said too; a document's payload is its file name."""
@@ -38,15 +36,6 @@ FIRST_WORDS = 40
 
 # A reply may seem earlier than the message that it answers: gateways give whole seconds, and clocks differ.
 SLACK = "1 minute"
-
-
-class Effect(Value):
-    """What an inbound message did to one enrollment. ``to``: the step or sequence that it went on to."""
-
-    enrollment: int
-    sequence: str
-    did: Literal["paused", "stopped", "went_on", "enrolled"]
-    to: str | None = None
 
 
 SELECT_REPLY = """

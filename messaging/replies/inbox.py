@@ -8,7 +8,7 @@ from messaging.common.database import Pool, Record
 from messaging.common.errors import NotFound
 from messaging.common.suggestions import did_you_mean
 from messaging.common.values import Value
-from messaging.replies.effects import Effect
+from messaging.replies.consequences import Effect
 
 __all__ = [
     "Cleared",

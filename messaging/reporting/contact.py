@@ -13,7 +13,7 @@ from messaging.leads.opt_outs import OptOutCategory, OptOutSource, gets_no
 from messaging.leads.phone_changes import FormerPhone, former_phones, present_phone
 from messaging.replies.inbox import InboundReport, inbound_of_phone
 from messaging.reporting.messages import MessageReport, messages_to
-from messaging.sequences.conditions import format_conditions
+from messaging.sequences.condition_words import format_conditions
 from messaging.sequences.refused import RefusedEnrollment, refused_enrollments
 from messaging.times.local_time import format_moment
 

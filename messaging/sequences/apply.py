@@ -16,7 +16,7 @@ from messaging.common.transactions import all_or_nothing
 from messaging.common.values import Value
 from messaging.files.yaml import FileProblems, Problem
 from messaging.sequences.checks import check_together, check_with_stored, warnings_for
-from messaging.sequences.conditions import format_conditions
+from messaging.sequences.condition_words import format_conditions
 from messaging.sequences.file import SequenceDraft, SequenceFile, StepFile
 from messaging.sequences.on_reply import as_stored, format_on_reply, read_rules
 from messaging.sequences.step_ids import StoredStep, changes_of_meaning

@@ -4,7 +4,6 @@ They are stored with the step and checked by the claim (``failed_condition`` in 
 hold.
 """
 
-from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
@@ -13,7 +12,7 @@ from messaging.common.errors import InvalidInput
 from messaging.files.fields import FileModel, as_field, parse_niche
 from messaging.leads.cleaning import FIELD_NAMES, attribute_name, clean_text, parse_target_status
 
-__all__ = ["ConditionsFile", "asks_for_reply", "format_conditions"]
+__all__ = ["ConditionsFile", "asks_for_reply"]
 
 _BESIDE = {"niche": "niche", "niches": "niche", "target_status": "status"}
 """Columns that have a condition of their own."""
@@ -96,19 +95,3 @@ class ConditionsFile(FileModel):
 def asks_for_reply(conditions: ConditionsFile | None) -> bool:
     """True if the conditions tell contacts that have replied from those that have not."""
     return conditions is not None and conditions.replied is not None
-
-
-def format_conditions(stored: Mapping[str, Any] | None) -> str:
-    """Stored conditions in words: ``replied: false, city: KL or Penang``; empty without any."""
-    words = []
-    for name, value in (stored or {}).items():
-        if name == "attribute":
-            words += [f"{one}: {' or '.join(map(_shown, values))}" for one, values in value.items()]
-        else:
-            values = value if isinstance(value, list) else [value]
-            words.append(f"{name}: {' or '.join(map(_shown, values))}")
-    return ", ".join(words)
-
-
-def _shown(value: object) -> str:
-    return str(value).lower() if isinstance(value, bool) else str(value) or '""'

@@ -4,7 +4,7 @@ from datetime import timedelta
 
 import pytest
 
-from messaging.sequences.conditions import format_conditions
+from messaging.sequences.condition_words import format_conditions
 from messaging.sequences.file import read_sequence
 from messaging.times.durations import format_when
 

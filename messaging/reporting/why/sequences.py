@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 
 from messaging.common.database import Pool, Record
 from messaging.reporting.why.messages import Fate
-from messaging.sequences.conditions import format_conditions
+from messaging.sequences.condition_words import format_conditions
 from messaging.times.local_time import format_moment, load_zone
 
 __all__ = ["causes_of_sequence"]
