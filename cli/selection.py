@@ -11,12 +11,12 @@ import typer
 
 from cli.console import run, say, show
 from messaging.common.counts import count_of
-from messaging.common.values import Value
 from runtime.process import fail, tell
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from messaging.common.values import Value
     from messaging.selection.contacts import SelectedContacts
     from messaging.selection.leads import SelectedLeads
     from messaging.selection.selection import Selection
@@ -39,7 +39,7 @@ __all__ = [
 ]
 
 Found = TypeVar("Found", "SelectedContacts", "SelectedLeads")
-Done = TypeVar("Done", bound=Value)
+Done = TypeVar("Done", bound="Value")
 
 WHICH = "Which ones, of many"
 
