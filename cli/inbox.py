@@ -203,9 +203,9 @@ def _format_page(page: InboxPage, before: int | None) -> str:
     lines = ["Times are UTC. 'inbox done ID' takes one out." if page.messages else nothing]
     for one in page.messages:
         lines += inbound_lines(one)
-    if before is None and page.total > len(page.messages):
+    if page.more:
         lines.append(
-            f"{len(page.messages):,} of {page.total:,}; 'inbox --before {page.messages[-1].id}' shows the next ones"
+            f"{count_of(page.total, 'message')} in all; add --before {page.messages[-1].id} for the next ones"
         )
     if before is None and page.enrolled:
         count = count_of(

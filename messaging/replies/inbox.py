@@ -98,6 +98,8 @@ class InboxPage(Value):
 
     total: int
     newest: int
+    more: bool
+    """Whether there are more after these."""
     messages: tuple[InboundReport, ...]
     enrolled: int = 0
 
@@ -196,13 +198,14 @@ async def list_inbox(
         "select exists (select from inbound_messages where id = $1)", before
     ):
         raise _no_such_message([before])
-    rows = await pool.fetch(SELECT_INBOX, *arguments, limit, before)
+    rows = await pool.fetch(SELECT_INBOX, *arguments, limit + 1, before)
     count = await pool.fetchrow(COUNT_MATCHING, *arguments)
     assert count is not None, "an aggregate has a row"
     return InboxPage(
         total=count["total"],
         newest=count["newest"] or 0,
-        messages=tuple(map(_report, rows)),
+        more=len(rows) > limit,
+        messages=tuple(map(_report, rows[:limit])),
         enrolled=await pool.fetchval(COUNT_ENROLLED) if wanted in (None, InboxFilter()) else 0,
     )
 

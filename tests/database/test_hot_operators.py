@@ -13,6 +13,7 @@ from messaging.replies.inbox import InboxFilter, list_inbox
 from messaging.reporting.contact import contact_report
 from messaging.reporting.messages import list_messages
 from messaging.reporting.status import status_report
+from messaging.reporting.why.report import why_not
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.telling import Tell, count_held, page
 from messaging.sequences.store import show_sequence
@@ -70,6 +71,10 @@ async def _inbox(pool: Pool, big: Big) -> None:
     assert len(page.messages) == 100
 
 
+async def _why(pool: Pool, big: Big) -> None:
+    assert (await why_not(pool, big.phone, big.phone)).subjects
+
+
 async def _contact(pool: Pool, big: Big) -> None:
     assert (await contact_report(pool, big.phone, big.phone)).messages
 
@@ -110,6 +115,7 @@ CASES: dict[str, tuple[Case, Limit]] = {
         _messages(MessageStatus.FAILED, MessageStatus.UNCONFIRMED),
         Limit(rows=20_000, buffers=20_000, grows=True),
     ),
+    "why": (_why, Limit(rows=60, buffers=200)),
     "contact": (_contact, Limit(rows=30, buffers=60)),
     # Its rows twice (by status, and delivered and read), and for each answer of its recipients what that phone got.
     "campaign": (_campaigns, Limit(rows=300_000, buffers=190_000, grows=True)),

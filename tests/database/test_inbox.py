@@ -64,10 +64,11 @@ async def test_a_name_that_does_not_exist_is_no_empty_list(
 
 async def test_pages_are_not_moved_by_what_arrives(told: Told) -> None:
     first = await list_inbox(told.pool, limit=2)
-    assert (first.total, len(first.messages)) == (3, 2)
+    assert (first.total, len(first.messages), first.more) == (3, 2, True)
     await told.said(0, "Hello?", 2 * HOUR)
     second = await list_inbox(told.pool, limit=2, before=first.messages[-1].id)
     assert [one.text for one in second.messages] == ["Is it red?"]
+    assert not second.more
     with pytest.raises(NotFound, match="no inbound message 999"):
         await list_inbox(told.pool, before=999)
 
