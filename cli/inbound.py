@@ -41,6 +41,8 @@ def what_it_did(one: InboundReport) -> str:
     elif one.counts_for:
         parts.append(f"after {', '.join(one.counts_for)}")
     parts += one.did
+    if one.opts_out_of and "opted out" in one.did:
+        parts.append(f"counts as an opt-out of {one.opts_out_of}")
     return "; ".join(parts)
 
 

@@ -79,7 +79,7 @@ CASES: dict[str, tuple[Case, Limit]] = {
         _end(lambda big: big.done, follows=True),
         Limit(rows=20, buffers=150, before="update sequences set next_trigger = 'SPRING' where name <> 'S0'"),
     ),
-    "opt out": (_opt_out, Limit(rows=12, buffers=100)),
+    "opt out": (_opt_out, Limit(rows=30, buffers=130)),
     # The sweep: once a minute. It reads the leads that bear a trigger, and does not look into the ledger. The buffers of
     # the first case are the index entries of the 10,000 leads that bore one until now.
     "sweep, nobody due": (

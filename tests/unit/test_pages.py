@@ -258,12 +258,13 @@ def test_a_conversation_is_shown_both_ways_in_order(monkeypatch: pytest.MonkeyPa
                     sent_at=later,
                     counts_for=("cold-vitac / welcome",),
                     did=("opted out",),
+                    opts_out_of="cold-vitac / welcome",
                 ),
                 answer("I call you", from_me=True, sent_at=NOON.replace(minute=4)),
             ),
         )
     )
-    assert "→ after cold-vitac / welcome; opted out" in shown
+    assert "→ after cold-vitac / welcome; opted out; counts as an opt-out of cold-vitac / welcome" in shown
     assert "by a reply: gets nothing more (the recipient answered 'STOP'; inbound message 17)." in shown
     places = [
         shown.rindex(words) for words in ("One", "(image) Is it red?", "STOP", "Two", "typed on the phone")
