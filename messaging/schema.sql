@@ -283,7 +283,7 @@ begin
     select status into status_before from broadcast_messages where id = p_message;
     if (status_before is null or is_waiting(status_before))
        and (revision_now <> p_revision or zone <> c.timeline ->> 'zone'
-            or (c.status = 'active' and (c.plan_changed_at is not null or c.go_step_id is not null))
+            or (c.status = 'active' and c.plan_changed_at is not null)
             or (status_before is null and c.next_step_id is distinct from p_step)) then
         return jsonb_build_object('outcome', 'replanned');
     end if;

@@ -254,6 +254,13 @@ async def test_an_operators_pause_keeps_its_reason(contact: Contact) -> None:
     await record(contact, inbound("in-1", PHONE, "Hello", after=60))
     row = await state(contact)
     assert (row["paused_reason"], row["answered_at"]) == ("on holiday", None)
+    await resume_contact(contact.scenario.pool, row["id"])
+    await record(contact, inbound("in-2", PHONE, "And?", after=70))
+    assert (await state(contact))["paused_reason"] == 'answered: "And?"'
+    await resume_contact(contact.scenario.pool, row["id"])
+    await pause_contact(contact.scenario.pool, row["id"], "on holiday again")
+    await record(contact, inbound("in-0", PHONE, "Late", after=50))
+    assert (await state(contact))["paused_reason"] == "on holiday again"
 
 
 # Which sequences a reply counts for
@@ -325,6 +332,33 @@ async def test_the_rules_of_the_step_that_is_answered_decide(contact: Contact) -
     assert (await state(contact))["status"] == "active", "it answers the second"
     await record(contact, inbound("in-2", PHONE, "Hello", after=3710, answers=first))
     assert (await state(contact))["status"] == "stopped", "it quotes the first"
+
+
+@pytest.mark.parametrize(("received", "answers"), [(0.5, "two"), (0.3, "one")])
+async def test_a_time_in_whole_seconds_is_taken_for_the_latest_that_it_can_mean(
+    contact: Contact, received: float, answers: str
+) -> None:
+    """A reply of 13:00:00, to a message of 13:00:00.4, or to the one before?"""
+    await contact.scenario.apply(
+        "sequence: welcome\nsteps:\n - {id: one, day: 1, text: One, on_reply: stop}\n"
+        " - {id: two, after: 1h, text: Two, on_reply: continue}\n - {id: three, after: 1h, text: Three}\n"
+    )
+    pool = contact.scenario.pool
+    await pool.execute("truncate sequence_contacts, broadcast_messages")
+    await contact.enroll()
+    await send(contact)
+    contact.now += timedelta(hours=1)
+    await send(contact)
+    at = NOON + timedelta(hours=1)
+    await pool.execute(
+        "update broadcast_messages m set sent_at = $1 from sequence_steps t where t.id = m.sequence_stepid and t.key = 'two'",
+        at + timedelta(seconds=0.4),
+    )
+    await pool.execute(
+        f"alter table inbound_messages alter received_at set default '{at + timedelta(seconds=received)}'"
+    )
+    await record(contact, inbound("in-1", PHONE, "Hello", after=3600))
+    assert (await state(contact))["status"] == ("active" if answers == "two" else "stopped")
 
 
 async def test_a_reply_counts_for_all_phones_that_it_concerns(contact: Contact) -> None:
