@@ -1213,13 +1213,10 @@ CREATE FUNCTION public.opted_out_of(p_category text) RETURNS text
 $$;
 
 CREATE FUNCTION public.outside_window(m public.broadcast_messages) RETURNS text
-    LANGUAGE sql STABLE
+    LANGUAGE sql IMMUTABLE
     AS $$
-    select 'outside the 24-hour window: ' || coalesce(
-        'their last message to device ' || m.device_id || ' came on '
-        || to_char((window_until(m.recipient_phone, m.device_id) - interval '24 hours') at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
-        || ' UTC', 'they have not written to device ' || m.device_id)
-        || case when m.window_refused_at is not null then ', and Meta says that it is over' else '' end
+    select 'outside the 24-hour window: they have not written to device ' || m.device_id || ' in the last 24 hours'
+           || case when m.window_refused_at is not null then ', as Meta says' else '' end
 $$;
 
 CREATE FUNCTION public.pause_of(m public.broadcast_messages) RETURNS text

@@ -453,12 +453,9 @@ $$;
 
 -- Why free text does not go out outside the service window, for people to read.
 create function outside_window(m broadcast_messages) returns text
-language sql stable as $$
-    select 'outside the 24-hour window: ' || coalesce(
-        'their last message to device ' || m.device_id || ' came on '
-        || to_char((window_until(m.recipient_phone, m.device_id) - interval '24 hours') at time zone 'UTC', 'YYYY-MM-DD HH24:MI')
-        || ' UTC', 'they have not written to device ' || m.device_id)
-        || case when m.window_refused_at is not null then ', and Meta says that it is over' else '' end
+language sql immutable as $$
+    select 'outside the 24-hour window: they have not written to device ' || m.device_id || ' in the last 24 hours'
+           || case when m.window_refused_at is not null then ', as Meta says' else '' end
 $$;
 
 -- What is paused and so holds the message, for people to read; null if nothing is.
