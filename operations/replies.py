@@ -17,7 +17,7 @@ from messaging.sequences.contract import EnrollmentRequest
 from messaging.sequences.wanted import still_wanted
 from operations import opt_outs
 from operations.connection import Drumbeat
-from operations.signals import heard, signalled_later
+from operations.signals import signalled_later, wake_awaiting
 from temporal.bulk import each, signal_each
 from temporal.contacts import start_contact
 
@@ -101,6 +101,6 @@ async def carry_out(drumbeat: Drumbeat, enrolling: Enrolling, then: Consequences
         changed = [*(one.workflow_id for one in then.affected), *then.shown]
         await signal_each(drumbeat.temporal, list(dict.fromkeys(changed)), "plan_changed")
     await each(then.affected, wait, concurrency=CONCURRENCY)
-    for phone in then.heard:
-        await heard(drumbeat, phone)
+    for phone in then.wrote:
+        await wake_awaiting(drumbeat, phone)
     enrolling.begin(then.wanted)

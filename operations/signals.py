@@ -25,9 +25,9 @@ __all__ = [
     "ReplanCounts",
     "campaign_changed",
     "contacts_changed",
-    "heard",
     "plan_changed",
     "signalled_later",
+    "wake_awaiting",
     "wake_held",
     "zones_corrected",
 ]
@@ -68,7 +68,7 @@ async def wake_held(drumbeat: Drumbeat, kind: Literal["sequence", "device", "cam
     return held
 
 
-async def heard(drumbeat: Drumbeat, phone: str) -> None:
+async def wake_awaiting(drumbeat: Drumbeat, phone: str) -> None:
     """Wakes what waits until this phone writes: messages outside of the service window."""
     waiting = await telling.awaiting(await drumbeat.pool(), phone)
     with signalled_later(drumbeat):

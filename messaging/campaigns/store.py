@@ -96,7 +96,7 @@ with sent as materialized (
     select id, recipient_phone, delivered_at, read_at from broadcast_messages where campaign_id = $1 and status = 'sent'),
 wrote as materialized (
     select s.id, s.recipient_phone, i as message from sent s join inbound_messages i on i.phone = s.recipient_phone),
-heard as (
+came_back as (
     select w.recipient_phone as phone, true as replied, false as opted_out
       from wrote w
      cross join lateral answered_messages(w.message) m
@@ -109,7 +109,7 @@ heard as (
 select (select count(delivered_at) from sent) as delivered, (select count(read_at) from sent) as read,
        count(distinct phone) filter (where replied) as replied,
        count(distinct phone) filter (where opted_out) as opted_out
-  from heard
+  from came_back
 """
 
 

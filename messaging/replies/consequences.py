@@ -34,7 +34,7 @@ class Consequences(NamedTuple):
     affected: tuple[Affected, ...] = ()
     wanted: tuple[EnrollmentRequest, ...] = ()
     """Contacts whose workflow is to be started."""
-    heard: tuple[str, ...] = ()
+    wrote: tuple[str, ...] = ()
     """Phones that have written: what waits for that may go out."""
     shown: tuple[str, ...] = ()
     """Workflows of contacts that go on as before: they are to show the answer."""
@@ -46,16 +46,16 @@ def together(found: Iterable[Consequences]) -> Consequences:
     affected: dict[int, Affected] = {}
     shown: dict[str, None] = {}
     wanted: dict[tuple[str, str], EnrollmentRequest] = {}
-    heard: dict[str, None] = {}
+    wrote: dict[str, None] = {}
     for each in found:
         for one in each.stopped:
             stopped[one.phone] = max(stopped.get(one.phone, one), one, key=lambda known: len(known.workflows))
         affected |= {change.enrollment: change for change in each.affected}
-        heard |= dict.fromkeys(each.heard)
+        wrote |= dict.fromkeys(each.wrote)
         shown |= dict.fromkeys(each.shown)
         wanted |= {(request.sequence, request.lead.phone): request for request in each.wanted}
     return Consequences(
-        tuple(stopped.values()), tuple(affected.values()), tuple(wanted.values()), tuple(heard), tuple(shown)
+        tuple(stopped.values()), tuple(affected.values()), tuple(wanted.values()), tuple(wrote), tuple(shown)
     )
 
 

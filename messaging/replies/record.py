@@ -193,7 +193,7 @@ async def _record(
         then.append(await _change_number(connection, message, phone, identifier))
     then.append(await act(connection, identifier, concerned))
     if not message.from_me:
-        then.append(Consequences(heard=(phone,)))
+        then.append(Consequences(wrote=(phone,)))
     return RecordedInbound(1, together(then))
 
 

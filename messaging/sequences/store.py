@@ -151,7 +151,7 @@ select t.id, t.key, t.day, t.at_time as at, t.after, t.wait_for, t.conditions, t
 SELECT_RESULTS = """
 with wrote as materialized (
     select c.id, i as message from sequence_contacts c join inbound_messages i on i.phone = c.phone where c.sequence_id = $1),
-heard as (
+came_back as (
     select m.sequence_stepid as step, m.recipient_phone as phone, true as replied, false as opted_out
       from wrote w
      cross join lateral answered_messages(w.message) m
@@ -164,7 +164,7 @@ heard as (
 answers as (
     select step, count(distinct phone) filter (where replied) as replied,
            count(distinct phone) filter (where opted_out) as opted_out
-      from heard
+      from came_back
      group by rollup (step)),
 outcomes as (
     select t.id as step, sum(m.sent)::bigint as sent, sum(m.expired)::bigint as expired,

@@ -174,7 +174,7 @@ async def test_free_text_waits_until_they_write_if_the_file_says_so(windowed: Co
     assert await awaiting(pool, PHONE) == [f"sequence:welcome:{PHONE}"]
 
     heard = await hear(windowed)
-    assert heard.then.heard == (PHONE,), "whose workflows are to be woken"
+    assert heard.then.wrote == (PHONE,), "whose workflows are to be woken"
     assert isinstance(await windowed.send(), Settled)
     assert await texts(windowed) == ["Hi Aisha"]
     assert await awaiting(pool, PHONE) == []
@@ -252,7 +252,7 @@ async def test_a_hold_and_the_message_that_ends_it_do_not_miss_each_other(window
         recording = asyncio.create_task(hear(windowed))
         _, waits = await asyncio.wait([recording], timeout=0.3)
         assert waits == {recording}
-    assert (await recording).then.heard == (PHONE,)
+    assert (await recording).then.wrote == (PHONE,)
     assert await awaiting(pool, PHONE) == [f"sequence:welcome:{PHONE}"]
 
 
