@@ -4,8 +4,8 @@ from collections import Counter
 
 import pytest
 
+from messaging.campaigns import feed
 from messaging.campaigns.audience import freeze_audience
-from messaging.campaigns.feed import PAGE
 from messaging.campaigns.lifecycle import begin_campaign
 from messaging.gateways import Gateways
 from operations import campaigns
@@ -17,6 +17,8 @@ from worker import make_worker
 from workflows import feeding
 
 CAMPAIGN = "campaign:sale"
+PAGE = 10
+"""Leads that a shard is given at a time, where that is lowered."""
 
 
 async def listed(live: Live, query: str) -> Counter[str]:
@@ -95,6 +97,7 @@ async def test_runs_that_follow_each_other_begin_every_lead_once(
     live: Live, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run begins so many and is continued as a new one, while its children go on."""
+    monkeypatch.setattr(feed, "PAGE", PAGE)
     monkeypatch.setattr(feeding, "CHILDREN_A_RUN", PAGE)
     await ready(live, 2 * PAGE + 5)
     gateways = Gateways(live.scenario.simulator_url)

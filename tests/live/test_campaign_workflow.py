@@ -51,23 +51,23 @@ async def run_status(live: Live, workflow_id: str) -> WorkflowExecutionStatus | 
 
 
 async def test_every_lead_gets_it_once_however_often_it_is_started(live: Live) -> None:
-    await ready(live, 60)
+    await ready(live, 12)
     await live.start_worker()
     both = await asyncio.gather(*(campaigns.start(live.connection, "sale") for _ in range(2)))
     assert sorted(change.changed for change in both) == [False, True]
     done = await finished(live)
-    assert (done.status, done.messages.sent, done.messages.total) == ("finished", 60, 60)
+    assert (done.status, done.messages.sent, done.messages.total) == ("finished", 12, 12)
     again = await campaigns.start(live.connection, "sale", now=True)
     assert (again.changed, again.status) == (False, "finished")
     assert (await campaigns.retry_failed(live.connection, "sale")).changed is False
     with pytest.raises(Conflict, match="finished"):
         await campaigns.cancel(live.connection, "sale")
-    await exactly_once(live, 60)
+    await exactly_once(live, 12)
     handle = live.connection.temporal.get_workflow_handle("campaign:sale", result_type=CampaignResult)
-    assert (await handle.result()).counts == {"sent": 60}
+    assert (await handle.result()).counts == {"sent": 12}
     listed = "DrumbeatCampaign = 'sale' and WorkflowType = 'MessageWorkflow'"
     leads = {one.id: one async for one in live.connection.temporal.list_workflows(listed)}
-    assert set(leads) == {f"campaign:sale:{phone(index)}" for index in range(60)}
+    assert set(leads) == {f"campaign:sale:{phone(index)}" for index in range(12)}
     assert leads[f"campaign:sale:{phone(7)}"].typed_search_attributes[attributes.PHONE] == phone(7)
     await kept(live)
 
@@ -130,9 +130,9 @@ async def test_pause_holds_at_once_and_resume_loses_nothing(live: Live) -> None:
     await settled(live, 3)
     assert (await campaigns.pause(live.connection, "sale")).changed
     assert not (await campaigns.pause(live.connection, "sale")).changed
-    await asyncio.sleep(1)  # what was at the gateway at that moment has arrived
+    await asyncio.sleep(0.5)  # what was at the gateway at that moment has arrived
     before = len(await live.scenario.accepted())
-    await asyncio.sleep(1.5)  # time itself matters: nothing is sent in it
+    await asyncio.sleep(1)  # time itself matters: nothing is sent in it
     assert len(await live.scenario.accepted()) == before < 12
     resumed = await campaigns.resume(live.connection, "sale")
     assert (resumed.changed, resumed.status) == (True, "running")
@@ -143,7 +143,7 @@ async def test_pause_holds_at_once_and_resume_loses_nothing(live: Live) -> None:
 
 
 async def test_cancel_closes_the_rest_and_ends_every_workflow(live: Live) -> None:
-    await ready(live, 40, min_delay=0.3, max_delay=0.4)
+    await ready(live, 16, min_delay=0.3, max_delay=0.4)
     await live.start_worker()
     await campaigns.start(live.connection, "sale")
     await settled(live, 3)
@@ -151,8 +151,8 @@ async def test_cancel_closes_the_rest_and_ends_every_workflow(live: Live) -> Non
     done = await finished(live)
     assert done.status == "cancelled"
     assert done.messages.sent == len(await live.scenario.accepted())
-    assert done.messages.sent + done.messages.cancelled == 40
-    assert done.messages.cancelled > 20
+    assert done.messages.sent + done.messages.cancelled == 16
+    assert done.messages.cancelled > 5
     query = 'DrumbeatCampaign = "sale" and ExecutionStatus = "Running"'
 
     async def nobody_runs() -> bool:
@@ -178,7 +178,7 @@ async def test_one_that_waits_for_its_time_ends_when_it_is_cancelled(live: Live)
 
 async def test_cancelling_the_workflow_itself_cancels_the_campaign(live: Live) -> None:
     """As an operator may do in the Web UI."""
-    await ready(live, 30, min_delay=0.3, max_delay=0.4)
+    await ready(live, 12, min_delay=0.3, max_delay=0.4)
     await live.start_worker()
     await campaigns.start(live.connection, "sale")
     await settled(live, 2)
@@ -212,36 +212,36 @@ async def test_retry_failed_sends_the_failed_ones_again_and_no_others(live: Live
 
 
 async def test_a_device_that_is_offline_or_paused_holds_up_its_own_leads_only(live: Live) -> None:
-    await ready(live, 20)
+    await ready(live, 6)
     offline, paused = f"{live.scenario.device}-off", f"{live.scenario.device}-held"
     for device, first in ((offline, 100), (paused, 200)):
         await live.scenario.add_device(device=device)
-        await live.scenario.add_leads(20, device=device, first=first)
+        await live.scenario.add_leads(6, device=device, first=first)
     await live.scenario.faults({"kind": "offline", "device": offline})
     await devices.pause(live.connection, paused, "being charged")
     await live.start_worker()
     await campaigns.start(live.connection, "sale")
-    await settled(live, 20)
-    assert len(await live.scenario.accepted()) == 20
+    await settled(live, 6)
+    assert len(await live.scenario.accepted()) == 6
     progress = await campaigns.campaign_status(live.connection, "sale")
-    assert (progress.status, progress.messages.sent, progress.messages.unsettled) == ("running", 20, 40)
+    assert (progress.status, progress.messages.sent, progress.messages.unsettled) == ("running", 6, 12)
     await live.scenario.faults()
 
     async def all_held() -> bool:
         held: int = await live.scenario.pool.fetchval(
             "select count(*) from broadcast_messages where reason like '%being charged'"
         )
-        return held == 20
+        return held == 6
 
     await until(all_held)
-    assert (await devices.resume(live.connection, paused)).contacts_woken == 20
-    assert (await finished(live)).messages.sent == 60
-    assert len(await live.scenario.accepted(offline)) == len(await live.scenario.accepted(paused)) == 20
+    assert (await devices.resume(live.connection, paused)).contacts_woken == 6
+    assert (await finished(live)).messages.sent == 18
+    assert len(await live.scenario.accepted(offline)) == len(await live.scenario.accepted(paused)) == 6
     await kept(live)
 
 
 async def test_two_campaigns_and_a_sequence_share_a_devices_pace(live: Live) -> None:
-    await ready(live, 8, min_delay=0.2, max_delay=0.3)
+    await ready(live, 4, min_delay=0.2, max_delay=0.3)
     await live.scenario.apply_campaign(CAMPAIGN.format(name="again", more=""))
     await live.scenario.apply(
         'sequence: story\nsteps:\n  - {id: a, day: 1, text: "One"}\n  - {id: b, after: 1s, text: "Two"}\n'
@@ -251,18 +251,18 @@ async def test_two_campaigns_and_a_sequence_share_a_devices_pace(live: Live) -> 
         *(campaigns.start(live.connection, name) for name in ("sale", "again")),
         *(
             enrollment.enroll(live.connection, "story", phone(i), device=live.scenario.device)
-            for i in range(5)
+            for i in range(3)
         ),
     )
-    await asyncio.gather(finished(live), finished(live, "again"), live.all_over(5))
-    assert len(await live.scenario.accepted()) == 8 + 8 + 5 * 2
+    await asyncio.gather(finished(live), finished(live, "again"), live.all_over(3))
+    assert len(await live.scenario.accepted()) == 4 + 4 + 3 * 2
     arrived = sorted(datetime.fromisoformat(row["received_at"]) for row in await live.scenario.requests())
     assert min((b - a).total_seconds() for a, b in itertools.pairwise(arrived)) >= 0.2
 
 
 async def test_an_operators_terminations_are_made_good_by_resume(live: Live) -> None:
     """The campaign's own workflow, which feeds, and a lead's were terminated: the ledger knows what is missing."""
-    await ready(live, 18, min_delay=0.15, max_delay=0.2)
+    await ready(live, 10, min_delay=0.15, max_delay=0.2)
     await live.start_worker()
     await campaigns.start(live.connection, "sale")
     await settled(live, 3)
@@ -273,18 +273,18 @@ async def test_an_operators_terminations_are_made_good_by_resume(live: Live) -> 
     )
     await temporal.get_workflow_handle(f"campaign:sale:{waiting}").terminate("a slip")
     await campaigns.resume(live.connection, "sale")
-    assert (await finished(live)).messages.sent == 18
-    await exactly_once(live, 18)
+    assert (await finished(live)).messages.sent == 10
+    await exactly_once(live, 10)
 
 
 @pytest.mark.timeout(170)
 @pytest.mark.parametrize("fan_out", ["children", pytest.param("eager", marks=pytest.mark.long)])
 async def test_workers_killed_in_the_middle_of_a_campaign(live: Live, fan_out: str) -> None:
     """At random moments of freezing, feeding and sending."""
-    await ready(live, 120, more=f"fan_out: {fan_out}")
+    await ready(live, 60, more=f"fan_out: {fan_out}")
     await live.scenario.faults(
-        {"kind": "latency", "seconds": 0.05, "to_seconds": 0.5},
-        {"kind": "latency", "seconds": 0.05, "to_seconds": 0.5, "after_accepting": True},
+        {"kind": "latency", "seconds": 0.05, "to_seconds": 1.5},
+        {"kind": "latency", "seconds": 0.05, "to_seconds": 1.5, "after_accepting": True},
     )
     moments = random.Random(SEED)
     await live.start_worker()
@@ -295,6 +295,6 @@ async def test_workers_killed_in_the_middle_of_a_campaign(live: Live, fan_out: s
         await live.kill(worker)
         worker = await live.start_worker()
     done = await finished(live, seconds=120)
-    assert (done.messages.sent, done.messages.total) == (120, 120)
-    await exactly_once(live, 120)
+    assert (done.messages.sent, done.messages.total) == (60, 60)
+    await exactly_once(live, 60)
     await kept(live)

@@ -10,6 +10,7 @@ import sys
 import time
 import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -168,6 +169,7 @@ async def test_the_version_is_said_where_there_are_the_programs_alone(tmp_path: 
         assert (process.returncode, out.decode()) == (0, f"drumbeat {VERSION}\n")
 
 
+@cache
 def command_tree() -> TyperGroup:
     """All commands."""
     tree = typer.main.get_command(app)

@@ -275,14 +275,14 @@ SHORT = "sequence: short\nsteps:\n  - {id: a, day: 1, text: One}\n  - {id: b, af
 
 async def test_a_dead_number_is_replaced_under_way(live: Live) -> None:
     """A campaign and contacts are under way, the worker is killed in the middle: everybody gets everything once."""
-    scenario, people = live.scenario, 60
-    old = await scenario.add_device(min_delay=0.5, max_delay=0.5)
+    scenario, people = live.scenario, 24
+    old = await scenario.add_device(min_delay=0.3, max_delay=0.3)
     new = await second(scenario)
     await scenario.add_leads(people)
     await scenario.apply(SHORT)
     await scenario.apply_campaign("campaign: sale\ntarget: {status: all}\ntext: Sale\n")
     worker = await live.start_worker()
-    for index in range(10):
+    for index in range(5):
         await enrollment.enroll(live.connection, "short", phone(index))
     await campaigns.start(live.connection, "sale")
 
@@ -294,9 +294,9 @@ async def test_a_dead_number_is_replaced_under_way(live: Live) -> None:
     await live.kill(worker)
     done = await replace(live.connection, old, new)
     assert done.changed
-    assert done.moved.messages > 40
+    assert done.moved.messages > 12
     await live.start_worker()
-    await live.all_over(10)
+    await live.all_over(5)
 
     async def over() -> bool:
         return (await campaigns.campaign_status(live.connection, "sale")).ended_at is not None
@@ -306,7 +306,7 @@ async def test_a_dead_number_is_replaced_under_way(live: Live) -> None:
         (m["phone"], m["text"]) for m in [*await scenario.accepted(old), *await scenario.accepted(new)]
     )
     wanted = {(phone(index), "Sale") for index in range(people)}
-    wanted |= {(phone(index), text) for index in range(10) for text in ("One", "Two")}
+    wanted |= {(phone(index), text) for index in range(5) for text in ("One", "Two")}
     assert sent == dict.fromkeys(wanted, 1)
     report = await audit(live.connection)
     assert report.kept, [check for check in report.checks if not check.kept]

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sqlite3
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, closing
 from pathlib import Path
@@ -39,8 +40,31 @@ from tests.support.embedded_set import (
 KEPT = ("drum", "RUNNING", 1)
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory whose servers have run before: to make one takes most of the time of a first start."""
+    directory = tmp_path_factory.mktemp("made") / "home"
+    remember_free_ports(directory)
+
+    async def make() -> None:
+        async with using(directory):
+            pass
+
+    asyncio.run(make())
+    return directory
+
+
 @pytest.fixture
-async def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
+def home(made: Path, new_home: Path) -> Path:
+    """A directory of the test's own whose servers have run before."""
+    ports = (new_home / "ports.json").read_text()
+    subprocess.run(["cp", "-a", f"{made}/.", str(new_home)], check=True)
+    (new_home / "ports.json").write_text(ports)
+    return new_home
+
+
+@pytest.fixture
+async def new_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Path]:
     """A directory for a set of servers, of which nothing is left running behind the test."""
     for name in Ports.model_fields:
         monkeypatch.delenv(f"DRUMBEAT_{name.upper()}", raising=False)
@@ -163,35 +187,35 @@ async def test_who_comes_while_the_servers_stop_gets_new_ones(home: Path) -> Non
         assert read_running(home) == after
 
 
-async def test_many_processes_at_once_start_one_set(home: Path) -> None:
-    users = [User(home) for _ in range(4)]
+async def test_many_processes_at_once_start_one_set(new_home: Path) -> None:
+    users = [User(new_home) for _ in range(4)]
     found = [await user.addresses() for user in users]
     assert len({addresses["database_url"] for addresses in found}) == 1
-    assert set(left(home)) == set(pids(home).values())
+    assert set(left(new_home)) == set(pids(new_home).values())
     assert [await user.leave() for user in users] == [0, 0, 0, 0]
-    assert left(home) == {}
+    assert left(new_home) == {}
 
 
-async def test_a_starter_that_is_killed_leaves_the_start_to_the_others(home: Path) -> None:
-    starter = User(home)
-    await until(lambda: is_held(home / SUPERVISOR))
+async def test_a_starter_that_is_killed_leaves_the_start_to_the_others(new_home: Path) -> None:
+    starter = User(new_home)
+    await until(lambda: is_held(new_home / SUPERVISOR))
     async with asyncio.timeout(WITHIN), AsyncExitStack() as stack:
-        waiting = asyncio.create_task(stack.enter_async_context(using(home)))
+        waiting = asyncio.create_task(stack.enter_async_context(using(new_home)))
         await asyncio.sleep(0)  # it holds the lease from its first step on
         starter.kill()
         running = await waiting
         await write_data(running)
-        assert set(left(home)) == set(pids(home).values())
-    assert left(home) == {}
+        assert set(left(new_home)) == set(pids(new_home).values())
+    assert left(new_home) == {}
 
 
-async def test_a_first_start_that_is_cut_off_can_be_repeated(home: Path) -> None:
-    user = User(home)
-    await until((home / "postgres" / "data.new" / "PG_VERSION").exists)
+async def test_a_first_start_that_is_cut_off_can_be_repeated(new_home: Path) -> None:
+    user = User(new_home)
+    await until((new_home / "postgres" / "data.new" / "PG_VERSION").exists)
     user.kill()
-    await kill_all(home)
-    assert not (home / "postgres" / "data").exists()
-    async with using(home) as running:
+    await kill_all(new_home)
+    assert not (new_home / "postgres" / "data").exists()
+    async with using(new_home) as running:
         await write_data(running)
         assert await read_data(running) == KEPT
 
@@ -207,13 +231,13 @@ async def test_a_first_start_that_is_cut_off_can_be_repeated(home: Path) -> None
         ),
     ],
 )
-async def test_a_temporal_database_whose_creation_was_cut_off_is_made_anew(home: Path, ruin: str) -> None:
+async def test_a_temporal_database_whose_creation_was_cut_off_is_made_anew(new_home: Path, ruin: str) -> None:
     """The window is some ten milliseconds wide, and the server itself takes what it finds for complete."""
-    (home / "temporal").mkdir()
-    with closing(sqlite3.connect(home / "temporal" / "temporal.db")) as database:
+    (new_home / "temporal").mkdir()
+    with closing(sqlite3.connect(new_home / "temporal" / "temporal.db")) as database:
         database.execute("pragma journal_mode = wal")
         database.executescript(ruin)
-    async with using(home) as running:
+    async with using(new_home) as running:
         await write_data(running)
         assert await read_data(running) == KEPT
 
@@ -227,14 +251,14 @@ async def test_a_temporal_database_in_use_is_never_made_anew(home: Path) -> None
         assert await read_data(running) == KEPT
 
 
-async def test_a_start_that_is_cancelled_leaves_nothing(home: Path) -> None:
-    starting = asyncio.create_task(AsyncExitStack().enter_async_context(using(home)))
-    await until((home / "postgres" / "data.new").exists)
+async def test_a_start_that_is_cancelled_leaves_nothing(new_home: Path) -> None:
+    starting = asyncio.create_task(AsyncExitStack().enter_async_context(using(new_home)))
+    await until((new_home / "postgres" / "data.new").exists)
     starting.cancel()
     with pytest.raises(asyncio.CancelledError):
         await starting
-    assert left(home) == {}
-    assert not (home / "postgres" / "data").exists()
+    assert left(new_home) == {}
+    assert not (new_home / "postgres" / "data").exists()
 
 
 def runs_under_another(home: Path, supervisor: int) -> bool:
@@ -308,40 +332,40 @@ async def test_a_port_in_use_gives_way_and_is_told_once(home: Path) -> None:
         assert again.notices == ()
 
 
-async def test_a_port_that_was_asked_for_and_is_in_use_is_an_error(home: Path) -> None:
+async def test_a_port_that_was_asked_for_and_is_in_use_is_an_error(new_home: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(Unavailable) as caught:
-            async with using(home, Ports(temporal_port=port)):
+            async with using(new_home, Ports(temporal_port=port)):
                 pytest.fail("started on a port that is in use")
     assert str(caught.value) == (
         f"port {port} is in use: set DRUMBEAT_TEMPORAL_PORT to another one for Temporal"
     )
-    assert left(home) == {}
+    assert left(new_home) == {}
 
 
-async def test_two_servers_cannot_be_given_one_port(home: Path) -> None:
-    port = json.loads((home / "ports.json").read_text())["ui_port"]
+async def test_two_servers_cannot_be_given_one_port(new_home: Path) -> None:
+    port = json.loads((new_home / "ports.json").read_text())["ui_port"]
     with pytest.raises(Unavailable, match="DRUMBEAT_TEMPORAL_PORT and DRUMBEAT_UI_PORT both name port"):
-        async with using(home, Ports(temporal_port=port, ui_port=port)):
+        async with using(new_home, Ports(temporal_port=port, ui_port=port)):
             pytest.fail("started two servers on one port")
 
 
-async def test_a_server_that_does_not_start_is_named_with_its_reason(home: Path) -> None:
-    (home / "temporal").mkdir()
-    (home / "temporal" / "temporal.db").mkdir()
+async def test_a_server_that_does_not_start_is_named_with_its_reason(new_home: Path) -> None:
+    (new_home / "temporal").mkdir()
+    (new_home / "temporal" / "temporal.db").mkdir()
     with pytest.raises(
         Unavailable, match=r"^Temporal did not start: .*database file.*\(log: .*temporal\.log\)$"
     ):
-        async with using(home):
+        async with using(new_home):
             pytest.fail("started without a database")
-    assert left(home) == {}
+    assert left(new_home) == {}
 
 
-async def test_a_place_that_cannot_be_written_to_is_named(home: Path) -> None:
-    (home / "file").touch()
+async def test_a_place_that_cannot_be_written_to_is_named(new_home: Path) -> None:
+    (new_home / "file").touch()
     with pytest.raises(Unavailable, match=r"cannot be written to .*set DRUMBEAT_HOME"):
-        async with using(home / "file"):
+        async with using(new_home / "file"):
             pytest.fail("started in a file")
 
 

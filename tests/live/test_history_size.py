@@ -39,7 +39,7 @@ sequence: {name}
 steps:
   - {{id: a, day: 1, text: "One"}}
 """
-CONTACTS = 10
+CONTACTS = 4
 """So many, as some commands could depend on the moment."""
 
 MORE = '  - {{id: {key}, after: 1s, text: "More"}}\n'
@@ -55,11 +55,11 @@ def size(of: WorkflowHistory) -> int:
 
 
 async def test_a_lead_of_a_campaign(live: Live) -> None:
-    await ready(live, 20)
+    await ready(live, 8)
     await live.start_worker()
     await campaigns.start(live.connection, "sale")
     await finished(live)
-    for index in range(20):
+    for index in range(8):
         # The ledger knows the end of the last message before Temporal does.
         await live.connection.temporal.get_workflow_handle(f"campaign:sale:{phone(index)}").result()
         lead = await history(live, f"campaign:sale:{phone(index)}")
@@ -67,8 +67,8 @@ async def test_a_lead_of_a_campaign(live: Live) -> None:
         assert size(lead) <= LEAD_BYTES
     campaign = await history(live, "campaign:sale")
     of_leads = [event for event in campaign.events if "CHILD_WORKFLOW" in EventType.Name(event.event_type)]
-    assert len(of_leads) == 20 * EVENTS_OF_A_CHILD
-    assert len(campaign.events) - len(of_leads) <= CAMPAIGN_EVENTS + 20 * TASKS_OF_A_CHILD
+    assert len(of_leads) == 8 * EVENTS_OF_A_CHILD
+    assert len(campaign.events) - len(of_leads) <= CAMPAIGN_EVENTS + 8 * TASKS_OF_A_CHILD
 
 
 async def test_a_contact_and_each_further_step(live: Live) -> None:

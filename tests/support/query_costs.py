@@ -18,7 +18,7 @@ from asyncpg.connection import LoggedQuery
 from messaging.common.database import Connection, Pool
 from tests.support.big_ledger import BIG, MILLION, Big, sized
 
-__all__ = ["Case", "Limit", "NobodyToTell", "needs_its_index", "stays_small"]
+__all__ = ["Case", "Limit", "NobodyToTell", "OneConnection", "needs_its_index", "stays_small"]
 
 TIMES = 8
 """PostgreSQL thinks of a generic plan from the sixth on."""
