@@ -245,7 +245,7 @@ begin
         return close_message(p_message, ending.status, ending.reason);
     elsif d.replaced_by is not null then  -- replaced while this waited for its row: try again
         return jsonb_build_object('outcome', 'deferred', 'until', moment, 'now', moment, 'reason', 'its device was replaced');
-    elsif hold is not null and (condition is null or not starts_with(hold, 'outside the 24-hour window')) then
+    elsif hold is not null and (condition is null or pause_of(m) is not null) then
         return hold_message(m, moment, p_grace);
     elsif condition is not null then
         return close_message(p_message, 'cancelled', 'condition: ' || condition);

@@ -1,4 +1,4 @@
-"""Contacts whose next step waits for a reply: once one has come, they are to plan anew."""
+"""Contacts to which a reply matters: their next step waits for one, or asks whether one has come."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -25,8 +25,17 @@ returning c.id as enrollment, c.workflow_id
 """
 
 
+# An attempt may have claimed the step just before the reply, and may still begin to send it.
+SELECT_ASKING = """
+select c.id as enrollment, c.workflow_id
+  from sequence_contacts c
+  join sequence_steps t on t.id = c.next_step_id
+ where c.phone = any ($1) and c.status = 'active' and t.conditions ? 'replied'
+"""
+
+
 class Awaiting(NamedTuple):
-    """An enrollment whose next step has waited for a reply, and its workflow."""
+    """An enrollment to which the reply matters, and its workflow."""
 
     enrollment: int
     workflow_id: str
@@ -34,11 +43,12 @@ class Awaiting(NamedTuple):
 
 async def release_awaiting(connection: Connection, phones: Sequence[str]) -> list[Awaiting]:
     """Notes that the contacts of these phones are to be replanned if their next step has waited for a reply that is
-    recorded; answers which.
+    recorded; answers which, and whose next step asks whether one has come.
 
     To be called in the transaction that records the reply, at its end: it locks the contacts. The step comes even if
     the workflows get no signal now, as the recovery signals them.
     """
     await connection.execute(LOCK_CONTACTS, phones)
     rows = await connection.fetch(MARK_AWAITING, phones)
-    return [Awaiting(row["enrollment"], row["workflow_id"]) for row in rows]
+    rows += await connection.fetch(SELECT_ASKING, phones)
+    return [Awaiting(*one) for one in dict.fromkeys((row["enrollment"], row["workflow_id"]) for row in rows)]

@@ -353,6 +353,16 @@ async def test_a_reply_that_the_sequence_expects_does_not_pause_it(
     assert reason == ('answered: "Yes please"' if paused else None)
 
 
+async def test_a_reply_is_acknowledged_when_no_step_that_asks_for_it_can_begin(contact: Contact) -> None:
+    """The webhook's answer waits for the sends of these enrollments."""
+    await begin(contact, ASKS_LAST)
+    assert await wrote(contact, ANSWER) == [], "another step is next"
+    assert contact.due is not None
+    contact.now = contact.due.due_at
+    await step(contact)
+    assert await wrote(contact, inbound("in-2", PHONE, "And?", after=3700)) == [WORKFLOW]
+
+
 async def test_start_is_a_reply_too(contact: Contact) -> None:
     await begin(contact)
     assert await wrote(contact, inbound("in-1", PHONE, "START", after=60)) == [WORKFLOW]
