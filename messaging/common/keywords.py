@@ -115,7 +115,18 @@ def fold(text: str) -> str:
     return folded
 
 
+_INVISIBLE = {
+    *"\u115f\u1160\u17b4\u17b5\u180b\u180c\u180d\u180f",
+    *map(chr, range(0xE0100, 0xE01F0)),
+}
+"""Fillers, inherent vowels and variation selectors: letters and marks that show nothing (Unicode,
+Default_Ignorable_Code_Point).
+"""
+
+
 def _sign(sign: str) -> str:
+    if sign in _INVISIBLE:
+        return ""
     category = unicodedata.category(sign)
     if category[0] in "LN":
         return sign

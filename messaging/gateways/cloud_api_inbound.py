@@ -30,6 +30,9 @@ def inbound_of_change(value: Any) -> Iterator[InboundMessage]:
     """The inbound events of one change: messages, choices in WhatsApp's settings, stopped marketing messages."""
     receivers = tuple(filter(None, (words(part(value, "metadata"), "phone_number_id"),)))
     contacts = list(objects(value, "contacts"))
+    senders = {_sender(one) for field in ("messages", "user_preferences") for one in objects(value, field)}
+    if len(contacts) == 1 and len(senders) > 1:
+        contacts = [*contacts, {}]  # it is of one of them, the one that it names
     for message in items(value, "messages"):
         # In a group, "STOP" is not meant for us alone (Meta, "Group messages webhook reference").
         if isinstance(message, Mapping) and not message.get("group_id"):
@@ -65,7 +68,7 @@ def _message(
 
 def _who(message: Mapping[str, Any], contacts: list[Mapping[str, Any]]) -> dict[str, Any]:
     """Phone, other names, and the profile's name. From June 2026 on the phone may be missing (business-scoped user IDs)."""
-    sender, user = words(message, "from", "wa_id"), words(message, "from_user_id", "user_id")
+    sender, user = _sender(message)
     contact = _contact(contacts, sender, user)
     wa_id = words(contact, "wa_id")
     users = {user, words(message, "from_parent_user_id", "parent_user_id"), words(contact, "user_id")}
@@ -78,6 +81,11 @@ def _who(message: Mapping[str, Any], contacts: list[Mapping[str, Any]]) -> dict[
         ),
         "name": words(part(contact, "profile"), "name"),
     }
+
+
+def _sender(message: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Number and user ID of the sender, as far as the message gives them."""
+    return words(message, "from", "wa_id"), words(message, "from_user_id", "user_id")
 
 
 def _contact(contacts: list[Mapping[str, Any]], sender: str | None, user: str | None) -> Mapping[str, Any]:
@@ -109,6 +117,10 @@ def _content(message: Mapping[str, Any]) -> dict[str, Any]:
             return {"kind": "contacts", "text": ", ".join(filter(None, names)) or None}
         case "system":
             return _system(own)
+        case "edit":
+            # Counts as a new one: "STPO" may have become "STOP" (Meta, "Edit messages webhook reference").
+            edited = part(own, "message")
+            return {"answers": words(part(edited, "context"), "id"), **_content(edited)}
     if kind in _MEDIA:
         return {
             "kind": kind,

@@ -89,6 +89,27 @@ PUBLISHED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
         ),
         {"kind": "list", "text": "Express", "payload": "priority_express", "answers": OURS},
     ),
+    "an edited text": (
+        message(
+            "edit",
+            edit={
+                "original_message_id": "wamid.STPO",
+                "message": {"context": {"id": OURS}, "type": "text", "text": {"body": "STOP"}},
+            },
+        ),
+        {"kind": "text", "text": "STOP", "answers": OURS},
+    ),
+    "an edited caption": (
+        message(
+            "edit",
+            edit={
+                "original_message_id": "wamid.STPO",
+                "message": {"type": "image", "image": {"caption": "STOP", "id": "1003383421387256"}},
+            },
+        ),
+        {"kind": "image", "text": "STOP", "media_id": "1003383421387256"},
+    ),
+    "an edit of nothing": (message("edit", edit={"message": []}), {"kind": "other"}),
     "a flow": (
         message(
             "interactive", interactive={"type": "nfm_reply", "nfm_reply": {"name": "flow", "body": "Sent"}}
@@ -194,6 +215,25 @@ def test_phone_and_user_id_together() -> None:
         *("wa_id:525512345678", "wa_id:5215512345678"),
         *("user_id:MX.1", "user_id:MX.ENT.2"),
     )
+
+
+def test_the_only_contact_of_several_senders_is_of_the_one_that_it_names() -> None:
+    hers = message("text", text={"body": "Yes"})
+    his = {**message("text", text={"body": "STOP"}), "from": "12015550124", "id": "wamid.his"}
+    first, second = meta(change(messages=[hers, his])).inbound
+    assert (first.name, first.identities) == ("Sheena Nelson", ("wa_id:12015550123",))
+    assert (second.phone, second.name, second.identities) == ("+12015550124", None, ("wa_id:12015550124",))
+    choice = {
+        "wa_id": "12015550124",
+        "category": "marketing_messages",
+        "value": "stop",
+        "timestamp": 1749416383,
+    }
+    changed = change("user_preferences", user_preferences=[choice, {**choice, "wa_id": "12015550123"}])
+    assert [found.identities for found in meta(changed).inbound] == [
+        ("wa_id:12015550124",),
+        ("wa_id:12015550123",),
+    ]
 
 
 def test_a_changed_number() -> None:

@@ -96,6 +96,8 @@ def test_a_text_means_stop_only_as_a_keyword(text: str) -> None:
             for text in (
                 "\U0001f6d1 ＳＴＯＰ.",
                 "stop\u200b",
+                "\u3164stop\uffa0",
+                "st\U000e0100op",
                 "Arrêt",
                 "ARRÊTER",
                 "opt-out",
