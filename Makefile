@@ -21,7 +21,8 @@ demo:  ## Run everything on servers of its own; Ctrl-C ends it. ARGS='--leads FI
 	@exec .venv/bin/python starter.py demo $(ARGS)
 
 # Tests marked "long" take long, or try at full size what a smaller test shows, too (pyproject.toml).
-TESTS = TMPDIR='$(CURDIR)/.tmp' exec .venv/bin/python -m pytest --numprocesses 4 --dist load
+# Byte code is kept, whatever the environment says: many processes begin with the same modules.
+TESTS = PYTHONDONTWRITEBYTECODE= TMPDIR='$(CURDIR)/.tmp' exec .venv/bin/python -m pytest --numprocesses 4 --dist load
 
 test:  ## Run all tests except the long ones, against real servers, which it starts. ARGS='tests/unit/test_x.py -k word'
 	@scripts/setup dev
