@@ -1,12 +1,13 @@
 """What must happen once: a contact moves on once, a place of the day is given back once, a message in doubt is not sent blindly."""
 
+import asyncio
 from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
 
 from messaging.gateways.webhook_events import Receipt
-from messaging.sending.claim_lifetimes import CLAIM_LIFETIME
+from messaging.sending.claim_lifetimes import CALL_GRACE, CLAIM_LIFETIME
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Settled
@@ -15,6 +16,7 @@ from messaging.sending.receipts import record_receipts
 from messaging.sequences.contract import EnrollmentEnd
 from messaging.sequences.enrollments import Enrollments
 from rig.people import phone
+from rig.waiting import until
 from tests.support.contact import NOON, Contact
 
 
@@ -151,3 +153,37 @@ async def test_an_earlier_attempt_gives_back_what_is_its_own(contact: Contact, h
     else:
         assert await ledger.settle(message, "slow", MessageStatus.FAILED, other.now)
     assert await pool.fetchrow(device) == before
+
+
+async def test_two_claims_at_once_of_a_stored_message_do_not_both_get_it(contact: Contact) -> None:
+    await contact.claim("first")
+    pool, message = contact.scenario.pool, await message_id(contact)
+    ledger = Ledger(pool)
+    assert await ledger.release(message, "first", "the gateway is away")
+    async with pool.acquire() as connection:
+        async with connection.transaction():
+            answer = await connection.fetchval(
+                "select claim_stored_message($1, 'second', interval '15s', '{}', interval '3s', $2)",
+                message,
+                contact.now,
+            )
+            assert answer["outcome"] == "claimed"
+            racing = asyncio.create_task(ledger.claim_stored(message, "third", now=contact.now))
+            await until(lambda: pool.fetchval("select exists (select from pg_locks where not granted)"))
+        assert isinstance(await racing, Deferred)
+
+
+async def test_a_part_that_went_out_counts_for_pace_and_limit(contact: Contact) -> None:
+    """The next send keeps its distance from the last part, and a message that is given back keeps its place."""
+    pool = contact.scenario.pool
+    await pool.execute("update devices set min_delay = 1, max_delay = 1, daily_limit = 5")
+    await contact.claim("slow")
+    ledger, message = Ledger(pool), await message_id(contact)
+    later = contact.now + timedelta(seconds=2)
+    assert await ledger.note_parts(message, "slow", 1, now=later)
+    row = await pool.fetchrow("select last_send_at, in_flight_until from devices")
+    assert row is not None
+    assert tuple(row) == (later, later + CALL_GRACE)
+    assert await ledger.release(message, "slow", "the second part did not go out")
+    assert await pool.fetchval("select limit_used from devices") == 1
+    assert (await contact.message())["place_day"] == contact.now.date()
