@@ -18,6 +18,7 @@ from messaging.common.transactions import all_or_nothing
 from messaging.gateways.webhook_bodies import phone_of
 from messaging.gateways.webhook_events import InboundMessage
 from messaging.leads.opt_outs import OptOutSource, record_opt_out
+from messaging.leads.phone_changes import present_phone
 from messaging.replies.asking import Asks, asked_for, enroll_by, make_up
 from messaging.replies.confirmations import confirm_opt_out, note_confirmation
 from messaging.replies.consequences import Consequences, Stopped, together
@@ -211,9 +212,12 @@ async def _change_number(
     async def follow_stop(present: str, evidence: int) -> None:
         then.append(await follow(connection, present, evidence, [present]))
 
+    # The lead may have another phone than the report names, by which WhatsApp knows them; but not because they have left
+    # that one already: a late report says nothing about the phone that they have had since.
+    another = {phone} - {await present_phone(connection, old)}
     changes = [
         await change_number(connection, one, new, message.at, follow_stop)
-        for one in sorted({phone, old} - {new})
+        for one in sorted({old, *another} - {new})
     ]
     joined = any(change.joined for change in changes)
     await connection.execute(SET_REVIEW, identifier, "numbers_joined" if joined else None)

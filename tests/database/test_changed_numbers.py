@@ -25,6 +25,7 @@ from messaging.sending.outcomes import Settled
 from messaging.sequences.contract import Enrolled, EnrollmentRequest, Replanned, StepRef
 from messaging.sequences.enrollments import Enrollments
 from rig.people import phone
+from rig.waiting import until
 from tests.support.contact import NOON, Contact
 from tests.support.replies import inbound
 
@@ -276,7 +277,9 @@ async def test_an_operators_opt_out_goes_along_and_is_taken_back_for_good(contac
     await record(contact, changed(OLD, NEW))
     assert await pool.fetchval("select reason from suppressions where phone = $1", NEW) == "called us"
     await pool.execute("delete from suppressions where phone = $1", NEW)
+    await pool.execute("insert into leads (phone) values ($1)", OLD)  # as an import during the change may
     await record(contact, changed(OLD, NEW, after=9, identifier="again"))
+    assert await leads(pool) == [NEW], "what was left behind follows"
     assert await pool.fetchval("select count(*) from suppressions where phone = $1", NEW) == 0
 
 
@@ -523,3 +526,28 @@ async def test_a_row_is_not_made_for_the_number_that_the_contact_had(contact: Co
     assert await contact.scenario.messages() == []
     await send_next(contact)
     assert await arrived(contact) == [(NEW, "Hi Aisha")]
+
+
+async def test_an_older_report_that_comes_late_changes_nothing(contact: Contact) -> None:
+    await record(contact, changed(OLD, NEWER, after=20), changed(OLD, NEW, after=10))
+    assert await leads(contact.scenario.pool) == [NEWER]
+
+
+async def test_a_change_waits_for_an_enrollment_that_has_begun(contact: Contact) -> None:
+    """The enrollment would be stored under the old number otherwise, after everything else has moved."""
+    pool = contact.scenario.pool
+    async with pool.acquire() as connection, connection.transaction():
+        assert await connection.fetchval("select hold_phone($1)", OLD) == OLD
+        change = asyncio.create_task(record(contact, changed(OLD, NEW)))
+
+        async def waits() -> bool:
+            return bool(
+                await pool.fetchval(
+                    "select exists (select from pg_locks where locktype = 'advisory' and not granted)"
+                )
+            )
+
+        await until(waits)
+        assert not change.done()
+    await change
+    assert await leads(pool) == [NEW]
