@@ -4,9 +4,11 @@ import asyncio
 import itertools
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
+from messaging.common.database import Pool
 from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.files.yaml import FileProblems
 from messaging.gateways.webhook_events import InboundMessage, Receipt
@@ -17,6 +19,7 @@ from messaging.replies.record import RecordedInbound, record_inbound
 from messaging.sending.claim_answers import Replan, StepClaim
 from messaging.sending.ledger import Ledger
 from messaging.sending.message_ids import sequence_message_id
+from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Held, Settled
 from messaging.sequences.apply import apply_sequences
 from messaging.sequences.contacts import pause_contact, resume_contact
@@ -484,6 +487,47 @@ async def test_what_drumbeat_itself_sends_takes_nothing_over(
     if known_as == "sent" and name == "in-1":
         name = str(identifiers["OURS"])
     await record(contact, inbound(name, PHONE, text, after=1, from_me=True, **others))
+    assert ((await state(contact))["paused_at"] is None) == ours
+
+
+async def test_our_own_send_is_reported_at_the_moment_of_the_gateways_answer(contact: Contact) -> None:
+    pool = contact.scenario.pool
+    for number in range(60):
+        await contact.enroll(phone(100 + number))
+        token, gateway_id = f"attempt-{number}", f"gw-{number}"
+        message = sequence_message_id(contact.ref().step_id, contact.phone)
+        await contact.claim(token)
+        await asyncio.gather(
+            record(contact, inbound(gateway_id, contact.phone, "Hi Aisha", after=1, from_me=True)),
+            settle_after(pool, message, token, gateway_id, number / 3_000),
+        )
+        assert (await state(contact))["paused_at"] is None
+
+
+async def settle_after(pool: Pool, message: UUID, token: str, gateway_id: str, seconds: float) -> None:
+    """The gateway's answer is recorded."""
+    await asyncio.sleep(seconds)
+    assert await Ledger(pool).settle(message, token, MessageStatus.SENT, NOON, gateway_message_id=gateway_id)
+
+
+@pytest.mark.parametrize(
+    ("known_as", "after", "ours"), [("processing", 1, True), ("sent", 1, True), ("sent", 300, False)]
+)
+async def test_an_image_that_goes_out_before_its_text_is_ours(
+    contact: Contact, known_as: str, after: float, ours: bool
+) -> None:
+    """Its ID is not kept, as the message has that of its text."""
+    pool = contact.scenario.pool
+    await pool.execute("update sequence_steps set image_url = 'https://example.com/one.png'")
+    await contact.claim()
+    await pool.execute("update broadcast_messages set parts_sent = 1, begun_at = $1", NOON)
+    if known_as == "sent":
+        await pool.execute(
+            "update broadcast_messages set status = 'sent', sent_at = $1, answered_at = $1, content = 'Hi Aisha',"
+            " gateway_message_id = 'of the text'",
+            NOON,
+        )
+    await record(contact, inbound("of the image", PHONE, None, kind="image", after=after, from_me=True))
     assert ((await state(contact))["paused_at"] is None) == ours
 
 
