@@ -2132,6 +2132,8 @@ CREATE UNIQUE INDEX sequence_steps_position ON public.sequence_steps USING btree
 
 CREATE UNIQUE INDEX sequences_trigger_unique ON public.sequences USING btree (trigger) WHERE (trigger IS NOT NULL);
 
+CREATE INDEX suppressions_evidence ON public.suppressions USING btree (inbound_message_id) WHERE (inbound_message_id IS NOT NULL);
+
 CREATE INDEX suppressions_to_signal ON public.suppressions USING btree (created_at) WHERE (signalled_at IS NULL);
 
 ALTER TABLE ONLY public.broadcast_messages

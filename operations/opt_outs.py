@@ -9,7 +9,7 @@ from messaging.leads import opt_outs
 from messaging.leads.opt_outs import (
     OptOutCategory,
     note_signalled,
-    record_opt_out,
+    opt_out_owner,
     suppress_waiting,
     suppressed,
 )
@@ -48,9 +48,8 @@ async def opt_out(
     just about to send one.
     """
     async with (await drumbeat.pool()).acquire() as connection:
-        phone = await present_phone(connection, canonical_phone(phone))
         words = storable(reason, LONGEST_REASON)
-        recorded = await record_opt_out(connection, phone, words, category=category)
+        phone, recorded = await opt_out_owner(connection, canonical_phone(phone), words, category=category)
     under_way = await carry_out(drumbeat, phone, recorded.workflows)
     return OptOut(
         phone=phone,

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from messaging.common.database import Connection, Pool
+from messaging.common.transactions import all_or_nothing
+from messaging.leads.phone_changes import hold_phone
 
 __all__ = [
     "OptOutCategory",
@@ -13,6 +15,7 @@ __all__ = [
     "Withdrawn",
     "gets_no",
     "note_signalled",
+    "opt_out_owner",
     "record_opt_out",
     "record_opt_outs",
     "suppress_waiting",
@@ -98,7 +101,7 @@ select case when k.id is not null then 'campaign:' || k.name || ':' || coalesce(
 """
 
 SELECT_WORKFLOWS = """
-select case when k.id is not null then 'campaign:' || k.name || ':' || m.recipient_phone
+select case when k.id is not null then 'campaign:' || k.name || ':' || coalesce(m.key_phone, m.recipient_phone)
             else 'message:' || m.id end as workflow_id
   from broadcast_messages m
   left join campaigns k on k.id = m.campaign_id
@@ -168,6 +171,21 @@ async def record_opt_out(
             "select workflow_id from sequence_contacts where phone = $1 and status = 'opted_out'", phone
         )
     return RecordedOptOut(before != after, after, len(ended), [row["workflow_id"] for row in workflows])
+
+
+async def opt_out_owner(
+    connection: Connection, phone: str, reason: str, *, category: OptOutCategory = "all"
+) -> tuple[str, RecordedOptOut]:
+    """Notes that an operator opts out the owner of ``phone``, under the phone that they have now; answers that phone too.
+
+    Do not call it in a transaction.
+    """
+
+    async def record() -> tuple[str, RecordedOptOut]:
+        present = await hold_phone(connection, phone)  # or else it might change before the opt-out is stored
+        return present, await record_opt_out(connection, present, reason, category=category)
+
+    return await all_or_nothing(connection, record)
 
 
 async def record_opt_outs(

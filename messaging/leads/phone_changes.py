@@ -5,7 +5,7 @@ from datetime import datetime
 from messaging.common.database import Connection, Pool
 from messaging.common.values import Value
 
-__all__ = ["FormerPhone", "former_phones", "present_phone"]
+__all__ = ["FormerPhone", "former_phones", "hold_phone", "present_phone"]
 
 SELECT_FORMER = """
 select c.old_phone as phone, c.changed_at as until
@@ -26,6 +26,12 @@ class FormerPhone(Value):
 async def present_phone(connection: Connection | Pool, phone: str) -> str:
     """The phone that the owner of this one (E.164) has now: itself, unless they have changed it."""
     present: str = await connection.fetchval("select present_phone($1)", phone)
+    return present
+
+
+async def hold_phone(connection: Connection, phone: str) -> str:
+    """The same; it does not change until the caller's transaction ends."""
+    present: str = await connection.fetchval("select hold_phone($1)", phone)
     return present
 
 

@@ -423,6 +423,7 @@ create table suppressions (
     constraint suppressions_evidence check ((source = 'operator') = (inbound_message_id is null))
 );
 create index suppressions_to_signal on suppressions (created_at) where signalled_at is null;
+create index suppressions_evidence on suppressions (inbound_message_id) where inbound_message_id is not null;
 
 -- Worker processes, as they report themselves: 'status' can say that none runs, and since when.
 create table workers (

@@ -153,9 +153,7 @@ async def _record(
 ) -> RecordedInbound:
     # Messages of one sender are written one after the other, whatever name the sender has: each sees the ones before.
     await connection.execute(LOCK_SENDER, names_of(message))
-    phone = await phone_of_sender(connection, gateway, message)
-    concerned = [] if phone is None else await phones_concerned(connection, gateway, message, phone)
-    await connection.execute(LOCK_SENDER, concerned)
+    phone, concerned = await _sender(connection, gateway, message)
     row = await connection.fetchrow(SELECT_DEVICE, gateway, list(message.receivers), device)
     assert row is not None, "it has just been found"
     keywords = usual.instead(row["stop_keywords"], row["start_keywords"])
@@ -196,6 +194,21 @@ async def _record(
     if not message.from_me:
         then.append(Consequences(wrote=(phone,)))
     return RecordedInbound(1, together(then))
+
+
+async def _sender(
+    connection: Connection, gateway: str, message: InboundMessage
+) -> tuple[str | None, list[str]]:
+    """The sender's phone and the phones that the message concerns, which are locked from here on."""
+    locked: list[str] = []
+    while True:
+        phone = await phone_of_sender(connection, gateway, message)
+        concerned = [] if phone is None else await phones_concerned(connection, gateway, message, phone)
+        # The lock may have been waited for: the number may have changed meanwhile, or other names have become known.
+        if set(concerned) <= set(locked):
+            return phone, concerned
+        await connection.execute(LOCK_SENDER, concerned)
+        locked += concerned
 
 
 async def _change_number(

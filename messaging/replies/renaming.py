@@ -8,7 +8,7 @@ from messaging.common.transactions import all_or_nothing
 from messaging.leads.phone_changes import present_phone
 from messaging.replies.consequences import Stopped
 from messaging.replies.numbers import ChangedNumber, change_number
-from messaging.replies.record import follow
+from messaging.replies.record import LOCK_SENDER, follow
 
 __all__ = ["rename_phone"]
 
@@ -34,7 +34,10 @@ async def rename_phone(connection: Connection, old: str, new: str) -> tuple[Chan
 
 
 async def _rename(connection: Connection, old: str, new: str) -> tuple[ChangedNumber, list[Stopped]]:
+    # An inbound message of this person is recorded before the change, or finds the new phone.
+    await connection.execute(LOCK_SENDER, sorted({old, new}))
     present = await present_phone(connection, old)
+    await connection.execute(LOCK_SENDER, [present])
     if not await connection.fetchval(IS_LEAD, present) and not await connection.fetchval(IS_LEAD, old):
         raise NotFound(f"there is no lead with the phone {old}")
     if present == new:

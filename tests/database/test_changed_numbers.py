@@ -15,7 +15,7 @@ from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.gateways.webhook_events import InboundMessage
 from messaging.leads.csv_import import ImportOptions, import_file
 from messaging.leads.lead import Lead
-from messaging.leads.opt_outs import record_opt_out
+from messaging.leads.opt_outs import opt_out_owner, record_opt_out
 from messaging.replies.numbers import ChangedNumber
 from messaging.replies.record import RecordedInbound, record_inbound
 from messaging.replies.renaming import rename_phone
@@ -428,6 +428,33 @@ async def test_an_operator_does_the_same_by_hand(contact: Contact) -> None:
     await send_next(contact)
     assert await arrived(contact) == [(OLD, "Hi Aisha"), (OLD, "More")]
     await audited(pool)
+
+
+async def test_a_stop_and_an_operators_opt_out_while_the_number_is_changed_by_hand(contact: Contact) -> None:
+    """They wait for the change, and count for the number that the lead has then."""
+    pool = contact.scenario.pool
+    stop = inbound("in-1", OLD, "STOP", after=1)
+    async with pool.acquire() as connection:
+        async with connection.transaction():
+            await rename_phone(connection, OLD, NEW)
+            both = asyncio.gather(record(contact, stop), opt_out(pool))
+
+            async def wait() -> bool:
+                waiting = await pool.fetchval(
+                    "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+                )
+                return both.done() or waiting == 2
+
+            await until(wait)
+        await both
+    rows = await pool.fetch("select phone, source from suppressions where phone = $1 order by source", NEW)
+    assert [row["source"] for row in rows] == ["operator", "reply"]
+    assert await pool.fetchval("select status from sequence_contacts") == "opted_out"
+
+
+async def opt_out(pool: Pool) -> None:
+    async with pool.acquire() as connection:
+        assert (await opt_out_owner(connection, OLD, "asked by phone"))[0] == NEW
 
 
 async def test_contact_shows_both_numbers_as_one_conversation(contact: Contact) -> None:

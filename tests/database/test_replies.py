@@ -208,6 +208,15 @@ async def test_messages_of_one_name_take_their_turns_before_its_phone_is_known(c
     assert await sources(contact.scenario.pool) == ["reply"]
 
 
+async def test_a_stop_by_another_name_while_the_number_changes(contact: Contact) -> None:
+    """It had found the old phone before it had to wait."""
+    await record(contact, inbound("in-0", PHONE, "Hi", identities=("lid:1",)))
+    change = inbound("in-1", PHONE, None, kind="number_changed", payload=phone(3))
+    await recorded_in_turn(contact, change, inbound("in-2", None, "STOP", after=60, identities=("lid:1",)))
+    assert await sources(contact.scenario.pool, phone(3)) == ["reply"]
+    assert (await contact.scenario.pool.fetchval("select status from sequence_contacts")) == "opted_out"
+
+
 @pytest.mark.parametrize("offset", range(5))
 async def test_a_stop_just_before_the_claim(contact: Contact, offset: int) -> None:
     """At the same moment, many times: whatever comes first, no claim that begins after the stop is stored succeeds."""
