@@ -31,6 +31,7 @@ from tests.support.ports import free_port
 from tests.support.scenario import Scenario
 from tests.support.simulator_process import running_simulator
 from tests.support.temporal_time import TASK_QUEUE, Skipping, skipping
+from workflows.missed import MissedMessagesWorkflow
 from workflows.recovery import RecoveryWorkflow
 from workflows.telling import TellingWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow
@@ -235,6 +236,8 @@ async def campaign_stories(live: Live) -> AsyncIterator[tuple[str, WorkflowHisto
     client, queue = connection.temporal, connection.settings.task_queue
     await client.execute_workflow(RecoveryWorkflow.run, id="recovery", task_queue=queue)
     yield "recovery", await history("recovery")
+    await client.execute_workflow(MissedMessagesWorkflow.run, id="missed", task_queue=queue)
+    yield "missed_messages", await history("missed")
     to_signal = Telling(of=(Tell(kind="plans"), Tell(kind="device", name=scenario.device)))
     await client.execute_workflow(TellingWorkflow.run, to_signal, id="telling-of-two", task_queue=queue)
     yield "telling", await history("telling-of-two")
