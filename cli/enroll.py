@@ -18,6 +18,7 @@ from cli.selection import (
     Yes,
     change_many,
     format_change,
+    require_phone_or_many,
     selection_of,
     step_bar,
 )
@@ -200,10 +201,7 @@ def opt_out(
     """
     from_what = cast("OptOutCategory | None", category)
     selection = selection_of(where, in_sequence, campaign, device)
-    if (phone is None) is selection.everything:
-        raise typer.BadParameter(
-            "give either PHONE, or which leads: --where, --sequence, --campaign or --device"
-        )
+    require_phone_or_many(phone, selection, yes=yes, dry_run=dry_run)
     if phone is None:
         if undo:
             raise typer.BadParameter("--undo is for one PHONE")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Replies that a person should read.")
+app = typer.Typer()
 
 EXAMPLES = 3
 
@@ -80,7 +80,7 @@ def list_inbox(
     A reply of STOP, or another keyword, opts its sender out automatically. It is listed only if it is an ordinary word
     too. The keyword of a sequence enrolls its sender, and is listed with --only enrolled.
 
-    Example: inbox --only maybe_stop    inbox --sequence intro --since 2d    inbox done 17
+    Examples: inbox --only maybe_stop    inbox --sequence intro --since 2d    inbox done 17
     """
     if context.invoked_subcommand is not None:
         return

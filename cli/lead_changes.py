@@ -9,7 +9,17 @@ import typer
 
 from cli.console import Json, run, show
 from cli.page import Column, Table, one_line
-from cli.selection import Campaign, Device, DryRun, InSequence, Where, Yes, change_many, selection_of
+from cli.selection import (
+    Campaign,
+    Device,
+    DryRun,
+    InSequence,
+    Where,
+    Yes,
+    change_many,
+    require_phone_or_many,
+    selection_of,
+)
 from cli.values import read_count
 from messaging.common.counts import count_of
 
@@ -121,10 +131,7 @@ def move(
     Examples: lead move +12015550123 --to kl-2    lead move --where 'city = Ipoh' --to kl-2    lead move --device kl-1 --to kl-2
     """
     selection = selection_of(where, in_sequence, campaign, device)
-    if (phone is None) is selection.everything:
-        raise typer.BadParameter(
-            "give either PHONE, or which leads: --where, --sequence, --campaign or --device"
-        )
+    require_phone_or_many(phone, selection, yes=yes, dry_run=dry_run)
     if phone is not None:
 
         async def one(drumbeat: Drumbeat) -> Moved:

@@ -34,6 +34,7 @@ __all__ = [
     "bar",
     "change_many",
     "format_change",
+    "require_phone_or_many",
     "selection_of",
     "step_bar",
 ]
@@ -79,6 +80,21 @@ def selection_of(where: str, sequence: str | None, campaign: str | None, device:
     from messaging.selection.selection import Selection
 
     return Selection(where=where, sequence=sequence, campaign=campaign, device=device)
+
+
+def require_phone_or_many(phone: str | None, selection: Selection, *, yes: bool, dry_run: bool) -> None:
+    """Refuses a command that names both one phone and many leads, or neither. Raises typer.BadParameter.
+
+    The options for many are refused with a phone: a dry run that is overlooked would change something.
+    """
+    if (phone is None) is selection.everything:
+        raise typer.BadParameter(
+            "give either PHONE, or which leads: --where, --sequence, --campaign or --device"
+        )
+    if phone is not None and (yes or dry_run):
+        raise typer.BadParameter(
+            f"{'--dry-run' if dry_run else '--yes'} is for many leads: leave it out for one PHONE, or give --where"
+        )
 
 
 def change_many(
@@ -127,6 +143,8 @@ def _format_found(found: SelectedContacts | SelectedLeads, question: str) -> lis
 
     contacts = isinstance(found, SelectedContacts)
     lines = [question.format(count_of(found.count, "contact" if contacts else "lead"))]
+    if not found.count:
+        lines[0] += " none matches, or there is nothing to change"
     lines += [f"  {_format_example(one)}" for one in found.examples]
     if found.count > len(found.examples):
         lines.append("  …")

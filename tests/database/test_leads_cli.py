@@ -11,6 +11,8 @@ import pytest
 from temporalio.client import Client
 from typer.testing import CliRunner
 
+import cli.app
+import cli.enroll
 import cli.lead
 import cli.lead_changes
 import cli.selection
@@ -54,7 +56,7 @@ def lead(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Lead:
         await connection.close()
 
     asyncio.run(add_device())
-    for module in (cli.lead, cli.lead_changes, cli.selection):
+    for module in (cli.enroll, cli.lead, cli.lead_changes, cli.selection):
         monkeypatch.setattr(module, "run", run)
 
     def invoke(*arguments: str) -> str:
@@ -140,8 +142,20 @@ def test_leads_are_listed_changed_and_moved(
 
     asked = CliRunner().invoke(cli.lead.app, ["list", "--csv", "--json"])
     assert asked.exit_code == 2
-    for arguments in (["move", "--to", "d1"], ["move", "+12015550102", "--where", "city = KL", "--to", "d1"]):
-        assert CliRunner().invoke(cli.lead.app, arguments).exit_code == 2
+    one = ["move", "+12015550102", "--to", "d2"]
+    for arguments in (
+        ["move", "--to", "d1"],
+        [*one, "--where", "city = KL"],
+        [*one, "--dry-run"],
+        [*one, "--yes"],
+    ):
+        assert CliRunner().invoke(cli.lead.app, arguments).exit_code == 2, arguments
+    assert json.loads(lead("show", "+12015550102", "--json"))["device_id"] == "d1"
+    for option in ("--dry-run", "--yes"):
+        refused = CliRunner().invoke(cli.app.app, ["opt-out", "+12015550102", option])
+        assert (refused.exit_code, f"{option} is for many leads" in refused.output) == (2, True)
+    asked = CliRunner().invoke(cli.lead.app, ["move", "--where", "city = Ipoh", "--to", "d2"])
+    assert "move 0 leads to device d2: none matches, or there is nothing to change\n" in asked.output
     found = json.loads(lead("move", "--where", "city = KL", "--to", "d2", "--dry-run", "--json"))
     assert (found["count"], found["examples"][0]["phone"]) == (3, "+12015550101")
     assert lead("move", "--where", "name is empty", "--to", "d2", "--yes") == (
