@@ -199,9 +199,11 @@ async def _change_over(
         if active:
             await connection.execute(PAUSE_ANSWERED, contact["id"], reason, reply["sent_at"])
         return (done if active else None), None
-    if active:
-        await _stop(connection, contact["id"], f"{reason}, goes on in {sequence}")
     request = await want_enrollment(connection, other, contact["phone"], reply["id"])
+    if active:
+        # None: it has been there, has opted out, or lacks the consent for it.
+        then = f"goes on in {sequence}" if request else f"does not begin {sequence}"
+        await _stop(connection, contact["id"], f"{reason}, {then}")
     if not active and request is None:
         return None, None
     return done.model_copy(update={"did": "enrolled" if request else "stopped", "to": sequence}), request

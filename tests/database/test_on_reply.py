@@ -422,6 +422,20 @@ async def test_a_reply_takes_the_contact_to_another_sequence(contact: Contact, c
     )
 
 
+async def test_two_sequences_that_lead_to_each_other_end(contact: Contact) -> None:
+    pool, enrollments = contact.scenario.pool, Enrollments(contact.scenario.pool)
+    await contact.scenario.apply(COURSE)
+    await asked(contact, on_reply="on_reply: go course")
+    request = EnrollmentRequest(sequence="course", lead=Lead(phone=PHONE, name="Aisha"))
+    await enrollments.enroll(request, workflow_id=f"sequence:course:{PHONE}", run_id="run-2", now=contact.now)
+    await pool.execute(
+        "update sequence_contacts set status = 'completed', ended_at = now() where workflow_id like '%course%'"
+    )
+    assert (await record(contact, inbound("in-1", PHONE, "Yes", after=60))).then.wanted == ()
+    row = await state(contact)
+    assert (row["status"], row["reason"]) == ("stopped", 'answered: "Yes", does not begin course')
+
+
 async def test_a_reply_that_names_no_sequence_any_more_pauses(contact: Contact) -> None:
     await asked(contact, on_reply="on_reply: go nowhere")
     await record(contact, inbound("in-1", PHONE, "Yes", after=60))
