@@ -209,6 +209,10 @@ def _format_set(done: LeadSet) -> str:
     ]
     if not lines:
         lines = [f"{done.phone}: nothing had to change"]
+    for column, meant in done.new_columns.items():
+        lines.append(
+            f"no lead had a column {column!r} before" + (f": did you mean {meant!r}?" if meant else "")
+        )
     if done.contacts_replanned:
         lines.append(
             count_of(done.contacts_replanned, "contact under way has", "contacts under way have")

@@ -92,7 +92,7 @@ def status_page(report: StatusReport) -> str:
     if report.messages:
         lines.append(
             f"Of the sent ones {report.delivered:,} delivered, {report.read:,} read;"
-            f" {count_of(report.replied, 'person', 'people')} replied"
+            f" {count_of(report.replied, 'person has', 'people have')} written"
         )
     lines += [line for words in report.waits for line in wrapped(words)]
     if report.sequences:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+from pydantic import Field
+
 from messaging.common.errors import NotFound
 from messaging.common.phones import parse_phone
 from messaging.leads import store as leads
@@ -21,6 +23,7 @@ from messaging.replies.numbers import ChangedNumber
 from messaging.selection import leads as selected
 from messaging.selection.fields import Arguments
 from messaging.selection.leads import LeadPage
+from messaging.selection.names import is_new_column, similar_column
 from messaging.selection.selection import Selection, selected_leads
 from operations import signals
 from operations.connection import Drumbeat
@@ -59,6 +62,8 @@ class LeadSet(LeadEdited):
     """The result of changing a lead; and for how many contacts a changed time zone has changed the next moment."""
 
     contacts_replanned: int = 0
+    new_columns: dict[str, str | None] = Field(default_factory=dict)
+    """Columns that no lead had before, as they may be misspelt: each with the column that was perhaps meant."""
 
 
 class LeadsImported(ImportSummary):
@@ -148,10 +153,15 @@ async def set_lead(
     """
     edits, number = parse_edits(changes), parse_phone(phone, default_region)
     async with (await drumbeat.pool()).acquire() as connection:
+        new = {
+            edit.column: await similar_column(connection, edit.column)
+            for edit in edits
+            if edit.attribute and edit.value and await is_new_column(connection, edit.column)
+        }
         done = await edit_lead(connection, await present_phone(connection, number), edits)
     zone_changed = "time_zone" in done.after
     replanned = (await signals.zones_corrected(drumbeat)).changed if zone_changed else 0
-    return LeadSet(**done.model_dump(), contacts_replanned=replanned)
+    return LeadSet(**done.model_dump(), contacts_replanned=replanned, new_columns=new)
 
 
 async def show_lead(drumbeat: Drumbeat, phone: str, *, default_region: str | None = None) -> StoredLead:

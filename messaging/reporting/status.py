@@ -60,7 +60,7 @@ class StatusReport(Value):
     """Of the sent messages, as far as their gateways report it; those that were read, too."""
     read: int = 0
     replied: int = 0
-    """People who have answered, whatever it was about."""
+    """People who have written, whatever it was about: keywords, and senders that are no leads, too."""
     waits: tuple[str, ...] = ()
     """Sentences about devices whose sending hours or daily limit keep messages waiting, and until when."""
     workers: tuple[WorkerRow, ...] = ()

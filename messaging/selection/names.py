@@ -4,11 +4,11 @@ from collections.abc import Iterable
 
 from messaging.common.database import Connection
 from messaging.common.phones import quoted
-from messaging.common.suggestions import did_you_mean
+from messaging.common.suggestions import did_you_mean, similar
 from messaging.selection.fields import FIELDS, attribute_of, field_of
 from messaging.selection.syntax import Filter, FilterError, Word, conditions
 
-__all__ = ["check_names", "known_attributes"]
+__all__ = ["check_names", "is_new_column", "known_attributes", "similar_column"]
 
 HAS_ATTRIBUTE = "select exists (select from leads where attributes ? $1)"
 
@@ -51,6 +51,16 @@ async def check_names(connection: Connection, filter_: Filter) -> None:
 async def known_attributes(connection: Connection) -> list[str]:
     """The columns of imported files that some lead has a value of, by name."""
     return [row["name"] for row in await connection.fetch(SELECT_ATTRIBUTES)]
+
+
+async def is_new_column(connection: Connection, attribute: str) -> bool:
+    """Whether no lead has a value of this column."""
+    return not await connection.fetchval(HAS_ATTRIBUTE, attribute)
+
+
+async def similar_column(connection: Connection, attribute: str) -> str | None:
+    """The column that was perhaps meant, None if no name is similar."""
+    return similar(attribute, [*FIELDS, *await known_attributes(connection)])
 
 
 def _unknown(word: Word, problem: str, names: Iterable[str]) -> FilterError:

@@ -138,6 +138,10 @@ def test_leads_are_listed_changed_and_moved(
         "+12015550102: name: Ben → (empty)\n+12015550102: niches: SKIN → SKIN, VITAC\n+12015550102: city: Ipoh → KL\n"
     )
     assert lead("set", "+12015550102", "city=KL") == "+12015550102: nothing had to change\n"
+    assert lead("set", "+12015550102", "ctiy=KL") == (
+        "+12015550102: ctiy: (empty) → KL\nno lead had a column 'ctiy' before: did you mean 'city'?\n"
+    )
+    assert lead("set", "+12015550102", "ctiy=") == "+12015550102: ctiy: KL → (empty)\n"
     assert lead("list", "--where", "city = KL").splitlines()[-1] == "1 to 3 of 3 leads"
 
     asked = CliRunner().invoke(cli.lead.app, ["list", "--csv", "--json"])
