@@ -41,7 +41,8 @@ select l.id as place, l.phone, l.name, due.name as sequence, due.opted_out, due.
     select s.id, s.name, {WHY_NOT}
       from sequences s
      where s.trigger = any (l.triggers) and s.status = 'active' and ($2::text is null or s.trigger = $2)
-       and not exists (select from sequence_contacts c where c.sequence_id = s.id and c.phone = l.phone)) due on true
+       and not exists (select from sequence_contacts c where c.sequence_id = s.id and c.phone = l.phone)
+       and not exists (select from sequence_contacts c where c.sequence_id = s.id and c.key_phone = l.phone)) due on true
  order by l.id, due.id
 """  # noqa: S608 - constants of this module
 

@@ -13,7 +13,7 @@ from messaging.sequences.contract import EnrollmentRequest
 __all__ = ["WantedPage", "forget_enrolled", "still_wanted", "want_enrollment", "wanted_page"]
 
 # No row for a phone that is no lead, has opted out, has not given the consent that the sequence requires, or has been
-# through that sequence.
+# through that sequence, be it with its former owner: the workflow's ID is used then.
 WANT_ENROLLMENT = """
 insert into wanted_enrollments (sequence_id, phone, inbound_message_id)
 select $1, l.phone, $3
@@ -23,6 +23,7 @@ select $1, l.phone, $3
    and not exists (select from suppressions o where o.phone = l.phone and o.category in ('all', s.category))
    and (not s.require_consent or l.consent_at is not null)
    and not exists (select from sequence_contacts c where c.sequence_id = $1 and c.phone = l.phone)
+   and not exists (select from sequence_contacts c where c.sequence_id = $1 and c.key_phone = l.phone)
     on conflict do nothing
 """
 
@@ -53,6 +54,7 @@ select exists (select from wanted_enrollments w join sequences s on s.id = w.seq
 FORGET_ENROLLED = """
 delete from wanted_enrollments w
  where exists (select from sequence_contacts c where c.sequence_id = w.sequence_id and c.phone = w.phone)
+    or exists (select from sequence_contacts c where c.sequence_id = w.sequence_id and c.key_phone = w.phone)
 """
 
 

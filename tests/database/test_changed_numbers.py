@@ -22,8 +22,9 @@ from messaging.replies.renaming import rename_phone
 from messaging.reporting.audit import lost_leads, lost_steps, sent_twice, totals
 from messaging.reporting.contact import contact_report
 from messaging.sending.outcomes import Settled
-from messaging.sequences.contract import Enrolled, EnrollmentRequest, Replanned, StepRef
+from messaging.sequences.contract import Enrolled, EnrollmentRequest, Replanned, StepRef, SweepCursor
 from messaging.sequences.enrollments import Enrollments
+from messaging.sequences.triggers import due_enrollments
 from rig.people import phone
 from rig.waiting import until
 from tests.support.contact import NOON, Contact
@@ -312,6 +313,25 @@ async def test_somebody_else_has_the_old_number_now(contact: Contact) -> None:
     assert tuple(row) == (OLD, "unmatched")
     assert await pool.fetchval("select present_phone($1)", OLD) == OLD
     assert (await contact.scenario.enroll("welcome", OLD, run="another", now=contact.now)).duplicate
+
+
+async def test_a_later_owner_is_not_wanted_where_the_former_one_was(contact: Contact) -> None:
+    """The workflow's ID is used, so nobody could take the enrollment."""
+    pool = contact.scenario.pool
+    source = "sequence: second\nkeyword: VITAC\ntrigger: VIT\nsteps:\n  - {id: one, day: 1, text: One}\n"
+    await contact.scenario.apply(source)
+    await contact.scenario.enroll("second", OLD, now=contact.now)
+    await record(contact, changed(OLD, NEW, after=10))
+    later = await record(contact, inbound("in-1", OLD, "VITAC", after=10**6))
+    assert sorted(await leads(pool)) == [OLD, NEW]
+    assert later.then.wanted == ()
+    assert await pool.fetchval("select count(*) from wanted_enrollments") == 0
+    assert (
+        await pool.fetchval("select to_review from inbound_messages where meaning = 'enroll'")
+        == "not_enrolled"
+    )
+    await pool.execute("update leads set triggers = '{VIT}'")
+    assert (await due_enrollments(pool, SweepCursor())).requests == []
 
 
 async def test_a_number_that_was_written_from_since_is_left_to_a_person(contact: Contact) -> None:
