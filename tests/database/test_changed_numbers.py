@@ -15,7 +15,7 @@ from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.gateways.webhook_events import InboundMessage
 from messaging.leads.csv_import import ImportOptions, import_file
 from messaging.leads.lead import Lead
-from messaging.leads.opt_outs import opt_out_owner, record_opt_out
+from messaging.leads.opt_outs import opt_out_owner, record_opt_out, record_opt_outs
 from messaging.replies.numbers import ChangedNumber
 from messaging.replies.record import RecordedInbound, record_inbound
 from messaging.replies.renaming import rename_phone
@@ -417,6 +417,10 @@ async def test_a_campaigns_message_that_waits_goes_to_the_new_number(contact: Co
     assert await arrived(contact) == [(NEW, "Sale")]
     [after] = await contact.scenario.messages()
     assert (after["recipient_phone"], after["key_phone"]) == (NEW, OLD), "its workflow is campaign:sale:OLD"
+    await pool.execute("update broadcast_messages set status = 'queued', sent_at = null")
+    async with pool.acquire() as connection, connection.transaction():
+        done = await record_opt_outs(connection, [NEW], "asked by phone")
+    assert done.workflows == [f"campaign:sale:{OLD}"], "which waits for its slot"
 
 
 async def rename(pool: Pool, old: str, new: str) -> ChangedNumber:
