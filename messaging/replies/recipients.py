@@ -7,7 +7,7 @@ from messaging.common.database import Connection, Pool
 from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.gateways.webhook_events import InboundMessage, Receipt
 from messaging.replies.consequences import Consequences, together
-from messaging.replies.record import LOCK_SENDER, act, record_inbound
+from messaging.replies.record import LOCK_SENDER, act_on_earlier, record_inbound
 from messaging.replies.senders import attribute
 
 __all__ = ["learn_from_answer", "learn_from_receipts", "record_answer"]
@@ -93,5 +93,4 @@ async def _learn(connection: Connection, name: str, phone: str, at: datetime) ->
         await connection.execute(LOCK_SENDER, [name])
         await connection.execute(LOCK_SENDER, [phone])
         await connection.execute(INSERT_IDENTITY, name, phone, at)
-        theirs = await attribute(connection, [name], phone)
-        return together([await act(connection, earlier, [phone]) for earlier in theirs])
+        return await act_on_earlier(connection, await attribute(connection, [name], phone), phone)

@@ -26,7 +26,7 @@ from messaging.replies.effects import NO_ANSWERS, act_on_reply, affected_before,
 from messaging.replies.numbers import change_number, has_written_since
 from messaging.replies.senders import learn, names_of, phone_of_sender, phones_concerned
 
-__all__ = ["LOCK_SENDER", "RecordedInbound", "act", "follow", "record_inbound"]
+__all__ = ["LOCK_SENDER", "RecordedInbound", "act_on_earlier", "follow", "record_inbound"]
 
 logger = logging.getLogger(__name__)
 logger.addFilter(SayOnce())
@@ -187,10 +187,10 @@ async def _record(
         await note_confirmation(connection, identifier, confirmation if own is None else own)
     if phone is None:
         return RecordedInbound(1)
-    then = [await act(connection, earlier, [phone]) for earlier in await learn(connection, message, phone)]
+    then = [await act_on_earlier(connection, await learn(connection, message, phone), phone)]
     if message.kind == "number_changed":
         then.append(await _change_number(connection, message, phone, identifier))
-    then.append(await act(connection, identifier, concerned))
+    then.append(await _act(connection, identifier, concerned))
     if not message.from_me:
         then.append(Consequences(wrote=(phone,)))
     return RecordedInbound(1, together(then))
@@ -237,7 +237,13 @@ async def _change_number(
     return together(then)
 
 
-async def act(connection: Connection, identifier: int, phones: Sequence[str]) -> Consequences:
+async def act_on_earlier(connection: Connection, messages: Sequence[int], phone: str) -> Consequences:
+    """Acts on stored messages that are now known to be from this phone, which has written to us with them."""
+    wrote = Consequences(wrote=(phone,) if messages else ())
+    return together([*[await _act(connection, one, [phone]) for one in messages], wrote])
+
+
+async def _act(connection: Connection, identifier: int, phones: Sequence[str]) -> Consequences:
     """Acts on a stored message for these phones, which it concerns: on its keyword, or else as a reply to sequences, and on
     what its sender asks for.
     """

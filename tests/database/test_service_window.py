@@ -18,7 +18,8 @@ from messaging.common.errors import InvalidInput
 from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.devices.device import DeviceSettings
 from messaging.devices.store import add_device
-from messaging.replies.recipients import record_answer
+from messaging.gateways.webhook_events import Receipt
+from messaging.replies.recipients import learn_from_receipts, record_answer
 from messaging.replies.record import RecordedInbound, record_inbound
 from messaging.reporting.contact import contact_report
 from messaging.reporting.messages import messages_to
@@ -178,6 +179,30 @@ async def test_free_text_waits_until_they_write_if_the_file_says_so(windowed: Co
     assert isinstance(await windowed.send(), Settled)
     assert await texts(windowed) == ["Hi Aisha"]
     assert await awaiting(pool, PHONE) == []
+
+
+@pytest.mark.parametrize("by", ["a receipt", "what was typed on the device's phone"])
+async def test_what_they_wrote_before_they_were_known_wakes_what_waits_for_it(
+    windowed: Contact, by: str
+) -> None:
+    pool, hidden = windowed.scenario.pool, "user_id:MY.1"
+    await apply(windowed, WITH_TEMPLATE.replace("steps:", "outside_window: wait\nsteps:"))
+    settled = await windowed.send()
+    assert isinstance(settled, Settled)
+    windowed.due, windowed.now = settled.next, NOON + timedelta(hours=1)
+    assert isinstance(await windowed.send(), Held)
+    wrote = await hear(windowed, phone=None, identities=(hidden,), after=3600)
+    assert wrote.then.wrote == (), "nobody knows who it was"
+    assert isinstance(await windowed.send(), Held)
+    sent = await pool.fetchval("select id from broadcast_messages where status = 'sent'")
+    if by == "a receipt":
+        receipt = Receipt(status="read", at=windowed.now, message_id=sent, recipient=(hidden,))
+        async with pool.acquire() as connection:
+            then = await learn_from_receipts(connection, "simulated", [receipt])
+    else:
+        then = (await hear(windowed, "out-1", identities=(hidden,), from_me=True, after=3601)).then
+    assert then.wrote == (PHONE,)
+    assert await awaiting(pool, PHONE) == [f"sequence:welcome:{PHONE}"]
 
 
 async def test_what_a_message_waits_for_does_not_pause_its_sequence(windowed: Contact) -> None:
