@@ -237,7 +237,7 @@ FIXED = [
 
 
 @pytest.mark.parametrize(("fields", "line", "field", "what", "other"), FIXED)
-@pytest.mark.parametrize("state", ["has started on 2026-11-27 02:00 UTC", "was cancelled"])
+@pytest.mark.parametrize("state", ["has started on 2026-11-27 02:00:00 UTC", "was cancelled"])
 @pytest.mark.usefixtures("somebody")
 async def test_what_was_begun_stays_as_it_is(
     pool: Pool, state: str, fields: dict[str, str], line: int, field: str, what: str, other: str
@@ -335,7 +335,7 @@ async def test_all_files_or_none_with_every_problem(pool: Pool) -> None:
         "bad.yaml:3: text: the template does not work: expected '}}' after '{{', and it is not there",
         "bad.yaml:4: titel: is no field here, did you mean 'title'?",
         (
-            "launch.yaml:3: text: the campaign has started on 2026-11-27 02:00 UTC and its text cannot change any more:"
+            "launch.yaml:3: text: the campaign has started on 2026-11-27 02:00:00 UTC and its text cannot change any more:"
             " for other words make another campaign"
         ),
         "launch.yaml:3: text: unknown variable 'nmae', did you mean 'name'?",
@@ -535,7 +535,9 @@ async def test_an_edit_that_meets_the_start_waits_for_it_and_comes_too_late(pool
         edit = asyncio.create_task(apply(pool, draft_of(ALL, "text: Hi")))
         done, _ = await asyncio.wait({edit}, timeout=0.5)
         assert not done
-    with pytest.raises(FileProblems, match="the campaign has started on 2026-11-27 02:00 UTC and its text"):
+    with pytest.raises(
+        FileProblems, match="the campaign has started on 2026-11-27 02:00:00 UTC and its text"
+    ):
         await edit
     (row,) = await stored(pool)
     assert (row["text"], row["status"]) == ("Hello", "running")

@@ -118,13 +118,13 @@ CASES: dict[str, tuple[Case, Limit]] = {
     "why": (_why, Limit(rows=60, buffers=200)),
     "contact": (_contact, Limit(rows=30, buffers=60)),
     # Its rows twice (by status, and delivered and read), and for each answer of its recipients what that phone got.
-    "campaign": (_campaigns, Limit(rows=300_000, buffers=190_000, grows=True)),
+    "campaign": (_campaigns, Limit(rows=300_000, buffers=260_000, grows=True)),
     # Its 250,000 contacts twice, the 150,000 messages that these have got, and for each of their answers the same.
-    "sequence": (_sequence, Limit(rows=950_000, buffers=600_000, grows=True)),
+    "sequence": (_sequence, Limit(rows=950_000, buffers=750_000, grows=True)),
     "inbox": (_inbox, Limit(rows=1_000, buffers=5_000)),
     # Totals of everything are one pass over everything, and another one over the rows of each campaign. An index on the
     # status would spare that, and cost three more entries for every message.
-    "status": (_status, Limit(rows=3_600_000, buffers=140_000, grows=True, scans=True)),
+    "status": (_status, Limit(rows=3_600_000, buffers=150_000, grows=True, scans=True)),
     # Of one campaign: its 750 failed messages, to lock and then to change them, and nobody else's; and all leads once,
     # but nothing of the ledger. They come last, as the rows that they wrote and took back are in the way of others.
     "retry of a campaign's failed": (_retry_failed, Limit(rows=1_600, buffers=50_000, grows=True)),
