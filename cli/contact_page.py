@@ -158,15 +158,13 @@ def _outgoing(one: MessageReport, zone: tzinfo) -> tuple[list[str], list[str]]:
 
 
 def _inbound(one: InboundReport, zone: tzinfo) -> tuple[list[str], list[str]]:
-    """A reply: all of it, as a person has to read it, and below it what it answers and what it did."""
-    from cli.inbound import format_inbound, what_it_did
+    """What came in: all of it, as a person has to read it, and below it what it answers and what it did."""
+    from cli.inbound import format_inbound, what_it_did, what_it_is
 
-    what = "typed on the phone" if one.from_me else "a reaction" if one.kind == "reaction" else "an answer"
-    means = {"stop": "stop", "start": "start", "maybe_stop": "may mean stop"}.get(one.meaning, "")
     below = wrapped(format_inbound(one), _INDENT)
     if done := what_it_did(one):
         below += wrapped(f"→ {done}", _INDENT)
-    return [what, means, "", "", _format_moment(one.sent_at, zone), one.device], below
+    return [what_it_is(one), "", "", "", _format_moment(one.sent_at, zone), one.device], below
 
 
 def _format_text(text: str | None) -> list[str]:

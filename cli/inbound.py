@@ -9,7 +9,7 @@ from cli.page import one_line, wrapped
 if TYPE_CHECKING:
     from messaging.replies.inbox import InboundReport
 
-__all__ = ["REASONS", "format_inbound", "inbound_lines", "what_it_did"]
+__all__ = ["REASONS", "format_inbound", "inbound_lines", "what_it_did", "what_it_is"]
 
 REASONS = {
     "answer": "an answer",
@@ -21,6 +21,17 @@ REASONS = {
     "not_enrolled": "not enrolled",
 }
 ORDINARY_WORD = "opted out by an ordinary word"
+_MEANINGS = {
+    "stop": "opted out",
+    "start": "took back an earlier stop",
+    "maybe_stop": REASONS["maybe_stop"],
+}
+_KINDS = {
+    "reaction": "a reaction",
+    "preference": "a setting in WhatsApp",
+    "number_changed": REASONS["number_changed"],
+    "user_id_changed": "has another user ID now",
+}
 _INDENT = "    "
 
 
@@ -31,6 +42,18 @@ def format_inbound(one: InboundReport) -> str:
         return words
     kind = one.kind.replace("_", " ")
     return f"({kind}) {words}" if words else f"({kind})"
+
+
+def what_it_is(one: InboundReport) -> str:
+    """What a message of a lead, or typed to it, is: why it is in the inbox, or what it is where nobody has to look."""
+    if one.from_me:
+        return "typed on the phone"
+    if (one.meaning, one.to_review) == ("stop", "maybe_stop"):
+        return ORDINARY_WORD
+    # "answer" says only that a person has to look, and a sender that was no lead may be one now.
+    if one.to_review not in (None, "answer", "unmatched"):
+        return REASONS[one.to_review]
+    return _MEANINGS.get(one.meaning) or _KINDS.get(one.kind) or REASONS["answer"]
 
 
 def what_it_did(one: InboundReport) -> str:
@@ -52,8 +75,7 @@ def inbound_lines(one: InboundReport) -> list[str]:
 
     who = one.phone or ", ".join(one.identities) or "unknown"
     name = f" ({one_line(one.name)})" if one.name else ""
-    doubtful = (one.meaning, one.to_review) == ("stop", "maybe_stop")
-    reason = ORDINARY_WORD if doubtful else REASONS[one.to_review or "answer"]
+    reason = REASONS["unmatched"] if one.to_review == "unmatched" else what_it_is(one)
     lines = [f"{one.id}  {format_wall(one.sent_at)}  {who}{name}  to {one.device}  {reason}"]
     lines += wrapped(format_inbound(one), _INDENT)
     if done := what_it_did(one):

@@ -8,6 +8,7 @@ import pytest
 
 from cli import page
 from cli.contact_page import contact_page
+from cli.inbound import inbound_lines
 from cli.page import Column, Table, one_line, shortened, wrapped
 from cli.reports import audit_page, status_page
 from messaging.leads.csv_rejects import RejectedLead
@@ -270,6 +271,42 @@ def test_a_conversation_is_shown_both_ways_in_order(monkeypatch: pytest.MonkeyPa
         shown.rindex(words) for words in ("One", "(image) Is it red?", "STOP", "Two", "typed on the phone")
     ]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize(
+    ("fields", "what"),
+    [
+        ({"to_review": "answer"}, "an answer"),
+        ({"to_review": "answer", "meaning": "none", "asks": ("intro",)}, "an answer"),
+        ({"to_review": "maybe_stop", "meaning": "maybe_stop"}, "may mean stop"),
+        ({"to_review": "unmatched", "meaning": "maybe_stop"}, "may mean stop"),
+        ({"to_review": None, "meaning": "stop"}, "opted out"),
+        ({"to_review": "unmatched", "meaning": "stop"}, "opted out"),
+        ({"to_review": None, "meaning": "stop", "kind": "preference"}, "opted out"),
+        ({"to_review": "maybe_stop", "meaning": "stop"}, "opted out by an ordinary word"),
+        ({"to_review": None, "meaning": "start"}, "took back an earlier stop"),
+        ({"to_review": "enrolled", "meaning": "enroll"}, "enrolled"),
+        ({"to_review": "not_enrolled", "meaning": "enroll"}, "not enrolled"),
+        ({"to_review": None, "kind": "reaction"}, "a reaction"),
+        ({"to_review": None, "kind": "preference"}, "a setting in WhatsApp"),
+        ({"to_review": None, "kind": "number_changed"}, "has another number now"),
+        ({"to_review": "answer", "kind": "number_changed"}, "has another number now"),
+        ({"to_review": "numbers_joined", "kind": "number_changed"}, "both numbers were leads"),
+        ({"to_review": None, "kind": "user_id_changed"}, "has another user ID now"),
+        ({"to_review": None, "from_me": True}, "typed on the phone"),
+    ],
+)
+def test_both_pages_say_what_a_message_is(
+    monkeypatch: pytest.MonkeyPatch, fields: dict[str, object], what: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "")
+    one = answer("Hello", sent_at=NOON, **fields)
+    shown = contact_page(contact(inbound=(one,)))
+    assert [line.split("  ")[0] for line in shown.splitlines() if "2026-03-01 07:00:00" in line] == [what]
+    if one.to_review != "unmatched":
+        assert inbound_lines(one)[0].endswith(f"  to kl-1  {what}")
+    else:
+        assert inbound_lines(one)[0].endswith("  to kl-1  no lead")
 
 
 @pytest.mark.usefixtures("narrow")
