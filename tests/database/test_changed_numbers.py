@@ -219,6 +219,28 @@ async def test_both_numbers_in_one_sequence(contact: Contact) -> None:
     await audited(pool)
 
 
+@pytest.mark.parametrize("somebody_else", [False, True], ids=["", "somebody else has the first number"])
+async def test_a_lead_that_became_one_with_another_becomes_one_with_a_third(
+    contact: Contact, somebody_else: bool
+) -> None:
+    """What is kept under its first number goes along, though that is neither of the two, nor perhaps theirs any more."""
+    pool = contact.scenario.pool
+    await send_next(contact)
+    await contact.scenario.enroll("welcome", NEW, run="run-2", now=contact.now)
+    await record(contact, changed(OLD, NEW, after=1))
+    if somebody_else:
+        await record(contact, inbound("in-1", OLD, "Hello", after=5))
+    await contact.scenario.enroll("welcome", NEWER, run="run-3", now=contact.now)
+    await record(contact, changed(NEW, NEWER, after=10))
+    assert await leads(pool) == [NEWER]
+    kept = await pool.fetch("select phone, lead_id from sequence_contacts order by id")
+    assert [row["phone"] for row in kept] == [OLD, NEW, NEWER]
+    sent = await pool.fetch("select recipient_phone, lead_id from broadcast_messages where status = 'sent'")
+    assert [row["recipient_phone"] for row in sent] == [OLD]
+    lead = await pool.fetchval("select id from leads")
+    assert {row["lead_id"] for row in (*kept, *sent)} == {lead}
+
+
 async def test_both_numbers_wait_for_the_same_step(contact: Contact) -> None:
     pool = contact.scenario.pool
     other = await contact.scenario.enroll("welcome", NEW, run="run-2", now=contact.now)
