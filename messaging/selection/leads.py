@@ -64,6 +64,12 @@ SELECT_EXAMPLES = "select l.phone, l.name, l.device_id from leads l where {condi
 
 SELECT_PHONES = "select l.phone from leads l where {condition} order by l.phone"
 
+# Keeps these phones from being changed. A lead whose phone is just being changed is waited for, and does not count.
+HOLD_PHONES = """
+select count(*)
+  from (select from leads where phone = any ($1) order by phone for key share) held
+"""
+
 Also = Callable[[Arguments], str]
 """The SQL of one more condition on a lead l: which ones a command changes at all."""
 
@@ -152,11 +158,14 @@ async def find_leads(connection: Connection, selection: Selection, also: Also) -
 
 
 async def selected_phones(connection: Connection, selection: Selection, also: Also) -> list[str]:
-    """The phones of those leads, in order."""
+    """The phones of those leads, which do not change until the caller's transaction is over."""
     arguments = Arguments()
     condition = await _condition(connection, selection, also, arguments)
-    rows = await connection.fetch(SELECT_PHONES.format(condition=condition), *arguments.values)
-    return [row["phone"] for row in rows]
+    while True:
+        rows = await connection.fetch(SELECT_PHONES.format(condition=condition), *arguments.values)
+        phones = [row["phone"] for row in rows]
+        if await connection.fetchval(HOLD_PHONES, phones) == len(phones):
+            return phones
 
 
 async def _condition(connection: Connection, selection: Selection, also: Also, arguments: Arguments) -> str:

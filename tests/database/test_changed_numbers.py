@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,8 @@ from messaging.replies.record import RecordedInbound, record_inbound
 from messaging.replies.renaming import rename_phone
 from messaging.reporting.audit import lost_leads, lost_steps, sent_twice, totals
 from messaging.reporting.contact import contact_report
+from messaging.selection.opt_outs import opt_out_leads
+from messaging.selection.selection import Selection
 from messaging.sending.outcomes import Settled
 from messaging.sequences.contract import Enrolled, EnrollmentRequest, Replanned, StepRef, SweepCursor
 from messaging.sequences.enrollments import Enrollments
@@ -480,22 +483,40 @@ async def test_a_stop_and_an_operators_opt_out_while_the_number_is_changed_by_ha
     """They wait for the change, and count for the number that the lead has then."""
     pool = contact.scenario.pool
     stop = inbound("in-1", OLD, "STOP", after=1)
+    await beside_a_change(pool, lambda: record(contact, stop), lambda: opt_out(pool))
+    rows = await pool.fetch("select phone, source from suppressions where phone = $1 order by source", NEW)
+    assert [row["source"] for row in rows] == ["operator", "reply"]
+    assert await pool.fetchval("select status from sequence_contacts") == "opted_out"
+
+
+async def test_an_opt_out_of_many_while_a_number_is_changed(contact: Contact) -> None:
+    pool = contact.scenario.pool
+
+    async def opt_out_everybody() -> None:
+        async with pool.acquire() as connection:
+            done = await opt_out_leads(connection, Selection(sequence="welcome"), "asked by phone")
+        assert done.phones == [NEW]
+
+    await beside_a_change(pool, opt_out_everybody)
+    assert await pool.fetchval("select phone from suppressions") == NEW
+    assert await pool.fetchval("select status from sequence_contacts") == "opted_out"
+
+
+async def beside_a_change(pool: Pool, *work: Callable[[], Awaitable[object]]) -> None:
+    """Begins the work while the number is being changed, and ends the change when all of it waits for that."""
     async with pool.acquire() as connection:
         async with connection.transaction():
             await rename_phone(connection, OLD, NEW)
-            both = asyncio.gather(record(contact, stop), opt_out(pool))
+            all_of_it = asyncio.gather(*(one() for one in work))
 
             async def wait() -> bool:
                 waiting = await pool.fetchval(
                     "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
                 )
-                return both.done() or waiting == 2
+                return all_of_it.done() or waiting == len(work)
 
             await until(wait)
-        await both
-    rows = await pool.fetch("select phone, source from suppressions where phone = $1 order by source", NEW)
-    assert [row["source"] for row in rows] == ["operator", "reply"]
-    assert await pool.fetchval("select status from sequence_contacts") == "opted_out"
+        await all_of_it
 
 
 async def opt_out(pool: Pool) -> None:
