@@ -17,6 +17,9 @@ MARKETING_STOPPED = 131050
 
 _MEDIA = ("image", "video", "audio", "document", "sticker")
 
+_NOT_SAID = ("revoke", "request_welcome")
+"""Types of messages in which a person says nothing: they have deleted a message, or opened the chat for the first time."""
+
 
 def moment(timestamp: Any) -> datetime | None:
     """Unix seconds, which Meta writes as a string, and now and then as a number."""
@@ -53,6 +56,8 @@ def _message(
     message: Mapping[str, Any], contacts: list[Mapping[str, Any]], receivers: tuple[str, ...]
 ) -> InboundMessage | None:
     context, content = part(message, "context"), _content(message)
+    if content is None:
+        return None
     who = _who(message, contacts)
     who["identities"] = tuple(dict.fromkeys((*who["identities"], *content.pop("identities", ()))))
     return inbound_message(
@@ -98,8 +103,11 @@ def _contact(contacts: list[Mapping[str, Any]], sender: str | None, user: str | 
     return contacts[0] if len(contacts) == 1 else {}
 
 
-def _content(message: Mapping[str, Any]) -> dict[str, Any]:
+def _content(message: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the person says; None if that is nothing."""
     kind = words(message, "type") or ""
+    if kind in _NOT_SAID:
+        return None
     own = part(message, kind)
     match kind:
         case "text":
@@ -120,7 +128,8 @@ def _content(message: Mapping[str, Any]) -> dict[str, Any]:
         case "edit":
             # Counts as a new one: "STPO" may have become "STOP" (Meta, "Edit messages webhook reference").
             edited = part(own, "message")
-            return {"answers": words(part(edited, "context"), "id"), **_content(edited)}
+            content = _content(edited)
+            return content and {"answers": words(part(edited, "context"), "id"), **content}
     if kind in _MEDIA:
         return {
             "kind": kind,
@@ -143,7 +152,8 @@ def _interactive(own: Mapping[str, Any]) -> dict[str, Any]:
     return {"kind": "other", "text": words(chosen, "body", "name"), "payload": kind or None}
 
 
-def _system(own: Mapping[str, Any]) -> dict[str, Any]:
+def _system(own: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A change that WhatsApp itself reports; None for one that says nothing to us, such as a new security code."""
     change, body = words(own, "type") or "", words(own, "body")
     if change in ("user_changed_number", "customer_changed_number"):
         changed = words(own, "wa_id", "new_wa_id")
@@ -154,7 +164,7 @@ def _system(own: Mapping[str, Any]) -> dict[str, Any]:
         return {"kind": "user_id_changed", "text": body, "payload": payload, "identities": _user_ids(own)}
     if change == "user_preference_changed":
         return {"kind": "preference", "text": body, "payload": words(own, "marketing")}
-    return {"kind": "other", "text": body, "payload": change or None}
+    return None
 
 
 def _user_ids(own: Mapping[str, Any]) -> tuple[str, ...]:
@@ -190,14 +200,17 @@ def recipient_of_answer(answer: Any) -> tuple[str, ...]:
 def _preference(
     preference: Mapping[str, Any], contacts: list[Mapping[str, Any]], receivers: tuple[str, ...]
 ) -> InboundMessage | None:
-    """A choice in WhatsApp's own settings ("Offers and announcements"). It bears no ID, and is known by what it says."""
+    """A choice in WhatsApp's own settings ("Offers and announcements"). It bears no ID, and is known by what it says, and
+    when. If it does not say when, it is a repetition unless the person has chosen the opposite since.
+    """
     who, value = _who(preference, contacts), words(preference, "value") or ""
     at = moment(preference.get("timestamp"))
     whom = " ".join(who["identities"])
     return inbound_message(
         META,
-        gateway_message_id=f"preference {value} {whom} {at and int(at.timestamp())}",
+        gateway_message_id=f"preference {value} {whom} {int(at.timestamp()) if at else 'at any time'}",
         at=at,
+        timeless=at is None,
         kind="preference",
         receivers=receivers,
         text=words(preference, "detail"),

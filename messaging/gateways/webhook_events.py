@@ -79,6 +79,8 @@ class InboundMessage(Value):
     """Identifies the message, together with the device: a repeated report has the same ID."""
     at: Moment
     """When it was sent, by the gateway."""
+    timeless: bool = False
+    """True for a choice of which the gateway does not say when it was made: its ID is the same whenever it is made."""
     kind: Literal[
         "text",
         "button",

@@ -103,6 +103,15 @@ select m.meaning, m.text, m.payload, m.sent_at, o.source, exists (
 """
 
 
+# How often the sender has chosen the opposite so far, also without saying when.
+COUNT_OPPOSITE = """
+select count(*)
+  from inbound_messages
+ where (phone = $1 or (phone is null and identities && $2)) and kind = 'preference' and payload <> $3
+   and gateway_message_id like 'preference % at any time%'
+"""
+
+
 class RecordedInbound(NamedTuple):
     """The result. ``new``: messages that were not known yet; ``then``: what follows from all of them, also from messages
     that were known.
@@ -162,9 +171,10 @@ async def _record(
     if meaning not in ("stop", "start") and message.kind not in NO_ANSWERS:
         asks = await asked_for(connection, message, _said(message) if message.kind in SPOKEN else ())
         meaning = "enroll" if asks.by_keyword else meaning
+    gateway_id = await _gateway_id(connection, message, phone)
     identifier = await connection.fetchval(
         INSERT_INBOUND,
-        *(row["id"], message.gateway_message_id, message.kind, phone, list(message.identities), message.name),
+        *(row["id"], gateway_id, message.kind, phone, list(message.identities), message.name),
         *(
             message.from_me,
             message.text,
@@ -178,7 +188,7 @@ async def _record(
     if identifier is None:
         # The message is known. The process that wrote it may have died before it signalled the workflows, so do that
         # again.
-        known = (row["id"], message.gateway_message_id)
+        known = (row["id"], gateway_id)
         stands = await connection.fetch(SELECT_STANDING, *known)
         standing = Consequences(stopped=tuple(Stopped(one["phone"], []) for one in stands))
         return RecordedInbound(0, together([standing, await affected_before(connection, *known)]))
@@ -209,6 +219,15 @@ async def _sender(
             return phone, concerned
         await connection.execute(LOCK_SENDER, concerned)
         locked += concerned
+
+
+async def _gateway_id(connection: Connection, message: InboundMessage, phone: str | None) -> str:
+    """The ID by which a repeated report is known. A choice without a time is another one after each opposite choice."""
+    if not message.timeless:
+        return message.gateway_message_id
+    names = list(message.identities)
+    opposite = await connection.fetchval(COUNT_OPPOSITE, phone, names, message.payload or "")
+    return f"{message.gateway_message_id}, {opposite}" if opposite else message.gateway_message_id
 
 
 async def _change_number(

@@ -18,6 +18,7 @@ from messaging.common.database import Pool
 from messaging.common.errors import NotFound
 from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.gateways import Gateways
+from messaging.gateways.cloud_api_inbound import inbound_of_change
 from messaging.gateways.webhook_events import InboundMessage, Receipt
 from messaging.leads.opt_outs import record_opt_out, withdraw
 from messaging.replies.consequences import Consequences, Stopped, together
@@ -152,6 +153,20 @@ async def test_start_takes_back_only_what_the_keyword_did(contact: Contact) -> N
     assert await sources(pool) == ["operator"]
     assert (await withdraw(pool, PHONE)).changed
     assert not (await withdraw(pool, PHONE)).changed
+
+
+async def test_choices_without_a_time_count_each_and_their_repetitions_do_not(contact: Contact) -> None:
+    """Meta documents a timestamp; without one, only what came in between tells another choice from a repetition."""
+    pool = contact.scenario.pool
+    entry = {"wa_id": PHONE[1:], "category": "marketing_messages"}
+
+    async def choose(value: str) -> int:
+        [choice] = inbound_of_change({"user_preferences": [{**entry, "value": value}]})
+        return (await record(contact, choice)).new
+
+    for value, left in (("resume", []), ("stop", ["preference"]), ("resume", []), ("stop", ["preference"])):
+        assert [await choose(value), await choose(value)] == [1, 0]
+        assert await sources(pool) == left
 
 
 async def test_an_operator_has_the_last_word_on_what_is_told_again(contact: Contact) -> None:

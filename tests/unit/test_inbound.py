@@ -184,6 +184,20 @@ PUBLISHED: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 }
 
 
+@pytest.mark.parametrize(
+    ("kind", "own"),
+    [
+        ("revoke", {"original_message_id": "wamid.STPO"}),
+        ("request_welcome", {}),
+        ("system", {"type": "customer_identity_changed", "body": "Its security code changed"}),
+        ("system", {"type": "of_next_year"}),
+        ("edit", {"message": {"type": "revoke", "revoke": {"original_message_id": "wamid.STPO"}}}),
+    ],
+)
+def test_what_says_nothing_is_no_message_of_the_cloud_api(kind: str, own: dict[str, Any]) -> None:
+    assert meta(change(messages=[message(kind, **{kind: own})])) == WebhookEvents()
+
+
 @pytest.mark.parametrize(("told", "expected"), PUBLISHED.values(), ids=PUBLISHED)
 def test_a_message_of_the_cloud_api(told: dict[str, Any], expected: dict[str, Any]) -> None:
     assert one(meta(change(messages=[told]))) == InboundMessage(
