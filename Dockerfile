@@ -33,6 +33,7 @@ COPY workflows/ workflows/
 COPY operations/ operations/
 COPY runtime/ runtime/
 COPY webhooks/ webhooks/
+COPY monitoring/ monitoring/
 COPY cli/ cli/
 USER drumbeat
 CMD ["python", "worker.py"]

@@ -14,6 +14,7 @@ if __name__ == "__main__":
 import asyncio
 import logging
 import signal
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
@@ -46,6 +47,8 @@ from operations.schedule import ensure_schedules, fetch_missed_now
 from operations.workers import present
 from runtime.embedded.replies import hear_simulator, secret_file
 from runtime.listener import raise_descriptor_limit
+from runtime.settings import load_settings
+from runtime.telemetry import prepare_sdk
 from runtime.temporal_client import ensure_search_attributes
 from temporal import search_attributes as attributes
 from webhooks.endpoint import webhooks
@@ -181,9 +184,10 @@ def make_worker(
     )
 
 
-async def work(drumbeat: Drumbeat, stop: asyncio.Event) -> None:
-    """Works until ``stop`` is set; then finishes what is being sent."""
-    await ensure_search_attributes(drumbeat.temporal, attributes.ALL)
+async def work(
+    drumbeat: Drumbeat, stop: asyncio.Event, sdk_metrics: Callable[[], Awaitable[bytes]] | None = None
+) -> None:
+    """Works until ``stop`` is set; then finishes what is being sent. ``sdk_metrics``: fetches those of Temporal's SDK."""
     settings, pool = drumbeat.settings, await drumbeat.pool()
     simulator = drumbeat.addresses.simulator_url if drumbeat.addresses.embedded else None
     secret = secret_file(settings.home) if simulator is not None else None
@@ -191,6 +195,21 @@ async def work(drumbeat: Drumbeat, stop: asyncio.Event) -> None:
         drumbeat.addresses.simulator_url, parse_networks(settings.image_networks), simulator_secret=secret
     )
     async with AsyncExitStack() as stack:
+        watch = None
+        if settings.metrics_port is not None:
+            from monitoring.watch import watched  # only here: a worker that is not watched needs none of it
+
+            watch = await stack.enter_async_context(
+                watched(
+                    drumbeat.temporal,
+                    pool,
+                    task_queue=settings.task_queue,
+                    host=settings.metrics_host,
+                    port=settings.metrics_port,
+                    sdk_metrics=sdk_metrics,
+                )
+            )
+        await ensure_search_attributes(drumbeat.temporal, attributes.ALL)
         stack.push_async_callback(gateways.close)
         writes = DurableWrites()
         stack.push_async_callback(writes.finish, LAST_WORDS)
@@ -225,8 +244,12 @@ async def work(drumbeat: Drumbeat, stop: asyncio.Event) -> None:
                 hearing = asyncio.create_task(hear_simulator(simulator, listener, secret))
                 stack.callback(hearing.cancel)
         async with worker, present(drumbeat.temporal, pool, settings.task_queue):
+            if watch is not None:
+                watch.readiness.begins(worker)
             logger.info("working on task queue %s", settings.task_queue)
             await stop.wait()
+            if watch is not None:
+                watch.readiness.ends()
             logger.info("finishing what is being sent")
 
 
@@ -234,7 +257,9 @@ async def main() -> None:
     """Runs until Ctrl-C or SIGTERM."""
     stop = asyncio.Event()
     raise_descriptor_limit()
-    async with connect(tell=logger.info) as drumbeat:
+    settings = load_settings()
+    sdk_metrics = prepare_sdk(metrics=settings.metrics_port is not None)
+    async with connect(settings, tell=logger.info) as drumbeat:
         # Until here there is nothing to finish, so a signal ends the process at once.
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)
@@ -243,7 +268,7 @@ async def main() -> None:
             logger.info("Temporal Web UI: %s", addresses.ui_url)
         if addresses.simulator_url:
             logger.info("inbox of the simulated gateway: %s", addresses.simulator_url)
-        await work(drumbeat, stop)
+        await work(drumbeat, stop, sdk_metrics)
     logger.info("stopped")
 
 

@@ -50,6 +50,9 @@ class Settings(BaseSettings):
     webhooks_port: int | None = Field(None, ge=1, le=65535, validation_alias="DRUMBEAT_WEBHOOKS_PORT")
     """The port on which the worker listens for webhooks; unset: none."""
     webhooks_host: str = Field("127.0.0.1", validation_alias="DRUMBEAT_WEBHOOKS_HOST")
+    metrics_port: int | None = Field(None, ge=1, le=65535, validation_alias="DRUMBEAT_METRICS_PORT")
+    """The port on which the worker answers ``/metrics``, ``/live`` and ``/ready``; unset: none."""
+    metrics_host: str = Field("127.0.0.1", validation_alias="DRUMBEAT_METRICS_HOST")
     stop_keywords: str = Field("", validation_alias="DRUMBEAT_STOP_KEYWORDS")
     """Comma-separated words that opt out a recipient who answers one; unset: the usual words of many languages."""
     start_keywords: str = Field("", validation_alias="DRUMBEAT_START_KEYWORDS")

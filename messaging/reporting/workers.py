@@ -9,7 +9,7 @@ from messaging.common.database import Connection, Pool
 from messaging.common.values import Value
 from messaging.times.local_time import format_moment
 
-__all__ = ["BEAT", "WorkerRow", "Workers", "beat", "find_workers", "goodbye"]
+__all__ = ["BEAT", "WorkerRow", "Workers", "answers", "beat", "find_workers", "goodbye"]
 
 BEAT = timedelta(seconds=2)
 """How often a worker reports that it runs."""
@@ -60,6 +60,11 @@ async def beat(pool: Pool, worker: str, task_queue: str) -> None:
         worker,
         task_queue,
     )
+
+
+async def answers(pool: Pool) -> None:
+    """Returns if PostgreSQL answers a query that needs a table of ours. Raises the database's errors."""
+    await pool.fetchval("select exists (select from workers)")
 
 
 async def goodbye(pool: Pool, worker: str) -> None:

@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -106,8 +107,20 @@ def test_the_worker_needs_nothing_but_where_its_servers_are() -> None:
         "DATABASE_URL",
         "TEMPORAL_ADDRESS",
         "TEMPORAL_NAMESPACE",
+        "DRUMBEAT_METRICS_PORT",
+        "DRUMBEAT_METRICS_HOST",
     }
     assert "volumes" not in SERVICES["worker"]
+
+
+def test_the_worker_is_healthy_when_it_says_that_it_is_ready() -> None:
+    check = SERVICES["worker"]["healthcheck"]["test"]
+    port = SERVICES["worker"]["environment"]["DRUMBEAT_METRICS_PORT"]
+    assert check[:3] == ["CMD", "python", "-c"]
+    assert f"'http://127.0.0.1:{port}/ready'" in check[3]
+    # It fails where nobody listens, and does not wait longer than docker does.
+    done = subprocess.run([sys.executable, *check[2:]], check=False, capture_output=True, text=True)
+    assert (done.returncode, "URLError" in done.stderr) == (1, True)
 
 
 def test_the_worker_is_given_the_time_to_end_well() -> None:

@@ -1,0 +1,1 @@
+"""The HTTP endpoint of a worker for Prometheus and for health checks."""

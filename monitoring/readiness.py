@@ -1,0 +1,124 @@
+"""Whether a worker is ready: PostgreSQL and Temporal answer it, and Temporal sees it poll."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from temporalio.api.enums.v1 import TaskQueueType
+from temporalio.api.taskqueue.v1 import TaskQueue
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.client import Client
+from temporalio.service import RPCError
+from temporalio.worker import Worker
+
+from messaging.common.database import Pool
+from messaging.reporting.workers import answers
+from monitoring.within import Patient
+
+__all__ = ["Readiness", "Ready"]
+
+WITHIN = 2.0
+"""Seconds for each check; all of them run at the same time."""
+
+POLLED = timedelta(seconds=90)
+"""A poll of a worker lasts a minute if there is nothing to do. One whose last poll began before this is not polling."""
+
+KINDS = {
+    "workflows": TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    "activities": TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
+}
+
+
+@dataclass(frozen=True)
+class Ready:
+    """What each check has found: None if all is well, else what is wrong, in words."""
+
+    database: str | None
+    temporal: str | None
+    worker: str | None
+
+    @property
+    def ready(self) -> bool:
+        """Whether all is well."""
+        return self.database is None and self.temporal is None and self.worker is None
+
+    def as_json(self) -> dict[str, str | bool]:
+        """For people and programs."""
+        found = {"database": self.database, "temporal": self.temporal, "worker": self.worker}
+        return {"ready": self.ready, **{name: wrong or "ok" for name, wrong in found.items()}}
+
+
+class Readiness:
+    """Checks at the moment of the question; nothing is remembered."""
+
+    def __init__(self, client: Client, pool: Pool, task_queue: str) -> None:
+        self._client, self._task_queue = client, task_queue
+        self._identity = client.identity
+        self._worker: Worker | None = None
+        self._ending = False
+        self._database: Patient[None] = Patient(lambda: answers(pool))
+        self._temporal: Patient[list[str]] = Patient(self._not_polled)
+
+    def begins(self, worker: Worker) -> None:
+        """The worker that is to poll from now on."""
+        self._worker = worker
+
+    def ends(self) -> None:
+        """The worker takes nothing new any more."""
+        self._ending = True
+
+    async def check(self) -> Ready:
+        """Takes two seconds at most, whatever hangs."""
+        database, (temporal, unpolled) = await asyncio.gather(
+            _wrong(self._database), self._temporal_and_polls()
+        )
+        worker = None
+        if self._ending:
+            worker = "it is about to end"
+        elif self._worker is None or not self._worker.is_running:
+            worker = "it does not run yet" if self._worker is None else "it does not run"
+        elif temporal is not None:
+            worker = "Temporal does not say whether it polls"
+        elif unpolled:
+            worker = f"Temporal sees no poll of it for {' and '.join(unpolled)}"
+        return Ready(database=database, temporal=temporal, worker=worker)
+
+    async def _temporal_and_polls(self) -> tuple[str | None, list[str]]:
+        try:
+            return None, await self._temporal.answer(WITHIN)
+        except Exception as error:  # noqa: BLE001 - whatever it is, Temporal cannot be used
+            return _words(error), []
+
+    async def _not_polled(self) -> list[str]:
+        """The kinds of tasks that Temporal sees no poll of this process for. Raises RPCError."""
+        now = datetime.now(UTC)
+        polled = await asyncio.gather(*(self._polls(kind, now) for kind in KINDS.values()))
+        return [name for name, polls in zip(KINDS, polled, strict=True) if not polls]
+
+    async def _polls(self, kind: "TaskQueueType.ValueType", now: datetime) -> bool:
+        queue = await self._client.workflow_service.describe_task_queue(
+            DescribeTaskQueueRequest(
+                namespace=self._client.namespace,
+                task_queue=TaskQueue(name=self._task_queue),
+                task_queue_type=kind,
+            ),
+            timeout=timedelta(seconds=WITHIN),
+        )
+        return any(
+            poller.identity == self._identity
+            and poller.last_access_time.ToDatetime(tzinfo=UTC) > now - POLLED
+            for poller in queue.pollers
+        )
+
+
+async def _wrong(check: Patient[None]) -> str | None:
+    try:
+        await check.answer(WITHIN)
+    except Exception as error:  # noqa: BLE001 - whatever it is, the server cannot be used
+        return _words(error)
+    return None
+
+
+def _words(error: Exception) -> str:
+    text = error.message if isinstance(error, RPCError) else str(error)
+    return next(iter(text.strip().splitlines()), "") or type(error).__name__
