@@ -30,6 +30,7 @@ from activities.messages import MessageActivities
 from activities.missed import MissedActivities
 from activities.recovery import RecoveryActivities
 from activities.sequences import SequenceActivities
+from activities.steering import CarryOut, SteeringActivities, nothing_carries_out
 from activities.telling import TellingActivities
 from activities.triggers import TriggerActivities
 from messaging.common.clock import Clock, database_clock
@@ -41,6 +42,7 @@ from messaging.replies.missed import MissedMessages
 from messaging.replies.recipients import learn_from_answer, record_answer
 from messaging.sending.durable_writes import DurableWrites
 from messaging.sending.send import Sender
+from operations import acts
 from operations.connection import Drumbeat, connect
 from operations.replies import Enrolling, carry_out
 from operations.schedule import ensure_schedules, fetch_missed_now
@@ -133,11 +135,12 @@ def make_worker(
     runner: WorkflowRunner | None = None,
     writes: DurableWrites | None = None,
     missed: MissedMessages | None = None,
+    steer: CarryOut = nothing_carries_out,
 ) -> Worker:
     """A worker with all workflows and activities. ``real_time``: whether ``clock`` runs in real time.
 
     ``runner``: the workflow runner; the unsandboxed one if None. ``writes``: writes the outcomes of attempts. ``missed``:
-    fetches what webhooks could not deliver.
+    fetches what webhooks could not deliver. ``steer``: carries out what operators ask of workflows.
     """
     zero = timedelta(0)
     sender = Sender(
@@ -177,6 +180,7 @@ def make_worker(
             recovery.recover_messages,
             telling.tell,
             fetching.fetch_missed,
+            SteeringActivities(steer).carry_out,
         ],
         workflow_runner=CheckingRunner(runner or UnsandboxedWorkflowRunner()),
         graceful_shutdown_timeout=GRACE,
@@ -225,6 +229,7 @@ async def work(
             task_queue=settings.task_queue,
             writes=writes,
             missed=missed,
+            steer=partial(acts.carry_out, drumbeat),
         )
         await ensure_schedules(drumbeat)
         await fetch_missed_now(drumbeat)

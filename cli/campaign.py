@@ -66,6 +66,27 @@ def start(
     show(run(work, works=lambda _: True), as_json, _format_change)
 
 
+@app.command()
+def move(
+    campaign: Name,
+    time: Annotated[
+        str,
+        typer.Argument(
+            metavar="TIME", help="Such as '2035-11-23 10:00', or '2035-11-23 10:00 Asia/Kuala_Lumpur'."
+        ),
+    ],
+    as_json: Json = False,
+) -> None:
+    """Give a campaign that has not started another time. Its file keeps the old one: applying it moves the campaign back."""
+
+    async def work(drumbeat: Drumbeat) -> CampaignChange:
+        from operations import campaigns
+
+        return await campaigns.move(drumbeat, campaign, time)
+
+    show(run(work), as_json, _format_change)
+
+
 @app.command("list")
 def list_campaigns(as_json: Json = False) -> None:
     """All campaigns, the latest first, and how far they are."""
@@ -152,38 +173,9 @@ def _format_applied(applied: list[AppliedCampaign]) -> str:
 
 
 def _format_change(change: CampaignChange) -> str:
-    from messaging.sending.under_way import format_under_way
+    from operations.sentences import campaign_said
 
-    name, done = change.campaign, change.changed
-    match change.command:
-        case "start" if change.status in ("scheduled", "paused") and done:
-            words = f"{'starts' if change.status == 'scheduled' else 'paused, would start'} {change.when}"
-        case "start" if done:
-            words = "started"
-        case "start":
-            words = f"nothing changed, it was started before and is {change.status}"
-        case "retry-failed" if done:
-            words = f"{count_of(change.messages, 'failed message is', 'failed messages are')} sent again"
-        case "retry-failed" if change.over:
-            words = "nothing changed"
-        case "retry-failed":
-            words = f"nothing changed, no message of it has failed ({change.status})"
-        case "resume" if change.messages:
-            words = (
-                f"{'' if done else 'already '}{change.status}, "
-                + count_of(change.messages, "lead that waited goes", "leads that waited go")
-                + " on"
-            )
-        case _:
-            words = f"{'' if done else 'already '}{change.status}"
-    lines = [f"{name}: {words}{format_under_way(change.under_way)}"]
-    if change.over:
-        lines.append(
-            f"  {count_of(change.over, 'failed message is', 'failed messages are')} not sent again: the campaign's time is over there"
-        )
-    if change.forecast is not None:
-        lines += [f"  {line}" for line in change.forecast.lines]
-    return "\n".join(lines)
+    return campaign_said(change)
 
 
 def _format_list(listed: list[CampaignSummary]) -> str:

@@ -209,24 +209,9 @@ def _format_added(added: DeviceAdded) -> str:
 
 
 def _format_status(change: DeviceStatusChange) -> str:
-    from messaging.sending.under_way import format_under_way
-    from messaging.times.local_time import format_moment
+    from operations.sentences import device_said
 
-    lines = [
-        f"{change.device}: {'' if change.changed else 'already '}{change.status}"
-        + format_under_way(change.under_way)
-    ]
-    if change.waited_until is not None:
-        lines.append(f"  it does not wait until {format_moment(change.waited_until)} any more")
-    if change.contacts_woken:
-        lines.append(
-            "  "
-            + count_of(
-                change.contacts_woken, "contact whose step is due goes", "contacts whose step is due go"
-            )
-            + " on"
-        )
-    return "\n".join(lines)
+    return device_said(change)
 
 
 def _format_list(listed: list[Device]) -> str:

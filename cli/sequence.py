@@ -144,21 +144,9 @@ def _format_applied(applied: list[SequenceApplied]) -> str:
 
 
 def _format_status(change: SequenceStatusChange) -> str:
-    from messaging.sending.under_way import format_under_way
+    from operations.sentences import sequence_said
 
-    lines = [
-        f"{change.sequence}: {'' if change.changed else 'already '}{change.status}"
-        + format_under_way(change.under_way)
-    ]
-    if change.contacts_woken:
-        lines.append(
-            "  "
-            + count_of(
-                change.contacts_woken, "contact whose step is due goes", "contacts whose step is due go"
-            )
-            + " on"
-        )
-    return "\n".join(lines)
+    return sequence_said(change)
 
 
 def _format_list(listed: list[SequenceSummary]) -> str:

@@ -280,6 +280,6 @@ def _many(
 
 
 def _format_result(done: ContactCommandResult) -> str:
-    from messaging.sending.under_way import format_under_way
+    from operations.sentences import contact_said
 
-    return f"{done.phone} in {done.sequence}: {done.result}{format_under_way(done.under_way)}"
+    return contact_said(done)

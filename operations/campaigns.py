@@ -9,6 +9,7 @@ from messaging.campaigns.apply import AppliedCampaign, apply_campaigns
 from messaging.campaigns.contract import CampaignState, CampaignStatus
 from messaging.campaigns.file import CampaignDraft, read_campaign
 from messaging.campaigns.forecast import Forecast
+from messaging.campaigns.moving import move_campaign, parse_time_and_zone
 from messaging.common.database import Connection
 from messaging.common.values import Value
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
@@ -23,6 +24,7 @@ __all__ = [
     "campaign_status",
     "cancel",
     "list_campaigns",
+    "move",
     "notify_or_start",
     "pause",
     "resume",
@@ -39,7 +41,7 @@ class CampaignChange(Value):
     """
 
     campaign: str
-    command: Literal["start", "pause", "resume", "cancel", "retry-failed"]
+    command: Literal["start", "move", "pause", "resume", "cancel", "retry-failed"]
     changed: bool
     status: CampaignStatus
     when: str = ""
@@ -84,6 +86,29 @@ async def start(drumbeat: Drumbeat, campaign: str, *, now: bool = False) -> Camp
     return CampaignChange(
         campaign=campaign,
         command="start",
+        changed=changed,
+        status=state.status,
+        when=state.when,
+        forecast=found,
+    )
+
+
+async def move(drumbeat: Drumbeat, campaign: str, time: str) -> CampaignChange:
+    """Gives a campaign that has not started another time: ``2035-11-23 10:00``, local in the campaign's time zone, or with
+    another zone after it.
+
+    Raises NotFound, InvalidInput, and Conflict if it has started or is over, or if the time has passed.
+    """
+    asked = parse_time_and_zone(time)
+    changed, state = await _in_database(
+        drumbeat, lambda connection: move_campaign(connection, campaign, asked)
+    )
+    found = await _in_database(drumbeat, lambda connection: campaigns.forecast_campaign(connection, campaign))
+    if state.status != "draft":
+        await signals.campaign_changed(drumbeat, state)
+    return CampaignChange(
+        campaign=campaign,
+        command="move",
         changed=changed,
         status=state.status,
         when=state.when,

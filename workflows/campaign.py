@@ -13,6 +13,7 @@ from temporalio.workflow import ParentClosePolicy
 
 from workflows.campaign_display import CampaignDisplay
 from workflows.campaign_shard import CampaignShardWorkflow
+from workflows.campaign_updates import CampaignUpdates
 from workflows.control import wait
 from workflows.feeding import Feeding, FeedState
 from workflows.options import DEAD_AFTER, QUICK, RETRY
@@ -63,12 +64,13 @@ class CampaignResult(Value):
 
 
 @workflow.defn
-class CampaignWorkflow:
+class CampaignWorkflow(CampaignUpdates):
     """Follows the campaign's row, which is the truth: a new run at any time goes on from the state of the row."""
 
     @workflow.init
     def __init__(self, run: CampaignRun) -> None:
         self._changed = False
+        super().__init__(run.campaign)
         self._display = CampaignDisplay(run.campaign)
         self._progress: CampaignProgress | None = None
         self._feeding = Feeding(run.feed) if run.feed is not None else None
@@ -104,10 +106,12 @@ class CampaignWorkflow:
                 retry_policy=RETRY,
                 summary="where it stands",
             )
+            self._state = state
             self._display.state(state)
             if state.over:
                 await self._rest()
                 result = await self._over(state)
+                await workflow.wait_condition(workflow.all_handlers_finished)
                 if self._changed:
                     continue  # it may have been reopened while we read how it ended
                 return result
@@ -126,6 +130,7 @@ class CampaignWorkflow:
                 await self._freeze(state)
             if self._is_long():
                 await self._rest()
+                await workflow.wait_condition(workflow.all_handlers_finished)
                 feed = self._feeding.state if self._feeding is not None else None
                 workflow.continue_as_new(CampaignRun(campaign=campaign, feed=feed))
 
@@ -257,14 +262,14 @@ class CampaignWorkflow:
             reason=state.reason,
         )
 
-    @workflow.signal
+    @workflow.signal(description="Sent by Drumbeat: the campaign's row has changed, so read it again.")
     def changed(self) -> None:
         """The campaign's row has changed: a new time, a pause, resume or cancellation, or messages to send again."""
         self._changed = True
         if self._feeding is not None:
             self._feeding.changed()
 
-    @workflow.query
+    @workflow.query(description="Its messages by status, at the last count.")
     def progress(self) -> CampaignProgress | None:
         """The progress at the last check."""
         return self._progress

@@ -11,7 +11,7 @@ with workflow.unsafe.imports_passed_through():
     from messaging.times.calendar import Due
     from temporal import search_attributes as attributes
 
-__all__ = ["Display", "escape_markdown"]
+__all__ = ["OVER", "Display", "escape_markdown"]
 
 WAITING = {"held", "paused"}
 OVER = {"completed", "stopped", "opted_out"}

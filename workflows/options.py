@@ -8,7 +8,7 @@ from temporalio.common import RetryPolicy
 with workflow.unsafe.imports_passed_through():
     pass
 
-__all__ = ["DEAD_AFTER", "QUICK", "RETRY", "SEND_TIMEOUT"]
+__all__ = ["ACT", "DEAD_AFTER", "QUICK", "RETRY", "SEND_TIMEOUT"]
 
 
 SEND_TIMEOUT = timedelta(seconds=150)
@@ -25,6 +25,10 @@ begin.
 
 QUICK = timedelta(seconds=20)
 """Start to close of an activity that only uses the database."""
+
+
+ACT = timedelta(minutes=2)
+"""Start to close of what an operator asked for: a change in the ledger, and the wait until no send can begin any more."""
 
 
 RETRY = RetryPolicy(initial_interval=timedelta(seconds=1), maximum_interval=timedelta(seconds=30))

@@ -8,9 +8,9 @@ from temporalio.common import WorkflowIDReusePolicy
 from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
 from temporalio.workflow import ParentClosePolicy
 
+from workflows.contact_updates import ContactUpdates
 from workflows.control import HELD_RECHECK, Control, wait
 from workflows.delivery import deliver
-from workflows.display import Display
 from workflows.local_first import cause_of, local_first
 from workflows.options import DEAD_AFTER, QUICK, RETRY, SEND_TIMEOUT
 
@@ -73,18 +73,15 @@ class ContactProgress(Value):
 
 
 @workflow.defn
-class SequenceContactWorkflow:
+class SequenceContactWorkflow(ContactUpdates):
     """One enrolled contact: waits until each step is due, delivers it, and learns the next step from the result."""
 
     @workflow.init
     def __init__(self, request: EnrollmentRequest) -> None:
-        self._request = request
+        super().__init__(request)
         self._control = Control()
-        self._enrolled: Enrolled | None = None
-        self._due: Due | None = None
         self._reached: Due | None = None
         self._settled = 0
-        self._display = Display(request)
 
     @workflow.run
     async def run(self, request: EnrollmentRequest) -> ContactResult:
@@ -100,7 +97,7 @@ class SequenceContactWorkflow:
                 outcome="duplicate", settled=0, reason="this phone went through the sequence before"
             )
         if outcome.status == "opted_out":
-            self.opt_out()
+            self.opted_out()
         self._due = self._enrolled.next
         result: ContactResult | None = None
         while result is None:
@@ -213,32 +210,32 @@ class SequenceContactWorkflow:
 
     # Signals only repeat what the ledger already has: nothing depends on them except how soon the workflow knows.
 
-    @workflow.signal
-    def stop(self, reason: str) -> None:
+    @workflow.signal(name="stop", description="Sent by Drumbeat: the enrollment has ended in the ledger.")
+    def ended(self, reason: str) -> None:
         """The enrollment has ended, or is to end before it has begun."""
         if self._control.stop is None:
             self._control.stop = storable(reason, LONGEST_REASON) or "stopped by an operator"
 
-    @workflow.signal
+    @workflow.signal(description="Sent by Drumbeat: something else comes next, so ask the ledger again.")
     def plan_changed(self) -> None:
         """The sequence was edited, or the contact skips a step, is paused or resumed: ask again what comes next. Sent
         in bulk.
         """
         self._control.replan = True
 
-    @workflow.signal
+    @workflow.signal(description="Sent by Drumbeat: a pause or wait has ended, so try again now.")
     def wake(self) -> None:
         """A hold has ended: try again. Sent in bulk."""
         self._control.woken = True
 
-    @workflow.signal
-    def opt_out(self) -> None:
+    @workflow.signal(name="opt_out", description="Sent by Drumbeat: the recipient has opted out.")
+    def opted_out(self) -> None:
         """The recipient wants nothing more."""
         if self._control.stop is None:
             self._control.opted_out = True
             self._control.stop = "the recipient opted out"
 
-    @workflow.query
+    @workflow.query(description="Where the contact stands: its state and why, the next step and its time.")
     def progress(self) -> ContactProgress:
         """Where the contact stands."""
         return ContactProgress(

@@ -39,7 +39,7 @@ from messaging.files.fields import (
 from messaging.files.yaml import Document, read_yaml
 from messaging.times.zones import check_time_zone
 
-__all__ = ["CampaignDraft", "CampaignFile", "TargetFile", "read_campaign"]
+__all__ = ["CampaignDraft", "CampaignFile", "TargetFile", "local_time", "read_campaign", "zone_name"]
 
 _LOCAL = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[T ]([0-9]{1,2}:[0-9]{2}(?::[0-9]{2})?)"
@@ -52,7 +52,8 @@ _YEARS = range(2000, 3000)
 _EVERY_LEAD = "write 'target: {status: all}' if every lead is meant"
 
 
-def _local(value: object) -> datetime:
+def local_time(value: object) -> datetime:
+    """A date with a time, such as ``2035-11-23 10:00``, as a naive datetime. Raises InvalidInput."""
     match = _LOCAL.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise InvalidInput(f"{value!r} is not a date with a time, write e.g. 2035-11-23 10:00")
@@ -76,7 +77,7 @@ def _until(value: object) -> str:
             f"{value!r} is not a time, nor a date with a time, write e.g. 18:00 or 2026-11-27 18:00"
         )
     if _LOCAL.fullmatch(value):
-        day = _local(value)
+        day = local_time(value)
         return f"{day:%Y-%m-%d} {_clock(day.time())}"
     return _clock(parse_time(value))
 
@@ -85,7 +86,8 @@ def _clock(clock: time) -> str:
     return f"{clock:%H:%M:%S}".removesuffix(":00")
 
 
-def _zone(name: str) -> str:
+def zone_name(name: str) -> str:
+    """The IANA name of a time zone, or ``recipient``. Raises InvalidInput with a suggestion."""
     if name == RECIPIENT:
         return name
     meant = did_you_mean(name, [RECIPIENT], nearness=0.8)
@@ -132,8 +134,8 @@ class CampaignFile(FileModel):
     campaign: Name
     title: Title = ""
     target: TargetFile
-    scheduled_at: Annotated[datetime, BeforeValidator(as_field(_local))] | None = None
-    timezone: Annotated[str, AfterValidator(as_field(_zone))] = "UTC"
+    scheduled_at: Annotated[datetime, BeforeValidator(as_field(local_time))] | None = None
+    timezone: Annotated[str, AfterValidator(as_field(zone_name))] = "UTC"
     until: Annotated[str, BeforeValidator(as_field(_until))] | None = None
     if_passed: Annotated[IfPassed, one_of(IF_PASSED)] = "next_day"
     min_delay: _Delay | None = None
@@ -244,7 +246,7 @@ def _check_end(document: Document) -> None:
     """``until`` must come after the start; a time alone is on the day of the start."""
     try:
         begins, (day, clock) = (
-            _local(document.data.get("scheduled_at")),
+            local_time(document.data.get("scheduled_at")),
             until_of(_until(document.data.get("until"))),
         )
     except InvalidInput:
