@@ -73,7 +73,8 @@ from operations.messages import resolve as resolve_message
 from operations.moves import move_lead, move_leads, replace_device
 from operations.opt_outs import opt_out
 from operations.opt_outs import withdraw as withdraw_opt_out
-from operations.reports import contact, list_messages, status, why
+from operations.previews import preview
+from operations.reports import audience, contact, list_messages, status, why
 from operations.sequences import apply as apply_sequences
 from operations.sequences import list_sequences, show_sequence
 from operations.sequences import pause as pause_sequence
@@ -95,6 +96,7 @@ __all__ = [
     "add_device",
     "apply_campaigns",
     "apply_sequences",
+    "audience",
     "audit",
     "campaign_status",
     "cancel_campaign",
@@ -120,6 +122,7 @@ __all__ = [
     "pause_contacts",
     "pause_device",
     "pause_sequence",
+    "preview",
     "progress",
     "replace_device",
     "resolve_message",

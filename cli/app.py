@@ -6,7 +6,21 @@ from typing import Annotated
 
 import typer
 
-from cli import campaign, contacts, demo, device, enroll, inbox, lead, message, reports, sequence, steering
+from cli import (
+    audience,
+    campaign,
+    contacts,
+    demo,
+    device,
+    enroll,
+    inbox,
+    lead,
+    message,
+    preview,
+    reports,
+    sequence,
+    steering,
+)
 from runtime.process import cannot_be_written, fail, leave
 from runtime.version import VERSION
 
@@ -30,6 +44,8 @@ app.command("enroll")(enroll.enroll)
 app.command("opt-out")(enroll.opt_out)
 app.command("contact")(contacts.contact)
 app.command("why")(contacts.why)
+app.command("preview")(preview.preview)
+app.command("audience")(audience.audience)
 app.command("pause")(steering.pause)
 app.command("resume")(steering.resume)
 app.command("stop")(steering.stop)

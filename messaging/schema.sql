@@ -148,18 +148,29 @@ CREATE FUNCTION public.awaits_window(m public.broadcast_messages) RETURNS boolea
 CREATE FUNCTION public.campaign_audience(p_campaign bigint) RETURNS TABLE(lead_id bigint, phone text, device_id text, zone text, opted_out boolean, without_consent boolean)
     LANGUAGE sql STABLE
     AS $$
+    select a.lead_id, a.phone, a.device_id, a.zone, a.opted_out, a.without_consent
+      from campaign_leads(p_campaign) a
+     where a.of_niche and a.of_status and a.of_devices and a.of_phone
+$$;
+
+CREATE FUNCTION public.campaign_leads(p_campaign bigint) RETURNS TABLE(lead_id bigint, phone text, device_id text, zone text, of_niche boolean, of_status boolean, of_devices boolean, of_phone boolean, opted_out boolean, without_consent boolean)
+    LANGUAGE sql STABLE
+    AS $$
     select l.id, l.phone, d.id, coalesce(l.time_zone, d.time_zone, 'UTC'),
+           c.niche is null or l.niches @> array[c.niche],
+           c.target_status = 'all' or l.target_status = c.target_status,
+           c.device_ids is null or coalesce(d.id = any (wanted.ids), false),
+           -- An import that ran while the phone changed may have stored the old one again.
+           p.old_phone is null or present_phone(l.phone) = l.phone,
            exists (select from suppressions s where s.phone = l.phone and s.category in ('all', c.category)),
            c.require_consent and l.consent_at is null
       from campaigns c
-      join leads l on (c.niche is null or l.niches @> array[c.niche])
-                  and (c.target_status = 'all' or l.target_status = c.target_status)
+      cross join leads l
       left join devices o on o.id = coalesce(l.device_id, (select only_device()))
       left join devices d on d.id = coalesce(o.replaced_by, o.id)
+      left join phone_changes p on p.old_phone = l.phone
       cross join lateral (select array_agg(device_in_use(named)) as ids from unnest(c.device_ids) named) wanted
-     where c.id = p_campaign and (c.device_ids is null or d.id = any (wanted.ids))
-       -- An import that ran while the phone changed may have stored the old one again.
-       and not exists (select from phone_changes p where p.old_phone = l.phone and present_phone(l.phone) <> l.phone)
+     where c.id = p_campaign
 $$;
 
 CREATE FUNCTION public.campaign_message_id(p_campaign bigint, p_phone text) RETURNS uuid
@@ -177,7 +188,8 @@ CREATE FUNCTION public.category_of(m public.broadcast_messages) RETURNS text
     AS $$
     select coalesce((select category from campaigns where id = m.campaign_id),
                     (select s.category from sequence_contacts c join sequences s on s.id = c.sequence_id
-                      where c.id = m.sequence_contact_id))
+                      where c.id = m.sequence_contact_id),
+                    m.contents ->> 'category')
 $$;
 
 CREATE FUNCTION public.claim_life(m public.broadcast_messages, p_lifetime interval, p_longer jsonb) RETURNS interval
@@ -389,6 +401,26 @@ begin
     consent_note := case when given_now then coalesce(p_note, l.consent_note) when taken_now then p_note else l.consent_note end;
 end $$;
 
+CREATE FUNCTION public.contents_of(m public.broadcast_messages, p_moment timestamp with time zone) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+    select jsonb_build_object('step', coalesce(st.key, ''), 'text', coalesce(st.text, c.text, m.contents ->> 'text', ''),
+                              'image_url', case when m.contents is not null then m.contents ->> 'image_url'
+                                                when c.id is null then st.image_url else c.image_url end,
+                              'approved_template', case when d.service_window and form_of(m, p_moment) = 'text' then null
+                                                        else coalesce(st.template, c.template, m.contents -> 'template') end,
+                              'parts_sent', m.parts_sent,
+                              'lead', case when l.id is null then jsonb_build_object('phone', m.recipient_phone)
+                                           when m.purpose = 'test'
+                                           then lead_as_json(l) || jsonb_build_object('phone', m.recipient_phone)
+                                           else lead_as_json(l) end)
+      from devices d
+      left join leads l on l.id = m.lead_id
+      left join sequence_steps st on st.id = m.sequence_stepid
+      left join campaigns c on c.id = m.campaign_id
+     where d.id = m.device_id
+$$;
+
 CREATE TABLE public.sequence_contacts (
     id bigint NOT NULL,
     sequence_id bigint NOT NULL,
@@ -592,13 +624,9 @@ CREATE FUNCTION public.failed_condition(m public.broadcast_messages) RETURNS tex
     LANGUAGE plpgsql STABLE
     AS $$
 declare
-    asked      jsonb;               -- the step's conditions
-    c          sequence_contacts;
-    l          leads;
-    last       broadcast_messages;  -- what was sent before
-    replied_at timestamptz;
-    wanted     record;              -- an attribute {key, value}, and the values of which it is to have one
-    found_text text;
+    asked jsonb;               -- the step's conditions
+    c     sequence_contacts;
+    l     leads;
 begin
     if m.sequence_stepid is null or m.resends > 0 then
         return null;
@@ -609,42 +637,7 @@ begin
     end if;
     select * into strict c from sequence_contacts where id = m.sequence_contact_id;
     select * into strict l from leads where id = m.lead_id;
-    if asked ? 'replied' then
-        select min(sent_at) into replied_at from replies_of(c);
-        if replied_at is null and (asked ->> 'replied')::boolean then
-            return 'replied: true, but no reply has come';
-        elsif replied_at is not null and not (asked ->> 'replied')::boolean then
-            return 'replied: false, but a reply came on ' || to_char(replied_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC';
-        end if;
-    end if;
-    if asked ?| array['delivered', 'read'] then
-        last := last_sent(c);
-        found_text := coalesce('the message before (' || (select key from sequence_steps where id = last.sequence_stepid) || ')',
-                               'no message before');
-        if (last.delivered_at is not null) <> (asked ->> 'delivered')::boolean then
-            return 'delivered: ' || (asked ->> 'delivered') || ', but ' || found_text || ' was '
-                   || case when last.delivered_at is null and last.id is not null then 'not ' else '' end || 'delivered';
-        elsif (last.read_at is not null) <> (asked ->> 'read')::boolean then
-            return 'read: ' || (asked ->> 'read') || ', but ' || found_text || ' was '
-                   || case when last.read_at is null and last.id is not null then 'not ' else '' end || 'read';
-        end if;
-    end if;
-    for wanted in select a.key, a.value from jsonb_each(asked -> 'attribute') a order by a.key loop
-        found_text := coalesce(l.attributes ->> wanted.key, '');
-        if not exists (select from jsonb_array_elements_text(wanted.value) v where folded(v) = folded(found_text)) then
-            return wanted.key || ': '
-                   || (select string_agg(case when v = '' then '""' else left(v, 40) end, ' or ')
-                         from jsonb_array_elements_text(wanted.value) v)
-                   || ', but it is ' || case when found_text = '' then 'empty' else left(found_text, 40) end;
-        end if;
-    end loop;
-    if asked ? 'niche' and not asked -> 'niche' ?| l.niches then
-        return 'niche: ' || (select string_agg(v, ' or ') from jsonb_array_elements_text(asked -> 'niche') v)
-               || ', which the lead does not have';
-    elsif l.target_status <> asked ->> 'status' then
-        return 'status: ' || (asked ->> 'status') || ', but the lead is a ' || l.target_status;
-    end if;
-    return null;
+    return unmet_condition(asked, c, l);
 end $$;
 
 CREATE FUNCTION public.first_reply(c public.sequence_contacts) RETURNS timestamp with time zone
@@ -875,20 +868,7 @@ $$;
 CREATE FUNCTION public.message_contents(p_message uuid, p_moment timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
-    select jsonb_build_object('step', coalesce(st.key, ''), 'text', coalesce(st.text, c.text, m.contents ->> 'text', ''),
-                              'image_url', case when m.contents is not null then m.contents ->> 'image_url'
-                                                when c.id is null then st.image_url else c.image_url end,
-                              'approved_template', case when d.service_window and form_of(m, p_moment) = 'text' then null
-                                                        else coalesce(st.template, c.template, m.contents -> 'template') end,
-                              'parts_sent', m.parts_sent,
-                              'lead', case when l.id is null then jsonb_build_object('phone', m.recipient_phone)
-                                           else lead_as_json(l) end)
-      from broadcast_messages m
-      left join leads l on l.id = m.lead_id
-      join devices d on d.id = m.device_id
-      left join sequence_steps st on st.id = m.sequence_stepid
-      left join campaigns c on c.id = m.campaign_id
-     where m.id = p_message
+    select contents_of(m, p_moment) from broadcast_messages m where m.id = p_message
 $$;
 
 CREATE FUNCTION public.message_name(m public.broadcast_messages) RETURNS text
@@ -896,7 +876,8 @@ CREATE FUNCTION public.message_name(m public.broadcast_messages) RETURNS text
     AS $$
     select coalesce((select s.name || ' / ' || t.key from sequence_steps t join sequences s on s.id = t.sequence_id
                       where t.id = m.sequence_stepid),
-                    (select 'campaign ' || name from campaigns where id = m.campaign_id), m.purpose)
+                    (select 'campaign ' || name from campaigns where id = m.campaign_id),
+                    m.purpose || coalesce(' of ' || (m.contents ->> 'of'), ''))
 $$;
 
 CREATE FUNCTION public.message_of_receipt(p_gateway text, p_message uuid, p_gateway_id text) RETURNS public.broadcast_messages
@@ -1684,6 +1665,53 @@ CREATE FUNCTION public.take_turn(d public.devices, p_place date, p_moment timest
            limit_day = (p_moment at time zone time_zone)::date
      where id = d.id
 $$;
+
+CREATE FUNCTION public.unmet_condition(asked jsonb, c public.sequence_contacts, l public.leads) RETURNS text
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+    last       broadcast_messages;  -- what was sent before
+    replied_at timestamptz;
+    wanted     record;              -- an attribute {key, value}, and the values of which it is to have one
+    found_text text;
+begin
+    if asked ? 'replied' then
+        select min(sent_at) into replied_at from replies_of(c);
+        if replied_at is null and (asked ->> 'replied')::boolean then
+            return 'replied: true, but no reply has come';
+        elsif replied_at is not null and not (asked ->> 'replied')::boolean then
+            return 'replied: false, but a reply came on ' || to_char(replied_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC';
+        end if;
+    end if;
+    if asked ?| array['delivered', 'read'] then
+        last := last_sent(c);
+        found_text := coalesce('the message before (' || (select key from sequence_steps where id = last.sequence_stepid) || ')',
+                               'no message before');
+        if (last.delivered_at is not null) <> (asked ->> 'delivered')::boolean then
+            return 'delivered: ' || (asked ->> 'delivered') || ', but ' || found_text || ' was '
+                   || case when last.delivered_at is null and last.id is not null then 'not ' else '' end || 'delivered';
+        elsif (last.read_at is not null) <> (asked ->> 'read')::boolean then
+            return 'read: ' || (asked ->> 'read') || ', but ' || found_text || ' was '
+                   || case when last.read_at is null and last.id is not null then 'not ' else '' end || 'read';
+        end if;
+    end if;
+    for wanted in select a.key, a.value from jsonb_each(asked -> 'attribute') a order by a.key loop
+        found_text := coalesce(l.attributes ->> wanted.key, '');
+        if not exists (select from jsonb_array_elements_text(wanted.value) v where folded(v) = folded(found_text)) then
+            return wanted.key || ': '
+                   || (select string_agg(case when v = '' then '""' else left(v, 40) end, ' or ')
+                         from jsonb_array_elements_text(wanted.value) v)
+                   || ', but it is ' || case when found_text = '' then 'empty' else left(found_text, 40) end;
+        end if;
+    end loop;
+    if asked ? 'niche' and not asked -> 'niche' ?| l.niches then
+        return 'niche: ' || (select string_agg(v, ' or ') from jsonb_array_elements_text(asked -> 'niche') v)
+               || ', which the lead does not have';
+    elsif l.target_status <> asked ->> 'status' then
+        return 'status: ' || (asked ->> 'status') || ', but the lead is a ' || l.target_status;
+    end if;
+    return null;
+end $$;
 
 CREATE FUNCTION public.unwanted(m public.broadcast_messages, OUT status text, OUT reason text) RETURNS record
     LANGUAGE plpgsql STABLE

@@ -4,7 +4,7 @@ They need PostgreSQL only, except for enrollments that only Temporal knows becau
 """
 
 import asyncio
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 
 from messaging.campaigns import store as campaigns
 from messaging.campaigns.store import CampaignSummary
@@ -14,6 +14,7 @@ from messaging.devices import store as devices
 from messaging.devices.device import Device
 from messaging.leads.csv_rejects import rejects_of
 from messaging.reporting import messages
+from messaging.reporting.audience import AudienceLead, AudienceReport, all_of_audience, audience_report
 from messaging.reporting.contact import ContactReport, contact_report, no_lead
 from messaging.reporting.messages import MessageReport
 from messaging.reporting.status import StatusReport, status_report
@@ -25,6 +26,7 @@ from operations.connection import Drumbeat
 from operations.workers import idle
 
 __all__ = [
+    "audience",
     "campaign_status",
     "contact",
     "format_handed_over",
@@ -34,6 +36,7 @@ __all__ = [
     "list_sequences",
     "show_sequence",
     "status",
+    "whole_audience",
     "why",
 ]
 
@@ -44,6 +47,26 @@ PATIENCE = 5.0
 async def status(drumbeat: Drumbeat) -> StatusReport:
     """Totals, and what needs an operator's attention."""
     return await status_report(await drumbeat.pool(), drumbeat.settings.task_queue)
+
+
+async def audience(
+    drumbeat: Drumbeat, campaign: str, *, only: str | None = None, page: int = 1, limit: int = 20
+) -> AudienceReport:
+    """Whom a campaign goes to, and who does not get it, by which condition; and a page of the leads of one part.
+
+    ``only``: ``gets``, ``left-out``, ``changed``, ``all``, or one of the reasons. Raises NotFound and InvalidInput.
+    """
+    async with (await drumbeat.pool()).acquire() as connection:
+        return await audience_report(connection, campaign, only=only, page=page, limit=limit)
+
+
+async def whole_audience(
+    drumbeat: Drumbeat, campaign: str, *, only: str | None = None
+) -> AsyncIterator[AudienceLead]:
+    """All leads of that part of the audience, in bounded memory. Raises NotFound and InvalidInput."""
+    async with (await drumbeat.pool()).acquire() as connection:
+        async for lead in all_of_audience(connection, campaign, only=only):
+            yield lead
 
 
 async def contact(drumbeat: Drumbeat, phone: str, *, default_region: str | None = None) -> ContactReport:

@@ -1,12 +1,13 @@
 """Starts a campaign: freezes its audience, by giving every lead of its target a row in the ledger."""
 
 from datetime import datetime
+from typing import Any
 
 from messaging.campaigns.contract import Frozen
 from messaging.campaigns.start_times import RECIPIENT, Timing, Turn, turns
 from messaging.common.database import Connection, Record
 
-__all__ = ["SHARD_SIZE", "freeze_audience"]
+__all__ = ["FATES", "SHARD_SIZE", "freeze_audience", "values_for_fates"]
 
 SHARD_SIZE = 10_000
 """Leads that one workflow feeds; several workflows feed a larger audience in parallel."""
@@ -14,22 +15,27 @@ SHARD_SIZE = 10_000
 MAX_SHARDS = 64
 
 
-# $1: the campaign; $2: the moment; $3: leads that one workflow feeds; $4: how many such workflows at most; $5 to $8:
-# time zones, when messages there are due and expire, and whether they are left out; $9, $10: when messages in other
-# zones are due and expire.
-FREEZE_AUDIENCE = """
-with matching as materialized (
-    select a.*, coalesce(z.due_at, $9) as due_at, coalesce(z.expires_at, $10) as expires_at,
-           coalesce(z.left_out, false) as left_out
-      from campaign_audience($1) a
-      left join unnest($5::text[], $6::timestamptz[], $7::timestamptz[], $8::boolean[]) z (zone, due_at, expires_at, left_out)
-             on z.zone = a.zone
-), chosen as (
+# What becomes of each lead at the start: when its message is due and expires; why it is left out, null if it is not; and
+# is_over: it gets a row that has expired already. {leads}: campaign_audience or campaign_leads, of the campaign $1. $2: the
+# moment; $3 to $6: time zones, when messages there are due and expire, and whether they are left out; $7, $8: when messages
+# in other zones are due and expire.
+FATES = """
+select a.*, coalesce(z.due_at, $7) as due_at, coalesce(z.expires_at, $8) as expires_at,
+       coalesce(coalesce(z.expires_at, $8) <= greatest(coalesce(z.due_at, $7), $2), false) as is_over,
+       case when a.opted_out then 'opted_out' when a.without_consent then 'without_consent'
+            when a.device_id is null then 'without_device' when z.left_out then 'passed' end as left_out
+  from {leads}($1) a
+  left join unnest($3::text[], $4::timestamptz[], $5::timestamptz[], $6::boolean[]) z (zone, due_at, expires_at, left_out)
+         on z.zone = a.zone
+"""
+
+# $9: leads that one workflow feeds; $10: how many such workflows at most.
+FREEZE_AUDIENCE = f"""
+with matching as materialized ({FATES.format(leads="campaign_audience")}), chosen as (
     select m.*, row_number() over (order by m.due_at, m.lead_id) - 1 as position,
-           least($4, ceil(count(*) over ()::float8 / $3))::integer as shards,
-           coalesce(m.expires_at <= greatest(m.due_at, $2), false) as is_over
+           least($10, ceil(count(*) over ()::float8 / $9))::integer as shards
       from matching m
-     where not m.opted_out and not m.without_consent and m.device_id is not null and not m.left_out
+     where m.left_out is null
 ), inserted as (
     insert into broadcast_messages
            (id, campaign_id, lead_id, recipient_phone, device_id, due_at, expires_at, status, reason,
@@ -41,14 +47,14 @@ with matching as materialized (
     returning device_id
 )
 select coalesce((select jsonb_object_agg(device_id, leads)
-                   from (select device_id, count(*) as leads from inserted group by device_id) n), '{}') as audience,
+                   from (select device_id, count(*) as leads from inserted group by device_id) n), '{{}}') as audience,
        coalesce((select max(shards) from chosen), 0) as shards,
-       (select count(*) from matching where opted_out) as opted_out,
-       (select count(*) from matching where without_consent and not opted_out) as without_consent,
-       (select count(*) from matching where device_id is null and not opted_out and not without_consent) as without_device,
-       (select count(*) from matching
-         where left_out and device_id is not null and not opted_out and not without_consent) as passed
-"""
+       count(*) filter (where left_out = 'opted_out') as opted_out,
+       count(*) filter (where left_out = 'without_consent') as without_consent,
+       count(*) filter (where left_out = 'without_device') as without_device,
+       count(*) filter (where left_out = 'passed') as passed
+  from matching
+"""  # noqa: S608 - a constant of this module
 
 # $2: why; $3: the moment.
 BACK_TO_DRAFT = """
@@ -95,7 +101,8 @@ async def freeze_audience(
     )
 
 
-async def _freeze(connection: Connection, row: Record, shard_size: int) -> None:
+async def values_for_fates(connection: Connection, row: Record) -> tuple[Any, ...]:
+    """The values of :data:`FATES` for a campaign's row, which has a ``now``."""
     timing = Timing.of(row)
     found, of_all = {}, Turn(None, None)
     if timing.time_zone == RECIPIENT:
@@ -104,13 +111,9 @@ async def _freeze(connection: Connection, row: Record, shard_size: int) -> None:
         found = turns(timing, [zone["zone"] for zone in zones])
     else:
         of_all = turns(timing, [timing.time_zone])[timing.time_zone]
-    await connection.execute("select pg_advisory_xact_lock_shared(audience_lock())")
-    frozen = await connection.fetchrow(
-        FREEZE_AUDIENCE,
+    return (
         row["id"],
         row["now"],
-        shard_size,
-        MAX_SHARDS,
         list(found),
         [turn.due_at for turn in found.values()],
         [turn.expires_at for turn in found.values()],
@@ -118,6 +121,12 @@ async def _freeze(connection: Connection, row: Record, shard_size: int) -> None:
         of_all.due_at,
         of_all.expires_at,
     )
+
+
+async def _freeze(connection: Connection, row: Record, shard_size: int) -> None:
+    values = await values_for_fates(connection, row)
+    await connection.execute("select pg_advisory_xact_lock_shared(audience_lock())")
+    frozen = await connection.fetchrow(FREEZE_AUDIENCE, *values, shard_size, MAX_SHARDS)
     assert frozen is not None
     if not frozen["audience"]:
         await connection.execute(BACK_TO_DRAFT, row["id"], _why_no_lead(frozen), row["now"])

@@ -10,7 +10,7 @@ from messaging.gateways.base import Capabilities, Images, OutgoingMessage, Wrong
 from messaging.gateways.images import ImageStore
 from messaging.sending.claim_answers import Claim
 from messaging.texts.approved import render_template
-from messaging.texts.liquid import MAX_CAPTION, MAX_TEXT, lead_variables, render
+from messaging.texts.liquid import MAX_CAPTION, MAX_TEXT, TemplateProblem, lead_variables, render
 
 __all__ = ["compose", "wording"]
 
@@ -37,6 +37,8 @@ async def compose(
             else None
         ),
     )
+    if whole.image_url is None and whole.template is None and not text.strip():
+        raise TemplateProblem("the text is empty for this lead: give its variables a default")
     if whole.image_url is not None:
         whole = await _with_image(whole, whole.image_url, claim.gateway, capabilities, images)
     if whole.template is None and len(text) > capabilities.text_limit:
