@@ -36,6 +36,7 @@ from activities.triggers import TriggerActivities
 from messaging.common.clock import Clock, database_clock
 from messaging.common.database import Pool
 from messaging.common.keywords import DEFAULT_KEYWORDS
+from messaging.events.acting import ITSELF
 from messaging.gateways import Gateways
 from messaging.gateways.networks import parse_networks
 from messaging.replies.missed import MissedMessages
@@ -53,6 +54,7 @@ from runtime.settings import load_settings
 from runtime.telemetry import prepare_sdk
 from runtime.temporal_client import ensure_search_attributes
 from temporal import search_attributes as attributes
+from temporal.actors import Receiver
 from webhooks.endpoint import webhooks
 from workflows.campaign import CampaignWorkflow
 from workflows.campaign_shard import CampaignShardWorkflow
@@ -183,6 +185,7 @@ def make_worker(
             SteeringActivities(steer).carry_out,
         ],
         workflow_runner=CheckingRunner(runner or UnsandboxedWorkflowRunner()),
+        interceptors=[Receiver()],
         graceful_shutdown_timeout=GRACE,
         **CONCURRENCY,
     )
@@ -264,7 +267,7 @@ async def main() -> None:
     raise_descriptor_limit()
     settings = load_settings()
     sdk_metrics = prepare_sdk(metrics=settings.metrics_port is not None)
-    async with connect(settings, tell=logger.info) as drumbeat:
+    async with connect(settings, tell=logger.info, actor=ITSELF) as drumbeat:
         # Until here there is nothing to finish, so a signal ends the process at once.
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, stop.set)

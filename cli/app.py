@@ -21,6 +21,7 @@ from cli import (
     sequence,
     steering,
 )
+from cli.who import As, offer_as
 from runtime.process import cannot_be_written, fail, leave
 from runtime.version import VERSION
 
@@ -67,6 +68,7 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
+    as_: As = None,
 ) -> None:
     """Drumbeat: durable WhatsApp sequences and campaigns on Temporal and PostgreSQL."""
 
@@ -76,8 +78,10 @@ def main() -> None:
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by the parent process
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
+    command = typer.main.get_command(app)
+    offer_as(command)
     try:
-        app()
+        command()
     except OSError as error:  # errors of the work itself were printed already
         fail(cannot_be_written(error))
     except SystemExit as end:

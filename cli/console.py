@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from operations.connection import Drumbeat
 from runtime.process import run_plain, tell
 
-__all__ = ["Json", "run", "say", "show"]
+__all__ = ["Json", "as_name", "run", "say", "show"]
 
 
 Result = TypeVar("Result")
@@ -25,6 +26,10 @@ Shown = TypeVar("Shown", bound="BaseModel | Sequence[BaseModel]")
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document.")]
+
+
+as_name: ContextVar[str] = ContextVar("as_name", default="")
+"""Who acts, as the option --as says."""
 
 
 def say(text: str) -> None:
@@ -49,8 +54,12 @@ def run(
     async def connected() -> Result:
         check()
         from operations.connection import connect
+        from runtime.settings import load_settings
+        from runtime.who import operator
 
-        async with connect(tell=tell, temporal=temporal) as drumbeat:
+        settings = load_settings()
+        actor = operator(as_name.get() or settings.act_as)
+        async with connect(settings, tell, temporal=temporal, actor=actor) as drumbeat:
             done = await work(drumbeat)
             if works(done) and drumbeat.addresses.database_url is not None:
                 from operations.workers import idle

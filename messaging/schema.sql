@@ -12,6 +12,12 @@ CREATE TYPE public.device_turn AS (
 	stride interval
 );
 
+CREATE FUNCTION public.acts_by_itself() RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+    select coalesce(nullif(current_setting('drumbeat.via', true), ''), 'itself') = 'itself'
+$$;
+
 CREATE TABLE public.broadcast_messages (
     id uuid NOT NULL,
     sequence_stepid bigint,
@@ -190,6 +196,17 @@ CREATE FUNCTION public.category_of(m public.broadcast_messages) RETURNS text
                     (select s.category from sequence_contacts c join sequences s on s.id = c.sequence_id
                       where c.id = m.sequence_contact_id),
                     m.contents ->> 'category')
+$$;
+
+CREATE FUNCTION public.changes_between(p_old jsonb, p_new jsonb, VARIADIC p_names text[]) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select coalesce(jsonb_object_agg(c.name, case when n.written like '%!' or length((p_old -> c.name)::text) > 200
+                                                         or length((p_new -> c.name)::text) > 200 then '[]'
+                                                  else jsonb_build_array(p_old -> c.name, p_new -> c.name) end), '{}')
+      from unnest(p_names) n (written)
+     cross join lateral (select rtrim(n.written, '!') as name) c
+     where p_old -> c.name is distinct from p_new -> c.name
 $$;
 
 CREATE FUNCTION public.claim_life(m public.broadcast_messages, p_lifetime interval, p_longer jsonb) RETURNS interval
@@ -1143,6 +1160,124 @@ begin
     return turn;
 end $$;
 
+CREATE FUNCTION public.note_campaign() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    changed jsonb;
+    more    jsonb := '{}';
+    kind    text;
+begin
+    if tg_op = 'INSERT' then
+        perform note_event('campaign.created', p_campaign => new.name);
+        return null;
+    end if;
+    changed := changes_between(to_jsonb(old), to_jsonb(new), 'title', 'niche', 'target_status', 'device_ids', 'scheduled_at',
+                               'time_zone', 'until', 'if_passed', 'min_delay', 'max_delay', 'fan_out', 'category',
+                               'require_consent', 'outside_window', 'text', 'image_url', 'template');
+    if changed <> '{}' then
+        perform note_event('campaign.changed', p_campaign => new.name, p_data => jsonb_build_object('changes', changed));
+    end if;
+    if old.status <> new.status then
+        kind := case when new.status = 'draft' then 'not_started'
+                     when new.status = 'paused' and acts_by_itself() and new.reason is not null then 'held'
+                     when new.status = 'scheduled' and old.status = 'draft' then 'started'
+                     when new.status in ('scheduled', 'running') and old.status = 'paused' then 'resumed'
+                     when new.status = 'running' and old.status = 'finished' then 'reopened'
+                     when new.status = 'running' then 'began'
+                     else new.status end;
+    elsif new.start_now and not old.start_now then
+        kind := 'started';
+    end if;
+    if kind = 'started' then
+        more := jsonb_build_object('at_once', new.start_now);
+    elsif kind = 'began' then
+        more := jsonb_build_object('leads', (select coalesce(sum(value::integer), 0) from jsonb_each_text(new.audience)));
+    end if;
+    if kind is not null then
+        perform note_event('campaign.' || kind, p_campaign => new.name, p_reason => new.reason, p_data => more);
+    end if;
+    return null;
+end $$;
+
+CREATE FUNCTION public.note_contact() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    named text := (select name from sequences where id = new.sequence_id);
+begin
+    if tg_op = 'INSERT' then
+        perform note_event('contact.enrolled', new.phone, named, null, new.device_id);
+    elsif old.status <> new.status then
+        perform note_event('contact.' || new.status, new.phone, named, null, new.device_id, null, new.reason);
+    elsif new.paused_at is not null then
+        perform note_event('contact.paused', new.phone, named, null, new.device_id, null, new.paused_reason);
+    else
+        perform note_event('contact.resumed', new.phone, named, null, new.device_id);
+    end if;
+    return null;
+end $$;
+
+CREATE FUNCTION public.note_device() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    changed jsonb;
+begin
+    if tg_op = 'INSERT' then
+        perform note_event('device.added', p_device => new.id, p_data => jsonb_build_object('gateway', new.gateway));
+        return null;
+    end if;
+    changed := changes_between(to_jsonb(old), to_jsonb(new), 'gateway', 'gateway_options!', 'service_window', 'min_delay',
+                               'max_delay', 'daily_limit', 'opens_at', 'closes_at', 'time_zone', 'stop_keywords',
+                               'start_keywords', 'opt_out_confirmation');
+    -- What a new device is given in the transaction that adds it is no change.
+    if changed <> '{}' and not exists (select from events
+                                        where device = new.id and phone is null and kind = 'device.added'
+                                          and act = nullif(current_setting('drumbeat.act', true), '')::bigint) then
+        perform note_event('device.changed', p_device => new.id, p_data => jsonb_build_object('changes', changed));
+    end if;
+    if old.replaced_by is distinct from new.replaced_by then
+        perform note_event(case when new.replaced_by is null then 'device.restored' else 'device.replaced' end,
+                           p_device => new.id, p_data => jsonb_strip_nulls(jsonb_build_object('by', new.replaced_by)));
+    end if;
+    if old.status <> new.status then
+        perform note_event(case when new.status = 'active' then 'device.resumed'
+                                when new.status_reason like 'parked after %' then 'device.parked'
+                                else 'device.paused' end,
+                           p_device => new.id, p_reason => new.status_reason);
+    end if;
+    return null;
+end $$;
+
+CREATE FUNCTION public.note_event(p_kind text, p_phone text DEFAULT NULL::text, p_sequence text DEFAULT NULL::text, p_campaign text DEFAULT NULL::text, p_device text DEFAULT NULL::text, p_message uuid DEFAULT NULL::uuid, p_reason text DEFAULT NULL::text, p_data jsonb DEFAULT '{}'::jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+declare
+    event bigint := nextval('events_id_seq');
+    acted bigint := nullif(current_setting('drumbeat.act', true), '')::bigint;
+begin
+    if acted is null then
+        acted := event;
+        perform set_config('drumbeat.act', event::text, true);
+    end if;
+    insert into events (id, act, actor, via, kind, phone, sequence, campaign, device, message_id, reason, data)
+    values (event, acted, coalesce(nullif(current_setting('drumbeat.actor', true), ''), 'unknown'),
+            coalesce(nullif(current_setting('drumbeat.via', true), ''), nullif(current_setting('application_name'), ''), 'unknown'),
+            p_kind, p_phone, p_sequence, p_campaign, p_device, p_message, p_reason,
+            p_data || coalesce(nullif(current_setting('drumbeat.data', true), ''), '{}')::jsonb);
+    return event;
+end $$;
+
+CREATE FUNCTION public.note_inbound() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform note_event(case when tg_op = 'INSERT' then 'contact.replied' else 'inbox.done' end, new.phone, null, null,
+                       new.device_id, p_data => jsonb_build_object('inbound_message', new.id));
+    return null;
+end $$;
+
 CREATE FUNCTION public.note_late_refusal(p_device text, p_sign text, p_reason text) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -1163,6 +1298,46 @@ begin
     end if;
 end $$;
 
+CREATE FUNCTION public.note_lead() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform note_event('lead.moved', new.phone, p_device => new.device_id,
+                       p_data => jsonb_build_object('from', old.device_id));
+    return null;
+end $$;
+
+CREATE FUNCTION public.note_message() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    kind text := case when tg_op = 'INSERT' then 'message.tested' when new.status = 'unconfirmed' then 'message.unconfirmed'
+                      else 'message.resolved' end;
+begin
+    perform note_event(kind, new.recipient_phone,
+                       (select s.name from sequence_steps t join sequences s on s.id = t.sequence_id
+                         where t.id = new.sequence_stepid),
+                       (select name from campaigns where id = new.campaign_id), new.device_id, new.id, new.reason,
+                       jsonb_strip_nulls(jsonb_build_object('step', (select key from sequence_steps where id = new.sequence_stepid),
+                                                            'status', case kind when 'message.resolved' then new.status end)));
+    return null;
+end $$;
+
+CREATE FUNCTION public.note_opt_out() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if tg_op = 'DELETE' then
+        perform note_event('opt_out.removed', old.phone,
+                           p_data => jsonb_build_object('source', old.source, 'category', old.category));
+    else
+        perform note_event('opt_out.added', new.phone, p_reason => nullif(new.reason, 'opted out'),
+                           p_data => jsonb_strip_nulls(jsonb_build_object('source', new.source, 'category', new.category,
+                                                                          'inbound_message', new.inbound_message_id)));
+    end if;
+    return null;
+end $$;
+
 CREATE FUNCTION public.note_parts(p_message uuid, p_token text, p_parts integer, p_grace interval, p_now timestamp with time zone) RETURNS boolean
     LANGUAGE plpgsql
     AS $$
@@ -1179,6 +1354,34 @@ begin
     update devices set last_send_at = greatest(last_send_at, moment), in_flight_until = moment + p_grace
      where id = m.device_id and in_flight_until > '-infinity';
     return true;
+end $$;
+
+CREATE FUNCTION public.note_phone_change() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform note_event('lead.renamed', new.new_phone, p_data => jsonb_build_object('from', new.old_phone));
+    return null;
+end $$;
+
+CREATE FUNCTION public.note_sequence() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if tg_op = 'INSERT' then
+        perform note_event('sequence.created', p_sequence => new.name);
+        return null;
+    end if;
+    if old.revision <> new.revision then
+        perform note_event('sequence.changed', p_sequence => new.name, p_data => jsonb_build_object('revision', new.revision));
+    end if;
+    if old.status <> new.status then
+        perform note_event(case when new.status = 'active' then 'sequence.resumed'
+                                when acts_by_itself() and new.status_reason is not null then 'sequence.held'
+                                else 'sequence.paused' end,
+                           p_sequence => new.name, p_reason => new.status_reason);
+    end if;
+    return null;
 end $$;
 
 CREATE FUNCTION public.only_device() RETURNS text
@@ -1844,6 +2047,32 @@ ALTER TABLE public.early_receipts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTI
     CACHE 1
 );
 
+CREATE TABLE public.events (
+    id bigint NOT NULL,
+    act bigint NOT NULL,
+    at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    actor text NOT NULL,
+    via text NOT NULL,
+    kind text NOT NULL,
+    phone text,
+    sequence text,
+    campaign text,
+    device text,
+    message_id uuid,
+    reason text,
+    data jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT events_kind_form CHECK ((kind ~ '^[a-z_]+[.][a-z_]+$'::text))
+);
+
+ALTER TABLE public.events ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.identities (
     identity text NOT NULL,
     phone text NOT NULL,
@@ -2039,6 +2268,9 @@ ALTER TABLE ONLY public.devices
 ALTER TABLE ONLY public.early_receipts
     ADD CONSTRAINT early_receipts_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.events
+    ADD CONSTRAINT events_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.identities
     ADD CONSTRAINT identities_pkey PRIMARY KEY (identity);
 
@@ -2116,6 +2348,18 @@ CREATE INDEX broadcast_messages_phone ON public.broadcast_messages USING btree (
 
 CREATE INDEX early_receipts_of ON public.early_receipts USING btree (gateway, gateway_message_id);
 
+CREATE INDEX events_acts ON public.events USING btree (id) WHERE (act = id);
+
+CREATE INDEX events_campaign ON public.events USING btree (campaign, id) WHERE ((phone IS NULL) AND (campaign IS NOT NULL));
+
+CREATE INDEX events_device ON public.events USING btree (device, id) WHERE ((phone IS NULL) AND (device IS NOT NULL));
+
+CREATE INDEX events_of_act ON public.events USING btree (act, id) WHERE (act <> id);
+
+CREATE INDEX events_phone ON public.events USING btree (phone, id) WHERE (phone IS NOT NULL);
+
+CREATE INDEX events_sequence ON public.events USING btree (sequence, id) WHERE ((phone IS NULL) AND (sequence IS NOT NULL));
+
 CREATE INDEX inbound_messages_answers ON public.inbound_messages USING btree (answers) WHERE (answers IS NOT NULL);
 
 CREATE INDEX inbound_messages_open ON public.inbound_messages USING btree (sent_at) WHERE ((to_review IS NOT NULL) AND (reviewed_at IS NULL));
@@ -2163,6 +2407,36 @@ CREATE UNIQUE INDEX sequences_trigger_unique ON public.sequences USING btree (tr
 CREATE INDEX suppressions_evidence ON public.suppressions USING btree (inbound_message_id) WHERE (inbound_message_id IS NOT NULL);
 
 CREATE INDEX suppressions_to_signal ON public.suppressions USING btree (created_at) WHERE (signalled_at IS NULL);
+
+CREATE TRIGGER note_change AFTER UPDATE OF status, start_now, title, niche, target_status, device_ids, scheduled_at, time_zone, until, if_passed, min_delay, max_delay, fan_out, category, require_consent, outside_window, text, image_url, template ON public.campaigns FOR EACH ROW EXECUTE FUNCTION public.note_campaign();
+
+CREATE TRIGGER note_change AFTER UPDATE OF status, replaced_by, gateway, gateway_options, service_window, min_delay, max_delay, daily_limit, opens_at, closes_at, time_zone, stop_keywords, start_keywords, opt_out_confirmation ON public.devices FOR EACH ROW EXECUTE FUNCTION public.note_device();
+
+CREATE TRIGGER note_change AFTER INSERT OR UPDATE OF new_phone ON public.phone_changes FOR EACH ROW EXECUTE FUNCTION public.note_phone_change();
+
+CREATE TRIGGER note_change AFTER UPDATE OF status, paused_at ON public.sequence_contacts FOR EACH ROW WHEN (((old.status <> new.status) OR ((new.status = 'active'::text) AND ((old.paused_at IS NULL) <> (new.paused_at IS NULL))))) EXECUTE FUNCTION public.note_contact();
+
+CREATE TRIGGER note_change AFTER UPDATE OF status, revision ON public.sequences FOR EACH ROW WHEN (((old.status IS DISTINCT FROM new.status) OR (old.revision IS DISTINCT FROM new.revision))) EXECUTE FUNCTION public.note_sequence();
+
+CREATE TRIGGER note_change AFTER INSERT OR DELETE OR UPDATE OF category ON public.suppressions FOR EACH ROW EXECUTE FUNCTION public.note_opt_out();
+
+CREATE TRIGGER note_done AFTER UPDATE OF reviewed_at ON public.inbound_messages FOR EACH ROW WHEN (((old.reviewed_at IS NULL) AND (new.reviewed_at IS NOT NULL))) EXECUTE FUNCTION public.note_inbound();
+
+CREATE TRIGGER note_doubt AFTER UPDATE OF status, resends ON public.broadcast_messages FOR EACH ROW WHEN ((((old.status <> new.status) AND (('unconfirmed'::text = old.status) OR ('unconfirmed'::text = new.status))) OR (old.resends < new.resends))) EXECUTE FUNCTION public.note_message();
+
+CREATE TRIGGER note_move AFTER UPDATE OF device_id ON public.leads FOR EACH ROW WHEN (((old.device_id IS NOT NULL) AND (old.device_id IS DISTINCT FROM new.device_id))) EXECUTE FUNCTION public.note_lead();
+
+CREATE TRIGGER note_new AFTER INSERT ON public.campaigns FOR EACH ROW EXECUTE FUNCTION public.note_campaign();
+
+CREATE TRIGGER note_new AFTER INSERT ON public.devices FOR EACH ROW EXECUTE FUNCTION public.note_device();
+
+CREATE TRIGGER note_new AFTER INSERT ON public.inbound_messages FOR EACH ROW WHEN (((new.phone IS NOT NULL) AND public.is_answer(new.*))) EXECUTE FUNCTION public.note_inbound();
+
+CREATE TRIGGER note_new AFTER INSERT ON public.sequence_contacts FOR EACH ROW EXECUTE FUNCTION public.note_contact();
+
+CREATE TRIGGER note_new AFTER INSERT ON public.sequences FOR EACH ROW EXECUTE FUNCTION public.note_sequence();
+
+CREATE TRIGGER note_test AFTER INSERT ON public.broadcast_messages FOR EACH ROW WHEN ((new.purpose = 'test'::text)) EXECUTE FUNCTION public.note_message();
 
 ALTER TABLE ONLY public.broadcast_messages
     ADD CONSTRAINT broadcast_messages_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES public.campaigns(id);

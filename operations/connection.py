@@ -6,8 +6,10 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 from messaging.common.errors import Unavailable
+from messaging.events.acting import Actor
 from runtime.servers import Addresses, servers
 from runtime.settings import Settings, load_settings
+from runtime.who import service
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -26,12 +28,15 @@ class Drumbeat:
         addresses: Addresses,
         temporal: "Client | None",
         tell: Callable[[str], None] = lambda _: None,
+        actor: Actor | None = None,
     ) -> None:
         self.settings = settings
         self.addresses = addresses
         self._temporal = temporal
         self.tell = tell
         """Called with lines that the operator should read."""
+        self.actor = actor or service(settings.act_as)
+        """Whose acts these are, in the list of events."""
         self._pool: Pool | None = None
         self._opening = asyncio.Lock()
 
@@ -44,7 +49,7 @@ class Drumbeat:
     async def reach_temporal(self) -> "Client":
         """The Temporal client; connects now if the connection was made without it. Raises Unavailable."""
         if self._temporal is None:
-            self._temporal = await _client(self.settings, self.addresses, self.tell)
+            self._temporal = await _client(self.settings, self.addresses, self.tell, self.actor)
         return self._temporal
 
     async def pool(self) -> "Pool":
@@ -60,7 +65,7 @@ class Drumbeat:
                 if url is None:
                     raise Unavailable("this needs PostgreSQL: set DATABASE_URL")
                 await migrate(url, patience=self.settings.patience, tell=self.tell)
-                self._pool = await open_pool(url, size=self.settings.pool_size)
+                self._pool = await open_pool(url, size=self.settings.pool_size, actor=self.actor)
             return self._pool
 
     async def close(self) -> None:
@@ -71,29 +76,40 @@ class Drumbeat:
 
 @asynccontextmanager
 async def connect(
-    settings: Settings | None = None, tell: Callable[[str], None] = lambda _: None, *, temporal: bool = True
+    settings: Settings | None = None,
+    tell: Callable[[str], None] = lambda _: None,
+    *,
+    temporal: bool = True,
+    name: str = "",
+    actor: Actor | None = None,
 ) -> AsyncIterator[Drumbeat]:
     """Connects to the servers that the environment names, or to the embedded ones, which it starts if needed.
 
     ``tell`` is called with lines for the operator, for example about a wait. ``temporal``: whether Temporal is needed;
-    a command that uses only the ledger starts in half the time without it. Raises Unavailable and InvalidInput.
+    a command that uses only the ledger starts in half the time without it. ``name``: the service's name in the list of
+    events; unset: DRUMBEAT_AS, or the program's name. ``actor``: for what is no service. Raises Unavailable and
+    InvalidInput.
     """
     settings = settings or load_settings()
+    actor = actor or service(name or settings.act_as)
     async with servers(settings, tell) as addresses:
         for notice in addresses.notices:
             tell(notice)
-        client = await _client(settings, addresses, tell) if temporal else None
-        drumbeat = Drumbeat(settings, addresses, client, tell)
+        client = await _client(settings, addresses, tell, actor) if temporal else None
+        drumbeat = Drumbeat(settings, addresses, client, tell, actor)
         try:
             yield drumbeat
         finally:
             await drumbeat.close()
 
 
-async def _client(settings: Settings, addresses: Addresses, tell: Callable[[str], None]) -> "Client":
+async def _client(
+    settings: Settings, addresses: Addresses, tell: Callable[[str], None], actor: Actor
+) -> "Client":
     from runtime.temporal_client import connect as connect_temporal
     from runtime.temporal_client import ensure_search_attributes
     from temporal import search_attributes as attributes
+    from temporal.actors import Sender
 
     client = await connect_temporal(
         addresses.temporal_address,
@@ -101,6 +117,7 @@ async def _client(settings: Settings, addresses: Addresses, tell: Callable[[str]
         embedded=addresses.embedded,
         patience=settings.patience,
         tell=tell,
+        interceptors=[Sender(actor)],
     )
     if addresses.embedded:
         await ensure_search_attributes(client, attributes.ALL)

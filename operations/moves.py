@@ -6,6 +6,7 @@ from messaging.common.database import Connection
 from messaging.common.phones import parse_phone
 from messaging.common.transactions import all_or_nothing
 from messaging.common.values import Value
+from messaging.events.record import say_more
 from messaging.leads import device_moves
 from messaging.leads.device_moves import Moved
 from messaging.leads.phone_changes import present_phone
@@ -86,6 +87,7 @@ async def move_leads(drumbeat: Drumbeat, selection: Selection, device: str) -> M
 
 
 async def _move(connection: Connection, selection: Selection, device: str) -> Moved:
+    await say_more(connection, chosen=selection.words)
     phones = await selected_phones(connection, selection, partial(elsewhere, device))
     return await device_moves.move_leads(connection, phones, device)
 

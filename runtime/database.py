@@ -16,6 +16,7 @@ import asyncpg
 from messaging.common.database import Connection, Pool
 from messaging.common.errors import Unavailable
 from messaging.common.storable import storable, storable_json
+from messaging.events.acting import ITSELF, Actor, present_actor
 from runtime.embedded.processes import plain_environment
 
 __all__ = ["MIGRATIONS", "migrate", "open_pool"]
@@ -35,6 +36,8 @@ is built concurrently waits for all snapshots: that would be a deadlock.
 
 MIGRATOR = "drumbeat-migrations"
 """The application name of dbmate's sessions in PostgreSQL."""
+
+SET_ACTOR = "select set_config('drumbeat.actor', $1, false), set_config('drumbeat.via', $2, false)"
 
 NOT_YET = (
     OSError,
@@ -145,17 +148,24 @@ def _for_dbmate(url: str) -> str:
     return urlunsplit(parts._replace(query=urlencode(query)))
 
 
-async def open_pool(database_url: str, *, size: int = 10) -> Pool:
+async def open_pool(database_url: str, *, size: int = 10, actor: Actor = ITSELF) -> Pool:
     """A pool of at most ``size`` connections, on which jsonb columns are Python values.
 
     Characters that PostgreSQL cannot store are replaced (:mod:`messaging.common.storable`), so that no text makes a
-    statement fail.
+    statement fail. ``actor``: who acts by what is done on them, but within messaging.events.acting.acting().
 
     Raises Unavailable when the database cannot be reached.
     """
+    connections = _Connections(actor)
     try:
         return await asyncpg.create_pool(
-            database_url, min_size=1, max_size=size, init=_prepare, reset=_leave, timeout=20
+            database_url,
+            min_size=1,
+            max_size=size,
+            init=connections.prepare,
+            setup=connections.lend,
+            reset=connections.take_back,
+            timeout=20,
         )
     except (OSError, asyncpg.PostgresError, TimeoutError) as error:
         raise _unreachable(error) from error
@@ -168,20 +178,42 @@ def _unreachable(error: Exception) -> Unavailable:
     return Unavailable(f"PostgreSQL cannot be reached: {why}; check DATABASE_URL")
 
 
-async def _prepare(connection: Connection) -> None:
-    await connection.set_type_codec("jsonb", encoder=storable_json, decoder=json.loads, schema="pg_catalog")
-    # Binary, as COPY needs it.
-    await connection.set_type_codec(
-        "text", encoder=_encode_text, decoder=bytes.decode, schema="pg_catalog", format="binary"
-    )
+class _Connections:
+    """What the connections of a pool know. A setting is made where it differs, so that most uses cost no statement."""
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+        self._of_others: set[int] = set()
+        """Sessions that act for somebody else just now."""
+
+    async def prepare(self, connection: Connection) -> None:
+        """Makes a new connection ready."""
+        await connection.set_type_codec(
+            "jsonb", encoder=storable_json, decoder=json.loads, schema="pg_catalog"
+        )
+        # Binary, as COPY needs it.
+        await connection.set_type_codec(
+            "text", encoder=_encode_text, decoder=bytes.decode, schema="pg_catalog", format="binary"
+        )
+        # Not as parameters of the connection's start, which poolers refuse.
+        await connection.execute(SET_ACTOR, *self._actor)
+
+    async def lend(self, connection: Connection) -> None:
+        """Before each use: says for whom it is."""
+        actor = present_actor()
+        if actor is not None:
+            self._of_others.add(connection.get_server_pid())
+            await connection.execute(SET_ACTOR, *actor)
+
+    async def take_back(self, connection: Connection) -> None:
+        """After each use. asyncpg itself ends an open transaction.
+
+        By default it sends four statements that undo settings, locks and subscriptions of the session. We have no others.
+        """
+        if (session := connection.get_server_pid()) in self._of_others:
+            await connection.execute(SET_ACTOR, *self._actor)
+            self._of_others.discard(session)
 
 
 def _encode_text(text: str) -> bytes:
     return storable(text).encode()
-
-
-async def _leave(connection: Connection) -> None:
-    """Keeps asyncpg from resetting a connection after each use; it still ends an open transaction.
-
-    By default it sends four statements that undo settings, locks and subscriptions of the session. We have none.
-    """

@@ -9,6 +9,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from messaging.common.errors import InvalidInput
 from messaging.common.keywords import DEFAULT_KEYWORDS, Keywords, parse_keywords
+from messaging.events.acting import named
 from messaging.gateways.networks import parse_networks
 from messaging.gateways.secret_files import SETTING, parse_directories
 
@@ -65,6 +66,8 @@ class Settings(BaseSettings):
     """Colon-separated directories; no credential is read from a file outside of them. Read in
     messaging.gateways.secret_files.
     """
+    act_as: str = Field("", validation_alias="DRUMBEAT_AS")
+    """Who acts, in the list of events; unset: the user of the command line, or the program of a service."""
     ports: Ports = Field(default_factory=Ports)
 
     @field_validator("database_url")
@@ -99,6 +102,11 @@ class Settings(BaseSettings):
     def _directories(cls, directories: str) -> str:
         parse_directories(directories)
         return directories
+
+    @field_validator("act_as")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        return named(name, "").name if name else name
 
     @field_validator("stop_keywords", "start_keywords")
     @classmethod

@@ -9,7 +9,7 @@ from typing import Any
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
-from temporalio.client import Client
+from temporalio.client import Client, Interceptor
 from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfigProfile
@@ -49,6 +49,7 @@ async def connect(
     embedded: bool = False,
     patience: float = PATIENCE,
     tell: Callable[[str], None] = lambda _: None,
+    interceptors: Sequence[Interceptor] = (),
 ) -> Client:
     """A client with the pydantic data converter. ``embedded``: ignore settings of the environment for another server.
 
@@ -64,7 +65,9 @@ async def connect(
     announced = False
     while True:
         try:
-            client = await Client.connect(**config, data_converter=pydantic_data_converter)
+            client = await Client.connect(
+                **config, data_converter=pydantic_data_converter, interceptors=interceptors
+            )
             # A server can answer before its namespaces do.
             await client.count_workflows("WorkflowId = 'is-the-namespace-ready'")
         except (RuntimeError, RPCError, ValueError) as error:

@@ -22,6 +22,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.campaigns import CampaignActivities
     from messaging.campaigns.contract import CampaignProgress, CampaignState, CampaignStatus, FeedRequest
     from messaging.common.values import Value
+    from messaging.events.acting import WEB_UI, acting
     from temporal.campaigns import campaign_identity
     from temporal.ids import campaign_shard_workflow_id
 
@@ -85,13 +86,14 @@ class CampaignWorkflow(CampaignUpdates):
         except BaseException as error:
             if not is_cancelled_exception(error):
                 raise
-            await workflow.execute_activity_method(
-                CampaignActivities.cancel_campaign,
-                run.campaign,
-                start_to_close_timeout=QUICK,
-                retry_policy=RETRY,
-                summary="the workflow was cancelled",
-            )
+            with acting(WEB_UI):
+                await workflow.execute_activity_method(
+                    CampaignActivities.cancel_campaign,
+                    run.campaign,
+                    start_to_close_timeout=QUICK,
+                    retry_policy=RETRY,
+                    summary="the workflow was cancelled",
+                )
             self.changed()
             await self._follow(run.campaign)
             raise

@@ -6,6 +6,9 @@ from datetime import datetime, timedelta
 
 from temporalio import workflow
 
+with workflow.unsafe.imports_passed_through():
+    from messaging.events.acting import Actor
+
 __all__ = ["HELD_RECHECK", "Control", "wait"]
 
 HELD_RECHECK = timedelta(hours=6)
@@ -24,6 +27,8 @@ class Control:
     """The reason, once the contact is to be stopped."""
     opted_out: bool = False
     """True if it is stopped because its phone has opted out."""
+    asked_by: Actor | None = None
+    """Who has asked for the stop; None: Drumbeat itself."""
     replan: bool = False
     """The contact's next step may have changed: the workflow must ask for it again."""
     woken: bool = False

@@ -18,6 +18,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.sequences import SequenceActivities
     from messaging.common.storable import LONGEST_REASON, storable
     from messaging.common.values import Value
+    from messaging.events.acting import acting, present_actor
     from messaging.sending.message_status import MessageStatus
     from messaging.sending.outcomes import Deferred, Held, Settled
     from messaging.sequences.contract import (
@@ -31,6 +32,7 @@ with workflow.unsafe.imports_passed_through():
         StepRef,
     )
     from messaging.times.calendar import Due
+    from temporal.actors import starter_of_this_run
     from temporal.contacts import NOT_ENROLLED, contact_identity
 
 __all__ = ["ContactProgress", "ContactResult", "SequenceContactWorkflow"]
@@ -112,11 +114,12 @@ class SequenceContactWorkflow(ContactUpdates):
 
     async def _enroll(self, request: EnrollmentRequest) -> EnrollOutcome:
         try:
-            return await local_first(
-                SequenceActivities.enroll,
-                Enrolling(request=request, run_id=workflow.info().first_execution_run_id),
-                summary=request.lead.name or request.lead.phone,
-            )
+            with acting(starter_of_this_run()):
+                return await local_first(
+                    SequenceActivities.enroll,
+                    Enrolling(request=request, run_id=workflow.info().first_execution_run_id),
+                    summary=request.lead.name or request.lead.phone,
+                )
         except FailureError as error:
             cause = cause_of(error)
             self._show("refused", cause.message if isinstance(cause, FailureError) else str(error))
@@ -176,13 +179,14 @@ class SequenceContactWorkflow(ContactUpdates):
             ending = "opted_out" if self._control.opted_out else "stopped"
         # A normal activity, because every attempt must get the same argument: a repeated workflow task may see a stop
         # signal that came later, and would then end as stopped an enrollment that the ledger has as completed.
-        finished = await workflow.execute_activity_method(
-            SequenceActivities.finish,
-            EnrollmentEnd(enrollment_id=enrolled.enrollment_id, status=ending, reason=reason),
-            start_to_close_timeout=QUICK,
-            retry_policy=RETRY,
-            summary=ending,
-        )
+        with acting(self._control.asked_by):
+            finished = await workflow.execute_activity_method(
+                SequenceActivities.finish,
+                EnrollmentEnd(enrollment_id=enrolled.enrollment_id, status=ending, reason=reason),
+                start_to_close_timeout=QUICK,
+                retry_policy=RETRY,
+                summary=ending,
+            )
         self._due = finished.next
         if finished.next is not None:
             return None
@@ -215,6 +219,7 @@ class SequenceContactWorkflow(ContactUpdates):
         """The enrollment has ended, or is to end before it has begun."""
         if self._control.stop is None:
             self._control.stop = storable(reason, LONGEST_REASON) or "stopped by an operator"
+            self._control.asked_by = present_actor()
 
     @workflow.signal(description="Sent by Drumbeat: something else comes next, so ask the ledger again.")
     def plan_changed(self) -> None:
@@ -234,6 +239,7 @@ class SequenceContactWorkflow(ContactUpdates):
         if self._control.stop is None:
             self._control.opted_out = True
             self._control.stop = "the recipient opted out"
+            self._control.asked_by = present_actor()
 
     @workflow.query(description="Where the contact stands: its state and why, the next step and its time.")
     def progress(self) -> ContactProgress:

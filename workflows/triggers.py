@@ -8,7 +8,9 @@ from workflows.options import RETRY
 
 with workflow.unsafe.imports_passed_through():
     from activities.triggers import TriggerActivities
+    from messaging.events.acting import acting
     from messaging.sequences.contract import SweepCursor, SweepTotals
+    from temporal.actors import starter_of_this_run
 
 __all__ = ["TriggerEnrollmentWorkflow"]
 
@@ -25,13 +27,14 @@ class TriggerEnrollmentWorkflow:
         totals = SweepTotals()
         cursor: SweepCursor | None = start
         while cursor is not None:
-            page = await workflow.execute_activity_method(
-                TriggerActivities.enroll_page,
-                cursor,
-                start_to_close_timeout=PAGE_TIMEOUT,
-                retry_policy=RETRY,
-                summary=f"leads after {cursor.lead_id}",
-            )
+            with acting(starter_of_this_run()):
+                page = await workflow.execute_activity_method(
+                    TriggerActivities.enroll_page,
+                    cursor,
+                    start_to_close_timeout=PAGE_TIMEOUT,
+                    retry_policy=RETRY,
+                    summary=f"leads after {cursor.lead_id}",
+                )
             totals = totals.plus(page)
             workflow.set_current_details(
                 f"Enrolled: {totals.enrolled}. Before: {totals.already_enrolled}."

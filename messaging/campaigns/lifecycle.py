@@ -17,6 +17,7 @@ from messaging.campaigns.store import require_campaign
 from messaging.common.counts import count_of
 from messaging.common.database import Connection, Record
 from messaging.common.errors import Conflict, NoAudience
+from messaging.events.record import note
 
 __all__ = [
     "CampaignStarted",
@@ -243,6 +244,7 @@ async def retry_failed(connection: Connection, campaign: str) -> int:
         count: int = await connection.fetchval(RETRY_FAILED, row["id"], row["now"])
         if count:
             await connection.execute("select reopen_campaign($1)", row["id"])
+            await note(connection, "campaign.retried", campaign=row["name"], messages=count)
         return count
 
 

@@ -18,6 +18,7 @@ from messaging.common.database import Connection, Pool
 from messaging.common.errors import InvalidInput, NotFound
 from messaging.common.phones import quoted, validate_region
 from messaging.common.values import Value
+from messaging.events.record import note
 from messaging.leads.cleaning import attribute_name
 from messaging.leads.csv_columns import REJECT_COLUMNS, Chosen, RowReading
 from messaging.leads.csv_files import Row, RowFile, RowWriter, new_file
@@ -122,6 +123,16 @@ async def import_file(
             moved = await move_others(connection) if options.move else None
             merged = await merge(connection)
             await keep_rejects(connection, str(path.absolute()), aside.kept)
+            if merged["imported"] or merged["updated"] or moved is not None:
+                await note(
+                    connection,
+                    "lead.imported",
+                    file=path.name,
+                    leads=merged["leads"],
+                    new=merged["imported"],
+                    updated=merged["updated"],
+                    rejected=aside.rejected,
+                )
     usable = reader.rows - aside.rejected
     return ImportSummary(
         file=str(path),

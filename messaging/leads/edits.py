@@ -9,6 +9,7 @@ from messaging.common.errors import InvalidInput, NotFound
 from messaging.common.phones import quoted
 from messaging.common.values import Value
 from messaging.common.words import normalise_words
+from messaging.events.record import note
 from messaging.leads.cleaning import attribute_name, clean_text, parse_target_status
 from messaging.leads.store import StoredLead, stored_lead
 from messaging.times.zones import check_time_zone
@@ -101,10 +102,16 @@ async def edit_lead(connection: Connection, phone: str, edits: Sequence[Edit]) -
                 *(changed.name, changed.niches, changed.triggers, changed.target_status),
                 *(changed.time_zone, changed.attributes),
             )
+            edited = _differences(lead, changed)
+            await note(connection, "lead.changed", phone=phone, before=edited.before, after=edited.after)
+    return _differences(lead, changed)
+
+
+def _differences(lead: StoredLead, changed: StoredLead) -> LeadEdited:
     before, after = _columns(lead), _columns(changed)
     columns = [column for column in {**before, **after} if before.get(column, "") != after.get(column, "")]
     return LeadEdited(
-        phone=phone,
+        phone=lead.phone,
         before={column: before.get(column, "") for column in columns},
         after={column: after.get(column, "") for column in columns},
     )

@@ -15,6 +15,7 @@ from datetime import datetime
 
 from messaging.common.database import Connection, Record
 from messaging.common.storable import storable
+from messaging.events.record import note
 from messaging.replies.consequences import Affected, Consequences, Effect
 from messaging.replies.own_sends import is_own_send
 from messaging.sequences.awaited import release_awaiting
@@ -178,6 +179,9 @@ async def _act(
         step = await connection.fetchval(SELECT_STEP, contact["sequence_id"], action.name)
         if step is not None:
             went = active and await _go_on(connection, enrollment, step, reply["sent_at"], reason)
+            if went:
+                of = {"phone": contact["phone"], "sequence": contact["sequence"], "reason": reason}
+                await note(connection, "contact.went_on", **of, step=action.name)
             return (done.model_copy(update={"did": "went_on", "to": action.name}) if went else None), None
         return await _change_over(connection, reply, contact, action.name, done)
     if not active or action.verb == "continue":

@@ -15,6 +15,8 @@ from messaging.common.database import Connection, Verdict, verdict_of
 from messaging.common.keywords import Keywords, Meaning
 from messaging.common.say_once import SayOnce
 from messaging.common.transactions import all_or_nothing
+from messaging.events.acting import Actor
+from messaging.events.record import act_as
 from messaging.gateways.webhook_bodies import phone_of
 from messaging.gateways.webhook_events import InboundMessage
 from messaging.leads.opt_outs import OptOutSource, record_opt_out
@@ -172,6 +174,8 @@ async def _record(
         asks = await asked_for(connection, message, _said(message) if message.kind in SPOKEN else ())
         meaning = "enroll" if asks.by_keyword else meaning
     gateway_id = await _gateway_id(connection, message, phone)
+    if phone is not None:
+        await act_as(connection, Actor(f"{row['id']}'s phone" if message.from_me else phone, "reply"))
     identifier = await connection.fetchval(
         INSERT_INBOUND,
         *(row["id"], gateway_id, message.kind, phone, list(message.identities), message.name),
@@ -259,6 +263,8 @@ async def _change_number(
 async def act_on_earlier(connection: Connection, messages: Sequence[int], phone: str) -> Consequences:
     """Acts on stored messages that are now known to be from this phone, which has written to us with them."""
     wrote = Consequences(wrote=(phone,) if messages else ())
+    if messages:
+        await act_as(connection, Actor(phone, "reply"))
     return together([*[await _act(connection, one, [phone]) for one in messages], wrote])
 
 

@@ -15,6 +15,7 @@ from messaging.common.phones import quoted
 from messaging.common.suggestions import did_you_mean
 from messaging.common.transactions import all_or_nothing
 from messaging.common.values import Value
+from messaging.events.record import say_more
 from messaging.selection.fields import STATE, Arguments
 from messaging.selection.selection import Selection, require_some, selected_contacts
 
@@ -164,14 +165,20 @@ async def pause_contacts(connection: Connection, selection: Selection, reason: s
     """Pauses the contacts; answers the IDs of those enrollments. Those that are paused already keep their reason."""
     arguments = Arguments(first=2)
     condition = await _condition(connection, "pause", selection, arguments, None)
-    return _ids(await connection.fetch(PAUSE_CONTACTS.format(condition=condition), reason, *arguments.values))
+    async with connection.transaction():
+        await say_more(connection, chosen=selection.words)
+        return _ids(
+            await connection.fetch(PAUSE_CONTACTS.format(condition=condition), reason, *arguments.values)
+        )
 
 
 async def resume_contacts(connection: Connection, selection: Selection) -> list[int]:
     """Resumes the contacts that are paused; answers the IDs of those enrollments."""
     arguments = Arguments()
     condition = await _condition(connection, "resume", selection, arguments, None)
-    return _ids(await connection.fetch(RESUME_CONTACTS.format(condition=condition), *arguments.values))
+    async with connection.transaction():
+        await say_more(connection, chosen=selection.words)
+        return _ids(await connection.fetch(RESUME_CONTACTS.format(condition=condition), *arguments.values))
 
 
 async def stop_contacts(connection: Connection, selection: Selection, reason: str) -> list[int]:
@@ -192,6 +199,7 @@ async def count_to_signal(pool: Pool, enrollments: Sequence[int]) -> int:
 
 async def _stop(connection: Connection, selection: Selection, reason: str) -> list[int]:
     selected = await contact_ids(connection, "stop", selection)
+    await say_more(connection, chosen=selection.words)
     # Messages are locked before enrollments, as everywhere.
     await connection.execute(LOCK_WAITING_MESSAGES, selected)
     stopped = _ids(await connection.fetch(STOP_CONTACTS, selected, reason))

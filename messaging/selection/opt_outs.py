@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from messaging.common.database import Connection
 from messaging.common.transactions import all_or_nothing
+from messaging.events.record import say_more
 from messaging.leads.opt_outs import OptOutCategory, record_opt_outs
 from messaging.selection.fields import Arguments
 from messaging.selection.leads import selected_phones
@@ -41,6 +42,7 @@ async def opt_out_leads(
 async def _opt_out(
     connection: Connection, selection: Selection, reason: str, category: OptOutCategory
 ) -> OptedOut:
+    await say_more(connection, chosen=selection.words)
     phones = await selected_phones(connection, selection, partial(not_opted_out, category))
     done = await record_opt_outs(connection, phones, reason, category=category)
     return OptedOut(phones, done.enrollments, done.workflows)

@@ -39,6 +39,11 @@ class Selection(Value):
     device: str | None = None
 
     @property
+    def words(self) -> dict[str, str]:
+        """What limits it, for the list of events."""
+        return {name: value for name, value in self.model_dump().items() if value}
+
+    @property
     def everything(self) -> bool:
         """True if nothing is limited."""
         return not self.where.strip() and self.sequence is self.campaign is self.device is None

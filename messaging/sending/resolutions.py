@@ -10,6 +10,7 @@ from uuid import UUID
 from messaging.common.database import Connection, Record
 from messaging.common.errors import Conflict, NotFound
 from messaging.common.values import Value
+from messaging.events.record import note
 from messaging.sending.claim_lifetimes import CLAIM_LIFETIME, longer_lifetimes
 from messaging.sending.message_ids import message_name
 from messaging.sending.message_status import WAITING
@@ -118,6 +119,18 @@ async def resolve_as_sent(
     async with connection.transaction():
         row = await _in_doubt(connection, message_id, "sent")
         await connection.execute(SET_SENT, message_id, gateway_message_id)
+        if row["status"] == "processing":  # of an unconfirmed one, the trigger notes it
+            await note(
+                connection,
+                "message.resolved",
+                phone=row["recipient_phone"],
+                sequence=row["sequence"],
+                campaign=row["campaign"],
+                device=row["device_id"],
+                message_id=message_id,
+                **({"step": row["step"]} if row["step"] else {}),
+                status="sent",
+            )
         await connection.execute("select apply_early_receipts($1)", message_id)
     return _sent(row)
 

@@ -14,6 +14,7 @@ from messaging.common.database import Connection, Record
 from messaging.common.keywords import DEFAULT_KEYWORDS, Keywords, fold, joined
 from messaging.common.transactions import all_or_nothing
 from messaging.common.values import Value
+from messaging.events.record import say_more
 from messaging.files.yaml import FileProblems, Problem
 from messaging.sequences.checks import check_together, check_with_stored, warnings_for
 from messaging.sequences.condition_words import format_conditions
@@ -192,7 +193,9 @@ class _Edit:
         revision: int = self.row["revision"]
         if self._new or changes:
             revision += not self._new
+            await say_more(connection, **({} if self._new else {"changes": changes}))
             await self._store_sequence(connection, revision)
+            await say_more(connection)
             await self._store_steps(connection)
         return AppliedSequence(
             sequence=self.sequence.sequence,

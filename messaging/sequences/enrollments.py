@@ -10,6 +10,7 @@ from messaging.common.database import Connection, Pool, Record
 from messaging.common.errors import Conflict, NotFound
 from messaging.common.optimistic_locking import Changed, retry_on_change
 from messaging.common.storable import storable
+from messaging.events.record import note
 from messaging.leads.store import upsert_lead
 from messaging.sending.positions import NextPosition
 from messaging.sequences.contract import (
@@ -103,7 +104,9 @@ update broadcast_messages m
    and s.id = m.sequence_stepid and s.removed_at is not null
 """
 
-MARK_TO_SIGNAL = "update sequence_contacts set plan_changed_at = clock_timestamp() where id = $1"
+MARK_TO_SIGNAL = (
+    "update sequence_contacts set plan_changed_at = clock_timestamp() where id = $1 returning phone"
+)
 
 FORGET_WANTED = "delete from wanted_enrollments where sequence_id = $1 and phone = $2"
 
@@ -279,7 +282,15 @@ class Enrollments:
                 raise Conflict(f"{step!r} is {message['status']} already")
             # A message in doubt is settled by the recovery and not sent again, as the contact is past the step.
             await self._store(connection, contact, position)
-            await connection.execute(MARK_TO_SIGNAL, enrollment_id)
+            present = await connection.fetchval(MARK_TO_SIGNAL, enrollment_id)
+            await note(
+                connection,
+                "contact.skipped",
+                phone=present,
+                sequence=contact.plan.sequence,
+                device=contact.device_id,
+                step=step,
+            )
         return True
 
     async def _was_skipped(self, enrollment_id: int, step: str) -> bool:

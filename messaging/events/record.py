@@ -1,0 +1,45 @@
+"""Notes what triggers cannot know (messaging/migrations/20261201000002_events.sql), in the transaction that does it."""
+
+from typing import Any
+from uuid import UUID
+
+from messaging.common.database import Connection
+from messaging.common.storable import storable_json
+from messaging.events.acting import Actor
+
+__all__ = ["act_as", "note", "say_more"]
+
+NOTE_EVENT = "select note_event($1, $2, $3, $4, $5, $6, $7, $8)"
+
+SAY_MORE = "select set_config('drumbeat.data', $1, true)"
+
+ACT_AS = "select set_config('drumbeat.actor', $1, true), set_config('drumbeat.via', $2, true)"
+
+
+async def note(
+    connection: Connection,
+    kind: str,
+    *,
+    phone: str | None = None,
+    sequence: str | None = None,
+    campaign: str | None = None,
+    device: str | None = None,
+    message_id: UUID | None = None,
+    reason: str | None = None,
+    **data: Any,
+) -> None:
+    """Notes an event in the present transaction. ``data``: what else there is to say."""
+    await connection.execute(NOTE_EVENT, kind, phone, sequence, campaign, device, message_id, reason, data)
+
+
+async def say_more(connection: Connection, **data: Any) -> None:
+    """What the triggers' events of the present transaction say too, from here on; nothing: no more.
+
+    For example the filter by which contacts were chosen.
+    """
+    await connection.execute(SAY_MORE, storable_json(data) if data else "")
+
+
+async def act_as(connection: Connection, actor: Actor) -> None:
+    """The present transaction is this actor's, from here on."""
+    await connection.execute(ACT_AS, *actor)
