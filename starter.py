@@ -75,6 +75,7 @@ from operations.opt_outs import opt_out
 from operations.opt_outs import withdraw as withdraw_opt_out
 from operations.previews import preview
 from operations.reports import audience, contact, list_messages, status, why
+from operations.send_test import send_test
 from operations.sequences import apply as apply_sequences
 from operations.sequences import list_sequences, show_sequence
 from operations.sequences import pause as pause_sequence
@@ -132,6 +133,7 @@ __all__ = [
     "resume_device",
     "resume_sequence",
     "retry_failed_campaign",
+    "send_test",
     "set_lead",
     "show_lead",
     "show_sequence",

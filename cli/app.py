@@ -18,6 +18,7 @@ from cli import (
     message,
     preview,
     reports,
+    send_test,
     sequence,
     steering,
 )
@@ -47,6 +48,7 @@ app.command("contact")(contacts.contact)
 app.command("why")(contacts.why)
 app.command("preview")(preview.preview)
 app.command("audience")(audience.audience)
+app.command("test-send")(send_test.send_test)
 app.command("pause")(steering.pause)
 app.command("resume")(steering.resume)
 app.command("stop")(steering.stop)

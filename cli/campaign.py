@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, tzinfo
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 from zoneinfo import ZoneInfo
 
 import typer
 
+from cli.campaign_plan import expected_end, format_plan
 from cli.console import Json, run, show
 from cli.page import Column, Table, wrapped
 from cli.results import results_line
+from cli.selection import confirm
 from messaging.common.counts import count_of
 
 if TYPE_CHECKING:
     from messaging.campaigns.apply import AppliedCampaign
+    from messaging.campaigns.plan import CampaignDetails
     from messaging.campaigns.store import CampaignSummary
-    from operations.campaigns import CampaignChange
+    from operations.campaigns import CampaignChange, CampaignStart
     from operations.connection import Drumbeat
 
 __all__ = ["app"]
@@ -30,6 +34,9 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="The campaign's name."
 @app.command("apply")
 def apply(
     files: Annotated[list[Path], typer.Argument(metavar="FILE.yaml...", help="One campaign each.")],
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what it would change, and change nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Create or edit campaigns from YAML files: all of them, or none if one has a problem.
@@ -45,18 +52,39 @@ def apply(
     async def work(drumbeat: Drumbeat) -> list[AppliedCampaign]:
         from operations import campaigns
 
-        return await campaigns.apply(drumbeat, files)
+        return await campaigns.apply(drumbeat, files, dry_run=dry_run)
 
-    show(run(work, check=check), as_json, _format_applied)
+    applied = run(work, check=check, temporal=not dry_run)
+    show(applied, as_json, partial(_format_applied, dry_run=dry_run))
 
 
 @app.command()
 def start(
     campaign: Name,
     now: Annotated[bool, typer.Option("--now", help="At once, whatever its scheduled_at says.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask first.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what the start would mean, and change nothing.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
-    """Start a campaign: at its scheduled_at, or at once if it has none. A second start changes nothing."""
+    """Start a campaign: at its scheduled_at, or at once if it has none. A second start changes nothing.
+
+    Says before to how many leads it goes, by which devices, at which pace and until when, and asks.
+    """
+
+    async def plan(drumbeat: Drumbeat) -> CampaignStart:
+        from operations import campaigns
+
+        return await campaigns.plan_start(drumbeat, campaign, now=now)
+
+    if dry_run or not yes:
+        planned = run(plan, temporal=False)
+        if dry_run:
+            show(planned, as_json, lambda one: "\n".join([*format_plan(one), "nothing was changed"]))
+            return
+        if planned.changes:
+            confirm(format_plan(planned), "Start it?", as_json=as_json)
 
     async def work(drumbeat: Drumbeat) -> CampaignChange:
         from operations import campaigns
@@ -101,9 +129,9 @@ def list_campaigns(as_json: Json = False) -> None:
 
 @app.command()
 def status(campaign: Name, as_json: Json = False) -> None:
-    """One campaign: its target, its time, and its messages by status."""
+    """One campaign: how far it is and when it ends, its target, its time, and its messages by status."""
 
-    async def work(drumbeat: Drumbeat) -> CampaignSummary:
+    async def work(drumbeat: Drumbeat) -> CampaignDetails:
         from operations import reports
 
         return await reports.campaign_status(drumbeat, campaign)
@@ -159,8 +187,8 @@ def retry_failed(campaign: Name, as_json: Json = False) -> None:
     show(run(work, works=lambda _: True), as_json, _format_change)
 
 
-def _format_applied(applied: list[AppliedCampaign]) -> str:
-    lines: list[str] = []
+def _format_applied(applied: list[AppliedCampaign], *, dry_run: bool) -> str:
+    lines = ["this was a dry run: nothing was changed"] if dry_run else []
     for one in applied:
         lines += one.warnings
         lines.append(f"{one.campaign}: {'nothing changed' if one.result == 'unchanged' else one.result}")
@@ -210,7 +238,7 @@ _FAN_OUTS = {
 }
 
 
-def _format_details(one: CampaignSummary) -> str:
+def _format_details(one: CampaignDetails) -> str:
     counts = one.messages
     zone = UTC if one.time_zone == "recipient" else ZoneInfo(one.time_zone)
     target = [f"niche {one.niche}" if one.niche else "every niche", f"status {one.target_status}"]
@@ -232,6 +260,10 @@ def _format_details(one: CampaignSummary) -> str:
             f"ended {_format_moment(one.ended_at, zone)}" + (f": {one.reason}" if one.reason else "")
         )
     lines.append(f"fan-out: {one.fan_out}, {_FAN_OUTS[one.fan_out]}")
+    if one.plan is not None and one.frozen_at is None:
+        lines.append(
+            f"as things are now: {count_of(one.plan.leads, 'lead')} ('audience {one.name}' says who)"
+        )
     if one.frozen_at is None:
         return "\n".join(lines)
     left_out = {
@@ -242,6 +274,12 @@ def _format_details(one: CampaignSummary) -> str:
     }
     left = ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count)
     lines.append("audience: " + count_of(counts.total, "lead") + (f"; left out: {left}" if left else ""))
+    if counts.total:
+        settled = counts.total - counts.unsettled
+        lines.append(f"progress: {settled:,} of {counts.total:,} settled ({settled / counts.total:.0%})")
+    if one.plan is not None and one.plan.leads:
+        paused = one.status == "paused"
+        lines += wrapped("no end can be said: the campaign is paused" if paused else expected_end(one.plan))
     table = Table((Column("messages"), Column("", right=True)))
     for status, count in counts.model_dump().items():
         if count:

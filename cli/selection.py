@@ -33,6 +33,7 @@ __all__ = [
     "Yes",
     "bar",
     "change_many",
+    "confirm",
     "format_change",
     "require_phone_or_many",
     "selection_of",
@@ -124,18 +125,30 @@ def change_many(
                 found, as_json, lambda one: "\n".join([*_format_found(one, question), "nothing was changed"])
             )
             return
-        for line in _format_found(found, question):
-            (tell if as_json or not sys.stdout.isatty() else say)(line)
+        lines = _format_found(found, question)
         if not found.count:
+            for line in lines:
+                _before(line, as_json=as_json)
             return
-        if not sys.stdin.isatty() or not typer.confirm("Do it?", err=True):
-            fail("nothing was changed; with --yes it is done")
+        confirm(lines, "Do it?", as_json=as_json)
 
     async def work(drumbeat: Drumbeat) -> Done:
         with bar("Changing") as progress:
             return await change(drumbeat, progress)
 
     show(run(work, works=lambda _: works), as_json, render)
+
+
+def confirm(lines: Sequence[str], question: str, *, as_json: bool = False) -> None:
+    """Shows what is about to be done, and asks; ends the process if the answer is no, or if there is nobody to ask."""
+    for line in lines:
+        _before(line, as_json=as_json)
+    if not sys.stdin.isatty() or not typer.confirm(question, err=True):
+        fail("nothing was changed; with --yes it is done")
+
+
+def _before(line: str, *, as_json: bool) -> None:
+    (tell if as_json or not sys.stdout.isatty() else say)(line)
 
 
 def _format_found(found: SelectedContacts | SelectedLeads, question: str) -> list[str]:

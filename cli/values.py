@@ -1,7 +1,7 @@
 """Parsers for values of options, with errors in plain words."""
 
 import math
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import typer
 
@@ -10,7 +10,7 @@ from messaging.common.suggestions import did_you_mean
 from messaging.sending.message_status import MessageStatus
 from messaging.times.durations import parse_duration
 
-__all__ = ["read_count", "read_seconds", "read_since", "read_status"]
+__all__ = ["read_count", "read_duration", "read_seconds", "read_since", "read_status"]
 
 
 def read_seconds(text: str) -> float:
@@ -30,6 +30,16 @@ def read_count(text: str) -> int:
         return int(text)
     except ValueError:
         raise typer.BadParameter(f"{text!r} is not a whole number, write e.g. 100") from None
+
+
+def read_duration(text: str | timedelta) -> timedelta:
+    """A length of time, such as 10m. Raises BadParameter."""
+    if isinstance(text, timedelta):  # a default
+        return text
+    try:
+        return parse_duration(text)
+    except InvalidInput as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def read_status(text: str) -> MessageStatus:

@@ -10,7 +10,9 @@ from messaging.campaigns.contract import CampaignState, CampaignStatus
 from messaging.campaigns.file import CampaignDraft, read_campaign
 from messaging.campaigns.forecast import Forecast
 from messaging.campaigns.moving import move_campaign, parse_time_and_zone
+from messaging.campaigns.plan import CampaignPlan, plan_campaign
 from messaging.common.database import Connection
+from messaging.common.transactions import rehearsed
 from messaging.common.values import Value
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
 from operations import signals
@@ -20,6 +22,7 @@ from operations.reports import campaign_status, list_campaigns
 
 __all__ = [
     "CampaignChange",
+    "CampaignStart",
     "apply",
     "campaign_status",
     "cancel",
@@ -27,6 +30,7 @@ __all__ = [
     "move",
     "notify_or_start",
     "pause",
+    "plan_start",
     "resume",
     "retry_failed",
     "start",
@@ -54,19 +58,54 @@ class CampaignChange(Value):
     """What its time means for its leads, if it waits for its start."""
 
 
-async def apply(drumbeat: Drumbeat, files: Sequence[Path]) -> list[AppliedCampaign]:
+class CampaignStart(Value):
+    """What a start would do. ``changes``: False if the campaign was started before."""
+
+    campaign: str
+    changes: bool
+    status: CampaignStatus
+    when: str
+    """When it would start, in words."""
+    plan: CampaignPlan
+    forecast: Forecast | None = None
+
+
+async def apply(drumbeat: Drumbeat, files: Sequence[Path], *, dry_run: bool = False) -> list[AppliedCampaign]:
     """Creates or edits the campaigns of YAML files: all of them, or none if one has a problem.
 
-    A new time reaches a campaign that waits for its start. Raises FileProblems (one line for each problem).
+    A new time reaches a campaign that waits for its start. ``dry_run``: says what it would do, and changes nothing. Raises
+    FileProblems (one line for each problem).
     """
     drafts = [
         read_draft(file, read_campaign, lambda document: CampaignDraft(document, None)) for file in files
     ]
+    if dry_run:
+        return await _in_database(
+            drumbeat,
+            lambda connection: rehearsed(connection, lambda: apply_campaigns(connection, drafts)),
+        )
     applied = await _in_database(drumbeat, lambda connection: apply_campaigns(connection, drafts))
     for campaign in applied:
         if campaign.status in ("scheduled", "paused"):
             await notify_or_start(drumbeat, campaign.campaign)
     return applied
+
+
+async def plan_start(drumbeat: Drumbeat, campaign: str, *, now: bool = False) -> CampaignStart:
+    """What :func:`start` would do now: to how many leads, by which devices, and until when. Changes nothing; raises as it does."""
+
+    async def work(connection: Connection) -> CampaignStart:
+        changes, state = await campaigns.begin_campaign(connection, campaign, start_now=now)
+        return CampaignStart(
+            campaign=state.campaign,
+            changes=changes,
+            status=state.status,
+            when=state.when,
+            plan=await plan_campaign(connection, campaign),
+            forecast=await campaigns.forecast_campaign(connection, campaign),
+        )
+
+    return await _in_database(drumbeat, lambda connection: rehearsed(connection, lambda: work(connection)))
 
 
 async def start(drumbeat: Drumbeat, campaign: str, *, now: bool = False) -> CampaignChange:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import AsyncIterator, Collection, Sequence
 
 from messaging.campaigns import store as campaigns
+from messaging.campaigns.plan import CampaignDetails, campaign_details
 from messaging.campaigns.store import CampaignSummary
 from messaging.common.errors import InvalidPhone, NotFound, Unavailable
 from messaging.common.phones import parse_phone
@@ -173,8 +174,7 @@ async def list_campaigns(drumbeat: Drumbeat) -> list[CampaignSummary]:
         return await campaigns.list_campaigns(connection)
 
 
-async def campaign_status(drumbeat: Drumbeat, campaign: str) -> CampaignSummary:
-    """One campaign with its numbers. Raises NotFound."""
+async def campaign_status(drumbeat: Drumbeat, campaign: str) -> CampaignDetails:
+    """One campaign: how far it is, and when it is expected to end. Raises NotFound."""
     async with (await drumbeat.pool()).acquire() as connection:
-        (summary,) = await campaigns.list_campaigns(connection, campaign)
-        return summary
+        return await campaign_details(connection, campaign)

@@ -7,7 +7,7 @@ import asyncpg
 
 from messaging.common.database import Connection
 
-__all__ = ["all_or_nothing"]
+__all__ = ["all_or_nothing", "rehearsed"]
 
 _TRIES = 3
 
@@ -25,3 +25,16 @@ async def all_or_nothing(connection: Connection, apply: Callable[[], Awaitable[A
             if not tries_left:
                 raise
     raise AssertionError("unreachable")
+
+
+async def rehearsed(connection: Connection, work: Callable[[], Awaitable[Applied]]) -> Applied:
+    """What ``work`` answers, without what it writes: its transaction is rolled back. The locks that it takes are held meanwhile.
+
+    So a dry run is the real thing, with all its checks and errors.
+    """
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        return await work()
+    finally:
+        await transaction.rollback()

@@ -32,7 +32,7 @@ class MessageReport(Value):
 # have other hours since. So it is computed again, as the next claim would find it. Other reasons are the message's own.
 # goes_out_at: like a claim, it respects the recipient's hours and the device's hours.
 SELECT_MESSAGES = """
-select m.id, m.recipient_phone as phone, coalesce(s.name || ' / ' || t.key, 'campaign ' || k.name, m.purpose) as what,
+select m.id, m.recipient_phone as phone, coalesce(s.name || ' / ' || t.key, 'campaign ' || k.name, message_name(m)) as what,
        m.status, m.due_at, m.sent_at, m.device_id as device, m.content as text,
        case when not is_waiting(m.status) then m.reason
             when h.hold is not null then h.hold

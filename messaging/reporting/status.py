@@ -100,7 +100,7 @@ select count(*)
 SELECT_FAILURES_BY_REASON = """
 select reason, count(*)
   from broadcast_messages
- where status = 'failed'
+ where status = 'failed' and purpose is distinct from 'test'
  group by reason
  order by count(*) desc, reason
  limit 10

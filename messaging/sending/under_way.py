@@ -54,7 +54,7 @@ select pg_snapshot_xmin(pg_current_snapshot())::text::bigint as oldest,
 
 SELECT_WHAT_WENT_OUT = """
 select m.id as message_id, m.recipient_phone as phone, m.status = 'sent' as sent,
-       coalesce(s.name || ' / ' || t.key, 'campaign ' || k.name, m.purpose) as what
+       coalesce(s.name || ' / ' || t.key, 'campaign ' || k.name, message_name(m)) as what
   from broadcast_messages m
   left join sequence_steps t on t.id = m.sequence_stepid
   left join sequences s on s.id = t.sequence_id

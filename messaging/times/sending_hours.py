@@ -36,3 +36,12 @@ class SendingHours(Value):
             return moment
         day = wall.date() + timedelta(days=1 if clock >= opens else 0)
         return moment_of(datetime.combine(day, opens), zone)
+
+    def next_closing(self, moment: datetime) -> datetime | None:
+        """When the hours that are open at ``moment`` end; None: never."""
+        if self.opens_at is None or self.closes_at is None:
+            return None
+        zone = load_zone(self.time_zone)
+        wall = wall_of(moment, zone)
+        day = wall.date() + timedelta(days=1 if wall.time() >= self.closes_at else 0)
+        return moment_of(datetime.combine(day, self.closes_at), zone)

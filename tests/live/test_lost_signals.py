@@ -87,7 +87,7 @@ async def test_what_a_command_that_was_killed_did_not_tell_is_told(live: Live) -
         ("resume", "story", phone(2)),
         ("skip", "story", phone(3), "b"),
         ("campaign", "cancel", "dropped"),
-        ("campaign", "start", "today", "--now"),
+        ("campaign", "start", "today", "--now", "--yes"),
     ):
         assert (await live.run("-c", DIES, *command))[0] == -9, command
     running = WorkflowExecutionStatus.RUNNING

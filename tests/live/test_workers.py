@@ -51,7 +51,7 @@ async def test_what_is_asked_for_while_no_worker_runs_is_said_and_done_later(liv
     done = await enrollment.enroll_by_trigger(live.connection, "COLDVITAC")
     assert done.handed_over
     assert clock() - began < 15, "each within five seconds, and a process's start"
-    code, out, error = await live.run("starter.py", "campaign", "start", "sale")
+    code, out, error = await live.run("starter.py", "campaign", "start", "sale", "--yes")
     assert (code, sentence in error) == (0, True)
     code, _, error = await live.run("starter.py", "contact", phone(7))
     assert code == 1
