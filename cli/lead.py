@@ -195,6 +195,8 @@ def _format_renamed(done: PhoneRenamed) -> str:
             f"  both were in {', '.join(done.both)}: the enrollment of {done.new} goes on, without the steps that"
             f" {done.old} has had"
         )
+    if done.apart:
+        lines.append(f"  leads apart again, which had become one with another: {', '.join(done.apart)}")
     if done.opted_out:
         lines.append("  one of them had opted out, and so both have")
     return "\n".join(lines)

@@ -58,6 +58,7 @@ CREATE TABLE public.broadcast_messages (
     read_at timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    went_to text,
     CONSTRAINT broadcast_messages_claim CHECK (((status <> 'processing'::text) OR ((processing_worker_id IS NOT NULL) AND (claimed_at IS NOT NULL)))),
     CONSTRAINT broadcast_messages_confirmation CHECK (((NOT (purpose IS DISTINCT FROM 'opt-out confirmation'::text)) = (inbound_message_id IS NOT NULL))),
     CONSTRAINT broadcast_messages_contents CHECK (((purpose IS NULL) = (contents IS NULL))),
@@ -601,6 +602,21 @@ begin
     end if;
 end $$;
 
+CREATE FUNCTION public.end_joined_contacts() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    update sequence_contacts c
+       set status = case when new.status = 'opted_out' then 'opted_out' else 'stopped' end,
+           reason = case when new.status = 'completed' then 'its owner has the phone ' || new.phone || ' now, which has been through the sequence'
+                         else new.reason end,
+           next_step_id = null, next_due_at = null, ended_at = clock_timestamp(), plan_changed_at = clock_timestamp()
+      from joined_contacts j
+     where j.into_contact = new.id and c.id = j.contact_id and c.status = 'active';
+    delete from joined_contacts where into_contact = new.id;
+    return null;
+end $$;
+
 CREATE FUNCTION public.ending_of(m public.broadcast_messages, p_moment timestamp with time zone, OUT status text, OUT reason text) RETURNS record
     LANGUAGE plpgsql STABLE
     AS $$
@@ -610,6 +626,32 @@ begin
         status := 'expired';
         reason := expiry_of(m.expires_at);
     end if;
+end $$;
+
+CREATE FUNCTION public.exchange_of(p_phone text) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    AS $$
+declare
+    circle text[] := array[p_phone];
+    next   text   := p_phone;
+begin
+    loop
+        select new_phone into next from phone_changes where old_phone = next;
+        exit when not found or next = any (circle) or cardinality(circle) >= 50;
+        circle := circle || next;
+    end loop;
+    if next is distinct from p_phone
+       -- As many leads as numbers: those that have become part of others, and those that have one of the numbers now.
+       or (select count(*) from joined_leads where phone = any (circle))
+          + (select count(*) from leads where phone = any (circle)) <> cardinality(circle)
+       -- The other leads have the number that they changed to; that of p_phone is about to.
+       or exists (select from phone_changes c
+                   where c.old_phone = any (circle) and not exists (select from joined_leads where phone = c.old_phone)
+                     and not exists (select from leads where phone = case when c.old_phone = p_phone then p_phone else c.new_phone end))
+    then
+        return null;
+    end if;
+    return circle;
 end $$;
 
 CREATE FUNCTION public.expects_reply(c public.sequence_contacts) RETURNS boolean
@@ -674,6 +716,44 @@ CREATE FUNCTION public.folded(p_text text) RETURNS text
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
     select lower(btrim(regexp_replace(normalize(p_text, nfkc), '\s+', ' ', 'g')))
+$$;
+
+CREATE FUNCTION public.follow_contacts(p_leads bigint[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+    moving uuid[];
+    stuck  uuid[];
+begin
+    moving := array(select m.id from broadcast_messages m
+                      join sequence_contacts c on c.id = m.sequence_contact_id
+                     where c.lead_id = any (p_leads) and m.recipient_phone <> c.phone
+                       and not exists (select from joined_contacts j where j.contact_id = c.id)
+                     order by m.id for update of m);
+    loop
+        stuck := array(select m.id from broadcast_messages m
+                         join sequence_contacts c on c.id = m.sequence_contact_id
+                         join broadcast_messages there on there.sequence_stepid = m.sequence_stepid and there.recipient_phone = c.phone
+                        where m.id = any (moving) and there.id <> all (moving));
+        exit when stuck = '{}';
+        moving := array(select id from unnest(moving) id where id <> all (stuck));
+    end loop;
+    -- First out of each other's way.
+    update broadcast_messages
+       set recipient_phone = 'of ' || id,
+           went_to = case when status in ('sent', 'unconfirmed', 'processing') then coalesce(went_to, recipient_phone) else went_to end
+     where id = any (moving);
+    update broadcast_messages m set recipient_phone = c.phone
+      from sequence_contacts c where m.id = any (moving) and c.id = m.sequence_contact_id;
+end $$;
+
+CREATE FUNCTION public.forget_left_out(p_leads bigint[]) RETURNS void
+    LANGUAGE sql
+    AS $$
+    delete from broadcast_messages m
+     using sequence_contacts c, sequence_steps t
+     where c.lead_id = any (p_leads) and c.status = 'active' and m.sequence_contact_id = c.id and t.id = m.sequence_stepid
+       and m.status = 'cancelled' and m.reason like 'it went to %' and m.attempts = 0 and not c.timeline -> 'done' ? t.key
 $$;
 
 CREATE FUNCTION public.form_of(m public.broadcast_messages, p_moment timestamp with time zone) RETURNS text
@@ -826,6 +906,10 @@ CREATE FUNCTION public.is_unsettled(p_status text) RETURNS boolean
 CREATE FUNCTION public.is_waiting(p_status text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$ select p_status in ('pending', 'queued') $$;
+
+CREATE FUNCTION public.joined_reason(p_phone text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    AS $$ select 'its owner has the phone ' || p_phone || ' now, which is in the sequence too' $$;
 
 CREATE FUNCTION public.keep_receipt(p_gateway text, p_gateway_id text, p_status text, p_at timestamp with time zone, p_reason text, p_sign text, p_wrong_content boolean) RETURNS void
     LANGUAGE plpgsql
@@ -1101,6 +1185,129 @@ begin
                         where n.recipient_phone = p_new
                           and (n.campaign_id = m.campaign_id or n.sequence_stepid = m.sequence_stepid))
        and not exists (select from jsonb_array_elements(pairs) pair where m.sequence_contact_id = (pair ->> 'old')::bigint);
+    get diagnostics messages = row_count;
+
+    update inbound_messages m
+       set phone = p_new,
+           to_review = case when m.to_review is distinct from 'unmatched' or coalesce(old_lead, new_lead) is null then m.to_review
+                            when m.kind in ('number_changed', 'user_id_changed', 'preference') or m.meaning in ('stop', 'start') then null
+                            when m.meaning = 'maybe_stop' then 'maybe_stop' else 'answer' end
+     where m.phone = p_old;
+    update identities set phone = p_new where phone = p_old;
+    update wanted_enrollments w set phone = p_new
+     where w.phone = p_old
+       and not exists (select from wanted_enrollments n where n.sequence_id = w.sequence_id and n.phone = p_new);
+    delete from wanted_enrollments where phone = p_old;
+    return jsonb_build_object('lead', old_lead is not null, 'joined', old_lead is not null and new_lead is not null,
+                              'contacts', contacts, 'messages', messages, 'pairs', pairs);
+end $$;
+
+CREATE FUNCTION public.move_phone_v2(p_old text, p_new text) RETURNS jsonb
+    LANGUAGE plpgsql
+    AS $$
+declare
+    old_lead  bigint;
+    new_lead  bigint;
+    mine      sequence_contacts;
+    other     sequence_contacts;
+    pairs     jsonb   := '[]';
+    contacts  integer := 0;
+    messages  integer;
+begin
+    -- Keeps audiences from being frozen during the move.
+    perform pg_advisory_xact_lock(audience_lock());
+    perform from leads where phone in (p_old, p_new) order by phone for update;
+    perform from broadcast_messages where recipient_phone in (p_old, p_new) order by id for update;
+    select id into old_lead from leads where phone = p_old;
+    select id into new_lead from leads where phone = p_new;
+
+    -- A campaign's message that both phones were to get: what has gone out or may have counts, and else the one to the
+    -- new phone.
+    update broadcast_messages m
+       set status = 'cancelled', slot_at = null, updated_at = clock_timestamp(),
+           reason = case when m.recipient_phone = p_old then 'its recipient has the phone ' || p_new || ' now, which has a message of its own'
+                         else 'it went to ' || p_old || ', which its recipient had before' end
+      from broadcast_messages o
+     where m.campaign_id is not null and o.campaign_id = m.campaign_id and is_waiting(m.status)
+       and ((m.recipient_phone = p_new and o.recipient_phone = p_old and not is_waiting(o.status)
+             and (o.status in ('sent', 'unconfirmed', 'processing')))
+            or (m.recipient_phone = p_old and o.recipient_phone = p_new));
+
+    -- Enrollments. Another one is in the way only if its owner has the new phone, and it goes on or has come to its end.
+    for mine in select * from sequence_contacts where phone = p_old order by id loop
+        select * into other from sequence_contacts where sequence_id = mine.sequence_id and phone = p_new;
+        if not found then
+            perform place_contact(mine.id, p_new);
+            contacts := contacts + 1;
+        elsif other.lead_id is distinct from new_lead or other.lead_id = mine.lead_id
+              or other.reason like 'its owner has the phone %' or exists (select from joined_contacts where contact_id = other.id) then
+            if mine.status = 'active' and not exists (select from joined_contacts where contact_id = mine.id) then
+                perform place_contact(mine.id, p_new);
+                contacts := contacts + 1;
+            end if;
+        else
+            pairs := pairs || jsonb_build_object('sequence', (select name from sequences where id = mine.sequence_id), 'old', mine.id, 'new', other.id);
+            if mine.status = 'active' and other.status = 'active' then
+                if not exists (select from joined_contacts where contact_id = mine.id) then
+                    perform rest_contact(mine.id, other.id);
+                end if;
+            elsif mine.status = 'active' then
+                update broadcast_messages m
+                   set status = 'cancelled', slot_at = null, updated_at = clock_timestamp(), reason = joined_reason(p_new)
+                 where m.sequence_contact_id = mine.id and is_waiting(m.status);
+                update sequence_contacts
+                   set status = 'stopped', reason = joined_reason(p_new), next_step_id = null, next_due_at = null,
+                       ended_at = clock_timestamp(), plan_changed_at = clock_timestamp()
+                 where id = mine.id;
+            end if;
+        end if;
+    end loop;
+
+    if old_lead is not null and new_lead is not null then
+        insert into joined_leads (phone, lead, other, into_lead, contacts)
+        select p_old, to_jsonb(ol), to_jsonb(nl), new_lead,
+               array(select c.id from sequence_contacts c
+                      where c.lead_id = old_lead
+                        and not exists (select from joined_leads j where j.into_lead = old_lead and c.id = any (j.contacts)))
+          from leads ol, leads nl
+         where ol.id = old_lead and nl.id = new_lead
+            on conflict (phone) do update
+           set lead = excluded.lead, other = excluded.other, into_lead = excluded.into_lead, contacts = excluded.contacts,
+               joined_at = excluded.joined_at;
+        update joined_leads set into_lead = new_lead where into_lead = old_lead;
+        update leads n
+           set name = coalesce(nullif(n.name, ''), o.name),
+               niches = n.niches || array(select w from unnest(o.niches) w where w <> all (n.niches)),
+               triggers = n.triggers || array(select w from unnest(o.triggers) w where w <> all (n.triggers)),
+               target_status = case when 'customer' in (n.target_status, o.target_status) then 'customer' else n.target_status end,
+               device_id = coalesce(n.device_id, o.device_id), time_zone = coalesce(n.time_zone, o.time_zone),
+               attributes = o.attributes || n.attributes, updated_at = clock_timestamp(),
+               -- What was said last about consent, under either phone.
+               (consent_at, consent_source, consent_note, consent_withdrawn_at) = (
+                   select k.consent_at, k.consent_source, k.consent_note, k.consent_withdrawn_at
+                     from leads k
+                    where k.id in (old_lead, new_lead)
+                    order by greatest(k.consent_at, k.consent_withdrawn_at) desc nulls last, k.id = new_lead desc
+                    limit 1)
+          from leads o
+         where n.id = new_lead and o.id = old_lead;
+        update sequence_contacts set lead_id = new_lead where lead_id = old_lead;
+        update broadcast_messages set lead_id = new_lead where lead_id = old_lead;
+        delete from leads where id = old_lead;
+    elsif old_lead is not null then
+        update leads set phone = p_new, updated_at = clock_timestamp() where id = old_lead;
+    end if;
+
+    -- The messages of what has the new phone now.
+    update broadcast_messages m
+       set recipient_phone = p_new, key_phone = case when m.campaign_id is not null then coalesce(m.key_phone, p_old) end,
+           went_to = case when m.status in ('sent', 'unconfirmed', 'processing') then coalesce(m.went_to, p_old) end
+     where m.recipient_phone = p_old
+       and not exists (select from broadcast_messages n
+                        where n.recipient_phone = p_new
+                          and (n.campaign_id = m.campaign_id or n.sequence_stepid = m.sequence_stepid))
+       and (m.sequence_contact_id is null
+            or exists (select from sequence_contacts c where c.id = m.sequence_contact_id and c.phone = p_new));
     get diagnostics messages = row_count;
 
     update inbound_messages m
@@ -1421,6 +1628,27 @@ $$;
 CREATE FUNCTION public.phone_lock(p_phone text) RETURNS bigint
     LANGUAGE sql IMMUTABLE
     AS $$ select hashtextextended('phone ' || p_phone, 0) $$;
+
+CREATE FUNCTION public.place_contact(p_contact bigint, p_phone text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+    c     sequence_contacts;
+    there bigint;
+begin
+    select * into strict c from sequence_contacts where id = p_contact;
+    if c.phone = p_phone then
+        return;
+    end if;
+    select id into there from sequence_contacts where sequence_id = c.sequence_id and phone = p_phone;
+    if there is not null then
+        update sequence_contacts set phone = 'of ' || id, key_phone = coalesce(key_phone, phone) where id = there;
+    end if;
+    update sequence_contacts set phone = p_phone, key_phone = coalesce(key_phone, c.phone) where id = p_contact;
+    if there is not null then
+        update sequence_contacts set phone = c.phone where id = there;
+    end if;
+end $$;
 
 CREATE FUNCTION public.postpone(m public.broadcast_messages, d public.devices, p_moment timestamp with time zone, p_now timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
@@ -1766,6 +1994,21 @@ begin
     return jsonb_build_object('outcome', 'deferred', 'until', slot, 'now', p_moment, 'reason', turn.why);
 end $$;
 
+CREATE FUNCTION public.rest_contact(p_contact bigint, p_other bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+begin
+    delete from broadcast_messages where sequence_contact_id = p_contact and is_waiting(status) and resends = 0;
+    update joined_contacts set into_contact = p_other where into_contact = p_contact;
+    insert into joined_contacts (contact_id, into_contact) values (p_contact, p_other);
+    update sequence_contacts c
+       set paused_at = coalesce(paused_at, clock_timestamp()),
+           paused_reason = case when paused_at is null then joined_reason((select phone from sequence_contacts where id = p_other))
+                                else paused_reason end,
+           plan_changed_at = clock_timestamp()
+     where id = p_contact;
+end $$;
+
 CREATE FUNCTION public.send_again(p_messages uuid[], p_by text, p_now timestamp with time zone) RETURNS bigint
     LANGUAGE plpgsql
     AS $$
@@ -1782,6 +2025,46 @@ begin
      where id = any (p_messages);
     get diagnostics messages = row_count;
     return messages;
+end $$;
+
+CREATE FUNCTION public.separate_lead(p_phone text, p_to text) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+    j     joined_leads;
+    apart bigint;
+    one   bigint;
+begin
+    delete from joined_leads where phone = p_phone returning * into strict j;
+    insert into leads (phone, name, niches, triggers, target_status, device_id, time_zone, attributes,
+                       consent_at, consent_source, consent_note, consent_withdrawn_at, created_at)
+    select p_to, l.name, l.niches, l.triggers, l.target_status, device_in_use(l.device_id), l.time_zone, l.attributes,
+           l.consent_at, l.consent_source, l.consent_note, l.consent_withdrawn_at, l.created_at
+      from jsonb_populate_record(null::leads, j.lead) l
+    returning id into apart;
+    -- What the other one has only from this lead.
+    update leads l
+       set niches = array(select w from unnest(l.niches) w where w <> all (a.niches) or w = any (b.niches)),
+           triggers = array(select w from unnest(l.triggers) w where w <> all (a.triggers) or w = any (b.triggers)),
+           attributes = coalesce((select jsonb_object_agg(k, v) from jsonb_each(l.attributes) as own (k, v)
+                                   where b.attributes ? k or a.attributes -> k is distinct from v), '{}'),
+           name = case when b.name = '' and l.name = a.name then '' else l.name end, updated_at = clock_timestamp()
+      from jsonb_populate_record(null::leads, j.lead) a, jsonb_populate_record(null::leads, j.other) b
+     where l.id = j.into_lead;
+    update sequence_contacts set lead_id = apart where id = any (j.contacts);
+    update broadcast_messages set lead_id = apart where sequence_contact_id = any (j.contacts);
+    update broadcast_messages m
+       set lead_id = apart
+     where m.lead_id = j.into_lead and m.campaign_id is not null and coalesce(m.key_phone, m.recipient_phone) = p_phone;
+    foreach one in array j.contacts loop
+        perform place_contact(one, p_to);
+        update sequence_contacts
+           set paused_at = case when paused_reason like 'its owner has the phone %' then null else paused_at end,
+               paused_reason = case when paused_reason like 'its owner has the phone %' then null else paused_reason end,
+               plan_changed_at = clock_timestamp()
+         where id = one and status = 'active';
+    end loop;
+    delete from joined_contacts where contact_id = any (j.contacts);
 end $$;
 
 CREATE FUNCTION public.settle_attempt(p_message uuid, p_token text, p_status text, p_at timestamp with time zone, p_gateway_message_id text, p_reason text, p_content text, p_image_url text, p_contact jsonb) RETURNS jsonb
@@ -2073,6 +2356,12 @@ ALTER TABLE public.events ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.exchanged_numbers (
+    old_phone text NOT NULL,
+    new_phone text NOT NULL,
+    changed_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.identities (
     identity text NOT NULL,
     phone text NOT NULL,
@@ -2086,6 +2375,20 @@ ALTER TABLE public.inbound_messages ALTER COLUMN id ADD GENERATED ALWAYS AS IDEN
     NO MINVALUE
     NO MAXVALUE
     CACHE 1
+);
+
+CREATE TABLE public.joined_contacts (
+    contact_id bigint NOT NULL,
+    into_contact bigint NOT NULL
+);
+
+CREATE TABLE public.joined_leads (
+    phone text NOT NULL,
+    lead jsonb NOT NULL,
+    other jsonb NOT NULL,
+    into_lead bigint NOT NULL,
+    contacts bigint[] NOT NULL,
+    joined_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 
 ALTER TABLE public.leads ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
@@ -2271,6 +2574,9 @@ ALTER TABLE ONLY public.early_receipts
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.exchanged_numbers
+    ADD CONSTRAINT exchanged_numbers_pkey PRIMARY KEY (old_phone, new_phone);
+
 ALTER TABLE ONLY public.identities
     ADD CONSTRAINT identities_pkey PRIMARY KEY (identity);
 
@@ -2279,6 +2585,12 @@ ALTER TABLE ONLY public.inbound_messages
 
 ALTER TABLE ONLY public.inbound_messages
     ADD CONSTRAINT inbound_messages_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.joined_contacts
+    ADD CONSTRAINT joined_contacts_pkey PRIMARY KEY (contact_id);
+
+ALTER TABLE ONLY public.joined_leads
+    ADD CONSTRAINT joined_leads_pkey PRIMARY KEY (phone);
 
 ALTER TABLE ONLY public.leads
     ADD CONSTRAINT leads_phone_unique UNIQUE (phone);
@@ -2342,9 +2654,13 @@ CREATE INDEX broadcast_messages_feed ON public.broadcast_messages USING btree (c
 
 CREATE INDEX broadcast_messages_gateway_id ON public.broadcast_messages USING btree (gateway_message_id) WHERE (gateway_message_id IS NOT NULL);
 
+CREATE INDEX broadcast_messages_lead ON public.broadcast_messages USING btree (lead_id);
+
 CREATE INDEX broadcast_messages_open ON public.broadcast_messages USING btree (status, device_id) WHERE (public.is_unsettled(status) OR (status = 'unconfirmed'::text));
 
 CREATE INDEX broadcast_messages_phone ON public.broadcast_messages USING btree (recipient_phone);
+
+CREATE INDEX broadcast_messages_went_to ON public.broadcast_messages USING btree (went_to) WHERE (went_to IS NOT NULL);
 
 CREATE INDEX early_receipts_of ON public.early_receipts USING btree (gateway, gateway_message_id);
 
@@ -2367,6 +2683,10 @@ CREATE INDEX inbound_messages_open ON public.inbound_messages USING btree (sent_
 CREATE INDEX inbound_messages_phone ON public.inbound_messages USING btree (phone, sent_at);
 
 CREATE INDEX inbound_messages_unknown ON public.inbound_messages USING gin (identities) WHERE (phone IS NULL);
+
+CREATE INDEX joined_contacts_into ON public.joined_contacts USING btree (into_contact);
+
+CREATE INDEX joined_leads_into ON public.joined_leads USING btree (into_lead);
 
 CREATE INDEX leads_niches ON public.leads USING gin (niches);
 
@@ -2394,6 +2714,8 @@ CREATE INDEX sequence_contacts_active ON public.sequence_contacts USING btree (s
 
 CREATE INDEX sequence_contacts_key ON public.sequence_contacts USING btree (key_phone) WHERE (key_phone IS NOT NULL);
 
+CREATE INDEX sequence_contacts_lead ON public.sequence_contacts USING btree (lead_id);
+
 CREATE INDEX sequence_contacts_phone ON public.sequence_contacts USING btree (phone);
 
 CREATE INDEX sequence_contacts_to_signal ON public.sequence_contacts USING btree (sequence_id) WHERE (plan_changed_at IS NOT NULL);
@@ -2407,6 +2729,8 @@ CREATE UNIQUE INDEX sequences_trigger_unique ON public.sequences USING btree (tr
 CREATE INDEX suppressions_evidence ON public.suppressions USING btree (inbound_message_id) WHERE (inbound_message_id IS NOT NULL);
 
 CREATE INDEX suppressions_to_signal ON public.suppressions USING btree (created_at) WHERE (signalled_at IS NULL);
+
+CREATE TRIGGER end_joined_contacts AFTER UPDATE OF status ON public.sequence_contacts FOR EACH ROW WHEN (((old.status = 'active'::text) AND (new.status <> 'active'::text))) EXECUTE FUNCTION public.end_joined_contacts();
 
 CREATE TRIGGER note_change AFTER UPDATE OF status, start_now, title, niche, target_status, device_ids, scheduled_at, time_zone, until, if_passed, min_delay, max_delay, fan_out, category, require_consent, outside_window, text, image_url, template ON public.campaigns FOR EACH ROW EXECUTE FUNCTION public.note_campaign();
 

@@ -84,6 +84,14 @@ update inbound_messages m
  where id = $1 and exists (select from leads where phone = m.phone)
 """
 
+# Enrollments that go on since the change.
+SELECT_TO_TELL = """
+select workflow_id
+  from sequence_contacts
+ where phone = any ($1) and status = 'active' and plan_changed_at is not null
+ order by id
+"""
+
 LOCK_SENDER = "select pg_advisory_xact_lock(inbound_lock(name)) from unnest($1::text[]) name"
 
 # Gateways give times in whole seconds. If a stop and a start have the same second, the stop counts. $1: the message, $2:
@@ -255,6 +263,9 @@ async def _change_number(
         await change_number(connection, one, new, message.at, follow_stop)
         for one in sorted({old, *another} - {new})
     ]
+    phones = {phone for change in changes for phone in (change.new, *change.apart)}
+    told = await connection.fetch(SELECT_TO_TELL, sorted(phones))
+    then.append(Consequences(shown=tuple(row["workflow_id"] for row in told)))
     joined = any(change.joined for change in changes)
     await connection.execute(SET_REVIEW, identifier, "numbers_joined" if joined else None)
     return together(then)

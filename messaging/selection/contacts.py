@@ -37,10 +37,12 @@ EXAMPLES = 5
 
 ContactCommand = Literal["pause", "resume", "stop", "skip"]
 
-# Which contacts a command changes at all. t: the next step.
+# Which contacts a command changes at all. t: the next step. An enrollment that rests while another one of the same person
+# goes on is not resumed.
 CONCERNS = {
     "pause": "c.status = 'active' and c.paused_at is null",
-    "resume": "c.status = 'active' and c.paused_at is not null",
+    "resume": "c.status = 'active' and c.paused_at is not null"
+    " and not exists (select from joined_contacts j where j.contact_id = c.id)",
     "stop": "c.status = 'active'",
     "skip": "c.status = 'active' and t.key = {step}",
 }

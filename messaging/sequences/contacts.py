@@ -34,10 +34,12 @@ update sequence_contacts
 returning true
 """
 
+# One that rests while another enrollment of the same person goes on stays as it is.
 RESUME_CONTACT = """
-update sequence_contacts
+update sequence_contacts c
    set paused_at = null, paused_reason = null, answered_at = null, plan_changed_at = clock_timestamp()
  where id = $1 and status = 'active' and paused_at is not null
+   and not exists (select from joined_contacts j where j.contact_id = c.id)
 returning true
 """
 

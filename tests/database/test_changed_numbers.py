@@ -207,9 +207,10 @@ async def test_both_numbers_in_one_sequence(contact: Contact) -> None:
     assert other.next is not None
     await record(contact, changed(OLD, NEW, after=1))
     assert await leads(pool) == [NEW]
-    rows = await pool.fetch("select phone, status, reason from sequence_contacts order by id")
-    assert [(row["phone"], row["status"]) for row in rows] == [(OLD, "stopped"), (NEW, "active")]
-    assert NEW in rows[0]["reason"]
+    rows = await pool.fetch("select phone, status, paused_reason from sequence_contacts order by id")
+    assert [(row["phone"], row["status"]) for row in rows] == [(OLD, "active"), (NEW, "active")]
+    assert rows[0]["paused_reason"] == f"its owner has the phone {NEW} now, which is in the sequence too"
+    assert rows[1]["paused_reason"] is None
     [review] = await pool.fetch("select to_review, reviewed_at from inbound_messages")
     assert tuple(review) == ("numbers_joined", None), "a person looks at it"
     await audited(pool)
@@ -533,7 +534,10 @@ async def test_contact_shows_both_numbers_as_one_conversation(contact: Contact) 
     assert of_new == of_old
     assert of_new.phone == NEW
     assert [one.phone for one in of_new.former_phones] == [OLD]
-    assert [one.status for one in of_new.enrollments] == ["stopped", "active"]
+    assert [(one.status, one.paused_at is not None) for one in of_new.enrollments] == [
+        ("active", True),
+        ("active", False),
+    ]
     assert [(one.phone, one.status) for one in of_new.messages] == [(OLD, "sent"), (NEW, "cancelled")]
     assert of_new.inbound[0].text == "Hello"
     assert f"Had the number {OLD} until" in contact_page(of_old)

@@ -27,6 +27,8 @@ steps:
 """
 MOVES, MOVED = 5, 6
 """Two phones of one person."""
+CIRCLE = (21, 22, 23)
+"""The phones of three persons, each of whom gets the next one's."""
 VITAC = """
 sequence: vitac
 keyword: [VITAC, INFO]
@@ -55,11 +57,11 @@ async def test_people_answer_stop_or_change_their_number(live: Live) -> None:
     await scenario.add_leads(3)
     await live.start_worker(DRUMBEAT_WEBHOOKS_PORT=str(port), SIMULATED_SECRET=SECRET)
     await listen(scenario.simulator_url, f"http://127.0.0.1:{port}/webhooks", SECRET)
-    for index in (0, 1, 2, MOVES):
+    for index in (0, 1, 2, MOVES, *CIRCLE):
         await enrollment.enroll(live.connection, "story", phone(index), device=scenario.device)
 
     async def first_steps() -> bool:
-        return len(await scenario.accepted()) >= 4
+        return len(await scenario.accepted()) >= 7
 
     await until(first_steps)
     stop = {"device": scenario.device, "from": phone(1), "text": "Stop!!"}
@@ -74,17 +76,36 @@ async def test_people_answer_stop_or_change_their_number(live: Live) -> None:
         "user_id": "US.1",
     }
     assert await write(scenario.simulator_url, changed, times=3, together=True) == [200] * 3
+    for old, new in zip(CIRCLE, (*CIRCLE[1:], CIRCLE[0]), strict=True):
+        told = {
+            "device": scenario.device,
+            "from": phone(old),
+            "kind": "number_changed",
+            "payload": phone(new),
+        }
+        assert await write(scenario.simulator_url, told) == [200]
     again = await enrollment.enroll(live.connection, "story", phone(MOVED), device=scenario.device)
     assert again.result == "already_enrolled"
     await campaigns.start(live.connection, "sale")
     assert (await finished(live)).messages.sent == 2
-    await live.all_over(4)
+    await live.all_over(7)
+    rows = await scenario.pool.fetch(
+        "select phone, key_phone from sequence_contacts where phone = any ($1) and status = 'completed' order by phone",
+        [phone(index) for index in CIRCLE],
+    )
+    assert [tuple(row) for row in rows] == [
+        (phone(new), phone(old)) for old, new in zip((CIRCLE[-1], *CIRCLE), CIRCLE, strict=False)
+    ]
+    for index in CIRCLE:
+        assert await texts(live, index) == ["One. Reply STOP at any time", "Two"], (
+            "one from each of its owners"
+        )
     assert await texts(live, MOVES) == ["One. Reply STOP at any time"]
     assert await texts(live, MOVED) == ["Two"], "by the workflow that began with the other number"
     assert await texts(live, 1) == ["One. Reply STOP at any time"]
     for index in (0, 2):
         assert sorted(await texts(live, index)) == ["Half price", "One. Reply STOP at any time", "Two"]
-    assert await scenario.pool.fetchval("select count(*) from inbound_messages") == 3
+    assert await scenario.pool.fetchval("select count(*) from inbound_messages") == 6
     assert (
         await scenario.pool.fetchval("select status from sequence_contacts where phone = $1", phone(1))
         == "opted_out"
