@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,7 @@ from messaging.common.errors import NeedsConsent
 from runtime.process import fail, tell
 
 if TYPE_CHECKING:
+    from messaging.sequences.concerned import Concerned
     from messaging.sequences.store import ContactCounts, SequenceDetails, SequenceSummary, StepDetails
     from operations.connection import Drumbeat
     from operations.sequences import SequenceApplied, SequenceStatusChange
@@ -34,6 +36,9 @@ def apply(
     files: Annotated[list[Path], typer.Argument(metavar="FILE.yaml...", help="One sequence each.")],
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Agree to the effects of the edit on contacts under way.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Say what would change, and for whom, and change nothing.")
     ] = False,
     as_json: Json = False,
 ) -> None:
@@ -56,6 +61,15 @@ def apply(
         except NeedsConsent as question:
             return question
 
+    if dry_run:
+
+        async def rehearse(drumbeat: Drumbeat) -> list[SequenceApplied]:
+            from operations import sequences
+
+            return await sequences.apply(drumbeat, files, dry_run=True)
+
+        show(run(rehearse, check=check, temporal=False), as_json, _format_rehearsed)
+        return
     done = run(lambda drumbeat: work(drumbeat, yes), check=check)
     if isinstance(done, NeedsConsent):
         for line in done.lines:
@@ -141,6 +155,39 @@ def _format_applied(applied: list[SequenceApplied]) -> str:
                 + " still to be signalled about an earlier edit"
             )
     return "\n".join(lines)
+
+
+def _format_rehearsed(applied: list[SequenceApplied]) -> str:
+    """What an edit would change, and for whom."""
+    words = {"created": "would be created", "changed": "would change", "unchanged": "nothing would change"}
+    lines = ["this was a dry run: nothing was changed"]
+    for one in applied:
+        lines += one.warnings
+        lines.append(f"{one.sequence}: {words[one.result]}")
+        lines += [f"  {change}" for change in one.changes]
+        if one.concerned is not None and one.result == "changed":
+            lines += [f"  {line}" for line in _format_concerned(one.concerned, one.changes)]
+        lines += [line for concern in one.concerns for line in wrapped(f"! {concern}", "  ")]
+        if one.concerns:
+            lines.append("  'sequence apply' asks before it does that; --yes agrees")
+    return "\n".join(lines)
+
+
+def _format_concerned(found: Concerned, changes: Sequence[str]) -> list[str]:
+    under_way = count_of(found.contacts, "contact")
+    moved = count_of(found.moved, "has", "have")
+    lines = [f"{under_way} under way; of them {moved} another step or moment next"]
+    for one in found.examples:
+        before = f"{one.step} {_format_moment(one.due_at, UTC)}" if one.step else "nothing"
+        after = f"{one.then_step} {_format_moment(one.then_due_at, UTC)}" if one.then_step else "the end"
+        lines += wrapped(f"{one.phone}: {before} → {after} (UTC)", "  ")
+    if found.moved > len(found.examples):
+        lines.append("  …")
+    named = [step for step in found.to_come if any(f"step {step!r}" in change for change in changes)]
+    lines += [
+        f"step {step!r} is still to come for {count_of(found.to_come[step], 'contact')}" for step in named
+    ]
+    return lines
 
 
 def _format_status(change: SequenceStatusChange) -> str:

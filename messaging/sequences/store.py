@@ -20,6 +20,7 @@ __all__ = [
     "find_sequence",
     "list_sequences",
     "load_plan",
+    "load_plan_of",
     "no_such_sequence",
     "require_trigger",
     "set_sequence_status",
@@ -232,6 +233,14 @@ async def load_plan(connection: Connection | Pool, sequence_id: int) -> Plan:
             if row["id"] is not None
         ),
     )
+
+
+async def load_plan_of(connection: Connection, name: str) -> Plan:
+    """The same by the sequence's name. Raises NotFound."""
+    number = await connection.fetchval("select id from sequences where name = $1", name)
+    if number is None:
+        raise await no_such_sequence(connection, name)
+    return await load_plan(connection, number)
 
 
 async def list_sequences(connection: Connection) -> list[SequenceSummary]:

@@ -106,5 +106,6 @@ def test_a_command_has_the_name_of_the_operation(group: str, verb: str) -> None:
         there |= {f"{module}.{name}" for name in functions(operations / f"{module}.py")}
         right = {f"{module}.{verb}", f"{verb}_{group}", f"{verb}_{group}s", f"{group}_{verb}"}
     else:
-        right = {verb, f"{verb}_contact", f"{verb}_step", f"list_{verb}"}
+        verb_first = "_".join(reversed(verb.split("_")))  # test-send is send_test
+        right = {verb, f"{verb}_contact", f"{verb}_step", f"list_{verb}", verb_first}
     assert right & there, f"operations has none of {sorted(right)}"
