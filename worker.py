@@ -36,6 +36,7 @@ from activities.triggers import TriggerActivities
 from messaging.common.clock import Clock, database_clock
 from messaging.common.database import Pool
 from messaging.common.keywords import DEFAULT_KEYWORDS
+from messaging.common.observer import NOBODY, Observer
 from messaging.events.acting import ITSELF
 from messaging.gateways import Gateways
 from messaging.gateways.networks import parse_networks
@@ -138,11 +139,13 @@ def make_worker(
     writes: DurableWrites | None = None,
     missed: MissedMessages | None = None,
     steer: CarryOut = nothing_carries_out,
+    observer: Observer = NOBODY,
 ) -> Worker:
     """A worker with all workflows and activities. ``real_time``: whether ``clock`` runs in real time.
 
     ``runner``: the workflow runner; the unsandboxed one if None. ``writes``: writes the outcomes of attempts. ``missed``:
-    fetches what webhooks could not deliver. ``steer``: carries out what operators ask of workflows.
+    fetches what webhooks could not deliver. ``steer``: carries out what operators ask of workflows. ``observer``: is told of each
+    attempt to send.
     """
     zero = timedelta(0)
     sender = Sender(
@@ -152,6 +155,7 @@ def make_worker(
         writes,
         learn=partial(learn_from_answer, pool),
         record=partial(record_answer, pool),
+        observer=observer,
     )
     limiter = DeviceLimiter(SHORT_WAIT if real_time else zero)
     sequences = SequenceActivities(pool, sender, limiter, clock)
@@ -216,14 +220,22 @@ async def work(
                     sdk_metrics=sdk_metrics,
                 )
             )
+        observer = watch.metrics if watch is not None else NOBODY
         await ensure_search_attributes(drumbeat.temporal, attributes.ALL)
         stack.push_async_callback(gateways.close)
         writes = DurableWrites()
+        if watch is not None:
+            watch.metrics.watch_writes(writes)
         stack.push_async_callback(writes.finish, LAST_WORDS)
         enrolling = await stack.enter_async_context(Enrolling(drumbeat))
         effects = partial(carry_out, drumbeat, enrolling)
         missed = MissedMessages(
-            pool, gateways, settings.keywords, confirmation=settings.opt_out_confirmation, carry_out=effects
+            pool,
+            gateways,
+            settings.keywords,
+            confirmation=settings.opt_out_confirmation,
+            carry_out=effects,
+            observer=observer,
         )
         worker = make_worker(
             drumbeat.temporal,
@@ -233,6 +245,7 @@ async def work(
             writes=writes,
             missed=missed,
             steer=partial(acts.carry_out, drumbeat),
+            observer=observer,
         )
         await ensure_schedules(drumbeat)
         await fetch_missed_now(drumbeat)
@@ -246,6 +259,7 @@ async def work(
                     carry_out=effects,
                     keywords=settings.keywords,
                     confirmation=settings.opt_out_confirmation,
+                    observer=observer,
                 )
             )
             if simulator is not None and secret is not None:

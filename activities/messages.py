@@ -12,6 +12,13 @@ from messaging.sending.send import Sender
 __all__ = ["MessageActivities"]
 
 
+def _kind(ref: MessageRef) -> str:
+    """What the message is of, for counting."""
+    if ref.campaign:
+        return "campaign"
+    return "sequence" if ref.sequence else ref.purpose if ref.purpose == "test" else "other"
+
+
 class MessageActivities:
     """One instance for a worker."""
 
@@ -25,4 +32,6 @@ class MessageActivities:
         attempt.
         """
         with refused_for_good(f"message {ref.message_id}"):
-            return await self._limiter.run(ref.device_id, lambda: self._sender.send_stored(ref.message_id))
+            return await self._limiter.run(
+                ref.device_id, lambda: self._sender.send_stored(ref.message_id, kind=_kind(ref))
+            )

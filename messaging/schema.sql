@@ -2660,6 +2660,8 @@ CREATE INDEX broadcast_messages_open ON public.broadcast_messages USING btree (s
 
 CREATE INDEX broadcast_messages_phone ON public.broadcast_messages USING btree (recipient_phone);
 
+CREATE INDEX broadcast_messages_unsent ON public.broadcast_messages USING btree (status, device_id) WHERE (status = ANY (ARRAY['failed'::text, 'suppressed'::text, 'cancelled'::text, 'expired'::text]));
+
 CREATE INDEX broadcast_messages_went_to ON public.broadcast_messages USING btree (went_to) WHERE (went_to IS NOT NULL);
 
 CREATE INDEX early_receipts_of ON public.early_receipts USING btree (gateway, gateway_message_id);

@@ -34,8 +34,7 @@ async def watched(
     sdk_metrics: Callable[[], Awaitable[bytes]] | None,
 ) -> AsyncIterator[Watch]:
     """Answers ``/metrics``, ``/live`` and ``/ready`` during the block. Raises Unavailable if the port can never be used."""
-    metrics, readiness = Metrics(VERSION), Readiness(client, pool, task_queue)
-    metrics.watch_pool(pool)
+    metrics, readiness = Metrics(VERSION, pool), Readiness(client, pool, task_queue)
     if sdk_metrics is not None:
         metrics.add_sdk(sdk_metrics)
     async with monitored(metrics, readiness, host=host, port=port):

@@ -6,8 +6,10 @@ makes with a secret of the device; a request without a valid one changes nothing
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 
 import asyncpg
 from aiohttp import web
@@ -16,6 +18,7 @@ from aiohttp.typedefs import Handler
 from messaging.common.database import CONNECTION_LOST, Pool
 from messaging.common.errors import InvalidInput
 from messaging.common.keywords import DEFAULT_KEYWORDS, Keywords
+from messaging.common.observer import NOBODY, Observer
 from messaging.common.say_once import SayOnce
 from messaging.common.words import validate_name
 from messaging.devices.store import find_gateway
@@ -43,6 +46,9 @@ LEAVING_WITHIN = 5.0
 """Seconds for which a stopping worker waits for requests; gateways repeat the others."""
 
 
+GATEWAY = web.RequestKey("gateway", str)
+"""Of a request: the kind of gateway that its device has, as soon as that is known."""
+
 CarryOut = Callable[[Consequences], Awaitable[object]]
 """Called with what a request has done."""
 
@@ -57,14 +63,16 @@ async def webhooks(
     carry_out: CarryOut,
     keywords: Keywords = DEFAULT_KEYWORDS,
     confirmation: str = "",
+    observer: Observer = NOBODY,
 ) -> AsyncIterator[Listener]:
     """Listens during the block, or waits for the port. Raises Unavailable if the port can never be used.
 
     ``carry_out``: called with what was recorded, before the gateway gets its answer. ``keywords``, ``confirmation``:
-    those of devices that have none of their own.
+    those of devices that have none of their own. ``observer``: is told of requests and of what they brought.
     """
     listener = Listener("webhooks of gateways", "DRUMBEAT_WEBHOOKS_PORT", host=host, port=port)
-    application = _Reception(pool, gateways, listener, carry_out, keywords, confirmation).application()
+    reception = _Reception(pool, gateways, listener, carry_out, keywords, confirmation, observer)
+    application = reception.application()
     runner = web.AppRunner(
         application, access_log=None, logger=logger, auto_decompress=False, shutdown_timeout=LEAVING_WITHIN
     )
@@ -88,17 +96,35 @@ class _Reception:
         carry_out: CarryOut,
         keywords: Keywords,
         confirmation: str,
+        observer: Observer,
     ) -> None:
         self._pool, self._gateways, self._listener = pool, gateways, listener
+        self._observer = observer
         self._carry_out, self._keywords, self._confirmation = carry_out, keywords, confirmation
         self._turns, self._carrying_out = asyncio.Semaphore(CONCURRENCY), asyncio.Semaphore(CONCURRENCY)
 
     def application(self) -> web.Application:
         """The paths."""
-        application = web.Application(middlewares=[_answer])
+        application = web.Application(middlewares=[self._observe, _answer])
         application.router.add_get("/webhooks/{device}", self._challenge)
         application.router.add_post("/webhooks/{device}", self._receive)
         return application
+
+    @web.middleware
+    async def _observe(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Tells of each request, also of one that ends without an answer, which counts as 500."""
+        began, status = time.monotonic(), 500
+        try:
+            answer = await handler(request)
+        except web.HTTPException as refusal:
+            status = refusal.status
+            raise
+        else:
+            status = answer.status
+            return answer
+        finally:
+            took = timedelta(seconds=time.monotonic() - began)
+            self._observer.webhook_answered(gateway=request.get(GATEWAY, "unknown"), answer=status, took=took)
 
     async def _challenge(self, request: web.Request) -> web.Response:
         self._listener.complete(request.transport)
@@ -120,6 +146,8 @@ class _Reception:
                     connection, kind, device, events.inbound, self._keywords, confirmation=self._confirmation
                 )
                 news = await record_receipts(connection, kind, events.receipts)
+                self._observer.inbound_recorded(inbound.effects)
+                self._observer.receipts_recorded(kind, [receipt.status for receipt in events.receipts])
                 then = together([inbound.then, await learn_from_receipts(connection, kind, events.receipts)])
         # The answer acknowledges an opt-out or a reply, so no message that it stops may begin to be sent after it. Other
         # requests go on meanwhile.
@@ -139,6 +167,7 @@ class _Reception:
         if found is None:
             raise web.HTTPNotFound(text="no such device")
         kind, options = found
+        request[GATEWAY] = kind
         return kind, await self._gateways.of(kind, options)
 
     async def _body(self, request: web.Request) -> bytes:

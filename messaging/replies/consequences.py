@@ -38,6 +38,8 @@ class Consequences(NamedTuple):
     """Phones that have written: what waits for that may go out."""
     shown: tuple[str, ...] = ()
     """Workflows of contacts that go on as before: they are to show the answer."""
+    did: tuple[str, ...] = ()
+    """What they did to enrollments, as ``Effect`` names it; for counting."""
 
 
 def together(found: Iterable[Consequences]) -> Consequences:
@@ -47,15 +49,18 @@ def together(found: Iterable[Consequences]) -> Consequences:
     shown: dict[str, None] = {}
     wanted: dict[tuple[str, str], EnrollmentRequest] = {}
     wrote: dict[str, None] = {}
+    did: list[str] = []
     for each in found:
         for one in each.stopped:
             stopped[one.phone] = max(stopped.get(one.phone, one), one, key=lambda known: len(known.workflows))
         affected |= {change.enrollment: change for change in each.affected}
         wrote |= dict.fromkeys(each.wrote)
         shown |= dict.fromkeys(each.shown)
+        did += each.did
         wanted |= {(request.sequence, request.lead.phone): request for request in each.wanted}
     return Consequences(
-        tuple(stopped.values()), tuple(affected.values()), tuple(wanted.values()), tuple(wrote), tuple(shown)
+        *(tuple(stopped.values()), tuple(affected.values()), tuple(wanted.values())),
+        *(tuple(wrote), tuple(shown), tuple(did)),
     )
 
 

@@ -154,7 +154,12 @@ async def act_on_reply(connection: Connection, identifier: int, phones: Sequence
     affected += await _release(connection, phones)
     if effects:
         await connection.execute(NOTE_EFFECTS, identifier, [effect.model_dump() for effect in effects])
-    return Consequences(affected=tuple(affected), wanted=tuple(wanted), shown=tuple(shown))
+    return Consequences(
+        affected=tuple(affected),
+        wanted=tuple(wanted),
+        shown=tuple(shown),
+        did=tuple(effect.did for effect in effects),
+    )
 
 
 async def _release(connection: Connection, phones: Sequence[str]) -> tuple[Affected, ...]:

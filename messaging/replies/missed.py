@@ -16,6 +16,7 @@ from typing import NamedTuple
 from messaging.common.database import Connection, Pool, Record
 from messaging.common.errors import InvalidInput
 from messaging.common.keywords import Keywords
+from messaging.common.observer import NOBODY, Observer
 from messaging.gateways import NAMES, Gateways, capabilities_of, has_webhooks
 from messaging.gateways.base import Chat, Gateway, GatewayError
 from messaging.gateways.webhook_events import InboundMessage
@@ -83,12 +84,14 @@ class MissedMessages:
         *,
         confirmation: str = "",
         carry_out: CarryOut | None = None,
+        observer: Observer = NOBODY,
     ) -> None:
         """``keywords``, ``confirmation``: as :func:`messaging.replies.record.record_inbound` takes them. ``carry_out``: called with
         what messages have done; without it, the recovery carries it out.
         """
         self._pool, self._gateways = pool, gateways
         self._keywords, self._confirmation, self._carry_out = keywords, confirmation, carry_out
+        self._observer = observer
         self._failing: set[str] = set()
 
     async def fetch(self) -> int:
@@ -171,6 +174,7 @@ class MissedMessages:
                     confirmation=self._confirmation,
                 )
             new += recorded.new
+            self._observer.inbound_recorded(recorded.effects)
             if self._carry_out is not None and any(recorded.then):
                 await self._carry_out(recorded.then)
             if not some.more or not in_time:

@@ -7,7 +7,7 @@ phone, the one sent last counts.
 import logging
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import asyncpg
 
@@ -28,7 +28,7 @@ from messaging.replies.effects import NO_ANSWERS, act_on_reply, affected_before,
 from messaging.replies.numbers import change_number, has_written_since
 from messaging.replies.senders import learn, names_of, phone_of_sender, phones_concerned
 
-__all__ = ["LOCK_SENDER", "RecordedInbound", "act_on_earlier", "follow", "record_inbound"]
+__all__ = ["LOCK_SENDER", "InboundEffect", "RecordedInbound", "act_on_earlier", "follow", "record_inbound"]
 
 logger = logging.getLogger(__name__)
 logger.addFilter(SayOnce())
@@ -122,13 +122,22 @@ select count(*)
 """
 
 
+InboundEffect = Literal[
+    "opted_out", "opted_in", "stopped", "paused", "went_on", "enrolled", "maybe_stop", "none"
+]
+"""What an inbound message has done; the first of these, if it is several. ``maybe_stop``: it may be meant as a stop, and an
+operator is to look.
+"""
+
+
 class RecordedInbound(NamedTuple):
     """The result. ``new``: messages that were not known yet; ``then``: what follows from all of them, also from messages
-    that were known.
+    that were known; ``effects``: for each new message, the one thing that it has done.
     """
 
     new: int
     then: Consequences = Consequences()
+    effects: tuple[InboundEffect, ...] = ()
 
 
 async def record_inbound(
@@ -159,7 +168,8 @@ async def record_inbound(
             logger.warning(
                 "an inbound message of %s is passed over, the database refuses it: %s", gateway, error
             )
-    return RecordedInbound(sum(one.new for one in done), together(one.then for one in done))
+    effects = tuple(effect for one in done for effect in one.effects)
+    return RecordedInbound(sum(one.new for one in done), together(one.then for one in done), effects)
 
 
 async def _record(
@@ -208,14 +218,28 @@ async def _record(
         own = row["opt_out_confirmation"]
         await note_confirmation(connection, identifier, confirmation if own is None else own)
     if phone is None:
-        return RecordedInbound(1)
+        return RecordedInbound(1, effects=(_effect(meaning, Consequences()),))
     then = [await act_on_earlier(connection, await learn(connection, message, phone), phone)]
     if message.kind == "number_changed":
         then.append(await _change_number(connection, message, phone, identifier))
     then.append(await _act(connection, identifier, concerned))
     if not message.from_me:
         then.append(Consequences(wrote=(phone,)))
-    return RecordedInbound(1, together(then))
+    all_of_it = together(then)
+    return RecordedInbound(1, all_of_it, (_effect(meaning, all_of_it),))
+
+
+def _effect(meaning: Meaning, then: Consequences) -> InboundEffect:
+    done: dict[InboundEffect, bool] = {
+        "opted_out": bool(then.stopped),
+        "opted_in": meaning == "start",
+        "stopped": "stopped" in then.did,
+        "paused": "paused" in then.did,
+        "went_on": "went_on" in then.did,
+        "enrolled": bool(then.wanted),
+        "maybe_stop": meaning == "maybe_stop",
+    }
+    return next((effect for effect, is_so in done.items() if is_so), "none")
 
 
 async def _sender(

@@ -28,6 +28,11 @@ class DurableWrites:
         self._writing: set[asyncio.Task[Any]] = set()
         self._failing = 0
 
+    @property
+    def waiting(self) -> int:
+        """Writes that have failed, and are tried again."""
+        return self._failing
+
     async def write(self, write: Callable[[], Awaitable[Written]]) -> Written:
         """Retries ``write`` until it succeeds, even if the caller is cancelled.
 

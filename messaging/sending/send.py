@@ -14,6 +14,7 @@ from uuid import UUID
 from messaging.common.clock import Clock, database_clock
 from messaging.common.database import Pool
 from messaging.common.errors import InvalidInput
+from messaging.common.observer import NOBODY, Observer
 from messaging.common.storable import LONGEST_REASON, storable
 from messaging.gateways import Gateways
 from messaging.gateways.base import Accepted, DeviceUnfit, MaybeAccepted, NotAccepted, Refused
@@ -52,11 +53,13 @@ class Sender:
         writes: DurableWrites | None = None,
         learn: Learn | None = None,
         record: Record | None = None,
+        observer: Observer = NOBODY,
     ) -> None:
         """``writes``: writes outcomes, given from outside so that the end of the process can wait for it.
 
         ``learn``: called for a phone that the gateway has other names for, with these names and the moment.
-        ``record``: called with a gateway, a device, and what an answer of the gateway says of the recipient.
+        ``record``: called with a gateway, a device, and what an answer of the gateway says of the recipient. ``observer``: is
+        told of each attempt.
         """
         self._ledger = Ledger(pool)
         self._gateways = gateways
@@ -65,9 +68,10 @@ class Sender:
         self._dispatcher = Dispatcher(self._ledger, gateways.images, self._writes)
         self._recorder = Recorder(self._ledger, self._writes)
         self._learn, self._record = learn, record
+        self._observer = observer
 
-    async def send_stored(self, message_id: UUID) -> MessageOutcome:
-        """Sends a message whose row is in the ledger, or answers when to try again or why not.
+    async def send_stored(self, message_id: UUID, *, kind: str = "other") -> MessageOutcome:
+        """Sends a message whose row is in the ledger, or answers when to try again or why not. ``kind``: for the observer.
 
         Safe to repeat, whatever happened to the last attempt. Raises NotFound if there is no such message, and errors
         of the database.
@@ -78,7 +82,7 @@ class Sender:
         )
         match answer:
             case Claim():
-                return await self.carry_out(attempt, answer)
+                return await self.carry_out(attempt, answer, kind=kind)
             case SettledAlready():
                 return Settled(message_id=message_id, status=answer.status, reason=answer.reason)
             case Deferred() | Held():
@@ -101,18 +105,34 @@ class Sender:
         self._writes.begin(lambda: self._ledger.release(attempt.message_id, attempt.token, text))
 
     async def carry_out(
-        self, attempt: Attempt, claim: Claim, after: After | None = None
+        self, attempt: Attempt, claim: Claim, after: After | None = None, *, kind: str
     ) -> Settled | Deferred:
         """Sends the claimed message, or finds out what an earlier attempt did, and records the outcome.
 
         ``after`` is called once it is known when the message was settled: its answer is written with the outcome.
         Writing the outcome is retried for as long as the process lives, even if this call is cancelled.
         """
+        flight = InFlight(attempt, claim, after)
         try:
-            return await self._carry_out(InFlight(attempt, claim, after))
+            outcome = await self._carry_out(flight)
         except LostClaim:
             # Another attempt holds the message now: claim again later, and learn its outcome.
             return Deferred(until=claim.now, reason="another attempt took the message over")
+        self._tell(flight, outcome, kind)
+        return outcome
+
+    def _tell(self, flight: InFlight, outcome: Settled | Deferred, kind: str) -> None:
+        claim, status = flight.claim, outcome.status if isinstance(outcome, Settled) else None
+        # An attempt that took a message over may have found that it went out long ago.
+        sent = status is MessageStatus.SENT and claim.outcome == "claimed"
+        self._observer.attempt_ended(
+            device=claim.device_id,
+            gateway=claim.gateway,
+            kind=kind,
+            status=status,
+            took=flight.attempt.age,
+            late=flight.now - claim.due_at if sent else None,
+        )
 
     async def _carry_out(self, flight: InFlight) -> Settled | Deferred:
         """Maps each answer of the gateway to one outcome to record."""

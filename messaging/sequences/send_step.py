@@ -56,7 +56,7 @@ class StepSender:
         match answer:
             case StepClaim():
                 after = await self._after(attempt, answer, ref.phone)
-                outcome = await self._sender.carry_out(attempt, answer, after)
+                outcome = await self._sender.carry_out(attempt, answer, after, kind="sequence")
                 return await self._with_reply(ref, outcome)
             case SettledAlready():
                 return await self._settled_before(ref, attempt, answer)

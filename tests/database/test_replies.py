@@ -264,7 +264,7 @@ async def test_whose_phone_is_not_told_is_kept_and_listed_and_found_out_later(co
     pool = contact.scenario.pool
     user = "user_id:MY.13491208655302741918"
     recorded = await record(contact, inbound("in-1", None, "STOP", identities=(user,)))
-    assert recorded == RecordedInbound(1)
+    assert recorded == RecordedInbound(1, effects=("none",))
     assert await pool.fetchval("select count(*) from suppressions") == 0
     [listed] = await in_inbox(pool)
     assert (listed.phone, listed.identities, listed.to_review) == (None, (user,), "unmatched")

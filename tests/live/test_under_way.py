@@ -179,7 +179,7 @@ async def test_an_attempt_that_was_suspended_looks_once_more_before_its_call(
     await change(contact)
     while attempt.age <= FRESH:
         await asyncio.sleep(0.01)
-    outcome = await contact.sender.carry_out(attempt, claim)
+    outcome = await contact.sender.carry_out(attempt, claim, kind="sequence")
     assert isinstance(outcome, Deferred)
     assert outcome.reason == "it was stopped at the last moment"
     assert await contact.scenario.requests() == []

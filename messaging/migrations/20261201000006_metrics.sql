@@ -1,0 +1,9 @@
+-- migrate:up transaction:false
+
+-- The messages that were settled without being sent, for counting them by device: a message that is sent never enters it.
+create index concurrently broadcast_messages_unsent on broadcast_messages (status, device_id)
+    where status in ('failed', 'suppressed', 'cancelled', 'expired');
+
+-- migrate:down transaction:false
+
+drop index concurrently broadcast_messages_unsent;
