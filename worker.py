@@ -295,8 +295,10 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    import uvloop
+
     from runtime.process import leave, run_plain
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    run_plain(main)
+    run_plain(main, uvloop.new_event_loop)
     leave(0)

@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import uvloop
 from temporalio import activity, workflow
 from temporalio.client import Client
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -158,4 +159,4 @@ async def work(home: Path, queue: str) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(work(Path(sys.argv[1]), sys.argv[2]))
+    uvloop.run(work(Path(sys.argv[1]), sys.argv[2]))

@@ -11,6 +11,7 @@ import resource
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import cast
 
 from messaging.common.errors import Unavailable
 from messaging.common.say_once import SayOnce
@@ -183,8 +184,7 @@ class Listener:
 
     def _close(self, transport: asyncio.BaseTransport) -> None:
         self._forget(transport)
-        assert isinstance(transport, asyncio.WriteTransport)
-        transport.abort()
+        cast("asyncio.WriteTransport", transport).abort()  # not every event loop's transport is of that class
 
     def _forget(self, transport: asyncio.BaseTransport) -> None:
         self.complete(transport)

@@ -30,15 +30,22 @@ def tell(line: str) -> None:
     sys.stderr.flush()
 
 
-def run_plain(work: Callable[[], Awaitable[Result]]) -> Result:
-    """Runs ``work``; turns its errors into one line and an exit code."""
+def run_plain(
+    work: Callable[[], Awaitable[Result]],
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> Result:
+    """Runs ``work``; turns its errors into one line and an exit code.
+
+    ``loop_factory``: makes the event loop; asyncio's own if None.
+    """
 
     async def interruptible() -> Result:
         with ended_by_signals():  # so that servers that were started are stopped again
             return await work()
 
     try:
-        return asyncio.run(interruptible())
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            return runner.run(interruptible())
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
         fail(f"interrupted: {error}" if str(error) else "interrupted", 130)
     except FileProblems as error:

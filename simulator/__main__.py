@@ -1,7 +1,6 @@
 """``python -m simulator``: runs the simulated gateway until SIGINT or SIGTERM."""
 
 import argparse
-import asyncio
 import errno
 import fcntl
 import sqlite3
@@ -10,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from socket import socket
+
+import uvloop
 
 from simulator.app import create_app
 from simulator.gateway import Gateway
@@ -113,7 +114,7 @@ def main() -> int:
             except (OSError, sqlite3.Error) as error:
                 raise CannotStart(f"the log in {arguments.data} cannot be opened: {error}") from None
             with closing(store):
-                asyncio.run(_serve(arguments, store, front, control))
+                uvloop.run(_serve(arguments, store, front, control))
     except CannotStart as error:
         sys.stderr.write(f"simulator: {error}\n")
         return 1
