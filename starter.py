@@ -58,6 +58,7 @@ from operations.devices import list_devices
 from operations.devices import pause as pause_device
 from operations.devices import resume as resume_device
 from operations.enrollment import Enrollment, enroll, enroll_by_trigger
+from operations.events import list_events
 from operations.inboxes import done as inbox_done
 from operations.inboxes import list_inbox
 from operations.leads import (
@@ -110,6 +111,7 @@ __all__ = [
     "inbox_done",
     "list_campaigns",
     "list_devices",
+    "list_events",
     "list_inbox",
     "list_leads",
     "list_messages",

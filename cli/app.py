@@ -13,6 +13,7 @@ from cli import (
     demo,
     device,
     enroll,
+    events,
     inbox,
     lead,
     message,
@@ -53,6 +54,7 @@ app.command("pause")(steering.pause)
 app.command("resume")(steering.resume)
 app.command("stop")(steering.stop)
 app.command("skip")(steering.skip)
+app.command("events")(events.list_events)
 app.command("status")(reports.status)
 app.command("messages")(message.list_messages)
 app.command("audit")(reports.audit)

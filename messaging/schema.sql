@@ -899,6 +899,12 @@ CREATE FUNCTION public.is_answer(i public.inbound_messages) RETURNS boolean
     select not i.from_me and i.kind not in ('reaction', 'preference', 'number_changed', 'user_id_changed')
 $$;
 
+CREATE FUNCTION public.is_routine(p_kind text, p_via text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select p_kind = 'contact.replied' or (p_via = 'itself' and p_kind in ('contact.enrolled', 'contact.completed'))
+$$;
+
 CREATE FUNCTION public.is_unsettled(p_status text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$ select p_status in ('pending', 'queued', 'processing') $$;
@@ -2666,13 +2672,13 @@ CREATE INDEX broadcast_messages_went_to ON public.broadcast_messages USING btree
 
 CREATE INDEX early_receipts_of ON public.early_receipts USING btree (gateway, gateway_message_id);
 
-CREATE INDEX events_acts ON public.events USING btree (id) WHERE (act = id);
+CREATE INDEX events_act ON public.events USING btree (act, id);
 
 CREATE INDEX events_campaign ON public.events USING btree (campaign, id) WHERE ((phone IS NULL) AND (campaign IS NOT NULL));
 
 CREATE INDEX events_device ON public.events USING btree (device, id) WHERE ((phone IS NULL) AND (device IS NOT NULL));
 
-CREATE INDEX events_of_act ON public.events USING btree (act, id) WHERE (act <> id);
+CREATE INDEX events_notable ON public.events USING btree (act) WHERE (NOT public.is_routine(kind, via));
 
 CREATE INDEX events_phone ON public.events USING btree (phone, id) WHERE (phone IS NOT NULL);
 

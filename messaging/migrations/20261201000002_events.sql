@@ -3,6 +3,13 @@
 
 -- migrate:up
 
+-- True for what goes as planned, of which there is much: Drumbeat enrolls by itself, contacts complete, and people answer.
+-- An index uses it: never change its answers.
+create function is_routine(p_kind text, p_via text) returns boolean
+language sql immutable parallel safe as $$
+    select p_kind = 'contact.replied' or (p_via = 'itself' and p_kind in ('contact.enrolled', 'contact.completed'))
+$$;
+
 -- One thing that was done to one contact, sequence, campaign, device or message. Rows are only added. Names are copied, so
 -- that a row says the same for ever. What concerns one contact names its phone, and the rest is about the thing itself.
 create table events (
@@ -21,9 +28,9 @@ create table events (
     data        jsonb       not null default '{}',       -- what else there is to say, by kind
     constraint events_kind_form check (kind ~ '^[a-z_]+[.][a-z_]+$')
 );
--- The list shows an act by its first event.
-create index events_acts on events (id) where act = id;
-create index events_of_act on events (act, id) where act <> id;
+create index events_act on events (act, id);
+-- The list leaves out what goes as planned, unless it is asked for.
+create index events_notable on events (act) where not is_routine(kind, via);
 create index events_phone on events (phone, id) where phone is not null;
 -- Of a sequence, campaign or device as a whole, which are few: who paused it.
 create index events_sequence on events (sequence, id) where phone is null and sequence is not null;
@@ -299,3 +306,4 @@ drop trigger note_new on sequence_contacts;
 drop function note_message, note_inbound, note_phone_change, note_lead, note_opt_out, note_device, note_campaign, note_sequence,
     note_contact, changes_between, acts_by_itself, note_event;
 drop table events;
+drop function is_routine;

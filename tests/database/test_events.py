@@ -15,6 +15,7 @@ from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.devices.device import DeviceSettings
 from messaging.devices.store import add_device, set_device_status
 from messaging.events.acting import Actor, acting, named
+from messaging.events.read import EventFilter, events_of_act, list_acts
 from messaging.gateways.webhook_events import InboundMessage
 from messaging.leads.device_moves import move_leads, replace_device
 from messaging.leads.edits import edit_lead, parse_edits
@@ -383,3 +384,59 @@ def test_names_of_people() -> None:
     for name in ("", " ", "a" * 81, "Drumbeat", "a\x1bb", "unknown"):
         with pytest.raises(InvalidInput):
             named(name, "service")
+
+
+# The list.
+
+
+async def listed(pool: Pool, limit: int = 50, before: int | None = None, **wanted: Any) -> list[str]:
+    page = await list_acts(pool, EventFilter(**wanted), limit=limit, before=before)
+    return [f"{one.who} {one.what}" for one in page.acts]
+
+
+async def test_acts_are_listed_the_newest_first_and_filtered(scenario: Scenario) -> None:
+    pool = scenario.pool
+    await begun(scenario, 3)
+    assert await listed(pool) == [
+        "drumbeat created sequence welcome",
+        f"drumbeat added device {scenario.device}",
+    ]
+    assert (await listed(pool, everything=True))[0] == "drumbeat enrolled 3 contacts in welcome"
+    with acting(Actor("Anna Lim", "command line")):
+        async with pool.acquire() as connection:
+            await pause_contacts(connection, Selection(where="niche has VITAC", sequence="welcome"), "fair")
+            await set_device_status(connection, scenario.device, "paused", "no SIM")
+    with acting(Actor("shop", "service")):
+        await scenario.add_leads(2, first=5)
+        await scenario.enroll("welcome", phone(5))
+        await scenario.enroll("welcome", phone(6))
+    paused = "Anna Lim paused 3 contacts (niche has VITAC, sequence welcome): fair"
+    device = f"Anna Lim paused device {scenario.device}: no SIM"
+    enrolled = "shop (service) enrolled 2 contacts in welcome"
+    assert (await listed(pool))[:3] == [enrolled, device, paused]
+    assert await listed(pool, actor="anna") == [device, paused]
+    assert await listed(pool, actor="ann") == []
+    assert await listed(pool, kind="paused") == [device, paused]
+    assert await listed(pool, kind="device.paused") == [device]
+    assert (await listed(pool, sequence="welcome"))[:2] == [enrolled, paused]
+    assert await listed(pool, phones=(phone(2),)) == [
+        f"Anna Lim paused {phone(2)} in welcome: fair",
+        f"drumbeat enrolled {phone(2)} in welcome",
+    ]
+    assert await listed(pool, since=datetime(2100, 1, 1, tzinfo=UTC)) == []
+    with pytest.raises(InvalidInput, match=r"no kind of event 'pasued': did you mean 'paused'\?"):
+        await listed(pool, kind="pasued")
+    page = await list_acts(pool, EventFilter(), limit=2)
+    assert page.before is not None
+    assert (await listed(pool, limit=1, before=page.before)) == [paused]
+    assert [one.phone for one in await events_of_act(pool, page.before - 3)] == [phone(1), phone(2), phone(3)]
+
+
+async def test_what_differs_within_an_act_is_said_of_each(scenario: Scenario) -> None:
+    await begun(scenario)
+    with acting(ANNA):
+        async with scenario.pool.acquire() as connection:
+            await opt_out_owner(connection, phone(1), "by phone", category="all")
+    assert (await listed(scenario.pool))[0] == (
+        f"anna opted out {phone(1)}: by phone; ended welcome for {phone(1)}: the recipient opted out"
+    )
