@@ -7,14 +7,14 @@
 # PYTHON names the interpreter that .venv is made with (3.11 or newer), if the first python3 on the path is not the right one.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all chaos bench check format schema setup lock clean
+.PHONY: help demo test test-all chaos bench production check format schema setup lock clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?=
 export PYTHON
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo:  ## Run everything on servers of its own; Ctrl-C ends it. ARGS='--leads FILE --exit'
 	@scripts/setup embedded
@@ -43,6 +43,10 @@ bench:  ## Measure this machine, each figure beside the one that it is measured 
 	@scripts/setup embedded
 	@mkdir -p .tmp
 	@TMPDIR='$(CURDIR)/.tmp' exec .venv/bin/python -m benchmarks $(ARGS)
+
+production:  ## Run the services of docker-compose.yml as processes, without Docker (needs Go). ARGS='--cluster'
+	@scripts/setup embedded
+	@exec .venv/bin/python -m rig.production $(ARGS)
 
 check:  ## Check formatting, lint, types, and the import contracts
 	@scripts/setup dev

@@ -9,7 +9,7 @@ if __name__ == "__main__":
     from runtime.worker_arguments import read_arguments
 
     require_libraries("worker.py")
-    read_arguments()  # before other imports, which --help does not need
+    arguments = read_arguments()  # before other imports, which --help does not need
 
 import asyncio
 import logging
@@ -35,6 +35,7 @@ from activities.telling import TellingActivities
 from activities.triggers import TriggerActivities
 from messaging.common.clock import Clock, database_clock
 from messaging.common.database import Pool
+from messaging.common.errors import InvalidInput
 from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.common.observer import NOBODY, Observer
 from messaging.events.acting import ITSELF
@@ -196,10 +197,19 @@ def make_worker(
 
 
 async def work(
-    drumbeat: Drumbeat, stop: asyncio.Event, sdk_metrics: Callable[[], Awaitable[bytes]] | None = None
+    drumbeat: Drumbeat,
+    stop: asyncio.Event,
+    sdk_metrics: Callable[[], Awaitable[bytes]] | None = None,
+    *,
+    webhooks_only: bool = False,
 ) -> None:
-    """Works until ``stop`` is set; then finishes what is being sent. ``sdk_metrics``: fetches those of Temporal's SDK."""
+    """Works until ``stop`` is set; then finishes what is being sent. ``sdk_metrics``: fetches those of Temporal's SDK.
+
+    ``webhooks_only``: listens for webhooks, and sends nothing. Raises InvalidInput if no port is set for that.
+    """
     settings, pool = drumbeat.settings, await drumbeat.pool()
+    if webhooks_only and settings.webhooks_port is None:
+        raise InvalidInput("--webhooks-only: set DRUMBEAT_WEBHOOKS_PORT, the port to listen on")
     simulator = drumbeat.addresses.simulator_url if drumbeat.addresses.embedded else None
     secret = secret_file(settings.home) if simulator is not None else None
     gateways = Gateways(
@@ -229,6 +239,26 @@ async def work(
         stack.push_async_callback(writes.finish, LAST_WORDS)
         enrolling = await stack.enter_async_context(Enrolling(drumbeat))
         effects = partial(carry_out, drumbeat, enrolling)
+        if settings.webhooks_port is not None or simulator is not None:
+            listener = await stack.enter_async_context(
+                webhooks(
+                    pool,
+                    gateways,
+                    host=settings.webhooks_host,
+                    port=settings.webhooks_port or 0,
+                    carry_out=effects,
+                    keywords=settings.keywords,
+                    confirmation=settings.opt_out_confirmation,
+                    observer=observer,
+                )
+            )
+            if simulator is not None and secret is not None:
+                hearing = asyncio.create_task(hear_simulator(simulator, listener, secret))
+                stack.callback(hearing.cancel)
+        if webhooks_only:
+            logger.info("listening for webhooks")
+            await stop.wait()
+            return
         missed = MissedMessages(
             pool,
             gateways,
@@ -249,22 +279,6 @@ async def work(
         )
         await ensure_schedules(drumbeat)
         await fetch_missed_now(drumbeat)
-        if settings.webhooks_port is not None or simulator is not None:
-            listener = await stack.enter_async_context(
-                webhooks(
-                    pool,
-                    gateways,
-                    host=settings.webhooks_host,
-                    port=settings.webhooks_port or 0,
-                    carry_out=effects,
-                    keywords=settings.keywords,
-                    confirmation=settings.opt_out_confirmation,
-                    observer=observer,
-                )
-            )
-            if simulator is not None and secret is not None:
-                hearing = asyncio.create_task(hear_simulator(simulator, listener, secret))
-                stack.callback(hearing.cancel)
         async with worker, present(drumbeat.temporal, pool, settings.task_queue):
             if watch is not None:
                 watch.readiness.begins(worker)
@@ -275,8 +289,8 @@ async def work(
             logger.info("finishing what is being sent")
 
 
-async def main() -> None:
-    """Runs until Ctrl-C or SIGTERM."""
+async def main(webhooks_only: bool = False) -> None:
+    """Runs until Ctrl-C or SIGTERM. ``webhooks_only``: see :func:`work`."""
     stop = asyncio.Event()
     raise_descriptor_limit()
     settings = load_settings()
@@ -290,7 +304,7 @@ async def main() -> None:
             logger.info("Temporal Web UI: %s", addresses.ui_url)
         if addresses.simulator_url:
             logger.info("inbox of the simulated gateway: %s", addresses.simulator_url)
-        await work(drumbeat, stop, sdk_metrics)
+        await work(drumbeat, stop, sdk_metrics, webhooks_only=webhooks_only)
     logger.info("stopped")
 
 
@@ -300,5 +314,5 @@ if __name__ == "__main__":
     from runtime.process import leave, run_plain
 
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    run_plain(main, uvloop.new_event_loop)
+    run_plain(partial(main, arguments.webhooks_only), uvloop.new_event_loop)
     leave(0)

@@ -5,7 +5,7 @@ set -eu
 
 schema() {
     temporal-sql-tool --db "$1" setup-schema -v 0.0
-    temporal-sql-tool --db "$1" update-schema -d "/etc/temporal/schema/postgresql/v12/$2/versioned"
+    temporal-sql-tool --db "$1" update-schema --schema-name "postgresql/v12/$2"
 }
 
 schema temporal temporal

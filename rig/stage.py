@@ -75,7 +75,7 @@ class Stage:
         state = read_state(self.home)
         assert state is not None, "the servers run"
         assert state.running is not None, "the servers run"
-        return f"http://127.0.0.1:{state.running.ports['simulator_control_port']}"
+        return state.running.simulator_control_url
 
     async def watched(self, what: str, work: Awaitable[Answer], within: float = LONG) -> Answer:
         """The result of ``work``. Raises NeverHappened if that takes too long, or if a worker has ended."""

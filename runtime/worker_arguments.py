@@ -1,4 +1,4 @@
-"""The command line of ``worker.py``: it has only --help and --version, and everything else is an error."""
+"""The command line of ``worker.py``: it has few options, and everything else is an error."""
 
 import argparse
 
@@ -12,8 +12,11 @@ servers are, and all else, is said by the environment, e.g. DATABASE_URL and TEM
 of the two set it brings up servers of its own first. The commands are those of starter.py."""
 
 
-def read_arguments() -> None:
-    """Answers --help and --version; ends the process with 2 for what it does not know."""
+def read_arguments() -> argparse.Namespace:
+    """Answers --help and --version; ends the process with 2 for what it does not know.
+
+    ``webhooks_only``: listen for webhooks, and run no workflow and no activity.
+    """
     parser = argparse.ArgumentParser(
         prog="worker.py",
         description="Runs Drumbeat's workflows and activities.",
@@ -23,4 +26,9 @@ def read_arguments() -> None:
     parser.add_argument(
         "--version", action="version", version=f"drumbeat {VERSION}", help="print the version"
     )
-    parser.parse_args()
+    parser.add_argument(
+        "--webhooks-only",
+        action="store_true",
+        help="listen for webhooks on DRUMBEAT_WEBHOOKS_PORT, and send nothing: other workers do that",
+    )
+    return parser.parse_args()

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import asyncpg
 
+from messaging.common.database import Connection
 from messaging.common.errors import Unavailable
 from runtime.embedded.processes import PROC, ProcessId, dying_with_parent
 from runtime.embedded.program import Program
@@ -41,6 +42,10 @@ class Postgres(Program):
     start_within = 600.0  # a recovery after a crash may take its time
     stop_signal = signal.SIGINT
     stop_within = 30.0
+    user = USER
+    """The superuser."""
+    address = "127.0.0.1"
+    """Where it listens."""
 
     def __init__(self, directory: Path, *, port: int, durable: bool = True, log: Path | None = None) -> None:
         """``durable=False`` trades safety against power loss for speed: for tests only."""
@@ -51,6 +56,10 @@ class Postgres(Program):
         self._password = directory / "password"
         self._durable = durable
 
+    def binaries(self) -> Path:
+        """The folder of the server's programs. Raises Unavailable."""
+        return _binaries()
+
     @staticmethod
     def program(name: str) -> Path:
         """One of the programs that come with the server, e.g. pg_dump. Raises Unavailable."""
@@ -59,7 +68,7 @@ class Postgres(Program):
     def url(self, database: str = "drumbeat") -> str:
         """The connection string of one of the server's databases."""
         password = self._password.read_text().strip()
-        return f"postgresql://{USER}:{password}@127.0.0.1:{self.port}/{database}?sslmode=disable"
+        return f"postgresql://{self.user}:{password}@{self.address}:{self.port}/{database}?sslmode=disable"
 
     async def start(self) -> None:
         """Starts the server, on a new data directory if need be, and waits until it answers. Raises Unavailable."""
@@ -90,8 +99,13 @@ class Postgres(Program):
             pid_file.unlink(missing_ok=True)
 
     def command(self) -> Sequence[str]:
-        settings = {
-            "listen_addresses": "127.0.0.1",
+        arguments = [part for key, value in self.settings().items() for part in ("-c", f"{key}={value}")]
+        return [str(self.binaries() / "postgres"), "-D", str(self._data), *arguments]
+
+    def settings(self) -> dict[str, str]:
+        """The server's configuration parameters."""
+        return {
+            "listen_addresses": self.address,
             "port": str(self.port),
             "unix_socket_directories": "",
             "max_connections": "200",
@@ -99,8 +113,15 @@ class Postgres(Program):
             "synchronous_commit": "on" if self._durable else "off",
             "timezone": "UTC",
         }
-        arguments = [argument for key, value in settings.items() for argument in ("-c", f"{key}={value}")]
-        return [str(_binaries() / "postgres"), "-D", str(self._data), *arguments]
+
+    def new_password(self) -> str:
+        """The superuser's password, for a new data directory."""
+        return secrets.token_urlsafe(24)
+
+    async def complete(self, connection: Connection) -> None:
+        """Makes what a server that answers must have."""
+        if not await connection.fetchval("select 1 from pg_database where datname = $1", USER):
+            await connection.execute(f"create database {USER}")
 
     def privileges(self) -> Sequence[str]:
         return _unprivileged(self._data)
@@ -116,8 +137,7 @@ class Postgres(Program):
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError):
             return False
         try:
-            if not await connection.fetchval("select 1 from pg_database where datname = $1", USER):
-                await connection.execute(f"create database {USER}")
+            await self.complete(connection)
         finally:
             await connection.close()
         return True
@@ -135,13 +155,21 @@ class Postgres(Program):
         shutil.rmtree(draft, ignore_errors=True)  # left by a first start that was killed halfway
         draft.mkdir(mode=0o700)
         self._password.touch(mode=0o600)
-        self._password.write_text(secrets.token_urlsafe(24))
+        self._password.write_text(self.new_password())
         if os.geteuid() == 0:
             os.chown(draft, *_nobody())
         process = await asyncio.create_subprocess_exec(
             *dying_with_parent(signal.SIGKILL),
             *_unprivileged(draft),
-            *(str(_binaries() / "initdb"), "-D", str(draft), "-U", USER, "--pwfile", str(self._password)),
+            *(
+                str(self.binaries() / "initdb"),
+                "-D",
+                str(draft),
+                "-U",
+                self.user,
+                "--pwfile",
+                str(self._password),
+            ),
             *("--auth", "scram-sha-256", "--encoding", "UTF8", "--locale", "C.UTF-8"),
             *([] if self._durable else ["--no-sync"]),
             stdin=asyncio.subprocess.DEVNULL,

@@ -3,7 +3,7 @@
 import asyncio
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -47,6 +47,10 @@ class Program:
         """Where it runs."""
         return self.log.parent
 
+    def environment(self) -> Mapping[str, str] | None:
+        """Its environment; None: that of this process."""
+        return None
+
     async def answers(self) -> bool:
         """True if it serves requests. Raises Unavailable if it never will."""
         raise NotImplementedError
@@ -71,6 +75,7 @@ class Program:
                 *self.privileges(),
                 *self.command(),
                 cwd=self.directory(),
+                env=self.environment(),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

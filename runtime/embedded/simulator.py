@@ -29,6 +29,11 @@ class Simulator(Program):
         """Where devices send to, and the inbox page."""
         return f"http://127.0.0.1:{self._ports['simulator_port']}"
 
+    @property
+    def control_url(self) -> str:
+        """Where its faults and settings are, even while it is offline."""
+        return f"http://127.0.0.1:{self._ports['simulator_control_port']}"
+
     def command(self) -> Sequence[str]:
         return [
             *(sys.executable, "-m", "simulator", "--host", "127.0.0.1"),

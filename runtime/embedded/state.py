@@ -74,6 +74,8 @@ class Running(BaseModel):
     temporal_address: str
     ui_url: str
     simulator_url: str
+    simulator_control_url: str
+    """The simulated gateway's address for its faults and settings, which stays open while it is offline."""
     ports: Mapping[str, int]
     notices: tuple[str, ...] = ()
     """Notices for the process that started them."""

@@ -135,6 +135,7 @@ class Supervisor:
             temporal_address=temporal.address,
             ui_url=temporal.ui_url,
             simulator_url=simulator.url,
+            simulator_control_url=simulator.control_url,
             ports=ports,
             notices=notices,
         )

@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from temporalio.testing import WorkflowEnvironment
 
 import worker
+from rig.production.compose import read_compose
 from runtime.database import migrate
 from runtime.embedded.postgres import Postgres
 from temporal import search_attributes as attributes
@@ -28,6 +29,7 @@ PASSWORDS = {
     "DRUMBEAT_DB_PASSWORD": "two",
     "TEMPORAL_DB_PASSWORD": "three",
 }
+PROFILES = frozenset({"backup", "cluster", "simulator", "tls"})
 COMPOSE = YAML(typ="safe").load(ROOT / "docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -46,71 +48,117 @@ def _compose_program() -> list[str] | None:
     return None
 
 
-def _config(env_file: Path, passwords: dict[str, str]) -> subprocess.CompletedProcess[str]:
+def _config(*profiles: str, **variables: str) -> dict[str, Any]:
+    """What the real program reads in the file."""
     program = _compose_program()
     if program is None:
         pytest.skip("neither docker-compose nor docker compose is installed")
-    env_file.write_text("".join(f"{name}={value}\n" for name, value in passwords.items()))
-    return subprocess.run(
-        [*program, "--env-file", str(env_file), "--profile", "simulator", "config"],
+    done = subprocess.run(
+        [*program, *(part for profile in profiles for part in ("--profile", profile)), "config"],
         check=False,
         cwd=ROOT,
-        env={key: value for key, value in os.environ.items() if key in {"PATH", "HOME", "TMPDIR"}},
+        env={
+            **{key: value for key, value in os.environ.items() if key in {"PATH", "HOME", "TMPDIR"}},
+            **variables,
+        },
         capture_output=True,
         text=True,
         timeout=60,
     )
-
-
-def test_it_is_valid_by_the_real_program(tmp_path: Path) -> None:
-    done = _config(tmp_path / "env", PASSWORDS)
     assert done.returncode == 0, done.stderr
-    seen = YAML(typ="safe").load(done.stdout)["services"]
-    assert set(seen) == set(SERVICES)
-    assert (
-        seen["worker"]["environment"]["DATABASE_URL"]
-        == "postgresql://drumbeat:two@postgres:5432/drumbeat?sslmode=disable"
+    found: dict[str, Any] = YAML(typ="safe").load(done.stdout)
+    return found
+
+
+def test_what_we_read_in_it_is_what_the_real_program_reads() -> None:
+    """So what runs as plain processes is what Docker would run."""
+    variables = {"DRUMBEAT_DOMAIN": "hooks.example.com", "TEMPORAL_SERVICES": "frontend"}
+    real = _config(*PROFILES, **variables)
+    ours = read_compose(ROOT / "docker-compose.yml", variables)
+    assert set(ours.in_profiles(PROFILES)) == set(real["services"]) == set(SERVICES)
+    for name, service in ours.services.items():
+        seen = real["services"][name]
+        assert dict(service.environment) == {
+            key: str(value) for key, value in seen.get("environment", {}).items()
+        }
+        assert list(service.command or ()) == list(seen.get("command") or ())
+        assert list(service.entrypoint or ()) == list(seen.get("entrypoint") or ())
+        assert dict(service.needs) == {
+            other: how["condition"] for other, how in (seen.get("depends_on") or {}).items()
+        }
+        assert list((service.healthcheck and service.healthcheck.test) or ()) == list(
+            seen.get("healthcheck", {}).get("test", ())
+        )
+        assert service.restart == seen["restart"]
+
+
+def test_the_usual_services_need_no_variable_and_no_profile() -> None:
+    assert set(read_compose(ROOT / "docker-compose.yml", {}).in_profiles(frozenset())) == {
+        *("postgres", "databases", "temporal-schema", "temporal", "temporal-namespace", "temporal-ui"),
+        *("worker", "webhooks"),
+    }
+    assert {profile for service in SERVICES.values() for profile in service.get("profiles", ())} == PROFILES
+
+
+def test_every_variable_stands_in_the_example() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    asked = set(re.findall(r"\$\{(\w+)", text)) - {"DRUMBEAT_SECRETS", "DRUMBEAT_BACKUP_EVERY"}
+    asked -= {"DRUMBEAT_HTTP_PORT", "DRUMBEAT_HTTPS_PORT"}
+    example = set(re.findall(r"^#(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE))
+    assert example == asked | {"COMPOSE_PROFILES"}
+
+
+def test_no_password_is_in_a_variable_and_each_has_its_file(tmp_path: Path) -> None:
+    subprocess.run(["/bin/sh", ROOT / "deploy" / "make-secrets.sh", tmp_path / "secrets"], check=True)
+    made = {file.name for file in (tmp_path / "secrets").iterdir() if file.is_file()}
+    assert made == set(COMPOSE["secrets"])
+    assert (tmp_path / "secrets").stat().st_mode & 0o777 == 0o700
+    for name, service in SERVICES.items():
+        given = {
+            value for key, value in service.get("environment", {}).items() if re.search("PASSWORD|PWD", key)
+        }
+        assert given == {f"/run/secrets/{secret}" for secret in service.get("secrets", ())}, name
+    before = (tmp_path / "secrets" / "postgres_password").read_text()
+    assert re.fullmatch("[0-9a-f]{48}", before)
+    subprocess.run(["/bin/sh", ROOT / "deploy" / "make-secrets.sh", tmp_path / "secrets"], check=True)
+    assert (tmp_path / "secrets" / "postgres_password").read_text() == before
+
+
+def _with_secrets(**variables: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [
+            "/bin/sh",
+            ROOT / "deploy" / "with-secrets.sh",
+            "sh",
+            "-c",
+            'echo "$PGPASSWORD" "${SSL_CERT:-none}"',
+        ],
+        check=False,
+        env={"PATH": os.environ["PATH"], **variables},
+        capture_output=True,
+        text=True,
     )
 
 
-@pytest.mark.parametrize("missing", PASSWORDS)
-def test_a_missing_password_is_told_with_what_to_do(tmp_path: Path, missing: str) -> None:
-    done = _config(tmp_path / "env", {key: value for key, value in PASSWORDS.items() if key != missing})
-    assert done.returncode != 0
-    assert missing in done.stderr
-    assert "see .env.example" in done.stderr
-
-
-def test_every_password_comes_from_the_environment_and_stands_in_the_example() -> None:
-    asked = set()
-    for name, service in SERVICES.items():
-        for key, value in service.get("environment", {}).items():
-            if re.search(r"PASSWORD|PWD|DATABASE_URL", key):
-                match = re.search(r"\$\{(\w+):\?", value)
-                assert match, f"{name}: {key} is written down"
-                asked.add(match[1])
-    assert asked == set(PASSWORDS)
-    example = (ROOT / ".env.example").read_text().splitlines()
-    assert {line.split("=")[0] for line in example if re.match(r"\w+=$", line)} == asked
+def test_a_command_gets_the_passwords_of_its_files_and_of_no_other_file(tmp_path: Path) -> None:
+    (tmp_path / "password").write_text("it's a $secret\n")
+    (tmp_path / "certificates").write_text("x" * 300_000)
+    done = _with_secrets(
+        PGPASSWORD_FILE=str(tmp_path / "password"), SSL_CERT_FILE=str(tmp_path / "certificates")
+    )
+    assert done.stdout == "it's a $secret none\n", done.stderr
+    done = _with_secrets(PGPASSWORD_FILE=str(tmp_path / "missing"))
+    assert done.returncode == 1
+    assert "PGPASSWORD_FILE" in done.stderr
+    assert "sh deploy/make-secrets.sh makes it" in done.stderr
 
 
 def test_every_image_is_pinned() -> None:
     images = {service["image"] for service in SERVICES.values() if "image" in service}
     stages = set(re.findall(r"\bAS (\w+)", DOCKERFILE))
     images |= set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) - stages
-    assert len(images) == 5
+    assert len(images) == 6
     assert [image for image in images if not PINNED.fullmatch(image)] == []
-
-
-def test_the_worker_needs_nothing_but_where_its_servers_are() -> None:
-    assert set(SERVICES["worker"]["environment"]) == {
-        "DATABASE_URL",
-        "TEMPORAL_ADDRESS",
-        "TEMPORAL_NAMESPACE",
-        "DRUMBEAT_METRICS_PORT",
-        "DRUMBEAT_METRICS_HOST",
-    }
-    assert "volumes" not in SERVICES["worker"]
 
 
 def test_the_worker_is_healthy_when_it_says_that_it_is_ready() -> None:
@@ -130,8 +178,8 @@ def test_the_worker_is_given_the_time_to_end_well() -> None:
 
 def test_ports_are_open_to_this_machine_only() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(ports) == 4
-    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+    assert len(ports) == 7
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == SERVICES["caddy"]["ports"]
 
 
 def test_whatever_is_waited_for_can_become_ready() -> None:
