@@ -239,6 +239,8 @@ _FAN_OUTS = {
 
 
 def _format_details(one: CampaignDetails) -> str:
+    from messaging.events.latest import by_whom
+
     counts = one.messages
     zone = UTC if one.time_zone == "recipient" else ZoneInfo(one.time_zone)
     target = [f"niche {one.niche}" if one.niche else "every niche", f"status {one.target_status}"]
@@ -253,6 +255,8 @@ def _format_details(one: CampaignDetails) -> str:
         if one.frozen_at is None
         else f"started {_format_moment(one.frozen_at, zone)} ({one.when})",
     ]
+    if one.status == "paused":
+        lines += wrapped(f"is paused{f': {one.reason}' if one.reason else ''}{by_whom(one.paused_by, zone)}")
     if one.status == "draft" and one.reason:
         lines.append(f"did not start: {one.reason}; mend it with 'campaign apply', and start it again")
     if one.ended_at is not None:

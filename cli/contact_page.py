@@ -11,6 +11,8 @@ from cli.page import Column, Table, one_line, page_width, shortened, wrapped
 from messaging.times.local_time import format_wall
 
 if TYPE_CHECKING:
+    from messaging.events.latest import By
+    from messaging.events.read import Event
     from messaging.replies.inbox import InboundReport
     from messaging.reporting.contact import ContactReport, EnrollmentReport, OptOutReport, WindowReport
     from messaging.reporting.messages import MessageReport
@@ -60,7 +62,7 @@ def contact_page(report: ContactReport) -> str:
         ]
     if report.enrollments:
         lines += ["", _format_enrollments(report.enrollments, zone)]
-    if report.messages or report.inbound:
+    if report.messages or report.inbound or report.events:
         lines += ["", _format_conversation(report, zone)]
     return "\n".join(lines)
 
@@ -73,9 +75,14 @@ def _format_opt_out(one: OptOutReport, zone: tzinfo) -> str:
     evidence = f"inbound message {one.inbound_message}" if one.inbound_message else None
     why = "; ".join(filter(None, (one.reason, evidence)))
     return (
-        f"Opted out{of} on {_format_moment(one.created_at, zone)} {_SOURCES[one.source]}: gets {gets}"
+        f"Opted out{of} on {_format_moment(one.created_at, zone)} {_people(one.by) or _SOURCES[one.source]}: gets {gets}"
         f"{f' ({why})' if why else ''}."
     )
+
+
+def _people(by: By | None) -> str:
+    """``by anna``; empty where no person is known."""
+    return by.words if by is not None and by.via not in ("itself", "reply") else ""
 
 
 def _format_window(one: WindowReport, zone: tzinfo) -> str:
@@ -120,11 +127,12 @@ def _format_why(one: EnrollmentReport, zone: tzinfo) -> list[str]:
     lines = []
     if one.paused_at is not None:
         lines.append(
-            f"paused since {_format_moment(one.paused_at, zone)}"
+            f"paused{f' {by}' if (by := _people(one.paused_by)) else ''} since {_format_moment(one.paused_at, zone)}"
             + (f": {one.paused_reason}" if one.paused_reason else "")
         )
     elif one.reason:
-        lines.append(one.reason)
+        by = _people(one.ended_by)
+        lines.append(one.reason + (f" ({by})" if by else ""))
     if one.awaits_reply:
         lines.append(f"{one.next_step} comes as soon as a reply comes, at the latest when it is due")
     if one.condition:
@@ -133,7 +141,7 @@ def _format_why(one: EnrollmentReport, zone: tzinfo) -> list[str]:
 
 
 def _format_conversation(report: ContactReport, zone: tzinfo) -> str:
-    """Messages both ways in order: sent ones by when they were sent, others by when they are due."""
+    """Messages both ways and what was done, in order: sent messages by when they were sent, others by when they are due."""
     table = Table(
         (
             Column("message"),
@@ -146,6 +154,7 @@ def _format_conversation(report: ContactReport, zone: tzinfo) -> str:
     )
     rows = [(one.sent_at or one.due_at, *_outgoing(one, zone)) for one in report.messages]
     rows += [(one.known_at, *_inbound(one, zone)) for one in report.inbound]
+    rows += [(one.at, *_act(one, zone)) for one in report.events if one.kind != "contact.replied"]
     for _, cells, below in sorted(rows, key=lambda row: row[0]):
         table.row(*cells, below=below)
     return str(table)
@@ -165,6 +174,11 @@ def _inbound(one: InboundReport, zone: tzinfo) -> tuple[list[str], list[str]]:
     if done := what_it_did(one):
         below += wrapped(f"→ {done}", _INDENT)
     return [what_it_is(one), "", "", "", _format_moment(one.sent_at, zone), one.device], below
+
+
+def _act(one: Event, zone: tzinfo) -> tuple[list[str], list[str]]:
+    """Who did something about the contact, and below it what."""
+    return [f"({one.who})", "", "", "", _format_moment(one.at, zone), ""], wrapped(one.what, _INDENT)
 
 
 def _format_text(text: str | None) -> list[str]:

@@ -217,6 +217,7 @@ def _format_status(change: DeviceStatusChange) -> str:
 def _format_list(listed: list[Device]) -> str:
     from messaging.devices.device import ALWAYS
     from messaging.devices.waits import format_wait
+    from messaging.events.latest import by_whom
 
     if not listed:
         return "There is no device yet: add one with 'device add ID --gateway NAME'."
@@ -244,9 +245,9 @@ def _format_list(listed: list[Device]) -> str:
             *(f"{one.daily_limit:,}" if one.daily_limit else "no limit", f"{hours} {one.time_zone}"),
         )
     why = [
-        f"! device {one.id} is {one.status}: {one.status_reason}"
+        f"! device {one.id} is paused{f': {one.status_reason}' if one.status_reason else ''}{by_whom(one.paused_by)}"
         for one in listed
-        if one.status_reason and not one.replaced_by
+        if one.status == "paused" and not one.replaced_by
     ]
     why += [f"! {words}" for one in listed if (words := format_wait(one)) is not None]
     return "\n".join([str(table), *(line for words in why for line in wrapped(words))])

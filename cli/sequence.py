@@ -219,11 +219,19 @@ def _format_list(listed: list[SequenceSummary]) -> str:
 
 
 def _format_details(one: SequenceDetails) -> str:
+    from messaging.events.latest import by_whom
     from messaging.sequences.condition_words import format_conditions
 
     zone = ZoneInfo(one.time_zone)
     head = [
-        f"{one.name}: {one.status}{f' ({one.status_reason})' if one.status_reason else ''}, revision {one.revision}",
+        f"{one.name}: {one.status}, revision {one.revision}",
+        *(
+            wrapped(
+                f"is paused{f': {one.status_reason}' if one.status_reason else ''}{by_whom(one.paused_by, zone)}"
+            )
+            if one.status == "paused"
+            else ()
+        ),
         f"trigger {one.trigger or 'none'}, next_trigger {one.next_trigger or 'none'}",
         *(
             f"{what} {', '.join(words)}"

@@ -8,6 +8,7 @@ from messaging.common.database import Connection, Record
 from messaging.common.errors import NotFound
 from messaging.common.suggestions import did_you_mean
 from messaging.common.values import Value
+from messaging.events.latest import By, paused_by
 from messaging.sending.message_status import UNSETTLED
 from messaging.sending.queues import closed_queues
 from messaging.sending.results import Results
@@ -63,6 +64,7 @@ class CampaignSummary(Value):
     frozen_at: datetime | None
     ended_at: datetime | None
     reason: str | None
+    paused_by: By | None = None
     require_consent: bool
     """True if it goes only to leads that have consented."""
     opted_out: int
@@ -123,11 +125,15 @@ async def list_campaigns(connection: Connection, campaign: str | None = None) ->
     if campaign is not None:
         results = await connection.fetchrow(SELECT_RESULTS, rows[0]["id"])
         waits = await closed_queues(connection, rows[0]["id"])
+    paused = await paused_by(
+        connection, "campaign", [row["name"] for row in rows if row["status"] == "paused"]
+    )
     return [
         CampaignSummary.model_validate(
             {
                 **{name: value for name, value in row.items() if name in fields},
                 "when": when(row),
+                "paused_by": paused.get(row["name"]),
                 "results": results and dict(results),
                 "waits": tuple(waits),
             }

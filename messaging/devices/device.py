@@ -8,6 +8,7 @@ from pydantic import Field
 from messaging.common.errors import InvalidInput
 from messaging.common.keywords import parse_keywords
 from messaging.common.values import Value
+from messaging.events.latest import By
 from messaging.gateways import has_service_window, validate_options
 from messaging.times.durations import LONGEST_DELAY
 from messaging.times.local_time import parse_time
@@ -57,6 +58,8 @@ class Device(Value):
     time_zone: str
     status: DeviceStatus
     status_reason: str | None
+    paused_by: By | None = None
+    """Who paused it, in lists."""
     waits_until: datetime | None
     """It sends nothing before: the gateway asked it to wait, or it has just had a failure of its own."""
     waits_because: str | None

@@ -18,6 +18,7 @@ from messaging.devices.device import (
     merged,
     sending_times,
 )
+from messaging.events.latest import paused_by
 from messaging.gateways import NAMES
 from messaging.times.zones import check_time_zone, time_zone_warning
 
@@ -104,7 +105,9 @@ async def add_device(connection: Connection, settings: DeviceSettings) -> AddedD
 async def list_devices(connection: Connection) -> list[Device]:
     """All devices, by ID."""
     rows = await connection.fetch(f"select {COLUMNS} from devices order by id")  # noqa: S608
-    return [_device(row) for row in rows]
+    listed = [_device(row) for row in rows]
+    paused = await paused_by(connection, "device", [one.id for one in listed if one.status == "paused"])
+    return [one.model_copy(update={"paused_by": paused.get(one.id)}) for one in listed]
 
 
 async def set_device_status(

@@ -8,6 +8,8 @@ from messaging.common.database import Pool, Record
 from messaging.common.errors import NotFound
 from messaging.common.phones import quoted
 from messaging.common.values import Value
+from messaging.events.latest import By, opted_out_by
+from messaging.events.read import Event, events_of_phones
 from messaging.leads.csv_rejects import RejectedLead, rejects_of
 from messaging.leads.opt_outs import OptOutCategory, OptOutSource, gets_no
 from messaging.leads.phone_changes import FormerPhone, former_phones, present_phone
@@ -30,6 +32,8 @@ class OptOutReport(Value):
     created_at: datetime
     inbound_message: int | None
     """The ID of the inbound message that says so; None if an operator opted the phone out."""
+    by: By | None = None
+    """Who did so."""
 
 
 class WindowReport(Value):
@@ -50,6 +54,9 @@ class EnrollmentReport(Value):
     paused_at: datetime | None
     """When the contact was paused; it gets nothing until it is resumed."""
     paused_reason: str | None
+    paused_by: By | None = None
+    ended_by: By | None = None
+    """Who stopped it."""
     enrolled_at: datetime
     ended_at: datetime | None
     next_step: str | None
@@ -98,6 +105,8 @@ class ContactReport(Value):
     messages: tuple[MessageReport, ...]
     inbound: tuple[InboundReport, ...] = ()
     """Inbound messages of this phone, the oldest first."""
+    events: tuple[Event, ...] = ()
+    """What was done about this person, and by whom, the oldest first."""
 
 
 LAST_REPLIES = 5
@@ -166,6 +175,10 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
         ]
         known += _replies(await inbound_of_phone(pool, phone))
         raise NotFound("; ".join(known))
+    by = await opted_out_by(pool, phone) if opt_outs else {}
+    opt_outs = [one.model_copy(update={"by": by.get(one.source)}) for one in opt_outs]
+    former = tuple(await former_phones(pool, phone))
+    events = await events_of_phones(pool, [phone, *(one.phone for one in former)])
     enrollments = await pool.fetch(SELECT_ENROLLMENTS, phone)
     zones = {row["zone"] for row in enrollments}
     zone = lead["time_zone"] or (zones.pop() if len(zones) == 1 else "UTC")
@@ -177,7 +190,7 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
         not_enrolled=None
         if enrollments
         else await _why_not_enrolled(pool, lead, {one.category for one in opt_outs}),
-        former_phones=tuple(await former_phones(pool, phone)),
+        former_phones=former,
         name=lead["name"],
         niches=tuple(lead["niches"]),
         triggers=tuple(lead["triggers"]),
@@ -194,16 +207,29 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
             WindowReport.model_validate(dict(row))
             for row in await pool.fetch(SELECT_WINDOWS, phone, lead["device_id"])
         ),
-        enrollments=tuple(map(_enrollment, enrollments)),
+        enrollments=tuple(_enrollment(row, events) for row in enrollments),
         messages=tuple(await messages_to(pool, phone)),
         inbound=tuple(await inbound_of_phone(pool, phone)),
+        events=tuple(events),
     )
 
 
-def _enrollment(row: Record) -> EnrollmentReport:
+def _enrollment(row: Record, events: Sequence[Event]) -> EnrollmentReport:
     fields = dict(row)
     words = format_conditions(fields.pop("conditions"))
-    return EnrollmentReport.model_validate({**fields, "condition": words or None})
+
+    def last(kind: str) -> By | None:
+        of = [one for one in events if (one.kind, one.sequence) == (kind, row["sequence"])]
+        return By(actor=of[-1].actor, via=of[-1].via, at=of[-1].at) if of else None
+
+    return EnrollmentReport.model_validate(
+        {
+            **fields,
+            "condition": words or None,
+            "paused_by": last("contact.paused") if row["paused_at"] else None,
+            "ended_by": last("contact.stopped") if row["status"] == "stopped" else None,
+        }
+    )
 
 
 def _replies(inbound: Sequence[InboundReport]) -> list[str]:

@@ -8,6 +8,7 @@ from messaging.common.database import Pool
 from messaging.common.values import Value
 from messaging.devices.store import list_devices
 from messaging.devices.waits import format_wait
+from messaging.events.latest import by_whom, paused_by
 from messaging.replies.inbox import count_inbox
 from messaging.reporting.messages import count_in_doubt
 from messaging.reporting.workers import WorkerRow, find_workers
@@ -81,13 +82,6 @@ select s.name as sequence, s.status, s.status_reason,
  order by s.name
 """
 
-SELECT_PAUSED_DEVICES = """
-select id, status_reason
-  from devices
- where status = 'paused' and replaced_by is null
- order by id
-"""
-
 # Messages of a campaign that were not begun are left out: they may wait for their turn for long.
 COUNT_OVERDUE = """
 select count(*)
@@ -154,27 +148,25 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
     messages = await pool.fetch(COUNT_MESSAGES)
     counts = {row["status"]: row["count"] for row in messages}
     attention = [workers.idle] if task_queue is not None and workers.idle is not None else []
-    attention += [
-        f"device {row['id']} is paused" + (f": {row['status_reason']}" if row["status_reason"] else "")
-        for row in await pool.fetch(SELECT_PAUSED_DEVICES)
-    ]
     async with pool.acquire() as connection:
-        waits = [
-            format_wait(one)
-            for one in await list_devices(connection)
-            if one.status == "active" and one.replaced_by is None
-        ]
-    attention += [words for words in waits if words is not None]
+        devices = [one for one in await list_devices(connection) if one.replaced_by is None]
     attention += [
-        f"sequence {row['sequence']} is paused"
-        + (f": {row['status_reason']}" if row["status_reason"] else "")
-        for row in sequences
-        if row["status"] == "paused"
+        f"device {one.id} is paused{_because(one.status_reason)}{by_whom(one.paused_by)}"
+        for one in devices
+        if one.status == "paused"
+    ]
+    waits = [format_wait(one) for one in devices if one.status == "active"]
+    attention += [words for words in waits if words is not None]
+    held = [row for row in sequences if row["status"] == "paused"]
+    by = await paused_by(pool, "sequence", [row["sequence"] for row in held])
+    attention += [
+        f"sequence {row['sequence']} is paused{_because(row['status_reason'])}{by_whom(by.get(row['sequence']))}"
+        for row in held
     ]
     async with pool.acquire() as connection:
         campaigns = [one for one in await list_campaigns(connection) if one.ended_at is None]
     attention += [
-        f"campaign {one.name} is paused" + (f": {one.reason}" if one.reason else "")
+        f"campaign {one.name} is paused{_because(one.reason)}{by_whom(one.paused_by)}"
         for one in campaigns
         if one.status == "paused"
     ]
@@ -253,3 +245,7 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
         workers=workers.running,
         attention=tuple(attention),
     )
+
+
+def _because(reason: str | None) -> str:
+    return f": {reason}" if reason else ""

@@ -1,5 +1,6 @@
 """Reads stored sequences, their plans and lists, and pauses and resumes them. Times are aware UTC."""
 
+from collections.abc import Sequence
 from datetime import datetime, time, timedelta
 from typing import Any, Literal
 
@@ -7,6 +8,7 @@ from messaging.common.database import Connection, Pool, Record
 from messaging.common.errors import NotFound
 from messaging.common.suggestions import did_you_mean
 from messaging.common.values import Value
+from messaging.events.latest import By, paused_by
 from messaging.sending.results import Results
 from messaging.times.calendar import Plan, PlanStep
 
@@ -69,6 +71,8 @@ class ContactCounts(Value):
 class SequenceSummary(SequenceRow):
     """A sequence in a list."""
 
+    paused_by: By | None = None
+
     steps: int
     contacts: ContactCounts
     next_due_at: datetime | None
@@ -103,6 +107,8 @@ class StepDetails(Value):
 
 class SequenceDetails(SequenceRow):
     """A sequence with its steps. ``results``: of all its steps, also those that were removed."""
+
+    paused_by: By | None = None
 
     contacts: ContactCounts
     next_due_at: datetime | None
@@ -246,7 +252,8 @@ async def load_plan_of(connection: Connection, name: str) -> Plan:
 async def list_sequences(connection: Connection) -> list[SequenceSummary]:
     """All sequences, by name."""
     rows = await connection.fetch(f"{SELECT_SUMMARIES} order by s.name")
-    return [SequenceSummary.model_validate(dict(row)) for row in rows]
+    paused = await _paused_by(connection, rows)
+    return [SequenceSummary.model_validate({**row, "paused_by": paused.get(row["name"])}) for row in rows]
 
 
 async def show_sequence(connection: Connection, name: str) -> SequenceDetails:
@@ -259,6 +266,7 @@ async def show_sequence(connection: Connection, name: str) -> SequenceDetails:
     return SequenceDetails.model_validate(
         {
             **row,
+            "paused_by": (await _paused_by(connection, [row])).get(name),
             "steps": tuple(
                 {
                     **step,
@@ -270,6 +278,10 @@ async def show_sequence(connection: Connection, name: str) -> SequenceDetails:
             "results": _results(counted[None]),
         }
     )
+
+
+async def _paused_by(connection: Connection, rows: Sequence[Record]) -> dict[str, By]:
+    return await paused_by(connection, "sequence", [row["name"] for row in rows if row["status"] == "paused"])
 
 
 def _results(counted: Record) -> Results:

@@ -7,13 +7,15 @@ from typing import Any
 import asyncpg
 import pytest
 
+from cli.contact_page import contact_page
 from messaging.campaigns import lifecycle
 from messaging.campaigns.audience import freeze_audience
+from messaging.campaigns.store import list_campaigns
 from messaging.common.database import Connection, Pool
 from messaging.common.errors import InvalidInput
 from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.devices.device import DeviceSettings
-from messaging.devices.store import add_device, set_device_status
+from messaging.devices.store import add_device, list_devices, set_device_status
 from messaging.events.acting import Actor, acting, named
 from messaging.events.read import EventFilter, events_of_act, list_acts
 from messaging.gateways.webhook_events import InboundMessage
@@ -22,12 +24,15 @@ from messaging.leads.edits import edit_lead, parse_edits
 from messaging.leads.opt_outs import opt_out_owner, withdraw
 from messaging.replies.record import record_inbound
 from messaging.replies.renaming import rename_phone
+from messaging.reporting.contact import contact_report
+from messaging.reporting.status import status_report
+from messaging.reporting.why.report import why_not
 from messaging.selection.contacts import pause_contacts, resume_contacts, stop_contacts
 from messaging.selection.selection import Selection
 from messaging.sequences.contacts import pause_contact, resume_contact
 from messaging.sequences.contract import EnrollmentEnd
 from messaging.sequences.enrollments import Enrollments
-from messaging.sequences.store import set_sequence_status
+from messaging.sequences.store import set_sequence_status, show_sequence
 from rig.people import phone
 from runtime.database import open_pool
 from tests.support.contact import enrolled_contact
@@ -440,3 +445,68 @@ async def test_what_differs_within_an_act_is_said_of_each(scenario: Scenario) ->
     assert (await listed(scenario.pool))[0] == (
         f"anna opted out {phone(1)}: by phone; ended welcome for {phone(1)}: the recipient opted out"
     )
+
+
+# Who did what is so now, where it is shown.
+
+
+async def test_reports_say_who_paused_and_stopped(scenario: Scenario) -> None:
+    pool = scenario.pool
+    first, second = await begun(scenario, 2)
+    await scenario.apply_campaign(CAMPAIGN)
+    with acting(ANNA):
+        async with pool.acquire() as connection:
+            await set_device_status(connection, scenario.device, "paused", "no SIM")
+            await set_sequence_status(connection, "welcome", "paused")
+            await lifecycle.begin_campaign(connection, "sale", start_now=True)
+            await lifecycle.pause_campaign(connection, "sale")
+            await pause_contact(connection, first, "on holiday")
+            await opt_out_owner(connection, phone(2), "by phone", category="marketing")
+    # A later pause that has ended, and one of another thing, count for nothing.
+    with acting(Actor("ben", "service")):
+        async with pool.acquire() as connection:
+            await set_sequence_status(connection, "welcome", "active")
+            await set_sequence_status(connection, "welcome", "paused")
+        await scenario.apply(SEQUENCE.format(more="More").replace("sequence: welcome", "sequence: other"))
+        await scenario.enroll("other", phone(1))
+        await pool.execute(
+            "update sequence_contacts set paused_at = now() where id not in ($1, $2)", first, second
+        )
+
+    lines = [line.partition(" on ")[0] for line in (await status_report(pool)).attention]
+    assert lines[:3] == [
+        f"device {scenario.device} is paused: no SIM (by anna",
+        "sequence welcome is paused (by the service ben",
+        "campaign sale is paused (by anna",
+    ]
+    async with pool.acquire() as connection:
+        (device,) = await list_devices(connection)
+        (sale,) = await list_campaigns(connection, "sale")
+        welcome = await show_sequence(connection, "welcome")
+    assert [one.paused_by and one.paused_by.actor for one in (device, sale, welcome)] == [
+        "anna",
+        "anna",
+        "ben",
+    ]
+    why = await why_not(pool, phone(1), phone(1))
+    said = " ".join(sentence for subject in why.subjects for sentence in subject.sentences)
+    assert "The contact is paused by anna since " in said
+    assert f"Device {scenario.device} is paused: no SIM (by anna on " in said
+    assert "The sequence is paused (by the service ben on " in said
+    assert "The campaign is paused before its start (by anna on " in said
+    (opted_out,) = (await why_not(pool, phone(2), phone(2))).sentences
+    assert opted_out.endswith("by anna (by phone), and gets no marketing messages.")
+
+    with acting(ANNA):
+        end = EnrollmentEnd(enrollment_id=first, status="stopped", reason="moved away")
+        await Enrollments(pool).finish(end, now=None)
+    why = await why_not(pool, phone(1), phone(1), "welcome")
+    assert "and was stopped by anna on " in why.subjects[0].sentences[0]
+    report = await contact_report(pool, phone(1), phone(1))
+    assert [one.ended_by and one.ended_by.actor for one in report.enrollments] == ["anna", None]
+    assert [one.paused_by and one.paused_by.actor for one in report.enrollments] == [None, "ben"]
+    page = contact_page(report)
+    assert f"paused {phone(1)} in welcome: on holiday" in page
+    assert "moved away (by anna)" in page
+    assert page.index("(anna)") < page.index("(ben (service))")
+    assert "by anna: gets no more of it" in contact_page(await contact_report(pool, phone(2), phone(2)))

@@ -108,9 +108,11 @@ async def test_what_an_enrolled_contact_waits_for(scenario: Scenario) -> None:
     held = await asked(scenario, "intro")
     assert held[2].startswith("The contact is paused by an operator since ")
     assert held[2].endswith(f": on holiday; 'resume intro {phone(0)}' goes on.")
-    assert held[3] == "The sequence is paused; 'sequence resume intro' goes on."
+    assert held[3].startswith("The sequence is paused (by Drumbeat itself on ")
+    assert held[3].endswith("); 'sequence resume intro' goes on.")
     device = scenario.device
-    assert held[4] == f"Device {device} is paused: logged out; 'device resume {device}' goes on."
+    assert held[4].startswith(f"Device {device} is paused: logged out (by Drumbeat itself on ")
+    assert held[4].endswith(f"); 'device resume {device}' goes on.")
     assert held[5].startswith("one comes next")
     await changed(
         scenario, "update sequence_contacts set paused_reason = 'answered: \"Call me\"', answered_at = now()"
@@ -188,8 +190,10 @@ async def test_a_message_that_waits(scenario: Scenario) -> None:
     assert waits.endswith(f"and goes out on {opens:%Y-%m-%d %H:%M:%S} UTC.")
     async with scenario.pool.acquire() as connection:
         await pause_campaign(connection, "sale")
-    (_, waits) = await asked(scenario, "sale")
+    _, waits, paused = await asked(scenario, "sale")
     assert waits.endswith("and waits: campaign sale is paused.")
+    assert paused.startswith("The campaign is paused (by Drumbeat itself on ")
+    assert paused.endswith("); 'campaign resume sale' goes on.")
 
 
 async def test_which_condition_of_the_target_fails(scenario: Scenario) -> None:

@@ -1,7 +1,10 @@
 """Why a phone did not get the message of a campaign."""
 
+from datetime import tzinfo
+
 from messaging.campaigns.start_times import when
 from messaging.common.database import Pool, Record
+from messaging.events.latest import by_whom, paused_by
 from messaging.reporting.why.messages import Fate
 from messaging.times.local_time import format_moment, load_zone
 
@@ -26,10 +29,11 @@ async def causes_of_campaign(
     assert row is not None
     zone = load_zone("UTC" if row["time_zone"] == "recipient" else row["time_zone"])
     if mine := [one for one in fates if one.campaign == row["id"]]:
-        return [one.sentence(zone) for one in mine]
+        waits = row["status"] == "paused" and any(one.waits for one in mine)
+        return [*(one.sentence(zone) for one in mine), *([await _pause(pool, row, zone)] if waits else ())]
     missing = _missing(row, opted_out)
     if row["frozen_at"] is None:
-        state = _not_begun(row)
+        state = await _pause(pool, row, zone) if row["status"] == "paused" else _not_begun(row)
         if row["status"] == "cancelled":
             return [state]
         fits = (
@@ -57,6 +61,13 @@ async def causes_of_campaign(
     ]
 
 
+async def _pause(pool: Pool, row: Record, zone: tzinfo) -> str:
+    name, why = row["name"], f": {row['reason']}" if row["reason"] else ""
+    by = (await paused_by(pool, "campaign", [name])).get(name)
+    when_ = " before its start" if row["frozen_at"] is None else ""
+    return f"The campaign is paused{when_}{why}{by_whom(by, zone)}; 'campaign resume {name}' goes on."
+
+
 def _not_begun(row: Record) -> str:
     match row["status"]:
         case "draft":
@@ -64,9 +75,6 @@ def _not_begun(row: Record) -> str:
             return f"The campaign has not been started{why}: 'campaign start {row['name']}' starts it."
         case "cancelled":
             return "The campaign was cancelled before it started, so nobody gets it."
-        case "paused":
-            why = f": {row['reason']}" if row["reason"] else ""
-            return f"The campaign is paused before its start{why}."
         case _:
             return f"The campaign starts {when(row)}."
 

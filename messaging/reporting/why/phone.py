@@ -3,6 +3,7 @@
 from typing import Any
 
 from messaging.common.database import Pool, Record
+from messaging.events.latest import By, opted_out_by
 from messaging.leads.csv_rejects import RejectedLead
 from messaging.leads.opt_outs import gets_no
 from messaging.times.local_time import format_moment
@@ -38,7 +39,8 @@ async def causes_of_phone(pool: Pool, phone: str, rejected: list[RejectedLead]) 
         sentences.append(
             f"There is no lead with the phone {phone}, so nothing is sent to it: 'lead import' or 'enroll' makes it one."
         )
-    sentences += [opt_out_sentence(one) for one in row["opt_outs"]]
+    by = await opted_out_by(pool, phone) if row["opt_outs"] else {}
+    sentences += [opt_out_sentence(one, by.get(one["source"])) for one in row["opt_outs"]]
     return sentences, row
 
 
@@ -50,10 +52,11 @@ def rejected_sentence(one: RejectedLead) -> str:
     )
 
 
-def opt_out_sentence(one: dict[str, Any]) -> str:
+def opt_out_sentence(one: dict[str, Any], by: By | None = None) -> str:
     """An opt-out: from what, by whom, when, and why."""
+    whom = by.words if by is not None and one["source"] == "operator" and by.via != "itself" else ""
     reason = f" ({one['reason']})" if one["reason"] else ""
     return (
-        f"The phone opted out on {one['at']} {OPT_OUT_SOURCES[one['source']]}{reason}, and gets"
+        f"The phone opted out on {one['at']} {whom or OPT_OUT_SOURCES[one['source']]}{reason}, and gets"
         f" {gets_no(one['category'])}."
     )

@@ -3,6 +3,7 @@
 from zoneinfo import ZoneInfo
 
 from messaging.common.database import Pool, Record
+from messaging.events.latest import By, by_whom, latest_of_contact, paused_by
 from messaging.reporting.why.messages import Fate
 from messaging.sequences.condition_words import format_conditions
 from messaging.times.local_time import format_moment, load_zone
@@ -40,10 +41,24 @@ async def causes_of_sequence(
         return _not_enrolled(row, phone, opted_out)
     zone = load_zone(row["zone"])
     mine = [one for one in fates if one.enrollment == row["enrollment"]]
-    sentences = [_enrollment(row, zone), *(one.sentence(zone) for one in mine)]
-    if row["status"] == "active" and not any(one.waits for one in mine):
-        sentences += _next(row, phone, zone)
+    whom = await _by(pool, row, phone)
+    sentences = [_enrollment(row, zone, whom), *(one.sentence(zone) for one in mine)]
+    if row["status"] == "active":
+        sentences += _pauses(row, phone, zone, whom)
+        if not any(one.waits for one in mine):
+            sentences += _next(row, zone)
     return sentences
+
+
+async def _by(pool: Pool, row: Record, phone: str) -> dict[str, By | None]:
+    """Who did what holds the contact, or ended its enrollment."""
+    name = row["name"]
+    return {
+        "contact": await latest_of_contact(pool, phone, name, "contact.paused"),
+        "end": await latest_of_contact(pool, phone, name, "contact.stopped"),
+        "sequence": (await paused_by(pool, "sequence", [name])).get(name),
+        "device": (await paused_by(pool, "device", [row["device"]])).get(row["device"]),
+    }
 
 
 def _not_enrolled(row: Record, phone: str, opted_out: set[str]) -> list[str]:
@@ -80,7 +95,7 @@ def _not_enrolled(row: Record, phone: str, opted_out: set[str]) -> list[str]:
     return ["It is not enrolled yet: a worker enrolls it by its trigger within a minute, once one runs."]
 
 
-def _enrollment(row: Record, zone: ZoneInfo) -> str:
+def _enrollment(row: Record, zone: ZoneInfo, whom: dict[str, By | None]) -> str:
     since = f"It was enrolled on {format_moment(row['enrolled_at'], zone)}"
     ended = "" if row["ended_at"] is None else f" on {format_moment(row['ended_at'], zone)}"
     match row["status"]:
@@ -91,29 +106,46 @@ def _enrollment(row: Record, zone: ZoneInfo) -> str:
         case "opted_out":
             return f"{since}, and left the sequence{ended}{_because(row['reason'])}."
         case _:
-            return f"{since}, and was stopped{ended}{_because(row['reason'])}: no contact goes through a sequence twice."
+            by = _people(whom["end"])
+            return f"{since}, and was stopped{by}{ended}{_because(row['reason'])}: no contact goes through a sequence twice."
 
 
-def _next(row: Record, phone: str, zone: ZoneInfo) -> list[str]:
-    """What comes next, and what holds it, the nearest cause first."""
-    name, step = row["name"], row["next_step"]
-    if step is None:
-        return ["Nothing comes next; a worker ends the enrollment, once one runs."]
-    sentences = []
+def _pauses(row: Record, phone: str, zone: ZoneInfo, whom: dict[str, By | None]) -> list[str]:
+    """What holds the contact, the nearest cause first, and by whom."""
+    name, sentences = row["name"], []
+    if row["next_step"] is None:
+        return []
     if row["paused_at"] is not None:
-        who = " by an operator" if row["answered_at"] is None else " by a reply"
+        who = (
+            " by a reply" if row["answered_at"] is not None else _people(whom["contact"]) or " by an operator"
+        )
         sentences.append(
             f"The contact is paused{who} since {format_moment(row['paused_at'], zone)}{_because(row['paused_reason'])};"
             f" 'resume {name} {phone}' goes on."
         )
     if row["sequence_status"] != "active":
         sentences.append(
-            f"The sequence is paused{_because(row['status_reason'])}; 'sequence resume {name}' goes on."
+            f"The sequence is paused{_because(row['status_reason'])}{by_whom(whom['sequence'], zone)};"
+            f" 'sequence resume {name}' goes on."
         )
     if row["device_status"] != "active":
         sentences.append(
-            f"Device {row['device']} is paused{_because(row['device_reason'])}; 'device resume {row['device']}' goes on."
+            f"Device {row['device']} is paused{_because(row['device_reason'])}{by_whom(whom['device'], zone)};"
+            f" 'device resume {row['device']}' goes on."
         )
+    return sentences
+
+
+def _people(by: By | None) -> str:
+    """`` by anna``; empty where no person is known."""
+    return f" {by.words}" if by is not None and by.words and by.via != "itself" else ""
+
+
+def _next(row: Record, zone: ZoneInfo) -> list[str]:
+    """What comes next, and what it waits for."""
+    step, sentences = row["next_step"], []
+    if step is None:
+        return ["Nothing comes next; a worker ends the enrollment, once one runs."]
     due = format_moment(row["next_due_at"], zone)
     if row["wait_for"] is not None and row["replied_at"] is None:
         sentences.append(f"{step} comes next: as soon as a reply comes, and on {due} at the latest.")
