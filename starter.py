@@ -75,7 +75,17 @@ from operations.moves import move_lead, move_leads, replace_device
 from operations.opt_outs import opt_out
 from operations.opt_outs import withdraw as withdraw_opt_out
 from operations.previews import preview
-from operations.reports import audience, contact, list_messages, status, why
+from operations.reports import (
+    audience,
+    contact,
+    list_messages,
+    report_campaign,
+    report_device,
+    report_sequence,
+    report_week,
+    status,
+    why,
+)
 from operations.send_test import send_test
 from operations.sequences import apply as apply_sequences
 from operations.sequences import list_sequences, show_sequence
@@ -128,6 +138,10 @@ __all__ = [
     "preview",
     "progress",
     "replace_device",
+    "report_campaign",
+    "report_device",
+    "report_sequence",
+    "report_week",
     "resolve_message",
     "resume_campaign",
     "resume_contact",

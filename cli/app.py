@@ -18,6 +18,7 @@ from cli import (
     lead,
     message,
     preview,
+    report,
     reports,
     send_test,
     sequence,
@@ -43,6 +44,7 @@ app.add_typer(sequence.app, name="sequence")
 app.add_typer(campaign.app, name="campaign")
 app.add_typer(message.app, name="message")
 app.add_typer(inbox.app, name="inbox")
+app.add_typer(report.app, name="report")
 app.command("enroll")(enroll.enroll)
 app.command("opt-out")(enroll.opt_out)
 app.command("contact")(contacts.contact)

@@ -18,6 +18,14 @@ from messaging.reporting import messages
 from messaging.reporting.audience import AudienceLead, AudienceReport, all_of_audience, audience_report
 from messaging.reporting.contact import ContactReport, contact_report, no_lead
 from messaging.reporting.messages import MessageReport
+from messaging.reporting.report.compute import make_report
+from messaging.reporting.report.model import Report
+from messaging.reporting.report.scope import (
+    campaign_scope,
+    device_scope,
+    sequence_scope,
+    week_scope,
+)
 from messaging.reporting.status import StatusReport, status_report
 from messaging.reporting.why.report import WhyReport, why_not, why_unreadable, workflows_of_phone
 from messaging.sending.message_status import MessageStatus
@@ -35,6 +43,10 @@ __all__ = [
     "list_devices",
     "list_messages",
     "list_sequences",
+    "report_campaign",
+    "report_device",
+    "report_sequence",
+    "report_week",
     "show_sequence",
     "status",
     "whole_audience",
@@ -178,3 +190,48 @@ async def campaign_status(drumbeat: Drumbeat, campaign: str) -> CampaignDetails:
     """One campaign: how far it is, and when it is expected to end. Raises NotFound."""
     async with (await drumbeat.pool()).acquire() as connection:
         return await campaign_details(connection, campaign)
+
+
+async def report_campaign(drumbeat: Drumbeat, campaign: str, *, time_zone: str | None = None) -> Report:
+    """What came of a campaign. ``time_zone``: of the hours and days; None: the campaign's (if that is the recipient's, the zone
+    of the device with most messages).
+
+    Raises NotFound, and InvalidInput for a time zone that is none.
+    """
+    return await make_report(
+        await drumbeat.pool(), time_zone, lambda on, _: campaign_scope(on, campaign, time_zone)
+    )
+
+
+async def report_sequence(
+    drumbeat: Drumbeat, sequence: str, *, week: str | None = None, time_zone: str | None = None
+) -> Report:
+    """What came of a sequence, with its steps: from the beginning or in one week, as in :func:`report_week`.
+
+    ``time_zone``: None for the sequence's. Raises NotFound and InvalidInput.
+    """
+    return await make_report(
+        await drumbeat.pool(), time_zone, lambda on, now: sequence_scope(on, sequence, time_zone, week, now)
+    )
+
+
+async def report_device(
+    drumbeat: Drumbeat, device: str, *, week: str | None = None, time_zone: str | None = None
+) -> Report:
+    """What came of a device's messages: from the beginning or in one week, as in :func:`report_week`.
+
+    ``time_zone``: None for the device's. Raises NotFound and InvalidInput.
+    """
+    return await make_report(
+        await drumbeat.pool(), time_zone, lambda on, now: device_scope(on, device, time_zone, week, now)
+    )
+
+
+async def report_week(drumbeat: Drumbeat, week: str | None = None, *, time_zone: str | None = None) -> Report:
+    """What came of all messages of a week, from Monday on: ``2026-W48``, a date in it, ``last``, or None for the present one.
+
+    ``time_zone``: None for that of the devices, or UTC if they have several. Raises InvalidInput.
+    """
+    return await make_report(
+        await drumbeat.pool(), time_zone, lambda on, now: week_scope(on, week, time_zone, now)
+    )

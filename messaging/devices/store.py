@@ -22,7 +22,15 @@ from messaging.events.latest import paused_by
 from messaging.gateways import NAMES
 from messaging.times.zones import check_time_zone, time_zone_warning
 
-__all__ = ["AddedDevice", "add_device", "find_gateway", "list_devices", "set_device_status"]
+__all__ = [
+    "AddedDevice",
+    "add_device",
+    "check_zone",
+    "find_gateway",
+    "list_devices",
+    "require_device",
+    "set_device_status",
+]
 
 
 class AddedDevice(Value):
@@ -71,7 +79,7 @@ async def add_device(connection: Connection, settings: DeviceSettings) -> AddedD
     gateway = settings.gateway or await _gateway_of(connection, settings.id)
     if gateway not in NAMES:
         raise InvalidInput(f"there is no gateway {gateway!r}, {did_you_mean(gateway, NAMES)}")
-    await _check_zone(connection, settings.time_zone)
+    await check_zone(connection, settings.time_zone)
     async with connection.transaction():
         new = await connection.fetchval(
             "insert into devices (id, gateway) values ($1, $2) on conflict (id) do nothing returning true",
@@ -124,11 +132,17 @@ async def set_device_status(
         storable(reason, LONGEST_REASON) if reason is not None else None,
     )
     if not changed:
-        devices = [row["id"] for row in await connection.fetch("select id from devices order by id")]
-        if device not in devices:
-            hint = did_you_mean(device, devices) or "add it with 'device add'"
-            raise NotFound(f"there is no device {device!r}: {hint}")
+        await require_device(connection, device)
     return bool(changed)
+
+
+async def require_device(connection: Connection, device: str) -> Device:
+    """The device of that ID. Raises NotFound."""
+    devices = {one.id: one for one in await list_devices(connection)}
+    if device not in devices:
+        hint = did_you_mean(device, list(devices)) or "add it with 'device add'"
+        raise NotFound(f"there is no device {device!r}: {hint}")
+    return devices[device]
 
 
 async def find_gateway(pool: Pool, device: str) -> tuple[str, dict[str, str]] | None:
@@ -162,8 +176,8 @@ def _device(row: asyncpg.Record) -> Device:
     return Device.model_validate({**row, "option_names": tuple(sorted(row["options"]))})
 
 
-async def _check_zone(connection: Connection, zone: str | None) -> None:
-    """PostgreSQL computes a device's hours, so it must know the time zone too."""
+async def check_zone(connection: Connection, zone: str | None) -> None:
+    """Raises InvalidInput unless the time zone is one that PostgreSQL knows too, which computes with it."""
     if zone is None:
         return
     try:

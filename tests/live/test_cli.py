@@ -84,6 +84,7 @@ HEAVY = {
     "phonenumbers",
     "liquid",
     "ruamel",
+    "matplotlib",
 }
 """What takes most of a second to read, together."""
 
