@@ -87,6 +87,8 @@ def _format_enrolled(totals: SweepTotals, triggers: Sequence[str]) -> str:
     line = f"Enrolled {count_of(totals.enrolled, 'contact')} by their triggers ({', '.join(triggers)})"
     if not any(totals.model_dump().values()):
         line += "\nNo lead has one of these triggers now; enrolling a lead removes its trigger."
+    elif totals.enrolled:
+        line += "\nWhoever completes a sequence enters the next one"
     return line
 
 
@@ -152,7 +154,7 @@ async def _watch(drumbeat: Drumbeat) -> None:
         TextColumn("Sending"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("contacts through · {task.fields[counts]}"),
+        TextColumn("enrollments through · {task.fields[counts]}"),
         TimeElapsedColumn(),
         console=console,
         disable=not console.is_terminal,
@@ -168,7 +170,7 @@ async def _watch(drumbeat: Drumbeat) -> None:
             going = now.active or not now.campaign_over
             if not console.is_terminal and (clock - shown >= 5 or not going):
                 shown = clock
-                say(f"{now.over:,} of {count_of(now.active + now.over, 'contact')} through: {counts}")
+                say(f"{now.over:,} of {count_of(now.active + now.over, 'enrollment')} through: {counts}")
             if not going:
                 return
             await asyncio.sleep(0.5)

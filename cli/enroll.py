@@ -212,10 +212,10 @@ def opt_out(
     number_as_written = phone
 
     async def work(drumbeat: Drumbeat) -> OptOut:
-        from messaging.common.phones import parse_phone
+        from messaging.leads.known_phones import find_phone
         from operations import opt_outs
 
-        number = parse_phone(number_as_written, default_region)
+        number = await find_phone(await drumbeat.pool(), number_as_written, default_region)
         if undo:
             return await opt_outs.withdraw(drumbeat, number, category=from_what)
         return await opt_outs.opt_out(drumbeat, number, reason, category=from_what or "all")

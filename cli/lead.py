@@ -106,7 +106,10 @@ def import_(
                 progress=tell,
             )
 
-    show(run(work), as_json, _format_imported)
+    summary = run(work)
+    show(summary, as_json, _format_imported)
+    if summary.rows and summary.rejected == summary.rows:
+        raise typer.Exit(1)  # nothing was imported
 
 
 @app.command("export")

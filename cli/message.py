@@ -28,10 +28,16 @@ def list_messages(
     status: Annotated[
         list[MessageStatus] | None,
         typer.Option(
-            help="Only these statuses; may be repeated. By default: failed and unconfirmed.",
+            help="Only these statuses; may be repeated. By default: failed and unconfirmed; of a campaign or sequence, all.",
             parser=read_status,
             metavar="STATE",
         ),
+    ] = None,
+    campaign: Annotated[
+        str | None, typer.Option(help="Only messages of this campaign.", metavar="NAME")
+    ] = None,
+    sequence: Annotated[
+        str | None, typer.Option(help="Only messages of this sequence.", metavar="NAME")
     ] = None,
     limit: Annotated[
         int,
@@ -45,16 +51,21 @@ def list_messages(
 ) -> None:
     """List messages with their reasons: those that failed or are unconfirmed, or have other statuses.
 
-    Example: messages --status queued --status processing
+    Examples: messages --status queued --status processing    messages --campaign black-friday --status expired
     """
     if limit < 1:
         raise typer.BadParameter("--limit is the number of messages to show: 1 or more")
-    statuses = status or [MessageStatus.FAILED, MessageStatus.UNCONFIRMED]
+    if campaign is not None and sequence is not None:
+        raise typer.BadParameter("give --campaign or --sequence, not both")
+    of_one = campaign is not None or sequence is not None
+    statuses = status or (
+        list(MessageStatus) if of_one else [MessageStatus.FAILED, MessageStatus.UNCONFIRMED]
+    )
 
     async def work(drumbeat: Drumbeat) -> list[MessageReport]:
         from operations import reports
 
-        return await reports.list_messages(drumbeat, statuses, limit)
+        return await reports.list_messages(drumbeat, statuses, limit, campaign=campaign, sequence=sequence)
 
     show(run(work, temporal=False), as_json, _format_messages)
 

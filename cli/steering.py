@@ -236,9 +236,9 @@ def _one(
         raise typer.BadParameter("give either PHONE, or options for many contacts")
 
     async def work(drumbeat: Drumbeat) -> ContactCommandResult:
-        from messaging.common.phones import parse_phone
+        from messaging.leads.known_phones import find_phone
 
-        return await ask(drumbeat, sequence or "", parse_phone(phone, region))
+        return await ask(drumbeat, sequence or "", await find_phone(await drumbeat.pool(), phone, region))
 
     show(run(work, works=lambda _: works), options.as_json, _format_result)
     return True

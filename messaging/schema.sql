@@ -829,8 +829,10 @@ declare
                                                  'reason', 'was resumed');
 begin
     -- Not waited for: a transaction that records an inbound message takes this lock first, and messages' locks later.
+    -- It may take some time, so the attempt does not come back at once.
     if not pg_try_advisory_xact_lock_shared(inbound_lock(m.recipient_phone)) then
-        return nothing;
+        return nothing || jsonb_build_object('until', p_moment + interval '250 milliseconds',
+                                             'reason', 'a message of its recipient is being recorded');
     end if;
     perform from devices where id = m.device_id for share;
     perform from campaigns where id = m.campaign_id for share;

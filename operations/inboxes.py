@@ -1,7 +1,7 @@
 """Operations on the inbox: list what needs a review, and mark it as done."""
 
 from messaging.common.errors import InvalidInput
-from messaging.common.phones import parse_phone
+from messaging.leads.known_phones import find_phone
 from messaging.replies import inbox
 from messaging.replies.inbox import Cleared, InboundReport, InboxFilter, InboxPage
 from operations.connection import Drumbeat
@@ -26,9 +26,8 @@ async def list_inbox(
     """
     if before is not None:
         _check(before)
-    return await inbox.list_inbox(
-        await drumbeat.pool(), _understood(wanted, default_region), limit=limit, before=before
-    )
+    found = await _understood(drumbeat, wanted, default_region)
+    return await inbox.list_inbox(await drumbeat.pool(), found, limit=limit, before=before)
 
 
 async def done(drumbeat: Drumbeat, *identifiers: int) -> list[InboundReport]:
@@ -47,15 +46,17 @@ async def done_matching(
 
     ``newest``: the highest ID that the operator has seen; what has come since stays. Raises NotFound and InvalidPhone.
     """
-    return await inbox.mark_matching(
-        await drumbeat.pool(), _understood(wanted, default_region), newest=newest
-    )
+    found = await _understood(drumbeat, wanted, default_region)
+    return await inbox.mark_matching(await drumbeat.pool(), found, newest=newest)
 
 
-def _understood(wanted: InboxFilter | None, default_region: str | None) -> InboxFilter:
+async def _understood(
+    drumbeat: Drumbeat, wanted: InboxFilter | None, default_region: str | None
+) -> InboxFilter:
     if wanted is None or wanted.phone is None:
         return wanted or InboxFilter()
-    return wanted.model_copy(update={"phone": parse_phone(wanted.phone, default_region)})
+    phone = await find_phone(await drumbeat.pool(), wanted.phone, default_region)
+    return wanted.model_copy(update={"phone": phone})
 
 
 def _check(identifier: int) -> None:

@@ -15,6 +15,7 @@ from messaging.leads.csv_export import ExportSummary, LeadCondition, export_file
 from messaging.leads.csv_import import ImportOptions, ImportProgress, import_file
 from messaging.leads.csv_notes import ImportNote, ImportSummary
 from messaging.leads.edits import LeadEdited, edit_lead, parse_edits
+from messaging.leads.known_phones import find_phone
 from messaging.leads.lead import Lead
 from messaging.leads.phone_changes import present_phone
 from messaging.leads.store import StoredLead
@@ -151,8 +152,9 @@ async def set_lead(
     A changed time zone also changes the times of its active contacts. Raises InvalidPhone, InvalidInput and NotFound;
     nothing is changed then.
     """
-    edits, number = parse_edits(changes), parse_phone(phone, default_region)
+    edits = parse_edits(changes)
     async with (await drumbeat.pool()).acquire() as connection:
+        number = await find_phone(connection, phone, default_region)
         new = {
             edit.column: await similar_column(connection, edit.column)
             for edit in edits
@@ -166,8 +168,8 @@ async def set_lead(
 
 async def show_lead(drumbeat: Drumbeat, phone: str, *, default_region: str | None = None) -> StoredLead:
     """The lead with this phone, in any format. Raises InvalidPhone, and NotFound if no lead has it."""
-    e164 = parse_phone(phone, default_region)
     async with (await drumbeat.pool()).acquire() as connection:
+        e164 = await find_phone(connection, phone, default_region)
         lead = await leads.load_lead(connection, await present_phone(connection, e164))
     if lead is None:
         raise NotFound(f"there is no lead with the phone {e164}")
@@ -187,8 +189,8 @@ async def rename_phone(
 
     Repeating it changes nothing. Raises InvalidPhone, InvalidInput, NotFound and Unavailable.
     """
-    phones = parse_phone(old, default_region), parse_phone(new, default_region)
     async with (await drumbeat.pool()).acquire() as connection:
+        phones = await find_phone(connection, old, default_region), parse_phone(new, default_region)
         changed, stopped = await renaming.rename_phone(connection, *phones)
     for phone, workflows in stopped:
         await carry_out(drumbeat, phone, workflows)

@@ -3,12 +3,12 @@
 from functools import partial
 
 from messaging.common.database import Connection
-from messaging.common.phones import parse_phone
 from messaging.common.transactions import all_or_nothing
 from messaging.common.values import Value
 from messaging.events.record import say_more
 from messaging.leads import device_moves
 from messaging.leads.device_moves import Moved
+from messaging.leads.known_phones import find_phone
 from messaging.leads.phone_changes import present_phone
 from messaging.selection.leads import SelectedLeads, find_leads, selected_phones
 from messaging.selection.moves import elsewhere
@@ -58,7 +58,7 @@ async def move_lead(
     """Moves one lead to a device, with all that is to be sent to it. Raises InvalidPhone, NotFound, Unavailable."""
     async with (await drumbeat.pool()).acquire() as connection, connection.transaction():
         await device_moves.check_device(connection, device)
-        number = await present_phone(connection, parse_phone(phone, default_region))
+        number = await present_phone(connection, await find_phone(connection, phone, default_region))
         moved = await device_moves.move_leads(connection, [number], device)
     await follow_moved(drumbeat, moved)
     return moved

@@ -10,10 +10,10 @@ from messaging.campaigns import store as campaigns
 from messaging.campaigns.plan import CampaignDetails, campaign_details
 from messaging.campaigns.store import CampaignSummary
 from messaging.common.errors import InvalidPhone, NotFound, Unavailable
-from messaging.common.phones import parse_phone
 from messaging.devices import store as devices
 from messaging.devices.device import Device
 from messaging.leads.csv_rejects import rejects_of
+from messaging.leads.known_phones import find_phone
 from messaging.reporting import messages
 from messaging.reporting.audience import AudienceLead, AudienceReport, all_of_audience, audience_report
 from messaging.reporting.contact import ContactReport, contact_report, no_lead
@@ -89,7 +89,7 @@ async def contact(drumbeat: Drumbeat, phone: str, *, default_region: str | None 
     """
     pool = await drumbeat.pool()
     try:
-        number = parse_phone(phone, default_region)
+        number = await find_phone(pool, phone, default_region)
     except InvalidPhone as error:
         raise InvalidPhone(no_lead(str(error), await rejects_of(pool, None, phone))) from error
     try:
@@ -116,7 +116,7 @@ async def why(
     """
     pool = await drumbeat.pool()
     try:
-        number = parse_phone(phone, default_region)
+        number = await find_phone(pool, phone, default_region)
     except InvalidPhone as error:
         if (unreadable := await why_unreadable(pool, phone, str(error))) is None:
             raise
@@ -156,10 +156,20 @@ async def _handed_over(drumbeat: Drumbeat, phone: str, known: Collection[str] = 
 
 
 async def list_messages(
-    drumbeat: Drumbeat, statuses: Sequence[MessageStatus], limit: int = 100
+    drumbeat: Drumbeat,
+    statuses: Sequence[MessageStatus],
+    limit: int = 100,
+    *,
+    campaign: str | None = None,
+    sequence: str | None = None,
 ) -> list[MessageReport]:
-    """The latest messages with one of these statuses, each with its reason."""
-    return await messages.list_messages(await drumbeat.pool(), statuses, limit)
+    """The latest messages with one of these statuses, each with its reason: of one campaign or one sequence, or all.
+
+    Raises NotFound.
+    """
+    return await messages.list_messages(
+        await drumbeat.pool(), statuses, limit, campaign=campaign, sequence=sequence
+    )
 
 
 async def list_devices(drumbeat: Drumbeat) -> list[Device]:

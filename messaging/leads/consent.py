@@ -123,7 +123,7 @@ def stated(text: str) -> Consent | None:
     given, note = word
     if not given:
         raise InvalidInput(
-            f"consent {quoted(text)} says no, and an enrollment can only state how it was given: to take it back, import the"
-            " lead with 'no' in a column 'consent'"
+            f"consent {quoted(text)} says no, and an enrollment can only state how it was given: to take it back, use"
+            " 'lead set PHONE consent=no', or import the lead with 'no' in a column 'consent'"
         )
     return Consent(note=note, source="enrollment")

@@ -160,6 +160,16 @@ select count(*) over () as leads, phone, l.consent_withdrawn_at as withdrawn_at
 """
 
 
+# A no, and whether there is a consent that it takes back: it is not older.
+SELECT_NO_CONSENT = """
+select count(*) over () as leads, phone, coalesce(l.consent_at is not null and coalesce(g.consent_at >= l.consent_at, true), false) as taken_back
+  from given_leads g left join leads l using (phone)
+ where not g.consent
+ order by taken_back desc, phone
+ limit $1
+"""
+
+
 class JoinedRow(NamedTuple):
     """A row that says something else about a phone than what counts."""
 
@@ -243,6 +253,10 @@ async def note_leads(connection: Connection, notes: Notes) -> None:
             "consent_withdrawn", f"{row['phone']}: taken back on {row['withdrawn_at']:%Y-%m-%d %H:%M} UTC"
         )
         notes.set_count("consent_withdrawn", row["leads"])
+    for row in await connection.fetch(SELECT_NO_CONSENT, MOST_EXAMPLES):
+        did = "its consent is taken back" if row["taken_back"] else "there is none to take back"
+        notes.add("no_consent", f"{row['phone']}: {did}")
+        notes.set_count("no_consent", row["leads"])
 
 
 async def move_others(connection: Connection) -> Moved:

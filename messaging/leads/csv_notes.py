@@ -22,6 +22,7 @@ NoteKind = Literal[
     "joined_rows",
     "renamed",
     "consent_withdrawn",
+    "no_consent",
 ]
 
 _TEXTS: dict[NoteKind, tuple[str, str]] = {
@@ -36,6 +37,7 @@ _TEXTS: dict[NoteKind, tuple[str, str]] = {
     "joined_rows": ("row", "another value than a row of the same phone, which counts"),
     "renamed": ("known lead", "an entirely different name than before; the new one counts"),
     "consent_withdrawn": ("known lead", "a consent that was taken back, which only a later consent_at gives anew"),
+    "no_consent": ("lead", "a consent of 'no': campaigns and sequences that require consent leave such leads out, the others do not"),
 }  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
 
 from messaging.common.database import Connection
@@ -11,6 +12,7 @@ from messaging.common.values import Value
 from messaging.common.words import normalise_words
 from messaging.events.record import note
 from messaging.leads.cleaning import attribute_name, clean_text, parse_target_status
+from messaging.leads.consent import read_consent
 from messaging.leads.store import StoredLead, stored_lead
 from messaging.times.zones import check_time_zone
 
@@ -27,14 +29,13 @@ _FIELDS = {
     "status": "target_status",
     "target_status": "target_status",
     "time_zone": "time_zone",
+    "consent": "consent",
 }
+CONSENT_GIVEN = "import the lead with a column 'consent', or use 'enroll SEQUENCE PHONE --consent TEXT'"
 _ELSEWHERE = {
     "phone": "use 'lead rename-phone OLD NEW'",
     "device": "to change the device, use 'lead move PHONE --to DEVICE'",
-    **dict.fromkeys(
-        ("consent", "consent_at", "consent_source"),
-        "import the lead with a column 'consent', or use 'enroll SEQUENCE PHONE --consent TEXT'",
-    ),
+    **dict.fromkeys(("consent_at", "consent_source"), CONSENT_GIVEN),
 }
 
 SELECT_LEAD = "select * from leads where phone = $1 for no key update"
@@ -42,7 +43,7 @@ SELECT_LEAD = "select * from leads where phone = $1 for no key update"
 UPDATE_LEAD = """
 update leads
    set name = $2, niches = $3, triggers = $4, target_status = $5, time_zone = $6, attributes = $7,
-       updated_at = clock_timestamp()
+       consent_at = $8, consent_source = $9, consent_note = $10, consent_withdrawn_at = $11, updated_at = clock_timestamp()
  where phone = $1
 """
 
@@ -100,7 +101,8 @@ async def edit_lead(connection: Connection, phone: str, edits: Sequence[Edit]) -
                 UPDATE_LEAD,
                 phone,
                 *(changed.name, changed.niches, changed.triggers, changed.target_status),
-                *(changed.time_zone, changed.attributes),
+                *(changed.time_zone, changed.attributes, changed.consent_at, changed.consent_source),
+                *(changed.consent_note, changed.consent_withdrawn_at),
             )
             edited = _differences(lead, changed)
             await note(connection, "lead.changed", phone=phone, before=edited.before, after=edited.after)
@@ -156,11 +158,32 @@ def _edited(lead: StoredLead, edit: Edit) -> StoredLead:
             value = parse_target_status(edit.value)
             if value is None:
                 raise InvalidInput("target_status cannot be empty: it is prospect or customer")
+        case "consent":
+            return _without_consent(lead, edit.value)
         case "time_zone":
             value = check_time_zone(edit.value) if edit.value else None
         case _:
             value = edit.value
     return lead.model_copy(update={edit.column: value})
+
+
+def _without_consent(lead: StoredLead, said: str) -> StoredLead:
+    """The lead after it has taken its consent back. A consent is given with what shows it, and not here."""
+    word = read_consent(said)
+    if word is None or word[0]:
+        raise InvalidInput(
+            f"consent can only be taken back here, with consent=no: to state how it was given, {CONSENT_GIVEN}"
+        )
+    if lead.consent_at is None:
+        return lead
+    return lead.model_copy(
+        update={
+            "consent_at": None,
+            "consent_source": None,
+            "consent_note": None,
+            "consent_withdrawn_at": datetime.now(UTC),
+        }
+    )
 
 
 def _columns(lead: StoredLead) -> dict[str, str]:
@@ -170,5 +193,10 @@ def _columns(lead: StoredLead) -> dict[str, str]:
         "triggers": ", ".join(lead.triggers),
         "target_status": lead.target_status,
         "time_zone": lead.time_zone or "",
+        "consent": (lead.consent_note or "yes")
+        if lead.consent_at
+        else "no"
+        if lead.consent_withdrawn_at
+        else "",
         **dict(sorted(lead.attributes.items())),
     }

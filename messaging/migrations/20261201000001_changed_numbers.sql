@@ -322,6 +322,36 @@ language sql as $$
        and m.status = 'cancelled' and m.reason like 'it went to %' and m.attempts = 0 and not c.timeline -> 'done' ? t.key
 $$;
 
+-- As before, but an attempt does not come back at once while an inbound message is being recorded.
+create or replace function hold_message(m broadcast_messages, p_moment timestamptz, p_grace interval) returns jsonb
+language plpgsql as $$
+declare
+    hold    text;
+    kind    text;
+    nothing constant jsonb := jsonb_build_object('outcome', 'deferred', 'until', p_moment, 'now', p_moment,
+                                                 'reason', 'was resumed');
+begin
+    -- Not waited for: a transaction that records an inbound message takes this lock first, and messages' locks later.
+    -- It may take some time, so the attempt does not come back at once.
+    if not pg_try_advisory_xact_lock_shared(inbound_lock(m.recipient_phone)) then
+        return nothing || jsonb_build_object('until', p_moment + interval '250 milliseconds',
+                                             'reason', 'a message of its recipient is being recorded');
+    end if;
+    perform from devices where id = m.device_id for share;
+    perform from campaigns where id = m.campaign_id for share;
+    perform from sequences s join sequence_contacts c on c.sequence_id = s.id
+      where c.id = m.sequence_contact_id for share of s;
+    hold := hold_of(m, p_moment + p_grace);
+    if hold is null then
+        return nothing;
+    end if;
+    kind := case when pause_of(m) is null then 'window' else 'pause' end;
+    update broadcast_messages set reason = hold, waits_for = kind, updated_at = p_moment
+     where id = m.id and (reason, waits_for) is distinct from (hold, kind);
+    return jsonb_build_object('outcome', 'held', 'reason', hold,
+                              'until', case when m.expires_at > p_moment then m.expires_at end);
+end $$;
+
 -- migrate:down
 
 drop function follow_contacts, forget_left_out, separate_lead, exchange_of, move_phone_v2, rest_contact, place_contact, joined_reason;
@@ -329,3 +359,30 @@ drop trigger end_joined_contacts on sequence_contacts;
 drop function end_joined_contacts;
 drop table exchanged_numbers, joined_contacts, joined_leads;
 alter table broadcast_messages drop column went_to;
+
+create or replace function hold_message(m broadcast_messages, p_moment timestamptz, p_grace interval) returns jsonb
+language plpgsql as $$
+declare
+    hold    text;
+    kind    text;
+    nothing constant jsonb := jsonb_build_object('outcome', 'deferred', 'until', p_moment, 'now', p_moment,
+                                                 'reason', 'was resumed');
+begin
+    -- Not waited for: a transaction that records an inbound message takes this lock first, and messages' locks later.
+    if not pg_try_advisory_xact_lock_shared(inbound_lock(m.recipient_phone)) then
+        return nothing;
+    end if;
+    perform from devices where id = m.device_id for share;
+    perform from campaigns where id = m.campaign_id for share;
+    perform from sequences s join sequence_contacts c on c.sequence_id = s.id
+      where c.id = m.sequence_contact_id for share of s;
+    hold := hold_of(m, p_moment + p_grace);
+    if hold is null then
+        return nothing;
+    end if;
+    kind := case when pause_of(m) is null then 'window' else 'pause' end;
+    update broadcast_messages set reason = hold, waits_for = kind, updated_at = p_moment
+     where id = m.id and (reason, waits_for) is distinct from (hold, kind);
+    return jsonb_build_object('outcome', 'held', 'reason', hold,
+                              'until', case when m.expires_at > p_moment then m.expires_at end);
+end $$;

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
+from messaging.campaigns.store import require_campaign
 from messaging.common.database import Pool
 from messaging.common.values import Value
 from messaging.sending.claim_lifetimes import CLAIM_LIFETIME, longer_lifetimes
 from messaging.sending.message_status import MessageStatus
+from messaging.sequences.store import find_sequence, no_such_sequence
 
 __all__ = ["MessageReport", "count_in_doubt", "list_messages", "messages_to"]
 
@@ -68,6 +70,13 @@ def _latest(condition: str) -> str:
 
 
 SELECT_LATEST = _latest("m.status = any ($2)")
+SELECT_LATEST_OF_CAMPAIGN = _latest(
+    "m.status = any ($2) and m.campaign_id = (select id from campaigns where name = $3)"
+)
+SELECT_LATEST_OF_SEQUENCE = _latest(
+    "m.status = any ($2) and m.sequence_stepid = any (array("
+    "select t.id from sequence_steps t join sequences s on s.id = t.sequence_id where s.name = $3))"
+)
 
 # $2, $3: as is_abandoned takes them.
 IN_DOUBT = "m.status = 'processing' and is_abandoned(m, $2, $3, clock_timestamp())"
@@ -77,12 +86,30 @@ SELECT_LATEST_IN_DOUBT = _latest(IN_DOUBT)
 COUNT_IN_DOUBT = f"select count(*) from (select from broadcast_messages m where {IN_DOUBT} limit $1) found"  # noqa: S608 - of this module
 
 
-async def list_messages(pool: Pool, statuses: Sequence[MessageStatus], limit: int) -> list[MessageReport]:
-    """The latest ``limit`` messages of the ledger with one of these statuses, the newest first.
+async def list_messages(
+    pool: Pool,
+    statuses: Sequence[MessageStatus],
+    limit: int,
+    *,
+    campaign: str | None = None,
+    sequence: str | None = None,
+) -> list[MessageReport]:
+    """The latest ``limit`` messages of the ledger with one of these statuses, the newest first: of one campaign, of one
+    sequence, or all.
 
-    ``unconfirmed`` also lists messages in doubt, which a worker resolves by itself.
+    ``unconfirmed`` also lists messages in doubt of all, which a worker resolves by itself. Raises NotFound.
     """
-    rows = await pool.fetch(SELECT_LATEST, limit, [status.value for status in statuses])
+    values = [status.value for status in statuses]
+    if campaign is not None or sequence is not None:
+        async with pool.acquire() as connection:
+            if campaign is not None:
+                await require_campaign(connection, campaign)
+            elif await find_sequence(connection, sequence or "") is None:
+                raise await no_such_sequence(connection, sequence or "")
+        query = SELECT_LATEST_OF_CAMPAIGN if campaign is not None else SELECT_LATEST_OF_SEQUENCE
+        rows = await pool.fetch(query, limit, values, campaign or sequence)
+        return [MessageReport.model_validate(dict(row)) for row in rows]
+    rows = await pool.fetch(SELECT_LATEST, limit, values)
     found = [MessageReport.model_validate(dict(row)) for row in rows]
     if MessageStatus.UNCONFIRMED in statuses and MessageStatus.PROCESSING not in statuses:
         doubtful = await pool.fetch(SELECT_LATEST_IN_DOUBT, limit, CLAIM_LIFETIME, longer_lifetimes())

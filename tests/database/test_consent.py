@@ -140,7 +140,12 @@ async def test_a_file_says_it_and_an_export_says_it_again(pool: Pool, tmp_path: 
         f"{phone(2)},yes",
         f"{phone(3)},",
     )
-    assert (await import_file(pool, withdrawn)).updated == 1, "an empty cell takes nothing back"
+    taken = await import_file(pool, withdrawn)
+    assert taken.updated == 1, "an empty cell takes nothing back"
+    [note] = [note for note in taken.notes if note.kind == "no_consent"]
+    assert (note.count, note.examples) == (1, (f"{phone(0)}: its consent is taken back",))
+    [note] = (await import_file(pool, withdrawn)).notes
+    assert note.examples == (f"{phone(0)}: there is none to take back",)
     again = await import_file(pool, file)
     [note] = [note for note in again.notes if note.kind == "consent_withdrawn"]
     assert note.count == 1

@@ -56,6 +56,28 @@ async def test_columns_are_changed_all_or_none(scenario: Scenario) -> None:
             await edit_lead(connection, phone(9), parse_edits(["city=KL"]))
 
 
+async def test_consent_is_taken_back_by_hand_and_not_given(scenario: Scenario) -> None:
+    await scenario.add_device()
+    await scenario.add_leads(2)
+    pool = scenario.pool
+    await pool.execute(
+        "update leads set consent_at = now(), consent_source = 'import', consent_note = 'form 12' where phone = $1",
+        phone(0),
+    )
+    async with pool.acquire() as connection:
+        done = await edit_lead(connection, phone(0), parse_edits(["consent=no"]))
+        assert (done.before, done.after) == ({"consent": "form 12"}, {"consent": "no"})
+        lead = await load_lead(connection, phone(0))
+        assert lead is not None
+        assert (lead.consent_at, lead.consent_note) == (None, None)
+        assert lead.consent_withdrawn_at is not None
+        for number in (phone(0), phone(1)):
+            assert (await edit_lead(connection, number, parse_edits(["consent=tidak"]))).after == {}
+        for said in ("yes", "", "form 13"):
+            with pytest.raises(InvalidInput, match="only be taken back here, with consent=no"):
+                await edit_lead(connection, phone(0), parse_edits([f"consent={said}"]))
+
+
 async def test_a_trigger_that_was_used_up_does_not_come_back(scenario: Scenario) -> None:
     await scenario.add_device()
     await scenario.apply(WELCOME)

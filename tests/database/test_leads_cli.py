@@ -97,6 +97,14 @@ def test_import_show_and_export(lead: Lead, tmp_path: Path) -> None:
     assert lead("export", "-") == written.replace("\r\n", "\n")  # as the runner shows it
 
 
+def test_an_import_of_which_nothing_is_left_fails(lead: Lead, tmp_path: Path) -> None:
+    del lead
+    for rows, code in ((("12",), 1), (("12", "+12015550101"), 0), ((), 0)):
+        file = write(tmp_path / "a.csv", "phone", *rows)
+        result = CliRunner().invoke(cli.lead.app, ["import", str(file)])
+        assert (result.exit_code, "rejected" in result.stdout) == (code, True), result.output
+
+
 def test_names_are_printed_as_they_are(lead: Lead, tmp_path: Path) -> None:
     lead("import", str(write(tmp_path / "a.csv", "phone,name", "+12015550101,[red]:smile: {{ name }}")))
     assert "name: [red]:smile: {{ name }}\n" in lead("show", "+12015550101")

@@ -127,6 +127,21 @@ async def test_a_reply_pauses_the_contact_until_it_is_resumed(contact: Contact) 
     assert isinstance(await send(contact), Settled)
 
 
+async def test_a_paused_message_does_not_ask_again_at_once_while_a_reply_is_recorded(
+    contact: Contact,
+) -> None:
+    await claim(contact)
+    await contact.scenario.pool.execute("update sequence_contacts set paused_at = now()")
+    await contact.scenario.pool.execute("update broadcast_messages set status = 'queued'")
+    async with contact.scenario.pool.acquire() as connection, connection.transaction():
+        await connection.execute("select pg_advisory_xact_lock(inbound_lock($1))", PHONE)
+        answer = await claim(contact)
+    assert isinstance(answer, Deferred)
+    assert answer.reason == "a message of its recipient is being recorded"
+    assert answer.until - contact.now == timedelta(milliseconds=250)
+    assert isinstance(await claim(contact), Held)
+
+
 @pytest.mark.parametrize(
     ("said", "result"),
     [

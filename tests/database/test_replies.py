@@ -15,11 +15,12 @@ import pytest
 from activities.limiter import DeviceLimiter
 from activities.sequences import SequenceActivities
 from messaging.common.database import Pool
-from messaging.common.errors import NotFound
+from messaging.common.errors import InvalidPhone, NotFound
 from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.gateways import Gateways
 from messaging.gateways.cloud_api_inbound import inbound_of_change
 from messaging.gateways.webhook_events import InboundMessage, Receipt
+from messaging.leads.known_phones import find_phone
 from messaging.leads.opt_outs import record_opt_out, withdraw
 from messaging.replies.consequences import Consequences, Stopped, together
 from messaging.replies.inbox import InboundReport, inbound_of_phone, list_inbox
@@ -167,6 +168,18 @@ async def test_choices_without_a_time_count_each_and_their_repetitions_do_not(co
     for value, left in (("resume", []), ("stop", ["preference"]), ("resume", []), ("stop", ["preference"])):
         assert [await choose(value), await choose(value)] == [1, 0]
         assert await sources(pool) == left
+
+
+async def test_a_number_that_no_plan_has_is_known_once_it_has_written(contact: Contact) -> None:
+    pool, written = contact.scenario.pool, "+999 123-45678"
+    with pytest.raises(InvalidPhone):
+        await find_phone(pool, written, None)
+    await record(contact, inbound("in-1", "+99912345678", "Hello"))
+    for form in (written, "99912345678", "00999 12345678"):
+        assert await find_phone(pool, form, "MY") == "+99912345678"
+    assert await find_phone(pool, PHONE, None) == PHONE
+    with pytest.raises(InvalidPhone):
+        await find_phone(pool, "+999 123-45679", None)
 
 
 async def test_an_operator_has_the_last_word_on_what_is_told_again(contact: Contact) -> None:

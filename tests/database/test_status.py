@@ -2,7 +2,10 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from messaging.campaigns.store import list_campaigns
+from messaging.common.errors import NotFound
 from messaging.reporting.messages import list_messages
 from messaging.reporting.status import status_report
 from messaging.sending.message_status import MessageStatus
@@ -91,3 +94,25 @@ async def test_messages_come_in_the_order_in_which_they_were_sent(scenario: Scen
     listed = await list_messages(scenario.pool, [MessageStatus.SENT], 10)
     assert [one.phone for one in listed] == [phone(1), phone(0)]
     assert [one.phone for one in await list_messages(scenario.pool, [MessageStatus.SENT], 1)] == [phone(1)]
+
+
+async def test_messages_of_one_campaign_or_one_sequence(scenario: Scenario) -> None:
+    told = Told(scenario)
+    await told.begin(1)
+    await told.sent("one", 0, 10)
+    sequence, campaign = await scenario.pool.fetchval("select name from sequences limit 1"), "sale"
+    await scenario.apply_campaign("campaign: sale\ntarget: {status: all}\ntext: Sale\n")
+    await scenario.pool.execute(
+        "insert into broadcast_messages (id, campaign_id, lead_id, recipient_phone, device_id, due_at, campaign_shard, campaign_position)"
+        " select gen_random_uuid(), k.id, l.id, l.phone, l.device_id, now(), 0, 0 from campaigns k, leads l where k.name = 'sale'"
+    )
+    every = list(MessageStatus)
+    [one] = await list_messages(scenario.pool, every, 10, campaign=campaign)
+    assert one.what == "campaign sale"
+    [one] = await list_messages(scenario.pool, every, 10, sequence=sequence)
+    assert one.what == f"{sequence} / one"
+    assert await list_messages(scenario.pool, [MessageStatus.SENT], 10, campaign=campaign) == []
+    with pytest.raises(NotFound, match="no campaign 'sail'"):
+        await list_messages(scenario.pool, every, 10, campaign="sail")
+    with pytest.raises(NotFound, match="no sequence 'nothing'"):
+        await list_messages(scenario.pool, every, 10, sequence="nothing")

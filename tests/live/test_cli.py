@@ -518,7 +518,7 @@ async def test_a_demo_that_ends_names_no_servers_that_are_gone(tmp_path: Path) -
     assert lines[0].startswith("Imported people.csv: 1 row, 1 new lead")
     assert lines[1] == "Enrolled 1 contact by their triggers (COLDVITAC, HOTVITAC, EXSTART, WARMVITAC)"
     # A file of the user's own may have no lead for the campaign.
-    assert lines[2] == (
+    assert lines[3] == (
         "The campaign is left out: no lead would get campaign 'half-price-today': of 1 lead none matches its target"
         " (niche VITAC; status prospect), known are SKINCARE"
     )
