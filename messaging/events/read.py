@@ -19,6 +19,9 @@ EXAMPLES = 3
 AT_A_TIME = 200
 """Acts that are read at once."""
 
+MOST = 5_000
+"""Acts that are read for a page, as many of them may be shown as one."""
+
 FOLDED = ("contact.enrolled", "contact.completed", "contact.skipped")
 """What is done to one contact after the other, in a transaction for each."""
 
@@ -156,23 +159,24 @@ async def list_acts(
     pool: Pool, wanted: EventFilter | None = None, *, limit: int = 50, before: int | None = None
 ) -> ActPage:
     """The newest acts. ``before``: the last act of the page before. Raises InvalidInput for a kind that does not exist."""
-    wanted, folds = wanted or EventFilter(), list[list[_Done]]()
+    wanted, folds, more = wanted or EventFilter(), list[list[_Done]](), False
     async with pool.acquire() as connection:
         kinds = None if wanted.kind is None else await _kinds(connection, wanted.kind)
-        while True:
+        for _ in range(MOST // AT_A_TIME):
             done = await _acts(connection, wanted, kinds, before, AT_A_TIME)
             for one in done:
                 if folds and folds[-1][-1].goes_with(one):
                     folds[-1].append(one)
                 else:
                     folds.append([one])
-            if len(folds) > limit or len(done) < AT_A_TIME:
+            more = len(done) == AT_A_TIME
+            if len(folds) > limit or not more:
                 break
             before = done[-1].act
     shown = folds[:limit]
     return ActPage(
         acts=tuple(map(_report, shown)),
-        before=shown[-1][-1].act if len(folds) > limit else None,
+        before=shown[-1][-1].act if more or len(folds) > limit else None,
         left_out=not wanted.shows_routine,
     )
 

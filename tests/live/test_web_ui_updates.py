@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from temporalio.api.sdk.v1 import WorkflowMetadata
-from temporalio.client import RPCError, WorkflowUpdateFailedError
+from temporalio.client import Client, RPCError, WorkflowUpdateFailedError
 
 from operations import campaigns, enrollment
 from rig.people import phone
@@ -43,6 +43,15 @@ async def handlers(live: Live, workflow_id: str) -> dict[str, str]:
 
 async def events(live: Live, workflow_id: str) -> int:
     return len((await live.connection.temporal.get_workflow_handle(workflow_id).fetch_history()).events)
+
+
+async def acts(live: Live) -> list[str]:
+    """Who did what to contacts and campaigns, but for enrollments."""
+    rows = await live.scenario.pool.fetch(
+        "select via || ' ' || actor || ': ' || kind as said from events"
+        " where not kind like any (array['device.%', 'sequence.%', 'contact.enrolled', 'campaign.created']) order by id"
+    )
+    return [row["said"] for row in rows]
 
 
 async def test_a_contact_is_steered_by_updates(live: Live) -> None:
@@ -88,12 +97,41 @@ async def test_a_contact_is_steered_by_updates(live: Live) -> None:
     assert await ask(live, one, "stop", "asked by phone") == f"{who}: stopped"
     assert (await handle.result())["outcome"] == "stopped"
     assert await live.scenario.pool.fetchval("select reason from sequence_contacts") == "asked by phone"
+    assert await acts(live) == [
+        "web ui somebody: contact.paused",
+        "web ui somebody: contact.resumed",
+        "web ui somebody: contact.skipped",
+        "web ui somebody: contact.stopped",
+    ]
     with pytest.raises(RPCError, match="completed"):
         await ask(live, one, "resume")
     await enrollment.enroll(live.connection, "story", phone(2), device=live.scenario.device)
     two = f"sequence:story:{phone(2)}"
     await until(lambda: _sent(live, 2))
+    # Where people log in to the Web UI, it says who they are.
+    config = live.connection.temporal.service_client.config
+    client = await Client.connect(config.target_host, identity="dora@example.com")
+    await client.get_workflow_handle(two).execute_update("pause", "fair")
     assert await ask(live, two, "opt_out") == f"{phone(2)} opted out, and gets nothing more"
+    assert (await acts(live))[4:] == [
+        "web ui dora@example.com: contact.paused",
+        "web ui somebody: opt_out.added",
+        "web ui somebody: contact.opted_out",
+    ]
+    # What a workflow does for a caller of ours is that caller's act; a signal by hand is one of the Web UI.
+    device = ("--device", live.scenario.device)
+    code, _, err = await live.run("starter.py", "enroll", "story", phone(3), *device, "--as", "anna")
+    assert (code, err) == (0, "")
+    three = client.get_workflow_handle(f"sequence:story:{phone(3)}")
+    await three.signal("stop", "moved away")
+    assert (await three.result())["outcome"] == "stopped"
+    rows = await live.scenario.pool.fetch(
+        "select via, actor, kind from events where phone = $1 order by id", phone(3)
+    )
+    assert [tuple(row) for row in rows] == [
+        ("command line", "anna", "contact.enrolled"),
+        ("web ui", "dora@example.com", "contact.stopped"),
+    ]
     assert (await live.connection.temporal.get_workflow_handle(two).result())["outcome"] == "opted_out"
 
 
@@ -152,6 +190,13 @@ async def test_a_campaign_is_steered_by_updates(live: Live) -> None:
     assert (await ask(live, sale, "resume")).startswith("sale: running")
     done = await finished(live)
     assert (done.status, done.messages.sent, done.messages.total) == ("finished", 6, 6)
+    by_whom = await acts(live)
+    assert by_whom[1:4] == [
+        "web ui somebody: campaign.changed",
+        "web ui somebody: campaign.paused",
+        "web ui somebody: campaign.resumed",
+    ]
+    assert by_whom[-1] == "itself drumbeat: campaign.finished"
     with pytest.raises(RPCError, match="completed"):
         await ask(live, sale, "retry_failed")
     await live.scenario.apply_campaign(CAMPAIGN.format(name="again", more=""))
