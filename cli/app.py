@@ -9,6 +9,7 @@ import typer
 from cli import (
     audience,
     campaign,
+    completion,
     contacts,
     demo,
     device,
@@ -38,29 +39,36 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(device.app, name="device")
-app.add_typer(lead.app, name="lead")
-app.add_typer(sequence.app, name="sequence")
-app.add_typer(campaign.app, name="campaign")
-app.add_typer(message.app, name="message")
-app.add_typer(inbox.app, name="inbox")
-app.add_typer(report.app, name="report")
-app.command("enroll")(enroll.enroll)
-app.command("opt-out")(enroll.opt_out)
-app.command("contact")(contacts.contact)
-app.command("why")(contacts.why)
-app.command("preview")(preview.preview)
-app.command("audience")(audience.audience)
-app.command("test-send")(send_test.send_test)
-app.command("pause")(steering.pause)
-app.command("resume")(steering.resume)
-app.command("stop")(steering.stop)
-app.command("skip")(steering.skip)
-app.command("events")(events.list_events)
-app.command("status")(reports.status)
-app.command("messages")(message.list_messages)
-app.command("audit")(reports.audit)
-app.command("demo")(demo.demo)
+SEE = "See"
+STEER = "Steer"
+BEFORE = "Before the start"
+THINGS = "Things (each with commands of its own)"
+MORE = "More"
+
+app.command("status", rich_help_panel=SEE)(reports.status)
+app.command("why", rich_help_panel=SEE)(contacts.why)
+app.command("contact", rich_help_panel=SEE)(contacts.contact)
+app.command("messages", rich_help_panel=SEE)(message.list_messages)
+app.add_typer(inbox.app, name="inbox", rich_help_panel=SEE)
+app.command("events", rich_help_panel=SEE)(events.list_events)
+app.add_typer(report.app, name="report", rich_help_panel=SEE)
+app.command("audit", rich_help_panel=SEE)(reports.audit)
+app.command("pause", rich_help_panel=STEER)(steering.pause)
+app.command("resume", rich_help_panel=STEER)(steering.resume)
+app.command("stop", rich_help_panel=STEER)(steering.stop)
+app.command("skip", rich_help_panel=STEER)(steering.skip)
+app.command("enroll", rich_help_panel=STEER)(enroll.enroll)
+app.command("opt-out", rich_help_panel=STEER)(enroll.opt_out)
+app.command("audience", rich_help_panel=BEFORE)(audience.audience)
+app.command("preview", rich_help_panel=BEFORE)(preview.preview)
+app.command("test-send", rich_help_panel=BEFORE)(send_test.send_test)
+app.add_typer(campaign.app, name="campaign", rich_help_panel=THINGS)
+app.add_typer(sequence.app, name="sequence", rich_help_panel=THINGS)
+app.add_typer(lead.app, name="lead", rich_help_panel=THINGS)
+app.add_typer(device.app, name="device", rich_help_panel=THINGS)
+app.add_typer(message.app, name="message", rich_help_panel=THINGS)
+app.command("demo", rich_help_panel=MORE)(demo.demo)
+app.command("completion", rich_help_panel=MORE)(completion.completion)
 
 
 def _show_version(wanted: bool) -> None:
@@ -86,6 +94,7 @@ def main() -> None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
     command = typer.main.get_command(app)
     offer_as(command)
+    completion.complete_if_asked(command)
     try:
         command()
     except OSError as error:  # errors of the work itself were printed already

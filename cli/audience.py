@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import names
 from cli.console import Json, run, show
 from cli.page import Column, Table, wrapped
 from cli.values import read_count
@@ -22,7 +23,9 @@ _COLUMNS = ("phone", "name", "device", "zone", "gets", "why", "due_at", "status"
 
 
 def audience(
-    campaign: Annotated[str, typer.Argument(metavar="CAMPAIGN", help="The campaign's name.")],
+    campaign: Annotated[
+        str, typer.Argument(metavar="CAMPAIGN", help="The campaign's name.", autocompletion=names.campaigns)
+    ],
     only: Annotated[
         str | None,
         typer.Option(

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from cli import names
 from cli.campaign_plan import expected_end, format_plan
 from cli.console import Json, run, show
 from cli.page import Column, Table, wrapped
@@ -28,7 +29,9 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Campaigns: one message to every lead that matches a target.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The campaign's name.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="The campaign's name.", autocompletion=names.campaigns)
+]
 
 
 @app.command("apply")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import names
 from cli.console import Json, run, show
 from cli.contact_page import contact_page
 from cli.page import wrapped
@@ -43,7 +44,12 @@ def contact(
 def why(
     phone: Annotated[str, typer.Argument(help="The phone, in any format.")],
     name: Annotated[
-        str | None, typer.Argument(metavar="[SEQUENCE|CAMPAIGN]", help="Only this sequence or campaign.")
+        str | None,
+        typer.Argument(
+            metavar="[SEQUENCE|CAMPAIGN]",
+            help="Only this sequence or campaign.",
+            autocompletion=names.sequences_and_campaigns,
+        ),
     ] = None,
     default_region: Region = None,
     as_json: Json = False,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import names
 from cli.console import Json, run, show
 from cli.page import Column, Table, wrapped
 from cli.values import read_count, read_seconds
@@ -21,7 +22,7 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Devices: the WhatsApp numbers that messages are sent from.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="ID", help="The device's ID.")]
+Name = Annotated[str, typer.Argument(metavar="ID", help="The device's ID.", autocompletion=names.devices)]
 
 
 @app.command()
@@ -156,8 +157,18 @@ def resume(device: Name, as_json: Json = False) -> None:
 
 @app.command()
 def replace(
-    old: Annotated[str, typer.Argument(metavar="OLD", help="The device to replace: it sends nothing more.")],
-    new: Annotated[str, typer.Argument(metavar="NEW", help="The device that takes its place; add it first.")],
+    old: Annotated[
+        str,
+        typer.Argument(
+            metavar="OLD", autocompletion=names.devices, help="The device to replace: it sends nothing more."
+        ),
+    ],
+    new: Annotated[
+        str,
+        typer.Argument(
+            metavar="NEW", autocompletion=names.devices, help="The device that takes its place; add it first."
+        ),
+    ],
     as_json: Json = False,
 ) -> None:
     """Have another device send everything that a device was to send: leads, contacts under way, waiting messages.

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from cli import names
 from cli.console import Json, run, show
 from cli.selection import (
     Campaign,
@@ -50,11 +51,16 @@ Region = Annotated[
 
 
 def enroll(
-    sequence: Annotated[str | None, typer.Argument(help="The sequence's name.")] = None,
+    sequence: Annotated[
+        str | None, typer.Argument(help="The sequence's name.", autocompletion=names.sequences)
+    ] = None,
     phone: Annotated[str | None, typer.Argument(help="The lead's phone, in any format.")] = None,
     name: Annotated[str, typer.Option(help="The lead's name.")] = "",
     device: Annotated[
-        str | None, typer.Option(help="The device to send from, for a lead that has none yet.")
+        str | None,
+        typer.Option(
+            help="The device to send from, for a lead that has none yet.", autocompletion=names.devices
+        ),
     ] = None,
     move: Annotated[
         bool,
@@ -69,7 +75,10 @@ def enroll(
     ] = "",
     default_region: Region = None,
     trigger: Annotated[
-        str | None, typer.Option(help="Instead: enroll all leads with this trigger in its sequence.")
+        str | None,
+        typer.Option(
+            help="Instead: enroll all leads with this trigger in its sequence.", autocompletion=names.triggers
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -181,6 +190,7 @@ def opt_out(
         typer.Option(
             help="From what: marketing, or all, which is everything. With --undo: only that opt-out; both if not given.",
             parser=_read_category,
+            autocompletion=names.among(CATEGORIES),
             metavar="CATEGORY",
         ),
     ] = None,

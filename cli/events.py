@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import names
 from cli.console import Json, run, say, show
 from cli.page import one_line, page_width, shortened, wrapped
 from cli.values import read_count, read_since
@@ -36,9 +37,17 @@ def list_events(
         typer.Option(help="Only such events, e.g. campaign.paused, or a part of it: paused, device."),
     ] = None,
     phone: Annotated[str | None, typer.Option(help="Only about this person.")] = None,
-    sequence: Annotated[str | None, typer.Option(metavar="NAME", help="Only about this sequence.")] = None,
-    campaign: Annotated[str | None, typer.Option(metavar="NAME", help="Only about this campaign.")] = None,
-    device: Annotated[str | None, typer.Option(metavar="ID", help="Only about this device.")] = None,
+    sequence: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only about this sequence.", autocompletion=names.sequences),
+    ] = None,
+    campaign: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Only about this campaign.", autocompletion=names.campaigns),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(metavar="ID", help="Only about this device.", autocompletion=names.devices)
+    ] = None,
     since: Annotated[
         datetime | None,
         typer.Option(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
+from cli import names
 from cli.console import Json, run, say, show
 from cli.inbound import REASONS, format_inbound, inbound_lines
 from cli.page import wrapped
@@ -36,12 +37,21 @@ def _read_reason(text: str) -> str:
 Only = Annotated[
     list[str] | None,
     typer.Option(
-        help=f"Only these; may be repeated: {', '.join(REASONS)}.", parser=_read_reason, metavar="REASON"
+        help=f"Only these; may be repeated: {', '.join(REASONS)}.",
+        parser=_read_reason,
+        metavar="REASON",
+        autocompletion=names.among(REASONS),
     ),
 ]
-Device = Annotated[str | None, typer.Option(help="Only replies to this device.")]
-Sequence = Annotated[str | None, typer.Option(help="Only replies to this sequence.")]
-Campaign = Annotated[str | None, typer.Option(help="Only replies to this campaign.")]
+Device = Annotated[
+    str | None, typer.Option(help="Only replies to this device.", autocompletion=names.devices)
+]
+Sequence = Annotated[
+    str | None, typer.Option(help="Only replies to this sequence.", autocompletion=names.sequences)
+]
+Campaign = Annotated[
+    str | None, typer.Option(help="Only replies to this campaign.", autocompletion=names.campaigns)
+]
 Phone = Annotated[str | None, typer.Option(help="Only what this phone wrote.")]
 Region = Annotated[
     str | None, typer.Option(metavar="CC", help="Country of a phone without a country code, e.g. MY.")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from cli import lead_changes
+from cli import lead_changes, names
 from cli.console import Json, run, show
 from cli.selection import Where, selection_of
 from cli.selection import bar as progress_bar
@@ -42,7 +42,10 @@ def import_(
         Path, typer.Argument(help="A CSV file; its first row names the columns, one of them 'phone'.")
     ],
     device: Annotated[
-        str | None, typer.Option(help="The device for leads that have none yet.", metavar="ID")
+        str | None,
+        typer.Option(
+            help="The device for leads that have none yet.", metavar="ID", autocompletion=names.devices
+        ),
     ] = None,
     move: Annotated[
         bool,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import names
 from cli.console import Json, run, show
 from cli.page import Column, Table, one_line
 from cli.selection import (
@@ -114,7 +115,12 @@ def set_(
 
 def move(
     to: Annotated[
-        str, typer.Option(help="The device that is to write to them from now on.", metavar="DEVICE")
+        str,
+        typer.Option(
+            help="The device that is to write to them from now on.",
+            metavar="DEVICE",
+            autocompletion=names.devices,
+        ),
     ],
     phone: Annotated[str | None, typer.Argument(help="The lead's phone, in any format.")] = None,
     where: Where = "",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.console import Json, run, show
+from cli.names import among
 from cli.page import one_line, wrapped
 from cli.values import read_count, read_status
 from messaging.sending.message_status import MessageStatus
@@ -30,6 +31,7 @@ def list_messages(
         typer.Option(
             help="Only these statuses; may be repeated. By default: failed and unconfirmed; of a campaign or sequence, all.",
             parser=read_status,
+            autocompletion=among(status.value for status in MessageStatus),
             metavar="STATE",
         ),
     ] = None,

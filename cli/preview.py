@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import names
 from cli.console import Json, run, show
 from cli.page import wrapped
 from cli.selection import bar as progress_bar
@@ -23,7 +24,12 @@ SHOWN_FAULTS = 20
 
 def preview(
     name: Annotated[
-        str, typer.Argument(metavar="SEQUENCE|CAMPAIGN", help="The name of a sequence or a campaign.")
+        str,
+        typer.Argument(
+            metavar="SEQUENCE|CAMPAIGN",
+            autocompletion=names.sequences_and_campaigns,
+            help="The name of a sequence or a campaign.",
+        ),
     ],
     lead: Annotated[
         list[str] | None,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
+from cli import names
 from cli.console import run, say, show
 from messaging.common.counts import count_of
 from runtime.process import fail, tell
@@ -55,14 +56,28 @@ Where = Annotated[
 ]
 InSequence = Annotated[
     str | None,
-    typer.Option("--sequence", help="Those in this sequence.", metavar="NAME", rich_help_panel=WHICH),
+    typer.Option(
+        "--sequence",
+        help="Those in this sequence.",
+        metavar="NAME",
+        rich_help_panel=WHICH,
+        autocompletion=names.sequences,
+    ),
 ]
 Campaign = Annotated[
     str | None,
-    typer.Option(help="Those that this campaign has a message for.", metavar="NAME", rich_help_panel=WHICH),
+    typer.Option(
+        help="Those that this campaign has a message for.",
+        metavar="NAME",
+        rich_help_panel=WHICH,
+        autocompletion=names.campaigns,
+    ),
 ]
 Device = Annotated[
-    str | None, typer.Option(help="Those of this device.", metavar="ID", rich_help_panel=WHICH)
+    str | None,
+    typer.Option(
+        help="Those of this device.", metavar="ID", rich_help_panel=WHICH, autocompletion=names.devices
+    ),
 ]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="With many: do not ask first.")]
 DryRun = Annotated[

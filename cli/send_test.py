@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import names
 from cli.console import Json, run, show
 from cli.page import wrapped
 from cli.values import read_duration
@@ -24,6 +25,7 @@ def send_test(
         str,
         typer.Argument(
             metavar="SEQUENCE[/STEP]|CAMPAIGN",
+            autocompletion=names.steps_too,
             help="What to send: of a sequence the first step, or that one.",
         ),
     ],
@@ -37,7 +39,9 @@ def send_test(
     device: Annotated[
         str | None,
         typer.Option(
-            metavar="ID", help="The device to send it from. Default: that of the recipient, or of the lead."
+            metavar="ID",
+            autocompletion=names.devices,
+            help="The device to send it from. Default: that of the recipient, or of the lead.",
         ),
     ] = None,
     within: Annotated[

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 import typer
 
+from cli import names
 from cli.console import Json, run, show
 from cli.page import Column, Table, one_line, wrapped
 from cli.results import results_line
@@ -28,7 +29,9 @@ __all__ = ["app"]
 
 app = typer.Typer(help="Sequences: series of messages over days.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="The sequence's name.")]
+Name = Annotated[
+    str, typer.Argument(metavar="NAME", help="The sequence's name.", autocompletion=names.sequences)
+]
 
 
 @app.command("apply")

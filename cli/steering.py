@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from cli import names
 from cli.console import Json, run, show
 from cli.selection import (
     Campaign,
@@ -37,7 +38,7 @@ __all__ = ["pause", "resume", "skip", "stop"]
 HOLDS = ("pause", "resume")
 """What can be done to a whole sequence, too."""
 
-Sequence = Annotated[str | None, typer.Argument(help="The sequence's name.")]
+Sequence = Annotated[str | None, typer.Argument(help="The sequence's name.", autocompletion=names.sequences)]
 Phone = Annotated[str | None, typer.Argument(help="The phone, in any format.")]
 Region = Annotated[
     str | None, typer.Option(metavar="CC", help="Country of a phone without a country code, e.g. MY.")

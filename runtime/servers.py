@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from messaging.common.errors import InvalidInput
 from runtime.embedded.lease import leased
-from runtime.settings import Settings
+from runtime.settings import Settings, load_settings
 
-__all__ = ["Addresses", "address_of_temporal", "servers"]
+__all__ = ["Addresses", "address_of_temporal", "known_database", "servers"]
 
 
 _NAMING = ("TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE")
@@ -66,6 +66,17 @@ async def servers(
             embedded=True,
             notices=running.notices,
         )
+
+
+def known_database() -> str | None:
+    """The address of the database as far as it is known without starting anything; None if it is not. Raises InvalidInput."""
+    settings = load_settings()
+    if address_of_temporal() is not None:
+        return settings.database_url
+    from runtime.embedded.state import read_running
+
+    running = read_running(settings.home)
+    return running.database_url if running is not None else None
 
 
 def address_of_temporal() -> str | None:
