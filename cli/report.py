@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from cli import names
 from cli.console import Json, run, say, show
 
 if TYPE_CHECKING:
@@ -39,9 +40,14 @@ Week = Annotated[
 
 @app.command()
 def campaign(
-    campaign: Annotated[str, typer.Argument(metavar="NAME", help="The campaign's name.")],
+    campaign: Annotated[
+        str, typer.Argument(metavar="NAME", help="The campaign's name.", autocompletion=names.campaigns)
+    ],
     other: Annotated[
-        str | None, typer.Argument(metavar="[OTHER]", help="Another one, to compare it with.")
+        str | None,
+        typer.Argument(
+            metavar="[OTHER]", help="Another one, to compare it with.", autocompletion=names.campaigns
+        ),
     ] = None,
     time_zone: Zone = None,
     as_csv: Csv = False,
@@ -67,7 +73,9 @@ def campaign(
 
 @app.command()
 def sequence(
-    sequence: Annotated[str, typer.Argument(metavar="NAME", help="The sequence's name.")],
+    sequence: Annotated[
+        str, typer.Argument(metavar="NAME", help="The sequence's name.", autocompletion=names.sequences)
+    ],
     week: Week = None,
     time_zone: Zone = None,
     as_csv: Csv = False,
@@ -86,7 +94,9 @@ def sequence(
 
 @app.command()
 def device(
-    device: Annotated[str, typer.Argument(metavar="ID", help="The device's ID.")],
+    device: Annotated[
+        str, typer.Argument(metavar="ID", help="The device's ID.", autocompletion=names.devices)
+    ],
     week: Week = None,
     time_zone: Zone = None,
     as_csv: Csv = False,
