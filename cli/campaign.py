@@ -143,13 +143,17 @@ def status(campaign: Name, as_json: Json = False) -> None:
 
 
 @app.command()
-def pause(campaign: Name, as_json: Json = False) -> None:
+def pause(
+    campaign: Name,
+    reason: Annotated[str, typer.Option(help="Why; shown wherever a message waits for the campaign.")] = "",
+    as_json: Json = False,
+) -> None:
     """Pause a campaign: send nothing of it until it is resumed. Nothing is lost: due messages wait."""
 
     async def work(drumbeat: Drumbeat) -> CampaignChange:
         from operations import campaigns
 
-        return await campaigns.pause(drumbeat, campaign)
+        return await campaigns.pause(drumbeat, campaign, reason)
 
     show(run(work), as_json, _format_change)
 

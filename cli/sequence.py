@@ -109,13 +109,17 @@ def show_sequence(sequence: Name, as_json: Json = False) -> None:
 
 
 @app.command()
-def pause(sequence: Name, as_json: Json = False) -> None:
+def pause(
+    sequence: Name,
+    reason: Annotated[str, typer.Option(help="Why; shown wherever something waits for the sequence.")] = "",
+    as_json: Json = False,
+) -> None:
     """Pause a sequence: send nothing of it until it is resumed. Nothing is lost: due messages wait."""
 
     async def work(drumbeat: Drumbeat) -> SequenceStatusChange:
         from operations import sequences
 
-        return await sequences.pause(drumbeat, sequence)
+        return await sequences.pause(drumbeat, sequence, reason)
 
     show(run(work, temporal=False), as_json, _format_status)
 

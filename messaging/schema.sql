@@ -1517,8 +1517,15 @@ CREATE FUNCTION public.note_lead() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 begin
-    perform note_event('lead.moved', new.phone, p_device => new.device_id,
-                       p_data => jsonb_build_object('from', old.device_id));
+    if old.device_id is not null and old.device_id is distinct from new.device_id then
+        perform note_event('lead.moved', new.phone, p_device => new.device_id,
+                           p_data => jsonb_build_object('from', old.device_id));
+    end if;
+    if (old.consent_at is null) <> (new.consent_at is null) and new.consent_source is distinct from 'import' then
+        perform note_event(case when new.consent_at is null then 'lead.consent_withdrawn' else 'lead.consent_given' end,
+                           new.phone, p_reason => new.consent_note,
+                           p_data => jsonb_strip_nulls(jsonb_build_object('source', new.consent_source)));
+    end if;
     return null;
 end $$;
 
@@ -2746,6 +2753,8 @@ CREATE TRIGGER note_change AFTER UPDATE OF status, start_now, title, niche, targ
 
 CREATE TRIGGER note_change AFTER UPDATE OF status, replaced_by, gateway, gateway_options, service_window, min_delay, max_delay, daily_limit, opens_at, closes_at, time_zone, stop_keywords, start_keywords, opt_out_confirmation ON public.devices FOR EACH ROW EXECUTE FUNCTION public.note_device();
 
+CREATE TRIGGER note_change AFTER UPDATE OF device_id, consent_at ON public.leads FOR EACH ROW WHEN ((((old.device_id IS NOT NULL) AND (old.device_id IS DISTINCT FROM new.device_id)) OR (((old.consent_at IS NULL) <> (new.consent_at IS NULL)) AND (new.consent_source IS DISTINCT FROM 'import'::text)))) EXECUTE FUNCTION public.note_lead();
+
 CREATE TRIGGER note_change AFTER INSERT OR UPDATE OF new_phone ON public.phone_changes FOR EACH ROW EXECUTE FUNCTION public.note_phone_change();
 
 CREATE TRIGGER note_change AFTER UPDATE OF status, paused_at ON public.sequence_contacts FOR EACH ROW WHEN (((old.status <> new.status) OR ((new.status = 'active'::text) AND ((old.paused_at IS NULL) <> (new.paused_at IS NULL))))) EXECUTE FUNCTION public.note_contact();
@@ -2757,8 +2766,6 @@ CREATE TRIGGER note_change AFTER INSERT OR DELETE OR UPDATE OF category ON publi
 CREATE TRIGGER note_done AFTER UPDATE OF reviewed_at ON public.inbound_messages FOR EACH ROW WHEN (((old.reviewed_at IS NULL) AND (new.reviewed_at IS NOT NULL))) EXECUTE FUNCTION public.note_inbound();
 
 CREATE TRIGGER note_doubt AFTER UPDATE OF status, resends ON public.broadcast_messages FOR EACH ROW WHEN ((((old.status <> new.status) AND (('unconfirmed'::text = old.status) OR ('unconfirmed'::text = new.status))) OR (old.resends < new.resends))) EXECUTE FUNCTION public.note_message();
-
-CREATE TRIGGER note_move AFTER UPDATE OF device_id ON public.leads FOR EACH ROW WHEN (((old.device_id IS NOT NULL) AND (old.device_id IS DISTINCT FROM new.device_id))) EXECUTE FUNCTION public.note_lead();
 
 CREATE TRIGGER note_new AFTER INSERT ON public.campaigns FOR EACH ROW EXECUTE FUNCTION public.note_campaign();
 

@@ -51,7 +51,7 @@ async def _campaign(drumbeat: Drumbeat, act: Act) -> str:
         case "move_time":
             done = await campaigns.move(drumbeat, name, act.time)
         case "pause":
-            done = await campaigns.pause(drumbeat, name)
+            done = await campaigns.pause(drumbeat, name, act.reason)
         case "resume":
             done = await campaigns.resume(drumbeat, name)
         case "cancel":

@@ -12,6 +12,7 @@ from messaging.campaigns.forecast import Forecast
 from messaging.campaigns.moving import move_campaign, parse_time_and_zone
 from messaging.campaigns.plan import CampaignPlan, plan_campaign
 from messaging.common.database import Connection
+from messaging.common.storable import LONGEST_REASON, storable
 from messaging.common.transactions import rehearsed
 from messaging.common.values import Value
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
@@ -155,13 +156,14 @@ async def move(drumbeat: Drumbeat, campaign: str, time: str) -> CampaignChange:
     )
 
 
-async def pause(drumbeat: Drumbeat, campaign: str) -> CampaignChange:
+async def pause(drumbeat: Drumbeat, campaign: str, reason: str = "") -> CampaignChange:
     """Pauses a campaign: it sends nothing until it is resumed, and nothing is lost. Raises NotFound and Conflict.
 
     Returns when no more message can begin to be sent.
     """
+    why = storable(reason, LONGEST_REASON) or None
     changed, status = await _in_database(
-        drumbeat, lambda connection: campaigns.pause_campaign(connection, campaign)
+        drumbeat, lambda connection: campaigns.pause_campaign(connection, campaign, why)
     )
     await notify_or_start(drumbeat, campaign)
     under_way = await nothing_begins_any_more(await drumbeat.pool(), campaign=campaign)

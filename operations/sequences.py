@@ -6,6 +6,7 @@ from pathlib import Path
 from messaging.common.database import Connection
 from messaging.common.errors import NeedsConsent
 from messaging.common.keywords import Keywords
+from messaging.common.storable import LONGEST_REASON, storable
 from messaging.common.transactions import rehearsed
 from messaging.common.values import Value
 from messaging.files.yaml import FileProblems
@@ -116,14 +117,15 @@ async def _rehearse(
     ]
 
 
-async def pause(drumbeat: Drumbeat, sequence: str) -> SequenceStatusChange:
+async def pause(drumbeat: Drumbeat, sequence: str, reason: str = "") -> SequenceStatusChange:
     """Pauses a sequence: it sends nothing until it is resumed, and nothing is lost. Raises NotFound.
 
     Returns when no more message can begin to be sent.
     """
     pool = await drumbeat.pool()
     async with pool.acquire() as connection:
-        changed = await sequences.set_sequence_status(connection, sequence, "paused")
+        why = storable(reason, LONGEST_REASON) or None
+        changed = await sequences.set_sequence_status(connection, sequence, "paused", why)
     under_way = await nothing_begins_any_more(pool, sequence=sequence)
     return SequenceStatusChange(sequence=sequence, status="paused", changed=changed, under_way=under_way)
 

@@ -44,7 +44,7 @@ update campaigns
 
 SET_STATUS = """
 update campaigns
-   set status = $2, reason = null, updated_at = clock_timestamp()
+   set status = $2, reason = $3, updated_at = clock_timestamp()
  where id = $1
 """
 
@@ -189,7 +189,9 @@ async def forecast_campaign(
     return found.model_copy(update={"lines": (first, *found.lines)})
 
 
-async def pause_campaign(connection: Connection, campaign: str) -> CampaignStatusChange:
+async def pause_campaign(
+    connection: Connection, campaign: str, reason: str | None = None
+) -> CampaignStatusChange:
     """Pauses a campaign. Raises NotFound, and Conflict if that is not possible."""
     async with connection.transaction():
         row = await require_campaign(connection, campaign, lock=True)
@@ -197,7 +199,7 @@ async def pause_campaign(connection: Connection, campaign: str) -> CampaignStatu
             raise Conflict(f"campaign {campaign!r} is {_state(row)}: there is nothing to pause")
         changed = row["status"] != "paused"
         if changed:
-            await connection.execute(SET_STATUS, row["id"], "paused")
+            await connection.execute(SET_STATUS, row["id"], "paused", reason)
         return CampaignStatusChange(changed, "paused")
 
 
@@ -210,7 +212,7 @@ async def resume_campaign(connection: Connection, campaign: str) -> CampaignStat
         status: CampaignStatus = "scheduled" if row["frozen_at"] is None else "running"
         changed = row["status"] == "paused"
         if changed:
-            await connection.execute(SET_STATUS, row["id"], status)
+            await connection.execute(SET_STATUS, row["id"], status, None)
             await connection.execute(NOTE_RESUME, row["id"])
         return CampaignStatusChange(changed, status)
 

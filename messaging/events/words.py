@@ -117,6 +117,8 @@ KINDS: Mapping[str, Callable[[Group], str]] = {
     "opt_out.removed": lambda g: f"took back the opt-out of {g._those('phone')}",  # noqa: SLF001
     "lead.imported": _imported,
     "lead.changed": _edited,
+    "lead.consent_given": lambda g: f"noted the consent of {g.leads}",
+    "lead.consent_withdrawn": lambda g: f"took back the consent of {g.leads}",
     "lead.moved": lambda g: f"moved {g.leads} to {g.device or 'other devices'}",
     "lead.renamed": lambda g: f"gave {g.data.get('from')} the phone {g.phone}",
     "inbox.done": lambda g: f"took {count_of(g.events, 'message')} out of the inbox",

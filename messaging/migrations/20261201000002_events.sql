@@ -202,8 +202,15 @@ end $$;
 create function note_lead() returns trigger
 language plpgsql as $$
 begin
-    perform note_event('lead.moved', new.phone, p_device => new.device_id,
-                       p_data => jsonb_build_object('from', old.device_id));
+    if old.device_id is not null and old.device_id is distinct from new.device_id then
+        perform note_event('lead.moved', new.phone, p_device => new.device_id,
+                           p_data => jsonb_build_object('from', old.device_id));
+    end if;
+    if (old.consent_at is null) <> (new.consent_at is null) and new.consent_source is distinct from 'import' then
+        perform note_event(case when new.consent_at is null then 'lead.consent_withdrawn' else 'lead.consent_given' end,
+                           new.phone, p_reason => new.consent_note,
+                           p_data => jsonb_strip_nulls(jsonb_build_object('source', new.consent_source)));
+    end if;
     return null;
 end $$;
 
@@ -273,8 +280,10 @@ create trigger note_change
     on devices for each row execute function note_device();
 create trigger note_change after insert or delete or update of category on suppressions for each row
     execute function note_opt_out();
-create trigger note_move after update of device_id on leads for each row
-    when (old.device_id is not null and old.device_id is distinct from new.device_id) execute function note_lead();
+create trigger note_change after update of device_id, consent_at on leads for each row
+    when (old.device_id is not null and old.device_id is distinct from new.device_id
+          or (old.consent_at is null) <> (new.consent_at is null) and new.consent_source is distinct from 'import')
+    execute function note_lead();
 create trigger note_change after insert or update of new_phone on phone_changes for each row
     execute function note_phone_change();
 create trigger note_new after insert on inbound_messages for each row when (new.phone is not null and is_answer(new)) execute function note_inbound();
@@ -293,7 +302,7 @@ drop trigger note_test on broadcast_messages;
 drop trigger note_done on inbound_messages;
 drop trigger note_new on inbound_messages;
 drop trigger note_change on phone_changes;
-drop trigger note_move on leads;
+drop trigger note_change on leads;
 drop trigger note_change on suppressions;
 drop trigger note_change on devices;
 drop trigger note_new on devices;

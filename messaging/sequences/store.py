@@ -201,7 +201,7 @@ select s.name, s.revision, s.time_zone, s.skip_weekends, t.id, t.key, t.day, t.a
 
 SET_STATUS = """
 update sequences
-   set status = $2, status_reason = null, updated_at = clock_timestamp()
+   set status = $2, status_reason = $3, updated_at = clock_timestamp()
  where name = $1 and status <> $2
 returning true
 """
@@ -288,9 +288,11 @@ def _results(counted: Record) -> Results:
     return Results.model_validate({name: counted[name] for name in Results.model_fields})
 
 
-async def set_sequence_status(connection: Connection, name: str, status: SequenceStatus) -> bool:
+async def set_sequence_status(
+    connection: Connection, name: str, status: SequenceStatus, reason: str | None = None
+) -> bool:
     """Pauses or resumes a sequence; False if it has that status already. Raises NotFound."""
-    changed = await connection.fetchval(SET_STATUS, name, status)
+    changed = await connection.fetchval(SET_STATUS, name, status, reason)
     if not changed and await find_sequence(connection, name) is None:
         raise await no_such_sequence(connection, name)
     return bool(changed)

@@ -19,9 +19,12 @@ from messaging.devices.store import add_device, list_devices, set_device_status
 from messaging.events.acting import Actor, acting, named
 from messaging.events.read import EventFilter, events_of_act, list_acts
 from messaging.gateways.webhook_events import InboundMessage
+from messaging.leads.consent import Consent
 from messaging.leads.device_moves import move_leads, replace_device
 from messaging.leads.edits import edit_lead, parse_edits
+from messaging.leads.lead import Lead
 from messaging.leads.opt_outs import opt_out_owner, withdraw
+from messaging.leads.store import upsert_lead
 from messaging.replies.record import record_inbound
 from messaging.replies.renaming import rename_phone
 from messaging.reporting.contact import contact_report
@@ -261,17 +264,25 @@ async def test_leads_are_changed_moved_and_renamed(scenario: Scenario) -> None:
         await edit_lead(connection, phone(1), parse_edits(["city=Ipoh"]))
         await move_leads(connection, [phone(1)], "other")
         await rename_phone(connection, phone(1), phone(9))
+        await upsert_lead(
+            connection, Lead(phone=phone(9), consent=Consent(note="form 12", source="enrollment"))
+        )
+        await edit_lead(connection, phone(9), parse_edits(["consent=no"]))
     events = await noted(pool)
     assert [(one["kind"], one["phone"], one["device"]) for one in events] == [
         ("lead.changed", phone(1), None),
         ("lead.moved", phone(1), "other"),
         ("lead.renamed", phone(9), None),
+        ("lead.consent_given", phone(9), None),
+        ("lead.consent_withdrawn", phone(9), None),
+        ("lead.changed", phone(9), None),
     ]
+    assert (events[3]["reason"], events[3]["data"]) == ("form 12", {"source": "enrollment"})
     assert events[0]["data"] == {
         "before": {"city": "", "niches": "VITAC"},
         "after": {"city": "Ipoh", "niches": "VITAC, FAIR"},
     }
-    assert [one["data"] for one in events[1:]] == [{"from": scenario.device}, {"from": phone(1)}]
+    assert [one["data"] for one in events[1:3]] == [{"from": scenario.device}, {"from": phone(1)}]
 
 
 async def test_a_reply_is_the_act_of_the_person(scenario: Scenario) -> None:
@@ -457,9 +468,9 @@ async def test_reports_say_who_paused_and_stopped(scenario: Scenario) -> None:
     with acting(ANNA):
         async with pool.acquire() as connection:
             await set_device_status(connection, scenario.device, "paused", "no SIM")
-            await set_sequence_status(connection, "welcome", "paused")
+            await set_sequence_status(connection, "welcome", "paused", "the fair")
             await lifecycle.begin_campaign(connection, "sale", start_now=True)
-            await lifecycle.pause_campaign(connection, "sale")
+            await lifecycle.pause_campaign(connection, "sale", "wrong price")
             await pause_contact(connection, first, "on holiday")
             await opt_out_owner(connection, phone(2), "by phone", category="marketing")
     # A later pause that has ended, and one of another thing, count for nothing.
@@ -477,7 +488,7 @@ async def test_reports_say_who_paused_and_stopped(scenario: Scenario) -> None:
     assert lines[:3] == [
         f"device {scenario.device} is paused: no SIM (by anna",
         "sequence welcome is paused (by the service ben",
-        "campaign sale is paused (by anna",
+        "campaign sale is paused: wrong price (by anna",
     ]
     async with pool.acquire() as connection:
         (device,) = await list_devices(connection)
@@ -493,7 +504,7 @@ async def test_reports_say_who_paused_and_stopped(scenario: Scenario) -> None:
     assert "The contact is paused by anna since " in said
     assert f"Device {scenario.device} is paused: no SIM (by anna on " in said
     assert "The sequence is paused (by the service ben on " in said
-    assert "The campaign is paused before its start (by anna on " in said
+    assert "The campaign is paused before its start: wrong price (by anna on " in said
     (opted_out,) = (await why_not(pool, phone(2), phone(2))).sentences
     assert opted_out.endswith("by anna (by phone), and gets no marketing messages.")
 
