@@ -44,6 +44,9 @@ async def run(figures: Figures, arguments: argparse.Namespace) -> None:
         if arguments.edited:
             await measure_edits(here, figures, arguments.edited)
             return
+        if arguments.campaigns:
+            await compare_campaigns(here, figures, arguments.leads, arguments.rounds, 1)
+            return
         if arguments.flood:
             await measure_floods(here, figures, arguments.leads, arguments.rounds, arguments.flood)
             return
@@ -90,6 +93,9 @@ def main(asked: Sequence[str] | None = None) -> None:
         default=0,
         metavar="N",
         help="measure only edits of a sequence with this many sleeping contacts, e.g. 20000",
+    )
+    parser.add_argument(
+        "--campaigns", action="store_true", help="measure only campaigns, with one worker process"
     )
     if "--full" in (sys.argv[1:] if asked is None else asked):
         parser.set_defaults(**FULL)

@@ -144,7 +144,7 @@ async def work(home: Path, queue: str) -> None:
     """Works until it is stopped."""
     running = read_running(home)
     assert running is not None, "the servers run"
-    client: Client = await connect(running.temporal_address, "default", embedded=True)
+    client: Client = await connect(running.temporal_address, running.namespace, embedded=True)
     async with Worker(
         client,
         task_queue=queue,

@@ -1,8 +1,10 @@
 """Carries out a plan, and records what was really done and when."""
 
 import asyncio
+import itertools
 import tempfile
-from collections.abc import Awaitable, Callable, Sequence
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,6 +43,9 @@ from temporal.ids import campaign_lead_workflow_id, sequence_workflow_id
 
 __all__ = ["Executor"]
 
+NOT_KILLED = ("temporal-ui",)
+"""Nothing depends on it."""
+
 
 class Executor:
     """Killed processes come back while the plan goes on. ``tell`` is called with what was done."""
@@ -52,6 +57,7 @@ class Executor:
         self._tell = tell
         # Actions on the same thing keep their order, even while a server is down.
         self._turns: dict[str, asyncio.Lock] = {}
+        self._turn_of: defaultdict[str, Iterator[int]] = defaultdict(itertools.count)
         self._done: list[Action] = []
         self._answers_given: list[Answer] = []
         self._paused: dict[str, Answer] = {}
@@ -138,6 +144,21 @@ class Executor:
         return self._turns.setdefault(what, asyncio.Lock())
 
     async def _kill_server(self, name: str) -> str:
+        which = self._which(name)
+        note = await self._kill_process(which, name)
+        return note if which == name else f"{which}, {note}"
+
+    def _which(self, name: str) -> str:
+        """The process of a server that is killed; of one that has several, another one each time."""
+        state = read_state(self._here.home)
+        parts = sorted(
+            child
+            for child in (state.children if state is not None else ())
+            if child.startswith(f"{name}-") and child not in NOT_KILLED
+        )
+        return name if not parts else [*parts, name][next(self._turn_of[name]) % (len(parts) + 1)]
+
+    async def _kill_process(self, name: str, server: str) -> str:
         before = self._child(name)
         if before is None or not before.runs:
             return "it was down already"
@@ -150,7 +171,7 @@ class Executor:
             COMES_BACK_WITHIN,
             what=f"{name} is started again",
         )
-        await self._answers(name)
+        await self._answers(server)
         return f"process {before.pid} killed; it answers again after {clock() - killed_at:.1f} s"
 
     def _child(self, name: str) -> ProcessId | None:

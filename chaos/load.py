@@ -3,7 +3,7 @@
 import asyncio
 import random
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from chaos.plan import Plan
@@ -64,8 +64,12 @@ class Load:
     the campaign.
     """
 
-    def __init__(self, connection: Drumbeat, plan: Plan) -> None:
+    def __init__(
+        self, connection: Drumbeat, plan: Plan, gateway_options: Mapping[str, str] | None = None
+    ) -> None:
+        """``gateway_options``: of the devices."""
         self._connection = connection
+        self._gateway_options = dict(gateway_options or {})
         self._leads = plan.leads
         self._campaign_at = CAMPAIGN_AT * plan.seconds
         draw = random.Random(f"load {plan.seed}")  # noqa: S311 - repeatable, not secret
@@ -77,7 +81,11 @@ class Load:
             await devices.add(
                 self._connection,
                 DeviceSettings(
-                    id=name, gateway="simulated", min_delay=traits.min_delay, max_delay=traits.max_delay
+                    id=name,
+                    gateway="simulated",
+                    options=self._gateway_options,
+                    min_delay=traits.min_delay,
+                    max_delay=traits.max_delay,
                 ),
             )
             await gateway_control.offer(gateway, name, keys=traits.idempotency, look_up=traits.lookup)

@@ -63,7 +63,7 @@ async def run(
     write_plan(folder / PLAN, plan)
     async with stage() as here:
         gateway = here.gateway_control
-        load = Load(here.connection, plan)
+        load = Load(here.connection, plan, here.gateway_options)
         await load.prepare(gateway)
         if prepare is not None:
             await prepare(here.connection)

@@ -1,8 +1,9 @@
-"""Starts embedded servers and worker processes for a test, a benchmark or a chaos run."""
+"""Starts embedded servers and worker processes for a test, a benchmark or a chaos run; or uses those of make production."""
 
 import asyncio
 import inspect
 import itertools
+import os
 import signal
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -19,11 +20,14 @@ from rig.workers import environment, spawn_worker
 from runtime.embedded.processes import dying_with_parent
 from runtime.embedded.state import read_state
 from runtime.servers import address_of_temporal
-from runtime.settings import Ports, Settings
+from runtime.settings import Ports, Settings, load_settings
 
-__all__ = ["Stage", "stage"]
+__all__ = ["SIMULATOR_SECRET", "Stage", "stage"]
 
 Answer = TypeVar("Answer")
+
+SIMULATOR_SECRET = "secrets/devices/simulator"  # noqa: S105 - a path
+"""Of ``make production``, below its folder: the secret with which the simulated gateway signs what it reports."""
 
 START_WITHIN = 120.0
 """Seconds for a worker to poll."""
@@ -42,6 +46,8 @@ class Stage:
     workers: list[asyncio.subprocess.Process] = field(default_factory=list)
     environment: dict[str, str] = field(default_factory=dict)
     """Variables of the workers that are started from now on."""
+    gateway_options: dict[str, str] = field(default_factory=dict)
+    """What devices of the simulated gateway must name."""
     _logs: Iterator[int] = field(default_factory=itertools.count)
 
     async def start_worker(self, *command: str) -> asyncio.subprocess.Process:
@@ -56,7 +62,7 @@ class Stage:
         """Starts a worker process without waiting. It ends with this process, even if that is killed."""
         process = await spawn_worker(
             log,
-            environment(**self.environment, DRUMBEAT_HOME=str(self.home)),
+            environment(**{**self.environment, "DRUMBEAT_HOME": str(self.home)}),
             *command,
             prefix=dying_with_parent(signal.SIGKILL),
         )
@@ -155,11 +161,13 @@ async def _ended(process: asyncio.subprocess.Process) -> None:
 
 @asynccontextmanager
 async def stage() -> AsyncIterator[Stage]:
-    """Servers with data of their own, which is removed afterwards. Raises InvalidInput if the environment names other
-    servers.
+    """Servers with data of their own, which is removed afterwards; or those of ``make production``, if the environment
+    names them. Raises InvalidInput if it names other servers, or if those are not empty.
     """
     if address_of_temporal() is not None:
-        raise InvalidInput("this runs on servers of its own: unset TEMPORAL_ADDRESS and TEMPORAL_PROFILE")
+        async with _production() as here:
+            yield here
+        return
     with tempfile.TemporaryDirectory(prefix="drumbeat-rig-", ignore_cleanup_errors=True) as folder:
         home = Path(folder) / "home"
         async with connect(_settings(home)) as connection:
@@ -169,6 +177,38 @@ async def stage() -> AsyncIterator[Stage]:
                 yield here
             finally:
                 await here.stop_workers()
+
+
+@asynccontextmanager
+async def _production() -> AsyncIterator[Stage]:
+    settings = load_settings()
+    state = read_state(settings.home)
+    if (
+        state is None
+        or state.running is None
+        or not state.supervisor.runs
+        or state.running.temporal_address != address_of_temporal()
+    ):
+        raise InvalidInput(
+            "this runs on servers of its own, or on those of make production: unset TEMPORAL_ADDRESS and TEMPORAL_PROFILE"
+        )
+    async with connect(settings) as connection:
+        pool = await connection.pool()
+        if await pool.fetchval("select exists (select from devices)"):
+            raise InvalidInput("this needs servers that nobody has used: make production ARGS='--fresh …'")
+        named = {
+            name: value
+            for name, value in os.environ.items()
+            if name.startswith(("DATABASE_URL", "TEMPORAL_"))
+        }
+        if settings.simulator_url:
+            named["DRUMBEAT_SIMULATOR_URL"] = settings.simulator_url
+        options = {"webhook_secret_file": str(settings.home / SIMULATOR_SECRET)}
+        here = Stage(connection, settings.home, environment=named, gateway_options=options)
+        try:
+            yield here
+        finally:
+            await here.stop_workers()
 
 
 def _settings(home: Path) -> Settings:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from rig.production.place import Place, choose_network
 from rig.production.postgres import ImagePostgres
 from rig.production.programs import POSTGRES, command_of, image_name
 from rig.production.service import Replica, run_once
+from rig.stage import SIMULATOR_SECRET
 from runtime.embedded.processes import ProcessId
 from runtime.embedded.program import Program
 from runtime.embedded.state import Running, State, write_state
@@ -138,6 +140,7 @@ class Production:
         running = Running(
             database_url=variables["DATABASE_URL"],
             temporal_address=variables["TEMPORAL_ADDRESS"],
+            namespace=variables["TEMPORAL_NAMESPACE"],
             ui_url=self.ui_url,
             simulator_url=variables.get("DRUMBEAT_SIMULATOR_URL", ""),
             simulator_control_url=self._simulator(8056),
@@ -146,10 +149,14 @@ class Production:
         found = {name: process for name, process in children.items() if process is not None}
         write_state(self.place.home, State(supervisor=this, children=found, running=running))
 
-    async def hear_simulator(self, secret: str) -> None:
-        """Lets the simulated gateway report to the webhooks."""
+    async def hear_simulator(self) -> None:
+        """Lets the simulated gateway report to the webhooks, with a secret that devices can name."""
+        file = self.place.home / SIMULATOR_SECRET
+        if not file.exists():
+            file.touch(mode=0o600)
+            file.write_text(secrets.token_urlsafe(32))
         url = f"http://{self.place.address('webhooks')}:8060/webhooks"
-        await gateway_control.listen(self._simulator(8056), url, secret)
+        await gateway_control.listen(self._simulator(8056), url, file.read_text("utf-8"))
 
     async def stop(self) -> None:
         """Stops what runs, Drumbeat's own processes first and PostgreSQL last."""
@@ -183,17 +190,17 @@ async def production(
     """
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     (home / "logs").mkdir(mode=0o700, exist_ok=True)
-    secrets = home / "secrets"
+    passwords = home / "secrets"
     making = await asyncio.create_subprocess_exec(
-        "/bin/sh", str(CHECKOUT / "deploy" / "make-secrets.sh"), str(secrets)
+        "/bin/sh", str(CHECKOUT / "deploy" / "make-secrets.sh"), str(passwords)
     )
     if await making.wait():
-        raise Unavailable(f"no passwords could be made in {secrets}")
+        raise Unavailable(f"no passwords could be made in {passwords}")
     wanted = frozenset({"simulator", *profiles})
     compose = read_compose(
         CHECKOUT / FILE,
         {
-            "DRUMBEAT_SECRETS": str(secrets),
+            "DRUMBEAT_SECRETS": str(passwords),
             "DRUMBEAT_BACKUPS": str(home / "backups"),
             "DRUMBEAT_SIMULATOR_URL": "http://simulator:8055",
             **({"TEMPORAL_SERVICES": "frontend"} if "cluster" in wanted else {}),
@@ -210,6 +217,8 @@ async def production(
     here = Production(place, programs, services, tell)
     try:
         await here.start()
+        if {"simulator", "webhooks"} <= set(services):
+            await here.hear_simulator()
         yield here
     finally:
         await here.stop()

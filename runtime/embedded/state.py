@@ -72,6 +72,7 @@ class Running(BaseModel):
 
     database_url: str
     temporal_address: str
+    namespace: str = "default"
     ui_url: str
     simulator_url: str
     simulator_control_url: str
