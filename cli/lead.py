@@ -67,7 +67,7 @@ def import_(
         typer.Option(
             "--map",
             help="The column of a field, where its heading does not say it; again for more. Nothing behind the = for none."
-            " Fields: phone, name, niches, triggers, target_status, device, time_zone, consent, consent_at.",
+            " Fields: phone, name, niches, triggers, tags, target_status, device, time_zone, consent, consent_at.",
             metavar="FIELD=COLUMN",
         ),
     ] = None,

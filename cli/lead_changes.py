@@ -92,7 +92,7 @@ def set_(
     changes: Annotated[
         list[str],
         typer.Argument(
-            help="name=…, status=prospect, time_zone=…, niche+=WORD, niche-=WORD, trigger+=WORD, or any column of your files."
+            help="name=…, status=prospect, time_zone=…, niche+=WORD, niche-=WORD, trigger+=WORD, tag+=WORD, or any column of your files."
             " Nothing behind the = empties it.",
             metavar="COLUMN=VALUE...",
         ),
@@ -173,11 +173,13 @@ def move(
 def _format_page(page: LeadPage) -> str:
     if not page.leads:
         return f"no lead on this page; there are {page.total:,}" if page.total else "no lead matches"
+    tagged = any("tags" in lead.attributes for lead in page.leads)
     table = Table(
         [
             Column("PHONE"),
             Column("NAME", least=8),
             Column("NICHES", least=6, spare=True),
+            *([Column("TAGS", least=6, spare=True)] if tagged else []),
             Column("STATUS", spare=True),
             Column("DEVICE", least=6, spare=True),
             Column("STATE", least=24),
@@ -188,6 +190,7 @@ def _format_page(page: LeadPage) -> str:
             lead.phone,
             lead.name,
             ", ".join(lead.niches),
+            *([lead.attributes.get("tags", "")] if tagged else []),
             lead.target_status,
             lead.device_id,
             _state(lead),

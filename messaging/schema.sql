@@ -799,6 +799,12 @@ begin
                                                           'time_zone', d.time_zone));
 end $$;
 
+CREATE FUNCTION public.has_attributes(p_stored jsonb, p_given jsonb) RETURNS boolean
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select p_stored @> (p_given - 'tags') and words_of(p_given ->> 'tags') <@ words_of(p_stored ->> 'tags')
+$$;
+
 CREATE FUNCTION public.hold_contents(p_message uuid, p_claimed timestamp with time zone, p_reason text) RETURNS void
     LANGUAGE plpgsql
     AS $$
@@ -960,6 +966,15 @@ CREATE FUNCTION public.lead_as_json(l public.leads) RETURNS jsonb
     select jsonb_build_object('phone', l.phone, 'name', l.name, 'niches', l.niches, 'triggers', l.triggers,
                               'target_status', l.target_status, 'device_id', l.device_id, 'time_zone', l.time_zone,
                               'attributes', l.attributes)
+$$;
+
+CREATE FUNCTION public.merged_attributes(p_stored jsonb, p_given jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select p_stored || p_given
+           || case when p_stored ? 'tags' and p_given ? 'tags'
+                   then jsonb_build_object('tags', array_to_string(words_of((p_stored ->> 'tags') || ',' || (p_given ->> 'tags')), ', '))
+                   else '{}' end
 $$;
 
 CREATE FUNCTION public.message_before(i public.inbound_messages) RETURNS SETOF public.broadcast_messages
@@ -1289,7 +1304,7 @@ begin
                triggers = n.triggers || array(select w from unnest(o.triggers) w where w <> all (n.triggers)),
                target_status = case when 'customer' in (n.target_status, o.target_status) then 'customer' else n.target_status end,
                device_id = coalesce(n.device_id, o.device_id), time_zone = coalesce(n.time_zone, o.time_zone),
-               attributes = o.attributes || n.attributes, updated_at = clock_timestamp(),
+               attributes = merged_attributes(o.attributes, n.attributes), updated_at = clock_timestamp(),
                -- What was said last about consent, under either phone.
                (consent_at, consent_source, consent_note, consent_withdrawn_at) = (
                    select k.consent_at, k.consent_source, k.consent_note, k.consent_withdrawn_at
@@ -2266,6 +2281,17 @@ CREATE FUNCTION public.window_until(p_phone text, p_device text) RETURNS timesta
       from inbound_messages
      where phone = p_phone and device_id = p_device and not from_me
        and kind not in ('reaction', 'preference', 'number_changed', 'user_id_changed')
+$$;
+
+CREATE FUNCTION public.words_of(p_text text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select coalesce(array_agg(word order by place), '{}')
+      from (select w.word, min(t.place) as place
+              from regexp_split_to_table(normalize(p_text, nfkc), '[,;\n、]') with ordinality as t (piece, place)
+             cross join lateral (select upper(btrim(regexp_replace(t.piece, '\s+', ' ', 'g'))) as word) w
+             where w.word <> ''
+             group by w.word) words
 $$;
 
 CREATE TABLE public.campaigns (

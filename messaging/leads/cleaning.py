@@ -6,6 +6,7 @@ Both use the same rules, so that an export that is imported again gives the same
 import re
 import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from functools import lru_cache
 
 from messaging.common.errors import InvalidInput
@@ -16,6 +17,7 @@ from messaging.times.zones import check_time_zone
 
 __all__ = [
     "FIELD_NAMES",
+    "TAGS",
     "attribute_name",
     "attribute_names",
     "clean_lead",
@@ -31,6 +33,9 @@ FIELD_NAMES = frozenset(
     }
 )
 """Names that an attribute cannot have, as Drumbeat's own columns and template variables have them."""
+
+TAGS = "tags"
+"""The attribute that holds a lead's tags: words, as niches are."""
 
 _MAX_ATTRIBUTE_NAME = 64
 
@@ -105,12 +110,16 @@ def attribute_name(name: str) -> str:
 def clean_lead(lead: Lead) -> Lead:
     """The lead in its stored form: texts stripped, triggers and niches normalised, attributes named for templates.
 
-    Attributes without a value are left out. Raises InvalidInput for what cannot be stored: control characters, an
+    Attributes without a value are left out. Tags become words, unless one is a sentence, which stays as it is. Raises InvalidInput for what cannot be stored: control characters, an
     unknown time zone, a trigger that is a sentence.
     """
     names = attribute_names(lead.attributes)
     values = (clean_text(value, f"attribute {name!r}") for name, value in lead.attributes.items())
     time_zone = (lead.time_zone or "").strip()
+    attributes = {name: value for name, value in zip(names, values, strict=True) if value}
+    if TAGS in attributes:
+        with suppress(InvalidInput):
+            attributes[TAGS] = ", ".join(normalise_words(attributes[TAGS]))
     return Lead(
         phone=lead.phone,
         name=clean_text(lead.name, "the name"),
@@ -119,7 +128,7 @@ def clean_lead(lead: Lead) -> Lead:
         target_status=lead.target_status,
         device_id=lead.device_id or None,
         time_zone=check_time_zone(time_zone) if time_zone else None,
-        attributes={name: value for name, value in zip(names, values, strict=True) if value},
+        attributes=attributes,
         consent=lead.consent and _clean_consent(lead.consent),
     )
 

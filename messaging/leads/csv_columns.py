@@ -9,7 +9,13 @@ from messaging.common.phones import PhoneReading, read_phone
 from messaging.common.suggestions import did_you_mean
 from messaging.common.words import normalise_words
 from messaging.leads.cells import unguarded
-from messaging.leads.cleaning import attribute_name, attribute_names, clean_lead, parse_target_status
+from messaging.leads.cleaning import (
+    TAGS,
+    attribute_name,
+    attribute_names,
+    clean_lead,
+    parse_target_status,
+)
 from messaging.leads.consent import Consent, consent_of
 from messaging.leads.csv_headings import (
     FIELDS,
@@ -85,6 +91,7 @@ class Columns(NamedTuple):
     consent_source: int | None
     """In an export only; any other file is the source itself."""
     attributes: tuple[tuple[int, str], ...]
+    """Among them the tags, whatever their heading is."""
 
     def read(self, cells: list[str], default_region: str | None) -> RowReading:
         """Reads a row. Raises InvalidInput with the reason if the row cannot be used."""
@@ -191,6 +198,7 @@ class Columns(NamedTuple):
             "time_zone": self.time_zone,
             "consent": self.consent,
             "consent_at": self.consent_at,
+            "tags": next((place for place, name in self.attributes if name == TAGS), None),
         }
         groups = {
             "phone": [(column.place,) for column in self.phones],
@@ -252,6 +260,7 @@ def find_columns(header: list[str], chosen: Chosen | None = None) -> Columns | N
     names = _names(free, named.get("name"), exported=exported)
     status = column("target_status")
     any_status = status is not None and "target_status" not in named and headings[status] == "status"
+    tags = column(TAGS)
     fields = [
         column(field) for field in ("niches", "triggers", "device", "time_zone", "consent", "consent_at")
     ]
@@ -259,6 +268,7 @@ def find_columns(header: list[str], chosen: Chosen | None = None) -> Columns | N
     # First and last name stay attributes, for a text that greets by one of them; so do phones that a row does not use.
     done = {
         *fields,
+        tags,
         consent_source,
         *(
             places[0]
@@ -272,6 +282,10 @@ def find_columns(header: list[str], chosen: Chosen | None = None) -> Columns | N
         place for place, heading in enumerate(headings) if place not in done and heading not in REJECT_COLUMNS
     ]
     niches, triggers, device, time_zone, consent, consent_at = fields
+    names_of_others = attribute_names(
+        [*([TAGS] if tags is not None else []), *(header[place] for place in others)]
+    )
+    others = [*([tags] if tags is not None else []), *others]
     return Columns(
         width=len(header),
         phones=phones,
@@ -285,7 +299,7 @@ def find_columns(header: list[str], chosen: Chosen | None = None) -> Columns | N
         consent=consent,
         consent_at=consent_at,
         consent_source=consent_source,
-        attributes=tuple(zip(others, attribute_names(header[place] for place in others), strict=True)),
+        attributes=tuple(zip(others, names_of_others, strict=True)),
     )
 
 

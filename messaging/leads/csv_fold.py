@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Any, NamedTuple
 
 from messaging.common.database import Connection
+from messaging.leads.cleaning import TAGS
 from messaging.leads.csv_columns import RowReading
 from messaging.leads.csv_notes import MOST_EXAMPLES, Notes
 from messaging.leads.device_moves import Moved, move_leads
@@ -54,8 +55,8 @@ update lead_rows r
 returning r.row_number, r.written, r.phone
 """
 
-# One row for one phone. Of several rows, the last one with a value counts; triggers and niches unite in the order of
-# the file; a device in a row counts before the one given for the whole file ($1).
+# One row for one phone. Of several rows, the last one with a value counts; triggers, niches and tags unite in the
+# order of the file; a device in a row counts before the one given for the whole file ($1).
 FOLD_ROWS = """
 with said as (
     select phone,
@@ -79,7 +80,10 @@ with said as (
              order by phone, word, row_number, place) first_of_each
      group by phone
 ), attributes as (
-    select phone, jsonb_object_agg(key, value order by row_number) as pairs
+    select phone, jsonb_object_agg(key, value order by row_number)
+                  || case when count(*) filter (where key = 'tags') > 1
+                          then jsonb_build_object('tags', array_to_string(words_of(string_agg(value, ',' order by row_number) filter (where key = 'tags')), ', '))
+                          else '{}' end as pairs
       from lead_rows, jsonb_each_text(attributes::jsonb) group by phone
 )
 insert into given_leads (phone, name, niches, triggers, target_status, device_id, time_zone, attributes,
@@ -125,7 +129,7 @@ select r.row_number, r.phone, r.written, r.name, r.target_status, r.device_id, r
        g.time_zone as that_time_zone, g.attributes as that_attributes
   from repeated join lead_rows r using (phone) join given_leads g using (phone)
  where (r.name <> '' and r.name <> g.name) or r.target_status <> g.target_status or device_in_use(r.device_id) <> g.device_id
-    or r.time_zone <> g.time_zone or not g.attributes @> r.attributes::jsonb
+    or r.time_zone <> g.time_zone or not has_attributes(g.attributes, r.attributes::jsonb)
     or (r.consent, r.consent_note) is distinct from (g.consent, g.consent_note) and r.consent is not null
  order by r.row_number
 """
@@ -222,7 +226,11 @@ async def joined_rows(connection: Connection) -> AsyncIterator[JoinedRow]:
             ("device", row["device_id"], row["that_device_id"]),
             ("time zone", row["time_zone"], row["that_time_zone"]),
             ("consent", row["consent"], row["that_consent"]),
-            *((key, value, row["that_attributes"].get(key)) for key, value in row["attributes"].items()),
+            *(
+                (key, value, row["that_attributes"].get(key))
+                for key, value in row["attributes"].items()
+                if key != TAGS
+            ),
         ]
         lost = [
             f"{field} {that!r} counts, not {this!r}" for field, this, that in pairs if this and this != that

@@ -15,6 +15,7 @@ FIELDS: dict[str, tuple[str, ...]] = {
     ),
     "niches": ("niches", "niche"),
     "triggers": ("triggers", "trigger"),
+    "tags": ("tags", "tag"),
     "target_status": ("target_status", "targetstatus", "status"),
     "device": ("device", "device_id"),
     "time_zone": ("time_zone", "timezone", "tz"),

@@ -11,12 +11,14 @@ from messaging.common.phones import quoted
 from messaging.common.values import Value
 from messaging.common.words import normalise_words
 from messaging.events.record import note
-from messaging.leads.cleaning import attribute_name, clean_text, parse_target_status
+from messaging.leads.cleaning import TAGS, attribute_name, clean_text, parse_target_status
 from messaging.leads.consent import read_consent
 from messaging.leads.store import StoredLead, stored_lead
 from messaging.times.zones import check_time_zone
 
 __all__ = ["Edit", "LeadEdited", "edit_lead", "parse_edits"]
+
+LISTS = ("niches", "triggers", TAGS)
 
 _EDIT = re.compile(r"\s*(?P<column>[^=]*?)\s*(?P<how>[+-]?=)(?P<value>.*)", re.DOTALL)
 _ATTRIBUTE = "attribute."
@@ -26,6 +28,8 @@ _FIELDS = {
     "niches": "niches",
     "trigger": "triggers",
     "triggers": "triggers",
+    "tag": TAGS,
+    "tags": TAGS,
     "status": "target_status",
     "target_status": "target_status",
     "time_zone": "time_zone",
@@ -132,8 +136,8 @@ def _parse(text: str) -> Edit:
     if not attribute and column in _ELSEWHERE:
         raise InvalidInput(f"{column} cannot be set: {_ELSEWHERE[column]}")
     column = column if attribute else _FIELDS[column]
-    if how != "=" and column not in ("niches", "triggers"):
-        raise InvalidInput(f"{quoted(text)}: only niches and triggers are lists; write {column}=VALUE")
+    if how != "=" and (attribute or column not in LISTS):
+        raise InvalidInput(f"{quoted(text)}: only niches, triggers and tags are lists; write {column}=VALUE")
     return Edit(column, attribute, how, clean_text(match["value"], f"the value of {column!r}"))  # type: ignore[arg-type]
 
 
@@ -146,14 +150,11 @@ def _edited(lead: StoredLead, edit: Edit) -> StoredLead:
         )
     match edit.column:
         case "niches" | "triggers":
-            words, stored = normalise_words(edit.value), getattr(lead, edit.column)
-            match edit.how:
-                case "+=":
-                    value = (*stored, *(word for word in words if word not in stored))
-                case "-=":
-                    value = tuple(word for word in stored if word not in words)
-                case "=":
-                    value = words
+            value = _words(getattr(lead, edit.column), edit)
+        case "tags":
+            tags = ", ".join(_words(normalise_words(lead.attributes.get(TAGS, "")), edit))
+            others = {name: value for name, value in lead.attributes.items() if name != TAGS}
+            return lead.model_copy(update={"attributes": {**others, TAGS: tags} if tags else others})
         case "target_status":
             value = parse_target_status(edit.value)
             if value is None:
@@ -165,6 +166,18 @@ def _edited(lead: StoredLead, edit: Edit) -> StoredLead:
         case _:
             value = edit.value
     return lead.model_copy(update={edit.column: value})
+
+
+def _words(stored: tuple[str, ...], edit: Edit) -> tuple[str, ...]:
+    """A list after the change."""
+    words = normalise_words(edit.value)
+    match edit.how:
+        case "+=":
+            return (*stored, *(word for word in words if word not in stored))
+        case "-=":
+            return tuple(word for word in stored if word not in words)
+        case "=":
+            return words
 
 
 def _without_consent(lead: StoredLead, said: str) -> StoredLead:

@@ -3,7 +3,7 @@
 The rule, for a row of a file as for a service's request:
 
 - a name, target status, time zone or attribute that is given replaces the stored one; one that is not leaves it;
-- triggers and niches unite, in the order in which they came;
+- triggers, niches and tags unite, in the order in which they came;
 - a trigger does not come back once it was consumed: the phone has been through the sequence of that trigger;
 - consent has its own rule: ``consent_after`` in SQL;
 - a phone that its owner has left stands for the one that they have now (messaging.leads.phone_changes);
@@ -51,7 +51,7 @@ select g.phone, g.name, g.niches,
        target_status = coalesce((select g.target_status from given_leads g where g.phone = l.phone), l.target_status),
        device_id = coalesce(l.device_id, excluded.device_id),
        time_zone = coalesce(excluded.time_zone, l.time_zone),
-       attributes = l.attributes || excluded.attributes,
+       attributes = merged_attributes(l.attributes, excluded.attributes),
        (consent_at, consent_source, consent_note, consent_withdrawn_at) = (
            select c.consent_at, c.consent_source, c.consent_note, c.consent_withdrawn_at
              from given_leads g, consent_after(l, g.consent, g.consent_at, g.consent_note, g.consent_source) c
@@ -63,7 +63,7 @@ select g.phone, g.name, g.niches,
     or (select g.target_status from given_leads g where g.phone = l.phone) <> l.target_status
     or (l.device_id is null and excluded.device_id is not null)
     or excluded.time_zone is distinct from coalesce(l.time_zone, '') and excluded.time_zone is not null
-    or not l.attributes @> excluded.attributes
+    or not has_attributes(l.attributes, excluded.attributes)
     or exists (select from given_leads g, consent_after(l, g.consent, g.consent_at, g.consent_note, g.consent_source) c
                 where g.phone = l.phone and g.consent is not null
                   and (c.consent_at, c.consent_note, c.consent_withdrawn_at)

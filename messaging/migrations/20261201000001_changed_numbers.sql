@@ -171,7 +171,7 @@ begin
                triggers = n.triggers || array(select w from unnest(o.triggers) w where w <> all (n.triggers)),
                target_status = case when 'customer' in (n.target_status, o.target_status) then 'customer' else n.target_status end,
                device_id = coalesce(n.device_id, o.device_id), time_zone = coalesce(n.time_zone, o.time_zone),
-               attributes = o.attributes || n.attributes, updated_at = clock_timestamp(),
+               attributes = merged_attributes(o.attributes, n.attributes), updated_at = clock_timestamp(),
                -- What was said last about consent, under either phone.
                (consent_at, consent_source, consent_note, consent_withdrawn_at) = (
                    select k.consent_at, k.consent_source, k.consent_note, k.consent_withdrawn_at

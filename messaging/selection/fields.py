@@ -67,6 +67,7 @@ _ALL = (
     Field("name", "text", "l.name", "the name"),
     Field("niche", "words", "l.niches", "the niches"),
     Field("trigger", "words", "l.triggers", "the triggers"),
+    Field("tag", "words", "words_of(l.attributes ->> 'tags')", "the tags"),
     Field(
         "target_status", "choice", "l.target_status", "prospect or customer", choices=("prospect", "customer")
     ),
@@ -95,6 +96,7 @@ FIELDS = {field.name: field for field in _ALL}
 _ALIASES = {
     "niches": "niche",
     "triggers": "trigger",
+    "tags": "tag",
     "status": "target_status",
     "device_id": "device",
     "created_at": "created",

@@ -44,7 +44,7 @@ async def test_columns_are_changed_all_or_none(scenario: Scenario) -> None:
             (["city=KL", "status="], "target_status cannot be empty"),
             (["city"], "'city' is no change: write COLUMN=VALUE"),
             (["=KL"], "names no column"),
-            (["city+=KL"], "only niches and triggers are lists; write city=VALUE"),
+            (["city+=KL"], "only niches, triggers and tags are lists; write city=VALUE"),
             (["device=kl-2"], "use 'lead move PHONE --to DEVICE'"),
             (["phone=+12015550199"], "phone cannot be set"),
             (["city=a\x01b"], "control character"),
