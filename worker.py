@@ -52,6 +52,7 @@ from operations.schedule import ensure_schedules, fetch_missed_now
 from operations.workers import present
 from runtime.embedded.replies import hear_simulator, secret_file
 from runtime.listener import raise_descriptor_limit
+from runtime.logs.setup import complain, set_up_logs
 from runtime.settings import load_settings
 from runtime.telemetry import prepare_sdk
 from runtime.temporal_client import ensure_search_attributes
@@ -294,6 +295,7 @@ async def main(webhooks_only: bool = False) -> None:
     stop = asyncio.Event()
     raise_descriptor_limit()
     settings = load_settings()
+    set_up_logs(settings)
     sdk_metrics = prepare_sdk(metrics=settings.metrics_port is not None)
     async with connect(settings, tell=logger.info, actor=ITSELF) as drumbeat:
         # Until here there is nothing to finish, so a signal ends the process at once.
@@ -313,6 +315,5 @@ if __name__ == "__main__":
 
     from runtime.process import leave, run_plain
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    run_plain(partial(main, arguments.webhooks_only), uvloop.new_event_loop)
+    run_plain(partial(main, arguments.webhooks_only), uvloop.new_event_loop, complain)
     leave(0)

@@ -75,8 +75,7 @@ class Enrolling:
             try:
                 await self._start(self._waiting.popleft())
             except NOT_NOW as error:
-                reason = str(error) or type(error).__name__
-                logger.warning("the trigger sweep enrolls what could not be started at once: %s", reason)
+                logger.warning("the trigger sweep enrolls what could not be started at once: %s", error)
 
     async def _start(self, request: EnrollmentRequest) -> None:
         """Returns when the contact is enrolled, or when that takes too long."""

@@ -33,10 +33,11 @@ def tell(line: str) -> None:
 def run_plain(
     work: Callable[[], Awaitable[Result]],
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+    complain: Callable[[str], None] = tell,
 ) -> Result:
     """Runs ``work``; turns its errors into one line and an exit code.
 
-    ``loop_factory``: makes the event loop; asyncio's own if None.
+    ``loop_factory``: makes the event loop; asyncio's own if None. ``complain``: writes the line.
     """
 
     async def interruptible() -> Result:
@@ -47,17 +48,17 @@ def run_plain(
         with asyncio.Runner(loop_factory=loop_factory) as runner:
             return runner.run(interruptible())
     except (KeyboardInterrupt, asyncio.CancelledError) as error:
-        fail(f"interrupted: {error}" if str(error) else "interrupted", 130)
+        fail(f"interrupted: {error}" if str(error) else "interrupted", 130, complain)
     except FileProblems as error:
         # Bare lines, FILE:LINE: …, which editors can jump to.
         sys.stderr.write(f"{error}\n")
         leave(1)
     except DrumbeatError as error:
-        fail(str(error))
+        fail(str(error), 1, complain)
     except BrokenPipeError:
         leave(1)
     except Exception as error:  # noqa: BLE001 - the last resort: one line instead of a stack trace
-        fail(_of_a_server(error) or _unexpected(error))
+        fail(_of_a_server(error) or _unexpected(error), 1, complain)
 
 
 def _of_a_server(error: Exception) -> str | None:
@@ -78,12 +79,12 @@ def _unexpected(error: Exception) -> str:
     return f"{type(error).__name__}: {_one_line(error)} ({DEBUG}=1 shows where)"
 
 
-def fail(message: str, code: int = 1) -> NoReturn:
-    """Prints the error, each line as an error of its own, and ends the process."""
+def fail(message: str, code: int = 1, complain: Callable[[str], None] = tell) -> NoReturn:
+    """Says the error, each line as an error of its own, and ends the process."""
     with suppress(OSError):
         sys.stdout.flush()
     for line in message.splitlines():
-        tell(line)
+        complain(line)
     leave(code)
 
 

@@ -1,7 +1,7 @@
 """Settings from the environment. Temporal's own settings, ``TEMPORAL_*``, are read by its SDK."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
@@ -54,6 +54,11 @@ class Settings(BaseSettings):
     metrics_port: int | None = Field(None, ge=1, le=65535, validation_alias="DRUMBEAT_METRICS_PORT")
     """The port on which the worker answers ``/metrics``, ``/live`` and ``/ready``; unset: none."""
     metrics_host: str = Field("127.0.0.1", validation_alias="DRUMBEAT_METRICS_HOST")
+    log_format: Literal["text", "json"] = Field("text", validation_alias="DRUMBEAT_LOG_FORMAT")
+    """How the worker logs."""
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", validation_alias="DRUMBEAT_LOG_LEVEL"
+    )
     stop_keywords: str = Field("", validation_alias="DRUMBEAT_STOP_KEYWORDS")
     """Comma-separated words that opt out a recipient who answers one; unset: the usual words of many languages."""
     start_keywords: str = Field("", validation_alias="DRUMBEAT_START_KEYWORDS")
@@ -90,6 +95,11 @@ class Settings(BaseSettings):
         if url is not None and not url.startswith(("http://", "https://")):
             raise ValueError("it must begin with http:// or https://")
         return url
+
+    @field_validator("log_format", "log_level", mode="before")
+    @classmethod
+    def _in_small_letters(cls, word: Any) -> Any:
+        return word.lower() if isinstance(word, str) else word
 
     @field_validator("image_networks")
     @classmethod

@@ -223,5 +223,5 @@ async def _answer_errors(request: web.Request, handler: Handler) -> web.StreamRe
         logger.error("webhooks of %s cannot be read: %s", request.path, error)  # noqa: TRY400 - the line says it all
         raise web.HTTPServiceUnavailable(text="not now") from None
     except NOT_NOW as error:
-        logger.warning("what a gateway reported could not be written: %s", str(error) or type(error).__name__)
+        logger.warning("what a gateway reported could not be written: %s", error)
         raise web.HTTPServiceUnavailable(text="not now") from None

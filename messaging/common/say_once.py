@@ -43,7 +43,12 @@ class SayOnce(logging.Filter):
                 self._said.clear()
             said = self._said[wording] = _Said(now)
             if left_out:
-                record.msg, record.args = f"{line} (and {left_out} more like it before)", None
+                more = f"(and {left_out} more like it before)"
+                if isinstance(record.args, tuple) and record.args:
+                    # The arguments stay: whoever writes the line may have to put them in other words.
+                    record.msg, record.args = f"{record.msg} %s", (*record.args, more)
+                else:
+                    record.msg, record.args = f"{line} {more}", None
         if line in said.lines or len(said.lines) >= DIFFERENT:
             said.left_out += 1
             return False

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
+from messaging.common.log_context import MESSAGE
 from messaging.gateways.base import NotAccepted, OutgoingMessage
 from messaging.sending.claim_answers import Claim
 from messaging.sending.claim_lifetimes import CALL_GRACE
@@ -67,7 +68,10 @@ class Attempt:
 
 
 def new_attempt(message_id: UUID) -> Attempt:
-    """A new attempt, whose token names this process. Call this right before the claim."""
+    """A new attempt, whose token names this process. Call this right before the claim. From here on, the lines that this
+    task logs name the message.
+    """
+    MESSAGE.set(message_id)
     return Attempt(message_id, f"{HOST}:{os.getpid()}/{uuid4().hex}")
 
 

@@ -33,6 +33,9 @@ logger = logging.getLogger(__name__)
 MAX_ATTEMPTS = 1000
 """Claims of one message before it counts as failed: about three days at the longest back-off."""
 
+PARKED = "device %s is parked: %s"
+"""The line of the log."""
+
 LONGEST_WAIT = timedelta(minutes=15)
 """The longest wait that a gateway can ask for; after that, the message is tried again."""
 
@@ -72,7 +75,7 @@ class Recorder:
         settled = await self._settle(flight, MessageStatus.FAILED, reason=str(refused), refused=refused)
         if settled.status is not MessageStatus.QUEUED:
             return settled
-        logger.error("device %s is parked: %s", flight.claim.device_id, settled.reason)
+        logger.error(PARKED, flight.claim.device_id, _for_the_log(flight, settled.reason or ""))
         return Deferred(until=flight.now, reason=settled.reason or "")
 
     async def put_off(self, flight: InFlight, error: NotAccepted) -> Settled | Deferred:
@@ -117,7 +120,7 @@ class Recorder:
                 lambda: self._ledger.device_fault(claim.device_id, claim.now, reason, now=now)
             )
             if waits_until is None:
-                logger.error("device %s is parked: %s", claim.device_id, reason)
+                logger.error(PARKED, claim.device_id, _for_the_log(flight, reason))
                 return Deferred(until=now, reason=reason)
             until = max(until, waits_until)
         return Deferred(until=until, reason=reason)
@@ -213,6 +216,14 @@ class Recorder:
             reason=outcome.reason,
             next=following.due if following is not None else None,
         )
+
+
+def _for_the_log(flight: InFlight, reason: str) -> str:
+    """What a gateway said, without the message's text and the person's name, which it may repeat."""
+    for said in (flight.content, flight.claim.lead.name):
+        if said:
+            reason = reason.replace(said, "***")
+    return reason
 
 
 def _back_off(attempts: int) -> timedelta:
