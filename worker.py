@@ -258,7 +258,11 @@ async def work(
                 stack.callback(hearing.cancel)
         if webhooks_only:
             logger.info("listening for webhooks")
+            if watch is not None:
+                watch.readiness.only_listens()
             await stop.wait()
+            if watch is not None:
+                watch.readiness.ends()
             return
         missed = MissedMessages(
             pool,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
+from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, GetSystemInfoRequest
 from temporalio.client import Client
 from temporalio.service import RPCError
 from temporalio.worker import Worker
@@ -56,12 +56,17 @@ class Readiness:
         self._identity = client.identity
         self._worker: Worker | None = None
         self._ending = False
+        self._only_listens = False
         self._database: Patient[None] = Patient(lambda: answers(pool))
         self._temporal: Patient[list[str]] = Patient(self._not_polled)
 
     def begins(self, worker: Worker) -> None:
         """The worker that is to poll from now on."""
         self._worker = worker
+
+    def only_listens(self) -> None:
+        """This process runs no worker, and only takes what gateways report."""
+        self._only_listens = True
 
     def ends(self) -> None:
         """The worker takes nothing new any more."""
@@ -75,6 +80,8 @@ class Readiness:
         worker = None
         if self._ending:
             worker = "it is about to end"
+        elif self._only_listens:
+            worker = None
         elif self._worker is None or not self._worker.is_running:
             worker = "it does not run yet" if self._worker is None else "it does not run"
         elif temporal is not None:
@@ -91,6 +98,11 @@ class Readiness:
 
     async def _not_polled(self) -> list[str]:
         """The kinds of tasks that Temporal sees no poll of this process for. Raises RPCError."""
+        if self._only_listens:
+            await self._client.workflow_service.get_system_info(
+                GetSystemInfoRequest(), timeout=timedelta(seconds=WITHIN)
+            )
+            return []
         now = datetime.now(UTC)
         polled = await asyncio.gather(*(self._polls(kind, now) for kind in KINDS.values()))
         return [name for name, polls in zip(KINDS, polled, strict=True) if not polls]
