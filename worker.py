@@ -28,6 +28,7 @@ from activities.campaigns import LONG_POLL, CampaignActivities
 from activities.limiter import SHORT_WAIT, DeviceLimiter
 from activities.messages import MessageActivities
 from activities.missed import MissedActivities
+from activities.outbox import OutboxActivities
 from activities.recovery import RecoveryActivities
 from activities.sequences import SequenceActivities
 from activities.steering import CarryOut, SteeringActivities, nothing_carries_out
@@ -41,14 +42,17 @@ from messaging.common.observer import NOBODY, Observer
 from messaging.events.acting import ITSELF
 from messaging.gateways import Gateways
 from messaging.gateways.networks import parse_networks
+from messaging.outbox.alerts import GATHER
+from messaging.outbox.courier import Courier
 from messaging.replies.missed import MissedMessages
 from messaging.replies.recipients import learn_from_answer, record_answer
 from messaging.sending.durable_writes import DurableWrites
 from messaging.sending.send import Sender
+from messaging.times.durations import parse_duration
 from operations import acts
 from operations.connection import Drumbeat, connect
 from operations.replies import Enrolling, carry_out
-from operations.schedule import ensure_schedules, fetch_missed_now
+from operations.schedule import deliver_outbox_now, ensure_schedules, fetch_missed_now
 from operations.workers import present
 from runtime.embedded.replies import hear_simulator, secret_file
 from runtime.listener import raise_descriptor_limit
@@ -64,6 +68,7 @@ from workflows.campaign_shard import CampaignShardWorkflow
 from workflows.inputs import CheckingRunner
 from workflows.message import MessageWorkflow
 from workflows.missed import MissedMessagesWorkflow
+from workflows.outbox import OutboxWorkflow, ReceiverTestWorkflow
 from workflows.recovery import RecoveryWorkflow
 from workflows.sequence import SequenceContactWorkflow
 from workflows.telling import TellingWorkflow
@@ -113,6 +118,8 @@ WORKFLOWS: list[type] = [
     RecoveryWorkflow,
     TellingWorkflow,
     MissedMessagesWorkflow,
+    OutboxWorkflow,
+    ReceiverTestWorkflow,
 ]
 
 
@@ -142,12 +149,13 @@ def make_worker(
     missed: MissedMessages | None = None,
     steer: CarryOut = nothing_carries_out,
     observer: Observer = NOBODY,
+    gather: timedelta = GATHER,
 ) -> Worker:
     """A worker with all workflows and activities. ``real_time``: whether ``clock`` runs in real time.
 
     ``runner``: the workflow runner; the unsandboxed one if None. ``writes``: writes the outcomes of attempts. ``missed``:
     fetches what webhooks could not deliver. ``steer``: carries out what operators ask of workflows. ``observer``: is told of each
-    attempt to send.
+    attempt to send. ``gather``: how long reports of an alert are gathered.
     """
     zero = timedelta(0)
     sender = Sender(
@@ -167,6 +175,7 @@ def make_worker(
     recovery = RecoveryActivities(pool, clock)
     telling = TellingActivities(pool, real_time=real_time)
     fetching = MissedActivities(missed or MissedMessages(pool, gateways, DEFAULT_KEYWORDS))
+    outbox = OutboxActivities(Courier(pool, gather=gather), real_time=real_time)
     return Worker(
         client,
         task_queue=task_queue,
@@ -189,6 +198,8 @@ def make_worker(
             telling.tell,
             fetching.fetch_missed,
             SteeringActivities(steer).carry_out,
+            outbox.deliver_outbox,
+            outbox.test_receiver,
         ],
         workflow_runner=CheckingRunner(runner or UnsandboxedWorkflowRunner()),
         interceptors=[Receiver()],
@@ -281,9 +292,11 @@ async def work(
             missed=missed,
             steer=partial(acts.carry_out, drumbeat),
             observer=observer,
+            gather=parse_duration(settings.alert_gather),
         )
         await ensure_schedules(drumbeat)
         await fetch_missed_now(drumbeat)
+        await deliver_outbox_now(drumbeat)
         async with worker, present(drumbeat.temporal, pool, settings.task_queue):
             if watch is not None:
                 watch.readiness.begins(worker)

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cli import (
+    alert,
     audience,
     campaign,
     completion,
@@ -67,6 +68,7 @@ app.add_typer(sequence.app, name="sequence", rich_help_panel=THINGS)
 app.add_typer(lead.app, name="lead", rich_help_panel=THINGS)
 app.add_typer(device.app, name="device", rich_help_panel=THINGS)
 app.add_typer(message.app, name="message", rich_help_panel=THINGS)
+app.add_typer(alert.app, name="alert", rich_help_panel=THINGS)
 app.command("demo", rich_help_panel=MORE)(demo.demo)
 app.command("completion", rich_help_panel=MORE)(completion.completion)
 

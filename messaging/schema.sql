@@ -18,6 +18,32 @@ CREATE FUNCTION public.acts_by_itself() RETURNS boolean
     select coalesce(nullif(current_setting('drumbeat.via', true), ''), 'itself') = 'itself'
 $$;
 
+CREATE FUNCTION public.alert_stands(p_kind text, p_subject text) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+    select case p_kind
+        when 'device_parked' then exists (select from devices where id = p_subject and status = 'paused'
+                                             and status_reason like 'parked after %' and replaced_by is null)
+        when 'campaign_held' then exists (select from campaigns where name = p_subject and status in ('paused', 'draft')
+                                             and reason is not null)
+        when 'sequence_held' then exists (select from sequences where name = p_subject and status = 'paused'
+                                             and status_reason is not null)
+        when 'message_unconfirmed' then exists (select from broadcast_messages where device_id = p_subject and status = 'unconfirmed')
+        when 'enrollment_refused' then exists (
+            select from refused_enrollments r where r.sequence = p_subject and r.refused_at > clock_timestamp() - interval '30 days'
+               and not exists (select from sequence_contacts c join sequences s on s.id = c.sequence_id
+                                where s.name = r.sequence and c.phone = r.phone))
+        -- until another worker has come in its place
+        when 'worker_gone' then exists (
+            select from workers w where w.id = p_subject and w.ended_at is null and w.seen_at < clock_timestamp() - interval '10 seconds'
+               and not exists (select from workers o where o.task_queue = w.task_queue and o.started_at > w.seen_at))
+        when 'receiver_failing' then exists (select from receivers where name = p_subject and failing_since is not null)
+        when 'event_undelivered' then exists (select from outbox o join receivers r on r.id = o.receiver_id
+                                               where r.name = p_subject and o.given_up_at is not null)
+        else true
+    end
+$$;
+
 CREATE TABLE public.broadcast_messages (
     id uuid NOT NULL,
     sequence_stepid bigint,
@@ -602,6 +628,16 @@ begin
     end if;
 end $$;
 
+CREATE FUNCTION public.emit(p_type text, p_happened_at timestamp with time zone, p_data jsonb) RETURNS void
+    LANGUAGE sql
+    AS $$
+    insert into outbox (receiver_id, event_id, type, happened_at, data)
+    select r.id, e.event_id, p_type, p_happened_at, p_data
+      from (select gen_random_uuid() as event_id) e, receivers r
+     where r.types && array[p_type, split_part(p_type, '.', 1) || '.*']
+     order by r.id
+$$;
+
 CREATE FUNCTION public.end_joined_contacts() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -626,6 +662,46 @@ begin
         status := 'expired';
         reason := expiry_of(m.expires_at);
     end if;
+end $$;
+
+CREATE FUNCTION public.enrollment_refused() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform report_alert('enrollment_refused', new.sequence, new.phone || ': ' || new.reason);
+    return null;
+end $$;
+
+CREATE FUNCTION public.event_noted() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    more jsonb := '{}';
+begin
+    if new.kind = 'device.parked' then
+        perform report_alert('device_parked', new.device, new.reason);
+    elsif new.kind in ('campaign.held', 'campaign.not_started') then
+        perform report_alert('campaign_held', new.campaign, new.reason);
+    elsif new.kind = 'sequence.held' then
+        perform report_alert('sequence_held', new.sequence, new.reason);
+    elsif new.kind = 'message.unconfirmed' then
+        perform report_alert('message_unconfirmed', new.device, new.phone || coalesce(': ' || new.reason, ''));
+    end if;
+    if not is_wanted(new.kind) then
+        return null;
+    end if;
+    if new.message_id is not null then
+        more := coalesce((select message_event(m) from broadcast_messages m where m.id = new.message_id), '{}');
+    elsif new.kind = 'contact.replied' then
+        more := coalesce((select jsonb_build_object('kind', i.kind, 'name', i.name, 'text', i.text, 'payload', i.payload,
+                                                    'meaning', i.meaning, 'gateway_message_id', i.gateway_message_id,
+                                                    'answers', i.answers, 'sent_at', i.sent_at)
+                            from inbound_messages i where i.id = (new.data ->> 'inbound_message')::bigint), '{}');
+    end if;
+    perform emit(new.kind, new.at, jsonb_strip_nulls(new.data || more || jsonb_build_object(
+        'actor', new.actor, 'via', new.via, 'phone', new.phone, 'sequence', new.sequence, 'campaign', new.campaign,
+        'device', new.device, 'reason', new.reason)));
+    return null;
 end $$;
 
 CREATE FUNCTION public.exchange_of(p_phone text) RETURNS text[]
@@ -921,6 +997,12 @@ CREATE FUNCTION public.is_waiting(p_status text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$ select p_status in ('pending', 'queued') $$;
 
+CREATE FUNCTION public.is_wanted(p_type text) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+    select exists (select from receivers where types && array[p_type, split_part(p_type, '.', 1) || '.*'])
+$$;
+
 CREATE FUNCTION public.joined_reason(p_phone text) RETURNS text
     LANGUAGE sql IMMUTABLE
     AS $$ select 'its owner has the phone ' || p_phone || ' now, which is in the sequence too' $$;
@@ -989,10 +1071,39 @@ CREATE FUNCTION public.message_before(i public.inbound_messages) RETURNS SETOF p
      limit 1
 $$;
 
+CREATE FUNCTION public.message_changed() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    if new.status <> old.status and new.status in ('sent', 'failed', 'expired') and is_wanted('message.' || new.status) then
+        perform emit('message.' || new.status, coalesce(new.sent_at, clock_timestamp()), message_event(new));
+    end if;
+    if old.delivered_at is null and new.delivered_at is not null and is_wanted('message.delivered') then
+        perform emit('message.delivered', new.delivered_at, message_event(new));
+    end if;
+    if old.read_at is null and new.read_at is not null and is_wanted('message.read') then
+        perform emit('message.read', new.read_at, message_event(new));
+    end if;
+    return null;
+end $$;
+
 CREATE FUNCTION public.message_contents(p_message uuid, p_moment timestamp with time zone) RETURNS jsonb
     LANGUAGE sql STABLE
     AS $$
     select contents_of(m, p_moment) from broadcast_messages m where m.id = p_message
+$$;
+
+CREATE FUNCTION public.message_event(m public.broadcast_messages) RETURNS jsonb
+    LANGUAGE sql STABLE
+    AS $$
+    select jsonb_strip_nulls(jsonb_build_object(
+        'message_id', m.id, 'phone', m.recipient_phone, 'device', m.device_id,
+        'sequence', (select s.name from sequence_steps t join sequences s on s.id = t.sequence_id where t.id = m.sequence_stepid),
+        'step', (select t.key from sequence_steps t where t.id = m.sequence_stepid),
+        'campaign', (select c.name from campaigns c where c.id = m.campaign_id),
+        'purpose', m.purpose, 'status', m.status, 'attempts', m.attempts, 'reason', m.reason,
+        'gateway_message_id', m.gateway_message_id,
+        'sent_at', m.sent_at, 'delivered_at', m.delivered_at, 'read_at', m.read_at))
 $$;
 
 CREATE FUNCTION public.message_name(m public.broadcast_messages) RETURNS text
@@ -1601,6 +1712,17 @@ begin
     return null;
 end $$;
 
+CREATE FUNCTION public.note_receiver() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+declare
+    r receivers := case when tg_op = 'DELETE' then old else new end;
+begin
+    perform note_event(case tg_op when 'INSERT' then 'receiver.added' when 'DELETE' then 'receiver.removed' else 'receiver.changed' end,
+                       p_data => jsonb_build_object('receiver', r.name, 'channel', r.channel, 'kinds', r.types));
+    return null;
+end $$;
+
 CREATE FUNCTION public.note_sequence() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -1994,6 +2116,10 @@ CREATE FUNCTION public.replies_of(c public.sequence_contacts) RETURNS SETOF publ
             or exists (select from broadcast_messages b where b.sequence_contact_id = c.id and b.device_id = r.device_id))
 $$;
 
+CREATE FUNCTION public.report_alert(p_kind text, p_subject text, p_detail text) RETURNS void
+    LANGUAGE sql
+    AS $$ insert into alert_reports (kind, subject, detail) values (p_kind, p_subject, coalesce(p_detail, '')) $$;
+
 CREATE FUNCTION public.reserve_slot(m public.broadcast_messages, d public.devices, turn public.device_turn, p_moment timestamp with time zone) RETURNS jsonb
     LANGUAGE plpgsql
     AS $$
@@ -2294,6 +2420,33 @@ CREATE FUNCTION public.words_of(p_text text) RETURNS text[]
              group by w.word) words
 $$;
 
+CREATE TABLE public.alert_reports (
+    id bigint NOT NULL,
+    kind text NOT NULL,
+    subject text NOT NULL,
+    detail text DEFAULT ''::text NOT NULL,
+    reported_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+);
+
+ALTER TABLE public.alert_reports ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.alert_reports_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.alerts (
+    kind text NOT NULL,
+    subject text NOT NULL,
+    detail text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    count bigint NOT NULL,
+    announced bigint DEFAULT 0 NOT NULL,
+    announced_at timestamp with time zone
+);
+
 CREATE TABLE public.campaigns (
     id bigint NOT NULL,
     name text NOT NULL,
@@ -2441,12 +2594,64 @@ ALTER TABLE public.leads ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.outbox (
+    id bigint NOT NULL,
+    receiver_id bigint NOT NULL,
+    event_id uuid NOT NULL,
+    type text NOT NULL,
+    happened_at timestamp with time zone NOT NULL,
+    data jsonb NOT NULL,
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    refused boolean DEFAULT false NOT NULL,
+    error text,
+    next_try_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    given_up_at timestamp with time zone
+);
+
+ALTER TABLE public.outbox ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.outbox_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE public.phone_changes (
     old_phone text NOT NULL,
     new_phone text NOT NULL,
     changed_at timestamp with time zone NOT NULL,
     CONSTRAINT phone_changes_another CHECK ((new_phone <> old_phone)),
     CONSTRAINT phone_changes_e164 CHECK ((new_phone ~ '^\+[1-9][0-9]{1,14}$'::text))
+);
+
+CREATE TABLE public.receivers (
+    id bigint NOT NULL,
+    name text NOT NULL,
+    channel text NOT NULL,
+    options jsonb NOT NULL,
+    types text[] NOT NULL,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    delivered bigint DEFAULT 0 NOT NULL,
+    delivered_at timestamp with time zone,
+    failures integer DEFAULT 0 NOT NULL,
+    failing_since timestamp with time zone,
+    error text,
+    next_try_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    held_by text,
+    held_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT receivers_channel CHECK ((channel = ANY (ARRAY['webhook'::text, 'email'::text]))),
+    CONSTRAINT receivers_failing CHECK (((failures > 0) = (failing_since IS NOT NULL)))
+);
+
+ALTER TABLE public.receivers ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.receivers_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE public.refused_enrollments (
@@ -2597,6 +2802,12 @@ CREATE TABLE public.workers (
     ended_at timestamp with time zone
 );
 
+ALTER TABLE ONLY public.alert_reports
+    ADD CONSTRAINT alert_reports_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.alerts
+    ADD CONSTRAINT alerts_pkey PRIMARY KEY (kind, subject);
+
 ALTER TABLE ONLY public.broadcast_messages
     ADD CONSTRAINT broadcast_messages_pkey PRIMARY KEY (id);
 
@@ -2639,8 +2850,17 @@ ALTER TABLE ONLY public.leads
 ALTER TABLE ONLY public.leads
     ADD CONSTRAINT leads_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.outbox
+    ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY public.phone_changes
     ADD CONSTRAINT phone_changes_pkey PRIMARY KEY (old_phone);
+
+ALTER TABLE ONLY public.receivers
+    ADD CONSTRAINT receivers_name_unique UNIQUE (name);
+
+ALTER TABLE ONLY public.receivers
+    ADD CONSTRAINT receivers_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.refused_enrollments
     ADD CONSTRAINT refused_enrollments_pkey PRIMARY KEY (sequence, phone);
@@ -2743,6 +2963,10 @@ CREATE UNIQUE INDEX one_live_campaign_message ON public.broadcast_messages USING
 
 CREATE UNIQUE INDEX one_live_sequence_message ON public.broadcast_messages USING btree (sequence_stepid, recipient_phone) WHERE (public.is_unsettled(status) OR (status = ANY (ARRAY['sent'::text, 'unconfirmed'::text])));
 
+CREATE INDEX outbox_given_up ON public.outbox USING btree (receiver_id, given_up_at) WHERE (given_up_at IS NOT NULL);
+
+CREATE INDEX outbox_next ON public.outbox USING btree (receiver_id, next_try_at, id) WHERE (given_up_at IS NULL);
+
 CREATE INDEX phone_changes_new ON public.phone_changes USING btree (new_phone);
 
 CREATE INDEX refused_enrollments_phone ON public.refused_enrollments USING btree (phone);
@@ -2783,6 +3007,8 @@ CREATE TRIGGER note_change AFTER UPDATE OF device_id, consent_at ON public.leads
 
 CREATE TRIGGER note_change AFTER INSERT OR UPDATE OF new_phone ON public.phone_changes FOR EACH ROW EXECUTE FUNCTION public.note_phone_change();
 
+CREATE TRIGGER note_change AFTER UPDATE OF channel, options, types ON public.receivers FOR EACH ROW WHEN ((((old.channel IS DISTINCT FROM new.channel) OR (old.options IS DISTINCT FROM new.options)) OR (old.types IS DISTINCT FROM new.types))) EXECUTE FUNCTION public.note_receiver();
+
 CREATE TRIGGER note_change AFTER UPDATE OF status, paused_at ON public.sequence_contacts FOR EACH ROW WHEN (((old.status <> new.status) OR ((new.status = 'active'::text) AND ((old.paused_at IS NULL) <> (new.paused_at IS NULL))))) EXECUTE FUNCTION public.note_contact();
 
 CREATE TRIGGER note_change AFTER UPDATE OF status, revision ON public.sequences FOR EACH ROW WHEN (((old.status IS DISTINCT FROM new.status) OR (old.revision IS DISTINCT FROM new.revision))) EXECUTE FUNCTION public.note_sequence();
@@ -2799,11 +3025,19 @@ CREATE TRIGGER note_new AFTER INSERT ON public.devices FOR EACH ROW EXECUTE FUNC
 
 CREATE TRIGGER note_new AFTER INSERT ON public.inbound_messages FOR EACH ROW WHEN (((new.phone IS NOT NULL) AND public.is_answer(new.*))) EXECUTE FUNCTION public.note_inbound();
 
+CREATE TRIGGER note_new AFTER INSERT OR DELETE ON public.receivers FOR EACH ROW EXECUTE FUNCTION public.note_receiver();
+
 CREATE TRIGGER note_new AFTER INSERT ON public.sequence_contacts FOR EACH ROW EXECUTE FUNCTION public.note_contact();
 
 CREATE TRIGGER note_new AFTER INSERT ON public.sequences FOR EACH ROW EXECUTE FUNCTION public.note_sequence();
 
 CREATE TRIGGER note_test AFTER INSERT ON public.broadcast_messages FOR EACH ROW WHEN ((new.purpose = 'test'::text)) EXECUTE FUNCTION public.note_message();
+
+CREATE TRIGGER outbox_change AFTER UPDATE OF status, delivered_at, read_at ON public.broadcast_messages FOR EACH ROW WHEN (((new.purpose IS DISTINCT FROM 'test'::text) AND (((old.status <> new.status) AND (new.status = ANY (ARRAY['sent'::text, 'failed'::text, 'expired'::text]))) OR ((old.delivered_at IS NULL) AND (new.delivered_at IS NOT NULL)) OR ((old.read_at IS NULL) AND (new.read_at IS NOT NULL))))) EXECUTE FUNCTION public.message_changed();
+
+CREATE TRIGGER outbox_event AFTER INSERT ON public.events FOR EACH ROW EXECUTE FUNCTION public.event_noted();
+
+CREATE TRIGGER outbox_refused AFTER INSERT OR UPDATE ON public.refused_enrollments FOR EACH ROW EXECUTE FUNCTION public.enrollment_refused();
 
 ALTER TABLE ONLY public.broadcast_messages
     ADD CONSTRAINT broadcast_messages_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES public.campaigns(id);

@@ -7,6 +7,8 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from messaging.common.counts import count_of
 from messaging.common.values import Value
+from messaging.outbox.alerts import report as report_alert
+from messaging.outbox.alerts import report_over
 from messaging.reporting import audit as ledger
 from messaging.reporting.audit import Totals
 from operations.connection import Drumbeat
@@ -61,7 +63,7 @@ class _WorkflowState(NamedTuple):
 
 
 async def audit(drumbeat: Drumbeat) -> AuditReport:
-    """Reads everything and changes nothing."""
+    """Reads everything and changes nothing, except that it reports a broken promise as an alert, and its end."""
     pool = await drumbeat.pool()
     steps, campaign_messages = await ledger.count_messages(pool)
     contacts = await _compare(drumbeat)
@@ -127,7 +129,12 @@ async def audit(drumbeat: Drumbeat) -> AuditReport:
             [] if counted.adds_up else ["the two sides differ"],
         ),
     ]
-    return AuditReport(kept=all(check.kept for check in checks), checks=tuple(checks), totals=counted)
+    broken = [f"{check.promise}: {', '.join(check.broken)}" for check in checks if not check.kept]
+    if broken:
+        await report_alert(pool, "audit_broken", "audit", "; ".join(broken))
+    else:
+        await report_over(pool, "audit_broken", "audit")
+    return AuditReport(kept=not broken, checks=tuple(checks), totals=counted)
 
 
 def _check(promise: str, evidence: str, broken: list[str]) -> Check:

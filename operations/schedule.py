@@ -1,5 +1,5 @@
-"""The Temporal Schedules: every minute the trigger sweep and the recovery of abandoned messages, and every three minutes the
-fetching of missed messages.
+"""The Temporal Schedules: every minute the trigger sweep, the recovery of abandoned messages and the delivery of events and
+alerts; every three minutes the fetching of missed messages.
 """
 
 from datetime import timedelta
@@ -19,14 +19,24 @@ from temporalio.client import (
 from messaging.sequences.contract import SweepCursor
 from operations.connection import Drumbeat
 from workflows.missed import MissedMessagesWorkflow
+from workflows.outbox import OutboxWorkflow
 from workflows.recovery import RecoveryWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow
 
-__all__ = ["MISSED", "RECOVERY", "SWEEP", "ensure_schedules", "fetch_missed_now"]
+__all__ = [
+    "MISSED",
+    "OUTBOX",
+    "RECOVERY",
+    "SWEEP",
+    "deliver_outbox_now",
+    "ensure_schedules",
+    "fetch_missed_now",
+]
 
 SWEEP = "trigger-sweep"
 RECOVERY = "message-recovery"
 MISSED = "missed-messages"
+OUTBOX = "outbox"
 EVERY = timedelta(minutes=1)
 FETCH_EVERY = timedelta(minutes=3)
 CATCH_UP = timedelta(seconds=30)
@@ -58,6 +68,15 @@ async def ensure_schedules(drumbeat: Drumbeat) -> None:
     await _ensure(
         drumbeat,
         ScheduleActionStartWorkflow(
+            OutboxWorkflow.run,
+            id=OUTBOX,
+            task_queue=task_queue,
+            static_summary="deliver alerts and events",
+        ),
+    )
+    await _ensure(
+        drumbeat,
+        ScheduleActionStartWorkflow(
             MissedMessagesWorkflow.run,
             id=MISSED,
             task_queue=task_queue,
@@ -70,6 +89,11 @@ async def ensure_schedules(drumbeat: Drumbeat) -> None:
 async def fetch_missed_now(drumbeat: Drumbeat) -> None:
     """Has missed messages fetched now; nothing happens if that is going on already."""
     await drumbeat.temporal.get_schedule_handle(MISSED).trigger()
+
+
+async def deliver_outbox_now(drumbeat: Drumbeat) -> None:
+    """Has events and alerts delivered from now on; nothing happens if that is going on already."""
+    await drumbeat.temporal.get_schedule_handle(OUTBOX).trigger()
 
 
 async def _ensure(

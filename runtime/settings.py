@@ -1,5 +1,6 @@
 """Settings from the environment. Temporal's own settings, ``TEMPORAL_*``, are read by its SDK."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -12,6 +13,7 @@ from messaging.common.keywords import DEFAULT_KEYWORDS, Keywords, parse_keywords
 from messaging.events.acting import named
 from messaging.gateways.networks import parse_networks
 from messaging.gateways.secret_files import SETTING, parse_directories
+from messaging.times.durations import parse_duration
 
 __all__ = ["CHECKOUT", "Ports", "Settings", "load_settings"]
 
@@ -73,6 +75,8 @@ class Settings(BaseSettings):
     """
     act_as: str = Field("", validation_alias="DRUMBEAT_AS")
     """Who acts, in the list of events; unset: the user of the command line, or the program of a service."""
+    alert_gather: str = Field("10m", validation_alias="DRUMBEAT_ALERT_GATHER")
+    """How long further reports of the same alert are gathered into one, e.g. ``10m``."""
     ports: Ports = Field(default_factory=Ports)
 
     @field_validator("database_url")
@@ -117,6 +121,17 @@ class Settings(BaseSettings):
     @classmethod
     def _name(cls, name: str) -> str:
         return named(name, "").name if name else name
+
+    @field_validator("alert_gather")
+    @classmethod
+    def _gather(cls, text: str) -> str:
+        try:
+            gather = parse_duration(text)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
+        if not timedelta(seconds=1) <= gather <= timedelta(days=1):
+            raise ValueError("it must be from 1s to 1d")
+        return text
 
     @field_validator("stop_keywords", "start_keywords")
     @classmethod

@@ -32,6 +32,7 @@ from tests.support.scenario import Scenario
 from tests.support.simulator_process import running_simulator
 from tests.support.temporal_time import TASK_QUEUE, Skipping, skipping
 from workflows.missed import MissedMessagesWorkflow
+from workflows.outbox import OutboxWorkflow, ReceiverTestWorkflow
 from workflows.recovery import RecoveryWorkflow
 from workflows.telling import TellingWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow
@@ -238,6 +239,15 @@ async def campaign_stories(live: Live) -> AsyncIterator[tuple[str, WorkflowHisto
     yield "recovery", await history("recovery")
     await client.execute_workflow(MissedMessagesWorkflow.run, id="missed", task_queue=queue)
     yield "missed_messages", await history("missed")
+    await client.execute_workflow(ReceiverTestWorkflow.run, "nobody", id="alert-test", task_queue=queue)
+    yield "receiver_tested", await history("alert-test")
+    await client.start_workflow(OutboxWorkflow.run, id="outbox", task_queue=queue)
+
+    async def delivers() -> bool:
+        return len((await history("outbox")).events) > 10
+
+    await until(delivers, 100)  # two activities, each of a minute
+    yield "outbox", await history("outbox")
     to_signal = Telling(of=(Tell(kind="plans"), Tell(kind="device", name=scenario.device)))
     await client.execute_workflow(TellingWorkflow.run, to_signal, id="telling-of-two", task_queue=queue)
     yield "telling", await history("telling-of-two")

@@ -20,7 +20,7 @@ from messaging.gateways.base import MaybeAccepted, NotAccepted
 from messaging.gateways.connections import Connector
 from messaging.gateways.options import redacted
 
-__all__ = ["Answer", "HttpClient", "alike", "format_words", "one_line"]
+__all__ = ["Answer", "HttpClient", "alike", "format_cause", "format_words", "one_line", "retry_after"]
 
 CONNECTIONS = 500
 """The most requests in flight; others wait for a connection, and count as not accepted if that takes too long."""
@@ -150,13 +150,13 @@ class HttpClient:
                 try:
                     content = _json(await _read(answer, largest))
                 except (aiohttp.ClientError, OSError, _Endless) as error:
-                    problem = str(error) if isinstance(error, _Endless) else _format_cause(error)
+                    problem = str(error) if isinstance(error, _Endless) else format_cause(error)
                     answer.close()
                 if problem and 200 <= answer.status < 300:
                     raise _NoAnswer(f"it answered {answer.status}, but {problem}", sent=True)
-                return Answer(status=answer.status, content=content, retry_after=_retry_after(answer))
+                return Answer(status=answer.status, content=content, retry_after=retry_after(answer))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            raise _NoAnswer(_format_cause(error), sent=progress.sent) from error
+            raise _NoAnswer(format_cause(error), sent=progress.sent) from error
 
     def maybe(self, why: str) -> MaybeAccepted:
         """The error for a message in doubt."""
@@ -231,7 +231,7 @@ def _json(raw: bytes) -> Any:
         return None
 
 
-def _format_cause(error: BaseException) -> str:
+def format_cause(error: BaseException) -> str:
     """The cause in words, and where to look."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "its name is not known; check the address"
@@ -255,7 +255,7 @@ def _format_cause(error: BaseException) -> str:
     return one_line(str(cause)) or type(cause).__name__
 
 
-def _retry_after(answer: aiohttp.ClientResponse) -> float | None:
+def retry_after(answer: aiohttp.ClientResponse) -> float | None:
     """Seconds to wait, from a number or an HTTP date (RFC 9110, 10.2.3); None if there is no usable value."""
     value = answer.headers.get("Retry-After")
     if value is None:

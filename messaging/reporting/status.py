@@ -9,6 +9,7 @@ from messaging.common.values import Value
 from messaging.devices.store import list_devices
 from messaging.devices.waits import format_wait
 from messaging.events.latest import by_whom, paused_by
+from messaging.outbox.receivers import attention_of_receivers
 from messaging.replies.inbox import count_inbox
 from messaging.reporting.messages import count_in_doubt
 from messaging.reporting.workers import WorkerRow, find_workers
@@ -210,6 +211,7 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
             + " the trigger of a sequence and no device to write from, so the sweep does not enroll them: name a device in"
             " the sequence's file ('device:'), or give the leads one ('lead import FILE --device ID')"
         )
+    attention += await attention_of_receivers(pool)
     refused = await refused_enrollments(pool)
     attention += [
         f"the enrollment of {one.phone} in {one.sequence} was refused: {one.reason}"

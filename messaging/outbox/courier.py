@@ -1,0 +1,122 @@
+"""Delivers what is in the outbox: to each receiver one event after the other, and to all receivers side by side."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+from uuid import uuid4
+
+from messaging.common.database import CONNECTION_LOST, Pool
+from messaging.common.errors import InvalidInput
+from messaging.common.say_once import SayOnce
+from messaging.outbox.alerts import GATHER, fold_reports
+from messaging.outbox.deliveries import (
+    give_up_old,
+    hold,
+    let_go,
+    note_failed,
+    note_taken,
+    receivers_to_serve,
+)
+from messaging.outbox.events import Event, Outcome, test_event
+from messaging.outbox.mail import deliver_mail
+from messaging.outbox.options import EmailOptions, Options, read_options
+from messaging.outbox.receivers import options_of
+from messaging.outbox.webhook import Webhooks
+
+__all__ = ["Courier"]
+
+logger = logging.getLogger(__name__)
+logger.addFilter(SayOnce())
+
+EVERY = 1.0
+"""Seconds between two looks at the outbox."""
+
+IDLE_EVERY = 5.0
+"""The same while there is no receiver."""
+
+RENEW_EVERY = 5.0
+"""Seconds after which a receiver is held anew, well before that runs out."""
+
+
+class Courier:
+    """One for a worker."""
+
+    def __init__(self, pool: Pool, *, gather: timedelta = GATHER) -> None:
+        """``gather``: how long further reports of an alert are gathered into one."""
+        self._pool = pool
+        self._gather = gather
+        self._process = uuid4().hex
+
+    async def work(self, seconds: float, leaving: Callable[[], bool] = lambda: False) -> None:
+        """Delivers what is due and what becomes due within ``seconds``, or until ``leaving``."""
+        loop = asyncio.get_running_loop()
+        until = loop.time() + seconds
+        await give_up_old(self._pool)
+        serving: dict[int, asyncio.Task[None]] = {}
+        async with Webhooks() as webhooks:
+            try:
+                while True:
+                    await fold_reports(self._pool, self._gather)
+                    serving = {receiver: task for receiver, task in serving.items() if not task.done()}
+                    for receiver in await receivers_to_serve(self._pool):
+                        if receiver not in serving:
+                            serving[receiver] = asyncio.create_task(
+                                self._serve(webhooks, receiver, until + EVERY, leaving)
+                            )
+                    if leaving() or loop.time() >= until:
+                        break
+                    there = await self._pool.fetchval("select exists (select from receivers)")
+                    await asyncio.sleep(EVERY if there else IDLE_EVERY)
+                await asyncio.gather(*serving.values())
+            finally:
+                for task in serving.values():
+                    task.cancel()
+
+    async def test(self, receiver: str) -> Outcome:
+        """Delivers a test to a receiver now, whatever waits for it. Raises NotFound, and InvalidInput."""
+        _, options = await options_of(self._pool, receiver)
+        async with Webhooks() as webhooks:
+            outcome = await _deliver(webhooks, options, test_event(receiver))
+        if outcome.taken:
+            await self._pool.execute(
+                "update receivers set next_try_at = '-infinity' where name = $1", receiver
+            )
+        return outcome
+
+    async def _serve(
+        self, webhooks: Webhooks, receiver: int, until: float, leaving: Callable[[], bool]
+    ) -> None:
+        """Delivers to one receiver until nothing is due, or it is to be left alone. Errors are logged: the next look tries again."""
+        clock = asyncio.get_running_loop().time
+        try:
+            while (held := await hold(self._pool, receiver, self._process)) is not None and held.due:
+                options, since, failures = read_options(held.channel, held.options), clock(), held.failures
+                for delivery in held.due:
+                    if leaving() or clock() >= until:
+                        return
+                    if clock() - since > RENEW_EVERY:
+                        break
+                    outcome = await _deliver(webhooks, options, delivery.event)
+                    if outcome.taken:
+                        failures = 0
+                        await note_taken(self._pool, receiver, delivery)
+                        continue
+                    failures += 1
+                    logger.warning("%s does not take %s: %s", held.name, delivery.event.type, outcome.words)
+                    if await note_failed(self._pool, receiver, delivery, outcome, failures):
+                        return
+        except InvalidInput as error:
+            logger.error("receiver %d cannot be used: %s", receiver, error)  # noqa: TRY400 - it is no fault of ours
+        except Exception:
+            logger.exception("delivering to receiver %d failed", receiver)
+        finally:
+            with suppress(*CONNECTION_LOST):
+                await let_go(self._pool, receiver, self._process)
+
+
+async def _deliver(webhooks: Webhooks, options: Options, event: Event) -> Outcome:
+    if isinstance(options, EmailOptions):
+        return await deliver_mail(options, event)
+    return await webhooks.deliver(options, event)
