@@ -12,6 +12,8 @@ from messaging.common.database import Pool
 from messaging.replies.inbox import InboxFilter, list_inbox
 from messaging.reporting.contact import contact_report
 from messaging.reporting.messages import list_messages
+from messaging.reporting.report.compute import compute
+from messaging.reporting.report.scope import campaign_scope, sequence_scope, week_scope
 from messaging.reporting.status import status_report
 from messaging.reporting.why.report import why_not
 from messaging.sending.message_status import MessageStatus
@@ -79,6 +81,23 @@ async def _contact(pool: Pool, big: Big) -> None:
     assert (await contact_report(pool, big.phone, big.phone)).messages
 
 
+def _report(kind: Literal["campaign", "sequence", "week"], name: str) -> Case:
+    async def case(pool: Pool, big: Big) -> None:
+        async with pool.acquire() as connection:
+            match kind:
+                case "campaign":
+                    scope = await campaign_scope(connection, name, None)
+                case "sequence":
+                    scope = await sequence_scope(connection, name, None, None, NOW)
+                case "week":
+                    scope = await week_scope(connection, name, None, NOW)
+            report = await compute(connection, scope, NOW)
+        assert report.total.messages > big.rows / 20
+        assert report.total.replied > 0 or kind == "week"
+
+    return case
+
+
 async def _plan_changed(pool: Pool, big: Big) -> None:
     # All plan by the present revision, and each was looked at.
     assert (await plan_changed(cast("Drumbeat", NobodyToTell(pool)), "S2")) == ReplanCounts(
@@ -98,6 +117,7 @@ async def _retry_failed(pool: Pool, big: Big) -> None:
         assert 0.0007 * big.rows < await retry_failed(connection, "C3") < 0.0008 * big.rows
 
 
+CUSTOM_PLANS = "set local plan_cache_mode = force_custom_plan"
 CASES: dict[str, tuple[Case, Limit]] = {
     # Somebody's command, which may read what is not settled (51,200 here), what failed (15,000), or which contacts of a
     # sequence are on their way (50,000).
@@ -121,6 +141,21 @@ CASES: dict[str, tuple[Case, Limit]] = {
     "campaign": (_campaigns, Limit(rows=300_000, buffers=260_000, grows=True)),
     # Its 250,000 contacts twice, the 150,000 messages that these have got, and for each of their answers the same.
     "sequence": (_sequence, Limit(rows=950_000, buffers=750_000, grows=True)),
+    # Their rows three times: when they were, how many, and who got them; and for each answer what that phone got.
+    "report of a campaign": (
+        _report("campaign", "C8"),
+        Limit(rows=360_000, buffers=75_000, grows=True, before=CUSTOM_PLANS),
+    ),
+    "report of a sequence": (
+        _report("sequence", "S2"),
+        Limit(rows=1_750_000, buffers=660_000, grows=True, scans=True, before=CUSTOM_PLANS),
+    ),
+    # (At full size the contacts by status are a pass over all of them, which is quicker than by the index.)
+    # A pass over the ledger each time. An index on the time would spare that, and cost another entry for every message.
+    "report of a week": (
+        _report("week", "2026-W48"),
+        Limit(rows=4_600_000, buffers=125_000, grows=True, before=CUSTOM_PLANS, scans=True),
+    ),
     "inbox": (_inbox, Limit(rows=1_000, buffers=5_000)),
     # Totals of everything are one pass over everything, and another one over the rows of each campaign. An index on the
     # status would spare that, and cost three more entries for every message.

@@ -6,7 +6,7 @@ from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.devices.device import DeviceSettings
 from messaging.devices.store import add_device
 from messaging.replies.record import record_inbound
-from operations import campaigns, enrollment
+from operations import campaigns, enrollment, reports
 from operations.audit import audit
 from operations.schedule import SWEEP
 from rig.gateway_control import listen, write
@@ -16,6 +16,7 @@ from tests.support.campaigns import finished
 from tests.support.live import Live
 from tests.support.ports import free_port
 from tests.support.replies import inbound
+from tests.support.reports import adds_up
 
 SECRET = "a-secret-of-the-tests"
 STORY = """
@@ -106,6 +107,16 @@ async def test_people_answer_stop_or_change_their_number(live: Live) -> None:
     for index in (0, 2):
         assert sorted(await texts(live, index)) == ["Half price", "One. Reply STOP at any time", "Two"]
     assert await scenario.pool.fetchval("select count(*) from inbound_messages") == 6
+    for made in (
+        await reports.report_campaign(live.connection, "sale"),
+        await reports.report_sequence(live.connection, "story"),
+        await reports.report_device(live.connection, scenario.device),
+        await reports.report_week(live.connection),
+    ):
+        assert made.total.outcomes.sent > 1
+        await adds_up(scenario.pool, made)
+    code, page, errors = await live.run("starter.py", "report", "campaign", "sale", "--html", "-")
+    assert (code, errors, page.count("</html>")) == (0, "", 1)
     assert (
         await scenario.pool.fetchval("select status from sequence_contacts where phone = $1", phone(1))
         == "opted_out"

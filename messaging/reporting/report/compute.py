@@ -12,7 +12,7 @@ from messaging.reporting.report.bins import lateness_of, time_bins, width_of
 from messaging.reporting.report.model import Figures, HourOfDay, LineKind, Outcomes, Report
 from messaging.reporting.report.scope import Scope
 
-__all__ = ["make_report"]
+__all__ = ["compute", "make_report"]
 
 # Messages m of the scope: $1 campaign, $2 steps, $3 device, $4 and $5 the week; each null if it is about all. PostgreSQL plans
 # it with the values, so that only what is asked for is looked at.
@@ -159,11 +159,14 @@ async def make_report(
         await check_zone(connection, time_zone)
         # One snapshot, so that the figures add up while messages go out.
         async with connection.transaction(isolation="repeatable_read", readonly=True):
+            # A plan for any values could use no index, as it is not known what the report is about.
+            await connection.execute("set local plan_cache_mode = force_custom_plan")
             moment = now or await connection.fetchval("select clock_timestamp()")
-            return await _compute(connection, await find(connection, moment), moment)
+            return await compute(connection, await find(connection, moment), moment)
 
 
-async def _compute(connection: Connection, scope: Scope, now: datetime) -> Report:
+async def compute(connection: Connection, scope: Scope, now: datetime) -> Report:
+    """The same, of the transaction that it is called in."""
     span = await connection.fetchrow(SELECT_SPAN, *scope.parameters)
     assert span is not None, "an aggregate has a row"
     width = width_of(span["last"] - span["first"] if span["first"] else timedelta())
