@@ -178,7 +178,7 @@ def _inbound(one: InboundReport, zone: tzinfo) -> tuple[list[str], list[str]]:
 
 def _act(one: Event, zone: tzinfo) -> tuple[list[str], list[str]]:
     """Who did something about the contact, and below it what."""
-    return [f"({one.who})", "", "", "", _format_moment(one.at, zone), ""], wrapped(one.what, _INDENT)
+    return [f"by {one.who}", "", "", "", _format_moment(one.at, zone), ""], wrapped(one.what, _INDENT)
 
 
 def _format_text(text: str | None) -> list[str]:

@@ -120,7 +120,10 @@ class Settings(BaseSettings):
     @field_validator("act_as")
     @classmethod
     def _name(cls, name: str) -> str:
-        return named(name, "").name if name else name
+        try:
+            return named(name, "").name if name else name
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
 
     @field_validator("alert_gather")
     @classmethod

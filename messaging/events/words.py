@@ -181,4 +181,4 @@ _VIAS = {"web ui": "Web UI", "service": "service"}
 
 def whose(actor: str, via: str) -> str:
     """Who did it: ``anna``, ``shop (service)``, ``+12015550123 (reply)``, ``drumbeat``."""
-    return actor if via in ("command line", "itself") else f"{actor} ({_VIAS.get(via, via)})"
+    return actor if via in ("command line", "itself", "unknown") else f"{actor} ({_VIAS.get(via, via)})"

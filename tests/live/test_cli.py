@@ -252,7 +252,7 @@ async def test_wrong_use_is_2(arguments: list[str]) -> None:
         (["device", "add", "kl-1", "--min-delay", "soon"], "'soon' is not a number of seconds"),
         (["device", "add", "kl-1", "--max-delay", "nan"], "'nan' is not a number of seconds"),
         (["device", "add", "kl-1", "--daily-limit", "1.5"], "'1.5' is not a whole number"),
-        (["devise"], "Did you mean 'device'?"),
+        (["devise"], "Did you mean 'device'"),
     ],
 )
 async def test_a_wrong_value_is_answered_in_plain_words(arguments: list[str], says: str) -> None:
