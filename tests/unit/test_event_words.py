@@ -24,13 +24,13 @@ def test_every_kind_has_words_and_is_in_the_documents() -> None:
 def test_every_kind_that_the_code_names_is_known() -> None:
     named = set()
     for file in [
-        *(ROOT / "messaging" / "migrations").glob("*_events.sql"),
+        *(ROOT / "messaging" / "migrations").glob("2026120*.sql"),
         *(ROOT / "messaging").rglob("*.py"),
     ]:
         text = file.read_text()
         named |= set(re.findall(r"note_event\(\s*'([a-z_]+\.[a-z_]+)'", text))
         named |= set(
-            re.findall(r"(?:then|else) '((?:device|sequence|contact|message|inbox)\.[a-z_]+)'", text)
+            re.findall(r"(?:then|else) '((?:device|sequence|contact|message|inbox|receiver)\.[a-z_]+)'", text)
         )
         named |= set(re.findall(r"\bnote\(\s*connection,\s*\"([a-z_]+\.[a-z_]+)\"", text))
     assert len(named) > 25
