@@ -46,6 +46,8 @@ from messaging.outbox.alerts import GATHER
 from messaging.outbox.courier import Courier
 from messaging.replies.missed import MissedMessages
 from messaging.replies.recipients import learn_from_answer, record_answer
+from messaging.reporting.details.look_up import details_of
+from messaging.reporting.shown import forget_shown
 from messaging.sending.durable_writes import DurableWrites
 from messaging.sending.send import Sender
 from messaging.times.durations import parse_duration
@@ -65,6 +67,7 @@ from temporal.actors import Receiver
 from webhooks.endpoint import webhooks
 from workflows.campaign import CampaignWorkflow
 from workflows.campaign_shard import CampaignShardWorkflow
+from workflows.details import ShowingRunner
 from workflows.inputs import CheckingRunner
 from workflows.message import MessageWorkflow
 from workflows.missed import MissedMessagesWorkflow
@@ -73,6 +76,7 @@ from workflows.recovery import RecoveryWorkflow
 from workflows.sequence import SequenceContactWorkflow
 from workflows.telling import TellingWorkflow
 from workflows.triggers import TriggerEnrollmentWorkflow
+from workflows.watched import DeviceWorkflow, SequenceWorkflow
 
 __all__ = ["CONCURRENCY", "WORKFLOWS", "make_worker", "sandbox", "work"]
 
@@ -120,6 +124,8 @@ WORKFLOWS: list[type] = [
     MissedMessagesWorkflow,
     OutboxWorkflow,
     ReceiverTestWorkflow,
+    DeviceWorkflow,
+    SequenceWorkflow,
 ]
 
 
@@ -201,7 +207,9 @@ def make_worker(
             outbox.deliver_outbox,
             outbox.test_receiver,
         ],
-        workflow_runner=CheckingRunner(runner or UnsandboxedWorkflowRunner()),
+        workflow_runner=ShowingRunner(
+            CheckingRunner(runner or UnsandboxedWorkflowRunner()), partial(details_of, pool)
+        ),
         interceptors=[Receiver()],
         graceful_shutdown_timeout=GRACE,
         **CONCURRENCY,
@@ -294,6 +302,7 @@ async def work(
             observer=observer,
             gather=parse_duration(settings.alert_gather),
         )
+        await forget_shown(pool)
         await ensure_schedules(drumbeat)
         await fetch_missed_now(drumbeat)
         await deliver_outbox_now(drumbeat)

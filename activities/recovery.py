@@ -14,6 +14,7 @@ from temporal.bulk import each, signal_each
 from temporal.campaigns import start_lead, tell_campaign
 from temporal.messages import start_message
 from temporal.telling import start_telling
+from temporal.watched import show_states
 
 __all__ = ["RecoveryActivities"]
 
@@ -31,7 +32,7 @@ class RecoveryActivities:
 
         It also closes waiting messages that are not wanted any more, starts the workflow of a campaign's lead again if
         it is gone, and sends signals that were lost: the process that changed a row died before it could signal the
-        workflow, or Temporal could not be reached.
+        workflow, or Temporal could not be reached. And it tells the workflows of devices and sequences their states.
         """
         await close_unwanted(self._pool)
         found = await abandoned(self._pool, now=await self._clock())
@@ -53,6 +54,7 @@ class RecoveryActivities:
         for phone in await opt_outs.phones_to_signal(self._pool):
             await signal_each(client, await opt_outs.suppressed(self._pool, phone), "wake")
             await opt_outs.note_signalled(self._pool, [phone])
+        await show_states(client, self._pool, task_queue=task_queue)
         return len(found)
 
     async def _signal_campaigns(self, client: Client, task_queue: str) -> None:

@@ -599,6 +599,7 @@ CREATE TABLE public.devices (
     fetched_until timestamp with time zone,
     fetched_chats_until timestamp with time zone,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
+    shown_as text,
     CONSTRAINT devices_delays CHECK (((min_delay >= (0)::double precision) AND (max_delay >= min_delay))),
     CONSTRAINT devices_hours CHECK ((((opens_at IS NULL) = (closes_at IS NULL)) AND ((opens_at IS NULL) OR (opens_at <> closes_at)))),
     CONSTRAINT devices_limit CHECK (((daily_limit IS NULL) OR (daily_limit > 0))),
@@ -2750,6 +2751,7 @@ CREATE TABLE public.sequences (
     revision integer DEFAULT 1 NOT NULL,
     created_at timestamp with time zone DEFAULT now() NOT NULL,
     updated_at timestamp with time zone DEFAULT now() NOT NULL,
+    shown_as text,
     CONSTRAINT sequences_category CHECK ((category = ANY (ARRAY['marketing'::text, 'utility'::text]))),
     CONSTRAINT sequences_status CHECK ((status = ANY (ARRAY['active'::text, 'paused'::text]))),
     CONSTRAINT sequences_window CHECK ((outside_window = ANY (ARRAY['fail'::text, 'wait'::text])))

@@ -3,9 +3,9 @@
 from activities.steering import Act
 from messaging.common.errors import InvalidInput
 from messaging.sending.under_way import format_under_way
-from operations import campaigns, contacts, opt_outs
+from operations import campaigns, contacts, devices, opt_outs, sequences, signals
 from operations.connection import Drumbeat
-from operations.sentences import campaign_said, contact_said
+from operations.sentences import campaign_said, contact_said, device_said, sequence_said
 
 __all__ = ["carry_out"]
 
@@ -16,10 +16,12 @@ async def carry_out(drumbeat: Drumbeat, act: Act) -> str:
     """
     if act.campaign:
         said = await _campaign(drumbeat, act)
-    elif act.sequence and act.phone:
+    elif act.device:
+        said = await _device(drumbeat, act)
+    elif act.phone:
         said = await _contact(drumbeat, act)
     else:
-        raise InvalidInput(f"nothing is named that could {act.command.replace('_', ' ')}")
+        said = await _sequence(drumbeat, act)
     return "; ".join(line.strip() for line in said.splitlines())
 
 
@@ -41,6 +43,30 @@ async def _contact(drumbeat: Drumbeat, act: Act) -> str:
         case _:
             raise InvalidInput(f"a contact cannot {act.command.replace('_', ' ')}")
     return contact_said(done)
+
+
+async def _device(drumbeat: Drumbeat, act: Act) -> str:
+    match act.command:
+        case "pause":
+            done = await devices.pause(drumbeat, act.device, act.reason or None)
+        case "resume":
+            done = await devices.resume(drumbeat, act.device)
+        case _:
+            raise InvalidInput(f"a device cannot {act.command.replace('_', ' ')}")
+    await signals.show_states(drumbeat)
+    return device_said(done)
+
+
+async def _sequence(drumbeat: Drumbeat, act: Act) -> str:
+    match act.command:
+        case "pause":
+            done = await sequences.pause(drumbeat, act.sequence)
+        case "resume":
+            done = await sequences.resume(drumbeat, act.sequence)
+        case _:
+            raise InvalidInput(f"a sequence cannot {act.command.replace('_', ' ')}")
+    await signals.show_states(drumbeat)
+    return sequence_said(done)
 
 
 async def _campaign(drumbeat: Drumbeat, act: Act) -> str:

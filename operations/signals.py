@@ -17,6 +17,7 @@ from messaging.sending.telling import Tell
 from messaging.sequences.replanning import replan, sequences_of_other_zones
 from messaging.sequences.store import find_sequence
 from operations.connection import Drumbeat
+from temporal import watched
 from temporal.bulk import signal_each
 from temporal.campaigns import tell_campaign
 from temporal.telling import start_telling
@@ -26,6 +27,7 @@ __all__ = [
     "campaign_changed",
     "contacts_changed",
     "plan_changed",
+    "show_states",
     "signalled_later",
     "wake_awaiting",
     "wake_held",
@@ -84,6 +86,14 @@ async def campaign_changed(drumbeat: Drumbeat, state: CampaignState) -> None:
     """Signals the workflows of a campaign to read its row; starts one if the campaign is under way and none runs."""
     with signalled_later(drumbeat):
         await tell_campaign(drumbeat.temporal, state, task_queue=drumbeat.settings.task_queue)
+
+
+async def show_states(drumbeat: Drumbeat) -> None:
+    """Has the workflows of devices and sequences show their present states."""
+    with signalled_later(drumbeat):
+        await watched.show_states(
+            drumbeat.temporal, await drumbeat.pool(), task_queue=drumbeat.settings.task_queue
+        )
 
 
 @contextmanager

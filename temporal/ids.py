@@ -6,7 +6,9 @@ __all__ = [
     "campaign_lead_workflow_id",
     "campaign_shard_workflow_id",
     "campaign_workflow_id",
+    "device_workflow_id",
     "message_workflow_id",
+    "sequence_own_workflow_id",
     "sequence_workflow_id",
 ]
 
@@ -34,3 +36,13 @@ def campaign_lead_workflow_id(campaign: str, phone: str) -> str:
 def message_workflow_id(message_id: object) -> str:
     """The workflow of a message that is sent again or was abandoned. There is one, however often it is started."""
     return f"message:{message_id}"
+
+
+def device_workflow_id(device: str) -> str:
+    """The workflow of a device, on whose page it is watched and steered."""
+    return f"device:{device}"
+
+
+def sequence_own_workflow_id(sequence: str) -> str:
+    """The workflow of a sequence itself, on whose page it is watched and steered. Names have no colons."""
+    return f"sequence:{sequence}"

@@ -8,12 +8,18 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
-from temporalio.client import WorkflowHandle, WorkflowHistory
+from temporalio.client import (
+    WorkflowFailureError,
+    WorkflowHandle,
+    WorkflowHistory,
+    WorkflowUpdateFailedError,
+)
 
 from messaging.campaigns.audience import freeze_audience
 from messaging.campaigns.lifecycle import begin_campaign
@@ -26,6 +32,7 @@ from rig.people import phone
 from rig.waiting import until
 from runtime.database import migrate, open_pool
 from runtime.embedded.postgres import Postgres
+from temporal.watched import show_states
 from tests.support.live import Live, live_servers
 from tests.support.ports import free_port
 from tests.support.scenario import Scenario
@@ -149,9 +156,26 @@ async def repeated_by_the_server(skipper: Skipping) -> "WorkflowHandle[object, o
     return handle  # type: ignore[return-value]
 
 
+async def refused(skipper: Skipping) -> "WorkflowHandle[object, object]":
+    """There is no such sequence."""
+    handle = await skipper.enroll("nowhere", phone(7))
+    await handle.result()
+    return handle  # type: ignore[return-value]
+
+
+async def cancelled(skipper: Skipping) -> "WorkflowHandle[object, object]":
+    """Somebody cancels the workflow in the Web UI."""
+    handle = await skipper.enroll("cold", phone(8))
+    await skipper.sleep(timedelta(hours=1))
+    await handle.cancel()
+    with suppress(WorkflowFailureError):
+        await handle.result()
+    return handle  # type: ignore[return-value]
+
+
 STORIES: tuple[Story, ...] = (
     *(completed_into_the_next, duplicate, steered, held_and_stopped, sweep, deferred),
-    *(in_doubt, repeated_by_the_server),
+    *(in_doubt, repeated_by_the_server, refused, cancelled),
 )
 
 
@@ -235,6 +259,8 @@ async def campaign_stories(live: Live) -> AsyncIterator[tuple[str, WorkflowHisto
     yield "sent_again", await history(f"message:{again}")
 
     client, queue = connection.temporal, connection.settings.task_queue
+    async for one in steered_by_updates(live, scenario):
+        yield one
     await client.execute_workflow(RecoveryWorkflow.run, id="recovery", task_queue=queue)
     yield "recovery", await history("recovery")
     await client.execute_workflow(MissedMessagesWorkflow.run, id="missed", task_queue=queue)
@@ -251,6 +277,52 @@ async def campaign_stories(live: Live) -> AsyncIterator[tuple[str, WorkflowHisto
     to_signal = Telling(of=(Tell(kind="plans"), Tell(kind="device", name=scenario.device)))
     await client.execute_workflow(TellingWorkflow.run, to_signal, id="telling-of-two", task_queue=queue)
     yield "telling", await history("telling-of-two")
+
+
+async def steered_by_updates(live: Live, scenario: Scenario) -> AsyncIterator[tuple[str, WorkflowHistory]]:
+    """A device, a sequence, a contact and a campaign, as operators steer them in the Web UI."""
+    client = live.connection.temporal
+    await show_states(client, scenario.pool, task_queue=live.connection.settings.task_queue)
+    for story, name in (
+        ("device_steered", f"device:{scenario.device}"),
+        ("sequence_steered", "sequence:cold"),
+    ):
+        handle = client.get_workflow_handle(name)
+        for update in ("pause", "resume"):
+            await handle.execute_update(update, None)
+        await handle.cancel()
+        await handle.execute_update("resume", None)
+        yield story, await handle.fetch_history()
+    await enrollment.enroll(live.connection, "cold", phone(60), device=scenario.device)
+    handle = client.get_workflow_handle(f"sequence:cold:{phone(60)}")
+
+    async def second() -> bool:
+        return bool((await handle.query("progress", result_type=dict))["step"] == "second")
+
+    await until(second)
+    for update, given in (("pause", "on holiday"), ("resume", None), ("skip", "second"), ("stop", None)):
+        await handle.execute_update(update, given)
+    await handle.result()
+    yield "contact_by_updates", await handle.fetch_history()
+    await scenario.add_leads(1, niche="UPDATED", first=70)
+    await scenario.apply_campaign(CAMPAIGN.format(name="updated", at=datetime.now(UTC) + timedelta(days=1)))
+    await campaigns.start(live.connection, "updated")
+    handle = client.get_workflow_handle("campaign:updated")
+    tomorrow = f"{datetime.now(UTC) + timedelta(days=2):%Y-%m-%d %H:%M}"
+    updates = (("pause", None), ("move_time", tomorrow), ("resume", None), ("start_now", None))
+    for update, time in updates:
+        await until(lambda update=update, time=time: _takes(handle, update, time))  # type: ignore[misc]
+    await handle.result()
+    yield "campaign_by_updates", await handle.fetch_history()
+
+
+async def _takes(handle: "WorkflowHandle[object, object]", update: str, given: str | None) -> bool:
+    """False while the workflow does not know yet where it stands."""
+    try:
+        await handle.execute_update(update, given)
+    except WorkflowUpdateFailedError:
+        return False
+    return True
 
 
 async def doubtful(scenario: Scenario, number: str) -> UUID:
@@ -275,7 +347,9 @@ async def record(label: str, wanted: Collection[str]) -> None:
     def write(story: str, history: WorkflowHistory) -> None:
         if not wanted or story in wanted:
             # Errors come with their stack, and that with the places of files on this machine.
-            text = history.to_json().replace(f"{HISTORIES.parents[1]}/", "")
+            text = history.to_json()
+            for place in (HISTORIES.parents[1], sys.prefix, sys.base_prefix):
+                text = text.replace(f"{place}/", "")
             (HISTORIES / f"{story}.{label}.json").write_text(text + "\n")
 
     with tempfile.TemporaryDirectory() as directory:

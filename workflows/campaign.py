@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import WorkflowAlreadyStartedError, is_cancelled_exception
+from temporalio.exceptions import ApplicationError, WorkflowAlreadyStartedError, is_cancelled_exception
 from temporalio.workflow import ParentClosePolicy
 
 from workflows.campaign_display import CampaignDisplay
@@ -23,6 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from messaging.campaigns.contract import CampaignProgress, CampaignState, CampaignStatus, FeedRequest
     from messaging.common.values import Value
     from messaging.events.acting import WEB_UI, acting
+    from temporal.actors import starter_of_this_run
     from temporal.campaigns import campaign_identity
     from temporal.ids import campaign_shard_workflow_id
 
@@ -50,6 +51,8 @@ class CampaignRun(Value):
 
     campaign: str
     feed: FeedState | None = None
+    retry_failed: bool = False
+    """Of a run that an operator starts in the Web UI after the campaign has ended: to send its failed messages again."""
 
 
 class CampaignResult(Value):
@@ -82,6 +85,9 @@ class CampaignWorkflow(CampaignUpdates):
     async def run(self, run: CampaignRun) -> CampaignResult:
         """Waits, freezes, feeds, watches. Cancelling the workflow cancels the campaign."""
         try:
+            if run.retry_failed:
+                with acting(starter_of_this_run() or WEB_UI), suppress(ApplicationError):
+                    await self._act("retry_failed")
             return await self._follow(run.campaign)
         except BaseException as error:
             if not is_cancelled_exception(error):

@@ -4,10 +4,9 @@ from datetime import timedelta
 
 from temporalio import workflow
 
-from workflows.display import escape_markdown
-
 with workflow.unsafe.imports_passed_through():
     from messaging.campaigns.contract import CampaignProgress, CampaignState
+    from messaging.common.markdown import escape_markdown
     from messaging.times.local_time import format_moment
     from temporal import search_attributes as attributes
 

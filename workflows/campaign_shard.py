@@ -21,7 +21,9 @@ class CampaignShardWorkflow:
         if not await self._feeding.run():
             workflow.continue_as_new(self._feeding.state)
 
-    @workflow.signal
+    @workflow.signal(
+        description="Sent by Drumbeat: the campaign's row has changed, so start again at the first message."
+    )
     def changed(self) -> None:
         """The campaign was resumed or cancelled, or has messages to send again: start again at the first message."""
         self._feeding.changed()

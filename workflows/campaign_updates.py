@@ -4,7 +4,7 @@ from typing import Any
 
 from temporalio import workflow
 
-from workflows.updates import carry_out, refuse, typed
+from workflows.updates import carry_out, no_input, refuse, typed
 
 with workflow.unsafe.imports_passed_through():
     from activities.steering import Act, Command
@@ -31,7 +31,8 @@ class CampaignUpdates:
         return await self._act("start")
 
     @start.validator
-    def _may_start(self, given: Any = None) -> None:  # noqa: ARG002
+    def _may_start(self, given: Any = None) -> None:
+        no_input(given)
         self._check_not_begun("it cannot be started again")
 
     @workflow.update(description="Start it at once, whatever its time says. No input.")
@@ -40,7 +41,8 @@ class CampaignUpdates:
         return await self._act("start_now")
 
     @start_now.validator
-    def _may_start_now(self, given: Any = None) -> None:  # noqa: ARG002
+    def _may_start_now(self, given: Any = None) -> None:
+        no_input(given)
         self._check_not_begun("it cannot be started again")
 
     @workflow.update(
@@ -69,7 +71,8 @@ class CampaignUpdates:
         return await self._act("pause")
 
     @pause.validator
-    def _may_pause(self, given: Any = None) -> None:  # noqa: ARG002
+    def _may_pause(self, given: Any = None) -> None:
+        no_input(given)
         self._check_under_way("there is nothing to pause")
 
     @workflow.update(description="Resume it: what waits goes out at the devices' pace. No input.")
@@ -78,7 +81,8 @@ class CampaignUpdates:
         return await self._act("resume")
 
     @resume.validator
-    def _may_resume(self, given: Any = None) -> None:  # noqa: ARG002
+    def _may_resume(self, given: Any = None) -> None:
+        no_input(given)
         self._check_under_way("there is nothing to resume")
 
     @workflow.update(
@@ -89,7 +93,8 @@ class CampaignUpdates:
         return await self._act("cancel")
 
     @cancel.validator
-    def _may_cancel(self, given: Any = None) -> None:  # noqa: ARG002
+    def _may_cancel(self, given: Any = None) -> None:
+        no_input(given)
         self._check_under_way("there is nothing to cancel", also="draft")
 
     @workflow.update(description="Send its failed messages again, and no others. No input.")
@@ -98,7 +103,8 @@ class CampaignUpdates:
         return await self._act("retry_failed")
 
     @retry_failed.validator
-    def _may_retry_failed(self, given: Any = None) -> None:  # noqa: ARG002
+    def _may_retry_failed(self, given: Any = None) -> None:
+        no_input(given)
         state = self._known()
         if state.status == "cancelled":
             raise refuse(f"Campaign {self._campaign} was cancelled: nothing of it is sent again.")

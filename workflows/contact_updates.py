@@ -5,7 +5,7 @@ from typing import Any
 from temporalio import workflow
 
 from workflows.display import OVER, Display
-from workflows.updates import carry_out, refuse, typed
+from workflows.updates import carry_out, no_input, refuse, typed
 
 with workflow.unsafe.imports_passed_through():
     from activities.steering import Act, Command
@@ -46,8 +46,9 @@ class ContactUpdates:
         return await self._act("resume")
 
     @resume_contact.validator
-    def _may_resume(self, given: Any = None) -> None:  # noqa: ARG002
+    def _may_resume(self, given: Any = None) -> None:
         self._check_enrolled()
+        no_input(given)
 
     @workflow.update(
         name="stop",

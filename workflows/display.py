@@ -7,11 +7,12 @@ from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate
 
 with workflow.unsafe.imports_passed_through():
+    from messaging.common.markdown import escape_markdown
     from messaging.sequences.contract import EnrollmentRequest
     from messaging.times.calendar import Due
     from temporal import search_attributes as attributes
 
-__all__ = ["OVER", "Display", "escape_markdown"]
+__all__ = ["OVER", "Display"]
 
 WAITING = {"held", "paused"}
 OVER = {"completed", "stopped", "opted_out"}
@@ -74,12 +75,3 @@ class Display:
             self._has_step = False
             updates += [attributes.STEP.value_unset(), attributes.DUE_AT.value_unset()]
         workflow.upsert_search_attributes(updates)
-
-
-def escape_markdown(text: str) -> str:
-    """Text from outside, made safe to put into Markdown: no markup, one line."""
-    return "".join(
-        f"\\{character}" if character in r"\`*_{}[]<>()#+!|~" else character
-        for character in text
-        if character >= " "
-    )

@@ -8,17 +8,16 @@ fix. Updates and queries with wrong arguments are refused by Temporal's SDK.
 
 import logging
 from collections.abc import Sequence
-from typing import Any
 
 from pydantic import ValidationError
 from temporalio.api.common.v1 import Payload
 from temporalio.bridge.proto.workflow_activation import WorkflowActivation, WorkflowActivationJob
 from temporalio.bridge.proto.workflow_completion import WorkflowActivationCompletion
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.converter import SerializationContext
 from temporalio.exceptions import ApplicationError
-from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails, WorkflowRunner
-from temporalio.workflow import Info
+from temporalio.worker import WorkflowInstance, WorkflowInstanceDetails
+
+from workflows.wrapping import WrappedInstance, WrappedRunner
 
 __all__ = ["CheckingRunner"]
 
@@ -28,28 +27,17 @@ SHOWN = 3
 """How many problems of one input an error names."""
 
 
-class CheckingRunner(WorkflowRunner):
+class CheckingRunner(WrappedRunner):
     """Wraps another workflow runner, and keeps inputs from workflows that they cannot decode."""
-
-    def __init__(self, runner: WorkflowRunner) -> None:
-        self._runner = runner
-
-    def prepare_workflow(self, defn: Any) -> None:
-        """As the other runner has it."""
-        self._runner.prepare_workflow(defn)
 
     def create_instance(self, det: WorkflowInstanceDetails) -> WorkflowInstance:
         """Creates one run of a workflow, and checks its input and its signals."""
-        return _Checked(self._runner.create_instance(det), det)
-
-    def set_worker_level_failure_exception_types(self, types: Sequence[type[BaseException]]) -> None:
-        """As the other runner has it."""
-        self._runner.set_worker_level_failure_exception_types(types)
+        return _Checked(super().create_instance(det), det)
 
 
-class _Checked(WorkflowInstance):
+class _Checked(WrappedInstance):
     def __init__(self, instance: WorkflowInstance, details: WorkflowInstanceDetails) -> None:
-        self._instance = instance
+        super().__init__(instance)
         self._defn = details.defn
         self._failed = False
 
@@ -74,7 +62,7 @@ class _Checked(WorkflowInstance):
             del rest.jobs[:]
             rest.jobs.extend(readable)
             act = rest
-        return self._instance.activate(act)
+        return super().activate(act)
 
     def _can_read(self, job: WorkflowActivationJob) -> bool:
         signal = job.signal_workflow
@@ -86,27 +74,11 @@ class _Checked(WorkflowInstance):
             del signal.input[:]  # some SDKs send null where there is no argument
         problem = _problem(signal.input, wanted)
         if problem is not None:
-            info = self._instance.get_info()
+            info = self.get_info()
             logger.warning(
                 "the signal %s to %s is passed over: %s", signal.signal_name, info.workflow_id, problem
             )
         return problem is None
-
-    def get_serialization_context(self, command_info: Any) -> SerializationContext | None:
-        """As the other runner has it."""
-        return self._instance.get_serialization_context(command_info)
-
-    def get_external_store_context(self, command_info: Any) -> Any:
-        """As the other runner has it."""
-        return self._instance.get_external_store_context(command_info)
-
-    def get_info(self) -> Info:
-        """As the other runner has it."""
-        return self._instance.get_info()
-
-    def get_thread_id(self) -> int | None:
-        """As the other runner has it."""
-        return self._instance.get_thread_id()
 
 
 def _problem(payloads: Sequence[Payload], types: Sequence[type]) -> str | None:

@@ -8,11 +8,11 @@ from temporalio import workflow
 
 from workflows.control import Control
 from workflows.delivery import deliver
-from workflows.display import escape_markdown
 from workflows.options import RETRY, SEND_TIMEOUT
 
 with workflow.unsafe.imports_passed_through():
     from activities.messages import MessageActivities
+    from messaging.common.markdown import escape_markdown
     from messaging.common.values import Value
     from messaging.sending.message_status import MessageStatus
     from messaging.sending.outcomes import Deferred, Held, MessageRef, Settled
@@ -66,9 +66,10 @@ class MessageWorkflow:
             start_to_close_timeout=SEND_TIMEOUT,
             retry_policy=RETRY,
             local_retry_threshold=LOCAL_RETRY,
+            summary=self._ref.what,
         )
 
-    @workflow.signal
+    @workflow.signal(description="Sent by Drumbeat: look at the message's row again.")
     def wake(self) -> None:
         """Look again: a hold has ended, the message is not wanted any more, or it is to be sent again."""
         self._control.woken = True

@@ -27,4 +27,5 @@ class MissedMessagesWorkflow:
             start_to_close_timeout=FETCH_TIMEOUT,
             heartbeat_timeout=DEAD_AFTER,
             retry_policy=RETRY,
+            summary="what people have sent to all devices",
         )

@@ -22,5 +22,8 @@ class RecoveryWorkflow:
     async def run(self) -> int:
         """Returns how many messages were found."""
         return await workflow.execute_activity_method(
-            RecoveryActivities.recover_messages, start_to_close_timeout=RECOVERY_TIMEOUT, retry_policy=RETRY
+            RecoveryActivities.recover_messages,
+            start_to_close_timeout=RECOVERY_TIMEOUT,
+            retry_policy=RETRY,
+            summary="abandoned messages, and signals that were lost",
         )

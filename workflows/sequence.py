@@ -5,7 +5,12 @@ from typing import Literal
 
 from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
-from temporalio.exceptions import FailureError, WorkflowAlreadyStartedError
+from temporalio.exceptions import (
+    ApplicationError,
+    FailureError,
+    WorkflowAlreadyStartedError,
+    is_cancelled_exception,
+)
 from temporalio.workflow import ParentClosePolicy
 
 from workflows.contact_updates import ContactUpdates
@@ -18,7 +23,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.sequences import SequenceActivities
     from messaging.common.storable import LONGEST_REASON, storable
     from messaging.common.values import Value
-    from messaging.events.acting import acting, present_actor
+    from messaging.events.acting import WEB_UI, acting, present_actor
     from messaging.sending.message_status import MessageStatus
     from messaging.sending.outcomes import Deferred, Held, Settled
     from messaging.sequences.contract import (
@@ -32,6 +37,7 @@ with workflow.unsafe.imports_passed_through():
         StepRef,
     )
     from messaging.times.calendar import Due
+    from temporal import search_attributes as attributes
     from temporal.actors import starter_of_this_run
     from temporal.contacts import NOT_ENROLLED, contact_identity
 
@@ -39,12 +45,18 @@ __all__ = ["ContactProgress", "ContactResult", "SequenceContactWorkflow"]
 
 Ending = Literal["completed", "stopped", "opted_out"]
 
+CANCELLING_STOPS = "cancelling-stops-the-contact"
+"""The patch by which the enrollment of a cancelled workflow is stopped."""
+
+REFUSED_COMPLETES = "a-refused-enrollment-completes"
+"""The patch by which a run whose enrollment is refused (no such sequence, no device) completes, as that is an answer."""
+
 
 class ContactResult(Value):
     """How a contact left the sequence.
 
-    ``duplicate``: another run owns the enrollment, and this run sent nothing. ``not_enrolled``: the phone had opted
-    out, and nothing was stored; another run may follow.
+    ``duplicate``: another run owns the enrollment, and this run sent nothing. ``not_enrolled``: nothing was stored, as the
+    phone had opted out, or the worker refused; another run may follow.
     """
 
     outcome: Literal["completed", "stopped", "opted_out", "duplicate", "not_enrolled"]
@@ -87,10 +99,38 @@ class SequenceContactWorkflow(ContactUpdates):
 
     @workflow.run
     async def run(self, request: EnrollmentRequest) -> ContactResult:
-        """Enrolls the contact, delivers step after step, ends the enrollment, and starts the sequence that follows."""
+        """Enrolls the contact, delivers step after step, ends the enrollment, and starts the sequence that follows.
+
+        Cancelling the workflow stops the contact.
+        """
+        try:
+            return await self._go_through(request)
+        except BaseException as error:
+            enrolled = self._enrolled
+            if not is_cancelled_exception(error) or enrolled is None or enrolled.duplicate:
+                raise
+            if workflow.patched(CANCELLING_STOPS):  # before, the enrollment was left without a workflow
+                await self._stop_cancelled(enrolled)
+            raise
+
+    async def _stop_cancelled(self, enrolled: Enrolled) -> None:
+        reason = "its workflow was cancelled"
+        with acting(WEB_UI):
+            finished = await workflow.execute_activity_method(
+                SequenceActivities.finish,
+                EnrollmentEnd(enrollment_id=enrolled.enrollment_id, status="stopped", reason=reason),
+                start_to_close_timeout=QUICK,
+                retry_policy=RETRY,
+                summary=reason,
+            )
+        self._due = None
+        self._show(finished.status, finished.reason or "")
+
+    async def _go_through(self, request: EnrollmentRequest) -> ContactResult:
         outcome = await self._enroll(request)
         if isinstance(outcome, NotEnrolled):
-            self._show("not enrolled", outcome.reason)
+            if outcome.because != "refused":
+                self._show("not enrolled", outcome.reason)
             return ContactResult(outcome=NOT_ENROLLED, settled=0, reason=outcome.reason)
         self._enrolled = outcome
         if outcome.duplicate:
@@ -122,8 +162,14 @@ class SequenceContactWorkflow(ContactUpdates):
                 )
         except FailureError as error:
             cause = cause_of(error)
-            self._show("refused", cause.message if isinstance(cause, FailureError) else str(error))
-            raise
+            why = cause.message if isinstance(cause, FailureError) else str(error)
+            self._show("refused", why)
+            refused = isinstance(cause, ApplicationError) and cause.non_retryable
+            # A run of release 0.1.0 failed, and replays so.
+            if not refused or not workflow.patched(REFUSED_COMPLETES):
+                raise
+            workflow.upsert_search_attributes([attributes.STATE.value_set("refused")])
+            return NotEnrolled(because="refused", reason=why)
 
     async def _advance(self, enrolled: Enrolled, due: Due) -> None:
         """Does one thing for the contact: acts on a request, waits for the step, or delivers it."""

@@ -49,7 +49,7 @@ class TellingWorkflow:
             if self._left and workflow.info().is_continue_as_new_suggested():
                 workflow.continue_as_new(Telling(of=tuple(self._left.values())))
 
-    @workflow.signal
+    @workflow.signal(description="Sent by Drumbeat: more workflows to signal.")
     def add(self, tell: Tell) -> None:
         """Adds an entry. One that is being worked on starts from the beginning, as other workflows may have to be
         signalled.

@@ -16,7 +16,7 @@ with workflow.unsafe.imports_passed_through():
     from activities.steering import Act, SteeringActivities
     from messaging.common.storable import LONGEST_REASON
 
-__all__ = ["carry_out", "refuse", "typed"]
+__all__ = ["carry_out", "no_input", "refuse", "typed"]
 
 _SHOWN = 60
 """Characters of an input that a refusal repeats."""
@@ -48,6 +48,12 @@ def typed(given: Any, name: str, example: str) -> str:
     if len(given) > LONGEST_REASON:
         raise refuse(f"The {name} has {len(given):,} characters: up to {LONGEST_REASON:,} are kept.")
     return given.strip()
+
+
+def no_input(given: Any) -> None:
+    """Raises ApplicationError with a sentence if an operator has typed something where nothing is to be typed."""
+    if given not in (None, "", {}):
+        raise refuse("It takes no input: leave the field empty.")
 
 
 async def carry_out(act: Act) -> str:

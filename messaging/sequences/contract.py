@@ -58,12 +58,12 @@ class Enrolled(Value):
 
 
 class NotEnrolled(Value):
-    """Nothing was stored and no trigger consumed: the phone has opted out, or its lead has not consented. It may be enrolled
-    once that has changed.
+    """Nothing was stored and no trigger consumed: the phone has opted out, its lead has not consented, or the worker refused
+    it (no such sequence, no device). It may be enrolled once that has changed.
     """
 
     kind: Literal["not_enrolled"] = "not_enrolled"
-    because: Literal["opted_out", "without_consent"] = "opted_out"
+    because: Literal["opted_out", "without_consent", "refused"] = "opted_out"
     reason: str
 
 

@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from temporalio.client import WorkflowFailureError, WorkflowHandle
+from temporalio.exceptions import CancelledError
 
 from messaging.common.errors import Conflict
 from messaging.sequences.contacts import pause_contact, resume_contact
@@ -268,12 +269,29 @@ async def test_late_after_days_comes_one_by_one_and_keeps_the_gaps(skipper: Skip
         assert own[2] - own[1] >= timedelta(hours=24)
 
 
-async def test_a_sequence_that_does_not_exist_fails_with_one_line(skipper: Skipping) -> None:
+async def test_a_sequence_that_does_not_exist_is_refused_in_one_line_and_nothing_fails(
+    skipper: Skipping,
+) -> None:
     handle = await skipper.enroll("nowhere", phone(1))
-    with pytest.raises(WorkflowFailureError) as failure:
-        await handle.result()
-    assert "there is no sequence 'nowhere'" in str(failure.value.cause)
+    result = await handle.result()
+    assert result.outcome == "not_enrolled"
+    assert "there is no sequence 'nowhere'" in (result.reason or "")
+    assert (await handle.query(SequenceContactWorkflow.progress)).state == "refused"
     assert await by_the_server(handle) == [], "a refusal is an answer"
+
+
+async def test_cancelling_the_workflow_stops_the_contact(skipper: Skipping) -> None:
+    """As an operator may do in the Web UI, whose most visible button it is."""
+    await skipper.scenario.apply(TWO_DAYS)
+    handle = await skipper.enroll("two-days", phone(1))
+    await until(lambda: _count(skipper, 1))
+    await handle.cancel()
+    with pytest.raises(WorkflowFailureError) as ended:
+        await handle.result()
+    assert isinstance(ended.value.cause, CancelledError)
+    row = await skipper.scenario.pool.fetchrow("select status, reason from sequence_contacts")
+    assert row is not None
+    assert tuple(row) == ("stopped", "its workflow was cancelled")
 
 
 async def test_what_fails_in_the_task_is_repeated_by_the_server_where_operators_see_it(

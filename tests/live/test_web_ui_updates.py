@@ -6,7 +6,7 @@ import pytest
 from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import Client, RPCError, WorkflowUpdateFailedError
 
-from operations import campaigns, enrollment
+from operations import campaigns, enrollment, signals
 from rig.people import phone
 from rig.waiting import until
 from tests.support.campaigns import CAMPAIGN, finished, ready
@@ -204,3 +204,39 @@ async def test_a_campaign_is_steered_by_updates(live: Live) -> None:
     await until(lambda: _sent(live, 7))
     assert (await ask(live, "campaign:again", "cancel")).startswith("again: cancelled")
     assert (await finished(live, "again")).status == "cancelled"
+
+
+async def test_devices_and_sequences_have_pages_on_which_they_are_steered(live: Live) -> None:
+    await live.scenario.add_device()
+    await live.scenario.apply(SEQUENCE)
+    await live.start_worker()
+    await signals.show_states(live.connection)
+    device, story = f"device:{live.scenario.device}", "sequence:story"
+    assert set(await handlers(live, device)) == set(await handlers(live, story)) == {"pause", "resume"}
+    for one in (device, story):
+        assert await events(live, one) == 5, "what it costs until something happens"
+    assert await ask(live, device, "pause", "SIM under review") == f"{live.scenario.device}: paused"
+    row = await live.scenario.pool.fetchrow("select status, status_reason from devices")
+    assert row is not None
+    assert tuple(row) == ("paused", "SIM under review")
+    assert await ask(live, story, "pause", None) == "story: paused"
+    assert await ask(live, story, "resume", "now") == "refused: It takes no input: leave the field empty."
+    for one in (device, story):
+        await live.connection.temporal.get_workflow_handle(one).cancel()
+    paused = 'DrumbeatState = "paused" and ExecutionStatus = "Running"'
+
+    async def both() -> bool:
+        return {one.id async for one in live.connection.temporal.list_workflows(paused)} == {device, story}
+
+    await until(both)
+    assert await ask(live, device, "resume") == f"{live.scenario.device}: active"
+    assert await ask(live, story, "resume") == "story: active"
+    acts = await live.scenario.pool.fetch(
+        "select kind, via from events where kind like 'device.%' or kind like 'sequence.%' order by id"
+    )
+    assert [tuple(row) for row in acts if row["via"] == "web ui"] == [
+        ("device.paused", "web ui"),
+        ("sequence.paused", "web ui"),
+        ("device.resumed", "web ui"),
+        ("sequence.resumed", "web ui"),
+    ]

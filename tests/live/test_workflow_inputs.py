@@ -14,6 +14,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from operations import contacts, enrollment
 from rig.people import phone
 from rig.waiting import until
+from temporal import search_attributes as attributes
 from tests.support.live import Live
 from worker import WORKFLOWS
 from workflows.inputs import CheckingRunner
@@ -56,6 +57,18 @@ NOTHING: list[tuple[str, Any, str]] = [
     ("CampaignWorkflow", {"campaign": "nosuch"}, "there is no campaign 'nosuch'"),
     ("CampaignWorkflow", {"campaign": "nul\0"}, "there is no campaign 'nul"),
 ]
+
+
+async def is_refused(live: Live, kind: str, arguments: list[Any], number: int) -> str:
+    """The same for what a worker refuses, which is an answer and no failure."""
+    handle = await live.connection.temporal.start_workflow(
+        kind, args=arguments, id=f"{kind}-{number}", task_queue=live.connection.settings.task_queue
+    )
+    async with asyncio.timeout(30):
+        result = await handle.result()
+    assert result["outcome"] == "not_enrolled"
+    assert (await handle.describe()).typed_search_attributes[attributes.STATE] == "refused"
+    return str(result["reason"])
 
 
 async def fails(live: Live, kind: str, arguments: list[Any], number: int) -> str:
@@ -110,7 +123,8 @@ async def test_an_input_that_cannot_be_read_fails_once(live: Live) -> None:
         ),
     )
     for number, (kind, argument, why) in enumerate(NOTHING):
-        assert why in await fails(live, kind, [argument], 200 + number)
+        ends = is_refused if kind == "SequenceContactWorkflow" else fails
+        assert why in await ends(live, kind, [argument], 200 + number)
     said = await fails(live, "SequenceContactWorkflow", [{"sequence": "cold"}], 300)
     assert (
         said

@@ -1,6 +1,7 @@
 """What the Web UI lists and shows: every query of the documents, and the details of workflows that have ended."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 from temporalio.api.sdk.v1 import WorkflowMetadata
@@ -92,7 +93,9 @@ async def test_every_documented_query_lists_what_it_says(live: Live) -> None:
     assert sorted(documented()) == sorted(expected)
     for query, workflows in expected.items():
         await lists(live, query, workflows)
-    assert "State: **stopped**" in await details(live, ids[stopped])
+    shown = await details(live, ids[stopped])
+    assert "was stopped" in shown
+    assert "**a**: cancelled (stopped by an operator)" in shown
 
 
 async def test_a_lead_that_was_held_and_has_ended_is_shown_so(live: Live) -> None:
@@ -105,12 +108,12 @@ async def test_a_lead_that_was_held_and_has_ended_is_shown_so(live: Live) -> Non
     number = await live.scenario.pool.fetchval("select phone from leads")
     lead = f"campaign:black-friday:{number}"
     await lists(live, "DrumbeatState = 'held'", {lead})
-    assert "State: **held** (device" in await details(live, lead)
+    assert f"and waits: device {live.scenario.device} is paused: under review" in await details(live, lead)
     await devices.resume(live.connection, live.scenario.device)
     await live.connection.temporal.get_workflow_handle(lead).result()
     await live.connection.temporal.get_workflow_handle("campaign:black-friday").result()
-    assert (await details(live, lead)).startswith("State: **sent**\n\nDevice: ")
-    assert "State: **finished** · 1 of 1 settled" in await details(live, "campaign:black-friday")
+    assert f"was sent on {datetime.now(UTC):%Y-%m-%d}" in await details(live, lead)
+    assert "**finished**: 1 of 1 settled" in await details(live, "campaign:black-friday")
     await lists(live, "DrumbeatState = 'held'", set())
     await lists(live, "DrumbeatState = 'sent'", {lead})
 

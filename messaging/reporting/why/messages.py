@@ -1,6 +1,7 @@
 """What became of one message, in a sentence."""
 
 from datetime import datetime, tzinfo
+from typing import cast
 from uuid import UUID
 
 from messaging.common.database import Pool
@@ -31,6 +32,16 @@ class Fate:
     def waits(self) -> bool:
         """True if it is still to go out."""
         return self.message.status in ("pending", "queued", "processing")
+
+    @property
+    def delivered_at(self) -> datetime | None:
+        """When it was delivered, as far as the gateway reports it."""
+        return cast("datetime | None", self._row["delivered_at"])
+
+    @property
+    def read_at(self) -> datetime | None:
+        """When it was read, as far as the gateway reports it."""
+        return cast("datetime | None", self._row["read_at"])
 
     def sentence(self, zone: tzinfo) -> str:
         """What became of it, or what it waits for and until when. Times in this zone."""
