@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from messaging.common.errors import DrumbeatError
-from rig.production.servers import OURS, Production, production
+from rig.production.servers import OURS, Production, build_all, production
 from rig.workers import environment
 from runtime.process import leave
 from runtime.settings import CHECKOUT
@@ -47,6 +47,11 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         metavar="DIR",
         help="data, passwords and logs (default: %(default)s)",
     )
+    parser.add_argument(
+        "--build",
+        action="store_true",
+        help="only build the programs, and see whether all that is needed is there",
+    )
     parser.add_argument("command", nargs="*", help="what to run on these servers")
     return parser.parse_args(arguments)
 
@@ -67,6 +72,9 @@ def _home(given: argparse.Namespace) -> Iterator[Path]:
 
 async def _run(given: argparse.Namespace) -> int:
     profiles = ["cluster"] if given.cluster else []
+    if given.build:
+        await build_all(_tell)
+        return 0
     with _home(given) as home:
         async with production(
             home, _tell, profiles=profiles, without=OURS[:1] if given.servers_only else ()

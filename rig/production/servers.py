@@ -13,7 +13,7 @@ from rig import gateway_control
 from rig.production.build import MODULES, build
 from rig.production.compose import Compose, Service, read_compose
 from rig.production.place import Place, choose_network
-from rig.production.postgres import ImagePostgres
+from rig.production.postgres import ImagePostgres, full_postgres
 from rig.production.programs import POSTGRES, command_of, image_name
 from rig.production.service import Replica, run_once
 from rig.stage import SIMULATOR_SECRET
@@ -22,12 +22,15 @@ from runtime.embedded.program import Program
 from runtime.embedded.state import Running, State, write_state
 from runtime.settings import CHECKOUT
 
-__all__ = ["OURS", "PROGRAMS", "Production", "production"]
+__all__ = ["OURS", "PROGRAMS", "Production", "build_all", "production"]
 
 FILE = "docker-compose.yml"
 OURS = ("worker", "webhooks")
 """The services that run Drumbeat itself."""
-PROGRAMS = CHECKOUT / ".drumbeat" / "programs"
+PROGRAMS = Path(os.environ.get("DRUMBEAT_PROGRAMS") or CHECKOUT / ".drumbeat" / "programs")
+"""Where what was built is kept."""
+ATTEMPTS = 3
+"""How often a service is started before it counts as one that does not start."""
 AGAIN_AFTER = 0.5
 """Seconds after which a service that ended is started again."""
 
@@ -95,10 +98,21 @@ class Production:
                 await replica.launch()
                 self.replicas[replica.name] = replica
             for replica in replicas:
-                await replica.ready()
+                await self._get_ready(replica)
                 self._keepers.append(asyncio.create_task(self._keep(replica)))
                 self.tell(f"{replica.name}: up (process {replica.pid})")
         self._done[service.name].set()
+
+    async def _get_ready(self, replica: Program) -> None:
+        """Starts it again if it ends, as Docker does; but not for ever."""
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await replica.ready()
+            except Unavailable as error:
+                self.tell(f"{error}; it is started again")
+            await asyncio.sleep(AGAIN_AFTER)
+            await replica.launch()
+        return await replica.ready()
 
     def _replica(self, service: Service, number: int) -> Program:
         name = service.name if service.replicas == 1 else f"{service.name}-{number + 1}"
@@ -182,7 +196,6 @@ async def production(
     *,
     profiles: Iterable[str] = (),
     without: Iterable[str] = (),
-    programs: Path = PROGRAMS,
 ) -> AsyncIterator[Production]:
     """Runs the services of ``docker-compose.yml`` during the block. ``without``: services that are left out.
 
@@ -210,11 +223,9 @@ async def production(
         name: service for name, service in compose.in_profiles(wanted).items() if name not in set(without)
     }
     _insist_on_known(compose, services)
-    for image in dict.fromkeys(service.image for service in services.values() if service.image):
-        if image.partition(":")[0] in MODULES:
-            await build(programs, image, tell)
+    await _build(services, tell)
     place = Place(compose, CHECKOUT, home, choose_network(home))
-    here = Production(place, programs, services, tell)
+    here = Production(place, PROGRAMS, services, tell)
     try:
         await here.start()
         if {"simulator", "webhooks"} <= set(services):
@@ -222,6 +233,18 @@ async def production(
         yield here
     finally:
         await here.stop()
+
+
+async def build_all(tell: Tell) -> None:
+    """Builds what is needed, and makes sure that the rest is there. Raises Unavailable."""
+    full_postgres()
+    await _build(read_compose(CHECKOUT / FILE, {}).services, tell)
+
+
+async def _build(services: Mapping[str, Service], tell: Tell) -> None:
+    for image in dict.fromkeys(service.image for service in services.values() if service.image):
+        if image.partition(":")[0] in MODULES:
+            await build(PROGRAMS, image, tell)
 
 
 def _insist_on_known(compose: Compose, services: Mapping[str, Service]) -> None:
