@@ -688,7 +688,7 @@ begin
     elsif new.kind = 'message.unconfirmed' then
         perform report_alert('message_unconfirmed', new.device, new.phone || coalesce(': ' || new.reason, ''));
     end if;
-    if not is_wanted(new.kind) then
+    if not exists (select from receivers where types && array[new.kind, split_part(new.kind, '.', 1) || '.*']) then
         return null;
     end if;
     if new.message_id is not null then
@@ -1076,6 +1076,10 @@ CREATE FUNCTION public.message_changed() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
 begin
+    -- First what costs least: most of the time nobody wants to know.
+    if not exists (select from receivers where types && '{message.*,message.sent,message.failed,message.expired,message.delivered,message.read}') then
+        return null;
+    end if;
     if new.status <> old.status and new.status in ('sent', 'failed', 'expired') and is_wanted('message.' || new.status) then
         perform emit('message.' || new.status, coalesce(new.sent_at, clock_timestamp()), message_event(new));
     end if;

@@ -31,6 +31,8 @@ from tests.support.replies import inbound
 from tests.support.wire import Fault, Reply, Wire, refusing, serving
 
 ALL = ("alerts", "events")
+BECAME = ("sent", "delivered", "read", "failed", "expired")
+"""What becomes of messages, which are no acts."""
 
 
 async def listen(pool: Pool, url: str, secret: Path, *kinds: str, name: str = "crm") -> None:
@@ -392,6 +394,8 @@ async def test_the_kinds_are_those_that_the_database_writes(pool: Pool) -> None:
         re.findall(r"'((?:message|contact|campaign|sequence|device|opt_out|lead|inbox)\.[a-z_]+)'", source)
     )
     assert written <= set(EVENTS), "each has its line in the list"
+    (first,) = re.findall(r"types && '{(message[^}]*)}'", source)
+    assert set(first.split(",")) == {"message.*", *(f"message.{one}" for one in BECAME)}
     docs = Path(__file__).parents[2] / "docs"
     acts = set(re.findall(r"`([a-z_]+[.][a-z_]+)`", (docs / "events.md").read_text()))
     assert set(EVENTS) - acts == {
