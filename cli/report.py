@@ -11,6 +11,7 @@ import typer
 
 from cli import names
 from cli.console import Json, run, say, show
+from messaging.common.errors import InvalidInput
 
 if TYPE_CHECKING:
     from messaging.reporting.report.model import Report
@@ -145,9 +146,11 @@ def _write(
 
     def check() -> None:
         if html is not None:
-            from messaging.reporting.report.html import require_plots
+            from messaging.reporting.report.canvas import require_plots
 
             require_plots()
+            if html != "-" and not Path(html).parent.is_dir():
+                raise InvalidInput(f"{html} cannot be written: there is no folder {Path(html).parent}")
 
     async def made(drumbeat: Drumbeat) -> list[Report]:
         reports = await work(drumbeat)

@@ -16,6 +16,7 @@ from cli.report_page import report_page
 from messaging.common.errors import InvalidInput, Unavailable
 from messaging.reporting.report import canvas
 from messaging.reporting.report.bins import LATENESS_EDGES, lateness_of, width_of
+from messaging.reporting.report.compute import natural
 from messaging.reporting.report.html import report_html, write_html
 from messaging.reporting.report.model import Report
 from messaging.reporting.report.rows import COLUMNS, rows, write_csv
@@ -202,3 +203,14 @@ def test_shares(count: int, whole: int, words: str) -> None:
 )
 def test_lengths_of_time(seconds: int, words: str) -> None:
     assert format_seconds(seconds) == words
+
+
+def test_devices_are_in_the_order_that_people_count_in() -> None:
+    assert sorted(["kl-10", "a", "kl-2", "kl-2b", "10", "9"], key=natural) == [
+        "9",
+        "10",
+        "a",
+        "kl-2",
+        "kl-2b",
+        "kl-10",
+    ]

@@ -1,5 +1,6 @@
 """Computes reports from the ledger: the one place that does."""
 
+import re
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from messaging.reporting.report.bins import lateness_of, time_bins, width_of
 from messaging.reporting.report.model import Figures, HourOfDay, LineKind, Outcomes, Report
 from messaging.reporting.report.scope import Scope
 
-__all__ = ["compute", "make_report"]
+__all__ = ["compute", "make_report", "natural"]
 
 # Messages m of the scope: $1 campaign, $2 steps, $3 device, $4 and $5 the week; each null if it is about all. PostgreSQL plans
 # it with the values, so that only what is asked for is looked at.
@@ -215,7 +216,7 @@ async def compute(connection: Connection, scope: Scope, now: datetime) -> Report
         lines=_sorted(
             scope, [t.figures(line.kind, line.name, removed=line.removed) for line, t in lines.items()]
         ),
-        devices=tuple(tally.figures("device", name) for name, tally in sorted(devices.items())),
+        devices=tuple(devices[name].figures("device", name) for name in sorted(devices, key=natural)),
         bin_seconds=width,
         times=time_bins(due, sent, width, scope.zone),
         lateness=lateness_of(late),
@@ -238,6 +239,12 @@ def _sorted(scope: Scope, lines: list[Figures]) -> tuple[Figures, ...]:
     if scope.kind in ("campaign", "sequence"):
         return tuple(lines)
     return tuple(sorted(lines, key=lambda line: (-line.messages, line.kind, line.name)))
+
+
+def natural(name: str) -> tuple[list[tuple[int, str]], str]:
+    """For sorting: kl-2 comes before kl-10."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(int(part) if part[:1].isdigit() else 0, part) for part in parts], name
 
 
 async def _names(

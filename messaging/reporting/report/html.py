@@ -60,9 +60,12 @@ def report_html(reports: Sequence[Report]) -> str:
     kind = f"{reports[0].kind} report" if len(reports) == 1 else f"{reports[0].kind}s compared"
     parts = [_HEAD.format(title=escape(f"{names}: {kind}"), style=STYLE), _header(reports, kind)]
     if any(report.total.messages for report in reports):
-        parts += [_tiles(reports[0]) if len(reports) == 1 else _compared(reports)]
-        figures = list(_of_one(reports[0]) if len(reports) == 1 else _of_two(reports))
-        parts += ['<div class="grid">', *(_figure(one, place) for place, one in enumerate(figures)), "</div>"]
+        one = len(reports) == 1
+        figures = [
+            _figure(*numbered) for numbered in enumerate(_of_one(reports[0]) if one else _of_two(reports))
+        ]
+        parts += [_tiles(reports[0])] if one else []
+        parts += ['<div class="grid">', *([] if one else [_compared(reports)]), *figures, "</div>"]
         for report in reports:
             parts += list(_tables(report, named=len(reports) > 1))
     return "\n".join([*parts, _FOOT])
@@ -164,19 +167,21 @@ def _compared(reports: Sequence[Report]) -> str:
         if any(counts):
             row(outcome.words, counts, messages)
     return (
-        f'<div class="table"><table><caption>Side by side</caption><thead><tr><th></th>{names}</tr></thead>'
+        f'<div class="table compared"><table><caption>Side by side</caption><thead><tr><th></th>{names}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 
-def _figure(figure: _Figure, place: int) -> str:
+def _figure(place: int, figure: _Figure) -> str:
     words = f"{figure.title}. {figure.below}"
     shown = [
         figure.draw(width, f"{size}{place}", words).replace("<svg ", f'<svg class="{size}" ', 1)
         for size, width in (("wide", _WIDE), ("narrow", _NARROW))
     ]
-    below = f"<p>{escape(figure.below)}</p>" if figure.below else ""
-    return f"<figure><h2>{escape(figure.title)}</h2>{below}{figure.legend}{''.join(shown)}</figure>"
+    # A percent sign stays with its number.
+    title, below = (escape(text).replace(" %", "\u00a0%") for text in (figure.title, figure.below))
+    below = f"<p>{below}</p>" if below else ""
+    return f"<figure><h2>{title}</h2>{below}{figure.legend}{''.join(shown)}</figure>"
 
 
 def _of_one(report: Report) -> Iterator[_Figure]:
@@ -202,12 +207,16 @@ def _of_one(report: Report) -> Iterator[_Figure]:
             "",
             lambda width, name, words: plots.steps(report.lines, width, name, words),
         )
-    if report.devices and report.kind != "device":
-        yield _devices(report, "")
+    by_device = [_devices(report, "")] if report.devices and report.kind != "device" else []
+    with_steps = report.kind != "campaign" and report.lines
+    if with_steps:  # a tall plot in each column
+        yield from by_device
     if sent:
         yield _lateness_of(report)
     if total.replied or total.opted_out:
         yield _hours_of(report)
+    if not with_steps:
+        yield from by_device
 
 
 def _cut(count: int, most: int, words: str) -> str:

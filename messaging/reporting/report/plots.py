@@ -74,8 +74,15 @@ def _one_over_time(axes: "Axes", report: Report, width: float) -> None:
     zone = ZoneInfo(report.time_zone)
     starts = [wall_of(one.start, zone) for one in report.times]
     edges = [*starts, starts[-1] + timedelta(seconds=report.bin_seconds)]
-    moments = [float(date2num(edge)) for edge in edges]  # type: ignore[no-untyped-call]
     due, sent = _summed(report, "due"), _summed(report, "sent")
+    # What still waits has waited until now, or until the end of the week. The plot shows it, but becomes no more than twice as long.
+    now = wall_of(min(report.made_at, report.until or report.made_at), zone)
+    now = min(now, edges[-1] + (edges[-1] - edges[0]))
+    if report.total.outcomes.waiting and now > edges[-1]:
+        edges.append(now)
+        due.append(due[-1])
+        sent.append(sent[-1])
+    moments = [float(date2num(edge)) for edge in edges]  # type: ignore[no-untyped-call]
     # What is due in a bin is asked for at its beginning, and sent by its end.
     axes.plot(
         [moments[0], *moments[:-1], moments[-1]],
@@ -276,7 +283,10 @@ def steps(lines: Sequence[Figures], width: float, name: str, words: str) -> str:
             panel.set_xlim(0, most * 1.12)
             panel.set_xticks([])
             panel.set_title(
-                stage.words.removeprefix("people who "), fontsize=FONT, loc="left", color=COLOURS["muted"]
+                stage.words.removeprefix("people who "),
+                fontsize=FONT if width > 500 else FONT - 2.5,
+                loc="left",
+                color=COLOURS["muted"],
             )
             for spine in panel.spines.values():
                 spine.set_visible(False)
@@ -295,6 +305,8 @@ def steps(lines: Sequence[Figures], width: float, name: str, words: str) -> str:
 def hours(reports: Sequence[Report], width: float, name: str, words: str) -> str:
     """Two small plots below each other: people by the hour of their first reply, and of their opt-out."""
     share = len(reports) > 1
+    zones = sorted({report.time_zone for report in reports})
+    of_zone = zones[0] if len(zones) == 1 else "each in its own time zone"
 
     def draw(figure: "Figure") -> None:
         panels = figure.subplots(2, 1, sharex=True)
@@ -321,7 +333,7 @@ def hours(reports: Sequence[Report], width: float, name: str, words: str) -> str
             panel.set_xlim(-0.6, 23.6)
         ticks = range(0, 24, 3 if width > 500 else 6)
         panels[1].set_xticks(ticks, [f"{hour:02}:00" for hour in ticks])
-        panels[1].set_xlabel(f"hour of the day, {reports[0].time_zone}")
+        panels[1].set_xlabel(f"hour of the day, {of_zone}")
 
     return drawn(draw, width=width, height=_PLOT, name=name, words=words)
 

@@ -54,7 +54,8 @@ th:first-child, td:first-child {{ text-align: left; padding-left: 0; white-space
 thead th {{ color: var(--muted); font-weight: 500; white-space: normal; vertical-align: bottom; }}
 tbody th {{ font-weight: 400; }}
 tfoot th, tfoot td {{ font-weight: 600; border-bottom: 0; }}
-.note {{ color: var(--muted); font-size: 14px; }}
+.compared {{ break-inside: avoid; }}
+.compared caption {{ padding-bottom: 2px; }}
 @media (max-width: 620px) {{
   main {{ padding: 18px 12px 32px; }}
   h1 {{ font-size: 24px; }}
@@ -79,8 +80,9 @@ tfoot th, tfoot td {{ font-weight: 600; border-bottom: 0; }}
   table {{ font-size: 9pt; }}
   th, td {{ padding: 3px 5px; }}
   tr {{ break-inside: avoid; }}
+  tfoot {{ display: table-row-group; }}
   h2 {{ break-after: avoid; }}
-  svg.wide {{ display: block; }}
+  svg.wide {{ display: block; width: 84%; max-height: 215mm; }}
   svg.narrow {{ display: none; }}
 }}
 """
