@@ -47,6 +47,7 @@ from operations.campaigns import pause as pause_campaign
 from operations.campaigns import resume as resume_campaign
 from operations.campaigns import retry_failed as retry_failed_campaign
 from operations.campaigns import start as start_campaign
+from operations.change_overs import move_contacts
 from operations.connection import Drumbeat, connect
 from operations.contacts import pause as pause_contact
 from operations.contacts import progress
@@ -126,6 +127,7 @@ __all__ = [
     "list_leads",
     "list_messages",
     "list_sequences",
+    "move_contacts",
     "move_lead",
     "move_leads",
     "opt_out",

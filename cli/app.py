@@ -10,6 +10,7 @@ from cli import (
     alert,
     audience,
     campaign,
+    change_over,
     completion,
     contacts,
     demo,
@@ -58,6 +59,7 @@ app.command("pause", rich_help_panel=STEER)(steering.pause)
 app.command("resume", rich_help_panel=STEER)(steering.resume)
 app.command("stop", rich_help_panel=STEER)(steering.stop)
 app.command("skip", rich_help_panel=STEER)(steering.skip)
+app.command("move", rich_help_panel=STEER)(change_over.move)
 app.command("enroll", rich_help_panel=STEER)(enroll.enroll)
 app.command("opt-out", rich_help_panel=STEER)(enroll.opt_out)
 app.command("audience", rich_help_panel=BEFORE)(audience.audience)

@@ -176,7 +176,7 @@ def _format_found(found: SelectedContacts | SelectedLeads, question: str) -> lis
     lines += [f"  {_format_example(one)}" for one in found.examples]
     if found.count > len(found.examples):
         lines.append("  …")
-    return lines
+    return [*lines, *(found.refused if isinstance(found, SelectedContacts) else ())]
 
 
 def _format_example(one: object) -> str:
@@ -210,7 +210,11 @@ def format_change(done: BulkChange, words: str) -> str:
         lines.append(
             f"{count_of(done.to_signal, 'workflow does', 'workflows do')} not know yet; the change holds all the same"
         )
-    lines += _refusals(done.refused)
+    if done.to_begin:
+        lines.append(
+            f"{count_of(done.to_begin, 'person is', 'people are')} not enrolled there yet; a worker does that"
+        )
+    lines += done.refused if done.command == "move" else _refusals(done.refused)
     return "\n".join(lines)
 
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from operations.connection import Drumbeat
     from operations.contacts import ContactCommandResult
 
-__all__ = ["pause", "resume", "skip", "stop"]
+__all__ = ["Phone", "Reason", "Region", "Sequence", "pause", "resume", "skip", "stop"]
 
 HOLDS = ("pause", "resume")
 """What can be done to a whole sequence, too."""

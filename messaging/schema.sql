@@ -2787,7 +2787,7 @@ CREATE TABLE public.wanted_enrollments (
     id bigint NOT NULL,
     sequence_id bigint NOT NULL,
     phone text NOT NULL,
-    inbound_message_id bigint NOT NULL,
+    inbound_message_id bigint,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
 );
 

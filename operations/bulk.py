@@ -5,10 +5,9 @@ workflows are signalled afterwards, a few at a time; each function can wait unti
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
-from messaging.common.errors import Conflict
 from messaging.common.storable import LONGEST_REASON, storable
 from messaging.common.values import Value
 from messaging.leads.opt_outs import OptOutCategory, note_signalled, suppress_waiting
@@ -18,18 +17,20 @@ from messaging.selection.leads import SelectedLeads, find_leads
 from messaging.selection.opt_outs import not_opted_out, opt_out_leads
 from messaging.selection.selection import Selection
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
-from messaging.sequences.enrollments import Enrollments
+from messaging.sequences.skip_many import TOGETHER, skip_many
 from operations import signals
 from operations.connection import Drumbeat
 from operations.signals import signalled_later
 from operations.workers import idle
-from temporal.bulk import each, signal_each
+from temporal.bulk import signal_each
 
 __all__ = [
     "BulkChange",
     "Progress",
     "find_contacts",
     "find_leads_to_opt_out",
+    "follow",
+    "nothing_begins",
     "opt_out",
     "pause",
     "resume",
@@ -42,9 +43,6 @@ LOOK_EVERY = 0.25
 
 LOOK_FOR_A_WORKER = 20
 """After so many looks without progress, the answer is not waited for if no worker runs."""
-
-TOGETHER = 8
-"""Contacts that skip a step at the same time."""
 
 Progress = Callable[[str, int, int], None]
 """Called with what is done, how many are done, and how many there are."""
@@ -64,6 +62,8 @@ class BulkChange(Value):
     """Enrollments that an opt-out ended."""
     to_signal: int = 0
     """Contacts whose workflows do not know yet. The change holds for them, too."""
+    to_begin: int = 0
+    """People who were moved to another sequence, and whom no worker has enrolled there yet. It will."""
     refused: tuple[str, ...] = ()
     """Why contacts could not be changed, a line for each."""
     under_way: tuple[UnderWay, ...] = ()
@@ -106,7 +106,7 @@ async def pause(
         paused = await selected.pause_contacts(
             connection, selection, storable(reason, LONGEST_REASON) or None
         )
-    under_way = await _nothing_begins(drumbeat, paused)
+    under_way = await nothing_begins(drumbeat, paused)
     left = await _follow(drumbeat, paused, wait, progress)
     return BulkChange(command="pause", changed=len(paused), to_signal=left, under_way=under_way)
 
@@ -139,7 +139,7 @@ async def stop(
         stopped = await selected.stop_contacts(
             connection, selection, storable(reason, LONGEST_REASON) or "stopped by an operator"
         )
-    under_way = await _nothing_begins(drumbeat, stopped)
+    under_way = await nothing_begins(drumbeat, stopped)
     await selected.close_returned(pool, stopped)
     left = await _follow(drumbeat, stopped, wait, progress)
     return BulkChange(command="stop", changed=len(stopped), to_signal=left, under_way=under_way)
@@ -150,23 +150,18 @@ async def skip(
 ) -> BulkChange:
     """Skips ``step`` for contacts for which it is the next one. Raises as find_contacts does.
 
-    The next step of each is computed by its own calendar, so this is one transaction for each contact.
+    The next step of each is computed by its own calendar, so this is one transaction for some hundred contacts.
     """
     pool = await drumbeat.pool()
     async with pool.acquire() as connection:
         chosen = await selected.contact_ids(connection, "skip", selection, step=step)
-    enrollments, skipped, refused = Enrollments(pool), list[int](), list[str]()
-
-    async def skip_one(enrollment: int) -> None:
-        try:
-            if await enrollments.skip(enrollment, step, now=None):
-                skipped.append(enrollment)
-        except Conflict as error:
-            refused.append(str(error))
-        progress("Skipping", len(skipped) + len(refused), len(chosen))
-
+    skipped, refused = list[int](), list[str]()
     try:
-        await each(chosen, skip_one, concurrency=TOGETHER)
+        for first in range(0, len(chosen), TOGETHER):
+            done = await skip_many(pool, chosen[first : first + TOGETHER], step, now=None)
+            skipped += done.skipped
+            refused += done.refused
+            progress("Skipping", min(first + TOGETHER, len(chosen)), len(chosen))
     except asyncio.CancelledError as error:
         raise asyncio.CancelledError(f"{len(skipped):,} of {len(chosen):,} contacts skip {step}") from error
     await _signal(drumbeat, skipped)
@@ -206,7 +201,7 @@ async def opt_out(
     )
 
 
-async def _nothing_begins(drumbeat: Drumbeat, enrollments: Sequence[int]) -> tuple[UnderWay, ...]:
+async def nothing_begins(drumbeat: Drumbeat, enrollments: Sequence[int]) -> tuple[UnderWay, ...]:
     """Has the workflows signalled, and waits until no more message of these contacts can begin to be sent."""
     await _signal(drumbeat, enrollments)
     return await nothing_begins_any_more(await drumbeat.pool(), enrollments=enrollments)
@@ -220,18 +215,34 @@ async def _signal(drumbeat: Drumbeat, enrollments: Sequence[int]) -> None:
 async def _follow(drumbeat: Drumbeat, enrollments: Sequence[int], wait: bool, progress: Progress) -> int:
     """Waits until the workflows of these contacts know, or no worker runs; answers how many do not know yet."""
     pool, total = await drumbeat.pool(), len(enrollments)
-    left, looks = await selected.count_to_signal(pool, enrollments), 0
+
+    async def count() -> int:
+        return await selected.count_to_signal(pool, enrollments)
+
+    return await follow(drumbeat, count, total, partial(progress, "Signalling workflows"), wait=wait)
+
+
+async def follow(
+    drumbeat: Drumbeat,
+    count: Callable[[], Awaitable[int]],
+    total: int,
+    progress: Callable[[int, int], None],
+    *,
+    wait: bool,
+) -> int:
+    """Waits until ``count`` says that nothing is left of the ``total``, or no worker runs; answers what is left."""
+    left, looks = await count(), 0
     while wait and left:
-        progress("Signalling workflows", total - left, total)
+        progress(total - left, total)
         if looks >= LOOK_FOR_A_WORKER and await idle(drumbeat):
             break
         try:
             await asyncio.sleep(LOOK_EVERY)
         except asyncio.CancelledError as error:
             raise asyncio.CancelledError(
-                f"the change holds for all {total:,}; {left:,} workflows do not know yet, and are signalled all the same"
+                f"the change holds for all {total:,}; {left:,} workflows do not know yet, and will without this command"
             ) from error
-        before, left = left, await selected.count_to_signal(pool, enrollments)
+        before, left = left, await count()
         looks = looks + 1 if left == before else 0
-    progress("Signalling workflows", total - left, total)
+    progress(total - left, total)
     return left

@@ -21,12 +21,14 @@ from messaging.selection.selection import Selection, require_some, selected_cont
 
 __all__ = [
     "EXAMPLES",
+    "FROM_CONTACTS",
     "ContactCommand",
     "SelectedContact",
     "SelectedContacts",
     "close_returned",
     "contact_ids",
     "count_to_signal",
+    "end_contacts",
     "find_contacts",
     "pause_contacts",
     "resume_contacts",
@@ -137,6 +139,8 @@ class SelectedContacts(Value):
 
     count: int
     examples: tuple[SelectedContact, ...]
+    refused: tuple[str, ...] = ()
+    """Why others would not be changed, a line for each reason."""
 
 
 async def find_contacts(
@@ -202,9 +206,16 @@ async def count_to_signal(pool: Pool, enrollments: Sequence[int]) -> int:
 async def _stop(connection: Connection, selection: Selection, reason: str) -> list[int]:
     selected = await contact_ids(connection, "stop", selection)
     await say_more(connection, chosen=selection.words)
+    return await end_contacts(connection, selected, reason)
+
+
+async def end_contacts(connection: Connection, enrollments: Sequence[int], reason: str) -> list[int]:
+    """Ends these enrollments as stopped, and closes their waiting messages, in the caller's transaction; answers which ones
+    were still active.
+    """
     # Messages are locked before enrollments, as everywhere.
-    await connection.execute(LOCK_WAITING_MESSAGES, selected)
-    stopped = _ids(await connection.fetch(STOP_CONTACTS, selected, reason))
+    await connection.execute(LOCK_WAITING_MESSAGES, list(enrollments))
+    stopped = _ids(await connection.fetch(STOP_CONTACTS, list(enrollments), reason))
     await connection.execute(CLOSE_WAITING_MESSAGES, stopped)
     return stopped
 

@@ -4,6 +4,7 @@ The row of ``sequence_contacts`` belongs to the first run of one workflow. Anoth
 ends as a duplicate and sends nothing. Times are aware UTC.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from messaging.common.database import Connection, Pool, Record
@@ -78,7 +79,8 @@ select c.*, coalesce(c.key_phone, c.phone) as key, c.xmin::text as version, s.re
                       where i.phone = c.phone and i.sent_at >= date_trunc('second', c.enrolled_at) and is_answer(i)
                       order by i.sent_at desc, i.id desc
                       limit 1) a on true
- where c.id = $1
+ where c.id = any ($1)
+ order by c.id
 """
 
 SELECT_OF_ANOTHER_ZONE = """
@@ -317,11 +319,21 @@ class Enrollments:
 
     async def load(self, enrollment_id: int, *, now: datetime | None) -> EnrollmentState:
         """The stored enrollment, with the present plan of its sequence and the time zone that is known now."""
-        row = await self._pool.fetchrow(SELECT_STATE, enrollment_id, now)
-        if row is None:
-            raise NotFound(f"there is no enrollment {enrollment_id}")
+        for found in await self.load_many([enrollment_id], now=now):
+            return found
+        raise NotFound(f"there is no enrollment {enrollment_id}")
+
+    async def load_many(
+        self, enrollment_ids: Sequence[int], *, now: datetime | None
+    ) -> list[EnrollmentState]:
+        """The same of several, by their IDs."""
+        return [
+            await self._state(row) for row in await self._pool.fetch(SELECT_STATE, list(enrollment_ids), now)
+        ]
+
+    async def _state(self, row: Record) -> EnrollmentState:
         return EnrollmentState(
-            enrollment_id=enrollment_id,
+            enrollment_id=row["id"],
             phone=row["key"],
             device_id=row["device_id"],
             status=row["status"],

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from messaging.common.errors import NotFound
-from operations import bulk, contacts, enrollment, moves
+from operations import bulk, contacts, enrollment, moves, opt_outs
 from operations.leads import Selection
 from rig.people import phone
 from rig.waiting import until
@@ -22,9 +22,17 @@ steps:
   - {id: c, after: 2h, text: "Three"}
 """
 
+SHORT = """
+sequence: short
+steps:
+  - {id: later, after: 2h, text: "One"}
+"""
+
 COUNT = 50
 KL = 30
 """Leads 0 to 29 live in KL, the others in Ipoh."""
+MOVED = 3
+"""Leads 2 to 4 move to the other sequence."""
 
 
 async def test_sleeping_contacts_are_steered_by_a_filter(live: Live) -> None:
@@ -81,7 +89,7 @@ async def test_sleeping_contacts_are_steered_by_a_filter(live: Live) -> None:
     )
     assert (code, error) == (0, "")
     assert json.loads(out) == {
-        "command": "pause", "changed": KL, "ended": 0, "to_signal": 0, "refused": [], "under_way": [],
+        "command": "pause", "changed": KL, "ended": 0, "to_signal": 0, "to_begin": 0, "refused": [], "under_way": [],
     }  # fmt: skip
     assert await states(0, KL - 1, KL, COUNT - 1) == ["paused"] * 2 + ["scheduled"] * 2
     assert (await contacts.progress(here, "long", phone(3))).why == "flood"
@@ -114,6 +122,38 @@ async def test_sleeping_contacts_are_steered_by_a_filter(live: Live) -> None:
     assert (there.leads, there.contacts) == (COUNT - KL, COUNT - KL)
     assert (await moves.find_leads_to_move(here, everyone_in_ipoh, "second")).count == 0
 
+    # They enter the other sequence instead; one has been in it, and one has opted out of marketing.
+    await live.scenario.apply(SHORT)
+    await enrollment.enroll(here, "short", phone(0))
+    await opt_outs.opt_out(here, phone(1), category="marketing")
+    code, out, error = await live.run(
+        "starter.py", "move", "long", "--where", "age < 5", "--to", "short", "--reason", "too long", "--yes"
+    )
+    assert (code, error) == (0, "")
+    assert out.splitlines() == [
+        f"{MOVED} contacts moved to short; all workflows know",
+        "1 stay where they are: in that sequence before",
+    ]
+    assert await states(2) == ["stopped"]
+    rows = await live.scenario.pool.fetch(
+        "select s.name, c.status, c.reason from sequence_contacts c join sequences s on s.id = c.sequence_id"
+        " where c.phone = $1 order by c.id",
+        phone(2),
+    )
+    assert [tuple(row) for row in rows] == [
+        ("long", "stopped", "moved to short: too long"),
+        ("short", "active", None),
+    ]
+    assert (await contacts.progress(here, "short", phone(4))).step == "later"
+    code, _, error = await live.run("starter.py", "move", "long", phone(0), "--to", "short")
+    assert (code, error.strip()) == (
+        1,
+        f"drumbeat: {phone(0)} was not moved to short: in that sequence before",
+    )
+    await contacts.stop(here, "long", phone(0))
+    for index in (0, 2, 3, 4):
+        await contacts.stop(here, "short", phone(index))
+
     code, out, error = await live.run(
         "starter.py", "stop", "--device", "second", "--reason", "moved away", "--yes"
     )
@@ -121,12 +161,16 @@ async def test_sleeping_contacts_are_steered_by_a_filter(live: Live) -> None:
     assert out == f"{COUNT - KL} contacts stopped; all workflows know\n"
     code, out, error = await live.run("starter.py", "opt-out", "--sequence", "long", "--yes")
     assert (code, error) == (0, "")
-    assert out == f"{KL} leads opted out; {KL} enrollments end; all workflows know\n"
+    left = KL - MOVED - 2
+    assert out == f"{left} leads opted out; {left} enrollments end; all workflows know\n"
 
     async def ended() -> bool:
         return {"stopped", "opted_out"} == set(await states(*range(COUNT)))
 
     await until(ended)
     rows = await pool.fetch("select status, count(*) from sequence_contacts group by status")
-    assert {row["status"]: row["count"] for row in rows} == {"opted_out": KL, "stopped": COUNT - KL}
+    assert {row["status"]: row["count"] for row in rows} == {
+        "opted_out": left + 1,
+        "stopped": COUNT - KL + 2 * (MOVED + 1),
+    }
     assert len(await scenario.accepted()) == COUNT, "nobody got a second message"
