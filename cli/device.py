@@ -13,7 +13,7 @@ from cli.values import read_count, read_seconds
 from messaging.common.counts import count_of
 
 if TYPE_CHECKING:
-    from messaging.devices.device import Device
+    from messaging.reporting.troubles import ListedDevice
     from operations.connection import Drumbeat
     from operations.devices import DeviceAdded, DeviceStatusChange
     from operations.moves import DeviceReplaced
@@ -117,9 +117,13 @@ def add(
 
 @app.command("list")
 def list_devices(as_json: Json = False) -> None:
-    """All devices, with pace, limit and sending hours. Options are named only: they may be credentials."""
+    """All devices, with pace, limit and sending hours, and which of them are in trouble, or about to be.
 
-    async def work(drumbeat: Drumbeat) -> list[Device]:
+    Looked at are failures in a row, what is due against what a device can send, its daily limit, and what came of the last 24 hours'
+    messages beside the week before. Options are named only: they may be credentials.
+    """
+
+    async def work(drumbeat: Drumbeat) -> list[ListedDevice]:
         from operations import reports
 
         return await reports.list_devices(drumbeat)
@@ -225,7 +229,7 @@ def _format_status(change: DeviceStatusChange) -> str:
     return device_said(change)
 
 
-def _format_list(listed: list[Device]) -> str:
+def _format_list(listed: list[ListedDevice]) -> str:
     from messaging.devices.device import ALWAYS
     from messaging.devices.waits import format_wait
     from messaging.events.latest import by_whom
@@ -261,4 +265,7 @@ def _format_list(listed: list[Device]) -> str:
         if one.status == "paused" and not one.replaced_by
     ]
     why += [f"! {words}" for one in listed if (words := format_wait(one)) is not None]
+    why += [f"! {trouble.words}" for one in listed for trouble in one.troubles]
+    if not why:
+        why = ["No device is in trouble, or shows a sign of it."]
     return "\n".join([str(table), *(line for words in why for line in wrapped(words))])

@@ -10,8 +10,6 @@ from messaging.campaigns import store as campaigns
 from messaging.campaigns.plan import CampaignDetails, campaign_details
 from messaging.campaigns.store import CampaignSummary
 from messaging.common.errors import InvalidPhone, NotFound, Unavailable
-from messaging.devices import store as devices
-from messaging.devices.device import Device
 from messaging.leads.csv_rejects import rejects_of
 from messaging.leads.known_phones import find_phone
 from messaging.reporting import messages
@@ -27,6 +25,7 @@ from messaging.reporting.report.scope import (
     week_scope,
 )
 from messaging.reporting.status import StatusReport, status_report
+from messaging.reporting.troubles import ListedDevice, list_with_troubles
 from messaging.reporting.why.report import WhyReport, why_not, why_unreadable, workflows_of_phone
 from messaging.sending.message_status import MessageStatus
 from messaging.sequences import store as sequences
@@ -172,10 +171,11 @@ async def list_messages(
     )
 
 
-async def list_devices(drumbeat: Drumbeat) -> list[Device]:
-    """All devices, by ID. Credentials among their options are left out when they are written as JSON."""
-    async with (await drumbeat.pool()).acquire() as connection:
-        return await devices.list_devices(connection)
+async def list_devices(drumbeat: Drumbeat) -> list[ListedDevice]:
+    """All devices, by ID, each with the signs that it is about to get into trouble. Credentials among their options are left out
+    when they are written as JSON.
+    """
+    return await list_with_troubles(await drumbeat.pool())
 
 
 async def list_sequences(drumbeat: Drumbeat) -> list[SequenceSummary]:

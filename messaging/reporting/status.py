@@ -12,6 +12,7 @@ from messaging.events.latest import by_whom, paused_by
 from messaging.outbox.receivers import attention_of_receivers
 from messaging.replies.inbox import count_inbox
 from messaging.reporting.messages import count_in_doubt
+from messaging.reporting.troubles import find_troubles
 from messaging.reporting.workers import WorkerRow, find_workers
 from messaging.sending.queues import closed_queues
 from messaging.sequences.refused import refused_enrollments
@@ -158,6 +159,7 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
     ]
     waits = [format_wait(one) for one in devices if one.status == "active"]
     attention += [words for words in waits if words is not None]
+    attention += [one.words for one in await find_troubles(pool)]
     held = [row for row in sequences if row["status"] == "paused"]
     by = await paused_by(pool, "sequence", [row["sequence"] for row in held])
     attention += [
