@@ -34,6 +34,8 @@ if __name__ == "__main__":
 
 from messaging.common.errors import Conflict, DrumbeatError, InvalidInput, InvalidPhone, NotFound, Unavailable
 from messaging.leads.lead import Lead
+from messaging.reporting.report.html import report_html
+from messaging.reporting.report.model import Report
 from operations.audit import AuditReport, audit
 from operations.bulk import opt_out as opt_out_leads
 from operations.bulk import pause as pause_contacts
@@ -104,6 +106,7 @@ __all__ = [
     "InvalidPhone",
     "Lead",
     "NotFound",
+    "Report",
     "Selection",
     "Unavailable",
     "add_device",
@@ -142,6 +145,7 @@ __all__ = [
     "replace_device",
     "report_campaign",
     "report_device",
+    "report_html",
     "report_sequence",
     "report_week",
     "resolve_message",

@@ -79,7 +79,12 @@ def _inline(document: str, words: str) -> str:
     """The element that a page can hold: without the XML's head, names that occur in every plot, and a size of its own."""
     svg = document[document.index("<svg") :]
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(
+        r"<defs>\s*<style.*?</style>\s*</defs>\s*", "", svg, flags=re.DOTALL
+    )  # it would hold for the whole page
     svg = re.sub(r'<g id="[^"]*"', "<g", svg)
+    svg = re.sub(r"font-family: [^;\"]*;? ?", "", svg)
+    svg = re.sub(r"\n\s*", "\n", svg).replace("xlink:href", "href")
     svg = re.sub(r"#0000[0-9a-f]{2}\b", lambda found: _OF_COLOUR.get(found[0], "var(--ink)"), svg)
     box = re.search(r'viewBox="[^"]*"', svg)
     assert box is not None

@@ -21,6 +21,7 @@ from messaging.reporting.report.words import (
     outcome_counts,
     percent,
     stage_counts,
+    subtitle,
 )
 
 __all__ = ["report_html", "require_plots", "write_html"]
@@ -100,10 +101,9 @@ def _header(reports: Sequence[Report], kind: str) -> str:
     heads = []
     for place, report in enumerate(reports):
         swatch = _swatch(plots.SERIES[place]) if len(reports) > 1 else ""
-        subtitle = " · ".join(part for part in (report.title, report.status) if part)
         lines = "".join(f"<li>{escape(fact)}</li>" for fact in facts(report))
         heads.append(
-            f'<div><h1>{swatch}{escape(report.name)}</h1><p class="subtitle">{escape(subtitle)}</p>'
+            f'<div><h1>{swatch}{escape(report.name)}</h1><p class="subtitle">{escape(subtitle(report))}</p>'
             f'<ul class="facts">{lines}</ul></div>'
         )
     return f'<header><p class="kind">{escape(kind.capitalize())}</p><div class="heads">{"".join(heads)}</div></header>'
@@ -127,8 +127,8 @@ def _tiles(report: Report) -> str:
     not_sent = total.messages - sent - total.outcomes.waiting
     tiles = [
         ("Sent", sent, f"{percent(sent, due)} of {due:,} due"),
-        ("Delivered", total.delivered, f"{percent(total.delivered, sent)} of the sent" if sent else ""),
-        ("Read", total.read, f"{percent(total.read, sent)} of the sent" if sent else ""),
+        ("Delivered", total.delivered, _of_sent(total.delivered, sent)),
+        ("Read", total.read, _of_sent(total.read, sent)),
         ("Replied", total.replied, f"{count_of(report.replies, 'reply', 'replies')}"),
         ("Opted out", total.opted_out, "people"),
         ("Not sent", not_sent, f"{total.outcomes.failed:,} failed"),
@@ -140,6 +140,11 @@ def _tiles(report: Report) -> str:
         for label, count, below in tiles
     )
     return f'<section class="tiles">{cells}</section>'
+
+
+def _of_sent(count: int, sent: int) -> str:
+    """The share; or that the gateway has reported nothing, which it may never do."""
+    return f"{percent(count, sent)} of the sent" if count else "none reported"
 
 
 def _compared(reports: Sequence[Report]) -> str:
@@ -194,7 +199,8 @@ def _of_one(report: Report) -> Iterator[_Figure]:
         lambda width, name, words: plots.times([report], width, name, words),
     )
     yield _Figure(
-        f"Of {total.due:,} due, {percent(sent, total.due) or '0 %'} sent and {percent(total.read, total.due) or '0 %'} read",
+        f"Of {total.due:,} due, {percent(sent, total.due) or '0 %'} sent"
+        + (f" and {percent(total.read, total.due)} read" if total.read else ""),
         "Delivered and read as far as the gateway reports it; shares are of what was due",
         "",
         lambda width, name, words: plots.funnel([report], width, name, words),

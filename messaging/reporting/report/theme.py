@@ -44,7 +44,7 @@ figure {{ margin: 0 0 16px; padding: 16px 18px; min-width: 0; break-inside: avoi
 figure > p {{ margin: 0 0 8px; color: var(--muted); font-size: 14px; }}
 .legend {{ display: flex; flex-wrap: wrap; gap: 2px 16px; margin: 0 0 8px; padding: 0; list-style: none; font-size: 14px; }}
 svg {{ display: block; width: 100%; height: auto; }}
-svg text {{ font-family: inherit !important; }}
+svg * {{ stroke-linejoin: round; }}
 svg.narrow {{ display: none; }}
 .table {{ padding: 16px 18px; margin: 0 0 16px; overflow-x: auto; break-inside: avoid-page; }}
 table {{ border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }}

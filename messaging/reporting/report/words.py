@@ -20,6 +20,7 @@ __all__ = [
     "percent",
     "range_of",
     "stage_counts",
+    "subtitle",
 ]
 
 
@@ -102,10 +103,14 @@ def range_of(one: LatenessRange) -> str:
 
 def caption(report: Report) -> str:
     """What the report is about, in a line."""
+    return f"{report.kind.capitalize()} {report.name}: {subtitle(report)}"
+
+
+def subtitle(report: Report) -> str:
+    """Its title and status, or the days of the week."""
     if report.kind == "week":
-        return f"Week {report.name}: {_week(report)}"
-    words = f"{report.kind.capitalize()} {report.name}: {report.status}"
-    return f"{words} ({report.title})" if report.title else words
+        return _week(report)
+    return " · ".join(part for part in (report.title, report.status) if part)
 
 
 def facts(report: Report) -> list[str]:
