@@ -7,7 +7,7 @@
 # PYTHON names the interpreter that .venv is made with (3.11 or newer), if the first python3 on the path is not the right one.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all chaos bench production check format schema setup lock clean
+.PHONY: help demo test test-all chaos bench production check format schema settings setup lock clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?=
@@ -64,6 +64,10 @@ schema:  ## Write messaging/schema.sql again, after a change of the migrations
 	@scripts/setup dev
 	@mkdir -p .tmp
 	@TMPDIR='$(CURDIR)/.tmp' exec .venv/bin/python -m tests.record_schema
+
+settings:  ## Write docs/settings.md again, after a change of runtime/settings.py
+	@scripts/setup dev
+	@exec .venv/bin/python -m tests.record_settings
 
 setup:  ## Create .venv with everything that the other targets need
 	@scripts/setup dev

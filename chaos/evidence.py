@@ -25,6 +25,7 @@ from operations.connection import Drumbeat
 from rig import gateway_control
 from rig.people import phone
 from rig.waiting import insist
+from temporal.watched import SEQUENCE_WORKFLOW
 
 __all__ = [
     "Answer",
@@ -236,6 +237,8 @@ async def _workflows(connection: Drumbeat, terminated: Collection[str]) -> tuple
     async for one in connection.temporal.list_workflows("ExecutionStatus != 'Completed'", page_size=1000):
         if one.id in terminated and one.status is WorkflowExecutionStatus.TERMINATED:
             continue
+        if one.workflow_type == SEQUENCE_WORKFLOW:
+            continue  # it shows the sequence, for as long as there is one
         if one.id.startswith(_OURS) and one.status is not None and one.status not in _FINE:
             state = _STILL.get(one.status, f"ended as {one.status.name}")
             found.append(f"{one.id} {state}")

@@ -26,6 +26,9 @@ PLAN = "plan.yaml"
 SETTLE_WITHIN = 400.0
 """Seconds from the end of the plan on. The longest pause between two attempts at a message is six minutes."""
 
+HISTORIES = 20
+"""The most histories of workflows that are left, which are kept for the analysis of a failure."""
+
 LOOK_EVERY = 0.5
 TELL_EVERY = 15.0
 
@@ -79,6 +82,8 @@ async def run(
             settled_after = await _settle(here, settle_within, tell, executor)
             evidence = await fetch(here.connection, gateway, executor.answers, executor.terminated)
             _keep(folder, evidence)
+            if settled_after is None:
+                await _keep_histories(here, folder / "running")
         finally:
             await workers.close()
             shutil.copytree(here.home / "logs", folder / "logs", dirs_exist_ok=True)
@@ -122,6 +127,16 @@ async def _settle(here: Stage, within: float, tell: Tell, executor: Executor) ->
                 )
         await asyncio.sleep(LOOK_EVERY)
     return None
+
+
+async def _keep_histories(here: Stage, folder: Path) -> None:
+    """Writes the histories of the first workflows that still run, to see what they wait for."""
+    folder.mkdir()
+    temporal = here.connection.temporal
+    query = "ExecutionStatus = 'Running' and DrumbeatPhone is not null"
+    async for found in temporal.list_workflows(query, limit=HISTORIES):
+        history = await temporal.get_workflow_handle(found.id, run_id=found.run_id).fetch_history()
+        (folder / f"{found.id}.json").write_text(history.to_json())
 
 
 def _keep(folder: Path, evidence: Evidence) -> None:

@@ -1,11 +1,13 @@
 """Settings from the environment. Temporal's own settings, ``TEMPORAL_*``, are read by its SDK."""
 
+import os
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError, field_validator
+from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from messaging.common.errors import InvalidInput
@@ -14,8 +16,9 @@ from messaging.events.acting import named
 from messaging.gateways.networks import parse_networks
 from messaging.gateways.secret_files import SETTING, parse_directories
 from messaging.times.durations import parse_duration
+from runtime.variables import PREFIX, find_misspelled
 
-__all__ = ["CHECKOUT", "Ports", "Settings", "load_settings"]
+__all__ = ["CHECKOUT", "Ports", "Settings", "load_settings", "variable_of"]
 
 CHECKOUT = Path(__file__).parent.parent
 
@@ -26,9 +29,13 @@ class Ports(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DRUMBEAT_", env_ignore_empty=True, frozen=True)
 
     temporal_port: int = Field(7233, ge=1, le=65535)
+    """The embedded Temporal's port. If it is set by hand and taken, that is an error; otherwise another one is used."""
     ui_port: int = Field(8233, ge=1, le=65535)
+    """The same for the Temporal Web UI."""
     postgres_port: int = Field(55432, ge=1, le=65535)
+    """The same for PostgreSQL."""
     simulator_port: int = Field(8055, ge=1, le=65535)
+    """The same for the simulated gateway."""
 
 
 class Settings(BaseSettings):
@@ -44,6 +51,7 @@ class Settings(BaseSettings):
     home: Path = Field(CHECKOUT / ".drumbeat", validation_alias="DRUMBEAT_HOME")
     """Data and logs of the embedded servers."""
     task_queue: str = Field("drumbeat", min_length=1, validation_alias="DRUMBEAT_TASK_QUEUE")
+    """The task queue in Temporal that workers poll."""
     simulator_url: str | None = Field(None, validation_alias="DRUMBEAT_SIMULATOR_URL")
     """The simulated gateway, if the servers are not the embedded ones."""
     pool_size: int = Field(20, ge=1, validation_alias="DRUMBEAT_POOL_SIZE")
@@ -53,14 +61,17 @@ class Settings(BaseSettings):
     webhooks_port: int | None = Field(None, ge=1, le=65535, validation_alias="DRUMBEAT_WEBHOOKS_PORT")
     """The port on which the worker listens for webhooks; unset: none."""
     webhooks_host: str = Field("127.0.0.1", validation_alias="DRUMBEAT_WEBHOOKS_HOST")
+    """The address on which it does; ``0.0.0.0`` for all of the machine's."""
     metrics_port: int | None = Field(None, ge=1, le=65535, validation_alias="DRUMBEAT_METRICS_PORT")
     """The port on which the worker answers ``/metrics``, ``/live`` and ``/ready``; unset: none."""
     metrics_host: str = Field("127.0.0.1", validation_alias="DRUMBEAT_METRICS_HOST")
+    """The address on which it does."""
     log_format: Literal["text", "json"] = Field("text", validation_alias="DRUMBEAT_LOG_FORMAT")
     """How the worker logs."""
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", validation_alias="DRUMBEAT_LOG_LEVEL"
     )
+    """The least severe lines that it logs."""
     stop_keywords: str = Field("", validation_alias="DRUMBEAT_STOP_KEYWORDS")
     """Comma-separated words that opt out a recipient who answers one; unset: the usual words of many languages."""
     start_keywords: str = Field("", validation_alias="DRUMBEAT_START_KEYWORDS")
@@ -169,8 +180,22 @@ class Settings(BaseSettings):
         return home.expanduser().absolute()
 
 
+def variable_of(name: str, field: FieldInfo) -> str:
+    """The environment variable of a field."""
+    return field.validation_alias if isinstance(field.validation_alias, str) else f"{PREFIX}{name.upper()}"
+
+
+def _known() -> set[str]:
+    fields = {**Ports.model_fields, **Settings.model_fields}
+    return {variable_of(name, field) for name, field in fields.items() if name != "ports"}
+
+
 def load_settings() -> Settings:
-    """Reads the environment. Raises InvalidInput with the variable's name if a value cannot be used."""
+    """Reads the environment. Raises InvalidInput with the variable's name if a value cannot be used, or if a variable is
+    misspelled.
+    """
+    if misspelled := find_misspelled(os.environ, _known()):
+        raise InvalidInput(f"environment: {'; '.join(misspelled)}")
     try:
         return Settings()
     except ValidationError as error:
