@@ -9,6 +9,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from messaging.common.database import Pool
+from messaging.outbox.kinds import ALERTS
 from messaging.reporting.gauges import LedgerGauges, read_gauges
 from messaging.sending.message_status import MessageStatus
 from monitoring.within import Patient
@@ -78,6 +79,10 @@ class LedgerMetrics(Collector):
         yield from _messages(found)
         yield from _devices(found)
         yield from _others(found)
+        yield _by(
+            "drumbeat_alerts", "Alerts that stand, by what they are about", "kind", ALERTS, found.alerts
+        )
+        yield from _receivers(found)
 
 
 def _messages(found: LedgerGauges) -> Iterator[Metric]:
@@ -157,6 +162,19 @@ def _others(found: LedgerGauges) -> Iterator[Metric]:
         found.workers,
     )
     yield _one("drumbeat_inbox", "Inbound messages that an operator should look at", found.to_review)
+
+
+def _receivers(found: LedgerGauges) -> Iterator[Metric]:
+    families = {
+        "waiting": ("drumbeat_outbox_waiting", "Alerts and events that are to be delivered to a receiver"),
+        "oldest": ("drumbeat_outbox_oldest_seconds", "How long the oldest of them has waited"),
+        "given_up": ("drumbeat_outbox_given_up", "Alerts and events that were given up"),
+    }
+    for field, (name, words) in families.items():
+        family = GaugeMetricFamily(name, words, labels=["receiver"])
+        for one in found.receivers:
+            family.add_metric([one.receiver], float(getattr(one, field)))
+        yield family
 
 
 def _one(name: str, words: str, value: float) -> Metric:

@@ -12,7 +12,7 @@ from messaging.replies.inbox import count_inbox
 from messaging.reporting.messages import count_in_doubt
 from messaging.reporting.workers import find_workers
 
-__all__ = ["DeviceGauges", "LedgerGauges", "read_gauges"]
+__all__ = ["DeviceGauges", "LedgerGauges", "ReceiverGauges", "read_gauges"]
 
 # In one pass over the messages that are not settled, and those that are unconfirmed. held: by a pause, or until the
 # person writes. overdue: nothing holds them, and no worker has tried them since their time.
@@ -77,6 +77,23 @@ select status, count(*) as campaigns
 """
 
 
+COUNT_ALERTS = """
+select kind, count(*) as alerts
+  from alerts
+ group by kind
+"""
+
+# oldest: how long its oldest event has waited.
+COUNT_OUTBOX = """
+select r.name as receiver, count(o.id) filter (where o.given_up_at is null) as waiting,
+       count(o.id) filter (where o.given_up_at is not null) as given_up,
+       coalesce(extract(epoch from now() - min(o.created_at) filter (where o.given_up_at is null)), 0)::float8 as oldest
+  from receivers r
+  left join outbox o on o.receiver_id = r.id
+ group by r.name
+ order by r.name
+"""
+
 IN_DOUBT = 1000
 
 
@@ -92,6 +109,16 @@ class DeviceGauges:
     waits: float
     limit_of_day: int | None
     used_of_day: int
+
+
+@dataclass(frozen=True)
+class ReceiverGauges:
+    """Who gets alerts and events: how many wait for it, for how many seconds at most, and how many were given up."""
+
+    receiver: str
+    waiting: int
+    oldest: float
+    given_up: int
 
 
 @dataclass
@@ -116,6 +143,9 @@ class LedgerGauges:
     """By task queue."""
     to_review: int = 0
     """Inbound messages that an operator should look at."""
+    alerts: Counter[str] = field(default_factory=Counter)
+    """That stand, by kind."""
+    receivers: tuple[ReceiverGauges, ...] = ()
 
 
 async def read_gauges(pool: Pool) -> LedgerGauges:
@@ -144,5 +174,8 @@ async def _read(connection: Connection) -> LedgerGauges:
             found.contacts[row["sequence"], state] = row[state]
     for row in await connection.fetch(COUNT_CAMPAIGNS):
         found.campaigns[row["status"]] = row["campaigns"]
+    for row in await connection.fetch(COUNT_ALERTS):
+        found.alerts[row["kind"]] = row["alerts"]
+    found.receivers = tuple(ReceiverGauges(**dict(row)) for row in await connection.fetch(COUNT_OUTBOX))
     found.workers.update(worker.task_queue for worker in (await find_workers(connection, "")).running)
     return found

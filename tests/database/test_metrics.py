@@ -24,6 +24,9 @@ from tests.support.scenario import Scenario
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "monitoring.md").read_text()
 ABOUT_THE_LEDGER = {"drumbeat_ledger_up", "drumbeat_ledger_age_seconds", "drumbeat_ledger_read_seconds"}
 """Each worker has its own."""
+RECEIVER = (
+    "insert into receivers (name, channel, options, types) values ('ops', 'webhook', '{}', '{alert.*}')"
+)
 LIBRARIES = ("process_", "python_")
 
 
@@ -128,6 +131,27 @@ async def test_the_ledger_in_numbers(scenario: Scenario) -> None:
     assert await ledger("contacts", sequence="story", state="overdue") == 0
 
 
+async def test_alerts_and_what_is_to_be_delivered(scenario: Scenario) -> None:
+    await scenario.pool.execute(RECEIVER)
+    await scenario.pool.execute(
+        "insert into alerts (kind, subject, detail, since, count) values"
+        " ('device_parked', 'a', '', now(), 1), ('device_parked', 'b', '', now(), 3)"
+    )
+    await scenario.pool.execute(
+        "insert into outbox (receiver_id, event_id, type, happened_at, data, created_at, given_up_at)"
+        " select id, gen_random_uuid(), 'alert.raised', now(), '{}', now() - make_interval(mins => m),"
+        "        case when m = 30 then now() end from receivers, unnest(array[10, 20, 30]) m"
+    )
+    metrics = Metrics("1", scenario.pool)
+    assert await value(metrics, "drumbeat_alerts", kind="device_parked") == 2
+    assert await value(metrics, "drumbeat_alerts", kind="worker_gone") == 0
+    assert await value(metrics, "drumbeat_outbox_waiting", receiver="ops") == 2
+    assert await value(metrics, "drumbeat_outbox_given_up", receiver="ops") == 1
+    oldest = await value(metrics, "drumbeat_outbox_oldest_seconds", receiver="ops")
+    assert oldest is not None
+    assert 1200 <= oldest < 1260
+
+
 async def test_messages_that_no_worker_tries_are_overdue(scenario: Scenario) -> None:
     device = await scenario.add_device()
     await scenario.add_leads(2)
@@ -183,6 +207,7 @@ async def test_the_document_has_each_metric_with_its_labels(contact: Contact, po
     metrics.receipts_recorded("gowa", ["read"])
     await pool.execute("update devices set daily_limit = 10")
     await pool.execute("insert into workers (id, task_queue) values ('one', 'drumbeat')")
+    await pool.execute(RECEIVER)
     await contact.scenario.add_leads(1, first=5)
     await running(contact.scenario)
     metrics._ledger._read_at -= 11

@@ -33,6 +33,7 @@ QUIET = (
     "temporal_workflow_task_execution_failed_total",
     "drumbeat_webhook_",  # no gateway sent a request
     "drumbeat_receipts_",
+    "drumbeat_outbox_",  # nobody gets alerts
     "drumbeat_device_daily_limit",  # the device has none
     "drumbeat_campaign_messages_left",  # the campaign is over
 )
