@@ -8,6 +8,7 @@ import pytest
 from messaging.common.database import Pool
 from messaging.leads.lead import Lead
 from messaging.leads.store import upsert_lead
+from messaging.replies.renaming import rename_phone
 from messaging.sequences.contract import Enrolled, EnrollmentEnd, EnrollmentRequest, SweepCursor
 from messaging.sequences.enrollments import Enrollments
 from messaging.sequences.triggers import due_enrollments
@@ -65,6 +66,13 @@ async def _opt_out(pool: Pool, big: Big) -> None:
     assert (answer.changed, answer.ended) == (True, 0)
 
 
+async def _join(pool: Pool, big: Big) -> None:
+    other = await pool.fetchval("select phone from sequence_contacts where id = $1", big.contact)
+    async with pool.acquire() as connection:
+        changed, _ = await rename_phone(connection, big.phone, other)
+    assert changed.joined
+
+
 REMOVED = "update sequence_steps set removed_at = now() where key = 'step-1'"
 """What waits of a removed step is looked for among the contact's messages, not among those of the step."""
 
@@ -79,6 +87,7 @@ CASES: dict[str, tuple[Case, Limit]] = {
         _end(lambda big: big.done, follows=True),
         Limit(rows=20, buffers=150, before="update sequences set next_trigger = 'SPRING' where name <> 'S0'"),
     ),
+    "two leads become one": (_join, Limit(rows=200, buffers=1_500)),
     "opt out": (_opt_out, Limit(rows=30, buffers=130)),
     # The sweep: once a minute. It reads the leads that bear a trigger, and does not look into the ledger. The buffers of
     # the first case are the index entries of the 10,000 leads that bore one until now.
@@ -111,6 +120,8 @@ async def test_it_stays_small(big: Big, name: str) -> None:
 @pytest.mark.parametrize(
     ("taken_away", "name"),
     [
+        ("drop index broadcast_messages_lead", "two leads become one"),
+        ("drop index sequence_contacts_lead", "two leads become one"),
         ("drop index broadcast_messages_contact", "plan"),
         ("drop index broadcast_messages_contact", "end of a contact"),
         ("drop index leads_triggered", "sweep, nobody due"),
