@@ -71,6 +71,7 @@ from operations.leads import (
     import_leads,
     list_leads,
     set_lead,
+    set_leads,
     show_lead,
 )
 from operations.messages import resolve as resolve_message
@@ -157,6 +158,7 @@ __all__ = [
     "retry_failed_campaign",
     "send_test",
     "set_lead",
+    "set_leads",
     "show_lead",
     "show_sequence",
     "skip_step",

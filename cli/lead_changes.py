@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from messaging.leads.device_moves import Moved
     from messaging.selection.leads import LeadPage, ListedLead, SelectedLeads
     from operations.connection import Drumbeat
-    from operations.leads import LeadSet
+    from operations.leads import LeadSet, LeadsSet
 
 __all__ = ["list_", "move", "set_"]
 
@@ -88,27 +88,66 @@ def list_(
 
 
 def set_(
-    phone: Annotated[str, typer.Argument(help="The lead's phone, in any format.")],
-    changes: Annotated[
+    words: Annotated[
         list[str],
         typer.Argument(
-            help="name=…, status=prospect, time_zone=…, niche+=WORD, niche-=WORD, trigger+=WORD, tag+=WORD, or any column of your files."
-            " Nothing behind the = empties it.",
-            metavar="COLUMN=VALUE...",
+            help="The lead's phone, in any format, but not with --where. Then name=…, status=prospect, time_zone=…, niche+=WORD,"
+            " niche-=WORD, trigger+=WORD, tag+=WORD, consent=no, or any column of your files. Nothing behind the = empties it.",
+            metavar="[PHONE] COLUMN=VALUE...",
         ),
     ],
+    where: Where = "",
+    in_sequence: InSequence = None,
+    campaign: Campaign = None,
+    device: Device = None,
+    yes: Yes = False,
+    dry_run: DryRun = False,
     default_region: Region = None,
     as_json: Json = False,
 ) -> None:
-    """Change columns of one lead, all of them or none.
+    """Change columns of one lead, or of many, all of them or none.
 
-    Examples: lead set +12015550123 city=Ipoh 'name=Aisha Rahman'    lead set +12015550123 niche+=VITAC niche-=SKIN
+    Examples: lead set +12015550123 city=Ipoh 'name=Aisha Rahman' niche-=SKIN    lead set --where 'city = KL' tag+=VIP
     """
+    selection = selection_of(where, in_sequence, campaign, device)
+    if selection.everything:
+        _set_one(words[0], words[1:], default_region, yes=yes, dry_run=dry_run, as_json=as_json)
+        return
+
+    async def find(drumbeat: Drumbeat) -> SelectedLeads:
+        from operations import leads
+
+        return await leads.find_leads_to_set(drumbeat, selection, words)
+
+    async def change(drumbeat: Drumbeat, progress: Progress) -> LeadsSet:
+        from operations import leads
+
+        del progress  # one transaction
+        return await leads.set_leads(drumbeat, selection, words)
+
+    change_many(
+        find,
+        change,
+        question=f"set {' '.join(words)} for {{}}:",
+        yes=yes,
+        dry_run=dry_run,
+        as_json=as_json,
+        render=_format_set_many,
+    )
+
+
+def _set_one(
+    phone: str, changes: list[str], region: str | None, *, yes: bool, dry_run: bool, as_json: bool
+) -> None:
+    if not changes:
+        raise typer.BadParameter("give PHONE and COLUMN=VALUE; or for many leads --where and COLUMN=VALUE")
+    if yes or dry_run:
+        raise typer.BadParameter("--yes and --dry-run are for many leads: give --where")
 
     async def work(drumbeat: Drumbeat) -> LeadSet:
         from operations import leads
 
-        return await leads.set_lead(drumbeat, phone, changes, default_region=default_region)
+        return await leads.set_lead(drumbeat, phone, changes, default_region=region)
 
     show(run(work), as_json, _format_set)
 
@@ -211,6 +250,13 @@ def _state(lead: ListedLead) -> str:
     return ", ".join(words)
 
 
+def _format_set_many(done: LeadsSet) -> str:
+    lines = [f"{count_of(done.changed, 'lead')} changed"]
+    if done.selected > done.changed:
+        lines[0] += f"; {done.selected - done.changed:,} had nothing to change"
+    return "\n".join([*lines, *_consequences(done)])
+
+
 def _format_set(done: LeadSet) -> str:
     lines = [
         f"{done.phone}: {column}: {one_line(done.before[column]) or '(empty)'} → {one_line(value) or '(empty)'}"
@@ -218,6 +264,12 @@ def _format_set(done: LeadSet) -> str:
     ]
     if not lines:
         lines = [f"{done.phone}: nothing had to change"]
+    return "\n".join([*lines, *_consequences(done)])
+
+
+def _consequences(done: LeadSet | LeadsSet) -> list[str]:
+    """What else there is to say of a change."""
+    lines = []
     for column, meant in done.new_columns.items():
         lines.append(
             f"no lead had a column {column!r} before" + (f": did you mean {meant!r}?" if meant else "")
@@ -227,7 +279,7 @@ def _format_set(done: LeadSet) -> str:
             count_of(done.contacts_replanned, "contact under way has", "contacts under way have")
             + " another moment next by the new time zone"
         )
-    return "\n".join(lines)
+    return lines
 
 
 def _format_moved(moved: Moved) -> str:

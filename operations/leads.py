@@ -6,15 +6,19 @@ from typing import BinaryIO
 
 from pydantic import Field
 
+from messaging.common.database import Connection
 from messaging.common.errors import NotFound
 from messaging.common.phones import parse_phone
+from messaging.common.transactions import all_or_nothing
+from messaging.common.values import Value
+from messaging.events.record import say_more
 from messaging.leads import store as leads
 from messaging.leads.consent import stated
 from messaging.leads.csv_columns import Chosen, parse_chosen
 from messaging.leads.csv_export import ExportSummary, LeadCondition, export_file
 from messaging.leads.csv_import import ImportOptions, ImportProgress, import_file
 from messaging.leads.csv_notes import ImportNote, ImportSummary
-from messaging.leads.edits import LeadEdited, edit_lead, parse_edits
+from messaging.leads.edits import Edit, LeadEdited, edit_lead, edit_leads, parse_edits
 from messaging.leads.known_phones import find_phone
 from messaging.leads.lead import Lead
 from messaging.leads.phone_changes import present_phone
@@ -23,7 +27,7 @@ from messaging.replies import renaming
 from messaging.replies.numbers import ChangedNumber
 from messaging.selection import leads as selected
 from messaging.selection.fields import Arguments
-from messaging.selection.leads import LeadPage
+from messaging.selection.leads import LeadPage, SelectedLeads
 from messaging.selection.names import is_new_column, similar_column
 from messaging.selection.selection import Selection, selected_leads
 from operations import signals
@@ -51,6 +55,7 @@ __all__ = [
     "parse_chosen",
     "rename_phone",
     "set_lead",
+    "set_leads",
     "show_lead",
     "state_consent",
 ]
@@ -155,15 +160,68 @@ async def set_lead(
     edits = parse_edits(changes)
     async with (await drumbeat.pool()).acquire() as connection:
         number = await find_phone(connection, phone, default_region)
-        new = {
-            edit.column: await similar_column(connection, edit.column)
-            for edit in edits
-            if edit.attribute and edit.value and await is_new_column(connection, edit.column)
-        }
+        new = await _new_columns(connection, edits)
         done = await edit_lead(connection, await present_phone(connection, number), edits)
     zone_changed = "time_zone" in done.after
     replanned = (await signals.zones_corrected(drumbeat)).changed if zone_changed else 0
     return LeadSet(**done.model_dump(), contacts_replanned=replanned, new_columns=new)
+
+
+class LeadsSet(Value):
+    """The result of a change of many leads."""
+
+    selected: int
+    changed: int
+    """Those of them that were not so before."""
+    contacts_replanned: int
+    new_columns: dict[str, str | None]
+    """As LeadSet has it."""
+
+
+async def find_leads_to_set(
+    drumbeat: Drumbeat, selection: Selection, changes: Sequence[str]
+) -> SelectedLeads:
+    """The leads that a change of many is for: how many, and some of them. Raises as set_leads does."""
+    parse_edits(changes)
+    async with (await drumbeat.pool()).acquire() as connection:
+        return await selected.find_leads(connection, selection, _any_lead)
+
+
+async def set_leads(drumbeat: Drumbeat, selection: Selection, changes: Sequence[str]) -> LeadsSet:
+    """Changes columns of all leads of a selection, in one transaction: all of them or none. See :func:`set_lead`.
+
+    Raises InvalidInput, for a filter with the column of the mistake, and NotFound for names in the selection.
+    """
+    edits = parse_edits(changes)
+
+    async def change() -> list[LeadEdited]:
+        phones = await selected.selected_phones(connection, selection, _any_lead)
+        await say_more(connection, chosen=selection.words)
+        return await edit_leads(connection, phones, edits)
+
+    async with (await drumbeat.pool()).acquire() as connection:
+        new = await _new_columns(connection, edits)
+        done = await all_or_nothing(connection, change)
+    zones_changed = any("time_zone" in one.after for one in done)
+    return LeadsSet(
+        selected=len(done),
+        changed=sum(bool(one.after) for one in done),
+        contacts_replanned=(await signals.zones_corrected(drumbeat)).changed if zones_changed else 0,
+        new_columns=new,
+    )
+
+
+def _any_lead(_arguments: Arguments) -> str:
+    return "true"
+
+
+async def _new_columns(connection: Connection, edits: Sequence[Edit]) -> dict[str, str | None]:
+    """The columns that no lead has had, with the one that was perhaps meant."""
+    return {
+        edit.column: await similar_column(connection, edit.column)
+        for edit in edits
+        if edit.attribute and edit.value and await is_new_column(connection, edit.column)
+    }
 
 
 async def show_lead(drumbeat: Drumbeat, phone: str, *, default_region: str | None = None) -> StoredLead:

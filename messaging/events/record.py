@@ -1,5 +1,6 @@
 """Notes what triggers cannot know (messaging/migrations/20261201000002_events.sql), in the transaction that does it."""
 
+from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
@@ -7,7 +8,7 @@ from messaging.common.database import Connection
 from messaging.common.storable import storable_json
 from messaging.events.acting import Actor
 
-__all__ = ["act_as", "note", "say_more"]
+__all__ = ["act_as", "note", "note_each", "say_more"]
 
 NOTE_EVENT = "select note_event($1, $2, $3, $4, $5, $6, $7, $8)"
 
@@ -30,6 +31,13 @@ async def note(
 ) -> None:
     """Notes an event in the present transaction. ``data``: what else there is to say."""
     await connection.execute(NOTE_EVENT, kind, phone, sequence, campaign, device, message_id, reason, data)
+
+
+async def note_each(connection: Connection, kind: str, told: Iterable[tuple[str, dict[str, Any]]]) -> None:
+    """Notes an event for each of these phones, with what there is to say of it."""
+    await connection.executemany(
+        NOTE_EVENT, [(kind, phone, None, None, None, None, None, data) for phone, data in told]
+    )
 
 
 async def say_more(connection: Connection, **data: Any) -> None:

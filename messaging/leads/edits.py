@@ -10,13 +10,13 @@ from messaging.common.errors import InvalidInput, NotFound
 from messaging.common.phones import quoted
 from messaging.common.values import Value
 from messaging.common.words import normalise_words
-from messaging.events.record import note
+from messaging.events.record import note_each
 from messaging.leads.cleaning import TAGS, attribute_name, clean_text, parse_target_status
 from messaging.leads.consent import read_consent
 from messaging.leads.store import StoredLead, stored_lead
 from messaging.times.zones import check_time_zone
 
-__all__ = ["Edit", "LeadEdited", "edit_lead", "parse_edits"]
+__all__ = ["Edit", "LeadEdited", "edit_lead", "edit_leads", "parse_edits"]
 
 LISTS = ("niches", "triggers", TAGS)
 
@@ -42,7 +42,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("consent_at", "consent_source"), CONSENT_GIVEN),
 }
 
-SELECT_LEAD = "select * from leads where phone = $1 for no key update"
+SELECT_LEADS = "select * from leads where phone = any ($1) order by phone for no key update"
 
 UPDATE_LEAD = """
 update leads
@@ -52,10 +52,11 @@ update leads
 """
 
 SELECT_CONSUMED = """
-select s.trigger, s.name
+select c.phone, s.trigger, s.name
   from sequences s
   join sequence_contacts c on c.sequence_id = s.id
- where c.phone = $1 and s.trigger = any ($2)
+ where c.phone = any ($1) and s.trigger = any ($2)
+ order by c.phone, s.name
 """
 
 
@@ -87,30 +88,56 @@ async def edit_lead(connection: Connection, phone: str, edits: Sequence[Edit]) -
     Raises NotFound if there is no such lead, and InvalidInput for a value that its column cannot have.
     """
     async with connection.transaction():
-        row = await connection.fetchrow(SELECT_LEAD, phone)
-        if row is None:
-            raise NotFound(f"there is no lead with the phone {phone}")
-        lead = stored_lead(row)
-        changed = lead
-        for edit in edits:
-            changed = _edited(changed, edit)
-        added = [word for word in changed.triggers if word not in lead.triggers]
-        if consumed := await connection.fetchrow(SELECT_CONSUMED, phone, added):
+        for done in await edit_leads(connection, [phone], edits):
+            return done
+    raise NotFound(f"there is no lead with the phone {phone}")
+
+
+async def edit_leads(
+    connection: Connection, phones: Sequence[str], edits: Sequence[Edit]
+) -> list[LeadEdited]:
+    """The same for all leads that have one of these phones. Call it in a transaction. Raises InvalidInput."""
+    leads = [stored_lead(row) for row in await connection.fetch(SELECT_LEADS, list(phones))]
+    edited = [(lead, _all_edits(lead, edits)) for lead in leads]
+    changed = [(before, after) for before, after in edited if before != after]
+    await _check_triggers(connection, changed)
+    await connection.executemany(
+        UPDATE_LEAD,
+        [
+            (
+                after.phone,
+                *(after.name, after.niches, after.triggers, after.target_status, after.time_zone),
+                *(after.attributes, after.consent_at, after.consent_source, after.consent_note),
+                after.consent_withdrawn_at,
+            )
+            for _, after in changed
+        ],
+    )
+    differences = [_differences(before, after) for before, after in changed]
+    await note_each(
+        connection,
+        "lead.changed",
+        [(one.phone, {"before": one.before, "after": one.after}) for one in differences],
+    )
+    return [_differences(before, after) for before, after in edited]
+
+
+def _all_edits(lead: StoredLead, edits: Sequence[Edit]) -> StoredLead:
+    for edit in edits:
+        lead = _edited(lead, edit)
+    return lead
+
+
+async def _check_triggers(connection: Connection, changed: Sequence[tuple[StoredLead, StoredLead]]) -> None:
+    """Raises InvalidInput for a trigger whose sequence the lead has been through."""
+    added = {after.phone: set(after.triggers) - set(before.triggers) for before, after in changed}
+    words = sorted(set().union(*added.values()))
+    for row in await connection.fetch(SELECT_CONSUMED, list(added), words) if words else ():
+        if row["trigger"] in added[row["phone"]]:
             raise InvalidInput(
-                f"trigger {consumed['trigger']} cannot come back: {phone} has been in {consumed['name']}, and no phone goes"
+                f"trigger {row['trigger']} cannot come back: {row['phone']} has been in {row['name']}, and no phone goes"
                 " through a sequence twice"
             )
-        if changed != lead:
-            await connection.execute(
-                UPDATE_LEAD,
-                phone,
-                *(changed.name, changed.niches, changed.triggers, changed.target_status),
-                *(changed.time_zone, changed.attributes, changed.consent_at, changed.consent_source),
-                *(changed.consent_note, changed.consent_withdrawn_at),
-            )
-            edited = _differences(lead, changed)
-            await note(connection, "lead.changed", phone=phone, before=edited.before, after=edited.after)
-    return _differences(lead, changed)
 
 
 def _differences(lead: StoredLead, changed: StoredLead) -> LeadEdited:

@@ -97,6 +97,23 @@ def test_import_show_and_export(lead: Lead, tmp_path: Path) -> None:
     assert lead("export", "-") == written.replace("\r\n", "\n")  # as the runner shows it
 
 
+def test_many_leads_are_changed_by_a_filter(lead: Lead, tmp_path: Path) -> None:
+    rows = [f"+1201555010{index},{'KL' if index < 3 else 'Ipoh'},VIP" for index in range(5)]
+    lead("import", str(write(tmp_path / "a.csv", "phone,city,tags", *rows)), "--device", "d1")
+    lead("set", "+12015550100", "tag+=new")
+    preview = lead("set", "--where", "city = KL", "tag+=new", "--dry-run")
+    assert preview.splitlines()[0] == "set tag+=new for 3 leads:"
+    assert preview.splitlines()[-1] == "nothing was changed"
+    changed = lead("set", "--where", "city = KL", "tag+=new", "score=7", "--yes")
+    assert changed == "3 leads changed\nno lead had a column 'score' before\n"
+    again = lead("set", "--where", "city = KL", "tag+=new", "--yes")
+    assert again == "0 leads changed; 3 had nothing to change\n"
+    assert json.loads(lead("list", "--where", "tag = new", "--json"))["total"] == 3
+    assert "VIP, NEW" in lead("list", "--where", "tag = new")
+    for wrong in (["set", "tag+=x"], ["set", "+12015550100", "tag+=x", "--yes"]):
+        assert CliRunner().invoke(cli.lead.app, wrong).exit_code == 2
+
+
 def test_an_import_of_which_nothing_is_left_fails(lead: Lead, tmp_path: Path) -> None:
     del lead
     for rows, code in ((("12",), 1), (("12", "+12015550101"), 0), ((), 0)):
