@@ -209,7 +209,7 @@ async def report_campaign(drumbeat: Drumbeat, campaign: str, *, time_zone: str |
     Raises NotFound, and InvalidInput for a time zone that is none.
     """
     return await make_report(
-        await drumbeat.pool(), time_zone, lambda on, _: campaign_scope(on, campaign, time_zone)
+        await drumbeat.pool(), time_zone, lambda on, now: campaign_scope(on, campaign, time_zone, now)
     )
 
 

@@ -86,7 +86,7 @@ def _report(kind: Literal["campaign", "sequence", "week"], name: str) -> Case:
         async with pool.acquire() as connection:
             match kind:
                 case "campaign":
-                    scope = await campaign_scope(connection, name, None)
+                    scope = await campaign_scope(connection, name, None, NOW)
                 case "sequence":
                     scope = await sequence_scope(connection, name, None, None, NOW)
                 case "week":

@@ -53,7 +53,7 @@ select gen_random_uuid(), 'opt-out confirmation', '{"text": "Bye"}'::jsonb, min(
 
 
 async def campaign_report(pool: Pool, zone: str | None = None, now: datetime | None = None) -> Report:
-    return await make_report(pool, zone, lambda on, _: campaign_scope(on, "sale", zone), now=now)
+    return await make_report(pool, zone, lambda on, at: campaign_scope(on, "sale", zone, at), now=now)
 
 
 async def sequence_report(pool: Pool, week: str | None = None, now: datetime | None = None) -> Report:
@@ -140,7 +140,7 @@ async def test_names_and_zones_that_are_unknown(scenario: Scenario) -> None:
     await Told(scenario).begin(0)
     pool = scenario.pool
     with pytest.raises(NotFound, match=r"there is no campaign 'sal': did you mean 'sale'"):
-        await make_report(pool, None, lambda on, _: campaign_scope(on, "sal", None))
+        await make_report(pool, None, lambda on, at: campaign_scope(on, "sal", None, at))
     with pytest.raises(NotFound, match=r"there is no sequence 'into': did you mean 'intro'"):
         await make_report(pool, None, lambda on, at: sequence_scope(on, "into", None, None, at))
     with pytest.raises(NotFound, match=r"there is no device 'othr': did you mean 'other'"):

@@ -18,8 +18,9 @@ from messaging.common.errors import InvalidInput, Unavailable
 from messaging.reporting.report import canvas
 from messaging.reporting.report.bins import LATENESS_EDGES, lateness_of, width_of
 from messaging.reporting.report.compute import natural
+from messaging.reporting.report.course import Points, course_of
 from messaging.reporting.report.html import report_html, write_html
-from messaging.reporting.report.model import Report
+from messaging.reporting.report.model import Outcomes, Report, TimeBin
 from messaging.reporting.report.rows import COLUMNS, rows, write_csv
 from messaging.reporting.report.scope import week_of
 from messaging.reporting.report.words import format_seconds, percent
@@ -238,3 +239,33 @@ def test_devices_are_in_the_order_that_people_count_in() -> None:
         "kl-2b",
         "kl-10",
     ]
+
+
+def test_what_was_sent_is_drawn_until_now_and_what_is_expected_from_there() -> None:
+    begin = datetime(2026, 11, 23, 10, tzinfo=KL)
+    bins = tuple(
+        TimeBin(start=begin + timedelta(minutes=n), due=10 if n % 2 == 0 else 0, sent=5 if n < 2 else 0)
+        for n in range(4)
+    )
+    report = made_up(
+        messages=20,
+        status="running",
+        made_at=begin + timedelta(minutes=3),
+        times=bins,
+        total=made_up().total.model_copy(update={"messages": 20, "outcomes": Outcomes(sent=10, queued=10)}),
+        expected_end=begin + timedelta(minutes=9),
+    )
+
+    def minutes(points: Points) -> list[tuple[float, int]]:
+        start = begin.replace(tzinfo=None)
+        return [((moment - start) / timedelta(minutes=1), count) for moment, count in points]
+
+    course = course_of(report)
+    assert minutes(course.due) == [(0, 0), (0, 10), (1, 10), (2, 20), (3, 20), (9, 20)]
+    assert minutes(course.sent) == [(0, 0), (1, 5), (2, 10), (3, 10), (3, 10)]
+    assert minutes(course.expected) == [(3, 10), (9, 20)]
+    assert "Expected end: about 2026-11-23 10:09, at the devices' pace." in report_page([report])
+    # So far away that nothing else could be seen beside it.
+    far = report.model_copy(update={"expected_end": begin + timedelta(days=9)})
+    assert course_of(far).expected == []
+    assert minutes(course_of(far).due)[-1] == (4, 20)

@@ -11,6 +11,7 @@ from messaging.common.counts import count_of
 from messaging.common.errors import InvalidInput
 from messaging.reporting.report import plots
 from messaging.reporting.report.canvas import require_plots
+from messaging.reporting.report.course import course_of
 from messaging.reporting.report.model import Figures, Report
 from messaging.reporting.report.theme import STYLE
 from messaging.reporting.report.words import (
@@ -109,15 +110,18 @@ def _header(reports: Sequence[Report], kind: str) -> str:
     return f'<header><p class="kind">{escape(kind.capitalize())}</p><div class="heads">{"".join(heads)}</div></header>'
 
 
-def _swatch(colour: str, *, line: bool = False) -> str:
-    style = f"border-color: var(--{colour})" if line else f"background: var(--{colour})"
-    return f'<span class="swatch{" line" if line else ""}" style="{style}"></span>'
+def _swatch(colour: str, line: str = "") -> str:
+    """A patch of a colour, or a dashed or dotted line."""
+    if line:
+        return f'<span class="swatch line" style="border-top-style: {line}; border-color: var(--{colour})"></span>'
+    return f'<span class="swatch" style="background: var(--{colour})"></span>'
 
 
-def _legend(entries: Sequence[tuple[str, str]], *, dashed: str = "") -> str:
-    items = "".join(
-        f"<li>{_swatch(colour, line=colour == dashed)}{escape(words)}</li>" for colour, words in entries
-    )
+def _legend(entries: Sequence[tuple[str, str]], lines: Sequence[tuple[str, str, str]] = ()) -> str:
+    """Of colours and their words; and of lines, with how they are drawn."""
+    marks = [(_swatch(colour, line), words) for colour, words, line in lines]
+    marks += [(_swatch(colour), words) for colour, words in entries]
+    items = "".join(f"<li>{mark}{escape(words)}</li>" for mark, words in marks)
     return f'<ul class="legend">{items}</ul>'
 
 
@@ -195,7 +199,13 @@ def _of_one(report: Report) -> Iterator[_Figure]:
     yield _Figure(
         f"{sent:,} of {count_of(total.messages, 'message')} sent",
         "Summed up over time: what was due by plan, and what was sent",
-        _legend([("due", "due"), ("sent", "sent")], dashed="due"),
+        _legend(
+            [("sent", "sent")],
+            [
+                ("due", "due", "dashed"),
+                *([("sent", "expected", "dotted")] if course_of(report).expected else []),
+            ],
+        ),
         lambda width, name, words: plots.times([report], width, name, words),
     )
     yield _Figure(

@@ -135,6 +135,8 @@ class Report(Value):
     hours: tuple[HourOfDay, ...]
     replies: int
     """Inbound messages that answer; a person may write several."""
+    expected_end: datetime | None = None
+    """Of a campaign that runs: when its last message is expected to go out, at the devices' pace. None: it cannot be said."""
     left_out: dict[str, int] = Field(default_factory=dict)
     """Of a campaign: leads of its target that got no message when it started, by reason."""
     contacts: dict[str, int] = Field(default_factory=dict)

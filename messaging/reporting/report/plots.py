@@ -1,12 +1,12 @@
 """The plots of a report. Each is given one report, and shows counts; or two, and shows shares, so that they can be compared."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import accumulate
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from messaging.reporting.report.canvas import COLOURS, FONT, drawn, tidy
+from messaging.reporting.report.course import Points, course_of
 from messaging.reporting.report.model import Figures, Report
 from messaging.reporting.report.words import (
     OUTCOMES,
@@ -17,13 +17,21 @@ from messaging.reporting.report.words import (
     range_of,
     stage_counts,
 )
-from messaging.times.local_time import wall_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["MOST_DEVICES", "MOST_LINES", "devices", "funnel", "hours", "lateness", "steps", "times"]
+__all__ = [
+    "MOST_DEVICES",
+    "MOST_LINES",
+    "devices",
+    "funnel",
+    "hours",
+    "lateness",
+    "steps",
+    "times",
+]
 
 SERIES = ("first", "second")
 MOST_LINES, MOST_DEVICES = 25, 40
@@ -71,30 +79,18 @@ def _summed(report: Report, of: str) -> list[int]:
 def _one_over_time(axes: "Axes", report: Report, width: float) -> None:
     from matplotlib.dates import AutoDateLocator, ConciseDateFormatter, date2num
 
-    zone = ZoneInfo(report.time_zone)
-    starts = [wall_of(one.start, zone) for one in report.times]
-    edges = [*starts, starts[-1] + timedelta(seconds=report.bin_seconds)]
-    due, sent = _summed(report, "due"), _summed(report, "sent")
-    # What still waits has waited until now, or until the end of the week. The plot shows it, but becomes no more than twice as long.
-    now = wall_of(min(report.made_at, report.until or report.made_at), zone)
-    now = min(now, edges[-1] + (edges[-1] - edges[0]))
-    if report.total.outcomes.waiting and now > edges[-1]:
-        edges.append(now)
-        due.append(due[-1])
-        sent.append(sent[-1])
-    moments = [float(date2num(edge)) for edge in edges]  # type: ignore[no-untyped-call]
-    # What is due in a bin is asked for at its beginning, and sent by its end.
-    axes.plot(
-        [moments[0], *moments[:-1], moments[-1]],
-        [0, *due[1:], due[-1]],
-        color=COLOURS["due"],
-        linewidth=2,
-        linestyle=(0, (4, 2)),
-        drawstyle="steps-post",
-    )
-    axes.fill_between(moments, sent, color=COLOURS["sent"], alpha=0.18, linewidth=0)
-    axes.plot(moments, sent, color=COLOURS["sent"], linewidth=2.5)
-    axes.set_xlim(moments[0], moments[-1])
+    course = course_of(report)
+
+    def line(points: Points) -> tuple[list[float], list[int]]:
+        return [float(date2num(moment)) for moment, _ in points], [count for _, count in points]  # type: ignore[no-untyped-call]
+
+    due, sent = line(course.due), line(course.sent)
+    axes.plot(*due, color=COLOURS["due"], linewidth=2, linestyle=(0, (4, 2)), drawstyle="steps-post")
+    axes.fill_between(*sent, color=COLOURS["sent"], alpha=0.18, linewidth=0)
+    axes.plot(*sent, color=COLOURS["sent"], linewidth=2.5)
+    if course.expected:
+        axes.plot(*line(course.expected), color=COLOURS["sent"], linewidth=2, linestyle=(0, (1, 2)))
+    axes.set_xlim(due[0][0], due[0][-1])
     axes.xaxis_date()
     locator = AutoDateLocator(minticks=3, maxticks=6 if width > 500 else 4)  # type: ignore[no-untyped-call]
     axes.xaxis.set_major_locator(locator)
@@ -106,9 +102,9 @@ def _one_over_time(axes: "Axes", report: Report, width: float) -> None:
             show_offset=False,
         )
     )
-    axes.set_xlabel(_moments(edges[0], edges[-1], report.time_zone))
+    axes.set_xlabel(_moments(course.due[0][0], course.due[-1][0], report.time_zone))
     axes.set_ylabel("messages, summed up")
-    _count_axis(axes, "y", max(due[-1], sent[-1]))
+    _count_axis(axes, "y", max(*due[1], *sent[1]))
 
 
 def _moments(first: datetime, last: datetime, zone: str) -> str:

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from messaging.campaigns.plan import plan_campaign
 from messaging.campaigns.start_times import RECIPIENT
 from messaging.campaigns.store import require_campaign
 from messaging.common.database import Connection
@@ -112,9 +113,10 @@ def _week(zone: ZoneInfo, words: str | None, now: datetime) -> dict[str, Any]:
     return {"since": since, "until": until}
 
 
-async def campaign_scope(connection: Connection, name: str, zone: str | None) -> Scope:
+async def campaign_scope(connection: Connection, name: str, zone: str | None, now: datetime) -> Scope:
     """Of one campaign. Raises NotFound and InvalidInput."""
     row = await require_campaign(connection, name)
+    plan = await plan_campaign(connection, name, now=now) if row["status"] == "running" else None
     if zone is None and row["time_zone"] == RECIPIENT:
         zone = await connection.fetchval(SELECT_MAIN_ZONE, row["id"])
     left_out = {
@@ -132,6 +134,7 @@ async def campaign_scope(connection: Connection, name: str, zone: str | None) ->
             "title": row["title"],
             "status": row["status"],
             "reason": row["reason"],
+            "expected_end": plan.ends_at if plan else None,
             "left_out": {why: count for why, count in left_out.items() if count},
         },
     )

@@ -33,7 +33,7 @@ h2 {{ font-size: 17px; line-height: 1.35; margin: 0 0 2px; overflow-wrap: anywhe
 .heads {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 340px), 1fr)); gap: 24px; }}
 header {{ margin-bottom: 20px; }}
 .swatch {{ display: inline-block; width: 12px; height: 12px; border-radius: 3px; margin-right: 6px; vertical-align: -1px; }}
-.swatch.line {{ height: 0; border-top: 2px dashed; border-radius: 0; width: 18px; vertical-align: 4px; }}
+.swatch.line {{ height: 0; border-top: 2px solid; border-radius: 0; width: 18px; vertical-align: 4px; }}
 .tiles {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(132px, 1fr)); gap: 12px; margin: 0 0 16px; padding: 0; }}
 .tile, figure, .table {{ background: var(--paper); border: 1px solid var(--grid); border-radius: 10px; }}
 .tile {{ padding: 12px 14px; }}

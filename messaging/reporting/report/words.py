@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 from messaging.common.counts import count_of
 from messaging.reporting.report.model import Figures, LatenessRange, Outcomes, Report
-from messaging.times.local_time import format_moment, wall_of
+from messaging.times.local_time import format_moment, format_wall, wall_of
 
 __all__ = [
     "OUTCOMES",
@@ -125,6 +125,10 @@ def facts(report: Report) -> list[str]:
         left = ", ".join(f"{count:,} {why}" for why, count in report.left_out.items())
         found.append(
             f"Audience: {count_of(report.total.messages, 'lead')}{f'; left out: {left}' if left else ''}."
+        )
+    if report.expected_end is not None:
+        found.append(
+            f"Expected end: about {format_wall(report.expected_end, zone)[:16]}, at the devices' pace."
         )
     if report.contacts:
         by_status = ", ".join(
