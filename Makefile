@@ -60,10 +60,11 @@ format:  ## Format the code, and fix what the linter can fix
 	@.venv/bin/ruff check --fix --quiet .
 	@.venv/bin/ruff format .
 
-schema:  ## Write messaging/schema.sql again, after a change of the migrations
+schema:  ## Write messaging/schema.sql and docs/commands.schema.json again, after a change of the migrations or of a command's --json
 	@scripts/setup dev
 	@mkdir -p .tmp
-	@TMPDIR='$(CURDIR)/.tmp' exec .venv/bin/python -m tests.record_schema
+	@TMPDIR='$(CURDIR)/.tmp' .venv/bin/python -m tests.record_schema
+	@exec .venv/bin/python -m tests.record_json
 
 settings:  ## Write docs/settings.md again, after a change of runtime/settings.py
 	@scripts/setup dev

@@ -8,7 +8,7 @@ import typer
 
 from cli import names
 from cli.console import Json, run, show
-from cli.page import Column, Table, wrapped
+from cli.page import Column, Table, attention
 from cli.values import read_count, read_seconds
 from messaging.common.counts import count_of
 
@@ -260,12 +260,11 @@ def _format_list(listed: list[ListedDevice]) -> str:
             *(f"{one.daily_limit:,}" if one.daily_limit else "no limit", f"{hours} {one.time_zone}"),
         )
     why = [
-        f"! device {one.id} is paused{f': {one.status_reason}' if one.status_reason else ''}{by_whom(one.paused_by)}"
+        f"device {one.id} is paused{f': {one.status_reason}' if one.status_reason else ''}{by_whom(one.paused_by)}"
         for one in listed
         if one.status == "paused" and not one.replaced_by
     ]
-    why += [f"! {words}" for one in listed if (words := format_wait(one)) is not None]
-    why += [f"! {trouble.words}" for one in listed for trouble in one.troubles]
-    if not why:
-        why = ["No device is in trouble, or shows a sign of it."]
-    return "\n".join([str(table), *(line for words in why for line in wrapped(words))])
+    why += [words for one in listed if (words := format_wait(one)) is not None]
+    why += [trouble.words for one in listed for trouble in one.troubles]
+    lines = [line for words in why for line in attention(words)]
+    return "\n".join([str(table), *(lines or ["No device is in trouble, or shows a sign of it."])])

@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Column", "Table", "one_line", "page_width", "shortened", "wrapped"]
+__all__ = ["Column", "Table", "attention", "one_line", "page_width", "painted", "shortened", "wrapped"]
 
 _GAP = "  "
 _ELLIPSIS = "…"
@@ -24,6 +24,31 @@ def page_width() -> int | None:
     if os.environ.get("COLUMNS", "").isdecimal() or sys.stdout.isatty():
         return max(_NARROW, shutil.get_terminal_size().columns)
     return None
+
+
+GREEN, YELLOW, RED, BOLD = "32", "33", "1;31", "1"
+
+_COLOURS = {
+    **dict.fromkeys(("active", "running", "sent", "kept", "completed", "delivered"), GREEN),
+    **dict.fromkeys(("paused", "queued", "held", "waits", "scheduled", "unconfirmed", "expired"), YELLOW),
+    **dict.fromkeys(("failed", "BROKEN", "suppressed", "stopped", "cancelled", "opted_out"), RED),
+}
+"""Of cells that hold nothing but such a word."""
+
+
+def _paints() -> bool:
+    """True if the output has colours: on a terminal, unless NO_COLOR is set (https://no-color.org) or TERM is dumb."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def painted(text: str, colour: str) -> str:
+    """The text in that colour, where the output has colours."""
+    return f"\x1b[{colour}m{text}\x1b[0m" if text and _paints() else text
+
+
+def attention(text: str, indent: str = "") -> list[str]:
+    """A sentence on what needs an operator, in lines that fit the page."""
+    return [painted(line, YELLOW) for line in wrapped(f"! {text}", indent)]
 
 
 def one_line(text: object) -> str:
@@ -117,7 +142,7 @@ class Table:
         limit = page_width()
         if limit is not None:
             self._fit(widths, places, limit)
-        lines = [self._line([column.heading for column in columns], widths, places)]
+        lines = [painted(self._line([column.heading for column in columns], widths, places), BOLD)]
         for cells, below in self._rows:
             lines += [self._line(cells, widths, places), *below]
         return "\n".join(lines)
@@ -146,6 +171,9 @@ class Table:
         for place in places:
             cell = shortened(cells[place], widths[place])
             room = " " * (widths[place] - _columns(cell))
+            if place == places[-1] and not self.columns[place].right:
+                room = ""
+            cell = painted(cell, _COLOURS[cell]) if cell in _COLOURS else cell
             parts.append(room + cell if self.columns[place].right else cell + room)
         return _GAP.join(parts).rstrip()
 

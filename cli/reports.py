@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import TYPE_CHECKING
 
 from cli.console import Json, run, show
-from cli.page import Column, Table, wrapped
+from cli.page import GREEN, RED, Column, Table, attention, painted, wrapped
 from messaging.common.counts import count_of
 from runtime.process import leave
 
@@ -100,7 +98,7 @@ def status_page(report: StatusReport) -> str:
     if report.campaigns:
         lines += ["", str(campaigns)]
     if report.attention:
-        lines += ["", *(line for words in report.attention for line in wrapped(f"! {words}"))]
+        lines += ["", *(line for words in report.attention for line in attention(words))]
     return "\n".join(lines)
 
 
@@ -108,27 +106,11 @@ def audit_page(report: AuditReport) -> str:
     """The audit as text: a line for each promise, and below it what breaks it."""
     table = Table((Column(""), Column("promise"), Column("evidence", least=20, spare=True)))
     for check in report.checks:
-        broken = [line for example in check.broken for line in wrapped(example, "          ")]
+        broken = [painted(line, RED) for example in check.broken for line in wrapped(example, "          ")]
         if check.count > len(check.broken):
             broken.append(f"          and {check.count - len(check.broken):,} more")
         table.row("kept" if check.kept else "BROKEN", check.promise, check.evidence, below=broken)
-    verdict = "Every promise is kept." if report.kept else "A promise is broken."
-    return "\n".join([_coloured(str(table)), _coloured(verdict)])
-
-
-def _coloured(text: str) -> str:
-    """Colours 'kept' green and 'broken' red, on a terminal."""
-    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
-        return text
-    green, red, plain = "\x1b[32m", "\x1b[1;31m", "\x1b[0m"
-    lines = []
-    for line in text.split("\n"):
-        word, space, rest = line.partition(" ")
-        if word in ("kept", "BROKEN"):
-            line = f"{green if word == 'kept' else red}{word}{plain}{space}{rest}"
-        elif line == "Every promise is kept.":
-            line = f"{green}{line}{plain}"
-        elif line == "A promise is broken." or line.startswith("          "):
-            line = f"{red}{line}{plain}"
-        lines.append(line)
-    return "\n".join(lines)
+    verdict = (
+        painted("Every promise is kept.", GREEN) if report.kept else painted("A promise is broken.", RED)
+    )
+    return "\n".join([str(table), verdict])

@@ -387,3 +387,25 @@ def test_the_audit_fits_eighty_columns_and_shows_what_is_broken_whole() -> None:
     assert " ".join(REASON.split()) in " ".join(shown.split())
     assert "and 8 more" in shown
     assert shown.endswith("A promise is broken.")
+
+
+def test_colours_are_for_terminals_only_and_change_no_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Table((Column("device"), Column("status"), Column("to go", right=True)))
+    made.row("kl-1", "active", 12)
+    made.row("kl-2", "paused", 3)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("sys.stdout.isatty", lambda: False, raising=False)
+    plain = [str(made), *page.attention("device kl-2 is paused")]
+    assert "\x1b" not in "".join(plain)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    coloured = [str(made), *page.attention("device kl-2 is paused")]
+    assert "\x1b[32mactive\x1b[0m" in coloured[0]
+    assert "\x1b[33mpaused\x1b[0m" in coloured[0]
+    assert coloured[1] == "\x1b[33m! device kl-2 is paused\x1b[0m"
+    assert [re.sub(r"\x1b\[[0-9;]*m", "", text) for text in coloured] == plain
+    for name, value in (("NO_COLOR", "1"), ("TERM", "dumb")):
+        with monkeypatch.context() as once:
+            once.setenv(name, value)
+            assert str(made) == plain[0]
