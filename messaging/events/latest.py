@@ -40,11 +40,14 @@ class By(Value):
 
 # {thing} is the column. $1: the names.
 SELECT_PAUSES = """
-select distinct on (e.{thing}) e.{thing} as name, e.actor, e.via, e.at
-  from events e
- where e.phone is null and e.{thing} = any ($1)
-   and e.kind in ('{thing}.paused', '{thing}.held', '{thing}.parked')
- order by e.{thing}, e.id desc
+select n.name, e.actor, e.via, e.at
+  from unnest($1::text[]) n (name)
+ cross join lateral (select actor, via, at
+                       from events
+                      where phone is null and {thing} = n.name
+                        and kind in ('{thing}.paused', '{thing}.held', '{thing}.parked')
+                      order by id desc
+                      limit 1) e
 """
 
 SELECT_OPT_OUTS = """

@@ -9,6 +9,7 @@ from messaging.campaigns.audience import freeze_audience
 from messaging.campaigns.lifecycle import retry_failed
 from messaging.campaigns.store import list_campaigns
 from messaging.common.database import Pool
+from messaging.events.read import EventFilter, list_acts
 from messaging.replies.inbox import InboxFilter, list_inbox
 from messaging.reporting.contact import contact_report
 from messaging.reporting.messages import list_messages
@@ -77,6 +78,14 @@ async def _why(pool: Pool, big: Big) -> None:
     assert (await why_not(pool, big.phone, big.phone)).subjects
 
 
+async def _events(pool: Pool, big: Big) -> None:
+    assert len((await list_acts(pool)).acts) == 50
+
+
+async def _events_of_one(pool: Pool, big: Big) -> None:
+    assert len((await list_acts(pool, EventFilter(phones=(big.phone,)))).acts) == 1
+
+
 async def _contact(pool: Pool, big: Big) -> None:
     assert (await contact_report(pool, big.phone, big.phone)).messages
 
@@ -135,6 +144,9 @@ CASES: dict[str, tuple[Case, Limit]] = {
         _messages(MessageStatus.FAILED, MessageStatus.UNCONFIRMED),
         Limit(rows=20_000, buffers=20_000, grows=True),
     ),
+    # The 1,000 that are no routine, page after page; and not one of the million others.
+    "events": (_events, Limit(rows=1_200, buffers=4_000)),
+    "events of one person": (_events_of_one, Limit(rows=5, buffers=60)),
     "why": (_why, Limit(rows=60, buffers=200)),
     "contact": (_contact, Limit(rows=30, buffers=60)),
     # Its rows twice (by status, and delivered and read), and for each answer of its recipients what that phone got.
@@ -186,6 +198,8 @@ async def test_it_stays_small(big: Big, name: str) -> None:
     ("taken_away", "name"),
     [
         ("drop index broadcast_messages_failed", "failed"),
+        ("drop index events_notable", "events"),
+        ("drop index events_phone", "events of one person"),
         ("drop index sequence_contacts_active", "edit of a sequence"),
         ("alter table leads drop constraint leads_phone_unique", "contact"),
     ],

@@ -8,7 +8,7 @@ import asyncpg
 
 __all__ = ["BIG", "MILLION", "NOW", "TENTH", "Big", "fill", "sized"]
 
-BIG = ("broadcast_messages", "leads", "sequence_contacts")
+BIG = ("broadcast_messages", "leads", "sequence_contacts", "events")
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
@@ -46,6 +46,16 @@ select 'C' || n, 'Half price', case when n = 8 then 'running' else 'finished' en
        jsonb_object_agg('hot-' || d, case when n = 8 then :rows / 50 else :rows / 100 end),
        now(), now(), case when n < 8 then now() end
   from generate_series(1, 8) n, generate_series(0, 4) d group by n order by n;
+"""
+
+# Somebody has paused devices, and since then the sweep has enrolled each contact.
+_EVENTS = """
+insert into events (id, act, actor, via, kind, device)
+select n, n, 'anna', 'command line', 'device.paused', 'hot-' || n % 5 from generate_series(1, 1000) n;
+insert into events (id, act, actor, via, kind, phone, sequence, device)
+select 1000 + c.id, 1000 + c.id, 'drumbeat', 'itself', 'contact.enrolled', c.phone, s.name, c.device_id
+  from sequence_contacts c join sequences s on s.id = c.sequence_id;
+select setval('events_id_seq', max(id)) from events
 """
 
 # Of a million, 580,000 of sequences, of the first 200,000 contacts: three steps for 180,000 that are through, two for
@@ -129,6 +139,7 @@ async def _fill_tables(url: str, rows: int) -> None:
                 else f"drop index {index['name']}"
             )
         await connection.execute(sized(_PEOPLE, rows))
+        await connection.execute(sized(_EVENTS, rows))
         await connection.execute("analyze leads, sequence_contacts, sequences, sequence_steps, campaigns")
         await connection.execute(sized(_STEPS, rows))
         await connection.execute(sized(_CAMPAIGNS, rows))

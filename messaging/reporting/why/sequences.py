@@ -52,13 +52,17 @@ async def causes_of_sequence(
 
 async def _by(pool: Pool, row: Record, phone: str) -> dict[str, By | None]:
     """Who did what holds the contact, or ended its enrollment."""
-    name = row["name"]
-    return {
-        "contact": await latest_of_contact(pool, phone, name, "contact.paused"),
-        "end": await latest_of_contact(pool, phone, name, "contact.stopped"),
-        "sequence": (await paused_by(pool, "sequence", [name])).get(name),
-        "device": (await paused_by(pool, "device", [row["device"]])).get(row["device"]),
-    }
+    name, device = row["name"], row["device"]
+    whom: dict[str, By | None] = dict.fromkeys(("contact", "end", "sequence", "device"))
+    if row["paused_at"] is not None:
+        whom["contact"] = await latest_of_contact(pool, phone, name, "contact.paused")
+    if row["status"] == "stopped":
+        whom["end"] = await latest_of_contact(pool, phone, name, "contact.stopped")
+    if row["sequence_status"] == "paused":
+        whom["sequence"] = (await paused_by(pool, "sequence", [name])).get(name)
+    if row["device_status"] == "paused":
+        whom["device"] = (await paused_by(pool, "device", [device])).get(device)
+    return whom
 
 
 def _not_enrolled(row: Record, phone: str, opted_out: set[str]) -> list[str]:
