@@ -81,6 +81,7 @@ def test_names_from_the_data_are_text_only(page: str) -> None:
     assert "<script" not in page
     assert "&lt;script&gt;=1" in page
     assert "$x_1$" in page
+    assert "\u202e" not in page, "it would turn what follows around"
     assert page.count("<svg") == page.count("</svg>") > 6
 
 

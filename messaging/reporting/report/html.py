@@ -21,6 +21,7 @@ from messaging.reporting.report.words import (
     format_seconds,
     outcome_counts,
     percent,
+    printable,
     stage_counts,
     subtitle,
 )
@@ -60,7 +61,7 @@ def report_html(reports: Sequence[Report]) -> str:
     require_plots()
     names = " and ".join(report.name for report in reports)
     kind = f"{reports[0].kind} report" if len(reports) == 1 else f"{reports[0].kind}s compared"
-    parts = [_HEAD.format(title=escape(f"{names}: {kind}"), style=STYLE), _header(reports, kind)]
+    parts = [_HEAD.format(title=_text(f"{names}: {kind}"), style=STYLE), _header(reports, kind)]
     if any(report.total.messages for report in reports):
         one = len(reports) == 1
         figures = [
@@ -71,6 +72,10 @@ def report_html(reports: Sequence[Report]) -> str:
         for report in reports:
             parts += list(_tables(report, named=len(reports) > 1))
     return "\n".join([*parts, _FOOT])
+
+
+def _text(text: str) -> str:
+    return escape(printable(text))
 
 
 def write_html(reports: Sequence[Report], target: Path | BinaryIO) -> None:
@@ -102,12 +107,12 @@ def _header(reports: Sequence[Report], kind: str) -> str:
     heads = []
     for place, report in enumerate(reports):
         swatch = _swatch(plots.SERIES[place]) if len(reports) > 1 else ""
-        lines = "".join(f"<li>{escape(fact)}</li>" for fact in facts(report))
+        lines = "".join(f"<li>{_text(fact)}</li>" for fact in facts(report))
         heads.append(
-            f'<div><h1>{swatch}{escape(report.name)}</h1><p class="subtitle">{escape(subtitle(report))}</p>'
+            f'<div><h1>{swatch}{_text(report.name)}</h1><p class="subtitle">{_text(subtitle(report))}</p>'
             f'<ul class="facts">{lines}</ul></div>'
         )
-    return f'<header><p class="kind">{escape(kind.capitalize())}</p><div class="heads">{"".join(heads)}</div></header>'
+    return f'<header><p class="kind">{_text(kind.capitalize())}</p><div class="heads">{"".join(heads)}</div></header>'
 
 
 def _swatch(colour: str, line: str = "") -> str:
@@ -121,7 +126,7 @@ def _legend(entries: Sequence[tuple[str, str]], lines: Sequence[tuple[str, str, 
     """Of colours and their words; and of lines, with how they are drawn."""
     marks = [(_swatch(colour, line), words) for colour, words, line in lines]
     marks += [(_swatch(colour), words) for colour, words in entries]
-    items = "".join(f"<li>{mark}{escape(words)}</li>" for mark, words in marks)
+    items = "".join(f"<li>{mark}{_text(words)}</li>" for mark, words in marks)
     return f'<ul class="legend">{items}</ul>'
 
 
@@ -140,7 +145,7 @@ def _tiles(report: Report) -> str:
     if total.outcomes.waiting:
         tiles.append(("Waiting", total.outcomes.waiting, "to be sent"))
     cells = "".join(
-        f'<div class="tile"><span>{label}</span><b>{count:,}</b><span>{escape(below)}</span></div>'
+        f'<div class="tile"><span>{label}</span><b>{count:,}</b><span>{_text(below)}</span></div>'
         for label, count, below in tiles
     )
     return f'<section class="tiles">{cells}</section>'
@@ -154,7 +159,7 @@ def _of_sent(count: int, sent: int) -> str:
 def _compared(reports: Sequence[Report]) -> str:
     """The figures of two reports beside each other."""
     names = "".join(
-        f'<th scope="col" colspan="2">{_swatch(plots.SERIES[place])}{escape(report.name)}</th>'
+        f'<th scope="col" colspan="2">{_swatch(plots.SERIES[place])}{_text(report.name)}</th>'
         for place, report in enumerate(reports)
     )
     rows = []
@@ -164,7 +169,7 @@ def _compared(reports: Sequence[Report]) -> str:
             f"<td>{count:,}</td><td>{percent(count, whole)}</td>"
             for count, whole in zip(counts, wholes, strict=True)
         )
-        rows.append(f'<tr><th scope="row">{escape(words)}</th>{cells}</tr>')
+        rows.append(f'<tr><th scope="row">{_text(words)}</th>{cells}</tr>')
 
     due = [report.total.due for report in reports]
     for stage in STAGES:
@@ -182,13 +187,13 @@ def _compared(reports: Sequence[Report]) -> str:
 
 
 def _figure(place: int, figure: _Figure) -> str:
-    words = f"{figure.title}. {figure.below}"
+    words = printable(f"{figure.title}. {figure.below}")
     shown = [
         figure.draw(width, f"{size}{place}", words).replace("<svg ", f'<svg class="{size}" ', 1)
         for size, width in (("wide", _WIDE), ("narrow", _NARROW))
     ]
     # A percent sign stays with its number.
-    title, below = (escape(text).replace(" %", "\u00a0%") for text in (figure.title, figure.below))
+    title, below = (_text(text).replace(" %", "\u00a0%") for text in (figure.title, figure.below))
     below = f"<p>{below}</p>" if below else ""
     return f"<figure><h2>{title}</h2>{below}{figure.legend}{''.join(shown)}</figure>"
 
@@ -339,12 +344,12 @@ def _table(lines: Sequence[Figures], caption: str, total: Figures | None) -> str
         for place in range(len(headings))
         if not 3 <= place < 2 + len(OUTCOMES) or any(_cells(one)[place] for one in lines)
     ]
-    head = "".join(f'<th scope="col">{escape(headings[place])}</th>' for place in kept)
+    head = "".join(f'<th scope="col">{_text(headings[place])}</th>' for place in kept)
     body = "".join(_table_row(one, kept, "tr") for one in lines)
     foot = f"<tfoot>{_table_row(total, kept, 'tr', name='all')}</tfoot>" if total and len(lines) > 1 else ""
     long = " long" if len(lines) > 20 else ""
     return (
-        f'<div class="table{long}"><table><caption>{escape(caption)}</caption><thead><tr><th></th>{head}</tr></thead>'
+        f'<div class="table{long}"><table><caption>{_text(caption)}</caption><thead><tr><th></th>{head}</tr></thead>'
         f"<tbody>{body}</tbody>{foot}</table></div>"
     )
 
@@ -361,4 +366,4 @@ def _cells(one: Figures) -> list[int]:
 def _table_row(one: Figures, kept: Sequence[int], tag: str, *, name: str | None = None) -> str:
     words = name or (f"{one.name} (removed)" if one.removed else one.name)
     cells = "".join(f"<td>{_cells(one)[place]:,}</td>" for place in kept)
-    return f'<{tag}><th scope="row">{escape(words)}</th>{cells}</{tag}>'
+    return f'<{tag}><th scope="row">{_text(words)}</th>{cells}</{tag}>'

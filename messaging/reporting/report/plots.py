@@ -14,6 +14,7 @@ from messaging.reporting.report.words import (
     largest_lines,
     outcome_counts,
     percent,
+    printable,
     range_of,
     stage_counts,
 )
@@ -54,6 +55,7 @@ def _count_axis(axes: "Axes", which: str, most: float, *, share: bool = False) -
 
 
 def _short(name: str, width: float) -> str:
+    name = printable(name)
     room = _LONGEST_NAME if width > 500 else _SHORT_NAME
     return name if len(name) <= room else f"{name[: room - 1]}…"
 

@@ -18,6 +18,7 @@ __all__ = [
     "largest_lines",
     "outcome_counts",
     "percent",
+    "printable",
     "range_of",
     "stage_counts",
     "subtitle",
@@ -78,6 +79,13 @@ def percent(count: int, whole: int) -> str:
     if share > 99.9 and count < whole:
         return "> 99.9 %"
     return f"{share:.1f} %" if share >= 0.1 else "< 0.1 %"
+
+
+def printable(text: str) -> str:
+    """A text from outside on one line: no control characters, and no marks that turn the direction of what follows around."""
+    return " ".join(
+        "".join(one if one.isprintable() or one in "\u200c\u200d" else " " for one in text).split()
+    )
 
 
 def format_seconds(seconds: int) -> str:
