@@ -31,6 +31,7 @@ _BAR = 24
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 _HEIGHTS = " ▁▂▃▄▅▆▇█"
 _LINES = 30
+_NAME = 16
 
 
 def report_page(reports: Sequence[Report]) -> str:
@@ -148,13 +149,14 @@ def _times(report: Report) -> list[str]:
         column = place * width // len(report.times)
         due[column] += one.due
         sent[column] += one.sent
-    most = max(*due, *sent)
     zone = ZoneInfo(report.time_zone)
     first, last = (format_wall(report.times[place].start, zone) for place in (0, -1))
     return [
-        *wrapped(f"due and sent over time, {first} to {last} (at most {most:,} in a column)"),
-        f"due   {_spark(due, most)}".rstrip(),
-        f"sent  {_spark(sent, most)}".rstrip(),
+        *wrapped(f"over time, {first} to {last}; each line has a scale of its own"),
+        *(
+            f"{words}  {_spark(counts, max(counts))}".rstrip()
+            for words, counts in (("due ", due), ("sent", sent))
+        ),
     ]
 
 
@@ -194,18 +196,13 @@ def _side_by_side(reports: Sequence[Report]) -> str:
     lines = []
     for report in reports:
         lines += [*wrapped(caption(report)), *(line for fact in facts(report) for line in wrapped(fact)), ""]
-    room = 22
+    heads = [shortened(one_line(report.name), _NAME) for report in reports]
+    if len(set(heads)) < len(heads):  # alike, as far as there is room for them
+        heads = [shortened(f"{place}: {head}", _NAME) for place, head in enumerate(heads, 1)]
     table = Table(
         (
             Column(""),
-            *(
-                column
-                for report in reports
-                for column in (
-                    Column(shortened(one_line(report.name), room), right=True),
-                    Column("", right=True),
-                )
-            ),
+            *(column for head in heads for column in (Column(head, right=True), Column("", right=True))),
         )
     )
     stages = [stage_counts(report.total) for report in reports]
@@ -226,14 +223,14 @@ def _side_by_side(reports: Sequence[Report]) -> str:
         row(stage.words, [counts[stage.name] for counts in stages], due)
     row("people who opted out", [report.total.opted_out for report in reports], due)
     messages = [report.total.messages for report in reports]
-    for outcome in OUTCOMES:
+    for outcome in OUTCOMES[1:]:
         if any(counts[outcome.name] for counts in outcomes):
-            row(f"outcome: {outcome.words}", [counts[outcome.name] for counts in outcomes], messages)
+            row(outcome.words, [counts[outcome.name] for counts in outcomes], messages)
     for place, one in enumerate(reports[0].lateness.ranges):
         counts = [report.lateness.ranges[place].sent for report in reports]
         if any(counts):
             row(
-                f"sent after due by {range_of(one)}",
+                f"late {range_of(one)}",
                 counts,
                 [report.total.outcomes.sent for report in reports],
             )

@@ -112,6 +112,7 @@ async def read_by(*arguments: str, **environment: str) -> tuple[int, set[str]]:
         # Typer itself needs pydantic for options that take a value.
         ("starter.py --help", 0, {"pydantic"}),
         ("starter.py lead import --help", 0, {"pydantic"}),
+        ("starter.py report week --csv --json", 2, {"pydantic"}),
         ("starter.py stauts", 2, {"pydantic"}),
         ("starter.py device add", 2, {"pydantic"}),
         ("starter.py messages --status nope", 2, {"pydantic"}),

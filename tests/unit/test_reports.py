@@ -116,7 +116,10 @@ WEEK: dict[str, Any] = {
 EXAMPLES: dict[str, list[Report]] = {
     "one device": [made_up(messages=3, devices=1)],
     "many devices and lines": [made_up("week", messages=100_000, devices=41, lines=3, **WEEK)],
-    "two": [made_up(), made_up(name="another-one-with-a-long-name", messages=100_000, devices=40)],
+    "two": [
+        made_up(lateness=lateness_of({seconds + 1: 3 for seconds in LATENESS_EDGES})),
+        made_up(name="another-one-with-a-long-name", messages=10_000_000, devices=40),
+    ],
     "one of two is empty": [made_up(), made_up(name="draft", messages=0, devices=1)],
     "long names": [made_up("sequence", "n" * 60, line="s" * 60, lines=3, title="long title " * 12)],
 }
