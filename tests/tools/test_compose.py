@@ -29,11 +29,11 @@ PASSWORDS = {
     "DRUMBEAT_DB_PASSWORD": "two",
     "TEMPORAL_DB_PASSWORD": "three",
 }
-PROFILES = frozenset({"backup", "cluster", "simulator", "tls"})
+PROFILES = frozenset({"backup", "cluster", "monitoring", "simulator", "tls"})
 COMPOSE = YAML(typ="safe").load(ROOT / "docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
-PINNED = re.compile(r"(?:[a-z0-9-]+/)?[a-z0-9-]+:\d+\.\d+(?:\.\d+)?(?:-[a-z]+)*")
+PINNED = re.compile(r"(?:[a-z0-9-]+/)?[a-z0-9-]+:v?\d+\.\d+(?:\.\d+)?(?:-[a-z]+)*")
 
 
 def _compose_program() -> list[str] | None:
@@ -157,7 +157,7 @@ def test_every_image_is_pinned() -> None:
     images = {service["image"] for service in SERVICES.values() if "image" in service}
     stages = set(re.findall(r"\bAS (\w+)", DOCKERFILE))
     images |= set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) - stages
-    assert len(images) == 6
+    assert len(images) == 8
     assert [image for image in images if not PINNED.fullmatch(image)] == []
 
 
@@ -178,7 +178,7 @@ def test_the_worker_is_given_the_time_to_end_well() -> None:
 
 def test_ports_are_open_to_this_machine_only() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(ports) == 7
+    assert len(ports) == 9
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == SERVICES["caddy"]["ports"]
 
 
