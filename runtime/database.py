@@ -179,12 +179,12 @@ def _unreachable(error: Exception) -> Unavailable:
 
 
 class _Connections:
-    """What the connections of a pool know. A setting is made where it differs, so that most uses cost no statement."""
+    """What the connections of a pool know. Who acts is set where it is another one than before: most uses cost no statement."""
 
     def __init__(self, actor: Actor) -> None:
         self._actor = actor
-        self._of_others: set[int] = set()
-        """Sessions that act for somebody else just now."""
+        self._others: dict[int, Actor] = {}
+        """Sessions that know another actor than the process."""
 
     async def prepare(self, connection: Connection) -> None:
         """Makes a new connection ready."""
@@ -197,22 +197,24 @@ class _Connections:
         )
         # Not as parameters of the connection's start, which poolers refuse.
         await connection.execute(SET_ACTOR, *self._actor)
+        self._others.pop(connection.get_server_pid(), None)
 
     async def lend(self, connection: Connection) -> None:
         """Before each use: says for whom it is."""
-        actor = present_actor()
-        if actor is not None:
-            self._of_others.add(connection.get_server_pid())
-            await connection.execute(SET_ACTOR, *actor)
+        session, actor = connection.get_server_pid(), present_actor() or self._actor
+        if self._others.get(session, self._actor) == actor:
+            return
+        await connection.execute(SET_ACTOR, *actor)
+        if actor == self._actor:
+            del self._others[session]
+        else:
+            self._others[session] = actor
 
     async def take_back(self, connection: Connection) -> None:
-        """After each use. asyncpg itself ends an open transaction.
+        """After each use: nothing. asyncpg itself ends an open transaction.
 
         By default it sends four statements that undo settings, locks and subscriptions of the session. We have no others.
         """
-        if (session := connection.get_server_pid()) in self._of_others:
-            await connection.execute(SET_ACTOR, *self._actor)
-            self._of_others.discard(session)
 
 
 def _encode_text(text: str) -> bytes:
