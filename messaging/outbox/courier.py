@@ -104,7 +104,9 @@ class Courier:
                         await note_taken(self._pool, receiver, delivery)
                         continue
                     failures += 1
-                    logger.warning("%s does not take %s: %s", held.name, delivery.event.type, outcome.words)
+                    # What it says beyond that may repeat the event, with whom it concerns; the outbox keeps it.
+                    words = outcome.words.partition(": ")[0]
+                    logger.warning("%s does not take %s: %s", held.name, delivery.event.type, words)
                     if await note_failed(self._pool, receiver, delivery, outcome, failures):
                         return
         except InvalidInput as error:
