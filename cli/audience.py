@@ -11,6 +11,7 @@ from cli import names
 from cli.console import Json, run, show
 from cli.page import Column, Table, wrapped
 from cli.values import read_count
+from cli.waiting import bar_of_its_own
 from messaging.common.counts import count_of
 
 if TYPE_CHECKING:
@@ -54,10 +55,11 @@ def audience(
 
             writer = RowWriter(sys.stdout.buffer, "the output")
             try:
-                writer.write(_COLUMNS)
-                async for lead in reports.whole_audience(drumbeat, campaign, only=only):
-                    plain = lead.model_dump(mode="json")
-                    writer.write(["" if plain[name] is None else _word(plain[name]) for name in _COLUMNS])
+                with bar_of_its_own():
+                    writer.write(_COLUMNS)
+                    async for lead in reports.whole_audience(drumbeat, campaign, only=only):
+                        plain = lead.model_dump(mode="json")
+                        writer.write(["" if plain[name] is None else _word(plain[name]) for name in _COLUMNS])
             finally:
                 writer.detach()
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
 
     from operations.connection import Drumbeat
-from runtime.process import run_plain, tell
+from cli.waiting import still_at_work
+from runtime.process import clear_line, run_plain, tell
 
 __all__ = ["Json", "as_name", "run", "say", "show"]
 
@@ -34,6 +35,7 @@ as_name: ContextVar[str] = ContextVar("as_name", default="")
 
 def say(text: str) -> None:
     """One part of the output for people."""
+    clear_line()
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
@@ -59,7 +61,7 @@ def run(
 
         settings = load_settings()
         actor = operator(as_name.get() or settings.act_as)
-        async with connect(settings, tell, temporal=temporal, actor=actor) as drumbeat:
+        async with still_at_work(), connect(settings, tell, temporal=temporal, actor=actor) as drumbeat:
             done = await work(drumbeat)
             if works(done) and drumbeat.addresses.database_url is not None:
                 from operations.workers import idle

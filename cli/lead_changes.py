@@ -22,6 +22,7 @@ from cli.selection import (
     selection_of,
 )
 from cli.values import read_count
+from cli.waiting import bar_of_its_own
 from messaging.common.counts import count_of
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def list_(
         async def write(drumbeat: Drumbeat) -> None:
             from operations import leads
 
-            await leads.export_leads(drumbeat, sys.stdout.buffer, selection)
+            with bar_of_its_own():
+                await leads.export_leads(drumbeat, sys.stdout.buffer, selection)
 
         run(write, temporal=False)
         return

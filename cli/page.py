@@ -142,7 +142,9 @@ class Table:
         limit = page_width()
         if limit is not None:
             self._fit(widths, places, limit)
-        lines = [painted(self._line([column.heading for column in columns], widths, places), BOLD)]
+        lines = [
+            painted(self._line([column.heading for column in columns], widths, places, heads=True), BOLD)
+        ]
         for cells, below in self._rows:
             lines += [self._line(cells, widths, places), *below]
         return "\n".join(lines)
@@ -166,14 +168,14 @@ class Table:
                 widths[:] = natural
                 shorten()
 
-    def _line(self, cells: list[str], widths: list[int], places: list[int]) -> str:
+    def _line(self, cells: list[str], widths: list[int], places: list[int], *, heads: bool = False) -> str:
         parts = []
         for place in places:
             cell = shortened(cells[place], widths[place])
             room = " " * (widths[place] - _columns(cell))
             if place == places[-1] and not self.columns[place].right:
                 room = ""
-            cell = painted(cell, _COLOURS[cell]) if cell in _COLOURS else cell
+            cell = painted(cell, _COLOURS[cell]) if cell in _COLOURS and not heads else cell
             parts.append(room + cell if self.columns[place].right else cell + room)
         return _GAP.join(parts).rstrip()
 

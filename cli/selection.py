@@ -11,6 +11,7 @@ import typer
 
 from cli import names
 from cli.console import run, say, show
+from cli.waiting import bar_of_its_own
 from messaging.common.counts import count_of
 from runtime.process import fail, tell
 
@@ -238,14 +239,17 @@ def bar(what: str) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    ) as progress:
+    with (
+        bar_of_its_own(),
+        Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TaskProgressColumn(),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+            transient=True,
+            disable=not sys.stderr.isatty(),
+        ) as progress,
+    ):
         progress.add_task(what, total=None)
         yield progress

@@ -100,6 +100,7 @@ def _format_test(one: SentTest) -> str:
     else:
         head = f"{what}: not sent yet ({one.reason or one.status}); not later than {format_moment(one.expires_at)}"
     text = [part for line in (one.text or "").splitlines() for part in wrapped(line, "  | ")]
-    return "\n".join(
-        [*wrapped(head), *text, f"message {one.message_id}; 'contact {one.phone}' shows whether it arrives"]
-    )
+    end = f"message {one.message_id}"
+    if one.status == "sent":
+        end += f"; 'contact {one.phone}' shows whether it arrives"
+    return "\n".join([*wrapped(head), *text, *wrapped(end)])

@@ -14,7 +14,7 @@ from messaging.common.errors import DrumbeatError
 from messaging.common.file_problems import FileProblems
 from runtime.interrupts import ended_by_signals
 
-__all__ = ["DEBUG", "cannot_be_written", "fail", "leave", "run_plain", "tell"]
+__all__ = ["DEBUG", "cannot_be_written", "clear_line", "fail", "leave", "run_plain", "tell"]
 
 
 Result = TypeVar("Result")
@@ -24,8 +24,22 @@ DEBUG = "DRUMBEAT_DEBUG"
 """If set, an unexpected error shows its traceback."""
 
 
+unfinished_line = ""
+"""What clears the line that stands unfinished on the terminal, if one does."""
+
+
+def clear_line() -> None:
+    """Takes an unfinished line away, before another one is written."""
+    global unfinished_line
+    if unfinished_line:
+        sys.stderr.write(unfinished_line)
+        sys.stderr.flush()
+        unfinished_line = ""
+
+
 def tell(line: str) -> None:
     """A notice for the person at the terminal."""
+    clear_line()
     sys.stderr.write(f"drumbeat: {line}\n")
     sys.stderr.flush()
 

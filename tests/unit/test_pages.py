@@ -390,7 +390,7 @@ def test_the_audit_fits_eighty_columns_and_shows_what_is_broken_whole() -> None:
 
 
 def test_colours_are_for_terminals_only_and_change_no_width(monkeypatch: pytest.MonkeyPatch) -> None:
-    made = Table((Column("device"), Column("status"), Column("to go", right=True)))
+    made = Table((Column("device"), Column("paused"), Column("to go", right=True)))
     made.row("kl-1", "active", 12)
     made.row("kl-2", "paused", 3)
     monkeypatch.setenv("COLUMNS", "80")
@@ -401,6 +401,7 @@ def test_colours_are_for_terminals_only_and_change_no_width(monkeypatch: pytest.
     assert "\x1b" not in "".join(plain)
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     coloured = [str(made), *page.attention("device kl-2 is paused")]
+    assert coloured[0].startswith("\x1b[1mdevice  paused  to go\x1b[0m\n")
     assert "\x1b[32mactive\x1b[0m" in coloured[0]
     assert "\x1b[33mpaused\x1b[0m" in coloured[0]
     assert coloured[1] == "\x1b[33m! device kl-2 is paused\x1b[0m"
