@@ -234,7 +234,9 @@ async def look(connection: Drumbeat, gateway: str, terminated: Collection[str] =
 
 async def _workflows(connection: Drumbeat, terminated: Collection[str]) -> tuple[str, ...]:
     found = []
-    async for one in connection.temporal.list_workflows("ExecutionStatus != 'Completed'", page_size=1000):
+    # Those of devices and sequences run for ever.
+    query = "ExecutionStatus != 'Completed' and WorkflowType not in ('DeviceWorkflow', 'SequenceWorkflow')"
+    async for one in connection.temporal.list_workflows(query, page_size=1000):
         if one.id in terminated and one.status is WorkflowExecutionStatus.TERMINATED:
             continue
         if one.workflow_type == SEQUENCE_WORKFLOW:

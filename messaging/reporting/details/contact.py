@@ -2,8 +2,9 @@
 
 from zoneinfo import ZoneInfo
 
-from messaging.common.database import Pool
+from messaging.common.database import Pool, Record
 from messaging.common.markdown import escape_markdown, markdown_list
+from messaging.common.storable import storable
 from messaging.leads.phone_changes import present_phone
 from messaging.reporting.why.messages import Fate, fates_of_phone
 from messaging.reporting.why.sequences import causes_of_sequence
@@ -11,15 +12,25 @@ from messaging.times.local_time import format_wall, load_zone
 
 __all__ = ["contact_details", "message_details"]
 
+FIRST_WORDS = 40
+"""Characters of an answer that a page shows."""
+
 SHOWN = 40
 """Messages that a page shows, the latest."""
 
 # $1: the sequence, $2: the phone.
 SELECT_CONTACT = """
-select c.id, c.phone, l.name, c.device_id, c.timeline ->> 'zone' as zone
+select c.id, c.phone, l.name, c.device_id, c.timeline ->> 'zone' as zone, a.said, a.sent_at as said_at,
+       case when c.status = 'active' and c.paused_at is not null then 'paused'
+            when c.status = 'active' then 'under way' else replace(c.status, '_', ' ') end as state
   from sequence_contacts c
   join sequences s on s.id = c.sequence_id
   join leads l on l.id = c.lead_id
+  left join lateral (select coalesce(i.text, i.payload, '(' || i.kind || ')') as said, i.sent_at
+                       from inbound_messages i
+                      where i.phone = c.phone and i.sent_at >= date_trunc('second', c.enrolled_at) and is_answer(i)
+                      order by i.sent_at desc, i.id desc
+                      limit 1) a on true
  where s.name = $1 and c.phone = $2
 """
 
@@ -61,7 +72,7 @@ async def contact_details(pool: Pool, sequence: str, phone: str) -> str | None:
     return "\n\n".join(
         [
             _who(row["name"], row["phone"], f"sequence **{sequence}**", row["device_id"]),
-            markdown_list(*map(escape_markdown, sentences)),
+            markdown_list(f"**{row['state']}**", *map(escape_markdown, sentences), _answer(row, zone)),
             *_list(settled, zone),
             f"Times of {zone}.",
         ]
@@ -83,6 +94,14 @@ async def message_details(
             markdown_list(*(escape_markdown(one.sentence(zone)) for one in fates)),
         ]
     )
+
+
+def _answer(row: Record, zone: ZoneInfo) -> str:
+    """What the person answered last, since the enrollment."""
+    if row["said"] is None:
+        return ""
+    words = storable(" ".join(row["said"].split()), FIRST_WORDS)
+    return f'Last answer: "{escape_markdown(words)}", {format_wall(row["said_at"], zone)}'
 
 
 def _who(name: str, phone: str, what: str, device: str) -> str:
