@@ -4,14 +4,17 @@ import re
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pytest
 from temporalio.api.sdk.v1 import WorkflowMetadata
 
-from operations import campaigns, contacts, devices, enrollment
+from messaging.common.errors import Conflict
+from operations import campaigns, contacts, devices, enrollment, signals
 from rig.waiting import until
 from tests.support.live import Live
 
 GUIDE = Path(__file__).parents[2] / "docs" / "operating.md"
 PERSON = "+12015550123"
+LATER = "scheduled_at: 2035-11-23 10:00\ntimezone: UTC\ntext:"
 OTHERS = [f"+1201555{number:04}" for number in range(130, 134)]
 SEQUENCE = """
 sequence: cold-vitac
@@ -29,7 +32,9 @@ text: "Half price today."
 
 def documented() -> list[str]:
     """The queries, as an operator copies them."""
-    return re.findall(r"`((?:Drumbeat|Parent|Root)\w+ [=<>] [^`]+)`", GUIDE.read_text("utf-8"))
+    return re.findall(
+        r"\| `((?:Drumbeat|Parent|Root|Workflow|Execution)\w+ [=<>] [^`]+)` \|", GUIDE.read_text("utf-8")
+    )
 
 
 async def listed(live: Live, query: str) -> set[str]:
@@ -79,6 +84,15 @@ async def test_every_documented_query_lists_what_it_says(live: Live) -> None:
     lead = f"campaign:black-friday:{PERSON}"
     campaign = {"campaign:black-friday", lead}
     await live.connection.temporal.get_workflow_handle("campaign:black-friday").result()
+    with pytest.raises(Conflict, match="there is no sequence 'nowhere'"):
+        await enrollment.enroll(
+            live.connection, "nowhere", OTHERS[0], device=live.scenario.device, patience=60
+        )
+    await live.scenario.apply_campaign(CAMPAIGN.replace("black-friday", "later").replace("text:", LATER))
+    await campaigns.start(live.connection, "later")
+    await lists(live, "DrumbeatCampaign = 'later'", {"campaign:later"})
+    await campaigns.pause(live.connection, "later")
+    await signals.show_states(live.connection)
     running = 'ExecutionStatus = "Running"'
     expected = {
         f'DrumbeatPhone = "{PERSON}"': {ids[PERSON], lead},
@@ -87,7 +101,17 @@ async def test_every_documented_query_lists_what_it_says(live: Live) -> None:
         'RootWorkflowId = "campaign:black-friday"': campaign,
         f'DrumbeatSequence = "cold-vitac" and DrumbeatState = "scheduled" and {running}': {ids[PERSON]},
         f'DrumbeatState = "held" and {running}': {ids[held]},
-        f'DrumbeatState = "paused" and {running}': {ids[paused]},
+        f'WorkflowType = "SequenceContactWorkflow" and DrumbeatState = "paused" and {running}': {ids[paused]},
+        f'WorkflowType = "CampaignWorkflow" and {running}': {"campaign:later"},
+        f'WorkflowType = "CampaignWorkflow" and DrumbeatState = "paused" and {running}': {"campaign:later"},
+        f'WorkflowType = "DeviceWorkflow" and {running}': {
+            f"device:{live.scenario.device}",
+            f"device:{held_up}",
+        },
+        f'WorkflowType = "DeviceWorkflow" and DrumbeatState = "paused" and {running}': {f"device:{held_up}"},
+        f'WorkflowType = "SequenceWorkflow" and {running}': {"sequence:cold-vitac"},
+        'DrumbeatState = "refused"': {f"sequence:nowhere:{OTHERS[0]}"},
+        'ExecutionStatus = "Failed"': set[str](),
         f'DrumbeatDueAt < "2035-12-01T00:00:00Z" and {running}': {ids[PERSON], ids[paused], ids[held]},
     }
     assert sorted(documented()) == sorted(expected)
