@@ -26,12 +26,12 @@ def test_the_command_line_is_used_by_the_user(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("program", "name"),
     [
-        ("/srv/shop.py", "shop"),
-        ("/srv/shop/__main__.py", "shop"),
+        ("programs/shop.py", "shop"),
+        ("programs/shop/__main__.py", "shop"),
         ("/usr/bin/uvicorn", "uvicorn"),
         ("-c", "a service"),
         ("", "a service"),
-        ("/srv/drumbeat.py", "service drumbeat"),
+        ("programs/drumbeat.py", "service drumbeat"),
     ],
 )
 def test_a_service_is_its_program(program: str, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
