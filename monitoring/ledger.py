@@ -3,7 +3,6 @@
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -22,6 +21,8 @@ SHARE = 20
 """And this many times as long as it took to read it: a big ledger is read less often."""
 WITHIN = 1.5
 """Seconds that a scrape waits for it; what comes later is for the next one."""
+HANGS = 5.0
+"""Seconds after which a read that has not ended counts as failed."""
 STALE = 60.0
 """Seconds after which what was read is not shown any more. At least; and three times the pause between two reads."""
 
@@ -38,16 +39,19 @@ class LedgerMetrics(Collector):
         self._read_last: LedgerGauges | None = None
         self._read_at = float("-inf")
         self._took = 0.0
-        self._up = False
+        self._began = 0.0
+        self._failed = False
 
     async def refresh(self) -> None:
         """Returns after a second or two at most, and raises nothing, whatever PostgreSQL does."""
-        if _now() - self._read_at < self._pause and self._up:
+        if _now() - self._read_at < self._pause:
             return
-        self._up = False
-        with suppress(Exception):
+        try:
             await self._reading.answer(WITHIN)
-            self._up = True
+        except TimeoutError:
+            self._failed = self._failed or _now() - self._began > HANGS
+        except Exception:  # noqa: BLE001 - whatever it is, the ledger cannot be read
+            self._failed = True
 
     @property
     def devices(self) -> tuple[str, ...]:
@@ -59,10 +63,11 @@ class LedgerMetrics(Collector):
         return max(EVERY, SHARE * self._took)
 
     async def _read(self, pool: Pool) -> None:
-        began = _now()
+        self._began = _now()
         self._read_last = await read_gauges(pool)
         self._read_at = _now()
-        self._took = self._read_at - began
+        self._took = self._read_at - self._began
+        self._failed = False
 
     def describe(self) -> Iterable[Metric]:
         """Nothing: what there is is known when it was read."""
@@ -70,7 +75,9 @@ class LedgerMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """The metrics; only that it cannot be read, if it could not for a while."""
-        yield _one("drumbeat_ledger_up", "1 if the ledger could be read just now, else 0", float(self._up))
+        yield _one(
+            "drumbeat_ledger_up", "1 if the ledger could be read just now, else 0", float(not self._failed)
+        )
         found, age = self._read_last, _now() - self._read_at
         if found is None or age > max(STALE, 3 * self._pause):
             return

@@ -16,6 +16,7 @@ from messaging.devices.store import set_device_status
 from messaging.replies.record import record_inbound
 from monitoring.metrics import Metrics
 from rig.people import phone
+from rig.waiting import until
 from tests.support.contact import Contact
 from tests.support.frozen import running
 from tests.support.replies import inbound
@@ -179,6 +180,27 @@ async def test_a_ledger_that_is_away_is_said_and_old_numbers_go(scenario: Scenar
     assert await value(metrics, "drumbeat_ledger_messages", **labels) is None
     assert await value(metrics, "drumbeat_device_paused", device=device) is None
     assert await value(metrics, "drumbeat_database_connections_max") == 10
+
+
+async def test_a_ledger_that_is_slow_to_read_delays_no_scrape_and_is_not_read_again_and_again(
+    scenario: Scenario,
+) -> None:
+    device = await scenario.add_device()
+    metrics = Metrics("1", scenario.pool)
+    labels = {"device": device, "status": "pending"}
+    async with scenario.pool.acquire() as connection, connection.transaction():
+        await connection.execute("lock table broadcast_messages in access exclusive mode")
+        began = time.monotonic()
+        assert await value(metrics, "drumbeat_ledger_messages", **labels) is None
+        assert 1 < time.monotonic() - began < 3
+        assert await value(metrics, "drumbeat_ledger_up") == 1  # not known yet, and no alert
+        metrics._ledger._began -= 6
+        assert await value(metrics, "drumbeat_ledger_up") == 0
+    await until(lambda: metrics._ledger._read_at > 0)
+    reads = metrics._ledger._read_at
+    assert await value(metrics, "drumbeat_ledger_messages", **labels) == 0
+    assert await value(metrics, "drumbeat_ledger_up") == 1
+    assert metrics._ledger._read_at == reads
 
 
 async def test_inbound_messages_count_by_what_they_have_done(contact: Contact) -> None:
