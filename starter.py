@@ -36,6 +36,12 @@ from messaging.common.errors import Conflict, DrumbeatError, InvalidInput, Inval
 from messaging.leads.lead import Lead
 from messaging.reporting.report.html import report_html
 from messaging.reporting.report.model import Report
+from operations.alerts import add as add_receiver
+from operations.alerts import list_alerts
+from operations.alerts import remove as remove_receiver
+from operations.alerts import retry as retry_undelivered
+from operations.alerts import test as test_receiver
+from operations.alerts import undelivered as list_undelivered
 from operations.audit import AuditReport, audit
 from operations.bulk import opt_out as opt_out_leads
 from operations.bulk import pause as pause_contacts
@@ -111,6 +117,7 @@ __all__ = [
     "Selection",
     "Unavailable",
     "add_device",
+    "add_receiver",
     "apply_campaigns",
     "apply_sequences",
     "audience",
@@ -124,6 +131,7 @@ __all__ = [
     "export_leads",
     "import_leads",
     "inbox_done",
+    "list_alerts",
     "list_campaigns",
     "list_devices",
     "list_events",
@@ -131,6 +139,7 @@ __all__ = [
     "list_leads",
     "list_messages",
     "list_sequences",
+    "list_undelivered",
     "move_contacts",
     "move_lead",
     "move_leads",
@@ -143,6 +152,7 @@ __all__ = [
     "pause_sequence",
     "preview",
     "progress",
+    "remove_receiver",
     "replace_device",
     "report_campaign",
     "report_device",
@@ -156,6 +166,7 @@ __all__ = [
     "resume_device",
     "resume_sequence",
     "retry_failed_campaign",
+    "retry_undelivered",
     "send_test",
     "set_lead",
     "set_leads",
@@ -167,6 +178,7 @@ __all__ = [
     "status",
     "stop_contact",
     "stop_contacts",
+    "test_receiver",
     "why",
     "withdraw_opt_out",
 ]

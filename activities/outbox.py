@@ -21,10 +21,13 @@ class OutboxActivities:
         self._seconds = FOR if real_time else 0.0
 
     @activity.defn
-    async def deliver_outbox(self) -> None:
-        """Delivers for a while. What an attempt leaves, the next one finds."""
+    async def deliver_outbox(self) -> str:
+        """Delivers for a while; answers how it goes with each receiver, for the Web UI. What an attempt leaves, the next
+        one finds.
+        """
         async with heartbeats():
             await self._courier.work(self._seconds, activity.is_worker_shutdown)
+            return await self._courier.page()
 
     @activity.defn
     async def test_receiver(self, receiver: str) -> tuple[bool, str]:
@@ -33,4 +36,4 @@ class OutboxActivities:
             outcome = await self._courier.test(receiver)
         except DrumbeatError as error:
             return False, str(error)
-        return outcome.taken, outcome.words
+        return outcome.taken, outcome.text

@@ -13,6 +13,7 @@ from messaging.common.counts import count_of
 from runtime.process import leave
 
 if TYPE_CHECKING:
+    from messaging.outbox.receivers import Channel
     from operations.alerts import (
         AlertsReport,
         Kind,
@@ -117,13 +118,20 @@ def add(
         if password_file is not None or password_env is not None:
             options["password"] = _credential(password_file, password_env)
 
+    channel: Channel = "webhook" if webhook is not None else "email"
+    wanted = tuple(kinds or ["alerts"])
+
+    def check() -> None:
+        from operations.alerts import understood
+
+        understood(name, channel, options, wanted)
+
     async def add_it(drumbeat: Drumbeat) -> ReceiverAdded:
         from operations import alerts
 
-        channel = "webhook" if webhook is not None else "email"
-        return await alerts.add(drumbeat, name, channel, options, tuple(kinds or ["alerts"]))  # type: ignore[arg-type]
+        return await alerts.add(drumbeat, name, channel, options, wanted)
 
-    show(run(add_it, temporal=False, works=lambda _: True), as_json, _format_added)
+    show(run(add_it, check=check, temporal=False, works=lambda _: True), as_json, _format_added)
 
 
 def _credential(file: str | None, env: str | None) -> dict[str, str]:

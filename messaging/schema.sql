@@ -29,6 +29,8 @@ CREATE FUNCTION public.alert_stands(p_kind text, p_subject text) RETURNS boolean
         when 'sequence_held' then exists (select from sequences where name = p_subject and status = 'paused'
                                              and status_reason is not null)
         when 'message_unconfirmed' then exists (select from broadcast_messages where device_id = p_subject and status = 'unconfirmed')
+        when 'message_overdue' then exists (select from broadcast_messages m
+                                             where m.device_id = p_subject and m.status in ('pending', 'queued') and is_overdue(m))
         when 'enrollment_refused' then exists (
             select from refused_enrollments r where r.sequence = p_subject and r.refused_at > clock_timestamp() - interval '30 days'
                and not exists (select from sequence_contacts c join sequences s on s.id = c.sequence_id
@@ -982,6 +984,14 @@ CREATE FUNCTION public.is_answer(i public.inbound_messages) RETURNS boolean
     LANGUAGE sql IMMUTABLE
     AS $$
     select not i.from_me and i.kind not in ('reaction', 'preference', 'number_changed', 'user_id_changed')
+$$;
+
+CREATE FUNCTION public.is_overdue(m public.broadcast_messages) RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+    select (m.status = 'queued' or (m.status = 'pending' and m.campaign_id is null))
+       and coalesce(m.slot_at, m.due_at) < clock_timestamp() - interval '15 minutes'
+       and m.updated_at < clock_timestamp() - interval '15 minutes' and hold_of(m) is null
 $$;
 
 CREATE FUNCTION public.is_routine(p_kind text, p_via text) RETURNS boolean

@@ -5,6 +5,7 @@ from uuid import uuid4
 
 from messaging.common.errors import InvalidInput, NotFound, Unavailable
 from messaging.common.values import Value
+from messaging.common.words import validate_name
 from messaging.outbox import alerts, receivers
 from messaging.outbox import deliveries as rows
 from messaging.outbox.alerts import Alert
@@ -33,6 +34,7 @@ __all__ = [
     "secret",
     "test",
     "undelivered",
+    "understood",
 ]
 
 LISTED = 100
@@ -107,11 +109,20 @@ async def add(
     drumbeat: Drumbeat, name: str, channel: Channel, options: dict[str, object], kinds: tuple[str, ...]
 ) -> ReceiverAdded:
     """Adds a receiver of alerts or events, or changes the one of that name. Raises InvalidInput."""
-    understood, types = read_options(channel, options), read_types(kinds)
+    checked, types, warnings = understood(name, channel, options, kinds)
+    new = await receivers.add_receiver(await drumbeat.pool(), name, channel, checked, types)
+    return ReceiverAdded(name=name, new=new, kinds=types, warnings=warnings)
+
+
+def understood(
+    name: str, channel: Channel, options: dict[str, object], kinds: tuple[str, ...]
+) -> tuple[Options, tuple[str, ...], tuple[str, ...]]:
+    """The options and types of a receiver, and what the worker needs and is not to be found here. Raises InvalidInput."""
+    validate_name(name)
+    checked, types = read_options(channel, options), read_types(kinds)
     if channel == "email" and not is_alert(types):
         raise InvalidInput("mailboxes get alerts only (--kinds alerts): other events go to a webhook")
-    new = await receivers.add_receiver(await drumbeat.pool(), name, channel, understood, types)
-    return ReceiverAdded(name=name, new=new, kinds=types, warnings=_missing(understood))
+    return checked, types, _missing(checked)
 
 
 def _missing(options: Options) -> tuple[str, ...]:

@@ -31,13 +31,14 @@ class OutboxWorkflow:
     async def run(self) -> None:
         """Goes on for ever."""
         for _ in range(MINUTES):
-            await workflow.execute_activity_method(
+            page = await workflow.execute_activity_method(
                 OutboxActivities.deliver_outbox,
                 start_to_close_timeout=DELIVER,
                 heartbeat_timeout=DEAD_AFTER,
                 retry_policy=RETRY,
                 summary="deliver what is due, for a minute",
             )
+            workflow.set_current_details(page or "")
         workflow.continue_as_new()
 
 

@@ -195,6 +195,15 @@ create trigger note_change after update of channel, options, types on receivers 
     execute function note_receiver();
 create trigger outbox_refused after insert or update on refused_enrollments for each row execute function enrollment_refused();
 
+-- True if a message has waited for over a quarter of an hour since its time, nothing holds it, and no worker has tried to send it.
+-- Those of a campaign that were not begun are left out: they may wait for their turn for long.
+create function is_overdue(m broadcast_messages) returns boolean
+language sql stable as $$
+    select (m.status = 'queued' or (m.status = 'pending' and m.campaign_id is null))
+       and coalesce(m.slot_at, m.due_at) < clock_timestamp() - interval '15 minutes'
+       and m.updated_at < clock_timestamp() - interval '15 minutes' and hold_of(m) is null
+$$;
+
 -- Whether what an alert says is still so. What cannot be looked up is so until it is reported otherwise.
 create function alert_stands(p_kind text, p_subject text) returns boolean
 language sql stable as $$
@@ -206,6 +215,8 @@ language sql stable as $$
         when 'sequence_held' then exists (select from sequences where name = p_subject and status = 'paused'
                                              and status_reason is not null)
         when 'message_unconfirmed' then exists (select from broadcast_messages where device_id = p_subject and status = 'unconfirmed')
+        when 'message_overdue' then exists (select from broadcast_messages m
+                                             where m.device_id = p_subject and m.status in ('pending', 'queued') and is_overdue(m))
         when 'enrollment_refused' then exists (
             select from refused_enrollments r where r.sequence = p_subject and r.refused_at > clock_timestamp() - interval '30 days'
                and not exists (select from sequence_contacts c join sequences s on s.id = c.sequence_id
@@ -223,7 +234,7 @@ $$;
 
 -- migrate:down
 
-drop function alert_stands;
+drop function alert_stands, is_overdue;
 drop trigger outbox_refused on refused_enrollments;
 drop trigger outbox_event on events;
 drop trigger outbox_change on broadcast_messages;

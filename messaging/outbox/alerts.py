@@ -9,7 +9,7 @@ from messaging.common.values import Value
 from messaging.outbox.kinds import ALERTS, alert_title
 from messaging.times.local_time import format_moment
 
-__all__ = ["GATHER", "Alert", "fold_reports", "list_alerts", "report", "report_over"]
+__all__ = ["GATHER", "Alert", "fold_reports", "list_alerts", "report", "report_over", "report_overdue"]
 
 FIRST = timedelta(seconds=3)
 """How long after its first report an alert is told of, so that what happens at once is one."""
@@ -51,6 +51,15 @@ select r.failing_since, 'receiver_failing', r.name, r.error
   from receivers r
  where r.failing_since < clock_timestamp() - $2::interval
    and not exists (select from alerts where kind = 'receiver_failing' and subject = r.name)
+"""
+
+REPORT_OVERDUE = """
+insert into alert_reports (reported_at, kind, subject, detail)
+select min(coalesce(m.slot_at, m.due_at)), 'message_overdue', m.device_id, count(*) || case when count(*) = 1 then ' message' else ' messages' end
+  from broadcast_messages m
+ where m.status in ('pending', 'queued') and is_overdue(m)
+   and not exists (select from alerts where kind = 'message_overdue' and subject = m.device_id)
+ group by m.device_id
 """
 
 FOLD_REPORTS = """
@@ -103,6 +112,11 @@ select kind, subject, (array_agg(detail order by at desc))[1] as detail, min(sin
 async def report(connection: Connection | Pool, kind: str, subject: str, detail: str) -> None:
     """Reports that something needs a person."""
     await connection.execute("select report_alert($1, $2, $3)", kind, subject, detail)
+
+
+async def report_overdue(pool: Pool) -> None:
+    """Looks for messages that nothing tries to send, which no fact says. It reads all that wait: call it once a minute."""
+    await pool.execute(REPORT_OVERDUE)
 
 
 async def report_over(pool: Pool, kind: str, subject: str) -> None:

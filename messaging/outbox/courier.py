@@ -10,7 +10,7 @@ from uuid import uuid4
 from messaging.common.database import CONNECTION_LOST, Pool
 from messaging.common.errors import InvalidInput
 from messaging.common.say_once import SayOnce
-from messaging.outbox.alerts import GATHER, fold_reports
+from messaging.outbox.alerts import GATHER, fold_reports, report_overdue
 from messaging.outbox.deliveries import (
     give_up_old,
     hold,
@@ -22,8 +22,9 @@ from messaging.outbox.deliveries import (
 from messaging.outbox.events import Event, Outcome, test_event
 from messaging.outbox.mail import deliver_mail
 from messaging.outbox.options import EmailOptions, Options, read_options
-from messaging.outbox.receivers import options_of
+from messaging.outbox.receivers import list_receivers, options_of
 from messaging.outbox.webhook import Webhooks
+from messaging.times.local_time import format_moment
 
 __all__ = ["Courier"]
 
@@ -54,6 +55,7 @@ class Courier:
         loop = asyncio.get_running_loop()
         until = loop.time() + seconds
         await give_up_old(self._pool)
+        await report_overdue(self._pool)
         serving: dict[int, asyncio.Task[None]] = {}
         async with Webhooks() as webhooks:
             try:
@@ -73,6 +75,19 @@ class Courier:
             finally:
                 for task in serving.values():
                     task.cancel()
+
+    async def page(self) -> str:
+        """How it goes with each receiver, in Markdown."""
+        lines = [
+            f"| {one.name} | {one.delivered:,} | {one.waiting:,} | {one.undelivered:,} |"
+            f" {'takes nothing since ' + format_moment(one.failing_since) if one.failing_since else ''} |"
+            for one in await list_receivers(self._pool)
+        ]
+        if not lines:
+            return "Nobody is told of alerts or events yet: `alert add`."
+        return "\n".join(
+            ["| receiver | delivered | waiting | given up | |", "| --- | --: | --: | --: | --- |", *lines]
+        )
 
     async def test(self, receiver: str) -> Outcome:
         """Delivers a test to a receiver now, whatever waits for it. Raises NotFound, and InvalidInput."""

@@ -235,7 +235,7 @@ async def note_failed(
             aside = LONGEST_WAIT
     if outcome.retry_after is not None:
         wait = max(wait, timedelta(seconds=outcome.retry_after))
-    words = storable(outcome.words, LONGEST_REASON)
+    words = storable(outcome.text, LONGEST_REASON)
     await pool.execute(
         NOTE_FAILED, receiver, delivery.row, words, outcome.refused, outcome.answered, wait, aside
     )

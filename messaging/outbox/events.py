@@ -40,15 +40,22 @@ class Event(Value):
 
 
 class Outcome(NamedTuple):
-    """What came of a try. ``refused``: the answer is about this event, so that others may be taken all the same.
-    ``answered``: the receiver did answer. ``retry_after``: seconds, where it asks for them.
+    """What came of a try. ``said``: the receiver's own words, which may repeat the event, so that no log gets them.
+    ``refused``: the answer is about this event, so that others may be taken all the same. ``answered``: the receiver did
+    answer. ``retry_after``: seconds, where it asks for them.
     """
 
     taken: bool
     words: str
+    said: str = ""
     answered: bool = True
     refused: bool = False
     retry_after: float | None = None
+
+    @property
+    def text(self) -> str:
+        """All of it, for operators."""
+        return f"{self.words}: {self.said}" if self.said else self.words
 
 
 def test_event(receiver: str) -> Event:

@@ -101,6 +101,12 @@ ALERTS: Mapping[str, AlertKind] = {
         "messages --status unconfirmed lists them; message resolve ID settles one",
         "no message is unconfirmed on {subject} any more",
     ),
+    "message_overdue": AlertKind(
+        "messages of {subject} have waited for a quarter of an hour, and nothing tries to send them",
+        "messages of {subject} have waited for a quarter of an hour, and nothing tries to send them",
+        "status says whether a worker runs; audit names the workflows that are gone",
+        "messages of {subject} go out again",
+    ),
     "enrollment_refused": AlertKind(
         "an enrollment in {subject} was refused",
         "{count} enrollments in {subject} were refused",

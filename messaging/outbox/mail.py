@@ -69,11 +69,12 @@ async def deliver_mail(options: EmailOptions, event: Event) -> Outcome:
         said = "; ".join(
             f"{one.recipient}: {one.code} {one_line(str(one.message))}" for one in error.recipients
         )
-        return Outcome(taken=False, words=f"it takes no mail for {said}")
+        return Outcome(taken=False, words="it takes no mail for them", said=said)
     except aiosmtplib.SMTPResponseException as error:
         return Outcome(
             taken=False,
-            words=f"it answered {error.code}: {one_line(str(error.message))}",
+            words=f"it answered {error.code}",
+            said=one_line(str(error.message)),
             refused=isinstance(error, aiosmtplib.SMTPDataError) and error.code >= 500,
         )
     except (aiosmtplib.SMTPException, OSError, ValueError) as error:
@@ -81,5 +82,5 @@ async def deliver_mail(options: EmailOptions, event: Event) -> Outcome:
         return Outcome(taken=False, answered=False, words=words)
     if errors:
         said = "; ".join(f"{to}: {one.code} {one_line(one.message)}" for to, one in errors.items())
-        return Outcome(taken=True, words=f"it took the mail, but not for {said}")
-    return Outcome(taken=True, words=f"it answered: {one_line(answer)}")
+        return Outcome(taken=True, words="it took the mail, but not for all", said=said)
+    return Outcome(taken=True, words="it answered", said=one_line(answer))

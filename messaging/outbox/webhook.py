@@ -101,12 +101,13 @@ class Webhooks:
                     return Outcome(taken=True, words=f"it answered {answer.status}")
                 said = one_line((await answer.content.read(SHOWN)).decode("utf-8", "replace"))
                 answer.close()
-                words = f"it answered {answer.status}" + (f": {said}" if said else "")
+                words = f"it answered {answer.status}"
                 if 300 <= answer.status < 400:
                     words = f"it answered {answer.status}, and redirects are not followed: give the address that it names"
                 return Outcome(
                     taken=False,
                     words=words,
+                    said=said,
                     refused=answer.status in ABOUT_THE_EVENT,
                     retry_after=retry_after(answer),
                 )

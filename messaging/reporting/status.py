@@ -84,14 +84,9 @@ select s.name as sequence, s.status, s.status_reason,
  order by s.name
 """
 
-# Messages of a campaign that were not begun are left out: they may wait for their turn for long.
-COUNT_OVERDUE = """
-select count(*)
-  from broadcast_messages m
- where (m.status = 'queued' or (m.status = 'pending' and m.campaign_id is null))
-   and coalesce(m.slot_at, m.due_at) < clock_timestamp() - interval '15 minutes'
-   and m.updated_at < clock_timestamp() - interval '15 minutes' and hold_of(m) is null
-"""
+COUNT_OVERDUE = (
+    "select count(*) from broadcast_messages m where m.status in ('pending', 'queued') and is_overdue(m)"
+)
 
 SELECT_FAILURES_BY_REASON = """
 select reason, count(*)

@@ -290,6 +290,8 @@ async def test_a_thousand_reports_are_one_alert_and_then_one_more_and_it_is_over
 async def test_what_needs_a_person_is_told_and_so_is_its_end(contact: Contact, secret: Path) -> None:
     pool, device = contact.scenario.pool, contact.scenario.device
     await contact.scenario.apply_campaign("campaign: sale\ntarget: {status: all}\ntext: Hi")
+    await contact.scenario.apply_campaign("campaign: other\ntarget: {status: all}\ntext: Hi")
+    await contact.scenario.add_device(device="spare")
     async with serving(Wire()) as server:
         server.does(Reply(200))
         await listen(pool, server.url, secret, "alerts")
@@ -302,8 +304,12 @@ async def test_what_needs_a_person_is_told_and_so_is_its_end(contact: Contact, s
         assert server.requests == [], "operators know what they have done"
         await pool.execute(
             "update devices set status = 'paused', status_reason = 'parked after 3 failures in a row: logged out'"
+            " where id = $1",
+            device,
         )
-        await pool.execute("update campaigns set status = 'paused', reason = 'no such template'")
+        await pool.execute(
+            "update campaigns set status = 'paused', reason = 'no such template' where name = 'sale'"
+        )
         await pool.execute("update sequences set status = 'paused', status_reason = 'no such image'")
         await note_refused(pool, "missing", phone(7), "no sequence is named missing")
         await pool.execute(
@@ -313,13 +319,20 @@ async def test_what_needs_a_person_is_told_and_so_is_its_end(contact: Contact, s
             " ('host:3/c', 'q2', now() - interval '1 hour', now() - interval '1 minute'),"
             " ('host:4/d', 'q2', now() - interval '10 seconds', now())"
         )
+        await pool.execute(
+            "insert into broadcast_messages (id, campaign_id, lead_id, recipient_phone, device_id, due_at, status, updated_at,"
+            " campaign_shard, campaign_position) select gen_random_uuid(), campaigns.id, leads.id, leads.phone, 'spare',"
+            " now() - interval '1 hour', 'queued', now() - interval '1 hour', 0, 1 from campaigns, leads"
+            " where campaigns.name = 'other' limit 1"
+        )
         await report(pool, "audit_broken", "audit", "a step was sent twice")
         await deliver(pool)
         await deliver(pool)
         kinds = {event["data"]["kind"]: event["data"] for event in seen(server, secret)}
-        assert len(server.requests) == len(kinds) == 6
+        assert len(server.requests) == len(kinds) == 7
         assert set(kinds) == {
             *(
+                "message_overdue",
                 "device_parked",
                 "campaign_held",
                 "sequence_held",
@@ -328,6 +341,10 @@ async def test_what_needs_a_person_is_told_and_so_is_its_end(contact: Contact, s
                 "audit_broken",
             ),
         }
+        assert (kinds["message_overdue"]["subject"], kinds["message_overdue"]["detail"]) == (
+            "spare",
+            "1 message",
+        )
         assert "logged out" in kinds["device_parked"]["detail"]
         assert kinds["device_parked"]["remedy"].endswith(f"device resume {device}")
         assert kinds["worker_gone"]["subject"] == "host:1/a", "the other one has been replaced"
@@ -338,10 +355,11 @@ async def test_what_needs_a_person_is_told_and_so_is_its_end(contact: Contact, s
         await pool.execute("update campaigns set status = 'running', reason = null")
         await pool.execute("update sequences set status = 'active', status_reason = null")
         await pool.execute("delete from refused_enrollments")
+        await pool.execute("delete from broadcast_messages")
         await pool.execute("insert into workers (id, task_queue) values ('host:5/e', 'q')")
         await deliver(pool)
         await deliver(pool)
-        over = seen(server, secret)[6:]
+        over = seen(server, secret)[7:]
         assert Counter(one["data"]["kind"] for one in over) == Counter(kinds.keys())
         assert {one["data"]["state"] for one in over} == {"resolved"}
         assert await pool.fetchval("select count(*) from alerts") == 0

@@ -61,7 +61,7 @@ async def test_a_mail_says_what_has_happened_and_what_to_do(security: str, passw
         login = {"username": "me", "password": {"file": str(password)}} if starts else {}
         outcome = await deliver_mail(options(server.port, security=security, **login), event)
         assert outcome.taken, outcome
-        assert "queued as 1" in outcome.words
+        assert outcome.text == "it answered: 2.0.0 queued as 1"
         (mail,) = server.mails
         assert server.encrypted == [starts], "else it is below SMTP"
         assert server.logins == [("me", "horse battery")] * starts
@@ -99,19 +99,19 @@ async def test_what_the_server_answers_is_told_apart() -> None:
         mails = options(server.port)
         server.unknown = "boss@example.com"
         outcome = await deliver_mail(mails, alert())
-        assert (outcome.taken, outcome.words) == (
+        assert (outcome.taken, outcome.text) == (
             True,
-            "it took the mail, but not for boss@example.com: 550 5.1.1 no such user",
+            "it took the mail, but not for all: boss@example.com: 550 5.1.1 no such user",
         )
         outcome = await deliver_mail(mails.model_copy(update={"to": ("boss@example.com",)}), alert())
         assert (outcome.taken, outcome.refused) == (False, False)
-        assert "boss@example.com: 550 5.1.1 no such user" in outcome.words
+        assert "boss@example.com: 550 5.1.1 no such user" in outcome.text
         server.answer = "554 5.7.1 looks like spam"
         outcome = await deliver_mail(mails, alert())
         assert (outcome.taken, outcome.refused) == (False, True)
         server.answer = "451 4.3.0 later"
         outcome = await deliver_mail(mails, alert())
-        assert (outcome.taken, outcome.refused, outcome.words) == (
+        assert (outcome.taken, outcome.refused, outcome.text) == (
             False,
             False,
             "it answered 451: 4.3.0 later",
