@@ -1382,13 +1382,14 @@ begin
              and (o.status in ('sent', 'unconfirmed', 'processing')))
             or (m.recipient_phone = p_old and o.recipient_phone = p_new));
 
-    -- Enrollments. Another one is in the way only if its owner has the new phone, and it goes on or has come to its end.
+    -- Enrollments. Another one is in the way only if its owner has the new phone, and it goes on or was ended. Beside one
+    -- that is completed, this one goes on, and passes over what that one has had.
     for mine in select * from sequence_contacts where phone = p_old order by id loop
         select * into other from sequence_contacts where sequence_id = mine.sequence_id and phone = p_new;
         if not found then
             perform place_contact(mine.id, p_new);
             contacts := contacts + 1;
-        elsif other.lead_id is distinct from new_lead or other.lead_id = mine.lead_id
+        elsif other.lead_id is distinct from new_lead or other.lead_id = mine.lead_id or other.status = 'completed'
               or other.reason like 'its owner has the phone %' or exists (select from joined_contacts where contact_id = other.id) then
             if mine.status = 'active' and not exists (select from joined_contacts where contact_id = mine.id) then
                 perform place_contact(mine.id, p_new);

@@ -203,6 +203,28 @@ async def test_only_some_of_them_are_in_the_sequence(contact: Contact, in_sequen
     await check_nothing_twice(people)
 
 
+async def test_one_of_them_has_been_through_the_sequence(contact: Contact) -> None:
+    await contact.scenario.apply(SEQUENCE)
+    people = People(contact, 0)
+    await people.begin([4, 1, 2])
+    through = (await people.contacts())[0]["id"]
+    end = EnrollmentEnd(enrollment_id=through, status="completed")
+    await Enrollments(people.pool).finish(end, now=None)
+    for old, new, at in ((2, 0, 10), (0, 1, 20), (1, 2, 30)):
+        await people.report(old, new, at)
+    assert [(one["name"], one["phone"], one["status"]) for one in await people.contacts()] == [
+        ("Lead 0", people.phone(1), "completed"),
+        ("Lead 1", people.phone(2), "active"),
+        ("Lead 2", people.phone(0), "active"),
+    ]
+    await people.finish()
+    await check_nothing_twice(people)
+    assert [text for number, text in await people.got() if number == people.phone(2)] == [
+        *("Step 0", "Step 1"),  # of its former owner
+        *("Step 2", "Step 3"),
+    ]
+
+
 @pytest.mark.parametrize("late", [False, True])
 async def test_a_chain_in_which_each_moves_up_before_the_next(contact: Contact, late: bool) -> None:
     """1 -> 2, and before that 2 -> 3: two persons, also if the first change is reported last."""
