@@ -123,7 +123,6 @@ _KINDS = {
     "fails": "would fail",
     "not sent": "would not be sent",
     "waits": "would wait",
-    "note": "goes out, but",
 }
 
 
@@ -144,4 +143,7 @@ def _format_faults(one: Preview) -> list[str]:
 def _format_fault(fault: PreviewFault) -> str:
     step = f"{fault.step}: " if fault.step else ""
     examples = ", ".join(fault.examples) + (", …" if fault.leads > len(fault.examples) else "")
-    return f"{step}{fault.leads:,} {_KINDS[fault.kind]}: {fault.why} ({examples})"
+    kind = (
+        _KINDS[fault.kind] if fault.kind != "note" else "goes out, but" if fault.leads == 1 else "go out, but"
+    )
+    return f"{step}{fault.leads:,} {kind}: {fault.why} ({examples})"

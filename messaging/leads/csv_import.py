@@ -8,7 +8,7 @@ the file, and an import that breaks off changes nothing.
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import ExitStack, asynccontextmanager
 from itertools import islice
 from pathlib import Path
@@ -17,6 +17,7 @@ from typing import NamedTuple
 from messaging.common.database import Connection, Pool
 from messaging.common.errors import InvalidInput, NotFound
 from messaging.common.phones import quoted, validate_region
+from messaging.common.suggestions import similar
 from messaging.common.values import Value
 from messaging.events.record import note
 from messaging.leads.cleaning import attribute_name
@@ -43,7 +44,12 @@ __all__ = ["ImportOptions", "ImportProgress", "ImportSummary", "import_file"]
 
 _CHUNK = 1000
 
-_ADD_DEVICE = "create it with 'device add {} --gateway NAME'"
+
+def _no_device(device: str, devices: Iterable[str]) -> str:
+    """The words that there is no such device, and which one was meant, or how to create it."""
+    meant = similar(device, devices)
+    hint = f"did you mean {meant!r}, or " if meant is not None else ""
+    return f"there is no device {device!r}: {hint}create it with 'device add {device} --gateway NAME'"
 
 
 class ImportProgress(NamedTuple):
@@ -102,7 +108,7 @@ async def import_file(
         async with pool.acquire() as connection, _transaction(connection, undone=options.dry_run):
             devices = {record["id"] for record in await connection.fetch("select id from devices")}
             if device is not None and device not in devices:
-                raise NotFound(f"there is no device {device!r}: {_ADD_DEVICE.format(device)}")
+                raise NotFound(_no_device(device, devices))
             await prepare(connection)
             writer = (
                 None
@@ -256,7 +262,7 @@ class _Reader:
         device = reading.lead.device_id
         if device is not None and device not in self._devices:
             raise InvalidInput(
-                f"there is no device {device!r}: {_ADD_DEVICE.format(device)};"
+                f"{_no_device(device, self._devices)};"
                 " where the column means something else, add --map device="
             )
         return reading

@@ -218,6 +218,8 @@ async def test_unknown_devices(pool: Pool, tmp_path: Path) -> None:
         NotFound, match="there is no device 'd8': create it with 'device add d8 --gateway NAME'"
     ):
         await import_file(pool, file, ImportOptions(device="d8"))
+    with pytest.raises(NotFound, match="there is no device 'd22': did you mean 'd2', or create it"):
+        await import_file(pool, file, ImportOptions(device="d22"))
     summary = await import_file(pool, file)
     assert (summary.imported, summary.rejected) == (2, 1)
     (row,) = rejected(tmp_path / "leads.rejects.csv")

@@ -1,5 +1,10 @@
 """What 'status' and 'campaign status' say of what waits, and the order of 'messages'."""
 
+import asyncio
+import json
+import os
+import resource
+import sys
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -11,6 +16,7 @@ from messaging.reporting.status import status_report
 from messaging.sending.message_status import MessageStatus
 from rig.people import phone
 from tests.support.frozen import running
+from tests.support.live import ROOT
 from tests.support.scenario import Scenario
 from tests.support.told import Told
 
@@ -116,3 +122,19 @@ async def test_messages_of_one_campaign_or_one_sequence(scenario: Scenario) -> N
         await list_messages(scenario.pool, every, 10, campaign="sail")
     with pytest.raises(NotFound, match="no sequence 'nothing'"):
         await list_messages(scenario.pool, every, 10, sequence="nothing")
+
+
+async def test_the_command_is_quick(scenario: Scenario, database_url: str) -> None:
+    """Of its second, most is the start of Python and its libraries: measured is what this process tree computes."""
+    await scenario.add_device()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "starter.py", "status", "--json"),
+        cwd=ROOT,
+        env={**os.environ, "DATABASE_URL": database_url, "TEMPORAL_ADDRESS": "127.0.0.1:1"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert json.loads(out)["leads"] == 0
+    assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 1.0
