@@ -119,18 +119,7 @@ async def resolve_as_sent(
     async with connection.transaction():
         row = await _in_doubt(connection, message_id, "sent")
         await connection.execute(SET_SENT, message_id, gateway_message_id)
-        if row["status"] == "processing":  # of an unconfirmed one, the trigger notes it
-            await note(
-                connection,
-                "message.resolved",
-                phone=row["recipient_phone"],
-                sequence=row["sequence"],
-                campaign=row["campaign"],
-                device=row["device_id"],
-                message_id=message_id,
-                **({"step": row["step"]} if row["step"] else {}),
-                status="sent",
-            )
+        await _note(connection, row, "sent")
         await connection.execute("select apply_early_receipts($1)", message_id)
     return _sent(row)
 
@@ -160,6 +149,7 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
             raise Conflict(f"campaign {row['campaign']!r} was cancelled: nothing of it is sent any more")
         over = await connection.fetchval(EXPIRE, message_id)
         if over:
+            await _note(connection, row, "expired")
             return Resolution(
                 message_id=message_id,
                 phone=row["recipient_phone"],
@@ -188,6 +178,22 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
         campaign=row["campaign"],
         again=again,
     )
+
+
+async def _note(connection: Connection, row: Record, status: str) -> None:
+    """Notes what became of a message whose attempt had left it in doubt; of an unconfirmed one, the trigger does."""
+    if row["status"] == "processing":
+        await note(
+            connection,
+            "message.resolved",
+            phone=row["recipient_phone"],
+            sequence=row["sequence"],
+            campaign=row["campaign"],
+            device=row["device_id"],
+            message_id=row["id"],
+            **({"step": row["step"]} if row["step"] else {}),
+            status=status,
+        )
 
 
 def _name(row: Record) -> str:

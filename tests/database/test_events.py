@@ -32,6 +32,7 @@ from messaging.reporting.status import status_report
 from messaging.reporting.why.report import why_not
 from messaging.selection.contacts import pause_contacts, resume_contacts, stop_contacts
 from messaging.selection.selection import Selection
+from messaging.sending.resolutions import resolve_as_sent, send_again
 from messaging.sequences.contacts import pause_contact, resume_contact
 from messaging.sequences.contract import EnrollmentEnd
 from messaging.sequences.enrollments import Enrollments
@@ -354,6 +355,31 @@ async def test_messages_in_doubt_and_tests(scenario: Scenario) -> None:
     ]
     assert {one["message_id"] for one in events[:4]} == {identifier}
     assert events[0]["sequence"] == "welcome"
+
+
+async def test_an_operator_resolves_what_an_attempt_has_left(scenario: Scenario) -> None:
+    (enrollment,) = await begun(scenario)
+    pool = scenario.pool
+    identifier = await pool.fetchval(
+        "insert into broadcast_messages (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id, due_at,"
+        " status, processing_worker_id, claimed_at, expires_at)"
+        " select gen_random_uuid(), next_step_id, id, lead_id, phone, device_id, now(), 'processing', 'dead', '-infinity', now()"
+        " from sequence_contacts where id = $1 returning id",
+        enrollment,
+    )
+    for resolve, status in ((resolve_as_sent, "sent"), (send_again, "expired")):
+        await pool.execute("update broadcast_messages set status = 'processing', sent_at = null")
+        await noted(pool)
+        with acting(ANNA):
+            async with pool.acquire() as connection:
+                await resolve(connection, identifier)
+        (event,) = await noted(pool)
+        assert (event["kind"], event["actor"], event["message_id"]) == (
+            "message.resolved",
+            "anna",
+            identifier,
+        )
+        assert event["data"] == {"step": "hello", "status": status}
 
 
 async def test_claims_and_receipts_note_nothing(scenario: Scenario) -> None:

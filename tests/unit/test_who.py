@@ -18,6 +18,9 @@ def test_the_command_line_is_used_by_the_user(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("SUDO_USER", "anna")
     assert operator() == Actor("anna", "command line")
     assert operator("Ben") == Actor("Ben", "command line")
+    for odd, name in (("drumbeat", "user drumbeat"), ("a\x1bb", "user ab"), ("x" * 90, "user " + "x" * 75)):
+        monkeypatch.setenv("SUDO_USER", odd)
+        assert operator() == Actor(name, "command line")
     monkeypatch.setattr(os, "getuid", lambda: 987_654)
     monkeypatch.delenv("SUDO_USER")
     assert operator().name == "uid 987654"
