@@ -316,6 +316,15 @@ async def work(
             logger.info("finishing what is being sent")
 
 
+async def migrate_only() -> None:
+    """Brings the schema up to date, as every process does that may. Raises Unavailable."""
+    settings = load_settings()
+    set_up_logs(settings)
+    async with connect(settings, tell=logger.info, temporal=False) as drumbeat:
+        await drumbeat.pool()
+    logger.info("the database schema is up to date")
+
+
 async def main(webhooks_only: bool = False) -> None:
     """Runs until Ctrl-C or SIGTERM. ``webhooks_only``: see :func:`work`."""
     stop = asyncio.Event()
@@ -341,5 +350,6 @@ if __name__ == "__main__":
 
     from runtime.process import leave, run_plain
 
-    run_plain(partial(main, arguments.webhooks_only), uvloop.new_event_loop, complain)
+    work_to_do = migrate_only if arguments.migrate_only else partial(main, arguments.webhooks_only)
+    run_plain(work_to_do, uvloop.new_event_loop, complain)
     leave(0)

@@ -7,7 +7,8 @@ umask 022
 folder=${1:-$(dirname "$0")/../secrets}
 mkdir -p "$folder/devices"
 chmod 700 "$folder"
-for name in postgres_password drumbeat_db_password temporal_db_password grafana_admin_password; do
+for name in postgres_password drumbeat_db_password drumbeat_worker_db_password drumbeat_reader_db_password \
+    temporal_db_password grafana_admin_password; do
     [ -s "$folder/$name" ] && continue
     od -An -N24 -tx1 /dev/urandom | tr -d ' \n' >"$folder/$name.new"
     mv "$folder/$name.new" "$folder/$name"

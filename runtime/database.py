@@ -34,6 +34,8 @@ LOOK = 0.1
 is built concurrently waits for all snapshots: that would be a deadlock.
 """
 
+MIGRATE_FIRST = "; first run 'worker.py --migrate-only' with the role that owns the tables"
+
 MIGRATOR = "drumbeat-migrations"
 """The application name of dbmate's sessions in PostgreSQL."""
 
@@ -130,7 +132,8 @@ async def _run_dbmate(database_url: str, migrations: Path) -> None:
             await asyncio.shield(process.wait())
     if process.returncode:
         lines = output.decode(errors="replace").strip().splitlines() or ["no output"]
-        raise Unavailable(f"the database schema could not be brought up to date: {lines[-1]}")
+        mend = "" if "permission denied" not in lines[-1] else MIGRATE_FIRST
+        raise Unavailable(f"the database schema could not be brought up to date: {lines[-1]}{mend}")
 
 
 def _of_postgresql() -> dict[str, str]:

@@ -15,7 +15,7 @@ of the two set it brings up servers of its own first. The commands are those of 
 def read_arguments() -> argparse.Namespace:
     """Answers --help and --version; ends the process with 2 for what it does not know.
 
-    ``webhooks_only``: listen for webhooks, and run no workflow and no activity.
+    ``migrate_only``: bring the schema up to date, and end. ``webhooks_only``: listen for webhooks, and run no workflow and no activity.
     """
     parser = argparse.ArgumentParser(
         prog="worker.py",
@@ -25,6 +25,11 @@ def read_arguments() -> argparse.Namespace:
     )
     parser.add_argument(
         "--version", action="version", version=f"drumbeat {VERSION}", help="print the version"
+    )
+    parser.add_argument(
+        "--migrate-only",
+        action="store_true",
+        help="bring the database's schema up to date, and end: for a role that workers do not have",
     )
     parser.add_argument(
         "--webhooks-only",

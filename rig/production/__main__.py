@@ -6,6 +6,7 @@ the servers in its environment; the exit code is the command's.
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 import tempfile
@@ -90,8 +91,11 @@ async def _run(given: argparse.Namespace) -> int:
 
 
 async def _command(here: Production, command: Sequence[str]) -> int:
-    words = [sys.executable if word == "python" else word for word in command]
-    process = await asyncio.create_subprocess_exec(*words, cwd=CHECKOUT, env=environment(**here.variables))
+    # "python" is the one that has Drumbeat's libraries.
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    process = await asyncio.create_subprocess_exec(
+        *command, cwd=CHECKOUT, env=environment(**here.variables, PATH=path)
+    )
     try:
         return await process.wait()
     finally:

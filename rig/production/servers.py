@@ -53,9 +53,9 @@ class Production:
     @property
     def variables(self) -> dict[str, str]:
         """The environment for a process that is to use these servers from this machine."""
-        host, password = self.place.address("postgres"), self.secret("drumbeat_db_password")
+        host, password = self.place.address("postgres"), self.secret("drumbeat_worker_db_password")
         found = {
-            "DATABASE_URL": f"postgresql://drumbeat:{password}@{host}:5432/drumbeat?sslmode=disable",
+            "DATABASE_URL": f"postgresql://drumbeat_worker:{password}@{host}:5432/drumbeat?sslmode=disable",
             "TEMPORAL_ADDRESS": f"{self.place.address('temporal')}:7233",
             "TEMPORAL_NAMESPACE": self.place.compose.services["worker"].environment["TEMPORAL_NAMESPACE"],
             "DRUMBEAT_HOME": str(self.place.home),

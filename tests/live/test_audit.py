@@ -95,6 +95,11 @@ DAMAGE: dict[str, tuple[Callable[[Pool], Awaitable[None]], str]] = {
 }
 
 
+async def only_read(pool: Pool) -> None:
+    """As with a role that may only read, for which an audit is no less."""
+    await pool.execute("set transaction read only")
+
+
 async def after(live: Live, harm: Callable[[Pool], Awaitable[None]]) -> AuditReport:
     """What the audit says of this damage, which is undone."""
     async with live.scenario.pool.acquire() as connection:
@@ -119,6 +124,7 @@ async def test_all_is_well_and_each_damage_is_caught(live: Live) -> None:
         assert promise in [check.promise for check in broken], damage
         assert all(check.broken for check in broken), damage
     assert (await audit(live.connection)).kept
+    assert (await after(live, only_read)).kept
 
 
 async def test_what_is_wrong_with_a_campaign_is_caught(live: Live) -> None:

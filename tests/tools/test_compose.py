@@ -17,6 +17,7 @@ from ruamel.yaml import YAML
 from temporalio.testing import WorkflowEnvironment
 
 import worker
+from messaging.common.errors import Unavailable
 from rig.production.compose import read_compose
 from runtime.database import migrate
 from runtime.embedded.postgres import Postgres
@@ -28,6 +29,8 @@ PASSWORDS = {
     "POSTGRES_PASSWORD": "one",
     "DRUMBEAT_DB_PASSWORD": "two",
     "TEMPORAL_DB_PASSWORD": "three",
+    "DRUMBEAT_WORKER_DB_PASSWORD": "four",
+    "DRUMBEAT_READER_DB_PASSWORD": "five",
 }
 PROFILES = frozenset({"backup", "cluster", "monitoring", "simulator", "tls"})
 COMPOSE = YAML(typ="safe").load(ROOT / "docker-compose.yml")
@@ -95,7 +98,7 @@ def test_what_we_read_in_it_is_what_the_real_program_reads() -> None:
 def test_the_usual_services_need_no_variable_and_no_profile() -> None:
     assert set(read_compose(ROOT / "docker-compose.yml", {}).in_profiles(frozenset())) == {
         *("postgres", "databases", "temporal-schema", "temporal", "temporal-namespace", "temporal-ui"),
-        *("worker", "webhooks"),
+        *("schema", "worker", "webhooks"),
     }
     assert {profile for service in SERVICES.values() for profile in service.get("profiles", ())} == PROFILES
 
@@ -269,7 +272,38 @@ async def test_the_databases_are_made_once_and_take_a_changed_password(own_postg
         await enter("temporal", "it's new", "drumbeat")
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
         await enter("drumbeat", "two", "temporal")
-    await migrate(f"postgresql://drumbeat:two@127.0.0.1:{own_postgres.port}/drumbeat?sslmode=disable")
+    at = f"127.0.0.1:{own_postgres.port}/drumbeat?sslmode=disable"
+    with pytest.raises(Unavailable, match=r"permission denied.*; first run 'worker\.py --migrate-only'"):
+        await migrate(f"postgresql://drumbeat_worker:four@{at}")
+    await migrate(f"postgresql://drumbeat:two@{at}")
+    await migrate(f"postgresql://drumbeat_worker:four@{at}")
+    await _run("databases.sh", environment)
+
+    worker_role = await asyncpg.connect(f"postgresql://drumbeat_worker:four@{at}")
+    reader = await asyncpg.connect(f"postgresql://drumbeat_reader:five@{at}")
+    try:
+        await worker_role.execute("insert into leads (phone) values ('+12015550100')")
+        await worker_role.execute("create temporary table here (x int); delete from leads")
+        for change in (
+            "drop table leads",
+            "alter table leads add x int",
+            "truncate leads",
+            "create table x ()",
+        ):
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await worker_role.execute(change)
+        assert await reader.fetchval("select count(*) from leads") == 0
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await reader.execute("insert into leads (phone) values ('+12015550100')")
+        await reader.execute("set default_transaction_read_only = off")
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await reader.execute("insert into leads (phone) values ('+12015550100')")
+        assert await reader.fetchval("show statement_timeout") == "1min"
+        with pytest.raises(asyncpg.InsufficientPrivilegeError):
+            await reader.execute("create table x ()")
+    finally:
+        await worker_role.close()
+        await reader.close()
 
 
 async def test_the_namespace_is_made_once_with_the_registered_search_attributes() -> None:
