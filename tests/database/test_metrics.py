@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -183,8 +184,9 @@ async def test_a_ledger_that_is_away_is_said_and_old_numbers_go(scenario: Scenar
 
 
 async def test_a_ledger_that_is_slow_to_read_delays_no_scrape_and_is_not_read_again_and_again(
-    scenario: Scenario,
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("monitoring.ledger.WITHIN", 0.2)
     device = await scenario.add_device()
     metrics = Metrics("1", scenario.pool)
     labels = {"device": device, "status": "pending"}
@@ -192,7 +194,7 @@ async def test_a_ledger_that_is_slow_to_read_delays_no_scrape_and_is_not_read_ag
         await connection.execute("lock table broadcast_messages in access exclusive mode")
         began = time.monotonic()
         assert await value(metrics, "drumbeat_ledger_messages", **labels) is None
-        assert 1 < time.monotonic() - began < 3
+        assert time.monotonic() - began < 1
         assert await value(metrics, "drumbeat_ledger_up") == 1  # not known yet, and no alert
         metrics._ledger._began -= 6
         assert await value(metrics, "drumbeat_ledger_up") == 0
