@@ -1,12 +1,11 @@
 """Real servers for the tests: one PostgreSQL for the session, a database of its own for each test."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import uvloop
 
 from messaging.common.database import Pool
 from runtime.database import open_pool
@@ -26,11 +25,6 @@ TOGETHER = {
 """Files whose tests one process runs, one after the other, by the beginning of their names. pytest-xdist's own marks do
 nothing with this pytest's node IDs.
 """
-
-
-def pytest_asyncio_loop_factories() -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
-    """The tests run on the event loop of the workers."""
-    return {"uvloop": uvloop.new_event_loop}
 
 
 @pytest.hookimpl(optionalhook=True)
