@@ -18,6 +18,8 @@ from messaging.common.errors import Unavailable
 __all__ = ["MODULES", "build", "built_folder"]
 
 GO = "https://go.dev/dl"
+USUAL = "/usr/local/go/bin"
+"""Where Go is, after its own instructions, also where the path does not lead there."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,7 @@ async def build(programs: Path, image: str, tell: Callable[[str], None]) -> Path
     folder = built_folder(programs, image)
     if folder.is_dir():
         return folder
-    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    go = shutil.which("go") or shutil.which("go", path=USUAL)
     if go is None:
         raise Unavailable(f"this builds Temporal's programs from source: install Go ({GO}), then try again")
     name, _, version = image.partition(":")

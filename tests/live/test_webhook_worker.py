@@ -2,8 +2,11 @@
 
 import asyncio
 import re
+import signal
 import socket
 from contextlib import suppress
+
+import pytest
 
 from operations import enrollment
 from rig.people import phone
@@ -81,3 +84,24 @@ async def test_a_second_worker_works_without_the_port_and_takes_it_over(live: Li
     await enrollment.enroll(live.connection, "story", phone(1), device=live.scenario.device)
     await live.all_over(1)
     assert second.returncode is None
+
+
+@pytest.mark.long
+async def test_a_process_for_webhooks_alone_listens_and_sends_nothing(live: Live) -> None:
+    code, _, told = await live.run("worker.py", "--webhooks-only")
+    assert code == 1
+    assert "--webhooks-only: set DRUMBEAT_WEBHOOKS_PORT, the port to listen on" in told
+    await live.scenario.add_device()
+    await live.scenario.apply(SEQUENCE)
+    port = free_port()
+    alone = ("sh", "-c", 'exec "$@" --webhooks-only', "alone")
+    process = await live.start_worker(*alone, DRUMBEAT_WEBHOOKS_PORT=str(port))
+    await until(lambda: listens(port))
+    done = await enrollment.enroll(live.connection, "story", phone(1), device=live.scenario.device)
+    assert done.result == "handed_over"
+    assert not await live.works()
+    await live.start_worker()
+    await live.all_over(1)
+    process.send_signal(signal.SIGTERM)
+    assert await process.wait() == 0
+    live.workers.remove(process)
