@@ -120,7 +120,7 @@ async def test_a_device_and_a_sequence(scenario: Scenario) -> None:
     assert "- **paused**: logged out" in page
     assert "2 failures of its own in a row; the third parks it" in page
     page = await shown(scenario, story)
-    assert f"| **hello** | {gap}day 1 | {gap}1 |" in page
+    assert f"| **hello** day 1 | {gap}1 |" in page
     assert "- 1 contact under way" in page
     states = {(one.kind, one.name): one.state for one in await not_shown(scenario.pool)}
     assert states == {("device", scenario.device): "paused", ("sequence", "story"): "active"}

@@ -30,11 +30,9 @@ async def sequence_details(pool: Pool, sequence: str) -> str | None:
     ]
     rows = [
         (
-            f"**{step.key}**",
-            format_when(step.day, step.at, step.after, step.wait_for),
+            f"**{step.key}** {format_when(step.day, step.at, step.after, step.wait_for)}",
             f"{step.waiting:,}",
             f"{step.sent:,}",
-            f"{step.results.delivered:,}",
             f"{step.results.read:,}",
             f"{step.results.replied:,}",
         )
@@ -44,7 +42,7 @@ async def sequence_details(pool: Pool, sequence: str) -> str | None:
         [
             f"**{one.name}** · sequence" + (f", trigger {one.trigger}" if one.trigger else ""),
             markdown_list(state, *through),
-            markdown_table(("Step", "Comes", "Next for", "Sent", "Arrived", "Read", "Replied"), rows),
+            markdown_table(("Step", "Next for", "Sent", "Read", "Replied"), rows),
             *(
                 [f"The next message is due {format_wall(one.next_due_at, zone)} {zone}."]
                 if one.next_due_at is not None
