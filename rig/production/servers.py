@@ -19,7 +19,7 @@ from rig.production.service import Replica, run_once
 from rig.stage import SIMULATOR_SECRET
 from runtime.embedded.processes import ProcessId
 from runtime.embedded.program import Program
-from runtime.embedded.state import Running, State, write_state
+from runtime.embedded.state import Running, State, read_state, write_state
 from runtime.settings import CHECKOUT
 
 __all__ = ["OURS", "PROGRAMS", "Production", "build_all", "production"]
@@ -201,6 +201,11 @@ async def production(
 
     ``home`` keeps data, passwords and logs. Raises Unavailable and InvalidInput, perhaps in a group.
     """
+    before = read_state(home)
+    if before is not None and before.supervisor.runs:
+        raise InvalidInput(
+            f"process {before.supervisor.pid} runs these services with the data in {home}: end it, or give --fresh or --data"
+        )
     home.mkdir(mode=0o700, parents=True, exist_ok=True)
     (home / "logs").mkdir(mode=0o700, exist_ok=True)
     passwords = home / "secrets"

@@ -1,5 +1,6 @@
 """What make production would start, and what it says where it cannot."""
 
+import os
 import re
 from pathlib import Path
 
@@ -11,7 +12,9 @@ from rig.production.build import MODULES, build
 from rig.production.compose import read_compose
 from rig.production.place import Place
 from rig.production.programs import command_of
-from rig.production.servers import FILE
+from rig.production.servers import FILE, production
+from runtime.embedded.processes import ProcessId
+from runtime.embedded.state import State, read_state, write_state
 from runtime.settings import CHECKOUT
 
 PROFILES = frozenset({"cluster", "simulator"})
@@ -70,6 +73,16 @@ def test_images_and_modules_have_the_same_versions(place: Place) -> None:
     built = {image for image in images if image.partition(":")[0] in MODULES}
     assert {image.partition(":")[0] for image in built} == set(MODULES)
     assert len({image.partition(":")[2] for image in built if "ui" not in image}) == 1
+
+
+async def test_two_do_not_run_on_the_same_data(tmp_path: Path) -> None:
+    this = ProcessId.of(os.getpid())
+    assert this is not None
+    write_state(tmp_path, State(supervisor=this))
+    with pytest.raises(InvalidInput, match=rf"process {os.getpid()} runs these services with the data in"):
+        async with production(tmp_path, print):
+            pass
+    assert read_state(tmp_path) is not None
 
 
 async def test_where_go_is_missing_one_line_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
