@@ -1,12 +1,18 @@
 """Ends the waits of devices: their gateway asked them to wait, or they have had a failure of their own."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from messaging.common.database import Connection
 from messaging.devices.device import Device
 from messaging.times.local_time import format_moment, load_zone
 
-__all__ = ["format_wait", "lift_wait", "requeue"]
+__all__ = ["FAULTS_IN_A_ROW", "FAULT_WAIT", "format_wait", "lift_wait", "requeue"]
+
+FAULTS_IN_A_ROW = 3
+"""How many failures in a row of a device's own park it."""
+
+FAULT_WAIT = timedelta(seconds=5)
+"""How long a device waits after the first such failure; three times as long after the second."""
 
 
 LIFT_WAIT = """

@@ -9,7 +9,7 @@ from messaging.common.values import Value
 from messaging.devices.device import Device
 from messaging.devices.pace import DevicePace, load_paces
 from messaging.devices.store import list_devices
-from messaging.sending.ledger import FAULTS_IN_A_ROW
+from messaging.devices.waits import FAULTS_IN_A_ROW
 from messaging.times.local_time import format_moment, load_zone
 
 __all__ = ["DeviceTrouble", "ListedDevice", "find_troubles", "list_with_troubles"]

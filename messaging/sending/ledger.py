@@ -4,7 +4,7 @@ The rules are in the database (migrations: ``claim_message`` and related functio
 one round trip. This module gives types to their answers. Times are aware UTC.
 """
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +12,7 @@ import asyncpg
 
 from messaging.common.database import Pool
 from messaging.common.errors import NotFound
+from messaging.devices.waits import FAULT_WAIT, FAULTS_IN_A_ROW
 from messaging.sending.claim_answers import (
     Outcome,
     StepAnswer,
@@ -23,14 +24,7 @@ from messaging.sending.claim_lifetimes import CALL_GRACE, CLAIM_LIFETIME, longer
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.positions import NextPosition
 
-__all__ = ["FAULTS_IN_A_ROW", "FAULT_WAIT", "Ledger"]
-
-FAULTS_IN_A_ROW = 3
-"""How many failures in a row of a device's own park it."""
-
-FAULT_WAIT = timedelta(seconds=5)
-"""How long a device waits after the first such failure; three times as long after the second."""
-
+__all__ = ["Ledger"]
 
 MAY_GO_OUT = """
     select exists (

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from messaging.devices.store import list_devices, set_device_status
-from messaging.devices.waits import lift_wait
+from messaging.devices.waits import FAULT_WAIT, FAULTS_IN_A_ROW, lift_wait
 from messaging.gateways import KINDS, http
 from messaging.gateways.base import Capabilities, Images
 from messaging.gateways.simulated import SimulatedGateway
@@ -17,7 +17,7 @@ from messaging.leads.opt_outs import record_opt_out
 from messaging.reporting import audit
 from messaging.reporting.status import status_report
 from messaging.sending import telling
-from messaging.sending.ledger import FAULT_WAIT, FAULTS_IN_A_ROW, Ledger
+from messaging.sending.ledger import Ledger
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Deferred, Held, Settled
 from messaging.sending.receipts import record_receipts
