@@ -997,7 +997,7 @@ $$;
 CREATE FUNCTION public.is_routine(p_kind text, p_via text) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     AS $$
-    select p_kind = 'contact.replied' or (p_via = 'itself' and p_kind in ('contact.enrolled', 'contact.completed'))
+    select p_kind = 'contact.replied' or (p_via in ('itself', 'reply') and p_kind in ('contact.enrolled', 'contact.completed'))
 $$;
 
 CREATE FUNCTION public.is_unsettled(p_status text) RETURNS boolean
@@ -2799,7 +2799,9 @@ CREATE TABLE public.wanted_enrollments (
     sequence_id bigint NOT NULL,
     phone text NOT NULL,
     inbound_message_id bigint,
-    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL
+    created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    actor text DEFAULT NULLIF(current_setting('drumbeat.actor'::text, true), ''::text),
+    via text DEFAULT NULLIF(current_setting('drumbeat.via'::text, true), ''::text)
 );
 
 ALTER TABLE public.wanted_enrollments ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (

@@ -27,7 +27,8 @@ class TriggerEnrollmentWorkflow:
         totals = SweepTotals()
         cursor: SweepCursor | None = start
         while cursor is not None:
-            with acting(starter_of_this_run()):
+            # Who has all enrolled that is due does not say so of each.
+            with acting(starter_of_this_run() if start.trigger is not None else None):
                 page = await workflow.execute_activity_method(
                     TriggerActivities.enroll_page,
                     cursor,

@@ -3,11 +3,12 @@
 
 -- migrate:up
 
--- True for what goes as planned, of which there is much: Drumbeat enrolls by itself, contacts complete, and people answer.
+-- True for what goes as planned, of which there is much: Drumbeat enrolls by itself or by a keyword, contacts complete, and
+-- people answer.
 -- An index uses it: never change its answers.
 create function is_routine(p_kind text, p_via text) returns boolean
 language sql immutable parallel safe as $$
-    select p_kind = 'contact.replied' or (p_via = 'itself' and p_kind in ('contact.enrolled', 'contact.completed'))
+    select p_kind = 'contact.replied' or (p_via in ('itself', 'reply') and p_kind in ('contact.enrolled', 'contact.completed'))
 $$;
 
 -- One thing that was done to one contact, sequence, campaign, device or message. Rows are only added. Names are copied, so
@@ -36,6 +37,11 @@ create index events_phone on events (phone, id) where phone is not null;
 create index events_sequence on events (sequence, id) where phone is null and sequence is not null;
 create index events_campaign on events (campaign, id) where phone is null and campaign is not null;
 create index events_device on events (device, id) where phone is null and device is not null;
+
+-- Who wants an enrollment: it is that person's act, also if a worker takes it a minute later.
+alter table wanted_enrollments add column actor text, add column via text;
+alter table wanted_enrollments alter column actor set default nullif(current_setting('drumbeat.actor', true), ''),
+                               alter column via set default nullif(current_setting('drumbeat.via', true), '');
 
 -- Notes an event of the present transaction; answers its ID. The session says who acts, as drumbeat.actor and drumbeat.via
 -- (messaging.events.acting); a process of release 0.1.0 and psql do not. A transaction may say more as drumbeat.data, which
@@ -314,5 +320,6 @@ drop trigger note_change on sequence_contacts;
 drop trigger note_new on sequence_contacts;
 drop function note_message, note_inbound, note_phone_change, note_lead, note_opt_out, note_device, note_campaign, note_sequence,
     note_contact, changes_between, acts_by_itself, note_event;
+alter table wanted_enrollments drop column actor, drop column via;
 drop table events;
 drop function is_routine;

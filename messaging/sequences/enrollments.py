@@ -11,7 +11,8 @@ from messaging.common.database import Connection, Pool, Record
 from messaging.common.errors import Conflict, NotFound
 from messaging.common.optimistic_locking import Changed, retry_on_change
 from messaging.common.storable import storable
-from messaging.events.record import note
+from messaging.events.acting import Actor, present_actor
+from messaging.events.record import act_as, note
 from messaging.leads.store import upsert_lead
 from messaging.sending.positions import NextPosition
 from messaging.sequences.contract import (
@@ -110,7 +111,7 @@ MARK_TO_SIGNAL = (
     "update sequence_contacts set plan_changed_at = clock_timestamp() where id = $1 returning phone"
 )
 
-FORGET_WANTED = "delete from wanted_enrollments where sequence_id = $1 and phone = $2"
+FORGET_WANTED = "delete from wanted_enrollments where sequence_id = $1 and phone = $2 returning actor, via"
 
 WAS_SKIPPED = """
 select exists (select from broadcast_messages m
@@ -163,7 +164,9 @@ class Enrollments:
                     return refused
             # After the lead, which is locked in this order where an inbound message wants the enrollment.
             lead_id = await upsert_lead(connection, request.lead)
-            await connection.execute(FORGET_WANTED, sequence["id"], request.lead.phone)
+            wanted = await connection.fetchrow(FORGET_WANTED, sequence["id"], request.lead.phone)
+            if wanted is not None and wanted["actor"] is not None and present_actor() is None:
+                await act_as(connection, Actor(wanted["actor"], wanted["via"]))
             if existing is None:
                 existing, due = await insert_enrollment(
                     connection, self._plans, sequence, lead_id, workflow_id, run_id, given

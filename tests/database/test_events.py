@@ -309,6 +309,18 @@ async def test_a_reply_is_the_act_of_the_person(scenario: Scenario) -> None:
         async with pool.acquire() as connection:
             await record_inbound(connection, "simulated", scenario.device, [message], DEFAULT_KEYWORDS)
 
+    await scenario.apply(
+        SEQUENCE.format(more="More").replace("sequence: welcome", "sequence: asked\nkeyword: [prices]")
+    )
+    await noted(pool)
+    await write("0", "prices")
+    await scenario.enroll("asked", phone(1))
+    assert [(one["kind"], one["actor"], one["via"]) for one in await noted(pool)] == [
+        ("contact.replied", phone(1), "reply"),
+        ("lead.consent_given", phone(1), "reply"),
+        ("contact.enrolled", phone(1), "reply"),
+    ]
+    await pool.execute("delete from sequence_contacts where id <> $1", enrollment)
     await write("1", "how much?")
     await write("2", "STOP")
     await resume_contact(pool, enrollment)
