@@ -138,6 +138,10 @@ async def test_a_lead_that_was_held_and_has_ended_is_shown_so(live: Live) -> Non
     await live.connection.temporal.get_workflow_handle("campaign:black-friday").result()
     assert f"was sent on {datetime.now(UTC):%Y-%m-%d}" in await details(live, lead)
     assert "**finished**: 1 of 1 settled" in await details(live, "campaign:black-friday")
+    async with live.scenario.pool.acquire() as connection, connection.transaction():
+        await connection.execute("lock table campaigns")
+        own = await details(live, "campaign:black-friday")
+        assert "State: **finished** · 1 of 1 settled" in own, "the ledger does not answer, the workflow does"
     await lists(live, "DrumbeatState = 'held'", set())
     await lists(live, "DrumbeatState = 'sent'", {lead})
 
