@@ -23,6 +23,11 @@ REMIND = timedelta(days=1)
 GONE = timedelta(seconds=30)
 """A worker that has said nothing for so long, and did not say goodbye, is reported."""
 
+SURE = timedelta(seconds=15)
+"""How long that must stay so until it is told. After an outage of PostgreSQL, or of the machine, every worker has said nothing
+for long, until its next report.
+"""
+
 FAILING = timedelta(minutes=5)
 """A receiver that has taken nothing for so long is reported, to the others."""
 
@@ -41,7 +46,7 @@ class Alert(Value):
 
 REPORT_WORKERS_AND_RECEIVERS = """
 insert into alert_reports (reported_at, kind, subject, detail)
-select w.seen_at, 'worker_gone', w.id, 'it was last seen at ' || to_char(w.seen_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')
+select clock_timestamp(), 'worker_gone', w.id, 'it was last seen at ' || to_char(w.seen_at at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS')
                             || ' UTC, on the task queue ' || w.task_queue
   from workers w
  where w.ended_at is null and w.seen_at < clock_timestamp() - $1::interval and alert_stands('worker_gone', w.id)
@@ -162,7 +167,9 @@ async def fold_reports(pool: Pool, gather: timedelta = GATHER) -> None:
                 continue  # of a later release, whose workers tell of it
             if not row["stands"]:
                 await _end(connection, row)
-            elif (told is None and row["since"] <= now - FIRST) or (
+            elif (
+                told is None and row["since"] <= now - (SURE if row["kind"] == "worker_gone" else FIRST)
+            ) or (
                 told is not None
                 and (
                     (row["count"] > row["announced"] and told <= now - gather)

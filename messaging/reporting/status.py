@@ -9,6 +9,7 @@ from messaging.common.values import Value
 from messaging.devices.store import list_devices
 from messaging.devices.waits import format_wait
 from messaging.events.latest import by_whom, paused_by
+from messaging.outbox.alerts import list_alerts
 from messaging.outbox.receivers import attention_of_receivers
 from messaging.replies.inbox import count_inbox
 from messaging.reporting.messages import count_in_doubt
@@ -208,6 +209,11 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
             + " the trigger of a sequence and no device to write from, so the sweep does not enroll them: name a device in"
             " the sequence's file ('device:'), or give the leads one ('lead import FILE --device ID')"
         )
+    attention += [
+        f"{one.title}: {one.detail}"
+        for one in await list_alerts(pool)
+        if one.kind in ("worker_gone", "audit_broken")
+    ]
     attention += await attention_of_receivers(pool)
     refused = await refused_enrollments(pool)
     attention += [

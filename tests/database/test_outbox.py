@@ -43,7 +43,9 @@ async def listen(pool: Pool, url: str, secret: Path, *kinds: str, name: str = "c
 async def deliver(pool: Pool, gather: timedelta = timedelta(minutes=10)) -> None:
     """One look at the outbox, as if some time had passed since the last one."""
     await pool.execute("update alert_reports set reported_at = reported_at - interval '1 minute'")
-    await pool.execute("update alerts set announced_at = announced_at - interval '1 minute'")
+    await pool.execute(
+        "update alerts set announced_at = announced_at - interval '1 minute', since = since - interval '1 minute'"
+    )
     await Courier(pool, gather=gather).work(0)
 
 
@@ -324,6 +326,10 @@ async def test_what_needs_a_person_is_told_and_so_is_its_end(contact: Contact, s
             " campaign_shard, campaign_position) select gen_random_uuid(), campaigns.id, leads.id, leads.phone, 'spare',"
             " now() - interval '1 hour', 'queued', now() - interval '1 hour', 0, 1 from campaigns, leads"
             " where campaigns.name = 'other' limit 1"
+        )
+        await deliver(pool)
+        assert all(one["type"] != "alert.worker_gone" for one in seen(server, secret)), (
+            "not before it is sure"
         )
         await report(pool, "audit_broken", "audit", "a step was sent twice")
         await deliver(pool)
