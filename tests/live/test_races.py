@@ -378,9 +378,9 @@ async def test_sent_again_while_its_workflow_is_about_to_end(
     original = Sender.send_stored
     asked = False
 
-    async def once(self: Sender, message: UUID) -> Any:
+    async def once(self: Sender, message: UUID, **given: Any) -> Any:
         nonlocal asked
-        outcome = await original(self, message)
+        outcome = await original(self, message, **given)
         if not asked and isinstance(outcome, Settled) and outcome.status is MessageStatus.UNCONFIRMED:
             asked = True
             await live.scenario.faults()
