@@ -328,6 +328,8 @@ async def test_what_needs_a_person_is_told_and_so_is_its_end(contact: Contact, s
             " where campaigns.name = 'other' limit 1"
         )
         await deliver(pool)
+        await pool.execute("update alerts set since = clock_timestamp() - interval '10 seconds'")
+        await Courier(pool).work(0)
         assert all(one["type"] != "alert.worker_gone" for one in seen(server, secret)), (
             "not before it is sure"
         )
