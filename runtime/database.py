@@ -4,9 +4,10 @@ import asyncio
 import errno
 import json
 import os
+import re
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -35,6 +36,9 @@ is built concurrently waits for all snapshots: that would be a deadlock.
 """
 
 MIGRATE_FIRST = "; first run 'worker.py --migrate-only' with the role that owns the tables"
+
+BUILT_CONCURRENTLY = re.compile(r"^create (?:unique )?index concurrently (\w+)", re.MULTILINE)
+"""In a migration: an index that is built outside a transaction."""
 
 MIGRATOR = "drumbeat-migrations"
 """The application name of dbmate's sessions in PostgreSQL."""
@@ -68,7 +72,8 @@ async def migrate(
         if not await _pending(connection, migrations):
             return
         await _have_to_ourselves(connection, tell)
-        if await _pending(connection, migrations):
+        if pending := await _pending(connection, migrations):
+            await _drop_half_built(connection, pending)
             await _run_dbmate(database_url, migrations)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise Unavailable(f"the database schema could not be brought up to date: {error}") from error
@@ -91,12 +96,25 @@ async def _answering(database_url: str, patience: int) -> Connection:
             await asyncio.sleep(LOOK)
 
 
-async def _pending(connection: Connection, migrations: Path) -> bool:
-    """True if a migration is still to be applied. It does not matter if the database has later ones."""
+async def _pending(connection: Connection, migrations: Path) -> list[Path]:
+    """The migrations that are still to be applied. It does not matter if the database has later ones."""
+    files = sorted(migrations.glob("*.sql"))
     if await connection.fetchval("select to_regclass('schema_migrations')") is None:
-        return True
+        return files
     applied = {row[0] for row in await connection.fetch("select version from schema_migrations")}
-    return any(file.name.partition("_")[0] not in applied for file in migrations.glob("*.sql"))
+    return [file for file in files if file.name.partition("_")[0] not in applied]
+
+
+async def _drop_half_built(connection: Connection, pending: Sequence[Path]) -> None:
+    """Drops the indexes of pending migrations that are there already.
+
+    A build outside a transaction that was interrupted leaves its index behind, and could never be made again.
+    """
+    for file in pending:
+        up = file.read_text().partition("-- migrate:down")[0]
+        for name in BUILT_CONCURRENTLY.findall(up):
+            if await connection.fetchval("select to_regclass($1)", name) is not None:
+                await connection.execute(f"drop index concurrently if exists {name}")
 
 
 async def _have_to_ourselves(connection: Connection, tell: Callable[[str], None]) -> None:

@@ -3,6 +3,23 @@
 
 -- migrate:up
 
+-- Waits for nobody for long, and lets nobody wait: workers of the release before go on meanwhile. One table after the other
+-- would be a deadlock with whoever has the second one and wants the first.
+do $$
+begin
+    set local lock_timeout = '300ms';
+    loop
+        begin
+            lock table broadcast_messages in access exclusive mode;
+            lock table sequence_contacts in share row exclusive mode;
+            exit;
+        exception when lock_not_available then
+            perform pg_sleep(0.1);
+        end;
+    end loop;
+    set local lock_timeout = 0;
+end $$;
+
 alter table broadcast_messages add column went_to text;  -- the phone that it went to, where its recipient has another one since
 
 -- Leads that have become one with another lead, as they were.

@@ -140,6 +140,57 @@ async def test_who_dies_with_a_migration_holds_up_nobody(
     assert await pool.fetchval("select indisvalid from pg_index where indexrelid::regclass::text = $1", INDEX)
 
 
+async def test_an_index_whose_build_was_interrupted_is_built_anew(
+    pool: Pool, database_url: str, tmp_path: Path
+) -> None:
+    behind = later_versions(tmp_path / "migrations", f"create index concurrently {INDEX} on leads (name)")
+    await pool.execute(f"create index {INDEX} on leads (phone)")
+    await pool.execute("update pg_index set indisvalid = false where indexrelid = $1::regclass", INDEX)
+    await migrate(database_url, migrations=behind)
+    built = await pool.fetchrow(
+        "select indisvalid as valid, pg_get_indexdef(indexrelid) as text from pg_index where indexrelid = $1::regclass",
+        INDEX,
+    )
+    assert built is not None
+    assert built["valid"]
+    assert built["text"].endswith("(name)")
+
+
+@pytest.mark.parametrize(
+    ("version", "first", "second"),
+    [
+        ("20261201000001", "sequence_contacts", "broadcast_messages"),
+        ("20261201000004", "sequences", "devices"),
+    ],
+)
+async def test_a_migration_is_no_deadlock_with_who_writes_meanwhile(
+    empty_url: str, tmp_path: Path, version: str, first: str, second: str
+) -> None:
+    before, present = tmp_path / "before", tmp_path / "present"
+    for folder in (before, present):
+        folder.mkdir()
+        for file in MIGRATIONS.glob("*.sql"):
+            if file.name < version or (folder is present and file.name.startswith(version)):
+                shutil.copy(file, folder)
+    await migrate(empty_url, migrations=before)
+    async with await open_pool(empty_url) as pool, pool.acquire() as writer:
+        async with writer.transaction():
+            await writer.execute(f"lock table {first} in row exclusive mode")
+            migrating = asyncio.create_task(migrate(empty_url, migrations=present))
+
+            async def waits() -> bool:
+                return bool(
+                    await pool.fetchval(
+                        "select exists (select from pg_locks where not granted and relation = $1::regclass)",
+                        first,
+                    )
+                )
+
+            await until(waits)
+            await writer.execute(f"lock table {second} in row exclusive mode")
+        await migrating
+
+
 async def test_a_schema_that_is_up_to_date_is_left_alone(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
