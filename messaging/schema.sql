@@ -2940,7 +2940,7 @@ CREATE INDEX broadcast_messages_open ON public.broadcast_messages USING btree (s
 
 CREATE INDEX broadcast_messages_phone ON public.broadcast_messages USING btree (recipient_phone);
 
-CREATE INDEX broadcast_messages_unsent ON public.broadcast_messages USING btree (status, device_id) WHERE (status = ANY (ARRAY['failed'::text, 'suppressed'::text, 'cancelled'::text, 'expired'::text]));
+CREATE INDEX broadcast_messages_unsent ON public.broadcast_messages USING btree (status, device_id) WHERE (status = ANY (ARRAY['suppressed'::text, 'cancelled'::text, 'expired'::text]));
 
 CREATE INDEX broadcast_messages_went_to ON public.broadcast_messages USING btree (went_to) WHERE (went_to IS NOT NULL);
 

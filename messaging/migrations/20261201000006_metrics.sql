@@ -1,8 +1,8 @@
 -- migrate:up transaction:false
 
--- The messages that were settled without being sent, for counting them by device: a message that is sent never enters it.
+-- The messages that ended without an attempt, for counting them by device: a message that is sent never enters it.
 create index concurrently broadcast_messages_unsent on broadcast_messages (status, device_id)
-    where status in ('failed', 'suppressed', 'cancelled', 'expired');
+    where status in ('suppressed', 'cancelled', 'expired');
 
 -- migrate:down transaction:false
 

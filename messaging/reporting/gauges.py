@@ -35,10 +35,16 @@ select m.device_id as device, m.status, k.name as campaign, count(*) as messages
  group by m.device_id, m.status, k.name
 """
 
+# Each half by an index of its own.
 COUNT_UNSENT = """
 select device_id as device, status, count(*) as messages
   from broadcast_messages
- where status in ('failed', 'suppressed', 'cancelled', 'expired')
+ where status in ('suppressed', 'cancelled', 'expired')
+ group by device_id, status
+ union all
+select device_id, status, count(*)
+  from broadcast_messages
+ where status = 'failed' and purpose is distinct from 'test'
  group by device_id, status
 """
 
