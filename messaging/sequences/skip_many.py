@@ -37,6 +37,7 @@ select told.message, told.step, c.id, c.lead_id, c.phone, c.device_id, told.due_
    set status = case when is_waiting(m.status) then 'cancelled' else m.status end,
        reason = case when is_waiting(m.status) then excluded.reason else m.reason end,
        slot_at = null, updated_at = clock_timestamp()
+returning m.id, m.status
 """
 
 # Contacts that are as they were read.
@@ -132,7 +133,7 @@ def _skip(contact: EnrollmentState, step: str) -> _Skip | None:
 async def _skip_all(
     connection: Connection, wanted: Sequence[_Skip], step: str, now: datetime | None
 ) -> SkippedMany | None:
-    """None if a contact has changed since it was read: then nothing may stay."""
+    """None if a contact or its message has changed since it was read: then nothing may stay."""
     begun = {
         row["id"]: row
         for row in await connection.fetch(
@@ -148,13 +149,16 @@ async def _skip_all(
             refused.append(f"{step!r} is {row['status']} already")
         else:
             skips.append(one)
-    await connection.execute(
+    cancelled = await connection.fetch(
         CANCEL,
         [one.message for one in skips],
         [one.step for one in skips],
         [one.contact.enrollment_id for one in skips],
         [one.due_at for one in skips],
     )
+    # An attempt may have made and claimed the message since the look above.
+    if any(row["status"] != "cancelled" and row["id"] not in begun for row in cancelled):
+        return None
     identifiers = [one.contact.enrollment_id for one in skips]
     unchanged = await connection.fetch(LOCK_UNCHANGED, identifiers, [one.contact.version for one in skips])
     if len(unchanged) < len(skips):

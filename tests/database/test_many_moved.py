@@ -1,5 +1,6 @@
 """Many contacts skip a step, or move to another sequence, in one transaction."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
@@ -14,6 +15,7 @@ from messaging.sequences import skip_many as module
 from messaging.sequences.skip_many import skip_many
 from messaging.sequences.wanted import wanted_page
 from rig.people import phone
+from rig.waiting import until
 from tests.support.contact import NOON
 from tests.support.scenario import Scenario
 
@@ -91,6 +93,32 @@ async def test_of_many_those_whose_step_is_under_way_stay(
         ("hello", "sent"),
         ("more", "cancelled"),
     ]
+
+
+async def test_a_message_that_is_claimed_meanwhile_is_not_said_to_be_skipped(scenario: Scenario) -> None:
+    ids = await begin(scenario, 2)
+    message = sequence_message_id(await first_step(scenario), phone(1))
+    async with scenario.pool.acquire() as attempt:
+        async with attempt.transaction():
+            await attempt.execute(
+                "insert into broadcast_messages (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id,"
+                " due_at, status, claimed_at, processing_worker_id)"
+                " select $2, c.next_step_id, c.id, c.lead_id, c.phone, c.device_id, c.enrolled_at, 'processing', $3, 'w'"
+                " from sequence_contacts c where c.id = $1",
+                *(ids[1], message, NOON),
+            )
+            skipping = asyncio.create_task(skip_many(scenario.pool, ids, "hello", now=NOON))
+
+            async def waits() -> bool:
+                return bool(
+                    await scenario.pool.fetchval(
+                        "select exists (select from pg_locks where not granted and locktype = 'transactionid')"
+                    )
+                )
+
+            await until(waits)
+        done = await skipping
+    assert done == ([ids[0]], ["'hello' is being sent just now"])
 
 
 async def first_step(scenario: Scenario) -> int:
