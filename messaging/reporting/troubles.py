@@ -36,15 +36,14 @@ OPTING_OUT = 0.03
 """The part of recipients that opt out from which on WhatsApp may limit a number."""
 
 # Failures in a row end with the next message that is accepted. alike: refusals that are alike, at once or by a receipt.
-# limit_due: still due on the device's present local day.
+# waiting: messages that are no contact's next step; those are counted with the contacts that are due.
 SELECT_STANDING = """
 select d.id as device, d.faults, d.waits_reason, greatest(d.refusals, d.late_refusals) as alike, refusals_in_a_row() as park_at,
        (select count(*) from broadcast_messages m
-         where m.device_id = d.id and is_unsettled(m.status) and m.due_at <= $1) as waiting,
+         where m.device_id = d.id and is_unsettled(m.status) and m.due_at <= $1
+           and (m.sequence_contact_id is null or m.resends > 0)) as waiting,
        (select count(*) from sequence_contacts c join sequences s on s.id = c.sequence_id
-         where c.device_id = d.id and c.status = 'active' and c.paused_at is null and s.status = 'active' and c.next_due_at <= $1
-           and not exists (select from broadcast_messages m
-                            where m.sequence_contact_id = c.id and m.sequence_stepid = c.next_step_id)) as steps
+         where c.device_id = d.id and c.status = 'active' and c.paused_at is null and s.status = 'active' and c.next_due_at <= $1) as steps
   from devices d
  where d.replaced_by is null and d.status = 'active'
  order by d.id

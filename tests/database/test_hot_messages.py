@@ -105,7 +105,7 @@ CASES: dict[str, tuple[Case, Limit]] = {
         _receipt(lambda _: None, lambda big: big.gateway_id),
         Limit(rows=5, buffers=100),
     ),
-    "receipt of a stranger": (_receipt(lambda _: None, lambda _: "wamid.no"), Limit(rows=0, buffers=20)),
+    "receipt of a stranger": (_receipt(lambda _: None, lambda _: "wamid.no"), Limit(rows=0, buffers=25)),
 }
 
 

@@ -21,7 +21,7 @@ INTRO = """
 sequence: intro
 timezone: UTC
 steps:
-  - {id: hello, day: 1, at: "00:01", text: Hello}
+  - {id: hello, day: 2, at: "00:01", text: Hello}
   - {id: story, day: 2, at: "10:00", text: Once}
   - {id: offer, day: 3, at: "10:00", text: Now}
 """
@@ -45,7 +45,7 @@ async def test_whom_an_edit_concerns_is_what_it_then_changes(scenario: Scenario)
 
         changes, plan = await rehearsed(connection, work)
         found = await concerned_by(connection, plan)
-    assert changes == ["step 'hello' moved: day 1 00:01 → day 1 01:01", "step 'story' reworded"]
+    assert changes == ["step 'hello' moved: day 2 00:01 → day 2 01:01", "step 'story' reworded"]
     assert (found.contacts, found.moved, len(found.examples)) == (6, 6, 5)
     assert found.to_come == {"hello": 6, "story": 6, "offer": 6}
     for one in found.examples:

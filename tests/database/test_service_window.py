@@ -263,7 +263,7 @@ async def test_a_hold_and_the_message_that_ends_it_do_not_miss_each_other(window
             await record_inbound(connection, "simulated", windowed.scenario.device, [said], DEFAULT_KEYWORDS)
             again = await windowed.send()
         assert isinstance(again, Deferred), "not held, as what they write is being recorded"
-        assert again.until == windowed.now
+        assert again.until == windowed.now + timedelta(milliseconds=250), "not at once: it takes a while"
     # The other way round, the recording waits for the claim, and then finds what it holds.
     await pool.execute("truncate inbound_messages cascade")
     async with pool.acquire() as connection, connection.transaction():

@@ -42,7 +42,12 @@ WRONG: list[list[Any]] = [
     [FOREIGN],
     ["a word"],
 ]
-MAY_BE: dict[str, list[Any]] = {"RecoveryWorkflow": [], "MissedMessagesWorkflow": []}
+MAY_BE: dict[str, list[Any]] = {
+    "RecoveryWorkflow": [],
+    "MissedMessagesWorkflow": [],
+    "OutboxWorkflow": [],
+    "ReceiverTestWorkflow": ["a word"],
+}
 
 # Right in their form, and yet of nothing that can be.
 NOTHING: list[tuple[str, Any, str]] = [
