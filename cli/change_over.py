@@ -49,7 +49,8 @@ def move(
 ) -> None:
     """Move contacts to another sequence: the old enrollment ends, and the new one begins with its first step.
 
-    Who cannot begin it (has been in it before, has opted out, …) stays where it is.
+    Who cannot begin it (has been in it before, has opted out, …) stays where it is. Who is paused is paused there, too,
+    until 'resume'.
 
     Examples: move cold-vitac +12015550123 --to free-course    move cold-vitac --where 'replied' --to free-course
     """

@@ -172,6 +172,8 @@ def _format_found(found: SelectedContacts | SelectedLeads, question: str) -> lis
 
     contacts = isinstance(found, SelectedContacts)
     lines = [question.format(count_of(found.count, "contact" if contacts else "lead"))]
+    if isinstance(found, SelectedContacts) and found.stay_paused:
+        lines[0] = lines[0].removesuffix(":") + _stay_paused(found.stay_paused, found.count) + ":"
     if not found.count:
         lines[0] += " none matches, or there is nothing to change"
     lines += [f"  {_format_example(one)}" for one in found.examples]
@@ -201,7 +203,8 @@ def format_change(done: BulkChange, words: str) -> str:
     from messaging.sending.under_way import format_under_way
 
     noun = "lead" if done.command == "opt-out" else "contact"
-    line = words.format(count_of(done.changed, noun)) + format_under_way(done.under_way)
+    line = words.format(count_of(done.changed, noun)) + _stay_paused(done.stay_paused, done.changed)
+    line += format_under_way(done.under_way)
     if done.ended:
         line += f"; {count_of(done.ended, 'enrollment ends', 'enrollments end')}"
     if done.changed and not done.to_signal and (done.command != "opt-out" or done.ended):
@@ -217,6 +220,15 @@ def format_change(done: BulkChange, words: str) -> str:
         )
     lines += done.refused if done.command == "move" else _refusals(done.refused)
     return "\n".join(lines)
+
+
+def _stay_paused(paused: int, moved: int) -> str:
+    """That so many of those who move stay paused; empty if none does."""
+    if not paused:
+        return ""
+    if paused == moved:
+        return "; it stays paused" if moved == 1 else "; they stay paused"
+    return f"; {paused:,} of them {'stays' if paused == 1 else 'stay'} paused"
 
 
 def _refusals(refused: Sequence[str]) -> list[str]:

@@ -2801,7 +2801,9 @@ CREATE TABLE public.wanted_enrollments (
     inbound_message_id bigint,
     created_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
     actor text DEFAULT NULLIF(current_setting('drumbeat.actor'::text, true), ''::text),
-    via text DEFAULT NULLIF(current_setting('drumbeat.via'::text, true), ''::text)
+    via text DEFAULT NULLIF(current_setting('drumbeat.via'::text, true), ''::text),
+    paused_at timestamp with time zone,
+    paused_reason text
 );
 
 ALTER TABLE public.wanted_enrollments ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (

@@ -64,6 +64,8 @@ class BulkChange(Value):
     """Contacts whose workflows do not know yet. The change holds for them, too."""
     to_begin: int = 0
     """People who were moved to another sequence, and whom no worker has enrolled there yet. It will."""
+    stay_paused: int = 0
+    """People who were moved to another sequence, and are paused there as they were before."""
     refused: tuple[str, ...] = ()
     """Why contacts could not be changed, a line for each."""
     under_way: tuple[UnderWay, ...] = ()

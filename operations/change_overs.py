@@ -44,7 +44,7 @@ async def move_contacts(
 ) -> BulkChange:
     """Ends the enrollments, and begins the sequence ``to`` with its first step, in one transaction for all.
 
-    A contact that cannot begin it stays where it is. Returns when no message of the old sequences can begin to be sent any
+    A contact that cannot begin it stays where it is, and one that is paused is paused there, too. Returns when no message of the old sequences can begin to be sent any
     more. ``wait``: and when the new enrollments have begun and the old workflows know, if a worker runs. Raises as
     find_contacts_to_move does.
     """
@@ -83,6 +83,7 @@ async def move_contacts(
         changed=len(done.enrollments),
         to_signal=left,
         to_begin=to_begin,
+        stay_paused=done.paused,
         refused=done.refused,
         under_way=under_way,
     )

@@ -1,7 +1,8 @@
 """Moves contacts to another sequence: the old enrollments end and the new ones are wanted in one transaction.
 
 A new enrollment is begun by its own workflow (messaging.sequences.wanted), like one that an inbound message asks for. A
-contact that could not begin the other sequence stays where it is.
+contact that could not begin the other sequence stays where it is; one that is paused is paused there, too, for the same
+reason.
 """
 
 from collections.abc import Sequence
@@ -40,7 +41,8 @@ case when exists (select from suppressions o where o.phone = c.phone and o.categ
 end"""
 
 SELECT_CONTACTS = f"""
-select c.id, c.phone, l.name, s.name as sequence, {STATE} as state, t.key as step, c.next_due_at as due_at, w.why
+select c.id, c.phone, l.name, s.name as sequence, {STATE} as state, t.key as step, c.next_due_at as due_at, w.why,
+       c.paused_at is not null as paused
 {FROM_CONTACTS.replace(" where {condition}", "")}
   join sequences x on x.name = $1
  cross join lateral (select {WHY_NOT} as why) w
@@ -49,7 +51,7 @@ select c.id, c.phone, l.name, s.name as sequence, {STATE} as state, t.key as ste
 
 COUNT = """
 with found as materialized ({found})
-select why, count(*) as n from found group by why order by why nulls first
+select why, count(*) as n, count(distinct phone) filter (where paused) as paused from found group by why order by why nulls first
 """
 
 EXAMPLES_OF = f"""
@@ -57,13 +59,18 @@ with found as materialized ({{found}})
 select phone, name, sequence, state, step, due_at from found where why is null order by due_at nulls last, id limit {EXAMPLES}
 """  # noqa: S608 - constants of this module
 
+# A person stays paused if any of the enrollments that end is paused.
 WANT = """
-insert into wanted_enrollments (sequence_id, phone)
-select distinct x.id, c.phone
+insert into wanted_enrollments as w (sequence_id, phone, paused_at, paused_reason)
+select distinct on (c.phone) x.id, c.phone, c.paused_at, c.paused_reason
   from sequence_contacts c
   join sequences x on x.name = $2
  where c.id = any ($1)
-    on conflict do nothing
+ order by c.phone, c.paused_at nulls last
+    on conflict (sequence_id, phone) do update
+   set paused_at = coalesce(w.paused_at, excluded.paused_at),
+       paused_reason = case when w.paused_at is null then excluded.paused_reason else w.paused_reason end
+returning paused_at is not null as paused
 """
 
 COUNT_WANTED = """
@@ -78,6 +85,8 @@ class ChangedOver(NamedTuple):
     phones: list[str]
     refused: tuple[str, ...]
     """Why contacts stay where they are, a line for each reason."""
+    paused: int
+    """People who were paused, and stay so."""
 
 
 async def find_to_change_over(connection: Connection, selection: Selection, to: str) -> SelectedContacts:
@@ -89,6 +98,7 @@ async def find_to_change_over(connection: Connection, selection: Selection, to: 
         count=sum(row["n"] for row in counts if row["why"] is None),
         examples=tuple(SelectedContact.model_validate(dict(row)) for row in examples),
         refused=_refused([(row["why"], row["n"]) for row in counts]),
+        stay_paused=sum(row["paused"] for row in counts if row["why"] is None),
     )
 
 
@@ -108,14 +118,14 @@ async def _change_over(connection: Connection, selection: Selection, to: str, re
     rows = await connection.fetch(f"select id, phone, why from ({found}) found order by id", *values)  # noqa: S608
     await say_more(connection, chosen=selection.words, to=to)
     ended = await end_contacts(connection, [row["id"] for row in rows if row["why"] is None], reason)
-    await connection.execute(WANT, ended, to)
+    wanted = await connection.fetch(WANT, ended, to)
     counts: dict[str, int] = {}
     for row in rows:
         if row["why"] is not None:
             counts[row["why"]] = counts.get(row["why"], 0) + 1
     moved = set(ended)
     phones = sorted({row["phone"] for row in rows if row["id"] in moved})
-    return ChangedOver(ended, phones, _refused(sorted(counts.items())))
+    return ChangedOver(ended, phones, _refused(sorted(counts.items())), sum(row["paused"] for row in wanted))
 
 
 async def _found(connection: Connection, selection: Selection, to: str) -> tuple[str, list[object]]:

@@ -141,6 +141,8 @@ class SelectedContacts(Value):
     examples: tuple[SelectedContact, ...]
     refused: tuple[str, ...] = ()
     """Why others would not be changed, a line for each reason."""
+    stay_paused: int = 0
+    """Of a move: people who are paused, and would be so in the other sequence."""
 
 
 async def find_contacts(

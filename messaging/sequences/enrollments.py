@@ -22,7 +22,7 @@ from messaging.sequences.contract import (
     EnrollOutcome,
     Finished,
 )
-from messaging.sequences.joining import find_enrollment, insert_enrollment, why_not
+from messaging.sequences.joining import find_enrollment, insert_enrollment, why_not, why_paused
 from messaging.sequences.leaving import end_enrollment
 from messaging.sequences.next_step import (
     EnrollmentState,
@@ -111,7 +111,11 @@ MARK_TO_SIGNAL = (
     "update sequence_contacts set plan_changed_at = clock_timestamp() where id = $1 returning phone"
 )
 
-FORGET_WANTED = "delete from wanted_enrollments where sequence_id = $1 and phone = $2 returning actor, via"
+FORGET_WANTED = """
+delete from wanted_enrollments
+ where sequence_id = $1 and phone = $2
+returning actor, via, paused_at, paused_reason
+"""
 
 WAS_SKIPPED = """
 select exists (select from broadcast_messages m
@@ -169,7 +173,7 @@ class Enrollments:
                 await act_as(connection, Actor(wanted["actor"], wanted["via"]))
             if existing is None:
                 existing, due = await insert_enrollment(
-                    connection, self._plans, sequence, lead_id, workflow_id, run_id, given
+                    connection, self._plans, sequence, lead_id, workflow_id, run_id, given, wanted
                 )
             if sequence["trigger"]:
                 await connection.execute(CONSUME_TRIGGER, lead_id, sequence["trigger"], sequence["now"])
@@ -349,7 +353,7 @@ class Enrollments:
             ),
             due_at=row["next_due_at"],
             in_doubt=row["in_doubt"],
-            paused=(row["paused_reason"] or "paused by an operator") if row["paused_at"] else None,
+            paused=why_paused(row),
             answer=_answer(row),
             go=GoOn(row["go_step_id"], row["go_at"], row["go_reason"]) if row["go_step_id"] else None,
             version=row["version"],

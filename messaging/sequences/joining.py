@@ -9,7 +9,7 @@ from messaging.sequences.next_step import due_of, position_of
 from messaging.sequences.plans import Plans
 from messaging.times.calendar import Due, begin, next_due
 
-__all__ = ["WITHOUT_CONSENT", "find_enrollment", "insert_enrollment", "no_device", "why_not"]
+__all__ = ["WITHOUT_CONSENT", "find_enrollment", "insert_enrollment", "no_device", "why_not", "why_paused"]
 
 WITHOUT_CONSENT = "the sequence requires consent, and the lead has not given it, or has taken it back"
 
@@ -44,8 +44,9 @@ select exists (select from suppressions where phone = $1 and category in ('all',
 
 INSERT_ENROLLMENT = """
 insert into sequence_contacts (sequence_id, lead_id, phone, device_id, workflow_id, run_id,
-                               timeline, plan_revision, next_step_id, next_due_at, enrolled_at, key_phone)
-values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, nullif($12, $3))
+                               timeline, plan_revision, next_step_id, next_due_at, enrolled_at, key_phone,
+                               paused_at, paused_reason)
+values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, nullif($12, $3), $13, $14)
     on conflict (sequence_id, phone) do nothing
 returning id, phone, run_id, status, reason, device_id
 """
@@ -94,11 +95,13 @@ async def insert_enrollment(
     workflow_id: str,
     run_id: str,
     key_phone: str,
+    wanted: Record | None = None,
 ) -> tuple[Record, Due | None]:
     """The contact's row, and its first step if the row is new.
 
     ``sequence``: its id, name, device_id and revision, and the moment ``now``. ``key_phone``: the phone that workflow and
-    message IDs derive from. Raises Conflict if no device can be found.
+    message IDs derive from. ``wanted``: the row by which the enrollment was asked for; if the contact was moved while it was paused,
+    it is paused from the beginning. Raises Conflict if no device can be found.
     """
     lead = await connection.fetchrow(SELECT_LEAD, lead_id, sequence["device_id"])
     assert lead is not None
@@ -122,9 +125,17 @@ async def insert_enrollment(
         position.next_due_at,
         sequence["now"],
         key_phone,
+        wanted and wanted["paused_at"],
+        wanted and wanted["paused_reason"],
     )
     if row is not None:
-        return row, due_of(plan, timeline, scheduled, row["device_id"], sequence["now"])
+        due = due_of(plan, timeline, scheduled, row["device_id"], sequence["now"])
+        return row, due and due.model_copy(update={"paused": wanted and why_paused(wanted)})
     row = await find_enrollment(connection, sequence["id"], lead["phone"], key_phone, run_id)
     assert row is not None, "another run came first"
     return row, None
+
+
+def why_paused(row: Record) -> str | None:
+    """The reason of a pause, by the columns ``paused_at`` and ``paused_reason``; None if there is no pause."""
+    return (row["paused_reason"] or "paused by an operator") if row["paused_at"] is not None else None

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from cli.selection import _format_found, format_change
 from messaging.common.errors import InvalidInput, NotFound
 from messaging.leads.opt_outs import record_opt_out
 from messaging.selection.change_over import change_over, count_wanted, find_to_change_over
@@ -14,6 +15,7 @@ from messaging.sending.message_ids import sequence_message_id
 from messaging.sequences import skip_many as module
 from messaging.sequences.skip_many import skip_many
 from messaging.sequences.wanted import wanted_page
+from operations.bulk import BulkChange
 from rig.people import phone
 from rig.waiting import until
 from tests.support.contact import NOON
@@ -173,3 +175,36 @@ async def test_contacts_move_and_those_who_cannot_stay(scenario: Scenario) -> No
     for number in done.phones:
         assert not (await scenario.enroll("other", number, run="run", now=NOON)).duplicate
     assert await count_wanted(pool, "other", done.phones) == 0
+
+
+async def test_who_is_paused_stays_paused_in_the_other_sequence(scenario: Scenario) -> None:
+    pool = scenario.pool
+    await begin(scenario, 3)
+    await scenario.apply("sequence: quick\nsteps:\n  - {id: one, after: 0s, text: One}\n")
+    since = NOON - timedelta(days=3)
+    await pool.execute(
+        "update sequence_contacts set paused_at = $2, paused_reason = 'on holiday' where phone = $1",
+        *(phone(0), since),
+    )
+    await pool.execute("update sequence_contacts set paused_at = $2 where phone = $1", phone(1), since)
+    async with pool.acquire() as connection:
+        chosen = Selection(sequence="welcome")
+        found = await find_to_change_over(connection, chosen, "quick")
+        assert (
+            _format_found(found, "move {} to quick:")[0] == "move 3 contacts to quick; 2 of them stay paused:"
+        )
+        assert (await change_over(connection, chosen, "quick", "moved to quick")).paused == 2
+    begun = [await scenario.enroll("quick", phone(index), run="run", now=NOON) for index in range(3)]
+    assert [one.next and one.next.paused for one in begun] == ["on holiday", "paused by an operator", None]
+    rows = await pool.fetch(
+        "select paused_at, paused_reason from sequence_contacts where sequence_id = 2 order by id"
+    )
+    assert [tuple(row) for row in rows] == [(since, "on holiday"), (since, None), (None, None)]
+    for changed, paused, words in (
+        (1, 1, "1 contact moved to quick; it stays paused"),
+        (2, 2, "2 contacts moved to quick; they stay paused"),
+        (3, 1, "3 contacts moved to quick; 1 of them stays paused"),
+        (3, 0, "3 contacts moved to quick"),
+    ):
+        done = BulkChange(command="move", changed=changed, stay_paused=paused, to_signal=1)
+        assert format_change(done, "{} moved to quick").splitlines()[0] == words

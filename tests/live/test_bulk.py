@@ -89,7 +89,8 @@ async def test_sleeping_contacts_are_steered_by_a_filter(live: Live) -> None:
     )
     assert (code, error) == (0, "")
     assert json.loads(out) == {
-        "command": "pause", "changed": KL, "ended": 0, "to_signal": 0, "to_begin": 0, "refused": [], "under_way": [],
+        "command": "pause", "changed": KL, "ended": 0, "to_signal": 0, "to_begin": 0, "stay_paused": 0, "refused": [],
+        "under_way": [],
     }  # fmt: skip
     assert await states(0, KL - 1, KL, COUNT - 1) == ["paused"] * 2 + ["scheduled"] * 2
     assert (await contacts.progress(here, "long", phone(3))).why == "flood"
