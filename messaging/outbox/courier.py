@@ -37,6 +37,9 @@ EVERY = 1.0
 IDLE_EVERY = 5.0
 """The same while there is no receiver."""
 
+LEAVE_WITHIN = 0.2
+"""Seconds between two looks, while it waits, whether it is to leave."""
+
 RENEW_EVERY = 5.0
 """Seconds after which a receiver is held anew, well before that runs out."""
 
@@ -70,7 +73,7 @@ class Courier:
                     if leaving() or loop.time() >= until:
                         break
                     there = await self._pool.fetchval("select exists (select from receivers)")
-                    await asyncio.sleep(EVERY if there else IDLE_EVERY)
+                    await _wait(EVERY if there else IDLE_EVERY, leaving)
                 await asyncio.gather(*serving.values())
             finally:
                 for task in serving.values():
@@ -131,6 +134,14 @@ class Courier:
         finally:
             with suppress(*CONNECTION_LOST):
                 await let_go(self._pool, receiver, self._process)
+
+
+async def _wait(seconds: float, leaving: Callable[[], bool]) -> None:
+    """Waits so long, or until ``leaving``: a worker that ends waits for its activities."""
+    for _ in range(round(seconds / LEAVE_WITHIN)):
+        if leaving():
+            return
+        await asyncio.sleep(LEAVE_WITHIN)
 
 
 async def _deliver(webhooks: Webhooks, options: Options, event: Event) -> Outcome:
