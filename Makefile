@@ -72,6 +72,7 @@ settings:  ## Write docs/settings.md again, after a change of runtime/settings.p
 
 setup:  ## Create .venv with everything that the other targets need
 	@scripts/setup dev
+	@echo "Ready. Next: 'make demo' shows Drumbeat at work, 'make test' runs the tests, 'make help' lists the rest."
 
 lock:  ## Update the pinned versions of the libraries in pyproject.toml (needs uv and the network)
 	@scripts/lock $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -229,6 +230,8 @@ def secret(as_json: Json = False) -> None:
     from operations import alerts
 
     show(asyncio.run(alerts.secret()), as_json, _format_secret)
+    if not sys.stdout.isatty() and not as_json:
+        sys.stderr.write("If it goes to a file, let only its owner read it: chmod 600 FILE\n")
 
 
 def _format_added(added: ReceiverAdded) -> str:
@@ -278,6 +281,10 @@ def _format_list(report: AlertsReport) -> str:
         )
     lines.append(str(table))
     for one in report.receivers:
+        if one.tested_at is not None:
+            mark, taken = ("", "taken") if one.test_taken else ("! ", "NOT taken")
+            when = format_moment(one.tested_at)
+            lines += wrapped(f"{mark}{one.name}: the test of {when} was {taken}: {one.test_answer}")
         if one.failing_since is not None:
             since = format_moment(one.failing_since)
             lines += wrapped(f"! {one.name} has taken nothing since {since}: {one.error}")
@@ -285,7 +292,7 @@ def _format_list(report: AlertsReport) -> str:
 
 
 def _format_kinds(found: list[Kind]) -> str:
-    table = Table((Column("kind"), Column("what has happened", least=20)))
+    table = Table((Column("kind"), Column("what has happened", least=20, fold=True)))
     for one in found:
         below = wrapped(one.remedy, "    ") if one.remedy else []
         table.row(one.kind, one.meaning, below=below)
@@ -312,7 +319,7 @@ def _format_undelivered(report: UndeliveredReport) -> str:
             Column("happened (UTC)"),
             Column("kind"),
             Column("tries", right=True),
-            Column("why", least=20),
+            Column("why", least=20, fold=True),
             Column("ID", spare=True),
         )
     )

@@ -87,7 +87,7 @@ def _format_audience(report: AudienceReport) -> str:
         else f"as if it started now; it starts {report.when}"
     )
     lines = wrapped(f"{report.campaign} ({report.status}): {count_of(report.gets, 'lead')}, {state}")
-    table = Table((Column("part"), Column("leads", right=True), Column("which", least=20)))
+    table = Table((Column("part"), Column("leads", right=True), Column("which", least=20, fold=True)))
     for group in sorted(report.groups, key=lambda one: not one.of_target):
         part = "gets" if group.gets and group.why is None else "changed" if group.gets else group.why or ""
         table.row(part.replace("_", "-"), f"{group.leads:,}", group.words)
@@ -100,7 +100,7 @@ def _format_audience(report: AudienceReport) -> str:
             Column("phone"),
             Column("name", least=6),
             Column("device", least=6, spare=True),
-            Column("gets it"),
+            Column("gets it", least=16, fold=True),
             Column("status", spare=True),
             Column("due (UTC)", spare=True),
         )

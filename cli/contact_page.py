@@ -57,7 +57,7 @@ def contact_page(report: ContactReport) -> str:
         lines += [
             "",
             *wrapped(
-                f"Row {row.row} of {row.file} ({row.written!r}) was rejected when it was imported on {when}: {row.reason}"
+                f"Row {row.row} below the header of {row.file} ({row.written!r}) was rejected when it was imported on {when}: {row.reason}"
             ),
         ]
     if report.enrollments:

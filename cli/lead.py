@@ -234,6 +234,9 @@ def _format_imported(summary: LeadsImported) -> str:
         lines += [f"  row {row.row}: {row.reason}" for row in summary.first_rejected]
         if summary.rejected > len(summary.first_rejected):
             lines.append("  …")
+    if summary.rejected or summary.notes:
+        row = summary.first_rejected[0].row if summary.first_rejected else 1
+        lines.append(f"(rows are counted below the header: row {row} is row {row + 1} in a spreadsheet)")
     if summary.rejects_file is not None:
         what = (
             "rejected rows with the reasons" if summary.rejected else "rows of which something does not count"

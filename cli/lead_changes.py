@@ -219,11 +219,11 @@ def _format_page(page: LeadPage) -> str:
         [
             Column("PHONE"),
             Column("NAME", least=8),
-            Column("NICHES", least=6, spare=True),
-            *([Column("TAGS", least=6, spare=True)] if tagged else []),
+            Column("NICHES", least=10, spare=True, fold=True),
+            *([Column("TAGS", least=10, spare=True, fold=True)] if tagged else []),
             Column("STATUS", spare=True),
             Column("DEVICE", least=6, spare=True),
-            Column("STATE", least=24),
+            Column("STATE", least=16, fold=True),
         ]
     )
     for lead in page.leads:

@@ -79,20 +79,25 @@ def wrapped(text: str, indent: str = "") -> list[str]:
     width, line = page_width(), one_line(text)
     if width is None:
         return [indent + line]
-    lines, current, used = [], "", 0
     room = max(_NARROW // 2, width - len(indent))
-    for word in (part for whole in line.split(" ") for part in _parts(whole, room)):
+    return [indent + one for one in _folded(line, room)]
+
+
+def _folded(line: str, room: int, *, every: bool = False) -> list[str]:
+    """The line in pieces of at most ``room`` columns. ``every``: even an address or ID is broken."""
+    lines, current, used = [], "", 0
+    for word in (part for whole in line.split(" ") for part in _parts(whole, room, every=every)):
         columns = _columns(word)
         if current and used + 1 + columns > room:
             lines.append(current)
             current, used = "", 0
         current, used = (f"{current} {word}", used + 1 + columns) if current else (word, columns)
-    return [indent + one for one in ([*lines, current] if current else lines)]
+    return [*lines, current] if current else lines
 
 
-def _parts(word: str, room: int) -> list[str]:
+def _parts(word: str, room: int, *, every: bool = False) -> list[str]:
     """A word in pieces that fit, for scripts without spaces. An address or ID stays whole, so that it can be copied."""
-    if word.isascii() or _columns(word) <= room:
+    if (word.isascii() and not every) or _columns(word) <= room:
         return [word]
     parts, current, used = [], "", 0
     for sign in _signs(word):
@@ -109,18 +114,20 @@ class Column:
     """``least``: to how many columns it may be shortened; None: not at all. ``spare``: it is left out if there is no
     room.
 
-    Of several that may give way, the last one goes first. ``right``: aligned right, for numbers.
+    Of several that may give way, the last one goes first. ``right``: aligned right, for numbers. ``fold``: what has no room
+    goes on in lines below, and is never cut.
     """
 
     heading: str
     least: int | None = None
     spare: bool = False
     right: bool = False
+    fold: bool = False
 
 
 @dataclass
 class Table:
-    """A table with headings. A row is one line, and may have more lines below it."""
+    """A table with headings. A row is one line, or more if a column is folded, and may have more lines below it."""
 
     columns: Sequence[Column]
     _rows: list[tuple[list[str], list[str]]] = field(default_factory=list)
@@ -146,7 +153,7 @@ class Table:
             painted(self._line([column.heading for column in columns], widths, places, heads=True), BOLD)
         ]
         for cells, below in self._rows:
-            lines += [self._line(cells, widths, places), *below]
+            lines += [*self._lines(cells, widths, places), *below]
         return "\n".join(lines)
 
     def _fit(self, widths: list[int], places: list[int], limit: int) -> None:
@@ -167,6 +174,18 @@ class Table:
                 places.remove(place)
                 widths[:] = natural
                 shorten()
+
+    def _lines(self, cells: list[str], widths: list[int], places: list[int]) -> Iterator[str]:
+        folded = {
+            place: _folded(cells[place], widths[place], every=True)
+            for place in places
+            if self.columns[place].fold
+        }
+        for number in range(max([1, *map(len, folded.values())])):
+            line = [cell if not number else "" for cell in cells]
+            for place, parts in folded.items():
+                line[place] = parts[number] if number < len(parts) else ""
+            yield self._line(line, widths, places)
 
     def _line(self, cells: list[str], widths: list[int], places: list[int], *, heads: bool = False) -> str:
         parts = []

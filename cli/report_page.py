@@ -43,6 +43,8 @@ def report_page(reports: Sequence[Report]) -> str:
     if not report.total.messages:
         return "\n".join(lines)
     lines += ["", *_funnel(report), "", *_outcomes(report)]
+    if report.reasons:
+        lines += ["", *_reasons(report)]
     if report.kind != "campaign" and report.lines:
         lines += ["", *_table(report.lines, "step" if report.kind == "sequence" else "campaign or sequence")]
     if report.devices and report.kind != "device":
@@ -88,6 +90,13 @@ def _outcomes(report: Report) -> list[str]:
         if counts[outcome.name]
     ]
     return _bars("outcome", rows, report.total.messages)
+
+
+def _reasons(report: Report) -> list[str]:
+    table = Table((Column("not sent"), Column("", right=True), Column("why", least=20, fold=True)))
+    for one in report.reasons:
+        table.row(one.outcome, f"{one.messages:,}", one.reason)
+    return str(table).split("\n")
 
 
 def _table(lines: Sequence[Figures], heading: str) -> list[str]:

@@ -104,7 +104,9 @@ def status_page(report: StatusReport) -> str:
 
 def audit_page(report: AuditReport) -> str:
     """The audit as text: a line for each promise, and below it what breaks it."""
-    table = Table((Column(""), Column("promise"), Column("evidence", least=20, spare=True)))
+    table = Table(
+        (Column(""), Column("promise", least=24, fold=True), Column("evidence", least=20, fold=True))
+    )
     for check in report.checks:
         broken = [painted(line, RED) for example in check.broken for line in wrapped(example, "          ")]
         if check.count > len(check.broken):

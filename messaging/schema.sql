@@ -2657,6 +2657,9 @@ CREATE TABLE public.receivers (
     next_try_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     held_by text,
     held_until timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    tested_at timestamp with time zone,
+    test_taken boolean,
+    test_answer text,
     CONSTRAINT receivers_channel CHECK ((channel = ANY (ARRAY['webhook'::text, 'email'::text]))),
     CONSTRAINT receivers_failing CHECK (((failures > 0) = (failing_since IS NOT NULL)))
 );

@@ -32,7 +32,7 @@ def read_draft(
         else:
             return read(content.decode("utf-8-sig"), str(file))
     except OSError as error:
-        document.note((), f"cannot be read: {error.strerror}")
+        document.note_file(f"cannot be read: {error.strerror}")
     except ValueError as error:
         where = f" in its byte {error.start:,}" if isinstance(error, UnicodeDecodeError) else ""
         document.note((), f"is not UTF-8{where}, save it as UTF-8" if where else f"cannot be read: {error}")

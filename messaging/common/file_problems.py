@@ -12,7 +12,7 @@ MOST_PROBLEMS = 50
 
 
 class Problem(NamedTuple):
-    """A problem in a file that must be mended, or a warning."""
+    """A problem in a file that must be mended, or a warning. ``line``: 0 if it is about the file, as when there is none."""
 
     file: str
     line: int
@@ -20,7 +20,8 @@ class Problem(NamedTuple):
     message: str
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.field + ': ' if self.field else ''}{self.message}"
+        line = f":{self.line}" if self.line else ""
+        return f"{self.file}{line}: {self.field + ': ' if self.field else ''}{self.message}"
 
 
 class FileProblems(InvalidInput):

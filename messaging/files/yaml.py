@@ -104,6 +104,10 @@ class Document:
         """Adds a problem at that field."""
         self.problems.append(self.problem(path, message))
 
+    def note_file(self, message: str) -> None:
+        """Adds a problem of the file itself, which has no line."""
+        self.problems.append(Problem(self.file, 0, "", _one_line(message)))
+
     def has_problem(self, path: FieldPath) -> bool:
         """True if a problem is noted at exactly that field."""
         return any(problem.field == _format_path(path) for problem in self.problems)
@@ -150,6 +154,8 @@ class Document:
         if isinstance(error, MarkedYAMLError):
             what = " ".join(filter(None, (error.context, error.problem)))
             mark = error.problem_mark or error.context_mark
+            if (error.context or "").startswith(_OPENED):  # what is not closed is noticed far below
+                mark = error.context_mark or mark
             line = mark.line + 1 if mark else 1
         hint = next((hint for said, hint in _HINTS.items() if said in what), "")
         if "maximum depth" in what:
@@ -221,6 +227,8 @@ class Document:
             self.note(path, f"holds {which}, which is no text: delete it")
         return whole
 
+
+_OPENED = ("while parsing a flow ", "while scanning a quoted scalar")
 
 _HINTS = {
     # the colon of a template's default filter

@@ -30,7 +30,7 @@ _NOT_UTF8 = re.compile("[\udc80-\udcff]")  # what the error handler surrogateesc
 
 
 class Row(NamedTuple):
-    """A row of a file. ``number`` counts the rows below the header from 1, as a spreadsheet shows them."""
+    """A row of a file. ``number`` counts the rows below the header from 1; a spreadsheet counts the header, too."""
 
     number: int
     cells: list[str]

@@ -10,6 +10,7 @@ from uuid import uuid4
 from messaging.common.database import CONNECTION_LOST, Pool
 from messaging.common.errors import InvalidInput
 from messaging.common.say_once import SayOnce
+from messaging.common.storable import LONGEST_REASON, storable
 from messaging.outbox.alerts import GATHER, fold_reports, report_overdue
 from messaging.outbox.deliveries import (
     give_up_old,
@@ -42,6 +43,14 @@ LEAVE_WITHIN = 0.2
 
 RENEW_EVERY = 5.0
 """Seconds after which a receiver is held anew, well before that runs out."""
+
+# A test that was taken ends the wait after failures. $2: whether it was taken; $3: the answer.
+NOTE_TEST = """
+update receivers
+   set tested_at = clock_timestamp(), test_taken = $2, test_answer = $3,
+       next_try_at = case when $2 then '-infinity' else next_try_at end
+ where name = $1
+"""
 
 
 class Courier:
@@ -96,11 +105,12 @@ class Courier:
         """Delivers a test to a receiver now, whatever waits for it. Raises NotFound, and InvalidInput."""
         _, options = await options_of(self._pool, receiver)
         async with Webhooks() as webhooks:
-            outcome = await _deliver(webhooks, options, test_event(receiver))
-        if outcome.taken:
-            await self._pool.execute(
-                "update receivers set next_try_at = '-infinity' where name = $1", receiver
-            )
+            try:
+                outcome = await _deliver(webhooks, options, test_event(receiver))
+            except InvalidInput as error:
+                await self._pool.execute(NOTE_TEST, receiver, False, storable(str(error), LONGEST_REASON))
+                raise
+        await self._pool.execute(NOTE_TEST, receiver, outcome.taken, storable(outcome.text, LONGEST_REASON))
         return outcome
 
     async def _serve(

@@ -39,18 +39,24 @@ class Receiver(Value):
     failing_since: datetime | None
     error: str | None
     next_try_at: datetime | None
+    tested_at: datetime | None = None
+    """When it was last tested. A test is no event, and not counted as delivered."""
+    test_taken: bool | None = None
+    test_answer: str | None = None
 
 
 ADD_RECEIVER = """
 insert into receivers (name, channel, options, types)
 values ($1, $2, $3, $4)
     on conflict (name) do update
-   set channel = excluded.channel, options = excluded.options, types = excluded.types, next_try_at = '-infinity'
+   set channel = excluded.channel, options = excluded.options, types = excluded.types, next_try_at = '-infinity',
+       tested_at = null, test_taken = null, test_answer = null
 returning xmax = 0 as new
 """
 
 SELECT_RECEIVERS = """
 select r.name, r.channel, r.options, r.types, r.delivered, r.delivered_at, r.failing_since, r.error,
+       r.tested_at, r.test_taken, r.test_answer,
        nullif(r.next_try_at, '-infinity') as next_try_at,
        (select count(*) from outbox where receiver_id = r.id and given_up_at is null) as waiting,
        (select count(*) from outbox where receiver_id = r.id and given_up_at is not null) as undelivered

@@ -280,6 +280,6 @@ def no_lead(why: str, rejected: Sequence[RejectedLead]) -> str:
     one = rejected[0]
     reason = "" if one.reason == why else f": {one.reason}"
     return (
-        f"{why}; row {one.row} of {one.file} ({one.written!r}) was rejected when it was imported on"
+        f"{why}; row {one.row} below the header of {one.file} ({one.written!r}) was rejected when it was imported on"
         f" {format_moment(one.rejected_at)}{reason or ', for that'}"
     )

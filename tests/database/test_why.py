@@ -37,7 +37,7 @@ async def test_a_row_that_was_rejected_and_no_lead(scenario: Scenario) -> None:
         phone(0),
     )
     assert await asked(scenario, "intro") == [
-        "Row 7 of leads.csv ('0123') was rejected on import, 2026-11-30 08:00:00 UTC: its niche is too long.",
+        "Row 7 below the header of leads.csv ('0123') was rejected on import, 2026-11-30 08:00:00 UTC: its niche is too long.",
         f"There is no lead with the phone {phone(0)}, so nothing is sent to it: 'lead import' or 'enroll' makes it one.",
         "sequence intro",
         f"It was never enrolled, since there is no such lead; 'enroll intro {phone(0)}' does it by hand.",

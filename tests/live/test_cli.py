@@ -441,7 +441,10 @@ async def test_what_can_be_done_by_hand(live: Live, tmp_path: Path) -> None:
         (("enroll", "--trigger", "NOPE"), "no sequence has the trigger NOPE"),
         (("contact", "+12015550199"), "there is no lead"),
         # Its row is written so, and was rejected above.
-        (("contact", "+1 201 555 01"), f"row 43 of {ROOT}/examples/leads.csv ('+1 201 555 01') was rejected"),
+        (
+            ("contact", "+1 201 555 01"),
+            f"row 43 below the header of {ROOT}/examples/leads.csv ('+1 201 555 01') was rejected",
+        ),
         (("contact", "Ask reception"), "row 53 of "),
         (("enroll", "--trigger", "COLDVITA"), "did you mean 'COLDVITAC'?"),
         (("message", "resolve", "12"), "'12' is no message's ID: 'messages' lists them"),

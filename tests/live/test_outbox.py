@@ -52,6 +52,9 @@ async def test_commands_set_up_what_a_worker_delivers(live: Live, tmp_path: Path
         server.does(Reply(401, b"who are you?"))
         code, tested, _ = await run(live, "test", "crm", "--json")
         assert (code, tested["answer"]) == (1, "it answered 401: who are you?")
+        _, out, _ = await run(live, "list")
+        assert "! crm: the test of " in out
+        assert "was NOT taken: it answered 401: who are you?" in out
         server.does(Reply(200))
         await enrollment.enroll(live.connection, "story", phone(1), device=live.scenario.device)
         await until(lambda: len(server.requests) == 2 + len(KINDS))

@@ -7,7 +7,16 @@ from zoneinfo import ZoneInfo
 
 from messaging.common.database import Pool
 from messaging.reporting.report.bins import lateness_of, time_bins
-from messaging.reporting.report.model import Figures, HourOfDay, LineKind, Outcomes, Report, ReportKind
+from messaging.reporting.report.model import (
+    Figures,
+    HourOfDay,
+    LineKind,
+    OutcomeReason,
+    Outcomes,
+    Report,
+    ReportKind,
+)
+from messaging.reporting.report.words import outcome_counts
 from messaging.sending.message_status import MessageStatus
 
 __all__ = ["adds_up", "made_up"]
@@ -66,6 +75,10 @@ async def adds_up(pool: Pool, report: Report) -> None:
         for one in lines:
             check(one, [row for row in rows if row[name] == one.name])
         assert sum(one.messages for one in lines) == report.total.messages
+    for outcome, count in outcome_counts(report.total.outcomes).items():
+        reasons = [one.messages for one in report.reasons if one.outcome == outcome]
+        assert sum(reasons) == (count if outcome != "sent" else 0), outcome
+        assert reasons == sorted(reasons[:5], reverse=True) + reasons[5:]
     sent = [row for row in rows if row["status"] == "sent"]
     assert sum(one.due for one in report.times) == len(rows)
     assert sum(one.sent for one in report.times) == len(sent)
@@ -115,6 +128,11 @@ def made_up(
             _figures(kinds.get(kind, "sequence"), f"{line}-{n}", messages // lines) for n in range(lines)
         ),
         "devices": tuple(_figures("device", f"kl-{n}", messages // devices) for n in range(devices)),
+        "reasons": tuple(
+            OutcomeReason(outcome=name, reason=f"because of <{name}>", messages=count)
+            for name, count in outcome_counts(total.outcomes).items()
+            if count and name != "sent"
+        ),
         "bin_seconds": 60,
         "times": time_bins(due, going, 60, ZoneInfo("Asia/Kuala_Lumpur")),
         "lateness": lateness_of({30: sent} if sent else {}),

@@ -10,7 +10,7 @@ import pytest
 from messaging.campaigns.file import read_campaign
 from messaging.files.yaml import FileProblems
 from messaging.sequences.file import SequenceDraft, read_sequence
-from operations.files import read_draft
+from operations.files import check_readable, read_draft
 
 N = 299_000
 HEAD = "sequence: x\ntimezone: UTC\n"
@@ -130,6 +130,13 @@ def test_a_long_sequence_is_read() -> None:
     assert problems(f"{HEAD}steps:\n{steps}") == []
 
 
+def test_what_is_never_closed_is_told_where_it_was_opened() -> None:
+    (found,) = problems("sequence: x\ntriggers: [a,\nname: y\nsteps:\n  - {id: a}\n")
+    assert found.startswith("f.yaml:2: is not YAML: while parsing a flow sequence")
+    (found,) = problems('sequence: x\nname: "never closed\nsteps: []\n')
+    assert found.startswith("f.yaml:2: is not YAML: while scanning a quoted scalar")
+
+
 def test_json_is_read() -> None:
     source = '{\n\t"sequence": "x",\n\t"steps": [{"id": "a", "day": 1, "text": "Hi \\ud83d\\udc4b"}]\n}'
     sequence = read_sequence(source, "f.json").sequence
@@ -152,6 +159,8 @@ def test_only_files_of_text_are_read(tmp_path: Path) -> None:
     assert unreadable(tmp_path) == "cannot be read: Is a directory"
     assert unreadable(tmp_path / "none") == "cannot be read: No such file or directory"
     assert unreadable(Path("a\0b")) == "cannot be read: embedded null byte"
+    with pytest.raises(FileProblems, match=f"^{tmp_path}/none: cannot be read: No such file"):
+        check_readable([tmp_path / "none"])
     file = tmp_path / "f.yaml"
     for content, problem in (
         ("sequence: x".encode("utf-16"), "is UTF-16, save it as UTF-8"),

@@ -67,6 +67,20 @@ def test_where_there_is_no_room_the_least_important_goes(monkeypatch: pytest.Mon
     ]
 
 
+def test_a_folded_column_goes_on_below_and_is_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+    made = Table((Column("part"), Column("which", least=10, fold=True), Column("n", right=True)))
+    made.row("no-device", "have no device to be written from, and " + "z" * 30, 7, below=["  below"])
+    assert str(made).split("\n") == [
+        "part       which                       n",
+        "no-device  have no device to be        7",
+        "           written from, and",
+        "           " + "z" * 26,
+        "           zzzz",
+        "  below",
+    ]
+
+
 @pytest.mark.usefixtures("piped")
 def test_what_is_no_terminal_has_no_limit() -> None:
     assert page.page_width() is None
@@ -214,7 +228,7 @@ def test_a_contact_is_shown_with_whole_reasons_in_one_zone(
     assert "2026-03-01 07:00:00" in shown
     assert "2026-03-01 09:00:00" in shown
     assert "2026-03-02 10:00:00" in shown
-    assert "Row 7 of leads.csv ('12') was rejected" in shown
+    assert "Row 7 below the header of leads.csv ('12') was rejected" in shown
     if columns == "80":
         assert max(map(len, shown.split("\n"))) <= 80
 
@@ -386,6 +400,8 @@ def test_the_audit_fits_eighty_columns_and_shows_what_is_broken_whole() -> None:
     assert max(map(len, shown.split("\n"))) <= 80
     assert " ".join(REASON.split()) in " ".join(shown.split())
     assert "and 8 more" in shown
+    assert shown.count("1,000,000") == shown.count("messages") == 5, "evidence is never cut"
+    assert "…" not in shown
     assert shown.endswith("A promise is broken.")
 
 

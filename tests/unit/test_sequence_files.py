@@ -44,7 +44,7 @@ NOT_A_DURATION = 'is not a duration, write e.g. "48h", "30m", "1h30m" or "2d"'
         ),
         (
             "sequence: x\nsteps: [1\n",
-            "cold.yaml:3: is not YAML: while parsing a flow sequence expected ',' or ']', but got '<stream end>'",
+            "cold.yaml:2: is not YAML: while parsing a flow sequence expected ',' or ']', but got '<stream end>'",
         ),
         (
             "a: b\n---\nc: d\n",

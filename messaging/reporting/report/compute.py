@@ -10,8 +10,9 @@ from typing import Any
 from messaging.common.database import Connection, Pool, Record
 from messaging.devices.store import check_zone
 from messaging.reporting.report.bins import lateness_of, time_bins, width_of
-from messaging.reporting.report.model import Figures, HourOfDay, LineKind, Outcomes, Report
+from messaging.reporting.report.model import Figures, HourOfDay, LineKind, OutcomeReason, Outcomes, Report
 from messaging.reporting.report.scope import Scope
+from messaging.reporting.report.words import OUTCOMES
 
 __all__ = ["compute", "make_report", "natural"]
 
@@ -52,6 +53,37 @@ select grouping(device_id, sequence_stepid, due_bin, sent_bin, late) as groups,
   from counted
  group by grouping sets ((device_id, status), (campaign_id, sequence_stepid, status), (due_bin), (sent_bin), (late))
 """  # noqa: S608 - the text is all our own
+
+# Why those that are not sent are not. What holds a waiting message is the same for all of a kind, so one of them is asked. $6: now.
+COUNT_REASONS = f"""
+with kinds as (
+    select (array_agg(m.id))[1] as one, count(*) as messages, w.waits, w.reason,
+           w.waits and m.waits_for = 'window' as window_is_shut, w.waits and m.due_at > $6 as is_later
+      from broadcast_messages m
+     cross join lateral (select waits, case when not waits or m.waits_for is null then m.reason end as reason
+                           from (select m.status in ('pending', 'queued', 'processing') as waits) s) w
+      left join sequence_contacts c on c.id = m.sequence_contact_id and w.waits
+     where m.status <> 'sent' and {IN_SCOPE}
+     group by m.status, w.waits, w.reason, window_is_shut, is_later, m.campaign_id, m.device_id,
+              c.sequence_id, c.status, c.paused_at is null, c.paused_reason)
+select case when k.waits then 'waiting' else m.status end as outcome,
+       coalesce(case when not k.waits then k.reason
+                     else coalesce(pause_of(m),
+                                   case when m.status = 'processing' then 'being sent'
+                                        when k.window_is_shut then outside_window(m)
+                                        when k.reason is not null then k.reason
+                                        when k.is_later then 'not due yet'
+                                        else 'its turn at device ' || m.device_id || ' has not come' end) end,
+                'no reason is recorded') as reason,
+       sum(k.messages)::bigint as messages
+  from kinds k
+  join broadcast_messages m on m.id = k.one
+ group by 1, 2
+ order by 3 desc, 2
+"""  # noqa: S608 - the text is all our own
+
+MOST_REASONS = 5
+"""Of each outcome; the others are counted together."""
 
 # Replies and opt-outs by the message that they are for. A person may be there several times. $6: the time zone.
 SELECT_ANSWERS = f"""
@@ -204,6 +236,7 @@ async def compute(connection: Connection, scope: Scope, now: datetime) -> Report
             lines[names[row["campaign_id"], row["sequence_stepid"]]],
         ):
             tally.add_person(row)
+    reasons = await connection.fetch(COUNT_REASONS, *scope.parameters, now)
     others = await _others(connection, scope)
     return Report(
         kind=scope.kind,
@@ -217,6 +250,7 @@ async def compute(connection: Connection, scope: Scope, now: datetime) -> Report
             scope, [t.figures(line.kind, line.name, removed=line.removed) for line, t in lines.items()]
         ),
         devices=tuple(devices[name].figures("device", name) for name in sorted(devices, key=natural)),
+        reasons=tuple(_most_frequent(reasons)),
         bin_seconds=width,
         times=time_bins(due, sent, width, scope.zone),
         lateness=lateness_of(late),
@@ -225,6 +259,15 @@ async def compute(connection: Connection, scope: Scope, now: datetime) -> Report
         **others,
         **scope.facts,
     )
+
+
+def _most_frequent(rows: list[Record]) -> Iterable[OutcomeReason]:
+    for outcome in OUTCOMES:
+        found = [row for row in rows if row["outcome"] == outcome.name]
+        for row in found[:MOST_REASONS]:
+            yield OutcomeReason.model_validate(dict(row))
+        if rest := sum(row["messages"] for row in found[MOST_REASONS:]):
+            yield OutcomeReason(outcome=outcome.name, reason="other reasons", messages=rest)
 
 
 def _lines_of(scope: Scope) -> Iterable[_Line]:

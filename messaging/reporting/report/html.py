@@ -325,8 +325,21 @@ def _tables(report: Report, *, named: bool) -> Iterator[str]:
             "Steps" if report.kind == "sequence" else "Campaigns and sequences",
             report.total,
         )
+    if report.reasons:
+        yield _reasons(report, f"Why not sent{of}")
     if report.devices:
         yield _table(report.devices, f"Devices{of}", report.total)
+
+
+def _reasons(report: Report, caption: str) -> str:
+    rows = "".join(
+        f'<tr><th scope="row">{_text(one.reason)}</th><td>{_text(one.outcome)}</td><td>{one.messages:,}</td></tr>'
+        for one in report.reasons
+    )
+    return (
+        f'<div class="table"><table><caption>{_text(caption)}</caption><thead><tr><th></th><th scope="col">outcome</th>'
+        f'<th scope="col">messages</th></tr></thead><tbody>{rows}</tbody></table></div>'
+    )
 
 
 def _table(lines: Sequence[Figures], caption: str, total: Figures | None) -> str:

@@ -13,6 +13,7 @@ __all__ = [
     "Lateness",
     "LatenessRange",
     "LineKind",
+    "OutcomeReason",
     "Outcomes",
     "Report",
     "ReportKind",
@@ -46,6 +47,14 @@ class Outcomes(Value):
     def total(self) -> int:
         """All of them."""
         return sum(self.model_dump().values())
+
+
+class OutcomeReason(Value):
+    """Why messages are not sent. ``outcome``: waiting, unconfirmed, failed, expired, suppressed or cancelled."""
+
+    outcome: str
+    reason: str
+    messages: int
 
 
 class Figures(Value):
@@ -128,6 +137,8 @@ class Report(Value):
     """By step for a sequence, and by campaign and sequence otherwise. People who answered two of them count in both."""
     devices: tuple[Figures, ...]
     """By the device that the message goes out through."""
+    reasons: tuple[OutcomeReason, ...]
+    """Of all that are not sent: they add up to the outcomes. The most frequent of each outcome; ``other reasons`` are the rest."""
     bin_seconds: int
     """The width of ``times``, by the clock of the time zone."""
     times: tuple[TimeBin, ...]

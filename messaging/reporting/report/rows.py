@@ -17,18 +17,20 @@ COLUMNS = (
     *_STATUSES,
     *("delivered", "read", "replied", "opted_out"),
 )
-"""``section`` says what a row is about: total, step, campaign, sequence, device, time, lateness (from and until in seconds) or
+"""``section`` says what a row is about: total, step, campaign, sequence, device, reason, time, lateness (from and until in seconds) or
 hour. What a section has no figure for is empty."""
 
 
 def rows(reports: Sequence[Report]) -> Iterator[tuple[str, ...]]:
-    """The headings, and then a row for each line, device, bin of time, range of lateness and hour. The rows of one section add
+    """The headings, and then a row for each line, device, reason, bin of time, range of lateness and hour. The rows of one section add
     up to those of its total, but for people who answered two messages.
     """
     yield COLUMNS
     for report in reports:
         for figures in (report.total, *report.lines, *report.devices):
             yield _row(report, figures.kind, figures.name, **_cells(figures))
+        for why in report.reasons:
+            yield _row(report, "reason", f"{why.outcome}: {why.reason}", messages=why.messages)
         for one in report.times:
             end = one.start + timedelta(seconds=report.bin_seconds)
             span = {"from": one.start.isoformat(), "until": end.isoformat()}

@@ -34,7 +34,7 @@ h2 {{ font-size: 17px; line-height: 1.35; margin: 0 0 2px; overflow-wrap: anywhe
 header {{ margin-bottom: 20px; }}
 .swatch {{ display: inline-block; width: 12px; height: 12px; border-radius: 3px; margin-right: 6px; vertical-align: -1px; }}
 .swatch.line {{ height: 0; border-top: 2px solid; border-radius: 0; width: 18px; vertical-align: 4px; }}
-.tiles {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(132px, 1fr)); gap: 12px; margin: 0 0 16px; padding: 0; }}
+.tiles {{ display: grid; grid-template-columns: repeat(auto-fit, minmax(112px, 1fr)); gap: 12px; margin: 0 0 16px; padding: 0; }}
 .tile, figure, .table {{ background: var(--paper); border: 1px solid var(--grid); border-radius: 10px; }}
 .tile {{ padding: 12px 14px; }}
 .tile b {{ display: block; font-size: 26px; line-height: 1.2; font-variant-numeric: tabular-nums; }}
@@ -49,7 +49,7 @@ svg.narrow {{ display: none; }}
 .table {{ padding: 16px 18px; margin: 0 0 16px; overflow-x: auto; break-inside: avoid-page; }}
 table {{ border-collapse: collapse; width: 100%; font-size: 14px; font-variant-numeric: tabular-nums; }}
 caption {{ text-align: left; font-weight: 600; font-size: 17px; padding-bottom: 6px; }}
-th, td {{ text-align: right; padding: 5px 10px; border-bottom: 1px solid var(--grid); white-space: nowrap; }}
+th, td {{ text-align: right; padding: 5px 0 5px 10px; border-bottom: 1px solid var(--grid); white-space: nowrap; }}
 th:first-child, td:first-child {{ text-align: left; padding-left: 0; white-space: normal; overflow-wrap: anywhere; min-width: 110px; }}
 thead th {{ color: var(--muted); font-weight: 500; white-space: normal; vertical-align: bottom; }}
 tbody th {{ font-weight: 400; }}

@@ -47,7 +47,7 @@ async def causes_of_phone(pool: Pool, phone: str, rejected: list[RejectedLead]) 
 def rejected_sentence(one: RejectedLead) -> str:
     """A row of an imported file that made no lead."""
     return (
-        f"Row {one.row} of {one.file} ({one.written!r}) was rejected on import, {format_moment(one.rejected_at)}:"
+        f"Row {one.row} below the header of {one.file} ({one.written!r}) was rejected on import, {format_moment(one.rejected_at)}:"
         f" {one.reason}."
     )
 
