@@ -308,7 +308,7 @@ async def test_a_file_that_cannot_be_read_is_refused_without_any_server(kind: st
             f"{tmp_path}/bomb.yaml:1: holds more than 12,000 values, which no sequence and no campaign needs:"
             " aliases (*name) repeat too much"
         ),
-        f"{tmp_path}/none.yaml:1: cannot be read: No such file or directory",
+        f"{tmp_path}/none.yaml: cannot be read: No such file or directory",
     ]
 
 
@@ -445,7 +445,7 @@ async def test_what_can_be_done_by_hand(live: Live, tmp_path: Path) -> None:
             ("contact", "+1 201 555 01"),
             f"row 43 below the header of {ROOT}/examples/leads.csv ('+1 201 555 01') was rejected",
         ),
-        (("contact", "Ask reception"), "row 53 of "),
+        (("contact", "Ask reception"), "row 53 below the header of "),
         (("enroll", "--trigger", "COLDVITA"), "did you mean 'COLDVITAC'?"),
         (("message", "resolve", "12"), "'12' is no message's ID: 'messages' lists them"),
         (("opt-out", "+12015550198 / +12015550199"), "holds more than one number: give one"),

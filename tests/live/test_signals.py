@@ -324,7 +324,7 @@ async def test_an_unreadable_file_is_a_problem_like_any_other(
         await sequences.apply(connection, [latin, tmp_path / "none.yaml", good])
     assert str(raised.value).splitlines() == [
         f"{latin}:1: is not UTF-8 in its byte 13, save it as UTF-8",
-        f"{tmp_path}/none.yaml:1: cannot be read: No such file or directory",
+        f"{tmp_path}/none.yaml: cannot be read: No such file or directory",
     ]
     (applied,) = await sequences.apply(connection, [good])
     assert applied.result == "created"

@@ -175,7 +175,7 @@ def test_every_mistake_is_told_in_a_line_that_says_where_and_nothing_is_started(
 
 def test_wrong_use_is_told_and_nothing_is_started(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--plan", str(tmp_path / "nowhere.yaml")]) == 2
-    assert "nowhere.yaml:1: cannot be read: No such file" in capsys.readouterr().err
+    assert "nowhere.yaml: cannot be read: No such file" in capsys.readouterr().err
     for arguments in (["--seconds", "0"], ["--contacts", "-1"], ["--leads", "1001"], ["--sed", "1"]):
         with pytest.raises(SystemExit) as exit_:
             main(arguments)
