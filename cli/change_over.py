@@ -89,6 +89,8 @@ def move(
     change_many(
         find,
         do,
+        command="move",
+        selection=selection,
         question=f"move {{}} to {to}:",
         yes=yes or phone is not None,
         dry_run=dry_run,

@@ -258,6 +258,8 @@ def _opt_out_many(
     change_many(
         find,
         do,
+        command="opt-out",
+        selection=selection,
         question="opt out {}:" if category == "all" else "opt out {} of marketing:",
         yes=yes,
         dry_run=dry_run,

@@ -130,6 +130,8 @@ def set_(
     change_many(
         find,
         change,
+        command="lead set",
+        selection=selection,
         question=f"set {' '.join(words)} for {{}}:",
         yes=yes,
         dry_run=dry_run,
@@ -203,6 +205,8 @@ def move(
     change_many(
         find,
         do,
+        command="lead move",
+        selection=selection,
         question=f"move {{}} to device {to}:",
         yes=yes,
         dry_run=dry_run,

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from messaging.common.values import Value
     from messaging.selection.contacts import SelectedContacts
     from messaging.selection.leads import SelectedLeads
+    from messaging.selection.nobody import ManyCommand
     from messaging.selection.selection import Selection
     from operations.bulk import BulkChange
     from operations.connection import Drumbeat
@@ -118,6 +119,8 @@ def change_many(
     find: Callable[[Drumbeat], Awaitable[Found]],
     change: Callable[[Drumbeat, Progress], Awaitable[Done]],
     *,
+    command: ManyCommand,
+    selection: Selection,
     question: str,
     yes: bool,
     dry_run: bool,
@@ -125,34 +128,48 @@ def change_many(
     render: Callable[[Done], str],
     works: bool = False,
 ) -> None:
-    """Says how many it concerns, shows some, asks, and does it.
+    """Says how many it concerns, shows some, asks, and does it. If it concerns nobody, it says why.
 
     ``question``: what is done, with ``{}`` for how many and of what, such as ``pause {}``. ``works``: whether a worker
     has something to do afterwards.
     """
 
-    async def look(drumbeat: Drumbeat) -> Found:
-        return await find(drumbeat)
+    async def look(drumbeat: Drumbeat) -> tuple[Found, list[str]]:
+        """What is found, and what else there is to say: why it is nobody, and which campaigns go on."""
+        from operations import bulk
+
+        more: list[str] = []
+        found = await find(drumbeat)
+        if not found.count:
+            more.append(await bulk.explain_nobody(drumbeat, command, selection))
+        if command == "pause":
+            more += await bulk.campaigns_that_go_on(drumbeat, selection)
+        return found, more
 
     if dry_run or not yes:
-        found = run(look, temporal=False)
+        found, more = run(look, temporal=False)
+        lines: list[str] = _format_found(found, question)
+        if not found.count:  # why, in the same line
+            lines[0] += f" {more[0]}"
+        lines += more if found.count else more[1:]
         if dry_run:
-            show(
-                found, as_json, lambda one: "\n".join([*_format_found(one, question), "nothing was changed"])
-            )
+            text = "\n".join([*lines, "nothing was changed"])
+            show(found, as_json, lambda _: text)
+            _tell_with_json(more, as_json)
             return
-        lines = _format_found(found, question)
         if not found.count:
             for line in lines:
                 _before(line, as_json=as_json)
             return
         confirm(lines, "Do it?", as_json=as_json)
 
-    async def work(drumbeat: Drumbeat) -> Done:
+    async def work(drumbeat: Drumbeat) -> tuple[Done, list[str]]:
+        _, more = await look(drumbeat)
         with bar("Changing") as progress:
-            return await change(drumbeat, progress)
+            return await change(drumbeat, progress), more
 
-    show(run(work, works=lambda _: works), as_json, render)
+    done, notes = run(work, works=lambda _: works)
+    _show_with(notes, done, as_json, render)
 
 
 def confirm(lines: Sequence[str], question: str, *, as_json: bool = False) -> None:
@@ -161,6 +178,16 @@ def confirm(lines: Sequence[str], question: str, *, as_json: bool = False) -> No
         _before(line, as_json=as_json)
     if not sys.stdin.isatty() or not typer.confirm(question, err=True):
         fail("nothing was changed; with --yes it is done")
+
+
+def _show_with(notes: Sequence[str], done: Done, as_json: bool, render: Callable[[Done], str]) -> None:
+    show(done, as_json, lambda one: "\n".join([render(one), *notes]))
+    _tell_with_json(notes, as_json)
+
+
+def _tell_with_json(lines: Sequence[str], as_json: bool) -> None:
+    for line in lines if as_json else ():
+        tell(line)
 
 
 def _before(line: str, *, as_json: bool) -> None:
@@ -174,8 +201,6 @@ def _format_found(found: SelectedContacts | SelectedLeads, question: str) -> lis
     lines = [question.format(count_of(found.count, "contact" if contacts else "lead"))]
     if isinstance(found, SelectedContacts) and found.stay_paused:
         lines[0] = lines[0].removesuffix(":") + _stay_paused(found.stay_paused, found.count) + ":"
-    if not found.count:
-        lines[0] += " none matches, or there is nothing to change"
     lines += [f"  {_format_example(one)}" for one in found.examples]
     if found.count > len(found.examples):
         lines.append("  …")

@@ -60,7 +60,9 @@ def pause(
     default_region: Region = None,
     as_json: Json = False,
 ) -> None:
-    """Pause one contact in one sequence, or many: they get nothing until they are resumed.
+    """Pause one contact in one sequence, or many: sequences send them nothing until they are resumed.
+
+    Campaigns are not held: 'campaign pause NAME' holds one. With many, the answer names those that go on.
 
     Examples: pause cold-vitac +12015550123    pause --where 'city = KL' --reason flood    pause cold-vitac --device kl-1
     """
@@ -271,6 +273,8 @@ def _many(
     change_many(
         find,
         do,
+        command=command,
+        selection=selection,
         question=question,
         yes=options.yes,
         dry_run=options.dry_run,

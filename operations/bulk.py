@@ -12,8 +12,10 @@ from messaging.common.storable import LONGEST_REASON, storable
 from messaging.common.values import Value
 from messaging.leads.opt_outs import OptOutCategory, note_signalled, suppress_waiting
 from messaging.selection import contacts as selected
+from messaging.selection.campaigns_going_on import campaigns_going_on
 from messaging.selection.contacts import ContactCommand, SelectedContacts
 from messaging.selection.leads import SelectedLeads, find_leads
+from messaging.selection.nobody import ManyCommand, why_nobody
 from messaging.selection.opt_outs import not_opted_out, opt_out_leads
 from messaging.selection.selection import Selection
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
@@ -27,6 +29,8 @@ from temporal.bulk import signal_each
 __all__ = [
     "BulkChange",
     "Progress",
+    "campaigns_that_go_on",
+    "explain_nobody",
     "find_contacts",
     "find_leads_to_opt_out",
     "follow",
@@ -91,6 +95,18 @@ async def find_leads_to_opt_out(
         return await find_leads(connection, selection, partial(not_opted_out, category))
 
 
+async def explain_nobody(drumbeat: Drumbeat, command: ManyCommand, selection: Selection) -> str:
+    """Why the command would change nobody now. Raises NotFound for a value in the filter that no lead has."""
+    async with (await drumbeat.pool()).acquire() as connection:
+        return await why_nobody(connection, command, selection)
+
+
+async def campaigns_that_go_on(drumbeat: Drumbeat, selection: Selection) -> list[str]:
+    """What is still sent to the selected leads if their contacts are paused: a line for each campaign."""
+    async with (await drumbeat.pool()).acquire() as connection:
+        return await campaigns_going_on(connection, selection)
+
+
 async def pause(
     drumbeat: Drumbeat,
     selection: Selection,
@@ -99,7 +115,7 @@ async def pause(
     wait: bool = True,
     progress: Progress = _quiet,
 ) -> BulkChange:
-    """Pauses contacts: they get nothing until they are resumed. Returns when no more message can begin to be sent.
+    """Pauses contacts: their sequences send them nothing until they are resumed; campaigns go on. Returns when no more message can begin to be sent.
 
     ``wait``: and when their workflows know, if a worker runs. Raises as find_contacts does.
     """

@@ -57,7 +57,7 @@ async def progress(drumbeat: Drumbeat, sequence: str, phone: str) -> ContactProg
 
 
 async def pause(drumbeat: Drumbeat, sequence: str, phone: str, reason: str = "") -> ContactCommandResult:
-    """Pauses one contact: it gets nothing until it is resumed; then messages that became due go out without a burst.
+    """Pauses one contact: its sequence sends it nothing until it is resumed; then messages that became due go out without a burst.
 
     Returns when no more message can begin to be sent. Raises NotFound, and Conflict if it has left the sequence.
     """

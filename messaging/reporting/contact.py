@@ -52,7 +52,7 @@ class EnrollmentReport(Value):
     status: str
     reason: str | None
     paused_at: datetime | None
-    """When the contact was paused; it gets nothing until it is resumed."""
+    """When the contact was paused; the sequence sends it nothing until it is resumed."""
     paused_reason: str | None
     paused_by: By | None = None
     ended_by: By | None = None

@@ -132,7 +132,7 @@ def test_an_export_to_standard_output_has_no_room_for_json(lead: Lead) -> None:
 
 
 def test_leads_are_listed_changed_and_moved(
-    lead: Lead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lead: Lead, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     assert lead("list") == "no lead matches\n"
@@ -184,10 +184,37 @@ def test_leads_are_listed_changed_and_moved(
         refused = CliRunner().invoke(cli.app.app, ["opt-out", "+12015550102", option])
         assert (refused.exit_code, f"{option} is for many leads" in refused.output) == (2, True)
     asked = CliRunner().invoke(cli.lead.app, ["move", "--where", "city = Ipoh", "--to", "d2"])
-    assert "move 0 leads to device d2: none matches, or there is nothing to change\n" in asked.output
+    assert asked.exit_code == 1
+    assert str(asked.exception) == "no lead matches city = Ipoh: known are KL"
+    asked = CliRunner().invoke(cli.lead.app, ["move", "--where", "city = KL", "--to", "d1", "--dry-run"])
+    assert (
+        asked.output.splitlines()[0]
+        == "move 0 leads to device d1: 3 leads match, all belong to that device already"
+    )
     found = json.loads(lead("move", "--where", "city = KL", "--to", "d2", "--dry-run", "--json"))
     assert (found["count"], found["examples"][0]["phone"]) == (3, "+12015550101")
     assert lead("move", "--where", "name is empty", "--to", "d2", "--yes") == (
         "moved 1 lead, 0 contacts under way, 0 waiting messages\n"
     )
     assert lead("list", "--device", "d2").splitlines()[1].startswith("+12015550102")
+    asyncio.run(_add_campaign(database_url))
+    pauses = ["pause", "--where", "city = KL"]
+    held = "campaigns are not held: 3 messages of campaign sale wait for these people; 'campaign pause sale' holds it"
+    asked = CliRunner().invoke(cli.app.app, [*pauses, "--dry-run"])
+    assert asked.output.splitlines() == [
+        "pause 0 contacts: 3 leads match, none is in a sequence now", held, "nothing was changed",
+    ]  # fmt: skip
+    asked = CliRunner().invoke(cli.app.app, [*pauses, "--yes"])
+    assert (asked.exit_code, asked.output.splitlines()) == (
+        0, ["0 contacts paused", "3 leads match, none is in a sequence now", held],
+    )  # fmt: skip
+
+
+async def _add_campaign(database_url: str) -> None:
+    connection = await asyncpg.connect(database_url)
+    await connection.execute(
+        "with k as (insert into campaigns (name, text, status) values ('sale', 'x', 'running') returning id)"
+        " insert into broadcast_messages (id, campaign_id, lead_id, recipient_phone, device_id, due_at, campaign_shard,"
+        " campaign_position) select gen_random_uuid(), k.id, l.id, l.phone, l.device_id, now(), 0, l.id from k, leads l"
+    )
+    await connection.close()
