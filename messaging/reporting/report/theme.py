@@ -56,6 +56,11 @@ tbody th {{ font-weight: 400; }}
 tfoot th, tfoot td {{ font-weight: 600; border-bottom: 0; }}
 .compared {{ break-inside: avoid; }}
 .compared caption {{ padding-bottom: 2px; }}
+@media (max-width: 1100px) {{
+  table {{ font-size: 13px; }}
+  th, td {{ padding-left: 7px; }}
+  th:first-child, td:first-child {{ min-width: 80px; }}
+}}
 @media (max-width: 620px) {{
   main {{ padding: 18px 12px 32px; }}
   h1 {{ font-size: 24px; }}
