@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from messaging.leads.opt_outs import OptOutCategory
     from messaging.selection.leads import SelectedLeads
     from messaging.selection.selection import Selection
+    from messaging.sequences.store import UsedUp
     from operations.bulk import BulkChange
     from operations.connection import Drumbeat
     from operations.enrollment import Enrollment, SweepResult
@@ -292,6 +293,8 @@ def _format_enrolled(done: Enrollment) -> str:
 def _format_swept(done: SweepResult) -> str:
     if done.handed_over:
         return "handed to Temporal, and kept there; no worker is at it just now"
+    if done.used_up is not None:
+        return _format_used_up(done.used_up)
     left_out = {
         "opted out": done.opted_out,
         "without consent": done.without_consent,
@@ -300,6 +303,18 @@ def _format_swept(done: SweepResult) -> str:
     left = ", ".join(f"{count:,} {why}" for why, count in left_out.items() if count)
     return f"{done.enrolled:,} enrolled, {done.already_enrolled:,} were already" + (
         f"; left out: {left}" if left else ""
+    )
+
+
+def _format_used_up(one: UsedUp) -> str:
+    from messaging.times.local_time import format_moment
+
+    words = f"0 enrolled: nobody has the trigger {one.trigger} now; {one.sequence} has had "
+    if one.last_enrolled_at is None:
+        return f"{words}no contact yet"
+    return (
+        f"{words}{count_of(one.contacts, 'contact')}, the last one enrolled {format_moment(one.last_enrolled_at)}"
+        " (workers look for triggers every minute)"
     )
 
 

@@ -28,7 +28,7 @@ from messaging.sequences.contract import (
     SweepTotals,
 )
 from messaging.sequences.joining import WITHOUT_CONSENT, no_device
-from messaging.sequences.store import require_trigger
+from messaging.sequences.store import UsedUp, find_used_up, require_trigger
 from operations.connection import Drumbeat
 from operations.workers import idle
 from temporal.contacts import start_contact
@@ -81,6 +81,8 @@ class SweepResult(SweepTotals):
     """
 
     handed_over: bool = False
+    used_up: UsedUp | None = None
+    """If it found no lead with the trigger, as perhaps the sweep of this minute came first."""
 
 
 async def enroll(
@@ -194,7 +196,9 @@ async def enroll_by_trigger(drumbeat: Drumbeat, trigger: str) -> SweepResult:
     while True:
         try:
             async with asyncio.timeout(PATIENCE):
-                return SweepResult.model_validate((await handle.result()).model_dump())
+                totals = (await handle.result()).model_dump()
+            used_up = None if any(totals.values()) else await find_used_up(await drumbeat.pool(), words[0])
+            return SweepResult(**totals, used_up=used_up)
         except TimeoutError:
             begun = (await handle.describe()).history_length > WAITING_FOR_ITS_FIRST_TASK
             if not begun or await idle(drumbeat) is not None:

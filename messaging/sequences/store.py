@@ -19,7 +19,9 @@ __all__ = [
     "SequenceStatus",
     "SequenceSummary",
     "StepDetails",
+    "UsedUp",
     "find_sequence",
+    "find_used_up",
     "list_sequences",
     "load_plan",
     "load_plan_of",
@@ -296,6 +298,31 @@ async def set_sequence_status(
     if not changed and await find_sequence(connection, name) is None:
         raise await no_such_sequence(connection, name)
     return bool(changed)
+
+
+SELECT_TRIGGERED = """
+select s.name as sequence, count(c.id) as contacts, max(c.enrolled_at) as last_enrolled_at
+  from sequences s
+  left join sequence_contacts c on c.sequence_id = s.id
+ where s.trigger = $1 and not exists (select from leads l where l.triggers @> array[$1])
+ group by s.id
+"""
+
+
+class UsedUp(Value):
+    """A trigger that no lead has now. ``contacts``: all that its sequence has ever had."""
+
+    trigger: str
+    sequence: str
+    contacts: int
+    last_enrolled_at: datetime | None
+    """When the last one of them was enrolled."""
+
+
+async def find_used_up(pool: Pool, trigger: str) -> UsedUp | None:
+    """What became of a trigger (in upper case) that no lead has now; None if a lead has it."""
+    row = await pool.fetchrow(SELECT_TRIGGERED, trigger)
+    return None if row is None else UsedUp(trigger=trigger, **row)
 
 
 async def require_trigger(connection: Connection, trigger: str) -> SequenceStatus:

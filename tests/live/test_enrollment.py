@@ -9,6 +9,7 @@ from temporalio import workflow
 from temporalio.common import WorkflowIDReusePolicy
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
+from cli.enroll import _format_swept
 from messaging.common.errors import Conflict, NotFound
 from messaging.leads.lead import Lead
 from messaging.sequences.contract import EnrollmentRequest
@@ -124,6 +125,12 @@ async def test_the_sweep_enrolls_by_the_whole_word_and_consumes_it(live: Live) -
         await enrollment.enroll_by_trigger(live.connection, "nope")
     totals = await enrollment.enroll_by_trigger(live.connection, "coldvitac")
     assert (totals.enrolled, totals.already_enrolled) == (0, 0)
+    assert totals.used_up is not None
+    assert (totals.used_up.sequence, totals.used_up.contacts) == ("short", 1)
+    said = _format_swept(totals)
+    assert said.startswith(
+        "0 enrolled: nobody has the trigger COLDVITAC now; short has had 1 contact, the last one enrolled 20"
+    )
 
 
 async def test_a_contact_is_steered_and_told_of_edits(live: Live, tmp_path: Path) -> None:
