@@ -28,7 +28,8 @@ CREATE FUNCTION public.alert_stands(p_kind text, p_subject text) RETURNS boolean
                                              and reason is not null)
         when 'sequence_held' then exists (select from sequences where name = p_subject and status = 'paused'
                                              and status_reason is not null)
-        when 'message_unconfirmed' then exists (select from broadcast_messages where device_id = p_subject and status = 'unconfirmed')
+        when 'message_unconfirmed' then exists (select from broadcast_messages where device_id = p_subject and status = 'unconfirmed'
+                                                   and purpose is distinct from 'test')
         when 'message_overdue' then exists (select from broadcast_messages m
                                              where m.device_id = p_subject and m.status in ('pending', 'queued') and is_overdue(m))
         when 'enrollment_refused' then exists (
@@ -989,7 +990,7 @@ $$;
 CREATE FUNCTION public.is_overdue(m public.broadcast_messages) RETURNS boolean
     LANGUAGE sql STABLE
     AS $$
-    select (m.status = 'queued' or (m.status = 'pending' and m.campaign_id is null))
+    select (m.status = 'queued' or (m.status = 'pending' and m.campaign_id is null)) and m.purpose is distinct from 'test'
        and coalesce(m.slot_at, m.due_at) < clock_timestamp() - interval '15 minutes'
        and m.updated_at < clock_timestamp() - interval '15 minutes' and hold_of(m) is null
 $$;
@@ -1060,6 +1061,30 @@ CREATE FUNCTION public.lead_as_json(l public.leads) RETURNS jsonb
                               'target_status', l.target_status, 'device_id', l.device_id, 'time_zone', l.time_zone,
                               'attributes', l.attributes)
 $$;
+
+CREATE FUNCTION public.lock_tables(VARIADIC p_locks text[]) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+declare
+    before   text := current_setting('lock_timeout');
+    deadlock integer := extract(epoch from current_setting('deadlock_timeout')::interval) * 1000;
+    tries    integer := 0;
+    wanted   text;
+begin
+    loop
+        perform set_config('lock_timeout', ceil(deadlock * case tries when 0 then 0.3 when 1 then 0.6 else 1.5 end) || 'ms', true);
+        begin
+            foreach wanted in array p_locks loop
+                execute 'lock table ' || wanted;
+            end loop;
+            exit;
+        exception when lock_not_available or deadlock_detected then
+            perform pg_sleep(least(0.1 * 2 ^ least(tries, 5), 2));  -- to 2 s
+        end;
+        tries := tries + 1;
+    end loop;
+    perform set_config('lock_timeout', before, true);
+end $$;
 
 CREATE FUNCTION public.merged_attributes(p_stored jsonb, p_given jsonb) RETURNS jsonb
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -2945,7 +2970,7 @@ CREATE INDEX broadcast_messages_open ON public.broadcast_messages USING btree (s
 
 CREATE INDEX broadcast_messages_phone ON public.broadcast_messages USING btree (recipient_phone);
 
-CREATE INDEX broadcast_messages_unsent ON public.broadcast_messages USING btree (status, device_id) WHERE (status = ANY (ARRAY['suppressed'::text, 'cancelled'::text, 'expired'::text]));
+CREATE INDEX broadcast_messages_unsent ON public.broadcast_messages USING btree (status, device_id) WHERE ((status = ANY (ARRAY['suppressed'::text, 'cancelled'::text, 'expired'::text])) AND (purpose IS DISTINCT FROM 'test'::text));
 
 CREATE INDEX broadcast_messages_went_to ON public.broadcast_messages USING btree (went_to) WHERE (went_to IS NOT NULL);
 
@@ -3027,7 +3052,7 @@ CREATE TRIGGER note_change AFTER UPDATE OF status, start_now, title, niche, targ
 
 CREATE TRIGGER note_change AFTER UPDATE OF status, replaced_by, gateway, gateway_options, service_window, min_delay, max_delay, daily_limit, opens_at, closes_at, time_zone, stop_keywords, start_keywords, opt_out_confirmation ON public.devices FOR EACH ROW EXECUTE FUNCTION public.note_device();
 
-CREATE TRIGGER note_change AFTER UPDATE OF device_id, consent_at ON public.leads FOR EACH ROW WHEN ((((old.device_id IS NOT NULL) AND (old.device_id IS DISTINCT FROM new.device_id)) OR (((old.consent_at IS NULL) <> (new.consent_at IS NULL)) AND (new.consent_source IS DISTINCT FROM 'import'::text)))) EXECUTE FUNCTION public.note_lead();
+CREATE TRIGGER note_change AFTER UPDATE OF device_id, consent_at ON public.leads FOR EACH ROW WHEN ((((old.device_id IS NOT NULL) AND (old.device_id IS DISTINCT FROM new.device_id) AND (COALESCE(current_setting('drumbeat.moved_together'::text, true), ''::text) = ''::text)) OR (((old.consent_at IS NULL) <> (new.consent_at IS NULL)) AND (new.consent_source IS DISTINCT FROM 'import'::text)))) EXECUTE FUNCTION public.note_lead();
 
 CREATE TRIGGER note_change AFTER INSERT OR UPDATE OF new_phone ON public.phone_changes FOR EACH ROW EXECUTE FUNCTION public.note_phone_change();
 
@@ -3041,7 +3066,7 @@ CREATE TRIGGER note_change AFTER INSERT OR DELETE OR UPDATE OF category ON publi
 
 CREATE TRIGGER note_done AFTER UPDATE OF reviewed_at ON public.inbound_messages FOR EACH ROW WHEN (((old.reviewed_at IS NULL) AND (new.reviewed_at IS NOT NULL))) EXECUTE FUNCTION public.note_inbound();
 
-CREATE TRIGGER note_doubt AFTER UPDATE OF status, resends ON public.broadcast_messages FOR EACH ROW WHEN ((((old.status <> new.status) AND (('unconfirmed'::text = old.status) OR ('unconfirmed'::text = new.status))) OR (old.resends < new.resends))) EXECUTE FUNCTION public.note_message();
+CREATE TRIGGER note_doubt AFTER UPDATE OF status, resends ON public.broadcast_messages FOR EACH ROW WHEN ((((new.status <> 'unconfirmed'::text) OR (new.purpose IS DISTINCT FROM 'test'::text)) AND (((old.status <> new.status) AND (('unconfirmed'::text = old.status) OR ('unconfirmed'::text = new.status))) OR (old.resends < new.resends)))) EXECUTE FUNCTION public.note_message();
 
 CREATE TRIGGER note_new AFTER INSERT ON public.campaigns FOR EACH ROW EXECUTE FUNCTION public.note_campaign();
 

@@ -76,7 +76,8 @@ async def migrate(
             await _drop_half_built(connection, pending)
             await _run_dbmate(database_url, migrations)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise Unavailable(f"the database schema could not be brought up to date: {error}") from error
+        mend = MIGRATE_FIRST if isinstance(error, asyncpg.InsufficientPrivilegeError) else ""
+        raise Unavailable(f"the database schema could not be brought up to date: {error}{mend}") from error
     finally:
         # The lock ends with the session, even if the process is killed.
         with suppress(OSError, TimeoutError):
@@ -150,7 +151,8 @@ async def _run_dbmate(database_url: str, migrations: Path) -> None:
             await asyncio.shield(process.wait())
     if process.returncode:
         lines = output.decode(errors="replace").strip().splitlines() or ["no output"]
-        mend = "" if "permission denied" not in lines[-1] else MIGRATE_FIRST
+        refused = "permission denied" in lines[-1] or "must be owner" in lines[-1]
+        mend = MIGRATE_FIRST if refused else ""
         raise Unavailable(f"the database schema could not be brought up to date: {lines[-1]}{mend}")
 
 

@@ -80,6 +80,12 @@ def _edited(group: Group) -> str:
     return f"changed {group.leads}" + (f": {', '.join(words)}" if words and group.events == 1 else "")
 
 
+def _moved(group: Group) -> str:
+    all_of_a_device = group.data.get("leads")  # one event
+    leads = group.leads if all_of_a_device is None else count_of(all_of_a_device, "lead")
+    return f"moved {leads} to {group.device or 'other devices'}"
+
+
 def _imported(group: Group) -> str:
     data = group.data
     return (
@@ -119,7 +125,7 @@ KINDS: Mapping[str, Callable[[Group], str]] = {
     "lead.changed": _edited,
     "lead.consent_given": lambda g: f"noted the consent of {g.leads}",
     "lead.consent_withdrawn": lambda g: f"took back the consent of {g.leads}",
-    "lead.moved": lambda g: f"moved {g.leads} to {g.device or 'other devices'}",
+    "lead.moved": _moved,
     "lead.renamed": lambda g: f"gave {g.data.get('from')} the phone {g.phone}",
     "inbox.done": lambda g: f"took {count_of(g.events, 'message')} out of the inbox",
     "sequence.created": lambda g: f"created sequence {g.sequence}",

@@ -6,7 +6,7 @@ stays with the old device and is settled there.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -14,6 +14,7 @@ from messaging.common.database import Connection, Pool
 from messaging.common.errors import InvalidInput, NotFound
 from messaging.common.suggestions import did_you_mean
 from messaging.common.values import Value
+from messaging.events.record import note, told_together
 
 __all__ = ["Moved", "ReplacedDevice", "check_device", "move_leads", "replace_device"]
 
@@ -78,8 +79,14 @@ async def replace_device(pool: Pool, old: str, new: str) -> ReplacedDevice:
         try:
             async with pool.acquire() as connection, connection.transaction():
                 before = await connection.fetchval("select replaced_by from devices where id = $1", old)
-                moved = await connection.fetchval("select replace_device($1, $2)", old, new)
-            return ReplacedDevice(before != new, Moved.model_validate(moved))
+                async with told_together(connection):
+                    moved = Moved.model_validate(
+                        await connection.fetchval("select replace_device($1, $2)", old, new)
+                    )
+                if moved.leads:
+                    told: dict[str, Any] = {"from": old, "leads": moved.leads}
+                    await note(connection, "lead.moved", device=new, **told)
+            return ReplacedDevice(before != new, moved)
         except asyncpg.DeadlockDetectedError:
             if not left:
                 raise

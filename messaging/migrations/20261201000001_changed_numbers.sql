@@ -3,22 +3,35 @@
 
 -- migrate:up
 
--- Waits for nobody for long, and lets nobody wait: workers of the release before go on meanwhile. One table after the other
--- would be a deadlock with whoever has the second one and wants the first.
-do $$
+-- Takes locks for a migration, such as 'leads in share row exclusive mode', while workers of the release before go on. Whoever
+-- wants a table waits behind us, so we wait for a short time, let go of all, and try again. An autovacuum lets go of its table
+-- when somebody has waited for it for deadlock_timeout (1 s): so from the third time on we wait for longer. In a deadlock it is
+-- we who let go.
+create function lock_tables(variadic p_locks text[]) returns void
+language plpgsql as $$
+declare
+    before   text := current_setting('lock_timeout');
+    deadlock integer := extract(epoch from current_setting('deadlock_timeout')::interval) * 1000;
+    tries    integer := 0;
+    wanted   text;
 begin
-    set local lock_timeout = '300ms';
     loop
+        perform set_config('lock_timeout', ceil(deadlock * case tries when 0 then 0.3 when 1 then 0.6 else 1.5 end) || 'ms', true);
         begin
-            lock table broadcast_messages in access exclusive mode;
-            lock table sequence_contacts in share row exclusive mode;
+            foreach wanted in array p_locks loop
+                execute 'lock table ' || wanted;
+            end loop;
             exit;
-        exception when lock_not_available then
-            perform pg_sleep(0.1);
+        exception when lock_not_available or deadlock_detected then
+            perform pg_sleep(least(0.1 * 2 ^ least(tries, 5), 2));  -- to 2 s
         end;
+        tries := tries + 1;
     end loop;
-    set local lock_timeout = 0;
+    perform set_config('lock_timeout', before, true);
 end $$;
+
+-- One table after the other, each when it is needed, would be a deadlock with whoever has the second one and wants the first.
+select lock_tables('broadcast_messages in access exclusive mode', 'sequence_contacts in share row exclusive mode');
 
 alter table broadcast_messages add column went_to text;  -- the phone that it went to, where its recipient has another one since
 
@@ -404,3 +417,4 @@ begin
     return jsonb_build_object('outcome', 'held', 'reason', hold,
                               'until', case when m.expires_at > p_moment then m.expires_at end);
 end $$;
+drop function lock_tables;

@@ -38,11 +38,6 @@ create index events_sequence on events (sequence, id) where phone is null and se
 create index events_campaign on events (campaign, id) where phone is null and campaign is not null;
 create index events_device on events (device, id) where phone is null and device is not null;
 
--- Who wants an enrollment: it is that person's act, also if a worker takes it a minute later.
-alter table wanted_enrollments add column actor text, add column via text;
-alter table wanted_enrollments alter column actor set default nullif(current_setting('drumbeat.actor', true), ''),
-                               alter column via set default nullif(current_setting('drumbeat.via', true), '');
-
 -- Notes an event of the present transaction; answers its ID. The session says who acts, as drumbeat.actor and drumbeat.via
 -- (messaging.events.acting); a process of release 0.1.0 and psql do not. A transaction may say more as drumbeat.data, which
 -- each of its events gets (messaging.events.record).
@@ -250,21 +245,14 @@ begin
     return null;
 end $$;
 
--- The triggers wait for nobody for long, and let nobody wait: workers of the release before go on meanwhile.
-do $$
-begin
-    set local lock_timeout = '300ms';
-    loop
-        begin
-            lock table broadcast_messages, devices, campaigns, sequences, sequence_contacts, leads, suppressions,
-                       phone_changes, inbound_messages in share row exclusive mode;
-            exit;
-        exception when lock_not_available then
-            perform pg_sleep(0.1);
-        end;
-    end loop;
-    set local lock_timeout = 0;
-end $$;
+select lock_tables('wanted_enrollments in access exclusive mode',
+                   'broadcast_messages, devices, campaigns, sequences, sequence_contacts, leads, suppressions, phone_changes,'
+                   ' inbound_messages in share row exclusive mode');
+
+-- Who wants an enrollment: it is that person's act, also if a worker takes it a minute later.
+alter table wanted_enrollments add column actor text, add column via text;
+alter table wanted_enrollments alter column actor set default nullif(current_setting('drumbeat.actor', true), ''),
+                               alter column via set default nullif(current_setting('drumbeat.via', true), '');
 
 -- Each names the columns that it is about: a statement that sets none of them, such as a claim, does not know of the trigger.
 create trigger note_new after insert on sequence_contacts for each row execute function note_contact();
@@ -288,6 +276,7 @@ create trigger note_change after insert or delete or update of category on suppr
     execute function note_opt_out();
 create trigger note_change after update of device_id, consent_at on leads for each row
     when (old.device_id is not null and old.device_id is distinct from new.device_id
+              and coalesce(current_setting('drumbeat.moved_together', true), '') = ''  -- one event tells of all
           or (old.consent_at is null) <> (new.consent_at is null) and new.consent_source is distinct from 'import')
     execute function note_lead();
 create trigger note_change after insert or update of new_phone on phone_changes for each row
@@ -298,7 +287,8 @@ create trigger note_done after update of reviewed_at on inbound_messages for eac
 create trigger note_test after insert on broadcast_messages for each row when (new.purpose = 'test')
     execute function note_message();
 create trigger note_doubt after update of status, resends on broadcast_messages for each row
-    when (old.status <> new.status and 'unconfirmed' in (old.status, new.status) or old.resends < new.resends)
+    when ((new.status <> 'unconfirmed' or new.purpose is distinct from 'test')  -- what becomes of a test concerns who sent it
+          and (old.status <> new.status and 'unconfirmed' in (old.status, new.status) or old.resends < new.resends))
     execute function note_message();
 
 -- migrate:down

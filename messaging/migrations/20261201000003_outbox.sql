@@ -166,20 +166,7 @@ begin
     return null;
 end $$;
 
--- The triggers wait for nobody for long, and let nobody wait: workers of the release before go on meanwhile.
-do $$
-begin
-    set local lock_timeout = '300ms';
-    loop
-        begin
-            lock table broadcast_messages, refused_enrollments, events in share row exclusive mode;
-            exit;
-        exception when lock_not_available then
-            perform pg_sleep(0.1);
-        end;
-    end loop;
-    set local lock_timeout = 0;
-end $$;
+select lock_tables('broadcast_messages, refused_enrollments, events in share row exclusive mode');
 
 -- The conditions stand here, so that other updates of a message do not call the function.
 create trigger outbox_change after update of status, delivered_at, read_at on broadcast_messages for each row
@@ -196,10 +183,10 @@ create trigger note_change after update of channel, options, types on receivers 
 create trigger outbox_refused after insert or update on refused_enrollments for each row execute function enrollment_refused();
 
 -- True if a message has waited for over a quarter of an hour since its time, nothing holds it, and no worker has tried to send it.
--- Those of a campaign that were not begun are left out: they may wait for their turn for long.
+-- Those of a campaign that were not begun are left out, as they may wait for their turn for long; and so are tests.
 create function is_overdue(m broadcast_messages) returns boolean
 language sql stable as $$
-    select (m.status = 'queued' or (m.status = 'pending' and m.campaign_id is null))
+    select (m.status = 'queued' or (m.status = 'pending' and m.campaign_id is null)) and m.purpose is distinct from 'test'
        and coalesce(m.slot_at, m.due_at) < clock_timestamp() - interval '15 minutes'
        and m.updated_at < clock_timestamp() - interval '15 minutes' and hold_of(m) is null
 $$;
@@ -214,7 +201,8 @@ language sql stable as $$
                                              and reason is not null)
         when 'sequence_held' then exists (select from sequences where name = p_subject and status = 'paused'
                                              and status_reason is not null)
-        when 'message_unconfirmed' then exists (select from broadcast_messages where device_id = p_subject and status = 'unconfirmed')
+        when 'message_unconfirmed' then exists (select from broadcast_messages where device_id = p_subject and status = 'unconfirmed'
+                                                   and purpose is distinct from 'test')
         when 'message_overdue' then exists (select from broadcast_messages m
                                              where m.device_id = p_subject and m.status in ('pending', 'queued') and is_overdue(m))
         when 'enrollment_refused' then exists (

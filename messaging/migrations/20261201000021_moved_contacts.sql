@@ -2,6 +2,7 @@
 
 -- migrate:up
 
+select lock_tables('wanted_enrollments in access exclusive mode');
 alter table wanted_enrollments alter column inbound_message_id drop not null;
 
 -- migrate:down

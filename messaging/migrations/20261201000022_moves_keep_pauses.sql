@@ -2,6 +2,7 @@
 
 -- migrate:up
 
+select lock_tables('wanted_enrollments in access exclusive mode');
 alter table wanted_enrollments add column paused_at timestamptz, add column paused_reason text;
 
 -- migrate:down

@@ -2,6 +2,8 @@
 
 -- migrate:up
 
+select lock_tables('receivers in access exclusive mode');
+
 alter table receivers
     add column tested_at   timestamptz,
     add column test_taken  boolean,

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 from uuid import uuid4
 
 from messaging.common.database import CONNECTION_LOST, Pool
@@ -120,7 +121,7 @@ class Courier:
         clock = asyncio.get_running_loop().time
         try:
             while (held := await hold(self._pool, receiver, self._process)) is not None and held.due:
-                options, since, failures = read_options(held.channel, held.options), clock(), held.failures
+                options, since, failures = _options(held.channel, held.options), clock(), held.failures
                 for delivery in held.due:
                     if leaving() or clock() >= until:
                         return
@@ -137,8 +138,6 @@ class Courier:
                     logger.warning("%s does not take %s: %s", held.name, delivery.event.type, words)
                     if await note_failed(self._pool, receiver, delivery, outcome, failures):
                         return
-        except InvalidInput as error:
-            logger.error("receiver %d cannot be used: %s", receiver, error)  # noqa: TRY400 - it is no fault of ours
         except Exception:
             logger.exception("delivering to receiver %d failed", receiver)
         finally:
@@ -154,7 +153,17 @@ async def _wait(seconds: float, leaving: Callable[[], bool]) -> None:
         await asyncio.sleep(LEAVE_WITHIN)
 
 
-async def _deliver(webhooks: Webhooks, options: Options, event: Event) -> Outcome:
+def _options(channel: str, options: dict[str, Any]) -> Options | Outcome:
+    """Its options; or what comes of each try while they cannot be used, for example because a later release wrote them."""
+    try:
+        return read_options(channel, options)
+    except InvalidInput as invalid:
+        return Outcome(taken=False, answered=False, words=f"its options cannot be used: {invalid}")
+
+
+async def _deliver(webhooks: Webhooks, options: Options | Outcome, event: Event) -> Outcome:
+    if isinstance(options, Outcome):
+        return options
     if isinstance(options, EmailOptions):
         return await deliver_mail(options, event)
     return await webhooks.deliver(options, event)

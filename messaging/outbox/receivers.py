@@ -5,7 +5,7 @@ from typing import Literal
 
 from messaging.common.counts import count_of
 from messaging.common.database import Connection, Pool
-from messaging.common.errors import NotFound
+from messaging.common.errors import InvalidInput, NotFound
 from messaging.common.suggestions import did_you_mean
 from messaging.common.values import Value
 from messaging.common.words import validate_name
@@ -91,7 +91,10 @@ async def list_receivers(connection: Connection | Pool) -> list[Receiver]:
     receivers = []
     for row in await connection.fetch(SELECT_RECEIVERS):
         fields = dict(row)
-        address = read_options(row["channel"], fields.pop("options")).address
+        try:
+            address = read_options(row["channel"], fields.pop("options")).address
+        except InvalidInput:  # the deliveries say why
+            address = "(cannot be used: add it again)"
         receivers.append(Receiver.model_validate({**fields, "address": address}))
     return receivers
 

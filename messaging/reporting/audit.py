@@ -89,7 +89,7 @@ select relname
 SELECT_STUCK = """
 select m.id, m.recipient_phone, m.processing_worker_id
   from broadcast_messages m
- where m.status = 'processing' and is_abandoned(m, $1, $2, clock_timestamp() - $3::interval)
+ where m.status = 'processing' and m.purpose is distinct from 'test' and is_abandoned(m, $1, $2, clock_timestamp() - $3::interval)
    and (isfinite(m.claimed_at) or m.updated_at < clock_timestamp() - interval '10 minutes' - $3::interval)
  order by m.updated_at
  limit 100

@@ -39,7 +39,7 @@ select m.device_id as device, m.status, k.name as campaign, count(*) as messages
 COUNT_UNSENT = """
 select device_id as device, status, count(*) as messages
   from broadcast_messages
- where status in ('suppressed', 'cancelled', 'expired')
+ where status in ('suppressed', 'cancelled', 'expired') and purpose is distinct from 'test'
  group by device_id, status
  union all
 select device_id, status, count(*)

@@ -238,6 +238,26 @@ async def test_devices_are_added_changed_paused_parked_and_replaced(scenario: Sc
     assert events[4]["data"] == {"by": scenario.device}
 
 
+async def test_a_device_with_many_leads_is_replaced_by_one_event_for_all(scenario: Scenario) -> None:
+    await begun(scenario, 3)
+    for device in ("other", "third"):
+        await scenario.add_device(device=device)
+    pool = scenario.pool
+    await noted(pool)
+    await replace_device(pool, scenario.device, "other")
+    async with pool.acquire() as connection, connection.transaction():
+        await move_leads(connection, [phone(1), phone(2)], "third")
+    (act, *_) = (await list_acts(pool)).acts[1:]
+    assert act.what == f"put device other in place of {scenario.device}; moved 3 leads to other"
+    events = await noted(pool)
+    assert [(one["kind"], one["phone"], one["data"]) for one in events] == [
+        ("device.replaced", None, {"by": "other"}),
+        ("lead.moved", None, {"from": scenario.device, "leads": 3}),
+        ("lead.moved", phone(1), {"from": "other"}),
+        ("lead.moved", phone(2), {"from": "other"}),
+    ]
+
+
 async def test_opt_outs_and_what_they_end(scenario: Scenario) -> None:
     await begun(scenario)
     pool = scenario.pool

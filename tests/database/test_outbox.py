@@ -392,6 +392,29 @@ async def test_a_receiver_that_takes_nothing_is_told_of_to_the_others(contact: C
             assert "it refuses connections" in event["data"]["detail"]
 
 
+async def test_a_receiver_with_options_that_cannot_be_read_fails_like_any_other(
+    contact: Contact, secret: Path
+) -> None:
+    pool = contact.scenario.pool
+    await listen(pool, "http://127.0.0.1:9", secret, "contact.*")
+    await pool.execute("update receivers set options = '{}'")
+    await contact.enroll(phone(2))
+    await deliver(pool)
+    (crm,) = await list_receivers(pool)
+    assert (crm.waiting, crm.failing_since is not None) == (1, True)
+    assert crm.error is not None
+    assert crm.error.startswith("its options cannot be used: webhook url")
+    await pool.execute("update receivers set failing_since = failing_since - interval '6 minutes'")
+    await deliver(pool)
+    assert "nothing can be delivered to crm" in [one.title for one in await list_alerts(pool)]
+    assert any("its options cannot be used" in line for line in (await status_report(pool)).attention)
+    await pool.execute(
+        "update outbox set next_try_at = '-infinity', created_at = created_at - interval '73 hours'"
+    )
+    await give_up_old(pool)
+    assert [one.type for one in await undelivered(pool, "crm", 10)] == ["contact.enrolled"]
+
+
 async def test_a_removed_receiver_gets_nothing_more(contact: Contact, secret: Path) -> None:
     pool = contact.scenario.pool
     await listen(pool, "http://127.0.0.1:9", secret, "contact.*")

@@ -191,6 +191,46 @@ async def test_a_migration_is_no_deadlock_with_who_writes_meanwhile(
         await migrating
 
 
+async def test_a_migration_waits_until_an_autovacuum_lets_go(pool: Pool) -> None:
+    async with pool.acquire() as holder, pool.acquire() as migrating:
+
+        async def lock() -> None:
+            async with migrating.transaction():
+                await migrating.execute("set local deadlock_timeout = '400ms'")
+                await migrating.execute("select lock_tables('leads in access exclusive mode')")
+                assert await migrating.fetchval("show lock_timeout") == "0"
+
+        # PostgreSQL ends an autovacuum for whoever has waited for deadlock_timeout.
+        async def waits_for_long() -> bool:
+            return bool(
+                await pool.fetchval(
+                    "select exists (select from pg_locks where not granted and relation = 'leads'::regclass"
+                    " and clock_timestamp() - waitstart > interval '420 ms')"
+                )
+            )
+
+        async with holder.transaction():
+            await holder.execute("lock table leads in row exclusive mode")
+            locking = asyncio.create_task(lock())
+            await until(waits_for_long)
+        await locking
+
+
+def test_each_migration_takes_the_locks_of_older_tables_patiently() -> None:
+    made: set[str] = set()
+    for file in sorted(MIGRATIONS.glob("*.sql")):
+        up = file.read_text().partition("-- migrate:down")[0]
+        up = re.sub(r"^create (?:or replace )?function .*?^\$\$;$", "", up, flags=re.MULTILINE | re.DOTALL)
+        before, _, _ = up.partition("select lock_tables(")
+        own = set(re.findall(r"^create table (\w+)", up, re.MULTILINE))
+        changed = set(
+            re.findall(r"^(?:alter table|create trigger [^;]*? on) (\w+)", before, re.MULTILINE | re.DOTALL)
+        )
+        assert not (changed & made) - own, f"{file.name}: lock_tables() comes first"
+        made |= own
+    assert {"leads", "events"} <= made
+
+
 async def test_a_schema_that_is_up_to_date_is_left_alone(
     database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,5 +1,6 @@
 """Tests of one text for real: they are sent like every message, count for nothing, and are in nobody's way."""
 
+import re
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -7,7 +8,11 @@ import pytest
 
 from messaging.common.errors import Conflict, NotFound
 from messaging.gateways import Gateways
-from messaging.reporting.audit import sent_twice, totals
+from messaging.outbox.alerts import fold_reports, list_alerts, report_overdue
+from messaging.reporting.audit import sent_twice, stuck, totals
+from messaging.reporting.details.device import device_details
+from messaging.reporting.gauges import read_gauges
+from messaging.reporting.messages import count_in_doubt
 from messaging.reporting.status import status_report
 from messaging.sending.message_status import MessageStatus
 from messaging.sending.outcomes import Settled
@@ -128,3 +133,31 @@ async def test_what_it_is_of_whom_and_from_which_device(scenario: Scenario) -> N
         await store(scenario, "intro", phone(0), device="other")
     with pytest.raises(NotFound):
         await look_at_test(scenario.pool, uuid4())
+
+
+async def test_one_in_doubt_is_no_alert_and_counts_nowhere(contact: Contact) -> None:
+    scenario, pool = contact.scenario, contact.scenario.pool
+    for status in ("processing", "expired", "pending", "unconfirmed"):
+        message = await store(scenario, "welcome", contact.phone)
+        await pool.execute(
+            "update broadcast_messages set status = $2, claimed_at = case $2 when 'processing' then '-infinity'::timestamptz end,"
+            " processing_worker_id = case $2 when 'processing' then 'gone' end,"
+            " due_at = now() - interval '1 hour', updated_at = now() - interval '1 hour' where id = $1",
+            message,
+            status,
+        )
+    assert await pool.fetchval("select count(*) from events where kind = 'message.unconfirmed'") == 0
+    await report_overdue(pool)
+    await pool.execute("update alert_reports set reported_at = reported_at - interval '1 minute'")
+    await fold_reports(pool)
+    assert await list_alerts(pool) == []
+    assert await pool.fetchval("select alert_stands('message_unconfirmed', $1)", scenario.device) is False
+    assert await pool.fetchval("select alert_stands('message_overdue', $1)", scenario.device) is False
+    report = await status_report(pool)
+    assert (report.messages, report.attention) == ({}, ())
+    assert await count_in_doubt(pool, 10) == 0
+    assert await stuck(pool) == []
+    gauges = await read_gauges(pool)
+    assert gauges.in_doubt == 0
+    assert not any(gauges.messages.values())
+    assert re.search(r"unconfirmed \|\W+0 \|", await device_details(pool, scenario.device) or "")

@@ -19,7 +19,7 @@ from temporalio.testing import WorkflowEnvironment
 import worker
 from messaging.common.errors import Unavailable
 from rig.production.compose import read_compose
-from runtime.database import migrate
+from runtime.database import MIGRATIONS, migrate
 from runtime.embedded.postgres import Postgres
 from temporal import search_attributes as attributes
 from tests.support.ports import free_port
@@ -257,7 +257,9 @@ def _superuser(server: Postgres) -> dict[str, str]:
     }
 
 
-async def test_the_databases_are_made_once_and_take_a_changed_password(own_postgres: Postgres) -> None:
+async def test_the_databases_are_made_once_and_take_a_changed_password(
+    own_postgres: Postgres, tmp_path: Path
+) -> None:
     environment = _superuser(own_postgres)
 
     async def enter(role: str, password: str, database: str) -> None:
@@ -280,6 +282,16 @@ async def test_the_databases_are_made_once_and_take_a_changed_password(own_postg
     await migrate(f"postgresql://drumbeat:two@{at}")
     await migrate(f"postgresql://drumbeat_worker:four@{at}")
     await _run("databases.sh", environment)
+
+    owner = await asyncpg.connect(f"postgresql://drumbeat:two@{at}")
+    await owner.execute("create index half_built on leads (name)")
+    await owner.close()
+    behind = shutil.copytree(MIGRATIONS, tmp_path / "migrations")
+    (behind / "29990101000000_later.sql").write_text(
+        "-- migrate:up transaction:false\ncreate index concurrently half_built on leads (name);\n-- migrate:down\n"
+    )
+    with pytest.raises(Unavailable, match=r"must be owner.*; first run 'worker\.py --migrate-only'"):
+        await migrate(f"postgresql://drumbeat_worker:four@{at}", migrations=behind)
 
     worker_role = await asyncpg.connect(f"postgresql://drumbeat_worker:four@{at}")
     reader = await asyncpg.connect(f"postgresql://drumbeat_reader:five@{at}")

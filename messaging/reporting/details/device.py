@@ -22,7 +22,7 @@ select d.*, clock_timestamp() as now, e.free_at, e.why,
  cross join lateral (select count(*) filter (where is_waiting(status) and due_at <= clock_timestamp()) as backlog,
                             count(*) filter (where is_waiting(status) and due_at > clock_timestamp()) as later,
                             count(*) filter (where status = 'processing') as under_way,
-                            count(*) filter (where status = 'unconfirmed') as unconfirmed
+                            count(*) filter (where status = 'unconfirmed' and purpose is distinct from 'test') as unconfirmed
                        from broadcast_messages
                       where device_id = d.id and (is_unsettled(status) or status = 'unconfirmed')) m
  cross join lateral (select count(*) as contacts,
