@@ -28,7 +28,7 @@ def contact_page(report: ContactReport) -> str:
     lines = [f"{one_line(report.name) or 'No name'}  {report.phone}  {report.target_status}"]
     lines += wrapped(
         f"Niches: {', '.join(report.niches) or 'none'}. Triggers: {', '.join(report.triggers) or 'none'}."
-        f" Device: {report.device or 'none'}."
+        f" Device: {report.device or (f'{report.only_device} (the only one)' if report.only_device else 'none')}."
     )
     for former in report.former_phones:
         lines += wrapped(f"Had the number {former.phone} until {_format_moment(former.until, zone)}.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -67,8 +68,13 @@ def why(
     show(run(work, temporal=False), as_json, _format_why)
 
 
+_TIME = re.compile(r"\d-\d\d \d\d:\d\d:\d\d")
+
+
 def _format_why(report: WhyReport) -> str:
-    lines = [line for sentence in report.sentences for line in wrapped(sentence)]
+    told = [*report.sentences, *(sentence for one in report.subjects for sentence in one.sentences)]
+    lines = [f"Times are those of {report.zone}."] if any(map(_TIME.search, told)) else []
+    lines += [line for sentence in report.sentences for line in wrapped(sentence)]
     for subject in report.subjects:
         lines += [*([""] if lines else []), f"{subject.what}:"]
         lines += [line for sentence in subject.sentences for line in wrapped(sentence, "  ")]

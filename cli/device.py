@@ -212,6 +212,11 @@ def _format_added(added: DeviceAdded) -> str:
     words = {"created": "added", "changed": "changed", "unchanged": "nothing changed"}
     lines = [*added.warnings, f"{added.device}: {words[added.result]}"]
     lines += [f"  {change}" for change in added.changes]
+    if added.leads_without_device:
+        lines.append(
+            f"  {count_of(added.leads_without_device, 'lead has', 'leads have')} no device of their own:"
+            f" 'lead move --where FILTER --to {added.device}' gives them one"
+        )
     if added.contacts_woken:
         lines.append(
             "  "
@@ -227,6 +232,14 @@ def _format_status(change: DeviceStatusChange) -> str:
     from operations.sentences import device_said
 
     return device_said(change)
+
+
+def _status(one: ListedDevice) -> str:
+    if one.replaced_by:
+        return f"replaced by {one.replaced_by}"
+    if one.status == "paused":
+        return "parked" if one.paused_by is not None and one.paused_by.via == "itself" else "paused"
+    return "waits" if one.waits_until is not None else one.status
 
 
 def _format_list(listed: list[ListedDevice]) -> str:
@@ -252,7 +265,7 @@ def _format_list(listed: list[ListedDevice]) -> str:
         table.row(
             *(
                 one.id,
-                f"replaced by {one.replaced_by}" if one.replaced_by else one.status,
+                _status(one),
                 one.gateway,
                 ", ".join(one.option_names),
             ),
@@ -260,11 +273,16 @@ def _format_list(listed: list[ListedDevice]) -> str:
             *(f"{one.daily_limit:,}" if one.daily_limit else "no limit", f"{hours} {one.time_zone}"),
         )
     why = [
-        f"device {one.id} is paused{f': {one.status_reason}' if one.status_reason else ''}{by_whom(one.paused_by)}"
+        f"device {one.id} is paused{f': {one.status_reason}' if one.status_reason else ''}{by_whom(one.paused_by)}; 'device resume {one.id}' goes on"
         for one in listed
         if one.status == "paused" and not one.replaced_by
     ]
-    why += [words for one in listed if (words := format_wait(one)) is not None]
+    why += [
+        words
+        for one in listed
+        if one.status == "active" and not any(trouble.sign == "faults" for trouble in one.troubles)
+        if (words := format_wait(one)) is not None
+    ]
     why += [trouble.words for one in listed for trouble in one.troubles]
     lines = [line for words in why for line in attention(words)]
     return "\n".join([str(table), *(lines or ["No device is in trouble, or shows a sign of it."])])

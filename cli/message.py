@@ -102,7 +102,28 @@ def _format_resolved(done: Resolution) -> str:
         "expired": "is not sent again, for its time is over: it counts as expired now",
         "still unconfirmed": "the gateway does not know it: if it did not arrive, say --resend",
     }
-    return f"{done.what} to {done.phone}: {words[done.result]}"
+    return f"{done.what} to {done.phone}: {words[done.result]}{' already: nothing was changed' if done.already else ''}"
+
+
+def _next_steps(found: list[MessageReport]) -> list[str]:
+    """What to do about those that failed or are unconfirmed."""
+    said = []
+    if any(one.status == "unconfirmed" for one in found):
+        said.append(
+            "Unconfirmed: 'message resolve ID' asks the gateway; or ask the recipient, and add --sent (it arrived) or --resend"
+            " (it did not)."
+        )
+    failed = [one.what for one in found if one.status == "failed"]
+    campaigns = {what.removeprefix("campaign ") for what in failed if what.startswith("campaign ")}
+    said += [
+        f"Failed: 'campaign retry-failed {name}' sends the failed ones of the campaign again."
+        for name in sorted(campaigns)
+    ]
+    if any(" / " in what for what in failed):
+        said.append(
+            "Failed in a sequence: 'why PHONE' says what came before and comes next; none is sent again."
+        )
+    return said
 
 
 def _format_messages(found: list[MessageReport]) -> str:
@@ -120,4 +141,5 @@ def _format_messages(found: list[MessageReport]) -> str:
         )
         if one.reason:
             lines += wrapped(one.reason, "    ")
+    lines += [line for words in _next_steps(found) for line in wrapped(words)]
     return "\n".join(lines)

@@ -9,6 +9,7 @@ from messaging.devices import store as devices
 from messaging.devices.device import DeviceSettings, DeviceStatus
 from messaging.devices.store import AddedDevice
 from messaging.devices.waits import lift_wait, requeue
+from messaging.leads.without_device import count_without_device
 from messaging.replies.confirmations import check_confirmation
 from messaging.sending.under_way import UnderWay, nothing_begins_any_more
 from messaging.sequences.checks import check_stop_words
@@ -38,6 +39,8 @@ class DeviceAdded(AddedDevice):
     """The result of adding a device. ``contacts_woken``: how many waited for it and go by its new times now."""
 
     contacts_woken: int = 0
+    leads_without_device: int = 0
+    """Of a new device that is not the only one: how many leads have no device of their own, and so none to write from."""
 
 
 async def add(drumbeat: Drumbeat, settings: DeviceSettings) -> DeviceAdded:
@@ -52,7 +55,8 @@ async def add(drumbeat: Drumbeat, settings: DeviceSettings) -> DeviceAdded:
             check_confirmation(settings.opt_out_confirmation)
         except InvalidInput as error:
             raise InvalidInput(f"opt-out-confirmation: {error}") from error
-    async with (await drumbeat.pool()).acquire() as connection:
+    pool = await drumbeat.pool()
+    async with pool.acquire() as connection:
         words = [settings.stop_keywords, settings.start_keywords]
         await check_stop_words(
             connection, [word for given in words if given for word in parse_keywords(given)]
@@ -62,7 +66,8 @@ async def add(drumbeat: Drumbeat, settings: DeviceSettings) -> DeviceAdded:
             await requeue(connection, added.device)
     if added.rescheduled:
         woken = await signals.wake_held(drumbeat, "device", added.device)
-    return DeviceAdded(**added.model_dump(), contacts_woken=woken)
+    without = await count_without_device(pool) if added.result == "created" else 0
+    return DeviceAdded(**added.model_dump(), contacts_woken=woken, leads_without_device=without)
 
 
 async def pause(drumbeat: Drumbeat, device: str, reason: str | None = None) -> DeviceStatusChange:

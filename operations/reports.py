@@ -121,7 +121,7 @@ async def why(
             raise
         return unreadable
     report = await why_not(pool, number, phone, name)
-    sentence = await idle(drumbeat)
+    sentence = await idle(drumbeat, report.zone)
     if sentence is None:
         return report
     more = [f"{sentence[0].upper()}{sentence[1:]}."]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from messaging.reporting.workers import BEAT, beat, find_workers, goodbye
+from messaging.times.local_time import format_wall, load_zone
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -26,9 +27,13 @@ ANSWERS_WITHIN = timedelta(seconds=5)
 """Seconds for Temporal's answer to a check, and for the last report."""
 
 
-async def idle(drumbeat: "Drumbeat") -> str | None:
-    """The sentence that no worker polls our task queue, and since when; None if one does."""
-    return (await find_workers(await drumbeat.pool(), drumbeat.settings.task_queue)).idle
+async def idle(drumbeat: "Drumbeat", zone: str | None = None) -> str | None:
+    """The sentence that no worker polls our task queue, and since when; None if one does.
+
+    ``zone``: of that time, and named elsewhere.
+    """
+    workers = await find_workers(await drumbeat.pool(), drumbeat.settings.task_queue)
+    return workers.idle if zone is None else workers.idle_since(lambda at: format_wall(at, load_zone(zone)))
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from typing import Literal
 
 from messaging.common.database import Connection, Pool
 from messaging.common.values import Value
-from messaging.times.local_time import format_moment
+from messaging.times.local_time import format_moment, format_wall
 
 __all__ = ["By", "by_whom", "latest_of_contact", "opted_out_by", "paused_by"]
 
@@ -87,8 +87,9 @@ async def latest_of_contact(connection: Connection | Pool, phone: str, sequence:
     return By(actor=row["actor"], via=row["via"], at=row["at"]) if row is not None else None
 
 
-def by_whom(by: By | None, zone: tzinfo = UTC) -> str:
-    """`` (by anna on 2026-11-30 08:00:05 UTC)``; empty where it is not known."""
+def by_whom(by: By | None, zone: tzinfo = UTC, *, zone_is_named: bool = False) -> str:
+    """`` (by anna on 2026-11-30 08:00:05 UTC)``; empty where it is not known. ``zone_is_named``: elsewhere."""
     if by is None:
         return ""
-    return f" ({by.words} on {format_moment(by.at, zone)})".replace("( ", "(")
+    at = format_wall(by.at, zone) if zone_is_named else format_moment(by.at, zone)
+    return f" ({by.words} on {at})".replace("( ", "(")

@@ -98,7 +98,7 @@ ALERTS: Mapping[str, AlertKind] = {
     "message_unconfirmed": AlertKind(
         "a message is unconfirmed on {subject}",
         "{count} messages are unconfirmed on {subject}",
-        "messages --status unconfirmed lists them; message resolve ID settles one",
+        "messages --status unconfirmed lists them; message resolve ID asks the gateway; or ask the recipient, and add --sent or --resend",
         "no message is unconfirmed on {subject} any more",
     ),
     "message_overdue": AlertKind(
@@ -116,7 +116,7 @@ ALERTS: Mapping[str, AlertKind] = {
     "worker_gone": AlertKind(
         "worker {subject} is gone",
         "worker {subject} is gone",
-        "look at its machine and its log, and start another: python worker.py",
+        "look at its machine and its log, and start another: .venv/bin/python worker.py",
         "a worker runs in place of {subject}",
     ),
     "audit_broken": AlertKind(

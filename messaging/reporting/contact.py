@@ -80,6 +80,8 @@ class ContactReport(Value):
     triggers: tuple[str, ...]
     target_status: str
     device: str | None
+    only_device: str | None = None
+    """The one that writes to it if it has no device of its own, as there is no other."""
     time_zone: str | None
     zone: str
     """The lead's time zone, else that of its enrollments, else UTC."""
@@ -196,6 +198,7 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
         triggers=tuple(lead["triggers"]),
         target_status=lead["target_status"],
         device=lead["device_id"],
+        only_device=None if lead["device_id"] else await pool.fetchval("select only_device()"),
         time_zone=lead["time_zone"],
         attributes=lead["attributes"],
         consent_at=lead["consent_at"],

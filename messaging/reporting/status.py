@@ -90,11 +90,13 @@ COUNT_OVERDUE = (
 )
 
 SELECT_FAILURES_BY_REASON = """
-select reason, count(*)
-  from broadcast_messages
- where status = 'failed' and purpose is distinct from 'test'
- group by reason
- order by count(*) desc, reason
+select m.reason, count(*),
+       case count(distinct k.name) when 0 then null when 1 then min(k.name) else 'NAME' end as campaign
+  from broadcast_messages m
+  left join campaigns k on k.id = m.campaign_id and k.status <> 'cancelled'
+ where m.status = 'failed' and m.purpose is distinct from 'test'
+ group by m.reason
+ order by count(*) desc, m.reason
  limit 10
 """
 
@@ -149,28 +151,32 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
     async with pool.acquire() as connection:
         devices = [one for one in await list_devices(connection) if one.replaced_by is None]
     attention += [
-        f"device {one.id} is paused{_because(one.status_reason)}{by_whom(one.paused_by)}"
+        f"device {one.id} is paused{_because(one.status_reason)}{by_whom(one.paused_by)}; 'device resume {one.id}' goes on"
         for one in devices
         if one.status == "paused"
     ]
-    waits = [format_wait(one) for one in devices if one.status == "active"]
+    troubles = await find_troubles(pool)
+    told = {one.device for one in troubles if one.sign == "faults"}
+    waits = [format_wait(one) for one in devices if one.status == "active" and one.id not in told]
     attention += [words for words in waits if words is not None]
-    attention += [one.words for one in await find_troubles(pool)]
+    attention += [one.words for one in troubles]
     held = [row for row in sequences if row["status"] == "paused"]
     by = await paused_by(pool, "sequence", [row["sequence"] for row in held])
     attention += [
-        f"sequence {row['sequence']} is paused{_because(row['status_reason'])}{by_whom(by.get(row['sequence']))}"
+        f"sequence {row['sequence']} is paused{_because(row['status_reason'])}{by_whom(by.get(row['sequence']))};"
+        f" 'sequence resume {row['sequence']}' goes on"
         for row in held
     ]
     async with pool.acquire() as connection:
         campaigns = [one for one in await list_campaigns(connection) if one.ended_at is None]
     attention += [
-        f"campaign {one.name} is paused{_because(one.reason)}{by_whom(one.paused_by)}"
+        f"campaign {one.name} is paused{_because(one.reason)}{by_whom(one.paused_by)};"
+        f" 'campaign resume {one.name}' goes on"
         for one in campaigns
         if one.status == "paused"
     ]
     attention += [
-        f"campaign {one.name} did not start, and is a draft again: {one.reason}"
+        f"campaign {one.name} did not start, and is a draft again: {one.reason}; 'campaign start {one.name}' starts it"
         for one in campaigns
         if one.status == "draft" and one.reason
     ]
@@ -183,14 +189,15 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
         attention.append(
             count_of(counts["unconfirmed"], "message is unconfirmed", "messages are unconfirmed")
             + ": the gateway may have"
-            " accepted a message, and did not say so; 'messages --status unconfirmed' lists them, 'message resolve ID' resolves one"
+            " accepted a message, and did not say so; 'messages --status unconfirmed' lists them,"
+            " 'message resolve ID' asks the gateway; or ask the recipient, and add --sent (it arrived) or --resend (it did not)"
         )
     in_doubt = await count_in_doubt(pool, _COUNTED) if counts.get("processing") else 0
     if in_doubt:
         attention.append(
             count_of(in_doubt, "message is in doubt", "messages are in doubt")
             + ", as an attempt to send ended without"
-            " an outcome: a worker finds out by itself, 'message resolve ID' does it by hand; 'messages' lists them"
+            " an outcome: a worker finds out by itself, 'message resolve ID' (or with --sent, --resend) does it by hand; 'messages' lists them"
         )
     overdue = await pool.fetchval(COUNT_OVERDUE)
     if overdue:
@@ -200,7 +207,12 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
             " time, and no worker has tried to send: is a worker running? 'audit' names the workflows that are gone"
         )
     attention += [
-        count_of(row["count"], "message") + f" failed: {row['reason']}"
+        f"{count_of(row['count'], 'message')} failed: {row['reason']}; 'messages --status failed' lists {'it' if row['count'] == 1 else 'them'}"
+        + (
+            f", 'campaign retry-failed {row['campaign']}' sends again what is the campaign's"
+            if row["campaign"]
+            else ""
+        )
         for row in await pool.fetch(SELECT_FAILURES_BY_REASON)
     ]
     if stranded := await pool.fetchval(COUNT_WITHOUT_DEVICE, _COUNTED):
@@ -210,14 +222,15 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
             " the sequence's file ('device:'), or give the leads one ('lead import FILE --device ID')"
         )
     attention += [
-        f"{one.title}: {one.detail}"
+        f"{one.title}: {one.detail}; {one.remedy}"
         for one in await list_alerts(pool)
         if one.kind in ("worker_gone", "audit_broken")
     ]
     attention += await attention_of_receivers(pool)
     refused = await refused_enrollments(pool)
     attention += [
-        f"the enrollment of {one.phone} in {one.sequence} was refused: {one.reason}"
+        f"the enrollment of {one.phone} in {one.sequence} was refused: {one.reason};"
+        f" mend that, then 'enroll {one.sequence} {one.phone}'"
         for one in refused[:_SHOWN_REFUSED]
     ]
     if len(refused) > _SHOWN_REFUSED:

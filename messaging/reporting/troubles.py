@@ -38,7 +38,9 @@ OPTING_OUT = 0.03
 # Failures in a row end with the next message that is accepted. alike: refusals that are alike, at once or by a receipt.
 # waiting: messages that are no contact's next step; those are counted with the contacts that are due.
 SELECT_STANDING = """
-select d.id as device, d.faults, d.waits_reason, greatest(d.refusals, d.late_refusals) as alike, refusals_in_a_row() as park_at,
+select d.id as device, d.faults, d.waits_reason, d.time_zone,
+       case when isfinite(d.waits_until) and d.waits_until > clock_timestamp() then d.waits_until end as waits_until,
+       greatest(d.refusals, d.late_refusals) as alike, refusals_in_a_row() as park_at,
        (select count(*) from broadcast_messages m
          where m.device_id = d.id and is_unsettled(m.status) and m.due_at <= $1
            and (m.sequence_contact_id is null or m.resends > 0)) as waiting,
@@ -127,9 +129,11 @@ def _of_faults(row: Record) -> list[DeviceTrouble]:
     found, device = [], row["device"]
     if row["faults"]:
         why = f" ({row['waits_reason']})" if row["waits_reason"] else ""
+        until = row["waits_until"]
+        waits = f" waits until {format_moment(until, load_zone(row['time_zone']))}, as it" if until else ""
         words = (
-            f"device {device} has had {count_of(row['faults'], 'failure')} of its own in a row{why}:"
-            f" with {FAULTS_IN_A_ROW} it is parked; is it logged in?"
+            f"device {device}{waits} has had {count_of(row['faults'], 'failure')} of its own in a row{why}:"
+            f" with {FAULTS_IN_A_ROW} it is parked; is it logged in? 'device resume {device}' goes on at once"
         )
         found.append(DeviceTrouble(device=device, sign="faults", words=words))
     if row["alike"] >= 2:
@@ -154,7 +158,8 @@ def _of_backlog(pace: DevicePace, due: int, now: datetime) -> list[DeviceTrouble
     if pace.daily_limit is not None and pace.used_today >= NEARLY * pace.daily_limit:
         words = (
             f"device {device} has sent {pace.used_today:,} of its {pace.daily_limit:,} of the day;"
-            f" {count_of(due, 'more message is', 'more messages are')} due within 24 hours"
+            f" {count_of(due, 'more message is', 'more messages are')} due within 24 hours;"
+            f" 'lead move' gives leads to another device, 'device add {device} --daily-limit NUMBER' sets the limit"
         )
         found.append(DeviceTrouble(device=device, sign="daily limit", words=words))
     return found
@@ -167,7 +172,8 @@ def _of_outcomes(row: Record, opted_out: int) -> list[DeviceTrouble]:
         if before - share >= FALLEN:
             words = (
                 f"device {device} delivers less: {share:.0%} of what it sent in the last 24 hours arrived, {before:.0%} in the week"
-                " before; the number may be limited or blocked"
+                " before; the number may be limited or blocked; 'device pause "
+                f"{device}' lets it rest"
             )
             found.append(DeviceTrouble(device=device, sign="delivery", words=words))
     if row["tried"] >= ENOUGH:
@@ -183,13 +189,14 @@ def _of_outcomes(row: Record, opted_out: int) -> list[DeviceTrouble]:
     if row["unconfirmed"] >= 2:
         words = (
             f"device {device} has left {count_of(row['unconfirmed'], 'message')} of the last 24 hours unconfirmed:"
-            " its gateway does not answer reliably"
+            " its gateway does not answer reliably; 'messages --status unconfirmed' lists them"
         )
         found.append(DeviceTrouble(device=device, sign="unconfirmed", words=words))
     if row["sent"] >= ENOUGH and opted_out >= max(2, OPTING_OUT * row["sent"]):
         words = (
             f"device {device}: {count_of(opted_out, 'person', 'people')} opted out in the last 24 hours, of {row['sent']:,} messages;"
-            " WhatsApp limits numbers that many people block"
+            " WhatsApp limits numbers that many people block; 'device pause "
+            f"{device}' lets it rest"
         )
         found.append(DeviceTrouble(device=device, sign="opt-outs", words=words))
     return found

@@ -3,6 +3,7 @@
 Temporal itself remembers the pollers of a task queue for some minutes only, even those of a worker that was killed.
 """
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from messaging.common.database import Connection, Pool
@@ -41,14 +42,18 @@ class Workers(Value):
     @property
     def idle(self) -> str | None:
         """The sentence that no worker polls the task queue, since when, and which queues are polled instead."""
+        return self.idle_since(format_moment)
+
+    def idle_since(self, told: Callable[[datetime], str]) -> str | None:
+        """The same; ``told`` makes words of the moment."""
         if any(worker.task_queue == self.task_queue for worker in self.running):
             return None
         others = sorted({worker.task_queue for worker in self.running})
         return (
             f"no worker {'has ever polled' if self.last_seen_at is None else 'polls'} the task queue {self.task_queue!r}"
-            + ("" if self.last_seen_at is None else f" since {format_moment(self.last_seen_at)}")
+            + ("" if self.last_seen_at is None else f" since {told(self.last_seen_at)}")
             + (f" (workers run for {', '.join(map(repr, others))})" if others else "")
-            + ": nothing goes out before one runs, 'python worker.py'"
+            + ": nothing goes out before one runs, '.venv/bin/python worker.py', or it is just starting"
         )
 
 

@@ -26,6 +26,8 @@ class Resolution(Value):
     phone: str
     what: str
     result: Literal["sent", "sending again", "still unconfirmed", "expired"]
+    already: bool = False
+    """True if it was so before: nothing was changed."""
     campaign: str | None = None
     again: MessageRef | None = None
 
@@ -79,7 +81,7 @@ async def find_unconfirmed(connection: Connection, message_id: UUID) -> Unconfir
     """
     row = await _in_doubt(connection, message_id, "sent")
     if row["status"] == "sent":
-        return _sent(row)
+        return _sent(row, already=True)
     if row["status"] in WAITING:
         raise Conflict(
             f"message {message_id} is being sent again already: 'contact {row['recipient_phone']}' shows how far"
@@ -121,7 +123,7 @@ async def resolve_as_sent(
         await connection.execute(SET_SENT, message_id, gateway_message_id)
         await _note(connection, row, "sent")
         await connection.execute("select apply_early_receipts($1)", message_id)
-    return _sent(row)
+    return _sent(row, already=row["status"] == "sent")
 
 
 async def send_again(connection: Connection, message_id: UUID) -> Resolution:
@@ -135,7 +137,7 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
         if row["status"] == "sent":
             if not row["resends"]:
                 raise Conflict(f"message {message_id} is sent, and only an unconfirmed one is sent again")
-            return _sent(row)
+            return _sent(row, already=True)
         if row["opted_out"]:
             raise Conflict(f"{row['recipient_phone']} has opted out: nothing is sent to them")
         if row["lacks_consent"]:
@@ -200,10 +202,11 @@ def _name(row: Record) -> str:
     return message_name(row["campaign"], row["sequence"], row["step"], row["purpose"])
 
 
-def _sent(row: Record) -> Resolution:
+def _sent(row: Record, *, already: bool) -> Resolution:
     return Resolution(
         message_id=row["id"],
         phone=row["recipient_phone"],
         what=_name(row),
         result="sent",
+        already=already,
     )

@@ -179,7 +179,7 @@ async def test_after_a_failure_of_its_own_a_device_says_so(contact: Contact) -> 
     await contact.scenario.faults({"kind": "refuse", "status": 401, "code": "logged_out"})
     await contact.send()
     (line,) = (await status_report(contact.scenario.pool)).attention
-    assert "it has failed by its own fault: the simulated gateway" in line
+    assert "failure of its own in a row (the simulated gateway" in line
 
 
 async def refused_in_turn(contact: Contact, faults: list[dict[str, Any] | None]) -> list[str]:

@@ -9,11 +9,18 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cli.contact_page import contact_page
+from cli.device import _format_added
+from cli.message import _format_messages
 from messaging.campaigns.store import list_campaigns
 from messaging.common.errors import NotFound
+from messaging.devices.store import set_device_status
+from messaging.leads.without_device import count_without_device
+from messaging.reporting.contact import contact_report
 from messaging.reporting.messages import list_messages
 from messaging.reporting.status import status_report
 from messaging.sending.message_status import MessageStatus
+from operations.devices import DeviceAdded
 from rig.people import phone
 from tests.support.frozen import running
 from tests.support.live import ROOT
@@ -138,3 +145,50 @@ async def test_the_command_is_quick(scenario: Scenario, database_url: str) -> No
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert json.loads(out)["leads"] == 0
     assert (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime) < 1.0
+
+
+async def test_each_line_names_what_to_do(scenario: Scenario) -> None:
+    told = Told(scenario)
+    await told.begin(2)
+    await told.sent("one", 0)
+    await told.sent("one", 1)
+    await scenario.pool.execute(
+        "update broadcast_messages set status = 'failed', sent_at = null, reason = 'blocked' where recipient_phone = $1",
+        phone(0),
+    )
+    await scenario.pool.execute(
+        "update broadcast_messages set status = 'unconfirmed', sent_at = null where recipient_phone = $1",
+        phone(1),
+    )
+    async with scenario.pool.acquire() as connection:
+        await set_device_status(connection, scenario.device, "paused", "no SIM")
+    device, unconfirmed, failed = (await status_report(scenario.pool)).attention
+    assert device.endswith(f"; 'device resume {scenario.device}' goes on")
+    assert unconfirmed.endswith("add --sent (it arrived) or --resend (it did not)")
+    assert failed == "1 message failed: blocked; 'messages --status failed' lists it"
+    await scenario.apply_campaign("campaign: sale\ntarget: {status: all}\ntext: Sale\n")
+    await scenario.pool.execute(
+        "update broadcast_messages set sequence_stepid = null, sequence_contact_id = null, campaign_shard = 0, campaign_position = 0,"
+        " campaign_id = (select id from campaigns where name = 'sale')"
+    )
+    assert "'campaign retry-failed sale' sends again" in (await status_report(scenario.pool)).attention[2]
+    page = _format_messages(
+        await list_messages(scenario.pool, [MessageStatus.FAILED, MessageStatus.UNCONFIRMED], 10)
+    )
+    assert "'campaign retry-failed sale'" in page
+    assert "'message resolve ID' asks the gateway" in page
+
+
+async def test_the_only_device_and_leads_without_one(scenario: Scenario) -> None:
+    await scenario.add_device()
+    await scenario.add_leads(2)
+    await scenario.pool.execute("update leads set device_id = null")
+    page = contact_page(await contact_report(scenario.pool, phone(0), phone(0)))
+    assert f"Device: {scenario.device} (the only one)." in page
+    assert await count_without_device(scenario.pool) == 0
+    await scenario.add_device(device="second")
+    assert await count_without_device(scenario.pool) == 2
+    added = DeviceAdded(device="second", result="created", leads_without_device=2)
+    assert "2 leads have no device of their own: 'lead move --where FILTER --to second'" in _format_added(
+        added
+    )

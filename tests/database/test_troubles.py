@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any
 
+from cli.device import _format_list
 from messaging.common.database import Pool
 from messaging.reporting.status import status_report
 from messaging.reporting.troubles import find_troubles, list_with_troubles
@@ -79,10 +80,19 @@ async def test_each_sign_of_trouble_and_none_without(scenario: Scenario) -> None
     words = {one.device: one.words for one in await find_troubles(pool)}
     assert words["faulty"] == (
         "device faulty has had 2 failures of its own in a row (logged out): with 3 it is parked; is it logged in?"
+        " 'device resume faulty' goes on at once"
     )
     assert "50% of what it sent in the last 24 hours arrived, 100% in the week before" in words["blocked"]
     assert set(words.values()) <= set((await status_report(pool)).attention)
     listed = {one.id: [trouble.sign for trouble in one.troubles] for one in await list_with_troubles(pool)}
+    await pool.execute("update devices set waits_until = now() + interval '1 minute' where id = 'faulty'")
+    (of_faulty,) = (line for line in (await status_report(pool)).attention if "device faulty " in line)
+    assert of_faulty.startswith("device faulty waits until ")
+    assert ", as it has had 2 failures of its own in a row (logged out): with 3 it is parked" in of_faulty
+    page = _format_list(await list_with_troubles(pool)).splitlines()
+    assert "waits" in next(line for line in page if line.startswith("faulty "))
+    assert "paused" in next(line for line in page if line.startswith("paused "))
+    assert sum(line.startswith("! device faulty ") for line in page) == 1
     assert (listed["failing"], listed["fine"]) == (["failures"], [])
 
 

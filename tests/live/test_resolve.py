@@ -40,7 +40,10 @@ async def test_unconfirmed_messages_are_found_resolved_and_sent_again_only_on_de
     assert (code, out.strip()) == (0, f"story / a to {phone(0)}: counts as sent"), error
     for way in ((), ("--sent",)):  # it is resolved already
         code, out, error = await live.run("starter.py", "message", "resolve", first["id"], *way)
-        assert (code, out.strip()) == (0, f"story / a to {phone(0)}: counts as sent"), error
+        assert (code, out.strip()) == (
+            0,
+            f"story / a to {phone(0)}: counts as sent already: nothing was changed",
+        ), error
     code, _, error = await live.run("starter.py", "message", "resolve", first["id"], "--resend")
     assert code == 1
     assert "is sent, and only an unconfirmed one is sent again" in error
@@ -48,7 +51,10 @@ async def test_unconfirmed_messages_are_found_resolved_and_sent_again_only_on_de
     assert (code, out.strip()) == (0, f"story / a to {phone(1)}: is sent again"), error
     await settled_as(live, "sent", 2)
     code, out, error = await live.run("starter.py", "message", "resolve", second["id"], "--resend")
-    assert (code, out.strip()) == (0, f"story / a to {phone(1)}: counts as sent"), error
+    assert (code, out.strip()) == (
+        0,
+        f"story / a to {phone(1)}: counts as sent already: nothing was changed",
+    ), error
     assert [row["phone"] for row in await live.scenario.accepted()] == [phone(1)]
     resent = live.connection.temporal.get_workflow_handle(f"message:{second['id']}")
     assert (await resent.result())["status"] == "sent"

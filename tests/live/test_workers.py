@@ -90,7 +90,7 @@ async def test_it_is_said_since_when_none_runs_and_for_which_queue_others_do(liv
     seen = await live.scenario.pool.fetchval("select max(seen_at) from workers")
     assert await idle(live) == (
         f"no worker polls the task queue '{queue}' since {seen:%Y-%m-%d %H:%M:%S} UTC:"
-        " nothing goes out before one runs, 'python worker.py'"
+        " nothing goes out before one runs, '.venv/bin/python worker.py', or it is just starting"
     )
     await live.start_worker(DRUMBEAT_TASK_QUEUE="elsewhere")
 

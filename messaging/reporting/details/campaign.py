@@ -173,6 +173,6 @@ def _to_do(one: CampaignDetails) -> list[str]:
     if one.messages.unconfirmed:
         said.append(
             f"{count_of(one.messages.unconfirmed, 'message is', 'messages are')} unconfirmed:"
-            " `messages --status unconfirmed` lists them, and `message resolve ID` resolves one."
+            " `messages --status unconfirmed` lists them, and `message resolve ID` asks the gateway; or ask the recipient, and add `--sent` or `--resend`."
         )
     return said

@@ -6,7 +6,7 @@ from messaging.common.database import Pool, Record
 from messaging.common.markdown import escape_markdown, markdown_list
 from messaging.common.storable import storable
 from messaging.leads.phone_changes import present_phone
-from messaging.reporting.why.messages import Fate, fates_of_phone
+from messaging.reporting.why.messages import Fate, fates_of_phone, silent_gateways
 from messaging.reporting.why.sequences import causes_of_sequence
 from messaging.times.local_time import format_wall, load_zone
 
@@ -65,9 +65,8 @@ async def contact_details(pool: Pool, sequence: str, phone: str) -> str | None:
     }
     fates = [one for one in await fates_of_phone(pool, phone) if one.enrollment == row["id"]]
     sentences = await causes_of_sequence(
-        pool, sequence, phone, opted_out, [one for one in fates if one.waits]
+        pool, sequence, phone, opted_out, [one for one in fates if one.waits], zone := load_zone(row["zone"])
     )
-    zone = load_zone(row["zone"])
     settled = [one for one in fates if not one.waits]
     return "\n\n".join(
         [
@@ -91,7 +90,10 @@ async def message_details(
     return "\n\n".join(
         [
             _who(row["name"], row["phone"], escape_markdown(row["what"]), row["device_id"]),
-            markdown_list(*(escape_markdown(one.sentence(zone)) for one in fates)),
+            markdown_list(
+                *map(escape_markdown, [*(one.sentence(zone) for one in fates), *silent_gateways(fates)])
+            ),
+            f"Times of {zone}.",
         ]
     )
 

@@ -6,7 +6,7 @@ from messaging.campaigns.start_times import when
 from messaging.common.database import Pool, Record
 from messaging.events.latest import by_whom, paused_by
 from messaging.reporting.why.messages import Fate
-from messaging.times.local_time import format_moment, load_zone
+from messaging.times.local_time import format_wall
 
 __all__ = ["causes_of_campaign"]
 
@@ -22,15 +22,20 @@ select c.*, l.id as lead_id, l.niches, l.target_status as lead_status, l.created
 
 
 async def causes_of_campaign(
-    pool: Pool, campaign: str, phone: str, opted_out: set[str], fates: list[Fate]
+    pool: Pool, campaign: str, phone: str, opted_out: set[str], fates: list[Fate], zone: tzinfo
 ) -> list[str]:
-    """The sentences about this phone and this campaign, which exists. ``opted_out``: from which categories."""
+    """The sentences about this phone and this campaign, which exists. ``opted_out``: from which categories.
+
+    Times in ``zone``, here and in all that a reason is made of, and without its name.
+    """
     row = await pool.fetchrow(SELECT_STANDING, campaign, phone)
     assert row is not None
-    zone = load_zone("UTC" if row["time_zone"] == "recipient" else row["time_zone"])
     if mine := [one for one in fates if one.campaign == row["id"]]:
         waits = row["status"] == "paused" and any(one.waits for one in mine)
-        return [*(one.sentence(zone) for one in mine), *([await _pause(pool, row, zone)] if waits else ())]
+        return [
+            *(one.sentence(zone, pause_is_told=waits) for one in mine),
+            *([await _pause(pool, row, zone)] if waits else ()),
+        ]
     missing = _missing(row, opted_out)
     if row["frozen_at"] is None:
         state = await _pause(pool, row, zone) if row["status"] == "paused" else _not_begun(row)
@@ -42,12 +47,12 @@ async def causes_of_campaign(
             else "As things are, it will not get the message:"
         )
         return [state, fits, *missing]
-    taken = format_moment(row["frozen_at"], zone)
+    taken = format_wall(row["frozen_at"], zone)
     head = f"It is not among the leads of the campaign, whose audience was taken when it started, {taken}."
     if row["known_since"] is not None and row["known_since"] > row["frozen_at"]:
         return [
             head,
-            f"The lead was stored only afterwards, {format_moment(row['known_since'], zone)}.",
+            f"The lead was stored only afterwards, {format_wall(row['known_since'], zone)}.",
             *missing,
         ]
     if missing:
@@ -65,7 +70,7 @@ async def _pause(pool: Pool, row: Record, zone: tzinfo) -> str:
     name, why = row["name"], f": {row['reason']}" if row["reason"] else ""
     by = (await paused_by(pool, "campaign", [name])).get(name)
     when_ = " before its start" if row["frozen_at"] is None else ""
-    return f"The campaign is paused{when_}{why}{by_whom(by, zone)}; 'campaign resume {name}' goes on."
+    return f"The campaign is paused{when_}{why}{by_whom(by, zone, zone_is_named=True)}; 'campaign resume {name}' goes on."
 
 
 def _not_begun(row: Record) -> str:

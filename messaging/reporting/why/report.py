@@ -1,14 +1,17 @@
 """Puts together why a phone did not get its messages: first what is about the phone, then each sequence and campaign."""
 
+from datetime import UTC
+
 from messaging.common.database import Pool
 from messaging.common.errors import NotFound
 from messaging.common.suggestions import did_you_mean
 from messaging.common.values import Value
 from messaging.leads.csv_rejects import rejects_of
 from messaging.reporting.why.campaigns import causes_of_campaign
-from messaging.reporting.why.messages import fates_of_phone
+from messaging.reporting.why.messages import fates_of_phone, silent_gateways
 from messaging.reporting.why.phone import causes_of_phone, rejected_sentence
 from messaging.reporting.why.sequences import causes_of_sequence
+from messaging.times.local_time import load_zone
 
 __all__ = ["Subject", "WhyReport", "why_not", "why_unreadable", "workflows_of_phone"]
 
@@ -26,6 +29,8 @@ class WhyReport(Value):
 
     phone: str | None
     """E.164; None for what is no phone."""
+    zone: str = "UTC"
+    """Of the times in the sentences: the lead's time zone, else that of its enrollments, else UTC."""
     sentences: tuple[str, ...]
     """About the phone itself: what keeps it from getting anything."""
     subjects: tuple[Subject, ...]
@@ -48,6 +53,15 @@ select 'campaign', k.name, k.id
 """
 
 
+# As in 'contact'.
+SELECT_ZONE = """
+select coalesce((select time_zone from leads where phone = $1),
+                (select min(timeline ->> 'zone') from sequence_contacts where phone = $1
+                 having count(distinct timeline ->> 'zone') = 1),
+                'UTC')
+"""
+
+
 async def why_not(pool: Pool, phone: str, written: str, name: str | None = None) -> WhyReport:
     """Why this phone, in E.164, did not get its messages; what it did get is said, too.
 
@@ -65,19 +79,21 @@ async def why_not(pool: Pool, phone: str, written: str, name: str | None = None)
         ]
         hint = did_you_mean(name, known) or "'sequence list' and 'campaign list' list them"
         raise NotFound(f"there is no sequence or campaign {name!r}: {hint}")
-    sentences, row = await causes_of_phone(pool, phone, await rejects_of(pool, phone, written))
+    zone = load_zone(await pool.fetchval(SELECT_ZONE, phone))
+    sentences, row = await causes_of_phone(pool, phone, await rejects_of(pool, phone, written), zone)
     opted_out = {one["category"] for one in row["opt_outs"]}
     fates = await fates_of_phone(pool, phone)
     told = []
     for one in subjects:
         causes = causes_of_sequence if one["kind"] == "sequence" else causes_of_campaign
-        said = await causes(pool, one["name"], phone, opted_out, fates)
+        said = await causes(pool, one["name"], phone, opted_out, fates, zone)
         told.append(Subject(what=f"{one['kind']} {one['name']}", sentences=tuple(said)))
+    sentences += silent_gateways(fates, name)
     if not told and row["lead_id"] is not None:
         sentences.append(
             "It is in no sequence and has no trigger of one, and no campaign has written to it or is under way."
         )
-    return WhyReport(phone=phone, sentences=tuple(sentences), subjects=tuple(told))
+    return WhyReport(phone=phone, zone=str(zone), sentences=tuple(sentences), subjects=tuple(told))
 
 
 async def workflows_of_phone(pool: Pool, phone: str) -> set[str]:
@@ -91,5 +107,8 @@ async def why_unreadable(pool: Pool, written: str, problem: str) -> WhyReport | 
     rejected = await rejects_of(pool, None, written)
     if not rejected:
         return None
-    said = (f"{written!r} is no phone that can be written to: {problem}.", *map(rejected_sentence, rejected))
+    said = (
+        f"{written!r} is no phone that can be written to: {problem}.",
+        *(rejected_sentence(one, UTC) for one in rejected),
+    )
     return WhyReport(phone=None, sentences=said, subjects=())

@@ -1,12 +1,12 @@
 """Why a phone did not get a message of a sequence."""
 
-from zoneinfo import ZoneInfo
+from datetime import tzinfo
 
 from messaging.common.database import Pool, Record
 from messaging.events.latest import By, by_whom, latest_of_contact, paused_by
 from messaging.reporting.why.messages import Fate
 from messaging.sequences.condition_words import format_conditions
-from messaging.times.local_time import format_moment, load_zone
+from messaging.times.local_time import format_wall
 
 __all__ = ["causes_of_sequence"]
 
@@ -16,7 +16,7 @@ select s.name, s.trigger, s.status as sequence_status, s.status_reason, s.catego
        l.id as lead_id, l.triggers, l.consent_at,
        coalesce(l.device_id, s.device_id, only_device()) as sender,
        c.id as enrollment, c.status, c.reason, c.enrolled_at, c.ended_at, c.paused_at, c.paused_reason, c.answered_at, c.next_due_at,
-       c.timeline ->> 'zone' as zone, c.timeline ->> 'replied_at' as replied_at, c.workflow_id,
+       c.timeline ->> 'replied_at' as replied_at, c.workflow_id,
        t.key as next_step, t.conditions, t.wait_for,
        d.id as device, d.status as device_status, d.status_reason as device_reason, e.free_at, e.why,
        exists (select from wanted_enrollments w where w.sequence_id = s.id and w.phone = $2) as wanted,
@@ -32,21 +32,23 @@ select s.name, s.trigger, s.status as sequence_status, s.status_reason, s.catego
 
 
 async def causes_of_sequence(
-    pool: Pool, sequence: str, phone: str, opted_out: set[str], fates: list[Fate]
+    pool: Pool, sequence: str, phone: str, opted_out: set[str], fates: list[Fate], zone: tzinfo
 ) -> list[str]:
-    """The sentences about this phone in this sequence, which exists. ``opted_out``: from which categories."""
+    """The sentences about this phone in this sequence, which exists. ``opted_out``: from which categories.
+
+    Times in ``zone``, without its name.
+    """
     row = await pool.fetchrow(SELECT_STANDING, sequence, phone)
     assert row is not None
     if row["enrollment"] is None:
         return _not_enrolled(row, phone, opted_out)
-    zone = load_zone(row["zone"])
     mine = [one for one in fates if one.enrollment == row["enrollment"]]
     whom = await _by(pool, row, phone)
-    sentences = [_enrollment(row, zone, whom), *(one.sentence(zone) for one in mine)]
-    if row["status"] == "active":
-        sentences += _pauses(row, phone, zone, whom)
-        if not any(one.waits for one in mine):
-            sentences += _next(row, zone)
+    pauses = _pauses(row, phone, zone, whom) if row["status"] == "active" else []
+    told = (one.sentence(zone, pause_is_told=bool(pauses)) for one in mine)
+    sentences = [_enrollment(row, zone, whom), *told, *pauses]
+    if row["status"] == "active" and not any(one.waits for one in mine):
+        sentences += _next(row, zone)
     return sentences
 
 
@@ -99,9 +101,9 @@ def _not_enrolled(row: Record, phone: str, opted_out: set[str]) -> list[str]:
     return ["It is not enrolled yet: a worker enrolls it by its trigger within a minute, once one runs."]
 
 
-def _enrollment(row: Record, zone: ZoneInfo, whom: dict[str, By | None]) -> str:
-    since = f"It was enrolled on {format_moment(row['enrolled_at'], zone)}"
-    ended = "" if row["ended_at"] is None else f" on {format_moment(row['ended_at'], zone)}"
+def _enrollment(row: Record, zone: tzinfo, whom: dict[str, By | None]) -> str:
+    since = f"It was enrolled on {format_wall(row['enrolled_at'], zone)}"
+    ended = "" if row["ended_at"] is None else f" on {format_wall(row['ended_at'], zone)}"
     match row["status"]:
         case "active":
             return f"{since}, and is in the sequence."
@@ -114,7 +116,7 @@ def _enrollment(row: Record, zone: ZoneInfo, whom: dict[str, By | None]) -> str:
             return f"{since}, and was stopped{by}{ended}{_because(row['reason'])}: no contact goes through a sequence twice."
 
 
-def _pauses(row: Record, phone: str, zone: ZoneInfo, whom: dict[str, By | None]) -> list[str]:
+def _pauses(row: Record, phone: str, zone: tzinfo, whom: dict[str, By | None]) -> list[str]:
     """What holds the contact, the nearest cause first, and by whom."""
     name, sentences = row["name"], []
     if row["next_step"] is None:
@@ -124,17 +126,17 @@ def _pauses(row: Record, phone: str, zone: ZoneInfo, whom: dict[str, By | None])
             " by a reply" if row["answered_at"] is not None else _people(whom["contact"]) or " by an operator"
         )
         sentences.append(
-            f"The contact is paused{who} since {format_moment(row['paused_at'], zone)}{_because(row['paused_reason'])};"
+            f"The contact is paused{who} since {format_wall(row['paused_at'], zone)}{_because(row['paused_reason'])};"
             f" 'resume {name} {phone}' goes on."
         )
     if row["sequence_status"] != "active":
         sentences.append(
-            f"The sequence is paused{_because(row['status_reason'])}{by_whom(whom['sequence'], zone)};"
+            f"The sequence is paused{_because(row['status_reason'])}{by_whom(whom['sequence'], zone, zone_is_named=True)};"
             f" 'sequence resume {name}' goes on."
         )
     if row["device_status"] != "active":
         sentences.append(
-            f"Device {row['device']} is paused{_because(row['device_reason'])}{by_whom(whom['device'], zone)};"
+            f"Device {row['device']} is paused{_because(row['device_reason'])}{by_whom(whom['device'], zone, zone_is_named=True)};"
             f" 'device resume {row['device']}' goes on."
         )
     return sentences
@@ -145,18 +147,18 @@ def _people(by: By | None) -> str:
     return f" {by.words}" if by is not None and by.words and by.via != "itself" else ""
 
 
-def _next(row: Record, zone: ZoneInfo) -> list[str]:
+def _next(row: Record, zone: tzinfo) -> list[str]:
     """What comes next, and what it waits for."""
     step, sentences = row["next_step"], []
     if step is None:
         return ["Nothing comes next; a worker ends the enrollment, once one runs."]
-    due = format_moment(row["next_due_at"], zone)
+    due = format_wall(row["next_due_at"], zone)
     if row["wait_for"] is not None and row["replied_at"] is None:
         sentences.append(f"{step} comes next: as soon as a reply comes, and on {due} at the latest.")
     else:
         sentences.append(f"{step} comes next, due on {due}.")
     if row["why"] is not None and row["free_at"] is not None and row["free_at"] > row["next_due_at"]:
-        sentences.append(f"It waits until {format_moment(row['free_at'], zone)} at least: {row['why']}.")
+        sentences.append(f"It waits until {format_wall(row['free_at'], zone)} at least: {row['why']}.")
     if words := format_conditions(row["conditions"]):
         sentences.append(f"It is sent only if {words}.")
     return sentences
