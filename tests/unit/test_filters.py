@@ -165,6 +165,7 @@ WORDS = {
         "key",
     ),
     *("id", "sequence_id", "campaign_id", "next_step_id", "next_due_at", "recipient_phone"),
+    *("words_of", "tags"),
 }
 """All that the SQL of a condition may consist of, beside numbered parameters, operators and one pattern for numbers."""
 
@@ -185,6 +186,7 @@ def test_no_text_of_a_filter_gets_into_the_sql(text: str, of_leads: bool) -> Non
     assert set(re.findall(r"\w+", sql.replace(NUMBERS, ""))) <= WORDS
     assert re.fullmatch(r"[\w\s().,:=<>&@\[\]'\"{}~*-]*", sql.replace(NUMBERS, ""))
     assert set(re.findall(r"'([^']*)'", sql.replace(NUMBERS, ""))) <= {
+        "tags",
         "",
         "{}",
         "active",
