@@ -211,7 +211,10 @@ async def test_one_that_nobody_would_get_is_a_draft_again(scenario: Scenario) ->
     assert (row["status"], row["reason"]) == ("draft", "no lead matched the target")
     assert (row["started_at"], row["asked_at"], row["start_now"]) == (None, None, False)
     shown = (await status_report(scenario.pool)).attention
-    assert "campaign sale did not start, and is a draft again: no lead matched the target" in shown
+    assert (
+        "campaign sale did not start, and is a draft again: no lead matched the target; 'campaign start sale' starts it"
+        in shown
+    )
     with pytest.raises(Conflict, match="there is no lead yet"):
         await begun(scenario, EVERYBODY)
     await add_lead(scenario.pool, 1, scenario.device)

@@ -32,7 +32,7 @@ async def test_a_rejected_row_is_found_by_its_phone_in_any_spelling(pool: Pool, 
     await import_file(pool, file, ImportOptions(default_region="US"))
     with pytest.raises(
         NotFound,
-        match=r"there is no lead with the phone \+12015550123; row 1 of .*/leads\.csv \('\+1 201 555 0123'\) was"
+        match=r"there is no lead with the phone \+12015550123; row 1 below the header of .*/leads\.csv \('\+1 201 555 0123'\) was"
         r" rejected when it was imported on .* UTC: there is no device 'nope'",
     ):
         await contact_report(pool, "+12015550123", "+12015550123")
