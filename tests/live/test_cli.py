@@ -511,6 +511,7 @@ async def test_a_demo_that_is_interrupted_leaves_nothing_running(
     assert left(home) == {}
 
 
+@pytest.mark.long
 async def test_a_demo_that_ends_names_no_servers_that_are_gone(tmp_path: Path) -> None:
     people = tmp_path / "people.csv"
     people.write_text("phone,name,trigger,niche\n+12015550123,Aisha,COLDVITAC,SKINCARE\n")

@@ -109,6 +109,7 @@ async def test_a_worker_that_was_stopped_does_not_double_when_it_wakes(live: Liv
     assert (len(accepted), max(accepted.values())) == (24, 1)
 
 
+@pytest.mark.long
 async def test_late_after_an_outage_comes_at_the_devices_pace_from_two_workers(live: Live) -> None:
     """No worker over due times; then two. What is late leaves one by one, as the gateway's own log has it."""
     await live.scenario.add_device(min_delay=0.3, max_delay=0.4)

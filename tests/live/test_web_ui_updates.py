@@ -140,6 +140,7 @@ async def _sent(live: Live, messages: int) -> bool:
     return len(await live.scenario.accepted()) >= messages
 
 
+@pytest.mark.long
 async def test_a_campaign_is_steered_by_updates(live: Live) -> None:
     await ready(live, 6, more=TIME, min_delay=0.4, max_delay=0.4)
     await live.scenario.faults({"kind": "refuse", "phone": phone(0)})
