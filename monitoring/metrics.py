@@ -59,11 +59,11 @@ class Metrics(Observer):
 
     def __init__(self, version: str, pool: Pool) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each counter, of no use to anybody
-        self._registry = registry = CollectorRegistry()
+        self._collected = collected = CollectorRegistry()
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
-            collector(registry=registry)
+            collector(registry=collected)
         self._ledger = LedgerMetrics(pool)
-        registry.register(self._ledger)
+        collected.register(self._ledger)
         self._sdk: Text | None = None
         self._gauge("drumbeat_info", "1; its label is the version of Drumbeat that runs", "version").labels(
             version
@@ -76,52 +76,52 @@ class Metrics(Observer):
             "drumbeat_messages",
             "Messages that this worker's attempts to send have settled, by what they are of and how that ended",
             ["device", "kind", "outcome"],
-            registry=registry,
+            registry=collected,
         )
         self._put_off = Counter(
             "drumbeat_attempts_put_off",
             "Attempts to send that came to no end, and are tried again: the gateway was away, refused for now, or did not answer",
             ["device"],
-            registry=registry,
+            registry=collected,
         )
         self._lateness = Histogram(
             "drumbeat_lateness_seconds",
             "How long after its due time a message was sent: the wait for the device's turn, hours and limits, and any delay",
             ["device", "kind"],
             buckets=LATENESS,
-            registry=registry,
+            registry=collected,
         )
         self._attempt = Histogram(
             "drumbeat_attempt_seconds",
             "How long attempts to send took, from the claim to the outcome in the ledger",
             ["gateway"],
             buckets=ATTEMPT,
-            registry=registry,
+            registry=collected,
         )
         self._webhooks = Counter(
             "drumbeat_webhook_requests",
             "Requests of gateways, by the gateway and the HTTP status of the answer",
             ["gateway", "answer"],
-            registry=registry,
+            registry=collected,
         )
         self._webhook = Histogram(
             "drumbeat_webhook_seconds",
             "How long gateways waited for the answer to a request",
             ["gateway"],
             buckets=REQUEST,
-            registry=registry,
+            registry=collected,
         )
         self._receipts = Counter(
             "drumbeat_receipts",
             "Receipts of messages that webhooks brought, by status",
             ["gateway", "status"],
-            registry=registry,
+            registry=collected,
         )
         self._inbound = Counter(
             "drumbeat_inbound_messages",
             "New inbound messages, by the one thing that each has done",
             ["effect"],
-            registry=registry,
+            registry=collected,
         )
         for effect in get_args(InboundEffect):
             self._inbound.labels(effect)
@@ -129,7 +129,7 @@ class Metrics(Observer):
         self._watch_pool(pool)
 
     def _gauge(self, name: str, words: str, *labels: str) -> Gauge:
-        return Gauge(name, words, labels, registry=self._registry)
+        return Gauge(name, words, labels, registry=self._collected)
 
     def _watch_pool(self, pool: Pool) -> None:
         connections = self._gauge(
@@ -158,7 +158,7 @@ class Metrics(Observer):
         await self._ledger.refresh()
         for device in self._ledger.devices:
             self._begin(device)
-        own = generate_latest(self._registry)
+        own = generate_latest(self._collected)
         if self._sdk is None:
             return own
         # Without them, the rest is worth having.
