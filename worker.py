@@ -21,7 +21,14 @@ from functools import partial
 from typing import TypedDict
 
 from temporalio.client import Client
-from temporalio.worker import PollerBehaviorSimpleMaximum, UnsandboxedWorkflowRunner, Worker, WorkflowRunner
+from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.worker import (
+    PollerBehaviorSimpleMaximum,
+    UnsandboxedWorkflowRunner,
+    Worker,
+    WorkerDeploymentConfig,
+    WorkflowRunner,
+)
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.campaigns import LONG_POLL, CampaignActivities
@@ -62,6 +69,7 @@ from runtime.logs.setup import complain, set_up_logs
 from runtime.settings import load_settings
 from runtime.telemetry import prepare_sdk
 from runtime.temporal_client import ensure_search_attributes
+from runtime.version import build_of
 from temporal import search_attributes as attributes
 from temporal.actors import Receiver
 from webhooks.endpoint import webhooks
@@ -156,12 +164,14 @@ def make_worker(
     steer: CarryOut = nothing_carries_out,
     observer: Observer = NOBODY,
     gather: timedelta = GATHER,
+    version: WorkerDeploymentVersion | None = None,
 ) -> Worker:
     """A worker with all workflows and activities. ``real_time``: whether ``clock`` runs in real time.
 
     ``runner``: the workflow runner; the unsandboxed one if None. ``writes``: writes the outcomes of attempts. ``missed``:
     fetches what webhooks could not deliver. ``steer``: carries out what operators ask of workflows. ``observer``: is told of each
     attempt to send. ``gather``: how long reports of an alert are gathered.
+    ``version``: of its code, if Temporal is to choose by it who gets a workflow's tasks.
     """
     zero = timedelta(0)
     sender = Sender(
@@ -212,7 +222,17 @@ def make_worker(
         ),
         interceptors=[Receiver()],
         graceful_shutdown_timeout=GRACE,
+        deployment_config=_deployment(version),
         **CONCURRENCY,
+    )
+
+
+def _deployment(version: WorkerDeploymentVersion | None) -> WorkerDeploymentConfig | None:
+    if version is None:
+        return None
+    # Each workflow names its own behavior where it is to be pinned; replays of the others are tested (CONTRIBUTING.md).
+    return WorkerDeploymentConfig(
+        version, use_worker_versioning=True, default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE
     )
 
 
@@ -283,6 +303,8 @@ async def work(
             if watch is not None:
                 watch.readiness.ends()
             return
+        build_id = build_of(settings.build_id)
+        version = WorkerDeploymentVersion(settings.deployment_name, build_id) if build_id else None
         missed = MissedMessages(
             pool,
             gateways,
@@ -301,15 +323,17 @@ async def work(
             steer=partial(acts.carry_out, drumbeat),
             observer=observer,
             gather=parse_duration(settings.alert_gather),
+            version=version,
         )
         await forget_shown(pool)
         await ensure_schedules(drumbeat)
         await fetch_missed_now(drumbeat)
         await deliver_outbox_now(drumbeat)
-        async with worker, present(drumbeat.temporal, pool, settings.task_queue):
+        async with worker, present(drumbeat.temporal, pool, settings.task_queue, build_id):
             if watch is not None:
                 watch.readiness.begins(worker)
-            logger.info("working on task queue %s", settings.task_queue)
+            of = f" as version {version.to_canonical_string()}" if version is not None else ""
+            logger.info("working on task queue %s%s", settings.task_queue, of)
             await stop.wait()
             if watch is not None:
                 watch.readiness.ends()

@@ -2848,7 +2848,9 @@ CREATE TABLE public.workers (
     task_queue text NOT NULL,
     started_at timestamp with time zone DEFAULT now() NOT NULL,
     seen_at timestamp with time zone DEFAULT now() NOT NULL,
-    ended_at timestamp with time zone
+    ended_at timestamp with time zone,
+    version text,
+    build_id text
 );
 
 ALTER TABLE ONLY public.alert_reports

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from messaging.reporting.workers import BEAT, beat, find_workers, goodbye
 from messaging.times.local_time import format_wall, load_zone
+from runtime.version import VERSION
 
 if TYPE_CHECKING:
     from temporalio.client import Client
@@ -37,10 +38,12 @@ async def idle(drumbeat: "Drumbeat", zone: str | None = None) -> str | None:
 
 
 @asynccontextmanager
-async def present(client: "Client", pool: "Pool", task_queue: str) -> AsyncIterator[None]:
+async def present(
+    client: "Client", pool: "Pool", task_queue: str, build_id: str | None = None
+) -> AsyncIterator[None]:
     """While the block runs, reports again and again that a worker of the task queue is there and reaches Temporal."""
     worker = f"{socket.gethostname()}:{os.getpid()}/{uuid4().hex[:8]}"
-    saying = asyncio.create_task(_say(client, pool, worker, task_queue))
+    saying = asyncio.create_task(_say(client, pool, worker, task_queue, build_id))
     try:
         yield
     finally:
@@ -51,14 +54,14 @@ async def present(client: "Client", pool: "Pool", task_queue: str) -> AsyncItera
                 await goodbye(pool, worker)
 
 
-async def _say(client: "Client", pool: "Pool", worker: str, task_queue: str) -> None:
+async def _say(client: "Client", pool: "Pool", worker: str, task_queue: str, build_id: str | None) -> None:
     from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 
     well = True
     while True:
         try:
             await client.workflow_service.get_system_info(GetSystemInfoRequest(), timeout=ANSWERS_WITHIN)
-            await beat(pool, worker, task_queue)
+            await beat(pool, worker, task_queue, version=VERSION, build_id=build_id)
             well = True
         except Exception as error:  # noqa: BLE001 - it goes on, whatever it is
             if well:

@@ -1,6 +1,7 @@
 """Settings from the environment. Temporal's own settings, ``TEMPORAL_*``, are read by its SDK."""
 
 import os
+import re
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,10 @@ from runtime.variables import PREFIX, find_misspelled
 __all__ = ["CHECKOUT", "Ports", "Settings", "load_settings", "variable_of"]
 
 CHECKOUT = Path(__file__).parent.parent
+
+DEPLOYMENT_NAME = re.compile(r"[A-Za-z0-9_-]{1,63}")
+BUILD_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,62}")
+"""Temporal joins the two by a colon or a dot, and keeps names that begin with ``__`` for itself."""
 
 
 class Ports(BaseSettings):
@@ -88,6 +93,12 @@ class Settings(BaseSettings):
     """Who acts, in the list of events; unset: the user of the command line, or the program of a service."""
     alert_gather: str = Field("10m", validation_alias="DRUMBEAT_ALERT_GATHER")
     """How long further reports of the same alert are gathered into one, e.g. ``10m``."""
+    deployment_name: str = Field("drumbeat", validation_alias="DRUMBEAT_DEPLOYMENT_NAME")
+    """The name of the Worker Deployment in Temporal, if DRUMBEAT_BUILD_ID is set."""
+    build_id: str = Field("", validation_alias="DRUMBEAT_BUILD_ID")
+    """The version of this worker's code, for Temporal's Worker Versioning; ``auto``: of the code itself. Unset: none, and
+    every worker takes all work.
+    """
     ports: Ports = Field(default_factory=Ports)
 
     @field_validator("database_url")
@@ -135,6 +146,22 @@ class Settings(BaseSettings):
             return named(name, "").name if name else name
         except InvalidInput as error:
             raise ValueError(str(error)) from None
+
+    @field_validator("deployment_name")
+    @classmethod
+    def _deployment(cls, name: str) -> str:
+        if not DEPLOYMENT_NAME.fullmatch(name):
+            raise ValueError("it must be 1 to 63 letters, digits, - or _")
+        return name
+
+    @field_validator("build_id")
+    @classmethod
+    def _build(cls, build: str) -> str:
+        if build and not BUILD_ID.fullmatch(build):
+            raise ValueError(
+                "it must be 1 to 63 letters, digits, ., +, - or _, and begin with a letter or digit"
+            )
+        return build
 
     @field_validator("alert_gather")
     @classmethod

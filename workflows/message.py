@@ -5,6 +5,7 @@ abandoned.
 from datetime import timedelta
 
 from temporalio import workflow
+from temporalio.common import VersioningBehavior
 
 from workflows.control import Control
 from workflows.delivery import deliver
@@ -31,7 +32,7 @@ class MessageResult(Value):
     reason: str | None = None
 
 
-@workflow.defn
+@workflow.defn(versioning_behavior=VersioningBehavior.PINNED)
 class MessageWorkflow:
     """Delivers one message. A second run for it is harmless: the ledger knows what was sent."""
 

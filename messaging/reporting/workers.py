@@ -29,6 +29,10 @@ class WorkerRow(Value):
     task_queue: str
     started_at: datetime
     seen_at: datetime
+    version: str | None = None
+    """Of Drumbeat; None for 0.1.0, which did not say."""
+    build_id: str | None = None
+    """Of its code, in Temporal's Worker Versioning; None without it."""
 
 
 class Workers(Value):
@@ -57,14 +61,17 @@ class Workers(Value):
         )
 
 
-async def beat(pool: Pool, worker: str, task_queue: str) -> None:
+NOTE_WORKER = """
+insert into workers (id, task_queue, version, build_id) values ($1, $2, $3, $4)
+on conflict (id) do update set seen_at = clock_timestamp(), ended_at = null
+"""
+
+
+async def beat(
+    pool: Pool, worker: str, task_queue: str, *, version: str | None = None, build_id: str | None = None
+) -> None:
     """Notes that the worker runs."""
-    await pool.execute(
-        "insert into workers (id, task_queue) values ($1, $2)"
-        " on conflict (id) do update set seen_at = clock_timestamp(), ended_at = null",
-        worker,
-        task_queue,
-    )
+    await pool.execute(NOTE_WORKER, worker, task_queue, version, build_id)
 
 
 async def answers(pool: Pool) -> None:
@@ -83,7 +90,7 @@ async def goodbye(pool: Pool, worker: str) -> None:
 async def find_workers(connection: Connection | Pool, task_queue: str) -> Workers:
     """The workers as they are now."""
     rows = await connection.fetch(
-        "select id, task_queue, started_at, seen_at, ended_at is null and seen_at > clock_timestamp() - $1::interval as runs,"
+        "select id, task_queue, started_at, seen_at, version, build_id, ended_at is null and seen_at > clock_timestamp() - $1::interval as runs,"
         " clock_timestamp() as now from workers order by started_at, id",
         SILENT,
     )
