@@ -7,7 +7,7 @@
 # PYTHON names the interpreter that .venv is made with (3.11 or newer), if the first python3 on the path is not the right one.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-all chaos bench production check format schema settings setup lock clean
+.PHONY: help demo test test-all chaos bench production check format schema settings fingerprints histories setup lock clean
 MAKEFLAGS += --no-print-directory
 
 PYTHON ?=
@@ -69,6 +69,14 @@ schema:  ## Write messaging/schema.sql and docs/commands.schema.json again, afte
 settings:  ## Write docs/settings.md again, after a change of runtime/settings.py
 	@scripts/setup dev
 	@exec .venv/bin/python -m tests.record_settings
+
+fingerprints:  ## Write tests/fingerprints again, after a change of the commands of a workflow that was meant
+	@scripts/setup dev
+	@exec .venv/bin/python -m tests.record_fingerprints
+
+histories:  ## Record histories of workflows, beside those there are. ARGS='LABEL STORY …'
+	@scripts/setup dev
+	@exec .venv/bin/python -m tests.record_histories $(ARGS)
 
 setup:  ## Create .venv with everything that the other targets need
 	@scripts/setup dev
