@@ -80,6 +80,7 @@ from workflows.inputs import CheckingRunner
 from workflows.message import MessageWorkflow
 from workflows.missed import MissedMessagesWorkflow
 from workflows.outbox import OutboxWorkflow, ReceiverTestWorkflow
+from workflows.pinning import PinningRunner
 from workflows.recovery import RecoveryWorkflow
 from workflows.sequence import SequenceContactWorkflow
 from workflows.telling import TellingWorkflow
@@ -192,6 +193,7 @@ def make_worker(
     telling = TellingActivities(pool, real_time=real_time)
     fetching = MissedActivities(missed or MissedMessages(pool, gateways, DEFAULT_KEYWORDS))
     outbox = OutboxActivities(Courier(pool, gather=gather), real_time=real_time)
+    shown = ShowingRunner(CheckingRunner(runner or UnsandboxedWorkflowRunner()), partial(details_of, pool))
     return Worker(
         client,
         task_queue=task_queue,
@@ -217,9 +219,7 @@ def make_worker(
             outbox.deliver_outbox,
             outbox.test_receiver,
         ],
-        workflow_runner=ShowingRunner(
-            CheckingRunner(runner or UnsandboxedWorkflowRunner()), partial(details_of, pool)
-        ),
+        workflow_runner=PinningRunner(shown) if version is not None else shown,
         interceptors=[Receiver()],
         graceful_shutdown_timeout=GRACE,
         deployment_config=_deployment(version),
@@ -230,7 +230,7 @@ def make_worker(
 def _deployment(version: WorkerDeploymentVersion | None) -> WorkerDeploymentConfig | None:
     if version is None:
         return None
-    # Each workflow names its own behavior where it is to be pinned; replays of the others are tested (CONTRIBUTING.md).
+    # Of all but those that PinningRunner pins.
     return WorkerDeploymentConfig(
         version, use_worker_versioning=True, default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE
     )

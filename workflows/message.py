@@ -5,7 +5,6 @@ abandoned.
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import VersioningBehavior
 
 from workflows.control import Control
 from workflows.delivery import deliver
@@ -32,7 +31,7 @@ class MessageResult(Value):
     reason: str | None = None
 
 
-@workflow.defn(versioning_behavior=VersioningBehavior.PINNED)
+@workflow.defn
 class MessageWorkflow:
     """Delivers one message. A second run for it is harmless: the ledger knows what was sent."""
 

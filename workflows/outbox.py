@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 from temporalio import workflow
-from temporalio.common import RetryPolicy, VersioningBehavior
+from temporalio.common import RetryPolicy
 
 from workflows.options import DEAD_AFTER, RETRY
 
@@ -42,7 +42,7 @@ class OutboxWorkflow:
         workflow.continue_as_new()
 
 
-@workflow.defn(versioning_behavior=VersioningBehavior.PINNED)
+@workflow.defn
 class ReceiverTestWorkflow:
     """Has a worker deliver a test to one receiver, for 'alert test'."""
 
