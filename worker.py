@@ -14,11 +14,11 @@ if __name__ == "__main__":
 import asyncio
 import logging
 import signal
-from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import timedelta
 from functools import partial
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
@@ -32,6 +32,7 @@ from temporalio.worker import (
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 from activities.campaigns import LONG_POLL, CampaignActivities
+from activities.elsewhere import Elsewhere
 from activities.limiter import SHORT_WAIT, DeviceLimiter
 from activities.messages import MessageActivities
 from activities.missed import MissedActivities
@@ -46,6 +47,7 @@ from messaging.common.database import Pool
 from messaging.common.errors import InvalidInput
 from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.common.observer import NOBODY, Observer
+from messaging.common.roles import ROLES, Role, parse_roles, queue_of
 from messaging.events.acting import ITSELF
 from messaging.gateways import Gateways
 from messaging.gateways.networks import parse_networks
@@ -72,6 +74,7 @@ from runtime.temporal_client import ensure_search_attributes
 from runtime.version import build_of
 from temporal import search_attributes as attributes
 from temporal.actors import Receiver
+from temporal.routing import Router
 from webhooks.endpoint import webhooks
 from workflows.campaign import CampaignWorkflow
 from workflows.campaign_shard import CampaignShardWorkflow
@@ -166,8 +169,13 @@ def make_worker(
     observer: Observer = NOBODY,
     gather: timedelta = GATHER,
     version: WorkerDeploymentVersion | None = None,
+    role: Role = "workflows",
+    roles: Sequence[Role] = ROLES,
 ) -> Worker:
-    """A worker with all workflows and activities. ``real_time``: whether ``clock`` runs in real time.
+    """A worker of the queue of ``role``, in a process with ``roles``. ``real_time``: whether ``clock`` runs in real time.
+
+    It has all activities, wherever they are scheduled: those of a role that was taken from this process may still be waiting in
+    its queues. But one without the role ``sends`` sends nothing.
 
     ``runner``: the workflow runner; the unsandboxed one if None. ``writes``: writes the outcomes of attempts. ``missed``:
     fetches what webhooks could not deliver. ``steer``: carries out what operators ask of workflows. ``observer``: is told of each
@@ -188,22 +196,33 @@ def make_worker(
     sequences = SequenceActivities(pool, sender, limiter, clock)
     messages = MessageActivities(sender, limiter)
     campaigns = CampaignActivities(pool, clock, long_poll=LONG_POLL if real_time else zero)
-    triggers = TriggerActivities(pool)
-    recovery = RecoveryActivities(pool, clock)
+    sending = (sequences.send_step, messages.send_message)
+    elsewhere = Elsewhere()
+    triggers = TriggerActivities(pool, task_queue)
+    recovery = RecoveryActivities(pool, task_queue, clock)
     telling = TellingActivities(pool, real_time=real_time)
     fetching = MissedActivities(missed or MissedMessages(pool, gateways, DEFAULT_KEYWORDS))
     outbox = OutboxActivities(Courier(pool, gather=gather), real_time=real_time)
     shown = ShowingRunner(CheckingRunner(runner or UnsandboxedWorkflowRunner()), partial(details_of, pool))
+    housekeeping = (
+        triggers.enroll_page,
+        recovery.recover_messages,
+        telling.tell,
+        fetching.fetch_missed,
+        outbox.deliver_outbox,
+        outbox.test_receiver,
+    )
+    of_roles: dict[Role, Sequence[Callable[..., Any]]] = {"sends": sending, "housekeeping": housekeeping}
     return Worker(
         client,
-        task_queue=task_queue,
-        workflows=WORKFLOWS,
+        task_queue=queue_of(role, task_queue),
+        workflows=WORKFLOWS if role == "workflows" else [],
         activities=[
+            *(sending if "sends" in roles else (elsewhere.send_step, elsewhere.send_message)),
+            *housekeeping,
             sequences.enroll,
-            sequences.send_step,
             sequences.replan,
             sequences.finish,
-            triggers.enroll_page,
             campaigns.campaign_state,
             campaigns.freeze_audience,
             campaigns.feed,
@@ -211,16 +230,20 @@ def make_worker(
             campaigns.close_campaign,
             campaigns.cancel_campaign,
             campaigns.finish_campaign,
-            messages.send_message,
-            recovery.recover_messages,
-            telling.tell,
-            fetching.fetch_missed,
             SteeringActivities(steer).carry_out,
-            outbox.deliver_outbox,
-            outbox.test_receiver,
         ],
         workflow_runner=PinningRunner(shown) if version is not None else shown,
-        interceptors=[Receiver()],
+        interceptors=[
+            Receiver(),
+            Router(
+                {
+                    activity.__name__: queue_of(other, task_queue)
+                    for other, activities in of_roles.items()
+                    if other not in roles
+                    for activity in activities
+                }
+            ),
+        ],
         graceful_shutdown_timeout=GRACE,
         deployment_config=_deployment(version),
         **CONCURRENCY,
@@ -236,16 +259,29 @@ def _deployment(version: WorkerDeploymentVersion | None) -> WorkerDeploymentConf
     )
 
 
+@asynccontextmanager
+async def running(workers: Sequence[Worker]) -> AsyncIterator[None]:
+    """Runs the workers during the block. They end together, each with the time that it needs."""
+    async with AsyncExitStack() as stack:
+        for worker in workers:
+            await stack.enter_async_context(worker)
+        try:
+            yield
+        finally:
+            await asyncio.gather(*(worker.shutdown() for worker in workers))
+
+
 async def work(
     drumbeat: Drumbeat,
     stop: asyncio.Event,
     sdk_metrics: Callable[[], Awaitable[bytes]] | None = None,
     *,
+    roles: Sequence[Role] = ROLES,
     webhooks_only: bool = False,
 ) -> None:
     """Works until ``stop`` is set; then finishes what is being sent. ``sdk_metrics``: fetches those of Temporal's SDK.
 
-    ``webhooks_only``: listens for webhooks, and sends nothing. Raises InvalidInput if no port is set for that.
+    ``roles``: what this process takes on. ``webhooks_only``: listens for webhooks, and sends nothing. Raises InvalidInput if no port is set for that.
     """
     settings, pool = drumbeat.settings, await drumbeat.pool()
     if webhooks_only and settings.webhooks_port is None:
@@ -265,6 +301,7 @@ async def work(
                     drumbeat.temporal,
                     pool,
                     task_queue=settings.task_queue,
+                    roles=roles,
                     host=settings.metrics_host,
                     port=settings.metrics_port,
                     sdk_metrics=sdk_metrics,
@@ -313,26 +350,35 @@ async def work(
             carry_out=effects,
             observer=observer,
         )
-        worker = make_worker(
-            drumbeat.temporal,
-            pool,
-            gateways,
-            task_queue=settings.task_queue,
-            writes=writes,
-            missed=missed,
-            steer=partial(acts.carry_out, drumbeat),
-            observer=observer,
-            gather=parse_duration(settings.alert_gather),
-            version=version,
-        )
+        workers = [
+            make_worker(
+                drumbeat.temporal,
+                pool,
+                gateways,
+                task_queue=settings.task_queue,
+                writes=writes,
+                missed=missed,
+                steer=partial(acts.carry_out, drumbeat),
+                observer=observer,
+                gather=parse_duration(settings.alert_gather),
+                version=version,
+                role=role,
+                roles=roles,
+            )
+            for role in roles
+        ]
         await forget_shown(pool)
         await ensure_schedules(drumbeat)
         await fetch_missed_now(drumbeat)
         await deliver_outbox_now(drumbeat)
-        async with worker, present(drumbeat.temporal, pool, settings.task_queue, build_id):
+        async with (
+            running(workers),
+            present(drumbeat.temporal, pool, settings.task_queue, build_id, roles),
+        ):
             if watch is not None:
-                watch.readiness.begins(worker)
-            of = f" as version {version.to_canonical_string()}" if version is not None else ""
+                watch.readiness.begins(workers)
+            of = "" if len(roles) == len(ROLES) else f" with the roles {' and '.join(roles)}"
+            of += f" as version {version.to_canonical_string()}" if version is not None else ""
             logger.info("working on task queue %s%s", settings.task_queue, of)
             await stop.wait()
             if watch is not None:
@@ -349,8 +395,8 @@ async def migrate_only() -> None:
     logger.info("the database schema is up to date")
 
 
-async def main(webhooks_only: bool = False) -> None:
-    """Runs until Ctrl-C or SIGTERM. ``webhooks_only``: see :func:`work`."""
+async def main(webhooks_only: bool = False, roles: Sequence[Role] = ()) -> None:
+    """Runs until Ctrl-C or SIGTERM. ``webhooks_only``: see :func:`work`. ``roles``: instead of the environment's."""
     stop = asyncio.Event()
     raise_descriptor_limit()
     settings = load_settings()
@@ -365,7 +411,13 @@ async def main(webhooks_only: bool = False) -> None:
             logger.info("Temporal Web UI: %s", addresses.ui_url)
         if addresses.simulator_url:
             logger.info("inbox of the simulated gateway: %s", addresses.simulator_url)
-        await work(drumbeat, stop, sdk_metrics, webhooks_only=webhooks_only)
+        await work(
+            drumbeat,
+            stop,
+            sdk_metrics,
+            roles=roles or parse_roles(settings.roles),
+            webhooks_only=webhooks_only,
+        )
     logger.info("stopped")
 
 
@@ -374,6 +426,8 @@ if __name__ == "__main__":
 
     from runtime.process import leave, run_plain
 
-    work_to_do = migrate_only if arguments.migrate_only else partial(main, arguments.webhooks_only)
+    work_to_do = (
+        migrate_only if arguments.migrate_only else partial(main, arguments.webhooks_only, arguments.roles)
+    )
     run_plain(work_to_do, uvloop.new_event_loop, complain)
     leave(0)

@@ -22,8 +22,10 @@ __all__ = ["RecoveryActivities"]
 class RecoveryActivities:
     """Reads PostgreSQL and starts workflows. Repeating it is harmless: the workflow IDs are the same."""
 
-    def __init__(self, pool: Pool, clock: Clock = database_clock) -> None:
+    def __init__(self, pool: Pool, task_queue: str, clock: Clock = database_clock) -> None:
+        """``task_queue``: of the workflows."""
         self._pool = pool
+        self._task_queue = task_queue
         self._clock = clock
 
     @activity.defn
@@ -36,7 +38,7 @@ class RecoveryActivities:
         """
         await close_unwanted(self._pool)
         found = await abandoned(self._pool, now=await self._clock())
-        client, task_queue = activity.client(), activity.info().task_queue
+        client, task_queue = activity.client(), self._task_queue
 
         async def start(ref: MessageRef) -> None:
             await start_message(client, ref, task_queue=task_queue, wake=False)

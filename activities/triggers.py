@@ -22,8 +22,10 @@ queue.
 class TriggerActivities:
     """Reads PostgreSQL and starts workflows. Repeating a page is harmless: the workflow IDs are the same."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: Pool, task_queue: str) -> None:
+        """``task_queue``: of the workflows."""
         self._pool = pool
+        self._task_queue = task_queue
 
     @activity.defn
     async def enroll_page(self, cursor: SweepCursor) -> SweepPage:
@@ -32,7 +34,7 @@ class TriggerActivities:
             if cursor == SweepCursor():
                 await forget_enrolled(self._pool)
             due = await due_enrollments(self._pool, cursor)
-        client, task_queue = activity.client(), activity.info().task_queue
+        client, task_queue = activity.client(), self._task_queue
 
         async def start(request: EnrollmentRequest) -> bool:
             return (await start_contact(client, request, task_queue=task_queue)).new

@@ -2850,7 +2850,8 @@ CREATE TABLE public.workers (
     seen_at timestamp with time zone DEFAULT now() NOT NULL,
     ended_at timestamp with time zone,
     version text,
-    build_id text
+    build_id text,
+    roles text[] DEFAULT '{workflows,sends,housekeeping}'::text[] NOT NULL
 );
 
 ALTER TABLE ONLY public.alert_reports

@@ -1,6 +1,7 @@
 """Whether a worker is ready: PostgreSQL and Temporal answer it, and Temporal sees it poll."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
@@ -12,6 +13,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from messaging.common.database import Pool
+from messaging.common.roles import ROLES, Role, queue_of
 from messaging.reporting.workers import answers
 from monitoring.within import Patient
 
@@ -23,10 +25,7 @@ WITHIN = 2.0
 POLLED = timedelta(seconds=90)
 """A poll of a worker lasts a minute if there is nothing to do. One whose last poll began before this is not polling."""
 
-KINDS = {
-    "workflows": TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-    "activities": TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY,
-}
+WORKFLOW, ACTIVITY = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY
 
 
 @dataclass(frozen=True)
@@ -51,18 +50,28 @@ class Ready:
 class Readiness:
     """Checks at the moment of the question; nothing is remembered."""
 
-    def __init__(self, client: Client, pool: Pool, task_queue: str) -> None:
-        self._client, self._task_queue = client, task_queue
+    def __init__(self, client: Client, pool: Pool, task_queue: str, roles: Sequence[Role] = ROLES) -> None:
+        self._client = client
+        self._polled = {
+            name: kind
+            for role in roles
+            for name, kind in (
+                {"workflows": (task_queue, WORKFLOW), "activities": (task_queue, ACTIVITY)}
+                if role == "workflows"
+                else {role: (queue_of(role, task_queue), ACTIVITY)}
+            ).items()
+        }
+        """The queues and the kinds of their tasks that are to be polled, under names for people."""
         self._identity = client.identity
-        self._worker: Worker | None = None
+        self._workers: Sequence[Worker] | None = None
         self._ending = False
         self._only_listens = False
         self._database: Patient[None] = Patient(lambda: answers(pool))
         self._temporal: Patient[list[str]] = Patient(self._not_polled)
 
-    def begins(self, worker: Worker) -> None:
-        """The worker that is to poll from now on."""
-        self._worker = worker
+    def begins(self, workers: Sequence[Worker]) -> None:
+        """The workers that are to poll from now on."""
+        self._workers = workers
 
     def only_listens(self) -> None:
         """This process runs no worker, and only takes what gateways report."""
@@ -82,8 +91,8 @@ class Readiness:
             worker = "it is about to end"
         elif self._only_listens:
             worker = None
-        elif self._worker is None or not self._worker.is_running:
-            worker = "it does not run yet" if self._worker is None else "it does not run"
+        elif self._workers is None or not all(one.is_running for one in self._workers):
+            worker = "it does not run yet" if self._workers is None else "it does not run"
         elif temporal is not None:
             worker = "Temporal does not say whether it polls"
         elif unpolled:
@@ -104,14 +113,14 @@ class Readiness:
             )
             return []
         now = datetime.now(UTC)
-        polled = await asyncio.gather(*(self._polls(kind, now) for kind in KINDS.values()))
-        return [name for name, polls in zip(KINDS, polled, strict=True) if not polls]
+        polls = await asyncio.gather(*(self._polls(*queue, now) for queue in self._polled.values()))
+        return [name for name, polled in zip(self._polled, polls, strict=True) if not polled]
 
-    async def _polls(self, kind: "TaskQueueType.ValueType", now: datetime) -> bool:
+    async def _polls(self, name: str, kind: "TaskQueueType.ValueType", now: datetime) -> bool:
         queue = await self._client.workflow_service.describe_task_queue(
             DescribeTaskQueueRequest(
                 namespace=self._client.namespace,
-                task_queue=TaskQueue(name=self._task_queue),
+                task_queue=TaskQueue(name=name),
                 task_queue_type=kind,
             ),
             timeout=timedelta(seconds=WITHIN),

@@ -4,12 +4,13 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from messaging.common.roles import ROLES, Role
 from messaging.reporting.workers import BEAT, beat, find_workers, goodbye
 from messaging.times.local_time import format_wall, load_zone
 from runtime.version import VERSION
@@ -39,11 +40,15 @@ async def idle(drumbeat: "Drumbeat", zone: str | None = None) -> str | None:
 
 @asynccontextmanager
 async def present(
-    client: "Client", pool: "Pool", task_queue: str, build_id: str | None = None
+    client: "Client",
+    pool: "Pool",
+    task_queue: str,
+    build_id: str | None = None,
+    roles: Sequence[Role] = ROLES,
 ) -> AsyncIterator[None]:
     """While the block runs, reports again and again that a worker of the task queue is there and reaches Temporal."""
     worker = f"{socket.gethostname()}:{os.getpid()}/{uuid4().hex[:8]}"
-    saying = asyncio.create_task(_say(client, pool, worker, task_queue, build_id))
+    saying = asyncio.create_task(_say(client, pool, worker, task_queue, build_id, roles))
     try:
         yield
     finally:
@@ -54,14 +59,21 @@ async def present(
                 await goodbye(pool, worker)
 
 
-async def _say(client: "Client", pool: "Pool", worker: str, task_queue: str, build_id: str | None) -> None:
+async def _say(
+    client: "Client",
+    pool: "Pool",
+    worker: str,
+    task_queue: str,
+    build_id: str | None,
+    roles: Sequence[Role],
+) -> None:
     from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
 
     well = True
     while True:
         try:
             await client.workflow_service.get_system_info(GetSystemInfoRequest(), timeout=ANSWERS_WITHIN)
-            await beat(pool, worker, task_queue, version=VERSION, build_id=build_id)
+            await beat(pool, worker, task_queue, version=VERSION, build_id=build_id, roles=roles)
             well = True
         except Exception as error:  # noqa: BLE001 - it goes on, whatever it is
             if well:

@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from messaging.common.errors import InvalidInput
 from messaging.common.keywords import DEFAULT_KEYWORDS, Keywords, parse_keywords
+from messaging.common.roles import parse_roles
 from messaging.events.acting import named
 from messaging.gateways.networks import parse_networks
 from messaging.gateways.secret_files import SETTING, parse_directories
@@ -56,7 +57,9 @@ class Settings(BaseSettings):
     home: Path = Field(CHECKOUT / ".drumbeat", validation_alias="DRUMBEAT_HOME")
     """Data and logs of the embedded servers."""
     task_queue: str = Field("drumbeat", min_length=1, validation_alias="DRUMBEAT_TASK_QUEUE")
-    """The task queue in Temporal that workers poll."""
+    """The task queue in Temporal that workers poll; those of the roles ``sends`` and ``housekeeping`` begin with this name."""
+    roles: str = Field("", validation_alias="DRUMBEAT_ROLES")
+    """What a worker takes on, separated by commas: ``workflows``, ``sends``, ``housekeeping``; unset: everything."""
     simulator_url: str | None = Field(None, validation_alias="DRUMBEAT_SIMULATOR_URL")
     """The simulated gateway, if the servers are not the embedded ones."""
     pool_size: int = Field(20, ge=1, validation_alias="DRUMBEAT_POOL_SIZE")
@@ -138,6 +141,15 @@ class Settings(BaseSettings):
     def _directories(cls, directories: str) -> str:
         parse_directories(directories)
         return directories
+
+    @field_validator("roles")
+    @classmethod
+    def _roles(cls, roles: str) -> str:
+        try:
+            parse_roles(roles)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
+        return roles
 
     @field_validator("act_as")
     @classmethod

@@ -8,7 +8,7 @@ from temporalio import workflow
 
 from workflows.control import Control
 from workflows.delivery import deliver
-from workflows.options import RETRY, SEND_TIMEOUT
+from workflows.options import DEAD_AFTER, RETRY, SEND_TIMEOUT
 
 with workflow.unsafe.imports_passed_through():
     from activities.messages import MessageActivities
@@ -60,12 +60,22 @@ class MessageWorkflow:
         # Temporal gives the workflow task out again after ten seconds, and the claim knows what was done. A message
         # that is sent again is sent in the same way: what it waits for and how it ended is in the Web UI's details and
         # the result, and what the gateway said is in the ledger ('messages', 'contact').
-        return await workflow.execute_local_activity_method(
+        outcome = await workflow.execute_local_activity_method(
             MessageActivities.send_message,
             self._ref,
             start_to_close_timeout=SEND_TIMEOUT,
             retry_policy=RETRY,
             local_retry_threshold=LOCAL_RETRY,
+            summary=self._ref.what,
+        )
+        if not isinstance(outcome, Deferred) or not outcome.elsewhere:
+            return outcome
+        return await workflow.execute_activity_method(
+            MessageActivities.send_message,
+            self._ref,
+            start_to_close_timeout=SEND_TIMEOUT,
+            heartbeat_timeout=DEAD_AFTER,
+            retry_policy=RETRY,
             summary=self._ref.what,
         )
 

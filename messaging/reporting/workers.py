@@ -3,10 +3,11 @@
 Temporal itself remembers the pollers of a task queue for some minutes only, even those of a worker that was killed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from messaging.common.database import Connection, Pool
+from messaging.common.roles import ROLES, Role, missing_roles, queue_of
 from messaging.common.values import Value
 from messaging.times.local_time import format_moment
 
@@ -17,6 +18,12 @@ BEAT = timedelta(seconds=2)
 
 SILENT = timedelta(seconds=10)
 """A worker that has not reported for this long counts as gone."""
+
+_WAITS: dict[Role, str] = {
+    "workflows": "all contacts and campaigns",
+    "sends": "all messages",
+    "housekeeping": "triggers, recovery, missed messages, events and alerts",
+}
 
 KEPT = timedelta(days=30)
 """How long an ended worker is remembered."""
@@ -33,6 +40,8 @@ class WorkerRow(Value):
     """Of Drumbeat; None for 0.1.0, which did not say."""
     build_id: str | None = None
     """Of its code, in Temporal's Worker Versioning; None without it."""
+    roles: tuple[Role, ...] = ROLES
+    """What it takes on."""
 
 
 class Workers(Value):
@@ -50,8 +59,9 @@ class Workers(Value):
 
     def idle_since(self, told: Callable[[datetime], str]) -> str | None:
         """The same; ``told`` makes words of the moment."""
-        if any(worker.task_queue == self.task_queue for worker in self.running):
-            return None
+        ours = [worker for worker in self.running if worker.task_queue == self.task_queue]
+        if ours:
+            return self._without_a_role(missing_roles(worker.roles for worker in ours))
         others = sorted({worker.task_queue for worker in self.running})
         return (
             f"no worker {'has ever polled' if self.last_seen_at is None else 'polls'} the task queue {self.task_queue!r}"
@@ -60,18 +70,34 @@ class Workers(Value):
             + ": nothing goes out before one runs, '.venv/bin/python worker.py', or it is just starting"
         )
 
+    def _without_a_role(self, missing: Sequence[Role]) -> str | None:
+        if not missing:
+            return None
+        queues = " and ".join(repr(queue_of(role, self.task_queue)) for role in missing)
+        what = " and ".join(f"{_WAITS[role]} wait" for role in missing)
+        return (
+            f"no worker that runs has the role {' or '.join(missing)}, so {what}: start one,"
+            f" '.venv/bin/python worker.py --roles {','.join(missing)}', which polls the task queue {queues}"
+        )
+
 
 NOTE_WORKER = """
-insert into workers (id, task_queue, version, build_id) values ($1, $2, $3, $4)
+insert into workers (id, task_queue, version, build_id, roles) values ($1, $2, $3, $4, $5)
 on conflict (id) do update set seen_at = clock_timestamp(), ended_at = null
 """
 
 
 async def beat(
-    pool: Pool, worker: str, task_queue: str, *, version: str | None = None, build_id: str | None = None
+    pool: Pool,
+    worker: str,
+    task_queue: str,
+    *,
+    version: str | None = None,
+    build_id: str | None = None,
+    roles: Sequence[Role] = ROLES,
 ) -> None:
     """Notes that the worker runs."""
-    await pool.execute(NOTE_WORKER, worker, task_queue, version, build_id)
+    await pool.execute(NOTE_WORKER, worker, task_queue, version, build_id, list(roles))
 
 
 async def answers(pool: Pool) -> None:
@@ -90,7 +116,7 @@ async def goodbye(pool: Pool, worker: str) -> None:
 async def find_workers(connection: Connection | Pool, task_queue: str) -> Workers:
     """The workers as they are now."""
     rows = await connection.fetch(
-        "select id, task_queue, started_at, seen_at, version, build_id, ended_at is null and seen_at > clock_timestamp() - $1::interval as runs,"
+        "select id, task_queue, started_at, seen_at, version, build_id, roles, ended_at is null and seen_at > clock_timestamp() - $1::interval as runs,"
         " clock_timestamp() as now from workers order by started_at, id",
         SILENT,
     )

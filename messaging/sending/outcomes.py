@@ -32,6 +32,8 @@ class Deferred(Value):
     reason: str
     wait: timedelta | None = None
     """How long that is by the clock that decided; None if not known."""
+    elsewhere: bool = False
+    """Nothing was tried: the worker does not send, and one that does is to be asked, on its task queue."""
 
 
 class Held(Value):

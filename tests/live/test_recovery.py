@@ -315,7 +315,7 @@ async def test_whatever_has_nobody_at_it_gets_going_again(live: Live) -> None:
     )
     environment = ActivityEnvironment(temporal)
     environment.info = replace(environment.info, task_queue=live.connection.settings.task_queue)
-    assert await environment.run(RecoveryActivities(pool).recover_messages) == 1
+    assert await environment.run(RecoveryActivities(pool, "queue").recover_messages) == 1
     assert await pool.fetchval("select status from broadcast_messages where id = $1", unwanted) == "cancelled"
     for started in (f"message:{abandoned_one}", f"campaign:sale:{phone(3)}", "telling"):
         run = await temporal.get_workflow_handle(started).describe()
