@@ -139,10 +139,10 @@ CASES: dict[str, tuple[Case, Limit]] = {
     "who is told next of an edit": (_to_tell("plans", ""), Limit(rows=0, buffers=10)),
     "failed": (_messages(MessageStatus.FAILED), Limit(rows=20_000, buffers=20_000, grows=True)),
     # With the hundred that are shown, whose holds and devices are read for each.
-    "unconfirmed": (_messages(MessageStatus.UNCONFIRMED), Limit(rows=4_200, buffers=7_700, grows=True)),
+    "unconfirmed": (_messages(MessageStatus.UNCONFIRMED), Limit(rows=6_000, buffers=20_000, grows=True)),
     "failed or unconfirmed": (
         _messages(MessageStatus.FAILED, MessageStatus.UNCONFIRMED),
-        Limit(rows=20_000, buffers=20_000, grows=True),
+        Limit(rows=22_000, buffers=36_000, grows=True),
     ),
     # The 1,000 that are no routine, page after page; and not one of the million others.
     "events": (_events, Limit(rows=1_200, buffers=4_000)),

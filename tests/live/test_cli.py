@@ -480,7 +480,8 @@ async def test_what_can_be_done_by_hand(live: Live, tmp_path: Path) -> None:
     assert "Every promise is kept." in out
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.long)])
+@pytest.mark.long
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_demo_that_is_interrupted_leaves_nothing_running(
     tmp_path: Path, number: signal.Signals
 ) -> None:

@@ -273,6 +273,7 @@ async def test_one_person_is_moved_with_all_that_is_to_come(contact: Contact, tm
 SHORT = "sequence: short\nsteps:\n  - {id: a, day: 1, text: One}\n  - {id: b, after: 1s, text: Two}\n"
 
 
+@pytest.mark.long
 async def test_a_dead_number_is_replaced_under_way(live: Live) -> None:
     """A campaign and contacts are under way, the worker is killed in the middle: everybody gets everything once."""
     scenario, people = live.scenario, 24

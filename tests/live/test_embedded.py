@@ -171,6 +171,7 @@ async def leave(home: Path, user: AsyncExitStack) -> None:
         assert left(home) == {}
 
 
+@pytest.mark.long
 async def test_who_comes_while_the_servers_stop_gets_new_ones(home: Path) -> None:
     async with using(home) as before:
         await write_data(before)

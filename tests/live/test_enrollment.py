@@ -376,7 +376,11 @@ async def test_a_pause_needs_no_worker_and_outlives_one_that_is_killed(live: Liv
     await live.scenario.apply(SHORT.replace("after: 1s", "after: 3s"))
     worker = await live.start_worker()
     await enrollment.enroll(live.connection, "short", phone(1), device=live.scenario.device)
-    await sent(live, 1)
+
+    async def recorded() -> bool:
+        return [row["status"] for row in await live.scenario.messages()] == ["sent"]
+
+    await until(recorded)
     await live.kill(worker)
     code, out, error = await live.run("starter.py", "pause", "short", phone(1), "--reason", "on holiday")
     assert (code, out) == (0, f"{phone(1)} in short: paused\n"), error
@@ -579,6 +583,7 @@ class Failing:
         raise RuntimeError("a fault of its own")
 
 
+@pytest.mark.long
 async def test_a_command_goes_through_while_the_workflow_can_do_nothing(live: Live) -> None:
     """A workflow whose tasks fail takes no update; what is asked of a contact stands in its row."""
     client, queue = live.connection.temporal, live.connection.settings.task_queue

@@ -81,6 +81,8 @@ async def test_what_a_command_that_was_killed_did_not_tell_is_told(live: Live) -
         return len(await live.scenario.accepted()) == 4 and resting.state == "paused"
 
     await until(ready)
+    # What is looked for every minute is not found before the test has looked, however long the commands take.
+    await live.connection.temporal.get_schedule_handle(RECOVERY).pause()
     for command in (
         ("stop", "story", phone(0)),
         ("opt-out", phone(1)),

@@ -2,6 +2,8 @@
 
 import asyncio
 
+import pytest
+
 from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.devices.device import DeviceSettings
 from messaging.devices.store import add_device
@@ -188,6 +190,7 @@ async def keyword_enrolls(live: Live) -> None:
     assert "Consent: given in a message (wrote to us: Vita-C!)" in " ".join(out.split())
 
 
+@pytest.mark.long
 async def test_an_opt_out_is_confirmed_once_though_the_worker_is_killed(live: Live) -> None:
     """The worker dies while the confirmation is at the gateway, which has accepted it."""
     scenario, port = live.scenario, free_port()

@@ -29,6 +29,7 @@ async def idle(live: Live) -> str | None:
     return (await find_workers(live.scenario.pool, live.connection.settings.task_queue)).idle
 
 
+@pytest.mark.long
 async def test_what_is_asked_for_while_no_worker_runs_is_said_and_done_later(live: Live) -> None:
     queue, pool = live.connection.settings.task_queue, live.scenario.pool
     await live.scenario.add_device()
@@ -77,6 +78,7 @@ async def test_what_is_asked_for_while_no_worker_runs_is_said_and_done_later(liv
     await until(all_sent)  # three contacts, and the campaign's two leads
 
 
+@pytest.mark.long
 async def test_it_is_said_since_when_none_runs_and_for_which_queue_others_do(live: Live) -> None:
     queue = live.connection.settings.task_queue
     worker = await live.start_worker()
