@@ -2963,6 +2963,8 @@ CREATE INDEX broadcast_messages_contact ON public.broadcast_messages USING btree
 
 CREATE INDEX broadcast_messages_failed ON public.broadcast_messages USING btree (status) WHERE (status = ANY (ARRAY['failed'::text, 'unconfirmed'::text]));
 
+CREATE INDEX broadcast_messages_failed_of ON public.broadcast_messages USING btree (device_id, updated_at) WHERE (status = ANY (ARRAY['failed'::text, 'unconfirmed'::text]));
+
 CREATE INDEX broadcast_messages_feed ON public.broadcast_messages USING btree (campaign_id, campaign_shard, device_id, campaign_position) WHERE ((campaign_id IS NOT NULL) AND public.is_unsettled(status));
 
 CREATE INDEX broadcast_messages_gateway_id ON public.broadcast_messages USING btree (gateway_message_id) WHERE (gateway_message_id IS NOT NULL);
@@ -2972,6 +2974,8 @@ CREATE INDEX broadcast_messages_lead ON public.broadcast_messages USING btree (l
 CREATE INDEX broadcast_messages_open ON public.broadcast_messages USING btree (status, device_id) WHERE (public.is_unsettled(status) OR (status = 'unconfirmed'::text));
 
 CREATE INDEX broadcast_messages_phone ON public.broadcast_messages USING btree (recipient_phone);
+
+CREATE INDEX broadcast_messages_sent ON public.broadcast_messages USING btree (device_id, sent_at) WHERE (sent_at IS NOT NULL);
 
 CREATE INDEX broadcast_messages_unsent ON public.broadcast_messages USING btree (status, device_id) WHERE ((status = ANY (ARRAY['suppressed'::text, 'cancelled'::text, 'expired'::text])) AND (purpose IS DISTINCT FROM 'test'::text));
 

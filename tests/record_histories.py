@@ -278,6 +278,14 @@ async def campaign_stories(live: Live) -> AsyncIterator[tuple[str, WorkflowHisto
     await client.execute_workflow(TellingWorkflow.run, to_signal, id="telling-of-two", task_queue=queue)
     yield "telling", await history("telling-of-two")
 
+    # Workers with roles: the one that has the workflow does not send.
+    await live.stop_workers()
+    for role in ("workflows", "sends"):
+        await live.start_worker(DRUMBEAT_ROLES=role)
+    await begin("elsewhere", 1, 90, after=1)
+    await ended("elsewhere")
+    yield "campaign_lead_sent_elsewhere", await history(f"campaign:elsewhere:{phone(90)}")
+
 
 async def steered_by_updates(live: Live, scenario: Scenario) -> AsyncIterator[tuple[str, WorkflowHistory]]:
     """A device, a sequence, a contact and a campaign, as operators steer them in the Web UI."""

@@ -73,15 +73,16 @@ class StatusReport(Value):
 
 
 SELECT_SEQUENCE_TOTALS = """
-select s.name as sequence, s.status, s.status_reason,
-       count(c.id) filter (where c.status = 'active') as active,
-       count(c.id) filter (where c.status = 'active' and c.paused_at is not null) as paused,
-       count(c.id) filter (where c.status = 'completed') as completed,
-       count(c.id) filter (where c.status in ('stopped', 'opted_out')) as ended_early,
-       min(c.next_due_at) filter (where c.status = 'active' and c.paused_at is null) as due_next
+select s.name as sequence, s.status, s.status_reason, coalesce(c.active, 0) as active, coalesce(c.paused, 0) as paused,
+       coalesce(c.completed, 0) as completed, coalesce(c.ended_early, 0) as ended_early, c.due_next
   from sequences s
-  left join sequence_contacts c on c.sequence_id = s.id
- group by s.id
+  left join (select sequence_id, count(*) filter (where status = 'active') as active,
+                    count(*) filter (where status = 'active' and paused_at is not null) as paused,
+                    count(*) filter (where status = 'completed') as completed,
+                    count(*) filter (where status in ('stopped', 'opted_out')) as ended_early,
+                    min(next_due_at) filter (where status = 'active' and paused_at is null) as due_next
+               from sequence_contacts
+              group by sequence_id) c on c.sequence_id = s.id
  order by s.name
 """
 
@@ -101,12 +102,13 @@ select m.reason, count(*),
 """
 
 
-# In one pass over the leads. others: phones that are no leads.
+# In one pass over the leads, and one over who has opted out. others: phones that are no leads.
 COUNT_LEADS = """
-select count(l.id) as leads, count(l.id) filter (where s.category = 'all') as opted_out,
+select (select count(*) from leads) as leads, count(l.id) filter (where s.category = 'all') as opted_out,
        count(l.id) filter (where s.category = 'marketing') as of_marketing,
        count(*) filter (where l.id is null) as others
-  from leads l full join (select phone, min(category) as category from suppressions group by phone) s on s.phone = l.phone
+  from (select phone, min(category) as category from suppressions group by phone) s
+  left join leads l on l.phone = s.phone
 """
 
 # In one pass over the ledger.

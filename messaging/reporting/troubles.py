@@ -32,48 +32,85 @@ FALLEN = 0.2
 FAILING = 0.05
 """Failures are rising if this part failed, and twice as much as before."""
 
+LAST = 500
+"""Of so many messages at most, on each side, the parts are taken: they are right to some hundredths."""
+
 OPTING_OUT = 0.03
 """The part of recipients that opt out from which on WhatsApp may limit a number."""
 
 # Failures in a row end with the next message that is accepted. alike: refusals that are alike, at once or by a receipt.
 # waiting: messages that are no contact's next step; those are counted with the contacts that are due.
 SELECT_STANDING = """
+with waiting as (
+    select m.device_id, count(*) as messages
+      from broadcast_messages m
+     where is_unsettled(m.status) and m.due_at <= $1 and (m.sequence_contact_id is null or m.resends > 0)
+     group by m.device_id
+), due as (
+    select c.device_id, count(*) as steps
+      from sequence_contacts c join sequences s on s.id = c.sequence_id
+     where c.status = 'active' and c.paused_at is null and s.status = 'active' and c.next_due_at <= $1
+     group by c.device_id
+)
 select d.id as device, d.faults, d.waits_reason, d.time_zone,
        case when isfinite(d.waits_until) and d.waits_until > clock_timestamp() then d.waits_until end as waits_until,
        greatest(d.refusals, d.late_refusals) as alike, refusals_in_a_row() as park_at,
-       (select count(*) from broadcast_messages m
-         where m.device_id = d.id and is_unsettled(m.status) and m.due_at <= $1
-           and (m.sequence_contact_id is null or m.resends > 0)) as waiting,
-       (select count(*) from sequence_contacts c join sequences s on s.id = c.sequence_id
-         where c.device_id = d.id and c.status = 'active' and c.paused_at is null and s.status = 'active' and c.next_due_at <= $1) as steps
+       coalesce(w.messages, 0) as waiting, coalesce(u.steps, 0) as steps
   from devices d
+  left join waiting w on w.device_id = d.id
+  left join due u on u.device_id = d.id
  where d.replaced_by is null and d.status = 'active'
  order by d.id
 """
 
-# In one pass over what changed in the last eight days: the last 24 hours beside the week before. A message counts as delivered
-# or not an hour after it was sent.
+# The last 24 hours beside the week before. Of a device that sends much, the last messages of each, $2 of them, stand for all; what
+# failed is counted for the same time. A message counts as delivered or not an hour after it was sent.
 COUNT_RECENT = """
-select m.device_id as device,
-       count(*) filter (where m.sent_at >= $1::timestamptz - interval '1 day' and m.sent_at < $1::timestamptz - interval '1 hour') as sent,
-       count(m.delivered_at) filter (where m.sent_at >= $1::timestamptz - interval '1 day' and m.sent_at < $1::timestamptz - interval '1 hour') as delivered,
-       count(*) filter (where m.sent_at < $1::timestamptz - interval '1 day') as sent_before,
-       count(m.delivered_at) filter (where m.sent_at < $1::timestamptz - interval '1 day') as delivered_before,
-       count(*) filter (where m.status in ('sent', 'failed') and m.updated_at >= $1::timestamptz - interval '1 day') as tried,
-       count(*) filter (where m.status = 'failed' and m.updated_at >= $1::timestamptz - interval '1 day') as failed,
-       count(*) filter (where m.status in ('sent', 'failed') and m.updated_at < $1::timestamptz - interval '1 day') as tried_before,
-       count(*) filter (where m.status = 'failed' and m.updated_at < $1::timestamptz - interval '1 day') as failed_before,
-       count(*) filter (where m.status = 'unconfirmed' and m.updated_at >= $1::timestamptz - interval '1 day') as unconfirmed
-  from broadcast_messages m
- where m.updated_at >= $1::timestamptz - interval '8 days' and m.purpose is null and m.status in ('sent', 'failed', 'unconfirmed')
- group by m.device_id
+select d.id as device, arrived.sent, arrived.delivered, arrived.since, earlier.sent as sent_before, earlier.delivered as delivered_before,
+       lately.sent + failed.count as tried, failed.count as failed,
+       earlier.sent + failed_before.count as tried_before, failed_before.count as failed_before, unconfirmed.count as unconfirmed,
+       arrived.sent < $2 as all_of_the_day
+  from devices d
+ cross join lateral (
+       select count(*) as sent, count(delivered_at) as delivered,
+              case when count(*) < $2 then $1::timestamptz - interval '1 day' else min(sent_at) end as since
+         from (select m.sent_at, m.delivered_at from broadcast_messages m
+                where m.device_id = d.id and m.sent_at >= $1::timestamptz - interval '1 day'
+                  and m.sent_at < $1::timestamptz - interval '1 hour' and m.purpose is null and m.status = 'sent'
+                order by m.sent_at desc limit $2) chosen) arrived
+ cross join lateral (
+       select count(*) as sent, case when count(*) < $2 then $1::timestamptz - interval '1 day' else min(sent_at) end as since
+         from (select m.sent_at from broadcast_messages m
+                where m.device_id = d.id and m.sent_at >= $1::timestamptz - interval '1 day' and m.purpose is null and m.status = 'sent'
+                order by m.sent_at desc limit $2) chosen) lately
+ cross join lateral (
+       select count(*) as sent, count(delivered_at) as delivered,
+              case when count(*) < $2 then $1::timestamptz - interval '8 days' else min(sent_at) end as since
+         from (select m.sent_at, m.delivered_at from broadcast_messages m
+                where m.device_id = d.id and m.sent_at >= $1::timestamptz - interval '8 days'
+                  and m.sent_at < $1::timestamptz - interval '1 day' and m.purpose is null and m.status = 'sent'
+                order by m.sent_at desc limit $2) chosen) earlier
+ cross join lateral (
+       select count(*) from broadcast_messages m
+        where m.device_id = d.id and m.status = 'failed' and m.updated_at >= lately.since and m.purpose is null) failed
+ cross join lateral (
+       select count(*) from broadcast_messages m
+        where m.device_id = d.id and m.status = 'failed' and m.updated_at >= earlier.since
+          and m.updated_at < $1::timestamptz - interval '1 day' and m.purpose is null) failed_before
+ cross join lateral (
+       select count(*) from broadcast_messages m
+        where m.device_id = d.id and m.status = 'unconfirmed' and m.updated_at >= $1::timestamptz - interval '1 day'
+          and m.purpose is null) unconfirmed
+ where d.replaced_by is null and d.status = 'active'
 """
 
+# $1, $2: devices, and since when the opt-outs of each are counted.
 COUNT_OPT_OUTS = """
 select i.device_id as device, count(distinct s.phone) as opted_out
   from suppressions s
   join inbound_messages i on i.id = s.inbound_message_id
- where s.created_at >= $1::timestamptz - interval '1 day'
+  join unnest($1::text[], $2::timestamptz[]) as d(id, since) on d.id = i.device_id
+ where s.created_at >= d.since
  group by i.device_id
 """
 
@@ -113,8 +150,10 @@ async def find_troubles(pool: Pool) -> list[DeviceTrouble]:
 async def _find(connection: Connection) -> list[DeviceTrouble]:
     paces = await load_paces(connection)
     now: datetime = await connection.fetchval("select clock_timestamp()")
-    recent = {row["device"]: row for row in await connection.fetch(COUNT_RECENT, now)}
-    left = {row["device"]: row["opted_out"] for row in await connection.fetch(COUNT_OPT_OUTS, now)}
+    recent = {row["device"]: row for row in await connection.fetch(COUNT_RECENT, now, LAST)}
+    since = [row["since"] for row in recent.values()]
+    opted_out = await connection.fetch(COUNT_OPT_OUTS, list(recent), since)
+    left = {row["device"]: row["opted_out"] for row in opted_out}
     found: list[DeviceTrouble] = []
     for row in await connection.fetch(SELECT_STANDING, now + AHEAD):
         device, pace = row["device"], paces[row["device"]]
@@ -165,14 +204,32 @@ def _of_backlog(pace: DevicePace, due: int, now: datetime) -> list[DeviceTrouble
     return found
 
 
+def _lately(row: Record) -> str:
+    return "in the last 24 hours" if row["all_of_the_day"] else f"of the last {LAST}"
+
+
+def _sent_lately(row: Record) -> str:
+    return (
+        "what it sent in the last 24 hours"
+        if row["all_of_the_day"]
+        else f"the last {LAST} that it sent an hour ago and more"
+    )
+
+
+def _while_sent(row: Record) -> str:
+    if row["all_of_the_day"]:
+        return f"in the last 24 hours, of {row['sent']:,} messages"
+    return f"while it sent its last {LAST} messages"
+
+
 def _of_outcomes(row: Record, opted_out: int) -> list[DeviceTrouble]:
     found, device = [], row["device"]
     if row["sent"] >= ENOUGH and row["sent_before"] >= ENOUGH:
         share, before = row["delivered"] / row["sent"], row["delivered_before"] / row["sent_before"]
         if before - share >= FALLEN:
             words = (
-                f"device {device} delivers less: {share:.0%} of what it sent in the last 24 hours arrived, {before:.0%} in the week"
-                " before; the number may be limited or blocked; 'device pause "
+                f"device {device} delivers less: {share:.0%} of {_sent_lately(row)} arrived, {before:.0%} in the week before;"
+                " the number may be limited or blocked; 'device pause "
                 f"{device}' lets it rest"
             )
             found.append(DeviceTrouble(device=device, sign="delivery", words=words))
@@ -181,7 +238,7 @@ def _of_outcomes(row: Record, opted_out: int) -> list[DeviceTrouble]:
         before = row["failed_before"] / row["tried_before"] if row["tried_before"] >= ENOUGH else 0.0
         if share >= FAILING and share >= 2 * before:
             words = (
-                f"device {device} fails more often: {share:.0%} of its messages in the last 24 hours"
+                f"device {device} fails more often: {share:.0%} of its messages {_lately(row)}"
                 + (f", {before:.0%} in the week before" if row["tried_before"] >= ENOUGH else "")
                 + "; 'messages' has the reasons"
             )
@@ -194,7 +251,7 @@ def _of_outcomes(row: Record, opted_out: int) -> list[DeviceTrouble]:
         found.append(DeviceTrouble(device=device, sign="unconfirmed", words=words))
     if row["sent"] >= ENOUGH and opted_out >= max(2, OPTING_OUT * row["sent"]):
         words = (
-            f"device {device}: {count_of(opted_out, 'person', 'people')} opted out in the last 24 hours, of {row['sent']:,} messages;"
+            f"device {device}: {count_of(opted_out, 'person', 'people')} opted out {_while_sent(row)};"
             " WhatsApp limits numbers that many people block; 'device pause "
             f"{device}' lets it rest"
         )

@@ -172,9 +172,9 @@ CASES: dict[str, tuple[Case, Limit]] = {
     "inbox": (_inbox, Limit(rows=1_000, buffers=5_000)),
     # Totals of everything are one pass over everything, and another one over the rows of each campaign. An index on the
     # status would spare that, and cost three more entries for every message.
-    # Which devices are about to get into trouble is another pass over what changed in eight days, and over the contacts
-    # that are due within one: all of them here.
-    "status": (_status, Limit(rows=5_600_000, buffers=500_000, grows=True, scans=True)),
+    # Which devices are about to get into trouble is read from the last messages of each, and the contacts that are due
+    # within a day: all of them here.
+    "status": (_status, Limit(rows=3_900_000, buffers=500_000, grows=True, scans=True)),
     # Of one campaign: its 750 failed messages, to lock and then to change them, and nobody else's; and all leads once,
     # but nothing of the ledger. They come last, as the rows that they wrote and took back are in the way of others.
     "retry of a campaign's failed": (_retry_failed, Limit(rows=1_600, buffers=50_000, grows=True)),

@@ -3,8 +3,11 @@
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from cli.device import _format_list
 from messaging.common.database import Pool
+from messaging.reporting import troubles
 from messaging.reporting.status import status_report
 from messaging.reporting.troubles import find_troubles, list_with_troubles
 from rig.people import phone
@@ -94,6 +97,34 @@ async def test_each_sign_of_trouble_and_none_without(scenario: Scenario) -> None
     assert "paused" in next(line for line in page if line.startswith("paused "))
     assert sum(line.startswith("! device faulty ") for line in page) == 1
     assert (listed["failing"], listed["fine"]) == (["failures"], [])
+
+
+async def test_of_a_device_that_sends_much_the_last_messages_stand_for_all(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(troubles, "LAST", 30)
+    pool, numbers = scenario.pool, iter(range(100))
+    await scenario.add_device()
+    await scenario.apply("sequence: intro\nsteps:\n  - {id: a, day: 1, text: Hi}\n")
+    await scenario.enroll("intro", phone(0))
+
+    async def ledger(count: int, hours: float, status: str = "sent", *, delivered: bool = True) -> None:
+        ago = timedelta(hours=hours)
+        await pool.execute(MESSAGES, next(numbers), scenario.device, ago, status, delivered, count)
+
+    await ledger(40, 72)
+    await ledger(40, 20)  # more than are looked at
+    await ledger(30, 2, delivered=False)
+    await ledger(4, 10, "failed", delivered=False)  # before those, so it counts for nothing
+    (one,) = await find_troubles(pool)
+    assert (
+        one.sign,
+        "0% of the last 30 that it sent an hour ago and more arrived, 100% in" in one.words,
+    ) == ("delivery", True)
+    await ledger(2, 2, "failed", delivered=False)
+    assert [two.sign for two in await find_troubles(pool)] == ["delivery", "failures"]
+    (_, failures) = await find_troubles(pool)
+    assert "6% of its messages of the last 30, 0% in the week before" in failures.words
 
 
 async def test_more_is_due_than_the_device_can_send(scenario: Scenario) -> None:
