@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import ssl
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -92,7 +93,7 @@ async def _answering(database_url: str, patience: int) -> Connection:
         try:
             return await asyncpg.connect(database_url, timeout=max(1.0, deadline - clock()))
         except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
-            if not isinstance(error, NOT_YET) or clock() >= deadline:
+            if not isinstance(error, NOT_YET) or _tls_refused(error) or clock() >= deadline:
                 raise _unreachable(error) from error
             await asyncio.sleep(LOOK)
 
@@ -161,12 +162,13 @@ def _of_postgresql() -> dict[str, str]:
 
 
 def _for_dbmate(url: str) -> str:
-    """By default, dbmate requires TLS, while asyncpg only prefers it. Make both prefer it."""
+    """By default, dbmate requires TLS, while asyncpg only prefers it: that is left to it on this machine alone (database_url)."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
-    query.setdefault(
-        "sslmode", "disable" if parts.hostname in {"localhost", "127.0.0.1", "::1"} else "prefer"
-    )
+    if not os.environ.get("PGSSLMODE"):
+        query.setdefault(
+            "sslmode", "disable" if parts.hostname in {"localhost", "127.0.0.1", "::1"} else "prefer"
+        )
     query["application_name"] = MIGRATOR
     return urlunsplit(parts._replace(query=urlencode(query)))
 
@@ -190,15 +192,38 @@ async def open_pool(database_url: str, *, size: int = 10, actor: Actor = ITSELF)
             reset=connections.take_back,
             timeout=20,
         )
-    except (OSError, asyncpg.PostgresError, TimeoutError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError) as error:
         raise _unreachable(error) from error
 
 
+def _tls_refused(error: Exception) -> str | None:
+    """What to do about a connection that failed for its TLS; None if that is not why. Waiting would not help."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"PostgreSQL's certificate is not accepted: {error.verify_message.rstrip('.')}; name the certificate of its "
+            "authority with sslrootcert=FILE in DATABASE_URL, and its host as the certificate does (sslmode=require "
+            "would encrypt, and not check who answers)"
+        )
+    if isinstance(error, ssl.SSLError):
+        return f"PostgreSQL and this machine agree on no TLS: {error.reason or error}; check the server's ssl settings"
+    if isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
+        return (
+            "PostgreSQL offers no TLS, which is asked for outside of this machine: give the server a certificate (ssl = on); "
+            "or write sslmode=disable into DATABASE_URL, if nobody else is on the network in between"
+        )
+    if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError) and "no encryption" in str(error):
+        return f"PostgreSQL takes nobody without TLS: {error}; write sslmode=verify-full into DATABASE_URL"
+    return None
+
+
 def _unreachable(error: Exception) -> Unavailable:
+    if told := _tls_refused(error):
+        return Unavailable(told)
     why = str(error) or type(error).__name__  # a timeout has no text
-    if isinstance(error, OSError) and error.errno is not None and error.errno in errno.errorcode:
-        why = os.strerror(error.errno).lower()
-    return Unavailable(f"PostgreSQL cannot be reached: {why}; check DATABASE_URL")
+    if isinstance(error, OSError) and error.errno is not None:
+        known = error.errno in errno.errorcode
+        why = os.strerror(error.errno).lower() if known else (error.strerror or why).lower()
+    return Unavailable(f"PostgreSQL cannot be reached: {' '.join(why.split())}; check DATABASE_URL")
 
 
 class _Connections:

@@ -18,6 +18,7 @@ from messaging.events.acting import named
 from messaging.gateways.networks import parse_networks
 from messaging.gateways.secret_files import SETTING, parse_directories
 from messaging.times.durations import parse_duration
+from runtime.database_url import secured
 from runtime.variables import PREFIX, find_misspelled
 
 __all__ = ["CHECKOUT", "Ports", "Settings", "load_settings", "variable_of"]
@@ -53,7 +54,9 @@ class Settings(BaseSettings):
     )
 
     database_url: str | None = Field(None, validation_alias="DATABASE_URL")
-    """PostgreSQL. If neither this nor Temporal's address is set, the embedded servers are used."""
+    """PostgreSQL. If neither this nor Temporal's address is set, the embedded servers are used. A server that is not on this
+    machine has to prove who it is by TLS, unless ``sslmode`` says otherwise (docs/production.md).
+    """
     home: Path = Field(CHECKOUT / ".drumbeat", validation_alias="DRUMBEAT_HOME")
     """Data and logs of the embedded servers."""
     task_queue: str = Field("drumbeat", min_length=1, validation_alias="DRUMBEAT_TASK_QUEUE")
@@ -116,7 +119,7 @@ class Settings(BaseSettings):
             raise ValueError(
                 "it is not a URL; in a password, write : / ? # [ ] @ % as %3A and so on"
             ) from None
-        return url
+        return url and secured(url)
 
     @field_validator("simulator_url")
     @classmethod
