@@ -101,6 +101,9 @@ from operations.sequences import apply as apply_sequences
 from operations.sequences import list_sequences, show_sequence
 from operations.sequences import pause as pause_sequence
 from operations.sequences import resume as resume_sequence
+from operations.upgrade_check import upgrade_check
+from operations.upgrades import back as upgrade_back
+from operations.upgrades import switch as upgrade_switch
 
 __all__ = [
     "AuditReport",
@@ -179,6 +182,9 @@ __all__ = [
     "stop_contact",
     "stop_contacts",
     "test_receiver",
+    "upgrade_back",
+    "upgrade_check",
+    "upgrade_switch",
     "why",
     "withdraw_opt_out",
 ]

@@ -64,6 +64,7 @@ from operations import acts
 from operations.connection import Drumbeat, connect
 from operations.replies import Enrolling, carry_out
 from operations.schedule import deliver_outbox_now, ensure_schedules, fetch_missed_now
+from operations.upgrades import begins
 from operations.workers import present
 from runtime.embedded.replies import hear_simulator, secret_file
 from runtime.listener import raise_descriptor_limit
@@ -380,10 +381,18 @@ async def work(
             of = "" if len(roles) == len(ROLES) else f" with the roles {' and '.join(roles)}"
             of += f" as version {version.to_canonical_string()}" if version is not None else ""
             logger.info("working on task queue %s%s", settings.task_queue, of)
+            beginning = asyncio.create_task(_begin(drumbeat, build_id))
+            stack.callback(beginning.cancel)
             await stop.wait()
             if watch is not None:
                 watch.readiness.ends()
             logger.info("finishing what is being sent")
+
+
+async def _begin(drumbeat: Drumbeat, build_id: str | None) -> None:
+    """Says if this worker's version is not the current one."""
+    if build_id is not None and (words := await begins(drumbeat, build_id)):
+        logger.warning(words)
 
 
 async def migrate_only() -> None:

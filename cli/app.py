@@ -26,6 +26,7 @@ from cli import (
     send_test,
     sequence,
     steering,
+    upgrade,
 )
 from cli.who import As, offer_as
 from runtime.process import cannot_be_written, fail, leave
@@ -71,6 +72,7 @@ app.add_typer(lead.app, name="lead", rich_help_panel=THINGS)
 app.add_typer(device.app, name="device", rich_help_panel=THINGS)
 app.add_typer(message.app, name="message", rich_help_panel=THINGS)
 app.add_typer(alert.app, name="alert", rich_help_panel=THINGS)
+app.add_typer(upgrade.app, name="upgrade", rich_help_panel=MORE)
 app.command("demo", rich_help_panel=MORE)(demo.demo)
 app.command("completion", rich_help_panel=MORE)(completion.completion)
 

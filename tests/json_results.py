@@ -34,6 +34,8 @@ from operations.leads import LeadSet, LeadsImported, LeadsSet, PhoneRenamed
 from operations.moves import DeviceReplaced
 from operations.opt_outs import OptOut
 from operations.sequences import SequenceApplied, SequenceStatusChange
+from operations.upgrade_check import UpgradeCheck
+from operations.upgrades import UpgradeSwitch
 
 __all__ = ["RESULTS"]
 
@@ -98,5 +100,8 @@ RESULTS: dict[str, tuple[Any, ...]] = {
     "stop": _STEERED,
     "test-send": (SentTest,),
     "why": (WhyReport,),
+    "upgrade back": (UpgradeSwitch,),
+    "upgrade check": (UpgradeCheck,),
+    "upgrade switch": (UpgradeSwitch,),
 }
 """By command: one of these types."""

@@ -113,19 +113,23 @@ async def goodbye(pool: Pool, worker: str) -> None:
     await pool.execute("delete from workers where seen_at < clock_timestamp() - $1::interval", KEPT)
 
 
+# By way of JSON, for a database without these columns: before an upgrade.
+SELECT_WORKERS = """
+select id, task_queue, started_at, seen_at, to_jsonb(w) ->> 'version' as version, to_jsonb(w) ->> 'build_id' as build_id,
+       to_jsonb(w) -> 'roles' as roles, ended_at is null and seen_at > clock_timestamp() - $1::interval as runs, clock_timestamp() as now
+  from workers w order by started_at, id
+"""
+
+
 async def find_workers(connection: Connection | Pool, task_queue: str) -> Workers:
     """The workers as they are now."""
-    rows = await connection.fetch(
-        "select id, task_queue, started_at, seen_at, version, build_id, roles, ended_at is null and seen_at > clock_timestamp() - $1::interval as runs,"
-        " clock_timestamp() as now from workers order by started_at, id",
-        SILENT,
-    )
+    rows = await connection.fetch(SELECT_WORKERS, SILENT)
     now = rows[0]["now"] if rows else await connection.fetchval("select clock_timestamp()")
     columns = tuple(WorkerRow.model_fields)
     return Workers(
         task_queue=task_queue,
         running=tuple(
-            WorkerRow.model_validate({column: row[column] for column in columns})
+            WorkerRow.model_validate({column: row[column] for column in columns if row[column] is not None})
             for row in rows
             if row["runs"]
         ),

@@ -24,8 +24,16 @@ steps:
   - {id: story, day: 2, text: Once}
 """
 
-ELSEWHERE = {"alert retry", "alert secret", "alert test", "alert undelivered", "lead rename-phone"}
-"""Tried with the alerts, or with changed numbers."""
+ELSEWHERE = {
+    "alert retry",
+    "alert secret",
+    "alert test",
+    "alert undelivered",
+    "lead rename-phone",
+    "upgrade back",
+    "upgrade switch",
+}
+"""Tried with the alerts, with changed numbers, or with two versions."""
 
 
 @pytest.mark.long
@@ -131,6 +139,7 @@ async def test_every_command_prints_what_the_schema_says(live: Live, tmp_path: P
     await ask("device pause", "other")
     await ask("device resume", "other")
     await ask("device replace", "other", device)
+    await ask("upgrade check")
     await ask("alert kinds")
     await ask("alert list")
     assert sorted(set(RESULTS) - tried - ELSEWHERE) == ["alert add", "alert remove"]
