@@ -4,7 +4,7 @@ profiles).
 
 import asyncio
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from temporalio.api.enums.v1 import IndexedValueType
@@ -16,6 +16,7 @@ from temporalio.envconfig import ClientConfigProfile
 from temporalio.service import RPCError, RPCStatusCode
 
 from messaging.common.errors import InvalidInput, Unavailable
+from runtime.temporal_tls import check_connection, find_tls_problem, variables
 
 __all__ = ["configured_address", "connect", "ensure_search_attributes"]
 
@@ -57,6 +58,7 @@ async def connect(
     and InvalidInput.
     """
     config = {} if embedded else _connection()
+    check_connection(config)
     config["target_host"] = address
     if namespace is not None:
         config["namespace"] = namespace
@@ -71,17 +73,14 @@ async def connect(
             # A server can answer before its namespaces do.
             await client.count_workflows("WorkflowId = 'is-the-namespace-ready'")
         except (RuntimeError, RPCError, ValueError) as error:
-            hopeless = isinstance(error, ValueError) or (
-                isinstance(error, RPCError) and error.status in HOPELESS
-            )
-            if hopeless or clock() - started > patience:
-                advice = (
-                    "its log is below DRUMBEAT_HOME, in logs"
-                    if embedded
-                    else "check TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE, and that the server runs"
-                )
+            refused = isinstance(error, RPCError) and error.status in HOPELESS
+            # A certificate does not become another one while we wait.
+            tls = None if embedded or refused else await find_tls_problem(address, config)
+            if tls is not None:
+                raise Unavailable(f"Temporal at {address} cannot be used: {tls}") from error
+            if refused or isinstance(error, ValueError) or clock() - started > patience:
                 raise Unavailable(
-                    f"Temporal at {address} cannot be used: {_format_error(error)}; {advice}"
+                    f"Temporal at {address} cannot be used: {_format_error(error)}; {_advice(config, embedded, refused)}"
                 ) from error
             if not announced and clock() - started > 1:
                 tell(f"waiting for Temporal at {address}: {_format_error(error)}")
@@ -89,6 +88,19 @@ async def connect(
             await asyncio.sleep(0.2)
         else:
             return client
+
+
+def _advice(config: Mapping[str, Any], embedded: bool, refused: bool) -> str:
+    if embedded:
+        return "its log is below DRUMBEAT_HOME, in logs"
+    if refused and not config.get("api_key"):
+        return "is a TEMPORAL_API_KEY needed, or a client certificate, which may use the namespace?"
+    if refused:
+        return (
+            "check TEMPORAL_API_KEY, and that it may use the namespace"
+            f" {config.get('namespace', 'default')!r} (TEMPORAL_NAMESPACE; in Temporal Cloud NAME.ACCOUNT)"
+        )
+    return "check TEMPORAL_ADDRESS and TEMPORAL_NAMESPACE, and that the server runs"
 
 
 async def ensure_search_attributes(client: Client, keys: Sequence[Key]) -> None:
@@ -167,7 +179,7 @@ def _type(key: Key) -> IndexedValueType.ValueType:
 
 def _profile() -> ClientConfigProfile:
     try:
-        return ClientConfigProfile.load()
+        return ClientConfigProfile.load(override_env_vars=variables())
     except (ValueError, RuntimeError, OSError) as error:
         raise InvalidInput(f"Temporal's configuration cannot be used: {_format_error(error)}") from error
 
