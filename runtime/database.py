@@ -46,6 +46,14 @@ MIGRATOR = "drumbeat-migrations"
 
 SET_ACTOR = "select set_config('drumbeat.actor', $1, false), set_config('drumbeat.via', $2, false)"
 
+# A table that is there, of no extension.
+SELECT_STRANGER = """
+select c.relname from pg_class c
+ where c.relnamespace = to_regnamespace(current_schema()) and c.relkind in ('r', 'p') and c.relname <> 'schema_migrations'
+   and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
+ order by c.relname limit 1
+"""
+
 NOT_YET = (
     OSError,
     TimeoutError,
@@ -72,6 +80,7 @@ async def migrate(
     try:
         if not await _pending(connection, migrations):
             return
+        await _insist_on_ours(connection, migrations)
         await _have_to_ourselves(connection, tell)
         if pending := await _pending(connection, migrations):
             await _drop_half_built(connection, pending)
@@ -105,6 +114,23 @@ async def _pending(connection: Connection, migrations: Path) -> list[Path]:
         return files
     applied = {row[0] for row in await connection.fetch("select version from schema_migrations")}
     return [file for file in files if file.name.partition("_")[0] not in applied]
+
+
+async def _insist_on_ours(connection: Connection, migrations: Path) -> None:
+    """Raises Unavailable if the database holds another program's tables, and none of ours: its name is a mistake."""
+    stranger = await connection.fetchval(SELECT_STRANGER)
+    if stranger is None:
+        return
+    if await connection.fetchval("select to_regclass('schema_migrations')") is not None:
+        ours = [file.name.partition("_")[0] for file in migrations.glob("*.sql")]
+        if await connection.fetchval(
+            "select exists (select from schema_migrations where version = any($1::text[]))", ours
+        ):
+            return
+    name = await connection.fetchval("select current_database()")
+    raise Unavailable(
+        f"the database {name} holds another program's tables, such as {stranger}: name one of Drumbeat's own in DATABASE_URL"
+    )
 
 
 async def _drop_half_built(connection: Connection, pending: Sequence[Path]) -> None:
@@ -208,7 +234,7 @@ def _tls_refused(error: Exception) -> str | None:
         return f"PostgreSQL and this machine agree on no TLS: {error.reason or error}; check the server's ssl settings"
     if isinstance(error, ConnectionError) and "rejected SSL upgrade" in str(error):
         return (
-            "PostgreSQL offers no TLS, which is asked for outside of this machine: give the server a certificate (ssl = on); "
+            "PostgreSQL offers no TLS, and outside of this machine nothing is sent without: give the server a certificate (ssl = on); "
             "or write sslmode=disable into DATABASE_URL, if nobody else is on the network in between"
         )
     if isinstance(error, asyncpg.InvalidAuthorizationSpecificationError) and "no encryption" in str(error):
@@ -219,7 +245,7 @@ def _tls_refused(error: Exception) -> str | None:
 def _unreachable(error: Exception) -> Unavailable:
     if told := _tls_refused(error):
         return Unavailable(told)
-    why = str(error) or type(error).__name__  # a timeout has no text
+    why = str(error) or "it does not answer"  # a timeout has no text
     if isinstance(error, OSError) and error.errno is not None:
         known = error.errno in errno.errorcode
         why = os.strerror(error.errno).lower() if known else (error.strerror or why).lower()

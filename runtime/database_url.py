@@ -33,7 +33,8 @@ def secured(url: str, environment: Mapping[str, str] = os.environ) -> str:
     Raises ValueError, in a few words, if a mode or a file that it or the environment names cannot be used.
     """
     parts = urlsplit(url)
-    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    query = _query(parts.query)
+    _check_ports(query, environment)
     where, mode = "sslmode", query.get("sslmode")
     if mode is None:
         where, mode = "PGSSLMODE", environment.get("PGSSLMODE") or None
@@ -64,6 +65,19 @@ def for_this_machine(url: str, environment: Mapping[str, str] = os.environ) -> b
         return False
     hosts = parts.netloc.rpartition("@")[2] or query.get("host") or environment.get("PGHOST") or "localhost"
     return all(_is_here(_without_port(unquote(host))) for host in hosts.split(","))
+
+
+def _query(text: str) -> dict[str, str]:
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, strict_parsing=True) if text else ())
+    except ValueError:
+        raise ValueError("behind the ? it must have NAME=VALUE, with & between") from None
+
+
+def _check_ports(query: Mapping[str, str], environment: Mapping[str, str]) -> None:
+    for name, ports in (("port", query.get("port")), ("PGPORT", environment.get("PGPORT"))):
+        if ports and not all(port.isdecimal() and 1 <= int(port) <= 65535 for port in ports.split(",")):
+            raise ValueError(f"{name} must be from 1 to 65535, not {ports!r}")
 
 
 def _without_port(host: str) -> str:

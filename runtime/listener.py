@@ -114,9 +114,12 @@ class Listener:
                 listening.close()
             if error.errno == errno.EADDRINUSE:
                 return
+            no_address = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
+            host = f"{self._setting.removesuffix('PORT')}HOST to an address of this machine"
             raise Unavailable(
-                f"{self._what} cannot be received on port {self._wanted} of {self._host}: {error.strerror or error}; set"
-                f" {self._setting} to another port"
+                f"{self._what} cannot be received on port {self._wanted} of {self._host}:"
+                f" {(error.strerror or str(error)).partition(' (while')[0]}; set"
+                f" {host if no_address else f'{self._setting} to another port'}"
             ) from error
         self._sockets, self.port = sockets, sockets[0].getsockname()[1]
         logger.info("%s are received on port %d of %s", self._what, self.port, self._host)

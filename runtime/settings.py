@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -19,7 +19,7 @@ from messaging.gateways.networks import parse_networks
 from messaging.gateways.secret_files import SETTING, parse_directories
 from messaging.times.durations import parse_duration
 from runtime.database_url import secured
-from runtime.variables import PREFIX, find_misspelled
+from runtime.variables import PREFIX, find_misspelled, find_unusable
 
 __all__ = ["CHECKOUT", "Ports", "Settings", "load_settings", "variable_of"]
 
@@ -50,7 +50,11 @@ class Settings(BaseSettings):
 
     # Fields may be given by name; but then the environment is searched for that name too, for HOME without the prefix.
     model_config = SettingsConfigDict(
-        env_prefix="DRUMBEAT_", frozen=True, env_ignore_empty=True, populate_by_name=True
+        env_prefix="DRUMBEAT_",
+        frozen=True,
+        env_ignore_empty=True,
+        populate_by_name=True,
+        str_strip_whitespace=True,
     )
 
     database_url: str | None = Field(None, validation_alias="DATABASE_URL")
@@ -65,9 +69,9 @@ class Settings(BaseSettings):
     """What a worker takes on, separated by commas: ``workflows``, ``sends``, ``housekeeping``; unset: everything."""
     simulator_url: str | None = Field(None, validation_alias="DRUMBEAT_SIMULATOR_URL")
     """The simulated gateway, if the servers are not the embedded ones."""
-    pool_size: int = Field(20, ge=1, validation_alias="DRUMBEAT_POOL_SIZE")
+    pool_size: int = Field(20, ge=1, le=1000, validation_alias="DRUMBEAT_POOL_SIZE")
     """The most connections to PostgreSQL of one process."""
-    patience: int = Field(20, ge=1, validation_alias="DRUMBEAT_PATIENCE")
+    patience: int = Field(20, ge=1, le=3600, validation_alias="DRUMBEAT_PATIENCE")
     """Seconds to keep trying servers that do not answer yet."""
     webhooks_port: int | None = Field(None, ge=1, le=65535, validation_alias="DRUMBEAT_WEBHOOKS_PORT")
     """The port on which the worker listens for webhooks; unset: none."""
@@ -114,7 +118,9 @@ class Settings(BaseSettings):
             raise ValueError("it must begin with postgresql://")
         try:
             urlsplit(url or "").port  # noqa: B018 - reading it is the check
-        except ValueError:
+        except ValueError as error:
+            if "out of range" in str(error):
+                raise ValueError("its port must be from 1 to 65535") from None
             # Python's own message may quote a part of the password.
             raise ValueError(
                 "it is not a URL; in a password, write : / ? # [ ] @ % as %3A and so on"
@@ -126,7 +132,20 @@ class Settings(BaseSettings):
     def _http(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("http://", "https://")):
             raise ValueError("it must begin with http:// or https://")
+        try:
+            named = url is None or (urlsplit(url).hostname and urlsplit(url).port != 0)
+        except ValueError:
+            named = False
+        if not named:
+            raise ValueError("it must be http://HOST:PORT")
         return url
+
+    @field_validator("task_queue")
+    @classmethod
+    def _one_word(cls, name: str) -> str:
+        if re.search(r"\s", name) or not name.isprintable():
+            raise ValueError("it must be one word, without blanks")
+        return name
 
     @field_validator("log_format", "log_level", mode="before")
     @classmethod
@@ -142,7 +161,9 @@ class Settings(BaseSettings):
     @field_validator("secrets_dirs")
     @classmethod
     def _directories(cls, directories: str) -> str:
-        parse_directories(directories)
+        for directory in parse_directories(directories):
+            if not directory.is_dir():
+                raise ValueError(f"there is no directory {directory}")
         return directories
 
     @field_validator("roles")
@@ -193,10 +214,30 @@ class Settings(BaseSettings):
     @classmethod
     def _keywords(cls, words: str) -> str:
         try:
-            parse_keywords(words)
+            if words and not parse_keywords(words):
+                raise ValueError(
+                    "it has no word: write some with commas between, or leave it out for the usual ones"
+                )
         except InvalidInput as error:
             raise ValueError(str(error)) from None
         return words
+
+    @field_validator("start_keywords")
+    @classmethod
+    def _begins_only(cls, words: str, info: ValidationInfo) -> str:
+        stop = parse_keywords(info.data.get("stop_keywords") or "") or DEFAULT_KEYWORDS.stop
+        try:
+            Keywords.of(stop, parse_keywords(words))
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
+        return words
+
+    @field_validator("metrics_port")
+    @classmethod
+    def _of_its_own(cls, port: int | None, info: ValidationInfo) -> int | None:
+        if port is not None and port == info.data.get("webhooks_port"):
+            raise ValueError("it must be another port than DRUMBEAT_WEBHOOKS_PORT")
+        return port
 
     @field_validator("opt_out_confirmation")
     @classmethod
@@ -215,6 +256,13 @@ class Settings(BaseSettings):
         """The keywords of devices that have none of their own."""
         stop, start = (parse_keywords(words) or None for words in (self.stop_keywords, self.start_keywords))
         return DEFAULT_KEYWORDS.instead(stop, start)
+
+    @field_validator("home", mode="before")
+    @classmethod
+    def _some_path(cls, home: Any) -> Any:
+        if isinstance(home, str) and not home.strip():
+            raise ValueError("it must be a directory")
+        return home
 
     @field_validator("home")
     @classmethod
@@ -236,8 +284,8 @@ def load_settings() -> Settings:
     """Reads the environment. Raises InvalidInput with the variable's name if a value cannot be used, or if a variable is
     misspelled.
     """
-    if misspelled := find_misspelled(os.environ, _known()):
-        raise InvalidInput(f"environment: {'; '.join(misspelled)}")
+    if found := find_misspelled(os.environ, _known()) or find_unusable(os.environ):
+        raise InvalidInput(f"environment: {'; '.join(found)}")
     try:
         return Settings()
     except ValidationError as error:
@@ -249,6 +297,16 @@ def _problem(problem: dict[str, Any]) -> str:
     name = str(problem["loc"][-1]).upper()
     variable = name if name.startswith(("DRUMBEAT_", "DATABASE_")) else f"DRUMBEAT_{name}"
     reason = problem["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+    bounds = problem.get("ctx") or {}
+    match problem["type"]:
+        case "int_parsing" | "int_from_float":
+            reason = "it must be a whole number"
+        case "greater_than_equal":
+            reason = f"it must be {bounds['ge']} or more"
+        case "less_than_equal":
+            reason = f"it must be {bounds['le']} or less"
+        case "string_too_short":
+            reason = "it must not be empty"
     # A URL may contain a password, which must not appear on a screen or in a log.
     value = "" if variable.endswith("_URL") else f", not {problem['input']!r}"
     return f"{variable}: {reason}{value}"

@@ -1,8 +1,13 @@
-"""Which variables of the environment are meant for Drumbeat: so that a misspelled one is no setting that is left out."""
+"""Which variables of the environment are meant for Drumbeat: so that a misspelled one is no setting that is left out.
 
-from collections.abc import Collection, Iterable
+And those of Temporal's that cannot be used, as far as that can be seen without its SDK, which takes long to load and which a
+command may not need at all.
+"""
 
-__all__ = ["ELSEWHERE", "OF_TEMPORAL", "PREFIX", "find_misspelled"]
+import re
+from collections.abc import Collection, Iterable, Mapping
+
+__all__ = ["ELSEWHERE", "OF_TEMPORAL", "PREFIX", "find_misspelled", "find_unusable"]
 
 PREFIX = "DRUMBEAT_"
 
@@ -53,6 +58,28 @@ def find_misspelled(present: Iterable[str], known: Collection[str]) -> list[str]
             meant = _closest(name, OF_TEMPORAL, NEARLY_THE_SAME)
             if meant:
                 found.append(f"{name}: nothing reads it{_hint(meant)}")
+    return found
+
+
+def find_unusable(environment: Mapping[str, str]) -> list[str]:
+    """A sentence for each variable of Temporal's with a value that can never be used."""
+    found = []
+    address = environment.get("TEMPORAL_ADDRESS", "").strip()
+    port = re.fullmatch(r"[^\s/]+:(\d{1,5})", address)
+    if address and (port is None or not 1 <= int(port[1]) <= 65535):
+        found.append(f"TEMPORAL_ADDRESS: it must be HOST:PORT, such as 127.0.0.1:7233, not {address!r}")
+    namespace = environment.get("TEMPORAL_NAMESPACE", "")
+    if namespace and re.search(r"\s", namespace):
+        found.append(f"TEMPORAL_NAMESPACE: it must be one word, without blanks, not {namespace!r}")
+    for name in sorted(OF_TEMPORAL):
+        path = environment.get(name, "").strip()
+        if path and name.endswith(("_PATH", "_FILE")):
+            try:
+                with open(path, "rb") as file:  # noqa: PTH123 - pathlib would be loaded for it
+                    file.read(1)
+            except (OSError, ValueError) as error:
+                why = getattr(error, "strerror", None) or str(error)
+                found.append(f"{name}: {path} cannot be read: {why.lower()}")
     return found
 
 

@@ -243,3 +243,23 @@ async def test_a_database_that_cannot_be_used_is_said_at_once(postgres: Postgres
         Unavailable, match=r'PostgreSQL cannot be reached: database "nowhere" does not exist; check'
     ):
         await migrate(postgres.url("nowhere"))
+
+
+async def test_the_database_of_another_program_is_left_alone(empty_url: str) -> None:
+    connection = await asyncpg.connect(empty_url)
+    try:
+        await connection.execute("create table executions (shard_id int)")
+        refused = (
+            r"holds another program's tables, such as executions: name one of Drumbeat's own in DATABASE_URL"
+        )
+        with pytest.raises(Unavailable, match=refused):
+            await migrate(empty_url)
+        # Others use a table of this name as well.
+        await connection.execute(
+            "create table schema_migrations (version text); insert into schema_migrations values ('1')"
+        )
+        with pytest.raises(Unavailable, match=refused):
+            await migrate(empty_url)
+        assert await connection.fetchval("select to_regclass('leads')") is None
+    finally:
+        await connection.close()
