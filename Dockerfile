@@ -35,5 +35,8 @@ COPY runtime/ runtime/
 COPY webhooks/ webhooks/
 COPY monitoring/ monitoring/
 COPY cli/ cli/
+# The version of this code, for Worker Versioning: docs/upgrading.md. Empty: none.
+ARG DRUMBEAT_BUILD_ID=""
+ENV DRUMBEAT_BUILD_ID=$DRUMBEAT_BUILD_ID
 USER drumbeat
 CMD ["python", "worker.py"]
