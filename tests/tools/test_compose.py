@@ -32,7 +32,7 @@ PASSWORDS = {
     "DRUMBEAT_WORKER_DB_PASSWORD": "four",
     "DRUMBEAT_READER_DB_PASSWORD": "five",
 }
-PROFILES = frozenset({"backup", "cluster", "monitoring", "simulator", "tls"})
+PROFILES = frozenset({"backup", "cluster", "monitoring", "roles", "simulator", "tls"})
 COMPOSE = YAML(typ="safe").load(ROOT / "docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()

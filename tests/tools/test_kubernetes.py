@@ -8,6 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 import worker
+from messaging.common.roles import queue_of
 from runtime.settings import Settings
 from runtime.version import VERSION
 
@@ -70,9 +71,27 @@ def test_probes_ask_ports_that_are_listened_on(name: str) -> None:
                 assert how["port"] in ports
 
 
-def test_a_worker_is_given_the_time_to_end_well() -> None:
-    seconds = PODS["drumbeat-worker"]["spec"]["terminationGracePeriodSeconds"]
+@pytest.mark.parametrize("name", ["drumbeat-worker", "drumbeat-sender"])
+def test_a_worker_is_given_the_time_to_end_well(name: str) -> None:
+    seconds = PODS[name]["spec"]["terminationGracePeriodSeconds"]
     assert seconds > worker.GRACE.total_seconds() + 10
+
+
+def test_workers_are_scaled_by_the_queue_of_what_they_do() -> None:
+    scaled = {
+        one["spec"]["scaleTargetRef"]["name"]: one["spec"]["triggers"][0]["metadata"]
+        for one in FOUND
+        if one["kind"] == "ScaledObject"
+    }
+    queues = {name: (of["taskQueue"], of["queueTypes"]) for name, of in scaled.items()}
+    assert queues == {
+        "drumbeat-worker": (queue_of("workflows", "drumbeat"), "workflow,activity"),
+        "drumbeat-sender": (queue_of("sends", "drumbeat"), "activity"),
+    }
+    assert CONTAINERS["drumbeat-sender"]["command"][2:] == ["--roles", "sends"]
+    worker_of, sender = CONTAINERS["drumbeat-worker"], CONTAINERS["drumbeat-sender"]
+    same = {key: worker_of[key] for key in worker_of if key not in ("name", "command")}
+    assert same == {key: sender[key] for key in sender if key not in ("name", "command")}
 
 
 def test_what_selects_finds() -> None:
@@ -88,7 +107,6 @@ def test_what_selects_finds() -> None:
     for one in FOUND:
         if one["kind"] == "Deployment":
             assert one["spec"]["selector"]["matchLabels"] == one["spec"]["template"]["metadata"]["labels"]
-    assert _only("ScaledObject")["spec"]["scaleTargetRef"]["name"] in PODS
     assert (
         _only("PodDisruptionBudget")["spec"]["selector"]["matchLabels"]
         == PODS["drumbeat-worker"]["metadata"]["labels"]
