@@ -110,6 +110,7 @@ async def _client(
     from runtime.temporal_client import ensure_search_attributes
     from temporal import search_attributes as attributes
     from temporal.actors import Sender
+    from temporal.no_eager_starts import NoEagerStarts
 
     client = await connect_temporal(
         addresses.temporal_address,
@@ -117,7 +118,7 @@ async def _client(
         embedded=addresses.embedded,
         patience=settings.patience,
         tell=tell,
-        interceptors=[Sender(actor)],
+        interceptors=[Sender(actor), *([NoEagerStarts()] if settings.build_id else [])],
     )
     if addresses.embedded:
         await ensure_search_attributes(client, attributes.ALL)

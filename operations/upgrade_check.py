@@ -101,7 +101,7 @@ async def upgrade_check(drumbeat: Drumbeat) -> UpgradeCheck:
         workers=workers,
         deployment=deployment,
         pollers=pollers,
-        workflows=await _workflows(drumbeat, versioned=build is not None),
+        workflows=await _workflows(drumbeat, versioned=build is not None or deployment is not None),
         pinned=found,
         patches=await _patches(drumbeat),
         unused_functions=unused,

@@ -5,7 +5,7 @@ from pathlib import Path
 
 __all__ = ["VERSION", "build_of"]
 
-VERSION = "0.1.0"
+VERSION = "0.2.0.dev0"
 
 OWN = "auto"
 """The build ID that stands for the code itself."""

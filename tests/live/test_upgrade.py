@@ -12,19 +12,25 @@ from uuid import uuid4
 
 import pytest
 from jsonschema import Draft202012Validator
+from temporalio.common import WorkerDeploymentVersion
 
-from operations import campaigns, devices
+from messaging.gateways import Gateways
+from operations import campaigns, devices, enrollment
 from operations.audit import audit
+from operations.connection import connect
 from rig.people import phone
 from rig.waiting import until
 from rig.workers import spawn_worker
 from runtime.database import open_pool
 from runtime.embedded.postgres import Postgres
+from runtime.settings import Settings
+from runtime.version import VERSION
 from temporal import versions
 from tests.support.live import Live, live_servers
 from tests.support.releases import RELEASE_0_1_0, copy_with, released, run_in
 from tests.support.scenario import Scenario
 from tests.support.simulator_process import SimulatorProcess
+from worker import make_worker
 
 SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "commands.schema.json").read_text())
 
@@ -152,6 +158,8 @@ async def test_from_0_1_0_and_back_under_load(
         second = await worker(live, "new", here, DRUMBEAT_BUILD_ID="new")
         assert "it gets nothing to do before 'upgrade switch new'" in await _logged(live, "new")
         assert await run_by(live, "new") == 0
+        there = {(one["version"], one["build_id"]) for one in (await upgrade(live, "check"))["workers"]}
+        assert there == {(None, None), (VERSION, "new")}
         done = await upgrade(live, "switch", DRUMBEAT_BUILD_ID="new")
         assert (done["before"], done["current"], done["contacts"]) == (None, "new", PEOPLE)
         await until(lambda: _all_by(live, "new"), 20, what="those that sleep go over with their next step")
@@ -193,7 +201,29 @@ async def _logged(live: Live, name: str) -> str:
     return log.read_text()
 
 
-async def test_from_this_version_to_the_next_and_back(live: Live, tmp_path: Path) -> None:
+async def nothing_begins_with_another(live: Live, build: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a worker starts that is not current begins with a current one, though an eager start would be granted."""
+    for name, value in live.environment.items():
+        monkeypatch.setenv(name, value)
+    queue = live.connection.settings.task_queue
+    async with connect(Settings(task_queue=queue, build_id="third")) as drumbeat:
+        other = WorkerDeploymentVersion("drumbeat", "third")
+        gateways = Gateways(live.scenario.simulator_url)
+        async with make_worker(
+            drumbeat.temporal, await drumbeat.pool(), gateways, task_queue=queue, version=other
+        ):
+            await enrollment.enroll(drumbeat, "long", phone(60), device=live.scenario.device)
+        await gateways.close()
+        handle = drumbeat.temporal.get_workflow_handle(f"sequence:long:{phone(60)}")
+        events = (await handle.fetch_history()).events
+    assert not events[0].workflow_execution_started_event_attributes.eager_execution_accepted
+    assert await run_by(live, "third") == 0
+    await until(lambda: _all_by(live, build), 20)
+
+
+async def test_from_this_version_to_the_next_and_back(
+    live: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     scenario, here = live.scenario, Path.cwd()
     await scenario.add_device()
     await scenario.add_leads(6)
@@ -205,6 +235,8 @@ async def test_from_this_version_to_the_next_and_back(live: Live, tmp_path: Path
     )
     await run_in(here, "starter.py", "enroll", "--trigger", "LONG", env=live.environment)
     await until(lambda: _all_by(live, "today"), 20)
+
+    await nothing_begins_with_another(live, "today", monkeypatch)
 
     # A campaign's lead that waits for a paused device is pinned.
     await scenario.add_device(device="resting")
@@ -237,10 +269,10 @@ async def test_from_this_version_to_the_next_and_back(live: Live, tmp_path: Path
     assert any("of which no worker polls" in line for line in (await upgrade(live, "check"))["attention"])
     assert (await upgrade(live, "switch", build))["moved"] == 1
     await devices.resume(live.connection, "resting")
-    await live.all_over(6)
+    await live.all_over(7)
     await until(lambda: _settled(live), 30)
     assert len(await scenario.accepted("resting")) == 1
-    assert len(await scenario.accepted()) == 4 * 6
+    assert len(await scenario.accepted()) == 4 * 7
     await end(live, second)
 
 
