@@ -45,7 +45,14 @@ alter default privileges for role drumbeat in schema public
 alter default privileges for role drumbeat in schema public grant usage, select on sequences to drumbeat_worker;
 alter default privileges for role drumbeat in schema public grant select on tables to drumbeat_reader;
 alter role drumbeat_worker set statement_timeout = '15min';
+alter role drumbeat_worker set lock_timeout = '5min';
+alter role drumbeat_worker set idle_in_transaction_session_timeout = '10min';
 alter role drumbeat_reader set statement_timeout = '1min';
+alter role drumbeat_reader set lock_timeout = '10s';
+alter role drumbeat_reader set idle_in_transaction_session_timeout = '1min';
+-- Of the server's 300, so that Temporal always has some. A process uses at most DRUMBEAT_POOL_SIZE of them.
+alter role drumbeat_worker connection limit 180;
+alter role drumbeat_reader connection limit 20;
 alter role drumbeat_reader set default_transaction_read_only = on;
 SQL
 }

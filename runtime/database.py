@@ -38,11 +38,22 @@ is built concurrently waits for all snapshots: that would be a deadlock.
 
 MIGRATE_FIRST = "; first run 'worker.py --migrate-only' with the role that owns the tables"
 
+REFUSALS = ("permission denied", "must be owner", "in a read-only transaction")
+"""What PostgreSQL says to a role that may not change the schema."""
+
 BUILT_CONCURRENTLY = re.compile(r"^create (?:unique )?index concurrently (\w+)", re.MULTILINE)
 """In a migration: an index that is built outside a transaction."""
 
 MIGRATOR = "drumbeat-migrations"
 """The application name of dbmate's sessions in PostgreSQL."""
+
+# How long a statement may run, wait for a lock, and leave its transaction open: where the role and the database set no bound
+# of their own, nothing that goes wrong holds up the others for ever.
+SET_BOUNDS = """
+select set_config(name, bound, false)
+  from (values ('statement_timeout', '15min'), ('lock_timeout', '5min'), ('idle_in_transaction_session_timeout', '10min')) own (name, bound)
+ where current_setting(name) = '0'
+"""
 
 SET_ACTOR = "select set_config('drumbeat.actor', $1, false), set_config('drumbeat.via', $2, false)"
 
@@ -86,7 +97,8 @@ async def migrate(
             await _drop_half_built(connection, pending)
             await _run_dbmate(database_url, migrations)
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        mend = MIGRATE_FIRST if isinstance(error, asyncpg.InsufficientPrivilegeError) else ""
+        forbidden = (asyncpg.InsufficientPrivilegeError, asyncpg.ReadOnlySQLTransactionError)
+        mend = MIGRATE_FIRST if isinstance(error, forbidden) else ""
         raise Unavailable(f"the database schema could not be brought up to date: {error}{mend}") from error
     finally:
         # The lock ends with the session, even if the process is killed.
@@ -178,7 +190,7 @@ async def _run_dbmate(database_url: str, migrations: Path) -> None:
             await asyncio.shield(process.wait())
     if process.returncode:
         lines = output.decode(errors="replace").strip().splitlines() or ["no output"]
-        refused = "permission denied" in lines[-1] or "must be owner" in lines[-1]
+        refused = any(words in lines[-1] for words in REFUSALS)
         mend = MIGRATE_FIRST if refused else ""
         raise Unavailable(f"the database schema could not be brought up to date: {lines[-1]}{mend}")
 
@@ -271,6 +283,7 @@ class _Connections:
         )
         # Not as parameters of the connection's start, which poolers refuse.
         await connection.execute(SET_ACTOR, *self._actor)
+        await connection.execute(SET_BOUNDS)
         self._others.pop(connection.get_server_pid(), None)
 
     async def lend(self, connection: Connection) -> None:

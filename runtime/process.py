@@ -83,8 +83,26 @@ def _of_a_server(error: Exception) -> str | None:
         if isinstance(error, RPCError):
             return f"Temporal refused or cannot be reached: {error.message.strip() or error.status.name}"
     if type(error).__module__.startswith("asyncpg."):
-        return f"PostgreSQL: {_one_line(error)}"
+        return f"PostgreSQL: {_one_line(error)}{_mend(error)}"
     return None
+
+
+def _mend(error: Exception) -> str:
+    """What to do about an error of PostgreSQL's client, by its class in PostgreSQL's manual, appendix A."""
+    match getattr(error, "sqlstate", None):
+        case "25006" | "42501":  # read_only_sql_transaction, insufficient_privilege
+            return (
+                ". This needs a role that may write, also for a dry run: name one in DATABASE_URL, such as drumbeat_worker"
+                " (the one there may only read, or the server is a standby)"
+            )
+        case "57014":  # query_canceled: by its role's or the session's statement_timeout
+            return ". Nothing was changed by it: try again, or with less at once"
+        case "55P03":  # lock_not_available: lock_timeout
+            return ". Something else changes the same rows: try again when it is done"
+        case "25P03":  # idle_in_transaction_session_timeout
+            return ". It waited too long for its next step, and nothing was changed: try again"
+        case _:
+            return ""
 
 
 def _unexpected(error: Exception) -> str:

@@ -39,6 +39,13 @@ DOCKERFILE = (ROOT / "Dockerfile").read_text()
 PINNED = re.compile(r"(?:[a-z0-9-]+/)?[a-z0-9-]+:v?\d+\.\d+(?:\.\d+)?(?:-[a-z]+)*")
 
 
+SHOW_BOUNDS = """
+select concat_ws(' ', current_setting('statement_timeout'), current_setting('lock_timeout'),
+                 current_setting('idle_in_transaction_session_timeout'), rolconnlimit)
+  from pg_roles where rolname = current_user
+"""
+
+
 def _compose_program() -> list[str] | None:
     if shutil.which("docker-compose"):
         return ["docker-compose"]
@@ -279,8 +286,11 @@ async def test_the_databases_are_made_once_and_take_a_changed_password(
     at = f"127.0.0.1:{own_postgres.port}/drumbeat?sslmode=disable"
     with pytest.raises(Unavailable, match=r"permission denied.*; first run 'worker\.py --migrate-only'"):
         await migrate(f"postgresql://drumbeat_worker:four@{at}")
+    with pytest.raises(Unavailable, match=r"; first run 'worker\.py --migrate-only'"):
+        await migrate(f"postgresql://drumbeat_reader:five@{at}")
     await migrate(f"postgresql://drumbeat:two@{at}")
     await migrate(f"postgresql://drumbeat_worker:four@{at}")
+    await migrate(f"postgresql://drumbeat_reader:five@{at}")
     await _run("databases.sh", environment)
 
     owner = await asyncpg.connect(f"postgresql://drumbeat:two@{at}")
@@ -312,7 +322,8 @@ async def test_the_databases_are_made_once_and_take_a_changed_password(
         await reader.execute("set default_transaction_read_only = off")
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await reader.execute("insert into leads (phone) values ('+12015550100')")
-        assert await reader.fetchval("show statement_timeout") == "1min"
+        for connection, bounds in ((reader, "1min 10s 1min 20"), (worker_role, "15min 5min 10min 180")):
+            assert await connection.fetchval(SHOW_BOUNDS) == bounds
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
             await reader.execute("create table x ()")
     finally:
