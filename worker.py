@@ -172,6 +172,7 @@ def make_worker(
     version: WorkerDeploymentVersion | None = None,
     role: Role = "workflows",
     roles: Sequence[Role] = ROLES,
+    ends: Callable[[], bool] = lambda: False,
 ) -> Worker:
     """A worker of the queue of ``role``, in a process with ``roles``. ``real_time``: whether ``clock`` runs in real time.
 
@@ -181,7 +182,7 @@ def make_worker(
     ``runner``: the workflow runner; the unsandboxed one if None. ``writes``: writes the outcomes of attempts. ``missed``:
     fetches what webhooks could not deliver. ``steer``: carries out what operators ask of workflows. ``observer``: is told of each
     attempt to send. ``gather``: how long reports of an alert are gathered.
-    ``version``: of its code, if Temporal is to choose by it who gets a workflow's tasks.
+    ``version``: of its code, if Temporal is to choose by it who gets a workflow's tasks. ``ends``: whether the process is to end.
     """
     zero = timedelta(0)
     sender = Sender(
@@ -203,7 +204,7 @@ def make_worker(
     recovery = RecoveryActivities(pool, task_queue, clock)
     telling = TellingActivities(pool, real_time=real_time)
     fetching = MissedActivities(missed or MissedMessages(pool, gateways, DEFAULT_KEYWORDS))
-    outbox = OutboxActivities(Courier(pool, gather=gather), real_time=real_time)
+    outbox = OutboxActivities(Courier(pool, gather=gather), real_time=real_time, ends=ends)
     shown = ShowingRunner(CheckingRunner(runner or UnsandboxedWorkflowRunner()), partial(details_of, pool))
     housekeeping = (
         triggers.enroll_page,
@@ -365,6 +366,7 @@ async def work(
                 version=version,
                 role=role,
                 roles=roles,
+                ends=stop.is_set,
             )
             for role in roles
         ]

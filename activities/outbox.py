@@ -1,5 +1,7 @@
 """The activities that deliver events and alerts to their receivers."""
 
+from collections.abc import Callable
+
 from temporalio import activity
 
 from activities.heartbeat import heartbeats
@@ -15,10 +17,13 @@ FOR = 60.0
 class OutboxActivities:
     """One instance for a worker."""
 
-    def __init__(self, courier: Courier, *, real_time: bool = True) -> None:
-        """``real_time``: whether the activity may wait for what comes."""
+    def __init__(
+        self, courier: Courier, *, real_time: bool = True, ends: Callable[[], bool] = lambda: False
+    ) -> None:
+        """``real_time``: whether the activity may wait for what comes. ``ends``: whether the process is to end."""
         self._courier = courier
         self._seconds = FOR if real_time else 0.0
+        self._ends = ends
 
     @activity.defn
     async def deliver_outbox(self) -> str:
@@ -26,8 +31,12 @@ class OutboxActivities:
         one finds.
         """
         async with heartbeats():
-            await self._courier.work(self._seconds, activity.is_worker_shutdown)
+            await self._courier.work(self._seconds, self._leaving)
             return await self._courier.page()
+
+    def _leaving(self) -> bool:
+        # An activity that begins while its worker already ends is not told so by the SDK, if it is the worker's first.
+        return self._ends() or activity.is_worker_shutdown()
 
     @activity.defn
     async def test_receiver(self, receiver: str) -> tuple[bool, str]:

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from temporalio.testing import ActivityEnvironment
 
+from activities.outbox import OutboxActivities
 from messaging.common.database import Pool
 from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.devices.store import set_device_status
@@ -457,3 +459,10 @@ async def test_the_kinds_are_those_that_the_database_writes(pool: Pool) -> None:
     looked_up = set(re.findall(r"when '([a-z_]+)' then exists", source))
     assert looked_up == set(ALERTS) - {"audit_broken"}
     assert SCHEMA["$defs"]["message"]["properties"].keys() >= {"message_id", "status"}
+
+
+async def test_a_process_that_ends_does_not_wait_for_the_outbox(pool: Pool) -> None:
+    """Also when the activity begins only then."""
+    outbox = OutboxActivities(Courier(pool), ends=lambda: True)
+    async with asyncio.timeout(10):
+        await ActivityEnvironment().run(outbox.deliver_outbox)
