@@ -113,10 +113,22 @@ def _check_page(report: UpgradeCheck) -> str:
     lines = [f"This code: version {report.version}{build}", ""]
     lines += _migrations(report)
     workers = Table(
-        (Column("worker", spare=True), Column("task queue"), Column("version"), Column("build ID"))
+        (
+            Column("worker", spare=True),
+            Column("task queue"),
+            Column("version"),
+            Column("build ID"),
+            Column("gets"),
+        )
     )
     for worker in report.workers:
-        workers.row(worker.id, worker.task_queue, worker.version or "0.1.0", worker.build_id or NONE)
+        workers.row(
+            worker.id,
+            worker.task_queue,
+            worker.version or "0.1.0",
+            worker.build_id or NONE,
+            "nothing new" if worker.waits else "work",
+        )
     lines += ["", str(workers)] if report.workers else ["", "No worker runs."]
     if report.deployment is not None:
         there = report.deployment

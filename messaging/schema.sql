@@ -2851,6 +2851,7 @@ CREATE TABLE public.workers (
     ended_at timestamp with time zone,
     version text,
     build_id text,
+    waits boolean DEFAULT false NOT NULL,
     roles text[] DEFAULT '{workflows,sends,housekeeping}'::text[] NOT NULL
 );
 

@@ -7,9 +7,9 @@ from messaging.common.counts import count_of
 from messaging.common.errors import Unavailable
 from messaging.common.values import Value
 from messaging.reporting.schema import applied, rows_of, unused_functions
-from messaging.reporting.workers import WorkerRow, find_workers
+from messaging.reporting.workers import UNVERSIONED, WorkerRow, find_workers
 from operations.connection import Drumbeat
-from operations.upgrades import UNVERSIONED, PinnedWorkflows, pinned_workflows, who_polls
+from operations.upgrades import PinnedWorkflows, pinned_workflows, who_polls
 from runtime.database import MIGRATIONS, open_pool
 from runtime.pending import Migration, read_migration
 from runtime.settings import CHECKOUT

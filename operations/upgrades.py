@@ -8,14 +8,13 @@ from temporalio.service import RPCError
 from messaging.common.database import Connection, Pool
 from messaging.common.errors import Conflict, InvalidInput
 from messaging.common.values import Value
-from messaging.reporting.workers import find_workers
+from messaging.reporting.workers import UNVERSIONED, find_workers
 from operations.connection import Drumbeat
 from runtime.version import build_of
 from temporal import versions
 from temporal.versions import Deployment, Pollers
 
 __all__ = [
-    "UNVERSIONED",
     "PinnedWorkflows",
     "UpgradeSwitch",
     "back",
@@ -24,9 +23,6 @@ __all__ = [
     "switch",
     "who_polls",
 ]
-
-UNVERSIONED = "unversioned"
-"""How the workers without a version are named."""
 
 PATIENCE = 120.0
 """Seconds to wait until workers of the new version poll."""

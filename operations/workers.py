@@ -67,13 +67,14 @@ async def _say(
     build_id: str | None,
     roles: Sequence[Role],
 ) -> None:
-    from temporalio.api.workflowservice.v1 import GetSystemInfoRequest
+    from temporal.versions import gets_work
 
     well = True
     while True:
         try:
-            await client.workflow_service.get_system_info(GetSystemInfoRequest(), timeout=ANSWERS_WITHIN)
-            await beat(pool, worker, task_queue, version=VERSION, build_id=build_id, roles=roles)
+            async with asyncio.timeout(ANSWERS_WITHIN.total_seconds()):
+                waits = not await gets_work(client, task_queue, build_id)
+            await beat(pool, worker, task_queue, version=VERSION, build_id=build_id, roles=roles, waits=waits)
             well = True
         except Exception as error:  # noqa: BLE001 - it goes on, whatever it is
             if well:

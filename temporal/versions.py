@@ -15,6 +15,7 @@ from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflow.v1 import VersioningOverride, WorkflowExecutionOptions
 from temporalio.api.workflowservice.v1 import (
     DescribeTaskQueueRequest,
+    DescribeTaskQueueResponse,
     DescribeWorkerDeploymentRequest,
     SetWorkerDeploymentCurrentVersionRequest,
     SetWorkerDeploymentRampingVersionRequest,
@@ -31,6 +32,7 @@ __all__ = [
     "Deployment",
     "Pollers",
     "deployment",
+    "gets_work",
     "move_pinned",
     "pinned",
     "pollers",
@@ -96,13 +98,7 @@ async def deployment(client: Client, name: str) -> Deployment | None:
 
 async def pollers(client: Client, task_queue: str, name: str) -> Pollers:
     """Who polls now. Raises RPCError."""
-    answer = await client.workflow_service.describe_task_queue(
-        DescribeTaskQueueRequest(
-            namespace=client.namespace,
-            task_queue=TaskQueue(name=task_queue),
-            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
-        )
-    )
+    answer = await _queue(client, task_queue)
     since = datetime.now(UTC) - POLLED
     there = [one for one in answer.pollers if one.last_access_time.ToDatetime(tzinfo=UTC) > since]
     versioned = WorkerVersioningMode.WORKER_VERSIONING_MODE_VERSIONED
@@ -118,6 +114,26 @@ async def pollers(client: Client, task_queue: str, name: str) -> Pollers:
             )
         ),
         unversioned=any(one.deployment_options.worker_versioning_mode != versioned for one in there),
+    )
+
+
+async def gets_work(client: Client, task_queue: str, build: str | None) -> bool:
+    """Whether Temporal gives workers of this version new work from the task queue. Raises RPCError."""
+    routing = (await _queue(client, task_queue)).versioning_info
+    # Without a version that is set, workers without one have it all; the ramp has its part.
+    ramps = routing.HasField("ramping_deployment_version") or routing.ramping_version_percentage > 0
+    return build == (routing.current_deployment_version.build_id or None) or (
+        ramps and build == (routing.ramping_deployment_version.build_id or None)
+    )
+
+
+async def _queue(client: Client, task_queue: str) -> DescribeTaskQueueResponse:
+    return await client.workflow_service.describe_task_queue(
+        DescribeTaskQueueRequest(
+            namespace=client.namespace,
+            task_queue=TaskQueue(name=task_queue),
+            task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        )
     )
 
 

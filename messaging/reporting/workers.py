@@ -11,7 +11,7 @@ from messaging.common.roles import ROLES, Role, missing_roles, queue_of
 from messaging.common.values import Value
 from messaging.times.local_time import format_moment
 
-__all__ = ["BEAT", "WorkerRow", "Workers", "answers", "beat", "find_workers", "goodbye"]
+__all__ = ["BEAT", "UNVERSIONED", "WorkerRow", "Workers", "answers", "beat", "find_workers", "goodbye"]
 
 BEAT = timedelta(seconds=2)
 """How often a worker reports that it runs."""
@@ -24,6 +24,9 @@ _WAITS: dict[Role, str] = {
     "sends": "all messages",
     "housekeeping": "triggers, recovery, missed messages, events and alerts",
 }
+
+UNVERSIONED = "unversioned"
+"""How workers without a build ID are named."""
 
 KEPT = timedelta(days=30)
 """How long an ended worker is remembered."""
@@ -42,6 +45,8 @@ class WorkerRow(Value):
     """Of its code, in Temporal's Worker Versioning; None without it."""
     roles: tuple[Role, ...] = ROLES
     """What it takes on."""
+    waits: bool = False
+    """Its version is not the current one in Temporal, so it gets nothing to do but what is pinned to it."""
 
 
 class Workers(Value):
@@ -60,8 +65,15 @@ class Workers(Value):
     def idle_since(self, told: Callable[[datetime], str]) -> str | None:
         """The same; ``told`` makes words of the moment."""
         ours = [worker for worker in self.running if worker.task_queue == self.task_queue]
+        at_work = [worker for worker in ours if not worker.waits]
+        if at_work:
+            return self._without_a_role(missing_roles(worker.roles for worker in at_work))
         if ours:
-            return self._without_a_role(missing_roles(worker.roles for worker in ours))
+            builds = sorted({worker.build_id or UNVERSIONED for worker in ours})
+            return (
+                f"no worker of the current version runs, and those of {' and '.join(builds)} get nothing to do:"
+                f" nothing goes out before 'upgrade switch {builds[0]}'"
+            )
         others = sorted({worker.task_queue for worker in self.running})
         return (
             f"no worker {'has ever polled' if self.last_seen_at is None else 'polls'} the task queue {self.task_queue!r}"
@@ -82,8 +94,8 @@ class Workers(Value):
 
 
 NOTE_WORKER = """
-insert into workers (id, task_queue, version, build_id, roles) values ($1, $2, $3, $4, $5)
-on conflict (id) do update set seen_at = clock_timestamp(), ended_at = null
+insert into workers (id, task_queue, version, build_id, roles, waits) values ($1, $2, $3, $4, $5, $6)
+on conflict (id) do update set seen_at = clock_timestamp(), ended_at = null, waits = excluded.waits
 """
 
 
@@ -95,9 +107,10 @@ async def beat(
     version: str | None = None,
     build_id: str | None = None,
     roles: Sequence[Role] = ROLES,
+    waits: bool = False,
 ) -> None:
-    """Notes that the worker runs."""
-    await pool.execute(NOTE_WORKER, worker, task_queue, version, build_id, list(roles))
+    """Notes that the worker runs; ``waits``: and that its version is not the current one."""
+    await pool.execute(NOTE_WORKER, worker, task_queue, version, build_id, list(roles), waits)
 
 
 async def answers(pool: Pool) -> None:
@@ -116,7 +129,7 @@ async def goodbye(pool: Pool, worker: str) -> None:
 # By way of JSON, for a database without these columns: before an upgrade.
 SELECT_WORKERS = """
 select id, task_queue, started_at, seen_at, to_jsonb(w) ->> 'version' as version, to_jsonb(w) ->> 'build_id' as build_id,
-       to_jsonb(w) -> 'roles' as roles, ended_at is null and seen_at > clock_timestamp() - $1::interval as runs, clock_timestamp() as now
+       to_jsonb(w) -> 'roles' as roles, to_jsonb(w) -> 'waits' as waits, ended_at is null and seen_at > clock_timestamp() - $1::interval as runs, clock_timestamp() as now
   from workers w order by started_at, id
 """
 

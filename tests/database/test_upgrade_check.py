@@ -1,7 +1,9 @@
 """What 'upgrade check' reads from the database."""
 
 from messaging.common.database import Pool
+from messaging.common.roles import ROLES
 from messaging.reporting.schema import applied, rows_of, unused_functions
+from messaging.reporting.workers import beat, find_workers, goodbye
 from runtime.database import MIGRATIONS
 
 CODE = ["await pool.fetch('select lost_function_v2($1)', 1)"]
@@ -36,3 +38,27 @@ async def test_rows_and_migrations_are_those_of_now(pool: Pool) -> None:
     await pool.execute("alter table schema_migrations rename to gone")
     assert await applied(pool) == set()
     await pool.execute("alter table gone rename to schema_migrations")
+
+
+async def test_workers_whose_version_is_not_current_do_not_count(pool: Pool) -> None:
+    await beat(pool, "old", "queue", version="0.2.0", build_id="a")
+    await beat(pool, "new", "queue", version="0.3.0", build_id="b", waits=True)
+    assert (await find_workers(pool, "queue")).idle is None
+    await goodbye(pool, "old")
+    found = await find_workers(pool, "queue")
+    assert found.idle == (
+        "no worker of the current version runs, and those of b get nothing to do: nothing goes out before 'upgrade switch b'"
+    )
+    assert (found.running[0].build_id, found.running[0].waits, found.running[0].roles) == ("b", True, ROLES)
+    await beat(pool, "new", "queue", version="0.3.0", build_id="b")
+    assert (await find_workers(pool, "queue")).idle is None
+
+
+async def test_workers_are_found_on_the_schema_of_0_1_0(pool: Pool) -> None:
+    """'upgrade check' reads it before any migration."""
+    await pool.execute(
+        "alter table workers drop column version, drop column build_id, drop column roles, drop column waits"
+    )
+    await pool.execute("insert into workers (id, task_queue) values ('old', 'queue')")
+    (row,) = (await find_workers(pool, "queue")).running
+    assert (row.version, row.build_id, row.roles, row.waits) == (None, None, ROLES, False)

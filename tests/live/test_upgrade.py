@@ -15,6 +15,7 @@ from jsonschema import Draft202012Validator
 from temporalio.common import WorkerDeploymentVersion
 
 from messaging.gateways import Gateways
+from messaging.reporting.workers import find_workers
 from operations import campaigns, devices, enrollment
 from operations.audit import audit
 from operations.connection import connect
@@ -160,9 +161,11 @@ async def test_from_0_1_0_and_back_under_load(
         assert await run_by(live, "new") == 0
         there = {(one["version"], one["build_id"]) for one in (await upgrade(live, "check"))["workers"]}
         assert there == {(None, None), (VERSION, "new")}
+        await until(lambda: _waiting(live, {"new"}), 20, what="the new ones say that they get nothing to do")
         done = await upgrade(live, "switch", DRUMBEAT_BUILD_ID="new")
         assert (done["before"], done["current"], done["contacts"]) == (None, "new", PEOPLE)
         await until(lambda: _all_by(live, "new"), 20, what="those that sleep go over with their next step")
+        await until(lambda: _waiting(live, set()), 20, what="and that they do")
         # Roll back, and forth.
         back = await upgrade(live, "back")
         assert (back["before"], back["current"]) == ("new", None)
@@ -186,6 +189,11 @@ async def _all_by(live: Live, build: str) -> bool:
     return await run_by(live, build) == await versions.running(
         live.connection.temporal, "SequenceContactWorkflow"
     )
+
+
+async def _waiting(live: Live, builds: set[str]) -> bool:
+    running = (await find_workers(live.scenario.pool, live.connection.settings.task_queue)).running
+    return {one.build_id for one in running if one.waits} == builds
 
 
 async def _settled(live: Live) -> bool:
