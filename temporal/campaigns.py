@@ -72,6 +72,7 @@ async def start_lead(client: Client, lead: MessageRef, *, task_queue: str) -> No
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
             search_attributes=identity.search_attributes,
             static_summary=identity.summary,
+            priority=identity.priority,
             request_eager_start=True,
         )
 

@@ -3,12 +3,13 @@
 from typing import Any, Final, NamedTuple
 
 from temporalio.client import Client, WorkflowExecutionStatus
-from temporalio.common import SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
+from temporalio.common import Priority, SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from messaging.sequences.contract import EnrollmentRequest
 from temporal import search_attributes as attributes
 from temporal.ids import sequence_workflow_id
+from temporal.priorities import of_device
 
 __all__ = [
     "CONTACT_WORKFLOW",
@@ -26,11 +27,12 @@ NOT_ENROLLED: Final = "not_enrolled"
 
 
 class ContactIdentity(NamedTuple):
-    """The ID, search attributes and summary of a contact's workflow."""
+    """The ID, search attributes, summary and priority of a contact's workflow."""
 
     workflow_id: str
     search_attributes: TypedSearchAttributes
     summary: str
+    priority: Priority
 
 
 class Started(NamedTuple):
@@ -53,6 +55,7 @@ def contact_identity(request: EnrollmentRequest) -> ContactIdentity:
             ]
         ),
         summary=f"{lead.name or lead.phone} · {request.sequence}",
+        priority=of_device(lead.device_id),
     )
 
 
@@ -88,6 +91,7 @@ async def _start(
         id_reuse_policy=policy,
         search_attributes=identity.search_attributes,
         static_summary=identity.summary,
+        priority=identity.priority,
         request_eager_start=True,  # has effect only from a worker's own client, as in the sweep
     )
     return Started(identity.workflow_id, new=True, run_id=handle.result_run_id)

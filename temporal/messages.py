@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from temporalio.client import Client
 from temporalio.common import (
+    Priority,
     SearchAttributePair,
     TypedSearchAttributes,
     WorkflowIDConflictPolicy,
@@ -16,6 +17,7 @@ from temporalio.common import (
 from messaging.sending.outcomes import MessageRef
 from temporal import search_attributes as attributes
 from temporal.ids import message_workflow_id
+from temporal.priorities import of_campaign, of_device
 
 __all__ = ["MESSAGE_WORKFLOW", "MessageIdentity", "message_identity", "start_message"]
 
@@ -23,11 +25,12 @@ MESSAGE_WORKFLOW = "MessageWorkflow"
 
 
 class MessageIdentity(NamedTuple):
-    """The ID, search attributes and summary of a message's workflow."""
+    """The ID, search attributes, summary and priority of a message's workflow."""
 
     workflow_id: str
     search_attributes: TypedSearchAttributes
     summary: str
+    priority: Priority
 
 
 def message_identity(ref: MessageRef, workflow_id: str) -> MessageIdentity:
@@ -47,6 +50,7 @@ def message_identity(ref: MessageRef, workflow_id: str) -> MessageIdentity:
             ]
         ),
         summary=f"{ref.name or ref.phone} · {ref.what}",
+        priority=of_campaign(ref.device_id) if ref.campaign else of_device(ref.device_id),
     )
 
 
@@ -68,4 +72,5 @@ async def start_message(client: Client, ref: MessageRef, *, task_queue: str, wak
         start_signal="wake" if wake else None,
         search_attributes=identity.search_attributes,
         static_summary=identity.summary,
+        priority=identity.priority,
     )

@@ -195,4 +195,5 @@ async def _start(message: MessageRef) -> None:
             parent_close_policy=ParentClosePolicy.ABANDON,
             search_attributes=identity.search_attributes,
             static_summary=identity.summary,
+            priority=identity.priority,
         )

@@ -40,6 +40,7 @@ with workflow.unsafe.imports_passed_through():
     from temporal import search_attributes as attributes
     from temporal.actors import starter_of_this_run
     from temporal.contacts import NOT_ENROLLED, contact_identity
+    from temporal.priorities import of_device
 
 __all__ = ["ContactProgress", "ContactResult", "SequenceContactWorkflow"]
 
@@ -205,6 +206,7 @@ class SequenceContactWorkflow(ContactUpdates):
                 heartbeat_timeout=DEAD_AFTER,
                 retry_policy=RETRY,
                 summary=due.step,
+                priority=of_device(due.device_id),
             )
 
         outcome: Settled | Replanned | None = await deliver(send, self._control, self._show)
@@ -254,6 +256,7 @@ class SequenceContactWorkflow(ContactUpdates):
                 parent_close_policy=ParentClosePolicy.ABANDON,
                 search_attributes=identity.search_attributes,
                 static_summary=identity.summary,
+                priority=identity.priority,
             )
         except WorkflowAlreadyStartedError:
             workflow.logger.info("the contact is in %s already", request.sequence)

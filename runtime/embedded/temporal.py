@@ -30,6 +30,8 @@ DYNAMIC_CONFIG = {
     # The worker whose task asks for an activity gets it with the answer, if it has room: one way and one update of the
     # server less than through the queue.
     "system.enableActivityEagerExecution": "true",
+    # Devices take turns in a task queue (temporal/priorities.py). Priorities are on by themselves.
+    "matching.enableFairness": "true",
     # Its HTTP API cannot be turned off, and takes plain text from any web page that is open on this machine. It is not
     # needed, so it answers to no host name.
     "frontend.httpAllowedHosts": "[]",

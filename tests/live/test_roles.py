@@ -1,5 +1,6 @@
 """Workers by role: each takes its own from its own task queue, together they do everything, and a replay knows no roles."""
 
+import statistics
 from contextlib import suppress
 
 import pytest
@@ -9,13 +10,14 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError
 from temporalio.worker import Replayer
 
+import worker
+from messaging.gateways import Gateways
 from messaging.reporting.workers import find_workers
 from operations import campaigns, enrollment
 from operations.schedule import RECOVERY
 from rig.people import phone
 from rig.waiting import until
 from tests.support.live import Live
-from worker import WORKFLOWS, sandbox
 
 SEQUENCE = """
 sequence: short
@@ -84,10 +86,13 @@ async def test_roles_are_taken_by_workers_of_their_own_and_taken_back(live: Live
     of_contact, of_lead = f"sequence:short:{phone(0)}", f"campaign:sale:{phone(1)}"
     assert await queues(client, of_contact) == {"send_step": f"{queue}-sends", "finish": queue}
     assert await queues(client, of_lead) == {"send_message": f"{queue}-sends"}
+    started = (await client.get_workflow_handle(of_lead).fetch_history()).events[0]
+    given = started.workflow_execution_started_event_attributes.priority
+    assert (given.priority_key, given.fairness_key) == (4, live.scenario.device)
 
     # A replay elsewhere does not ask for roles.
     replayer = Replayer(
-        workflows=WORKFLOWS, workflow_runner=sandbox(), data_converter=pydantic_data_converter
+        workflows=worker.WORKFLOWS, workflow_runner=worker.sandbox(), data_converter=pydantic_data_converter
     )
     for workflow in (of_contact, of_lead):
         await replayer.replay_workflow(await client.get_workflow_handle(workflow).fetch_history())
@@ -107,3 +112,46 @@ async def test_roles_are_taken_by_workers_of_their_own_and_taken_back(live: Live
 
     await until(recovered)
     assert await what_is_missing(live) is None
+
+
+@pytest.mark.long  # a worker's start
+async def test_a_step_that_is_due_goes_before_a_campaign_that_waits_for_senders(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue, client = live.connection.settings.task_queue, live.connection.temporal
+    await live.scenario.add_device()
+    await live.scenario.add_leads(30)
+    await live.scenario.apply(SEQUENCE)
+    await live.scenario.apply_campaign(CAMPAIGN)
+    await live.start_worker(DRUMBEAT_ROLES="workflows,housekeeping")
+    await campaigns.start(live.connection, "sale")
+
+    async def waiting(count: int) -> bool:
+        """So many messages wait in the queue of those who send."""
+        query = f"TaskQueue = '{queue}' and ExecutionStatus = 'Running'"
+        found = [one.id async for one in client.list_workflows(query)]
+        described = [await client.get_workflow_handle(of).describe() for of in found]
+        names = [
+            waits.activity_type.name for one in described for waits in one.raw_description.pending_activities
+        ]
+        return len([name for name in names if name.startswith("send_")]) == count
+
+    await until(lambda: waiting(30))
+    due = [phone(number) for number in range(40, 45)]
+    for number in due:
+        await enrollment.enroll(live.connection, "short", number, device=live.scenario.device)
+    await until(lambda: waiting(35))
+    monkeypatch.setitem(worker.CONCURRENCY, "max_concurrent_activities", 1)
+    gateways = Gateways(live.scenario.simulator_url)
+
+    async def all_sent() -> bool:
+        return len(await live.scenario.accepted()) == 35
+
+    async with worker.make_worker(
+        client, live.scenario.pool, gateways, task_queue=queue, role="sends", roles=("sends",)
+    ):
+        await until(all_sent)
+    await gateways.close()
+    # Without priorities they come last, at place 25 on average. A queue has parts, of which each keeps the order for itself.
+    order = [one["phone"] for one in await live.scenario.accepted()]
+    assert statistics.mean(order.index(number) for number in due) < 15
