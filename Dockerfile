@@ -1,6 +1,11 @@
 # The worker, and the simulated gateway. Holds no secret: everything that differs from place to place is environment.
+#
+# Libraries come as wheels with the hashes of the lock files; nothing is compiled, and no tool for that is there. To have the
+# base image by its hash, too: docs/production.md#images.
 
-FROM python:3.13.16-slim-trixie AS base
+ARG PYTHON_IMAGE=python:3.13.16-slim-trixie
+
+FROM ${PYTHON_IMAGE} AS base
 ENV PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
     PIP_NO_CACHE_DIR=1 \
@@ -9,12 +14,12 @@ ENV PYTHONUNBUFFERED=1 \
 RUN useradd --system --uid 10001 --user-group --no-create-home --shell /usr/sbin/nologin drumbeat
 WORKDIR /app
 COPY requirements/run.lock requirements/
-RUN pip install --require-hashes --only-binary :all: --requirement requirements/run.lock
+RUN pip install --require-hashes --no-deps --only-binary :all: --requirement requirements/run.lock
 
 
 FROM base AS simulator
 COPY requirements/simulator.lock requirements/
-RUN pip install --require-hashes --only-binary :all: --requirement requirements/simulator.lock
+RUN pip install --require-hashes --no-deps --only-binary :all: --requirement requirements/simulator.lock
 COPY simulator/ simulator/
 RUN install --directory --owner drumbeat --group drumbeat /data
 USER drumbeat

@@ -14,7 +14,7 @@ PYTHON ?=
 export PYTHON
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-18s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo:  ## Run everything on servers of its own; Ctrl-C ends it. ARGS='--leads FILE --exit'
 	@scripts/setup embedded
@@ -77,6 +77,14 @@ fingerprints:  ## Write tests/fingerprints again, after a change of the commands
 histories:  ## Record histories of workflows, beside those there are. ARGS='LABEL STORY …'
 	@scripts/setup dev
 	@exec .venv/bin/python -m tests.record_histories $(ARGS)
+
+licences:  ## Write docs/licences.md and docs/sbom.cdx.json again, after a change of the lock files
+	@scripts/setup dev
+	@exec .venv/bin/python -m tests.record_libraries
+
+audit-dependencies:  ## Compare the libraries with their known weaknesses (needs pip-audit and the network)
+	@scripts/setup dev
+	@exec .venv/bin/python scripts/audit_dependencies.py
 
 setup:  ## Create .venv with everything that the other targets need
 	@scripts/setup dev

@@ -166,7 +166,7 @@ def test_a_command_gets_the_passwords_of_its_files_and_of_no_other_file(tmp_path
 def test_every_image_is_pinned() -> None:
     images = {service["image"] for service in SERVICES.values() if "image" in service}
     stages = set(re.findall(r"\bAS (\w+)", DOCKERFILE))
-    images |= set(re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)) - stages
+    images |= set(re.findall(r"^(?:FROM|ARG PYTHON_IMAGE=) ?([^$\s]+)", DOCKERFILE, re.MULTILINE)) - stages
     assert len(images) == 8
     assert [image for image in images if not PINNED.fullmatch(image)] == []
 
