@@ -81,12 +81,18 @@ def list_(
         run(write, temporal=False)
         return
 
+    why_none = "no lead matches"
+
     async def work(drumbeat: Drumbeat) -> LeadPage:
         from operations import leads
 
-        return await leads.list_leads(drumbeat, selection, sort=sort, page=page, limit=limit)
+        nonlocal why_none
+        found = await leads.list_leads(drumbeat, selection, sort=sort, page=page, limit=limit)
+        if not found.total and not as_json:
+            why_none = await leads.explain_no_lead(drumbeat, selection)
+        return found
 
-    show(run(work, temporal=False), as_json, _format_page)
+    show(run(work, temporal=False), as_json, lambda found: _format_page(found) if found.total else why_none)
 
 
 def set_(
@@ -217,7 +223,7 @@ def move(
 
 def _format_page(page: LeadPage) -> str:
     if not page.leads:
-        return f"no lead on this page; there are {page.total:,}" if page.total else "no lead matches"
+        return f"no lead on this page; there are {page.total:,}"
     tagged = any("tags" in lead.attributes for lead in page.leads)
     table = Table(
         [

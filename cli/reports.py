@@ -50,7 +50,7 @@ def status_page(report: StatusReport) -> str:
         (
             Column("sequence"),
             Column("status"),
-            Column("active", right=True),
+            Column("in it", right=True),  # with those that are paused
             Column("paused", right=True, spare=True),
             Column("completed", right=True),
             Column("ended early", right=True, spare=True),

@@ -212,7 +212,7 @@ def _format_list(listed: list[SequenceSummary]) -> str:
             Column("status"),
             Column("trigger", least=8, spare=True),
             Column("steps", right=True, spare=True),
-            Column("active", right=True),
+            Column("in it", right=True),
             Column("completed", right=True),
             Column("next due (UTC)"),
         )

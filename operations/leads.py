@@ -29,6 +29,7 @@ from messaging.selection import leads as selected
 from messaging.selection.fields import Arguments
 from messaging.selection.leads import LeadPage, SelectedLeads
 from messaging.selection.names import is_new_column, similar_column
+from messaging.selection.nobody import why_no_lead
 from messaging.selection.selection import Selection, selected_leads
 from operations import signals
 from operations.connection import Drumbeat
@@ -49,6 +50,7 @@ __all__ = [
     "Selection",
     "StoredLead",
     "correct_time_zone",
+    "explain_no_lead",
     "export_leads",
     "import_leads",
     "list_leads",
@@ -147,6 +149,15 @@ async def list_leads(
     """
     async with (await drumbeat.pool()).acquire() as connection:
         return await selected.list_leads(connection, selection, sort=sort, page=page, limit=limit)
+
+
+async def explain_no_lead(drumbeat: Drumbeat, selection: Selection) -> str:
+    """Why no lead is selected: there is none, or the filter has a value that no lead has, which is probably misspelt."""
+    async with (await drumbeat.pool()).acquire() as connection:
+        try:
+            return await why_no_lead(connection, selection.where)
+        except NotFound as found:
+            return str(found)
 
 
 async def set_lead(

@@ -39,12 +39,15 @@ OPTING_OUT = 0.03
 """The part of recipients that opt out from which on WhatsApp may limit a number."""
 
 # Failures in a row end with the next message that is accepted. alike: refusals that are alike, at once or by a receipt.
-# waiting: messages that are no contact's next step; those are counted with the contacts that are due.
+# waiting: messages that are no contact's next step; those are counted with the contacts that are due. What a pause holds
+# does not count: nobody knows when it is to go out.
 SELECT_STANDING = """
 with waiting as (
     select m.device_id, count(*) as messages
       from broadcast_messages m
+      left join campaigns k on k.id = m.campaign_id
      where is_unsettled(m.status) and m.due_at <= $1 and (m.sequence_contact_id is null or m.resends > 0)
+       and k.status is distinct from 'paused' and m.waits_for is distinct from 'window'
      group by m.device_id
 ), due as (
     select c.device_id, count(*) as steps

@@ -12,7 +12,7 @@ from messaging.selection.fields import Arguments, attribute_of, compile_conditio
 from messaging.selection.selection import Selection, selected_contacts, selected_leads
 from messaging.selection.syntax import AllOf, AnyOf, Condition, Filter, conditions, parse_filter
 
-__all__ = ["ManyCommand", "why_nobody"]
+__all__ = ["ManyCommand", "why_no_lead", "why_nobody"]
 
 ManyCommand = Literal["pause", "resume", "stop", "skip", "move", "opt-out", "lead set", "lead move"]
 
@@ -50,11 +50,7 @@ async def why_nobody(connection: Connection, command: ManyCommand, selection: Se
     """
     leads = await _count_leads(connection, selection.model_copy(update={"sequence": None}))
     if not leads:
-        if not await connection.fetchval(ANY_LEAD):
-            return "there is no lead yet: import some with 'lead import FILE.csv'"
-        if selection.where.strip():
-            await _require_known_values(connection, parse_filter(selection.where))
-        return "no lead matches"
+        return await why_no_lead(connection, selection.where)
     matching = count_of(leads, "lead matches", "leads match")
     if command in OF_LEADS:
         if selection.sequence is not None and not await _count_leads(connection, selection):
@@ -69,6 +65,15 @@ async def why_nobody(connection: Connection, command: ManyCommand, selection: Se
         return f"{matching}, none has an enrollment under way that does"
     where = "a sequence" if selection.sequence is None else f"sequence {selection.sequence}"
     return f"{matching}, none is in {where} now"
+
+
+async def why_no_lead(connection: Connection, where: str) -> str:
+    """Why no lead matches. Raises NotFound for a value in the filter that no lead has: it is probably misspelt."""
+    if not await connection.fetchval(ANY_LEAD):
+        return "there is no lead yet: import some with 'lead import FILE.csv'"
+    if where.strip():
+        await _require_known_values(connection, parse_filter(where))
+    return "no lead matches"
 
 
 def _of_enrollments(where: str) -> bool:

@@ -113,6 +113,26 @@ async def test_a_device_and_a_sequence(scenario: Scenario) -> None:
     assert "One message in 10 to 20 s; sends from 08:00 to 22:00 Asia/Tokyo" in page
     assert f"| sent today | {gap}0 of 300 |" in page
     assert f"| contacts under way | {gap}1 |" in page
+    assert "Last sent" not in page
+    await scenario.pool.execute(
+        "insert into broadcast_messages (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id,"
+        " status, due_at) select gen_random_uuid(), c.next_step_id, c.id, c.lead_id, c.phone, c.device_id, 'queued', $1"
+        " from sequence_contacts c",
+        NOON,
+    )
+    await scenario.pool.execute(
+        "update devices set last_send_at = now()"
+    )  # an attempt, which the gateway refused
+    page = await shown(scenario, device)
+    assert (f"| due, and waiting | {gap}1 |" in page, "Last sent" in page) == (True, False)
+    await scenario.pool.execute("update sequence_contacts set paused_at = now()")
+    page = await shown(scenario, device)
+    assert f"| due, and waiting | {gap}0 |" in page
+    assert f"| held, not by the device | {gap}1 |" in page
+    assert "is through" not in page, "it is not the device that it waits for"
+    await scenario.pool.execute("update sequence_contacts set paused_at = null")
+    await scenario.pool.execute("update broadcast_messages set status = 'sent', sent_at = $1", NOON)
+    assert "Last sent 2026-11-30 13:00:00" in await shown(scenario, device)
     await scenario.pool.execute(
         "update devices set faults = 2, status = 'paused', status_reason = 'logged out'"
     )

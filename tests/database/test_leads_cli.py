@@ -135,7 +135,7 @@ def test_leads_are_listed_changed_and_moved(
     lead: Lead, database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "100")
-    assert lead("list") == "no lead matches\n"
+    assert lead("list") == "there is no lead yet: import some with 'lead import FILE.csv'\n"
     file = write(
         tmp_path / "a.csv", "phone,name,city,niche", "+12015550101,Aisha,KL,VITAC", "+12015550102,Ben,Ipoh,SKIN",
         "+12015550103,Carl,KL,",
@@ -151,6 +151,8 @@ def test_leads_are_listed_changed_and_moved(
         "+12015550102  Ben   SKIN    prospect  d1",
         "2 to 2 of 3 leads; --page for more, --csv for all",
     ]
+    assert lead("list", "--where", "city = Ipo") == "no lead matches city = Ipo: did you mean 'Ipoh'?\n"
+    assert lead("list", "--where", "city = KL and city = Ipoh") == "no lead matches\n"
     assert lead("list", "--page", "2") == "no lead on this page; there are 3\n"
     listed = json.loads(lead("list", "--where", "city = Ipoh", "--json"))
     assert (listed["total"], [one["attributes"] for one in listed["leads"]]) == (1, [{"city": "Ipoh"}])

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 from cli.device import _format_list
+from messaging.campaigns.audience import freeze_audience
+from messaging.campaigns.lifecycle import begin_campaign
 from messaging.common.database import Pool
 from messaging.reporting import troubles
 from messaging.reporting.status import status_report
@@ -140,3 +142,15 @@ async def test_more_is_due_than_the_device_can_send(scenario: Scenario) -> None:
     assert "cannot keep up: 30 messages are due within 24 hours" in one.words
     await scenario.pool.execute("update sequences set status = 'paused'")
     assert await signs(scenario.pool) == {}, "nothing of it is due"
+
+
+async def test_what_a_pause_of_its_campaign_holds_is_not_due(scenario: Scenario) -> None:
+    await scenario.add_device(min_delay=60, max_delay=60, daily_limit=5)
+    await scenario.add_leads(30)
+    await scenario.apply_campaign("campaign: sale\ntarget: {status: all}\ntext: Hi\n")
+    async with scenario.pool.acquire() as connection:
+        _, state = await begin_campaign(connection, "sale", start_now=True)
+        await freeze_audience(connection, state.campaign_id, now=None)
+    assert await signs(scenario.pool) == {scenario.device: {"backlog"}}
+    await scenario.pool.execute("update campaigns set status = 'paused'")
+    assert await signs(scenario.pool) == {}

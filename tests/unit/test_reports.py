@@ -23,7 +23,7 @@ from messaging.reporting.report.html import report_html, write_html
 from messaging.reporting.report.model import Outcomes, Report, TimeBin
 from messaging.reporting.report.rows import COLUMNS, rows, write_csv
 from messaging.reporting.report.scope import week_of
-from messaging.reporting.report.words import format_seconds, percent
+from messaging.reporting.report.words import facts, format_seconds, percent
 from tests.support.reports import made_up
 
 KL = ZoneInfo("Asia/Kuala_Lumpur")
@@ -147,6 +147,16 @@ def test_what_did_not_begin_says_so() -> None:
     assert "<svg" not in page
     for text in (page, report_page([draft])):
         assert "Nothing sent yet: it has not started (draft)" in text
+
+
+def test_contacts_that_are_paused_are_named_among_the_active_ones() -> None:
+    contacts = {"active": 1_384, "opted_out": 2}
+    report = made_up(messages=10, devices=1, lines=1).model_copy(update={"contacts": contacts, "paused": 29})
+    assert any(
+        one.startswith("Contacts: 1,384 active (29 of them paused), 2 opted out.") for one in facts(report)
+    )
+    report = report.model_copy(update={"paused": 0})
+    assert any(one.startswith("Contacts: 1,384 active, 2 opted out.") for one in facts(report))
 
 
 def test_without_the_library_one_line_says_so(monkeypatch: pytest.MonkeyPatch) -> None:

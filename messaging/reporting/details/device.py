@@ -11,20 +11,29 @@ from messaging.times.local_time import format_wall, load_zone
 
 __all__ = ["device_details"]
 
-# backlog: what could go out now, but for the device. Each look-up uses an index of unsettled messages, or of contacts.
+# backlog: what could go out now, but for the device. held: what waits for something else, such as the pause of its contact.
+# last_at: the last message that the gateway accepted, whereas devices.last_send_at is that of the last attempt. Each look-up
+# uses an index of unsettled messages, of sent ones, or of contacts.
 SELECT_DEVICE = """
 select d.*, clock_timestamp() as now, e.free_at, e.why,
        case when d.limit_day = (clock_timestamp() at time zone d.time_zone)::date then d.limit_used else 0 end as used_today,
-       case when d.last_send_at > '-infinity' then d.last_send_at end as last_at,
+       (select max(sent_at) from broadcast_messages where device_id = d.id and sent_at is not null) as last_at,
        m.*, c.contacts, c.due_soon
   from devices d
  cross join lateral earliest_send(d, null, clock_timestamp()) e
- cross join lateral (select count(*) filter (where is_waiting(status) and due_at <= clock_timestamp()) as backlog,
-                            count(*) filter (where is_waiting(status) and due_at > clock_timestamp()) as later,
-                            count(*) filter (where status = 'processing') as under_way,
-                            count(*) filter (where status = 'unconfirmed' and purpose is distinct from 'test') as unconfirmed
-                       from broadcast_messages
-                      where device_id = d.id and (is_unsettled(status) or status = 'unconfirmed')) m
+ cross join lateral (select count(*) filter (where is_waiting(b.status) and not o.held and b.due_at <= clock_timestamp()) as backlog,
+                            count(*) filter (where is_waiting(b.status) and not o.held and b.due_at > clock_timestamp()) as later,
+                            count(*) filter (where is_waiting(b.status) and o.held) as held,
+                            count(*) filter (where b.status = 'processing') as under_way,
+                            count(*) filter (where b.status = 'unconfirmed' and b.purpose is distinct from 'test') as unconfirmed
+                       from broadcast_messages b
+                       left join campaigns k on k.id = b.campaign_id
+                       left join sequence_contacts n on n.id = b.sequence_contact_id
+                       left join sequences s on s.id = n.sequence_id
+                      cross join lateral (select coalesce(k.status = 'paused' or (n.status = 'active' and n.paused_at is not null)
+                                                          or s.status = 'paused' or b.waits_for = 'window', false)
+                                                 and b.purpose is distinct from 'test' as held) o
+                      where b.device_id = d.id and (is_unsettled(b.status) or b.status = 'unconfirmed')) m
  cross join lateral (select count(*) as contacts,
                             count(*) filter (where next_due_at <= clock_timestamp() + interval '24 hours') as due_soon
                        from sequence_contacts
@@ -46,6 +55,7 @@ async def device_details(pool: Pool, device: str) -> str | None:
         ("sent today", f"{row['used_today']:,}{limit}"),
         ("due, and waiting", f"{row['backlog']:,}"),
         ("due later", f"{row['later']:,}"),
+        ("held, not by the device", f"{row['held']:,}"),
         ("at the gateway", f"{row['under_way']:,}"),
         ("unconfirmed", f"{row['unconfirmed']:,}"),
         ("contacts under way", f"{row['contacts']:,}"),

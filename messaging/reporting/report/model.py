@@ -151,7 +151,9 @@ class Report(Value):
     left_out: dict[str, int] = Field(default_factory=dict)
     """Of a campaign: leads of its target that got no message when it started, by reason."""
     contacts: dict[str, int] = Field(default_factory=dict)
-    """Of a sequence: contacts by status."""
+    """Of a sequence: contacts by status; those that are paused are active, too."""
+    paused: int = 0
+    """How many of the active contacts are paused."""
     test_messages: int | None = None
     """Not counted. None where they cannot be told apart: a test belongs to a device, not to a campaign or sequence."""
     confirmations: int | None = None

@@ -48,7 +48,7 @@ select id, key, position, removed_at is not null as removed
 """
 
 COUNT_CONTACTS = """
-select status, count(*)
+select status, count(*), count(*) filter (where status = 'active' and paused_at is not null) as paused
   from sequence_contacts
  where sequence_id = $1
  group by status
@@ -149,6 +149,7 @@ async def sequence_scope(
         raise await no_such_sequence(connection, name)
     steps = await connection.fetch(SELECT_STEPS, row.id)
     used = load_zone(zone or row.time_zone)
+    contacts = await connection.fetch(COUNT_CONTACTS, row.id)
     return Scope(
         "sequence",
         name,
@@ -159,9 +160,8 @@ async def sequence_scope(
         facts={
             "status": row.status,
             "reason": row.status_reason,
-            "contacts": {
-                one["status"]: one["count"] for one in await connection.fetch(COUNT_CONTACTS, row.id)
-            },
+            "contacts": {one["status"]: one["count"] for one in contacts},
+            "paused": sum(one["paused"] for one in contacts),
         },
     )
 

@@ -139,8 +139,10 @@ def facts(report: Report) -> list[str]:
             f"Expected end: about {format_wall(report.expected_end, zone)[:16]}, at the devices' pace."
         )
     if report.contacts:
+        paused = f" ({report.paused:,} of them paused)" if report.paused else ""
         by_status = ", ".join(
-            f"{count:,} {status.replace('_', ' ')}" for status, count in report.contacts.items()
+            f"{count:,} {status.replace('_', ' ')}{paused if status == 'active' else ''}"
+            for status, count in report.contacts.items()
         )
         found.append(f"Contacts: {by_status}. Steps that they have not come to yet are not counted.")
     if not report.total.messages:
