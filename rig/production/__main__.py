@@ -36,6 +36,11 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--cluster", action="store_true", help="Temporal's services as processes of their own"
     )
     parser.add_argument(
+        "--monitoring",
+        action="store_true",
+        help="this machine's Prometheus, too, with the configuration of the profile (without Grafana)",
+    )
+    parser.add_argument(
         "--servers-only", action="store_true", help="without workers: the command starts its own"
     )
     parser.add_argument(
@@ -72,14 +77,13 @@ def _home(given: argparse.Namespace) -> Iterator[Path]:
 
 
 async def _run(given: argparse.Namespace) -> int:
-    profiles = ["cluster"] if given.cluster else []
+    profiles = [name for name in ("cluster", "monitoring") if getattr(given, name)]
+    without = ["grafana", *(OURS[:1] if given.servers_only else ())]
     if given.build:
         await build_all(_tell)
         return 0
     with _home(given) as home:
-        async with production(
-            home, _tell, profiles=profiles, without=OURS[:1] if given.servers_only else ()
-        ) as here:
+        async with production(home, _tell, profiles=profiles, without=without) as here:
             if given.command:
                 return await _command(here, given.command)
             _show(here)
@@ -108,6 +112,8 @@ def _show(here: Production) -> None:
     sys.stdout.write("Everything runs until Ctrl-C. In another terminal:\n\n")
     for name, value in here.variables.items():
         sys.stdout.write(f"export {name}='{value}'\n")
+    if here.prometheus_url:
+        sys.stdout.write(f"\nPrometheus: {here.prometheus_url}")
     sys.stdout.write(f"\nTemporal Web UI: {here.ui_url}\nlogs: {here.place.home / 'logs'}\n")
     sys.stdout.flush()
 

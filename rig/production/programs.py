@@ -13,6 +13,7 @@ from rig.production.command import Command
 from rig.production.compose import Service
 from rig.production.place import Place
 from rig.production.postgres import full_postgres
+from rig.production.prometheus import PROMETHEUS, arguments, prometheus_program
 from runtime.embedded.processes import plain_environment
 
 __all__ = ["POSTGRES", "command_of", "image_name"]
@@ -49,8 +50,13 @@ def command_of(
         path.insert(0, str(folder))
     elif image == POSTGRES:
         path.insert(0, str(full_postgres()))
+    elif image == PROMETHEUS:
+        path.insert(0, str(Path(prometheus_program()).parent))
+        folder = place.volume("prometheus")
     elif image not in (None, "caddy"):
         raise InvalidInput(f"service {service.name}: nothing is known of the image {service.image}")
+    if words is None and image == PROMETHEUS:
+        words = ("prometheus", *arguments(service, place))
     said = tuple(words) if words is not None else _said(service, place.root)
     said = tuple(place.words(word, service, number) for word in said)
     said = tuple(word.replace("/etc/temporal/entrypoint.sh", str(folder / "entrypoint.sh")) for word in said)

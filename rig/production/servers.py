@@ -15,6 +15,7 @@ from rig.production.compose import Compose, Service, read_compose
 from rig.production.place import Place, choose_network
 from rig.production.postgres import ImagePostgres, full_postgres
 from rig.production.programs import POSTGRES, command_of, image_name
+from rig.production.prometheus import PROMETHEUS, configure
 from rig.production.service import Replica, run_once
 from rig.stage import SIMULATOR_SECRET
 from runtime.embedded.processes import ProcessId
@@ -72,6 +73,11 @@ class Production:
         """The Temporal Web UI."""
         return f"http://{self.place.address('temporal-ui')}:8080"
 
+    @property
+    def prometheus_url(self) -> str | None:
+        """Prometheus; None if it does not run."""
+        return f"http://{self.place.address('prometheus')}:9090" if "prometheus" in self.services else None
+
     def secret(self, name: str) -> str:
         """One of the passwords."""
         return (self.place.root / self.place.compose.secrets[name]).read_text("utf-8").strip()
@@ -124,6 +130,8 @@ class Production:
             server.name = name
             server.forget_dead_postmaster()
             return server
+        if image_name(service) == PROMETHEUS:
+            configure(service, self.services, self.place)
         for source in service.mounts.values():
             if source in self.place.compose.volumes:
                 self.place.volume(source).mkdir(parents=True, exist_ok=True)

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from messaging.common.errors import InvalidInput, Unavailable
 from rig.production import build as building
@@ -12,6 +13,7 @@ from rig.production.build import MODULES, build
 from rig.production.compose import read_compose
 from rig.production.place import Place
 from rig.production.programs import command_of
+from rig.production.prometheus import configure
 from rig.production.servers import FILE, production
 from runtime.embedded.processes import ProcessId
 from runtime.embedded.state import State, read_state, write_state
@@ -107,3 +109,28 @@ async def test_where_modules_cannot_be_fetched_one_line_says_so(
     ):
         await build(tmp_path / "programs", "temporalio/server:1.32.0", lambda _: None)
     assert not (tmp_path / "programs").exists()
+
+
+def test_prometheus_asks_every_replica_where_containers_would_ask_names(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rig.production.programs.prometheus_program", lambda: "/usr/bin/prometheus")
+    service = place.compose.services["prometheus"]
+    services = {
+        name: one for name, one in place.compose.services.items() if not one.profiles or one is service
+    }
+    configure(service, services, place)
+    (job,) = YAML(typ="safe").load(place.home / "prometheus" / "prometheus.yml")["scrape_configs"]
+    worker, webhooks = (place.address(name) for name in ("worker", "webhooks"))
+    assert job["job_name"] == "drumbeat"
+    assert job["static_configs"] == [
+        {"targets": [f"{worker}:9464", f"{place.address('worker', 1)}:9464", f"{webhooks}:9464"]}
+    ]
+    assert (place.home / "prometheus" / "drumbeat.rules.yml").is_file()
+    command = command_of(service, place, Path("/built"))
+    assert command.words == (
+        "prometheus",
+        f"--config.file={place.home / 'prometheus' / 'prometheus.yml'}",
+        "--storage.tsdb.retention.time=30d",
+        f"--web.listen-address={place.address('prometheus')}:9090",
+    )
