@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from messaging.common.errors import Unavailable
 from messaging.events.acting import Actor
-from runtime.private_mode import turn_on
 from runtime.servers import Addresses, servers
 from runtime.settings import Settings, load_settings
 from runtime.who import service
@@ -92,7 +91,6 @@ async def connect(
     InvalidInput.
     """
     settings = settings or load_settings()
-    turn_on(settings.private_keys)
     actor = actor or service(name or settings.act_as)
     async with servers(settings, tell) as addresses:
         for notice in addresses.notices:

@@ -13,14 +13,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from messaging.common.errors import InvalidInput
 from messaging.common.keywords import DEFAULT_KEYWORDS, Keywords, parse_keywords
-from messaging.common.private import SETTING as PRIVATE_KEYS
 from messaging.common.roles import parse_roles
 from messaging.events.acting import named
 from messaging.gateways.networks import parse_networks
 from messaging.gateways.secret_files import SETTING, parse_directories
 from messaging.times.durations import parse_duration
 from runtime.database_url import secured
-from runtime.private_mode import read_keys
 from runtime.variables import PREFIX, find_misspelled, find_unusable
 
 __all__ = ["CHECKOUT", "Ports", "Settings", "load_settings", "variable_of"]
@@ -111,8 +109,6 @@ class Settings(BaseSettings):
     """The version of this worker's code, for Temporal's Worker Versioning; ``auto``: of the code itself. Unset: none, and
     every worker takes all work.
     """
-    private_keys: str = Field("", validation_alias=PRIVATE_KEYS)
-    """The file with the keys of private mode, in which Temporal gets to see no phone, name or text; unset: the mode is off."""
     ports: Ports = Field(default_factory=Ports)
 
     @field_validator("database_url")
@@ -169,16 +165,6 @@ class Settings(BaseSettings):
             if not directory.is_dir():
                 raise ValueError(f"there is no directory {directory}")
         return directories
-
-    @field_validator("private_keys")
-    @classmethod
-    def _keys(cls, path: str) -> str:
-        try:
-            if path:
-                read_keys(path)
-        except InvalidInput as error:
-            raise ValueError(str(error)) from None
-        return path
 
     @field_validator("roles")
     @classmethod
