@@ -17,7 +17,9 @@ FOLDER = ROOT / "deploy" / "kubernetes"
 FOUND: list[dict[str, Any]] = [
     one for file in sorted(FOLDER.glob("*.yaml")) for one in YAML(typ="safe").load_all(file)
 ]
-PODS = {one["metadata"]["name"]: one["spec"]["template"] for one in FOUND if one["kind"] == "Deployment"}
+PODS = {
+    one["metadata"]["name"]: one["spec"]["template"] for one in FOUND if one["kind"] in ("Deployment", "Job")
+}
 CONTAINERS = {name: pod["spec"]["containers"][0] for name, pod in PODS.items()}
 
 
@@ -30,7 +32,7 @@ def test_all_kinds_are_there_under_names_of_their_own() -> None:
     names = [(one["kind"], one["metadata"]["name"]) for one in FOUND]
     assert len(set(names)) == len(names)
     assert sorted({kind for kind, _ in names}) == [
-        *("ConfigMap", "Deployment", "Ingress", "PodDisruptionBudget", "ScaledObject", "Service"),
+        *("ConfigMap", "Deployment", "Ingress", "Job", "PodDisruptionBudget", "ScaledObject", "Service"),
     ]
     assert {one["metadata"]["labels"]["app"] for one in FOUND} == {"drumbeat"}
 
@@ -54,7 +56,7 @@ def test_a_pod_runs_as_the_image_is_made(name: str) -> None:
 @pytest.mark.parametrize("name", PODS)
 def test_every_setting_exists(name: str) -> None:
     known = {str(field.validation_alias) for field in Settings.model_fields.values()}
-    known |= {"TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "PGPASSWORD"}
+    known |= {"TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE", "PGUSER", "PGPASSWORD"}
     given = {variable["name"] for variable in CONTAINERS[name]["env"]} | set(_only("ConfigMap")["data"])
     assert given <= known
     assert CONTAINERS[name]["envFrom"] == [{"configMapRef": {"name": _only("ConfigMap")["metadata"]["name"]}}]
@@ -62,7 +64,7 @@ def test_every_setting_exists(name: str) -> None:
 
 @pytest.mark.parametrize("name", PODS)
 def test_probes_ask_ports_that_are_listened_on(name: str) -> None:
-    ports = {port["name"]: port["containerPort"] for port in CONTAINERS[name]["ports"]}
+    ports = {port["name"]: port["containerPort"] for port in CONTAINERS[name].get("ports", ())}
     given = {variable["name"]: variable.get("value") for variable in CONTAINERS[name]["env"]}
     assert {str(port) for port in ports.values()} <= set(given.values())
     for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
@@ -111,3 +113,19 @@ def test_what_selects_finds() -> None:
         _only("PodDisruptionBudget")["spec"]["selector"]["matchLabels"]
         == PODS["drumbeat-worker"]["metadata"]["labels"]
     )
+
+
+def test_only_the_job_may_change_tables() -> None:
+    keys = {
+        name: next(
+            one["valueFrom"]["secretKeyRef"]["key"] for one in container["env"] if one["name"] == "PGPASSWORD"
+        )
+        for name, container in CONTAINERS.items()
+    }
+    assert {name for name, key in keys.items() if key != "database-password"} == {"drumbeat-schema"}
+    assert _only("ConfigMap")["data"]["PGUSER"] == "drumbeat_worker"
+    assert {"name": "PGUSER", "value": "drumbeat"} in CONTAINERS["drumbeat-schema"]["env"]
+    assert CONTAINERS["drumbeat-schema"]["command"][2:] == ["--migrate-only"]
+    document = (ROOT / "docs" / "kubernetes.md").read_text()
+    assert "owner-password=secrets/drumbeat_db_password" in document
+    assert "database-password=secrets/drumbeat_worker_db_password" in document
