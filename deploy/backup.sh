@@ -6,6 +6,16 @@ set -eu
 
 umask 077
 
+for name in BACKUP_EVERY BACKUP_KEEP_DAYS; do
+    eval "value=\${$name:-}"
+    case $value in
+        '' | *[!0-9]*)
+            echo "DRUMBEAT_$name is a whole number of $([ $name = BACKUP_EVERY ] && echo seconds || echo days), not '$value'" >&2
+            exit 1
+            ;;
+    esac
+done
+
 back_up() {
     now=$(date -u +%Y%m%dT%H%M%SZ)
     draft=$BACKUP_DIRECTORY/$now.part

@@ -331,6 +331,33 @@ async def test_the_databases_are_made_once_and_take_a_changed_password(
         await reader.close()
 
 
+@pytest.mark.parametrize(
+    ("every", "days", "told"),
+    [
+        ("daily", "14", "DRUMBEAT_BACKUP_EVERY is a whole number of seconds, not 'daily'\n"),
+        ("0", "-1", "DRUMBEAT_BACKUP_KEEP_DAYS is a whole number of days, not '-1'\n"),
+        ("", "14", "DRUMBEAT_BACKUP_EVERY is a whole number of seconds, not ''\n"),
+    ],
+)
+def test_a_backup_that_would_go_on_for_ever_does_not_begin(
+    tmp_path: Path, every: str, days: str, told: str
+) -> None:
+    done = subprocess.run(
+        ["/bin/sh", ROOT / "deploy" / "backup.sh"],
+        check=False,
+        env={
+            "PATH": os.environ["PATH"],
+            "BACKUP_DIRECTORY": str(tmp_path),
+            "BACKUP_EVERY": every,
+            "BACKUP_KEEP_DAYS": days,
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", told)
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.long
 async def test_a_backup_is_restored_with_its_roles_and_an_incomplete_one_is_not(
     own_postgres: Postgres, tmp_path: Path
