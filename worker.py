@@ -15,13 +15,14 @@ import asyncio
 import logging
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypedDict
 
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior, WorkerDeploymentVersion
+from temporalio.service import RPCError
 from temporalio.worker import (
     PollerBehaviorSimpleMaximum,
     UnsandboxedWorkflowRunner,
@@ -62,6 +63,7 @@ from messaging.sending.send import Sender
 from messaging.times.durations import parse_duration
 from operations import acts
 from operations.connection import Drumbeat, connect
+from operations.ledger_marks import check_ledger, note_mark
 from operations.replies import Enrolling, carry_out
 from operations.schedule import deliver_outbox_now, ensure_schedules, fetch_missed_now
 from operations.upgrades import begins
@@ -288,6 +290,7 @@ async def work(
     settings, pool = drumbeat.settings, await drumbeat.pool()
     if webhooks_only and settings.webhooks_port is None:
         raise InvalidInput("--webhooks-only: set DRUMBEAT_WEBHOOKS_PORT, the port to listen on")
+    await check_ledger(drumbeat)
     simulator = drumbeat.addresses.simulator_url if drumbeat.addresses.embedded else None
     secret = secret_file(settings.home) if simulator is not None else None
     gateways = Gateways(
@@ -372,6 +375,7 @@ async def work(
         ]
         await forget_shown(pool)
         await ensure_schedules(drumbeat)
+        await note_mark(drumbeat)
         await fetch_missed_now(drumbeat)
         await deliver_outbox_now(drumbeat)
         async with (
@@ -389,6 +393,8 @@ async def work(
             if watch is not None:
                 watch.readiness.ends()
             logger.info("finishing what is being sent")
+        with suppress(RPCError):  # Temporal may have gone before; then the mark of a minute ago counts
+            await note_mark(drumbeat)
 
 
 async def _begin(drumbeat: Drumbeat, build_id: str | None) -> None:

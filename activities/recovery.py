@@ -9,9 +9,11 @@ from messaging.common.database import Pool
 from messaging.leads import opt_outs
 from messaging.sending.outcomes import MessageRef
 from messaging.sending.recovery import abandoned, close_unwanted, forgotten_leads
+from messaging.sending.restores import find_restore, next_mark
 from messaging.sending.telling import Tell, any_passed_over, any_to_signal
 from temporal.bulk import each, signal_each
 from temporal.campaigns import start_lead, tell_campaign
+from temporal.ledger_mark import write_mark
 from temporal.messages import start_message
 from temporal.telling import start_telling
 from temporal.watched import show_states
@@ -33,7 +35,7 @@ class RecoveryActivities:
         """Starts a workflow for each abandoned message; answers how many there are.
 
         It also closes waiting messages that are not wanted any more, starts the workflow of a campaign's lead again if
-        it is gone, and sends signals that were lost: the process that changed a row died before it could signal the
+        it is gone, notes how far the ledger is, and sends signals that were lost: the process that changed a row died before it could signal the
         workflow, or Temporal could not be reached. And it tells the workflows of devices and sequences their states.
         """
         await close_unwanted(self._pool)
@@ -57,6 +59,8 @@ class RecoveryActivities:
             await signal_each(client, await opt_outs.suppressed(self._pool, phone), "wake")
             await opt_outs.note_signalled(self._pool, [phone])
         await show_states(client, self._pool, task_queue=task_queue)
+        if await find_restore(self._pool) is None:
+            await write_mark(client, await next_mark(self._pool))
         return len(found)
 
     async def _signal_campaigns(self, client: Client, task_queue: str) -> None:

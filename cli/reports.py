@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from cli.console import Json, run, show
 from cli.page import GREEN, RED, Column, Table, attention, painted, wrapped
+from cli.selection import confirm
 from messaging.common.counts import count_of
 from runtime.process import leave
 
@@ -13,8 +16,9 @@ if TYPE_CHECKING:
     from messaging.reporting.status import StatusReport
     from operations.audit import AuditReport
     from operations.connection import Drumbeat
+    from operations.repair import Repair
 
-__all__ = ["audit", "audit_page", "status", "status_page"]
+__all__ = ["audit", "audit_page", "repair_page", "status", "status_page"]
 
 
 def status(as_json: Json = False) -> None:
@@ -28,18 +32,80 @@ def status(as_json: Json = False) -> None:
     show(run(work, temporal=False), as_json, status_page)
 
 
-def audit(as_json: Json = False) -> None:
+def audit(
+    repair: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="Bring ledger and Temporal together again; says what it would do, and asks."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="With --repair: say what it would do, no more.")
+    ] = False,
+    temporal_kept: Annotated[
+        bool,
+        typer.Option(
+            "--temporal-kept",
+            help="With --repair: Temporal was not restored, so what its histories do not show was not sent.",
+        ),
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="With --repair: do not ask first.")] = False,
+    as_json: Json = False,
+) -> None:
     """Prove that every promise is kept, or show what breaks one (exit code 1)."""
+    if not repair:
+        if dry_run or temporal_kept or yes:
+            raise typer.BadParameter("--dry-run, --temporal-kept and --yes go with --repair")
+        report = run(_audit)
+        show(report, as_json, audit_page)
+        if not report.kept:
+            leave(1)
+        return
 
-    async def work(drumbeat: Drumbeat) -> AuditReport:
-        from operations import audit
+    async def work(drumbeat: Drumbeat) -> Repair:
+        from operations.repair import repair as bring_together
 
-        return await audit.audit(drumbeat)
+        planned = await bring_together(drumbeat, dry_run=True, temporal_kept=temporal_kept)
+        if dry_run or planned.nothing:
+            return planned
+        if not yes:
+            confirm(repair_page(planned).splitlines(), "Do it?", as_json=as_json)
+        return await bring_together(drumbeat, temporal_kept=temporal_kept)
 
-    report = run(work)
-    show(report, as_json, audit_page)
-    if not report.kept:
-        leave(1)
+    show(run(work), as_json, repair_page)
+
+
+async def _audit(drumbeat: Drumbeat) -> AuditReport:
+    from operations import audit
+
+    return await audit.audit(drumbeat)
+
+
+def repair_page(repair: Repair) -> str:
+    """What a repair did, or would do, as text."""
+    if repair.nothing:
+        return "There is nothing to repair."
+    lines = []
+    if repair.restored:
+        lines += wrapped(
+            "The ledger was restored to an earlier moment. Opt-outs of since then are gone, unless the lines below say otherwise:"
+            " enter those that you know of with 'opt-out PHONE', before anything is sent."
+            if repair.dry_run
+            else "The ledger was restored to an earlier moment."
+        )
+    lines += [
+        line
+        for words in repair.done
+        for line in wrapped(f"{'to do' if repair.dry_run else 'done'}: {words}", "  ")
+    ]
+    lines += [line for words in repair.left for line in wrapped(f"left to you: {words}", "  ")]
+    if repair.confirmed:
+        lines += wrapped(
+            "Sending goes on. Unconfirmed messages are never sent again by themselves: 'messages --status unconfirmed' lists them."
+        )
+    elif repair.restored:
+        lines.append("Afterwards, sending goes on; until then everything is paused.")
+    return "\n".join(lines)
 
 
 def status_page(report: StatusReport) -> str:

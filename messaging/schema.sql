@@ -945,6 +945,13 @@ CREATE FUNCTION public.hold_of(m public.broadcast_messages, p_moment timestamp w
           where id = m.device_id and service_window and m.status <> 'processing' and form_of(m, p_moment) = 'wait'))
 $$;
 
+CREATE FUNCTION public.hold_of_restore() RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    select 'everything is paused: the ledger was restored to an earlier moment; ''audit --repair'' says what may have been sent since'
+     where exists (select from restores where confirmed_at is null) or not ledger_is_at_home()
+$$;
+
 CREATE FUNCTION public.hold_phone(p_phone text) RETURNS text
     LANGUAGE plpgsql
     AS $$
@@ -1060,6 +1067,20 @@ CREATE FUNCTION public.lead_as_json(l public.leads) RETURNS jsonb
     select jsonb_build_object('phone', l.phone, 'name', l.name, 'niches', l.niches, 'triggers', l.triggers,
                               'target_status', l.target_status, 'device_id', l.device_id, 'time_zone', l.time_zone,
                               'attributes', l.attributes)
+$$;
+
+CREATE FUNCTION public.ledger_is_at_home() RETURNS boolean
+    LANGUAGE sql STABLE
+    AS $$
+    select coalesce((select h.xmin::text::bigint = h.written_by % 4294967296 and h.tableoid = h.in_table
+                            and coalesce(h.timeline = ledger_timeline(), true)
+                       from ledger_home h), true)
+$$;
+
+CREATE FUNCTION public.ledger_timeline() RETURNS text
+    LANGUAGE sql STABLE
+    AS $$
+    select case when pg_is_in_recovery() then null else left(pg_walfile_name(pg_current_wal_lsn()), 8) end
 $$;
 
 CREATE FUNCTION public.lock_tables(VARIADIC p_locks text[]) RETURNS void
@@ -1696,6 +1717,14 @@ begin
     return null;
 end $$;
 
+CREATE FUNCTION public.note_ledger_home() RETURNS void
+    LANGUAGE sql
+    AS $$
+    delete from ledger_home;
+    insert into ledger_home (written_by, in_table, timeline)
+    values (pg_current_xact_id()::text::bigint, 'ledger_home'::regclass, ledger_timeline())
+$$;
+
 CREATE FUNCTION public.note_message() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -1764,6 +1793,26 @@ begin
     return null;
 end $$;
 
+CREATE FUNCTION public.note_restore(p_how text, p_restored_to timestamp with time zone) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO '$user', 'public'
+    AS $_$
+declare
+    numbered text;
+begin
+    perform pg_advisory_xact_lock(7271994);
+    if exists (select from restores where confirmed_at is null) then
+        return false;
+    end if;
+    insert into restores (how, restored_to)
+    values (p_how, coalesce(p_restored_to, (select max(seen_at) from workers), (select noted_at from ledger_mark)));
+    foreach numbered in array array['sequence_contacts', 'sequences', 'sequence_steps', 'campaigns', 'leads'] loop
+        execute format('select setval(%1$L, (select last_value from %1$s) + 1000000)',
+                       pg_get_serial_sequence(numbered, 'id'));
+    end loop;
+    return true;
+end $_$;
+
 CREATE FUNCTION public.note_sequence() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -1807,6 +1856,7 @@ CREATE FUNCTION public.pause_of(m public.broadcast_messages) RETURNS text
     LANGUAGE sql STABLE
     AS $$
     select coalesce(
+        hold_of_restore(),
         (select 'campaign ' || name || ' is paused' || coalesce(': ' || reason, '')
            from campaigns where id = m.campaign_id and status = 'paused'),
         (select case when c.paused_at is not null and c.status = 'active'
@@ -2635,6 +2685,22 @@ ALTER TABLE public.leads ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.ledger_home (
+    one boolean DEFAULT true NOT NULL,
+    written_by bigint NOT NULL,
+    in_table oid NOT NULL,
+    timeline text NOT NULL,
+    noted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT ledger_home_one_check CHECK (one)
+);
+
+CREATE TABLE public.ledger_mark (
+    one boolean DEFAULT true NOT NULL,
+    mark bigint DEFAULT 0 NOT NULL,
+    noted_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT ledger_mark_one_check CHECK (one)
+);
+
 CREATE TABLE public.outbox (
     id bigint NOT NULL,
     receiver_id bigint NOT NULL,
@@ -2718,6 +2784,24 @@ CREATE TABLE public.rejected_rows (
 
 ALTER TABLE public.rejected_rows ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.rejected_rows_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE public.restores (
+    id bigint NOT NULL,
+    how text NOT NULL,
+    restored_to timestamp with time zone,
+    found_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    settled_at timestamp with time zone,
+    confirmed_at timestamp with time zone
+);
+
+ALTER TABLE public.restores ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.restores_id_seq
     START WITH 1
     INCREMENT BY 1
     NO MINVALUE
@@ -2903,6 +2987,12 @@ ALTER TABLE ONLY public.leads
 ALTER TABLE ONLY public.leads
     ADD CONSTRAINT leads_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.ledger_home
+    ADD CONSTRAINT ledger_home_pkey PRIMARY KEY (one);
+
+ALTER TABLE ONLY public.ledger_mark
+    ADD CONSTRAINT ledger_mark_pkey PRIMARY KEY (one);
+
 ALTER TABLE ONLY public.outbox
     ADD CONSTRAINT outbox_pkey PRIMARY KEY (id);
 
@@ -2920,6 +3010,9 @@ ALTER TABLE ONLY public.refused_enrollments
 
 ALTER TABLE ONLY public.rejected_rows
     ADD CONSTRAINT rejected_rows_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.restores
+    ADD CONSTRAINT restores_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.sequence_contacts
     ADD CONSTRAINT sequence_contacts_pkey PRIMARY KEY (id);
@@ -3033,6 +3126,8 @@ CREATE INDEX rejected_rows_digits ON public.rejected_rows USING btree (digits);
 CREATE INDEX rejected_rows_file ON public.rejected_rows USING btree (file);
 
 CREATE INDEX rejected_rows_phone ON public.rejected_rows USING btree (phone);
+
+CREATE UNIQUE INDEX restores_open ON public.restores USING btree ((true)) WHERE (confirmed_at IS NULL);
 
 CREATE INDEX sequence_contacts_active ON public.sequence_contacts USING btree (sequence_id, id) WHERE (status = 'active'::text);
 

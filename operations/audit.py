@@ -7,17 +7,20 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from messaging.common.counts import count_of
+from messaging.common.database import Pool
 from messaging.common.values import Value
 from messaging.outbox.alerts import report as report_alert
 from messaging.outbox.alerts import report_over
 from messaging.reporting import audit as ledger
 from messaging.reporting.audit import Totals
+from messaging.sending.restores import count_may_have_been_sent, find_restore, find_restored
+from messaging.times.local_time import format_wall
 from operations.connection import Drumbeat
 from temporal.bulk import each
 from temporal.contacts import CONTACT_WORKFLOW
 from temporal.ids import campaign_workflow_id, message_workflow_id
 
-__all__ = ["AuditReport", "Check", "audit"]
+__all__ = ["AuditReport", "Check", "Comparison", "audit", "compare_contacts", "find_dropped", "find_stranded"]
 
 EXAMPLES = 5
 
@@ -47,13 +50,13 @@ class AuditReport(Value):
     totals: Totals
 
 
-class _Comparison(NamedTuple):
-    """Contacts' workflows and enrollments that do not match, each with a line that says what is wrong."""
+class Comparison(NamedTuple):
+    """Contacts' workflows, by their IDs, that do not match the enrollments."""
 
     orphans: list[str]
-    """Active enrollments without a running workflow."""
+    """Of active enrollments, and not running."""
     strays: list[str]
-    """Running workflows without an active enrollment."""
+    """Running without an active enrollment."""
     running: int
     """How many workflows of contacts run."""
 
@@ -70,14 +73,20 @@ async def audit(drumbeat: Drumbeat) -> AuditReport:
     """Reads everything and changes nothing, except that it reports a broken promise as an alert, and its end."""
     pool = await drumbeat.pool()
     steps, campaign_messages = await ledger.count_messages(pool)
-    contacts = await _compare(drumbeat)
+    restored = await _restored(pool)
+    contacts = await compare_contacts(drumbeat)
     under_way = await ledger.active_campaigns(pool)
-    stranded = await _stranded(drumbeat, sorted(under_way))
+    stranded = await find_stranded(drumbeat, sorted(under_way))
     again = await ledger.resends_under_way(pool)
-    dropped = await _dropped(drumbeat, again)
+    dropped = await find_dropped(drumbeat, again)
     counted = await ledger.totals(pool)
     lost = await ledger.lost_steps(pool)
     checks = [
+        _check(
+            "the ledger is the one that was written last",
+            "it was restored to no earlier moment, or that is repaired",
+            restored,
+        ),
         _check(
             "no step was sent twice to a phone",
             f"{count_of(steps, 'message')} of sequences",
@@ -96,12 +105,15 @@ async def audit(drumbeat: Drumbeat) -> AuditReport:
         _check(
             "every running workflow has its enrollment",
             count_of(contacts.running, "workflow runs", "workflows run"),
-            contacts.strays,
+            [f"{name}: no active enrollment; 'audit --repair' ends or stores it" for name in contacts.strays],
         ),
         _check(
             "every active enrollment has its workflow",
             count_of(contacts.running, "workflow runs", "workflows run"),
-            contacts.orphans,
+            [
+                f"{name}: no workflow runs; 'audit --repair' starts it, 'stop {' '.join(name.split(':')[1:])}' ends it"
+                for name in contacts.orphans
+            ],
         ),
         _check(
             "no message is stuck in processing",
@@ -138,6 +150,24 @@ async def audit(drumbeat: Drumbeat) -> AuditReport:
     return AuditReport(kept=not broken, checks=tuple(checks), totals=counted)
 
 
+async def _restored(pool: Pool) -> list[str]:
+    """What is not repaired after a restore of the ledger."""
+    restore = await find_restore(pool)
+    if restore is not None:
+        to = "" if restore.restored_to is None else f" to {format_wall(restore.restored_to)} UTC"
+        waiting = count_of(
+            await count_may_have_been_sent(pool, restore), "message that waits", "messages that wait"
+        )
+        return [
+            f"it was restored{to} ({restore.how}); everything is paused; {waiting} may have been sent since"
+        ]
+    if (await find_restored(pool)).moved:
+        return [
+            "it was restored; everything is paused; start a worker, which notes it, then 'audit --repair'"
+        ]
+    return []
+
+
 async def _report(drumbeat: Drumbeat, broken: list[str]) -> None:
     """Reports what is broken as an alert, or its end. A role that may only read has nothing reported."""
     pool = await drumbeat.pool()
@@ -155,7 +185,7 @@ def _check(promise: str, evidence: str, broken: list[str]) -> Check:
     return Check(promise=promise, evidence=evidence, broken=tuple(broken[:EXAMPLES]), count=len(broken))
 
 
-async def _compare(drumbeat: Drumbeat) -> _Comparison:
+async def compare_contacts(drumbeat: Drumbeat) -> Comparison:
     """Compares the contacts' workflows with their enrollments.
 
     Temporal's visibility index lags behind a little, and contacts come and go during the audit. So whatever does not
@@ -172,23 +202,17 @@ async def _compare(drumbeat: Drumbeat) -> _Comparison:
     orphans = [name for name, state in found if not state.runs and name in still_active]
     known = still_active | await ledger.ended_lately(pool)
     strays = [name for name, state in found if state.runs and not state.moving and name not in known]
-    return _Comparison(
-        orphans=[
-            f"{name}: no workflow runs; 'stop {' '.join(name.split(':')[1:])}' ends it" for name in orphans
-        ],
-        strays=[f"{name}: no active enrollment" for name in strays],
-        running=len(listed),
-    )
+    return Comparison(orphans, strays, running=len(listed))
 
 
-async def _stranded(drumbeat: Drumbeat, campaigns: list[str]) -> list[str]:
+async def find_stranded(drumbeat: Drumbeat, campaigns: list[str]) -> list[str]:
     """The campaigns under way whose workflows do not run."""
     found = [name for name in campaigns if not (await _state(drumbeat, campaign_workflow_id(name))).runs]
     still = await ledger.active_campaigns(await drumbeat.pool())  # some have ended while we looked
     return [name for name in found if name in still]
 
 
-async def _dropped(drumbeat: Drumbeat, again: list[str]) -> list[str]:
+async def find_dropped(drumbeat: Drumbeat, again: list[str]) -> list[str]:
     """The messages that are sent again and whose workflows do not run."""
     found = [one for one in again if not (await _state(drumbeat, message_workflow_id(one))).runs]
     still = await ledger.resends_under_way(await drumbeat.pool())  # some have ended while we looked

@@ -18,6 +18,7 @@ from temporalio.client import (
 
 from messaging.sequences.contract import SweepCursor
 from operations.connection import Drumbeat
+from temporal.ledger_mark import RECOVERY_SCHEDULE
 from workflows.missed import MissedMessagesWorkflow
 from workflows.outbox import OutboxWorkflow
 from workflows.recovery import RecoveryWorkflow
@@ -34,7 +35,7 @@ __all__ = [
 ]
 
 SWEEP = "trigger-sweep"
-RECOVERY = "message-recovery"
+RECOVERY = RECOVERY_SCHEDULE
 MISSED = "missed-messages"
 OUTBOX = "outbox"
 EVERY = timedelta(minutes=1)

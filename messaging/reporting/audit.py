@@ -1,5 +1,6 @@
 """The ledger's part of the audit: queries that find violations, and totals that must add up."""
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from messaging.common.counts import count_of
@@ -14,6 +15,7 @@ __all__ = [
     "active_contacts",
     "broken_constraints",
     "count_messages",
+    "ended_contacts",
     "ended_lately",
     "lost_leads",
     "lost_steps",
@@ -272,6 +274,15 @@ async def ended_lately(pool: Pool) -> set[str]:
     """The workflows of contacts that ended at most some minutes ago, and that are still to be signalled."""
     rows = await pool.fetch(SELECT_ENDED_LATELY, PATIENCE)
     return {row["workflow_id"] for row in rows}
+
+
+async def ended_contacts(pool: Pool, workflow_ids: Sequence[str]) -> list[str]:
+    """Those of these workflows whose enrollment has ended."""
+    rows = await pool.fetch(
+        "select workflow_id from sequence_contacts where workflow_id = any ($1) and status <> 'active'",
+        list(workflow_ids),
+    )
+    return [row["workflow_id"] for row in rows]
 
 
 async def active_campaigns(pool: Pool) -> set[str]:

@@ -7,13 +7,21 @@ settles the message like any other in doubt: it asks the gateway if that is poss
 not wanted any more.
 """
 
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 
 from messaging.common.database import Pool, Record
 from messaging.sending.claim_lifetimes import CLAIM_LIFETIME, longer_lifetimes
 from messaging.sending.outcomes import MessageRef
 
-__all__ = ["ABANDONED_TOGETHER", "abandoned", "close_unwanted", "forgotten_leads", "to_one_phone"]
+__all__ = [
+    "ABANDONED_TOGETHER",
+    "abandoned",
+    "close_unwanted",
+    "forgotten_leads",
+    "message_refs",
+    "to_one_phone",
+]
 
 ABANDONED_TOGETHER = 200
 """How many are found at a time; the next sweep, a minute later, finds the rest."""
@@ -93,6 +101,11 @@ async def abandoned(pool: Pool, *, now: datetime | None) -> list[MessageRef]:
 async def to_one_phone(pool: Pool, phone: str) -> list[MessageRef]:
     """Waiting messages to this phone that are no step's and no campaign's: each has a workflow of its own."""
     return [_ref(row) for row in await pool.fetch(SELECT_TO_ONE_PHONE, phone)]
+
+
+async def message_refs(pool: Pool, ids: Sequence[str]) -> list[MessageRef]:
+    """These messages, for workflows of their own."""
+    return [_ref(row) for row in await pool.fetch(f"select {REF} where m.id = any ($1::uuid[])", list(ids))]
 
 
 def _ref(row: Record) -> MessageRef:

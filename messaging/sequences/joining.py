@@ -9,7 +9,18 @@ from messaging.sequences.next_step import due_of, position_of
 from messaging.sequences.plans import Plans
 from messaging.times.calendar import Due, begin, next_due
 
-__all__ = ["WITHOUT_CONSENT", "find_enrollment", "insert_enrollment", "no_device", "why_not", "why_paused"]
+__all__ = [
+    "UNOWNED",
+    "WITHOUT_CONSENT",
+    "find_enrollment",
+    "insert_enrollment",
+    "no_device",
+    "why_not",
+    "why_paused",
+]
+
+UNOWNED = ""
+"""The run of an enrollment whose workflow is gone: the first run of a new one takes it."""
 
 WITHOUT_CONSENT = "the sequence requires consent, and the lead has not given it, or has taken it back"
 
@@ -56,8 +67,14 @@ async def find_enrollment(
     connection: Connection, sequence_id: int, phone: str, given: str, run_id: str
 ) -> Record | None:
     """The row of this phone in this sequence, whatever its status. ``given``: the phone that the run was started for, if the
-    lead has another one since.
+    lead has another one since. A row that no run owns is this run's from here on.
     """
+    found = await connection.fetchrow(SELECT_ENROLLMENT, sequence_id, phone, given, run_id)
+    if found is None or found["run_id"] != UNOWNED:
+        return found
+    await connection.execute(
+        "update sequence_contacts set run_id = $2 where id = $1 and run_id = $3", found["id"], run_id, UNOWNED
+    )
     return await connection.fetchrow(SELECT_ENROLLMENT, sequence_id, phone, given, run_id)
 
 

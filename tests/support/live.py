@@ -105,9 +105,9 @@ class Live:
 
 @asynccontextmanager
 async def live_servers(
-    scenario: Scenario, database_url: str, log: Path, **server: Any
+    scenario: Scenario, database_url: str, log: Path, *, task_queue: str = "", **server: Any
 ) -> AsyncIterator[Live]:
-    """A Temporal server of the test's own beside the session's other servers."""
+    """A Temporal server of the test's own beside the session's other servers. ``task_queue``: that of before, if the server is."""
     async with await WorkflowEnvironment.start_local(
         dev_server_existing_path=str(TEMPORAL),
         search_attributes=list(attributes.ALL),
@@ -116,7 +116,7 @@ async def live_servers(
     ) as environment:
         client = environment.client
         connection = Drumbeat(
-            Settings(task_queue=f"test-{uuid4()}"),
+            Settings(task_queue=task_queue or f"test-{uuid4()}"),
             Addresses(
                 database_url=database_url,
                 temporal_address=client.service_client.config.target_host,

@@ -393,7 +393,15 @@ async def test_a_backup_is_restored_with_its_roles_and_an_incomplete_one_is_not(
     await _run("restore.sh", environment, str(made))
     await _run("databases.sh", environment)  # as docker compose up does
     assert await leads() == 1
-    await _run("restore.sh", environment, str(made))
+    held = await asyncpg.connect(f"postgresql://drumbeat_worker:four@{at}")
+    assert (
+        await held.fetchval("select how from restores where confirmed_at is null")
+        == f"from the backup {made.name}"
+    )
+    assert not await held.fetchval("select ledger_is_at_home()")
+    assert not await held.fetchval("select note_restore('again', null)"), "a worker may call it"
+    await held.close()
+    await _run("restore.sh", environment, str(made), "drumbeat")
     await _run("databases.sh", environment)
     assert await leads("insert into leads (phone) values ('+12015550102')") == 2
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
