@@ -93,11 +93,8 @@ def _switched(done: UpgradeSwitch) -> str:
             f"On trial: {done.ramping or NONE}, with {done.percent:g} % of the workflows. 'upgrade back' ends it, 'upgrade switch"
             f" {done.ramping or NONE}' completes it."
         )
-    lines.append(
-        f"{contacts} under way: each goes over with its next step."
-        if done.before != done.current
-        else f"{contacts} under way."
-    )
+    going = ": each goes over with its next step" if done.contacts and done.before != done.current else ""
+    lines.append(f"{contacts} under way{going}.")
     if done.moved:
         lines.append(f"{count_of(done.moved, 'workflow')} of versions without workers went over, too.")
     lines += [
