@@ -28,6 +28,7 @@ from cli import (
     steering,
     upgrade,
 )
+from cli.usage import describe_values, program_name
 from cli.who import As, offer_as
 from runtime.process import cannot_be_written, fail, leave
 from runtime.version import VERSION
@@ -35,9 +36,9 @@ from runtime.version import VERSION
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    name="starter.py",
+    name="drumbeat",
     help="Drumbeat: durable WhatsApp sequences and campaigns on Temporal and PostgreSQL.",
-    epilog="First time? Try: .venv/bin/python starter.py demo",
+    epilog="First time? Try the command: demo",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -101,8 +102,9 @@ def main() -> None:
     command = typer.main.get_command(app)
     offer_as(command)
     completion.complete_if_asked(command)
+    describe_values(command)
     try:
-        command()
+        command(prog_name=program_name())
     except OSError as error:  # errors of the work itself were printed already
         fail(cannot_be_written(error))
     except SystemExit as end:

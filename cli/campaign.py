@@ -36,7 +36,7 @@ Name = Annotated[
 
 @app.command("apply")
 def apply(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE.yaml...", help="One campaign each.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE.yaml", help="One campaign each.")],
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what it would change, and change nothing.")
     ] = False,

@@ -58,7 +58,7 @@ SCRIPTS = {"bash": BASH, "zsh": ZSH, "fish": FISH}
 
 def _read_shell(text: str) -> str:
     if text not in SCRIPTS:
-        raise typer.BadParameter(f"{text!r} is not known here, {did_you_mean(text, SCRIPTS)}")
+        raise typer.BadParameter(f"{text!r} is not known here; {did_you_mean(text, SCRIPTS)}")
     return text
 
 

@@ -47,7 +47,7 @@ def why(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[SEQUENCE|CAMPAIGN]",
+            metavar="SEQUENCE|CAMPAIGN",
             help="Only this sequence or campaign.",
             autocompletion=names.sequences_and_campaigns,
         ),

@@ -179,7 +179,7 @@ def _parse(sequence: str, phone: str, region: str | None) -> str:
 
 def _read_category(text: str) -> str:
     if text not in CATEGORIES:
-        raise typer.BadParameter(f"{text!r} is not known here, {did_you_mean(text, CATEGORIES)}")
+        raise typer.BadParameter(f"{text!r} is not known here; {did_you_mean(text, CATEGORIES)}")
     return text
 
 
@@ -324,11 +324,19 @@ def _format_opted_out(done: OptOut, *, undone: bool) -> str:
     if undone:
         if not done.opted_out:
             return (
-                f"{done.phone} may be written to again" if done.changed else f"{done.phone} had not opted out"
+                f"{done.phone} may be written to again"
+                if done.changed
+                else f"{done.phone} had not opted out"
+                + ("" if done.is_lead else ", and no lead has this phone")
             )
         left = "everything" if done.category == "all" else "marketing"
         return f"{done.phone}: {'taken back' if done.changed else 'nothing to take back'}; still opted out of {left}"
     of = " of marketing" if done.category == "marketing" else ""
     words = f"opted out{of}" if done.changed else f"had opted out{of} already"
-    ended = count_of(done.ended, "enrollment ends", "enrollments end")
-    return f"{done.phone} {words}; {ended}{format_under_way(done.under_way)}"
+    if not done.is_lead:
+        said = "no lead has this phone (is it the right one?), and it will get nothing if it becomes one"
+    elif done.ended:
+        said = count_of(done.ended, "enrollment ends", "enrollments end")
+    else:
+        said = "no enrollment was under way that this ends"
+    return f"{done.phone} {words}; {said}{format_under_way(done.under_way)}"

@@ -30,7 +30,7 @@ EXAMPLES = 3
 
 def _read_reason(text: str) -> str:
     if text not in REASONS:
-        raise typer.BadParameter(f"{text!r} is no reason: {did_you_mean(text, list(REASONS))}")
+        raise typer.BadParameter(f"{text!r} is no reason; {did_you_mean(text, list(REASONS))}")
     return text
 
 
@@ -116,9 +116,7 @@ def list_inbox(
 def done(
     identifiers: Annotated[
         list[int] | None,
-        typer.Argument(
-            metavar="[ID...]", help="The messages' IDs, as 'inbox' shows them.", parser=read_count
-        ),
+        typer.Argument(metavar="ID", help="The messages' IDs, as 'inbox' shows them.", parser=read_count),
     ] = None,
     only: Only = None,
     device: Device = None,

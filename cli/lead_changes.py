@@ -101,7 +101,7 @@ def set_(
         typer.Argument(
             help="The lead's phone, in any format, but not with --where. Then name=…, status=prospect, time_zone=…, niche+=WORD,"
             " niche-=WORD, trigger+=WORD, tag+=WORD, consent=no, or any column of your files. Nothing behind the = empties it.",
-            metavar="[PHONE] COLUMN=VALUE...",
+            metavar="[PHONE] COLUMN=VALUE",
         ),
     ],
     where: Where = "",

@@ -47,7 +47,7 @@ def campaign(
     other: Annotated[
         str | None,
         typer.Argument(
-            metavar="[OTHER]", help="Another one, to compare it with.", autocompletion=names.campaigns
+            metavar="OTHER", help="Another one, to compare it with.", autocompletion=names.campaigns
         ),
     ] = None,
     time_zone: Zone = None,

@@ -36,7 +36,7 @@ Name = Annotated[
 
 @app.command("apply")
 def apply(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE.yaml...", help="One sequence each.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE.yaml", help="One sequence each.")],
     yes: Annotated[
         bool, typer.Option("--yes", "-y", help="Agree to the effects of the edit on contacts under way.")
     ] = False,

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
+from messaging.common.counts import count_of
 from messaging.common.storable import LONGEST_REASON, storable
 from messaging.common.values import Value
 from messaging.leads.opt_outs import OptOutCategory, note_signalled, suppress_waiting
@@ -181,7 +182,9 @@ async def skip(
             refused += done.refused
             progress("Skipping", min(first + TOGETHER, len(chosen)), len(chosen))
     except asyncio.CancelledError as error:
-        raise asyncio.CancelledError(f"{len(skipped):,} of {len(chosen):,} contacts skip {step}") from error
+        raise asyncio.CancelledError(
+            f"{len(skipped):,} of {count_of(len(chosen), 'contact')} will skip {step}"
+        ) from error
     await _signal(drumbeat, skipped)
     left = await _follow(drumbeat, skipped, wait, progress)
     return BulkChange(command="skip", changed=len(skipped), to_signal=left, refused=tuple(refused))
@@ -258,7 +261,8 @@ async def follow(
             await asyncio.sleep(LOOK_EVERY)
         except asyncio.CancelledError as error:
             raise asyncio.CancelledError(
-                f"the change holds for all {total:,}; {left:,} workflows do not know yet, and will without this command"
+                f"the change holds for all {total:,}; {count_of(left, 'workflow does', 'workflows do')} not know yet,"
+                " and will without this command"
             ) from error
         before, left = left, await count()
         looks = looks + 1 if left == before else 0

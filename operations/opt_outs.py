@@ -8,6 +8,7 @@ from messaging.common.whatsapp_numbers import canonical_phone
 from messaging.leads import opt_outs
 from messaging.leads.opt_outs import (
     OptOutCategory,
+    has_lead,
     note_signalled,
     opt_out_owner,
     suppress_waiting,
@@ -34,6 +35,8 @@ class OptOut(Value):
     """From what: from everything (``all``) or from marketing; None if it has not opted out."""
     changed: bool
     ended: int = 0
+    is_lead: bool = True
+    """Whether there is a lead with this phone. Without one, the opt-out holds all the same."""
     under_way: tuple[UnderWay, ...] = ()
     """Messages that were being sent already."""
 
@@ -50,6 +53,7 @@ async def opt_out(
     async with (await drumbeat.pool()).acquire() as connection:
         words = storable(reason, LONGEST_REASON)
         phone, recorded = await opt_out_owner(connection, canonical_phone(phone), words, category=category)
+        is_lead = await has_lead(connection, phone)
     under_way = await carry_out(drumbeat, phone, recorded.workflows)
     return OptOut(
         phone=phone,
@@ -57,6 +61,7 @@ async def opt_out(
         category=recorded.category,
         changed=recorded.changed,
         ended=recorded.ended,
+        is_lead=is_lead,
         under_way=under_way,
     )
 
@@ -87,4 +92,10 @@ async def withdraw(drumbeat: Drumbeat, phone: str, *, category: OptOutCategory |
     pool = await drumbeat.pool()
     phone = await present_phone(pool, canonical_phone(phone))
     done = await opt_outs.withdraw(pool, phone, category)
-    return OptOut(phone=phone, opted_out=done.left is not None, category=done.left, changed=done.changed)
+    return OptOut(
+        phone=phone,
+        opted_out=done.left is not None,
+        category=done.left,
+        changed=done.changed,
+        is_lead=await has_lead(pool, phone),
+    )

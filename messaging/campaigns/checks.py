@@ -156,5 +156,5 @@ async def _no_leads(connection: Connection, document: Document, niche: str | Non
     near = await suggest_niche(connection, niche)
     return document.problem(
         ("target", "niche"),
-        f"warning: no stored lead has the niche {niche!r}{', ' if near else ''}{near}",
+        f"warning: no stored lead has the niche {niche!r}{'; ' if near else ''}{near}",
     )

@@ -43,15 +43,19 @@ async def why_nobody(connection: Connection, campaign_id: int) -> str | None:
     if row["device_ids"] is not None:
         wanted.append(f"devices {', '.join(row['device_ids'])}")
     hint = await suggest_niche(connection, row["niche"])
-    stored = count_of(row["stored"], "lead")
-    return f"of {stored} none matches its target ({'; '.join(wanted)}){f', {hint}' if hint else ''}"
+    stored = (
+        "the one lead does not match" if row["stored"] == 1 else f"none of {row['stored']:,} leads matches"
+    )
+    return f"{stored} its target ({', '.join(wanted)}){f'; {hint}' if hint else ''}"
 
 
 async def suggest_niche(connection: Connection, niche: str | None) -> str:
-    """What was meant by a niche that no lead has, or which ones there are; empty where it is one, or they are too many."""
+    """What was meant by a niche that no lead has, or which ones there are; empty where it is known, or they are too many."""
     rows = await connection.fetch("select distinct unnest(niches) as niche from leads order by niche")
     niches = [row["niche"] for row in rows]
     if niche is None or niche in niches:
         return ""
     near = did_you_mean(niche, niches)
-    return near if near.startswith("did") or len(niches) <= _SHOWN_NICHES else ""
+    if near.startswith("did"):
+        return near
+    return f"the niches of leads are {', '.join(niches)}" if 0 < len(niches) <= _SHOWN_NICHES else ""

@@ -78,7 +78,7 @@ async def add_device(connection: Connection, settings: DeviceSettings) -> AddedD
     validate_name(settings.id)
     gateway = settings.gateway or await _gateway_of(connection, settings.id)
     if gateway not in NAMES:
-        raise InvalidInput(f"there is no gateway {gateway!r}, {did_you_mean(gateway, NAMES)}")
+        raise InvalidInput(f"there is no gateway {gateway!r}; {did_you_mean(gateway, NAMES)}")
     await check_zone(connection, settings.time_zone)
     async with connection.transaction():
         new = await connection.fetchval(

@@ -89,8 +89,8 @@ def _moved(group: Group) -> str:
 def _imported(group: Group) -> str:
     data = group.data
     return (
-        f"imported {data.get('file')}: {data.get('new', 0):,} new leads, {data.get('updated', 0):,} updated,"
-        f" {data.get('rejected', 0):,} rows rejected"
+        f"imported {data.get('file')}: {count_of(data.get('new', 0), 'new lead')}, {data.get('updated', 0):,} updated,"
+        f" {count_of(data.get('rejected', 0), 'row')} rejected"
     )
 
 

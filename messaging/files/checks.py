@@ -46,7 +46,7 @@ async def check_devices(connection: Connection, names: Iterable[FileText]) -> li
     return [
         document.problem(
             path,
-            f"there is no device {name!r}, {did_you_mean(name, devices) or 'add it first, with device add'}",
+            f"there is no device {name!r}; {did_you_mean(name, devices) or 'add it first, with device add'}",
         )
         for document, path, name in names
         if name not in devices

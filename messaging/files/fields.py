@@ -107,7 +107,7 @@ def one_of(choices: Sequence[str]) -> BeforeValidator:
         if value in choices:
             return str(value)
         advice = did_you_mean(value if isinstance(value, str) else "", choices)
-        raise InvalidInput(f"{value!r} is not known here, {advice}")
+        raise InvalidInput(f"{value!r} is not known here; {advice}")
 
     return BeforeValidator(as_field(check))
 

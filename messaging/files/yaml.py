@@ -271,7 +271,7 @@ def _format_error(error: ErrorDetails, known: list[str]) -> str:
         case "missing":
             return "is missing"
         case "extra_forbidden":
-            return f"is no field here, {did_you_mean(str(error['loc'][-1]), known)}"
+            return f"is no field here; {did_you_mean(str(error['loc'][-1]), known)}"
         case "string_type" if value is None:
             return "is empty"
         case "string_type" if isinstance(value, bool | int):

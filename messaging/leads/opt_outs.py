@@ -14,6 +14,7 @@ __all__ = [
     "RecordedOptOuts",
     "Withdrawn",
     "gets_no",
+    "has_lead",
     "note_signalled",
     "opt_out_owner",
     "record_opt_out",
@@ -205,6 +206,11 @@ async def record_opt_outs(
 async def suppress_waiting(connection: Connection | Pool, phones: Sequence[str]) -> None:
     """Closes the messages that opt-outs of these phones concern, except those that an attempt holds."""
     await connection.execute(SUPPRESS_WAITING, list(phones))
+
+
+async def has_lead(connection: Connection | Pool, phone: str) -> bool:
+    """Whether there is a lead with this phone."""
+    return bool(await connection.fetchval("select exists (select from leads where phone = $1)", phone))
 
 
 async def suppressed(pool: Pool, phone: str) -> list[str]:

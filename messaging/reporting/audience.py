@@ -197,7 +197,7 @@ def _chosen(only: str | None) -> tuple[bool, bool, list[str]]:
     if (reason := word.replace("-", "_")) in REASONS:
         return False, False, [reason]
     known = [*(name for name in fixed if name), *(name.replace("_", "-") for name in REASONS)]
-    raise InvalidInput(f"--only: {only!r} is no part of an audience, {did_you_mean(word, known)}")
+    raise InvalidInput(f"--only: {only!r} is no part of an audience; {did_you_mean(word, known)}")
 
 
 def _group(row: Record, counted: Record) -> AudienceGroup:

@@ -112,11 +112,11 @@ async def find_subject(connection: Connection, name: str) -> Tested:
     if not steps:
         names = [row["name"] for row in await connection.fetch(SELECT_NAMES)]
         hint = did_you_mean(wanted, names)
-        raise NotFound(f"there is no sequence or campaign {wanted!r}" + (f", {hint}" if hint else ""))
+        raise NotFound(f"there is no sequence or campaign {wanted!r}" + (f"; {hint}" if hint else ""))
     found = {row["key"]: row for row in steps}
     key = step or steps[0]["key"]
     if key not in found:
-        raise NotFound(f"sequence {wanted!r} has no step {key!r}, {did_you_mean(key, found)}")
+        raise NotFound(f"sequence {wanted!r} has no step {key!r}; {did_you_mean(key, found)}")
     return _subject(found[key], f"{wanted} / {key}")
 
 
@@ -173,7 +173,7 @@ async def insert_test(
 
 def _no_device(device: str | None, devices: list[str]) -> Exception:
     if device is not None:
-        return NotFound(f"there is no device {device!r}, {did_you_mean(device, devices)}")
+        return NotFound(f"there is no device {device!r}; {did_you_mean(device, devices)}")
     if not devices:
         return Conflict("there is no device to send from: add one with 'device add ID --gateway NAME'")
     return Conflict(f"name the device to send from with --device: {', '.join(devices[:5])}")

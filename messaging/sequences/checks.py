@@ -206,7 +206,7 @@ async def _check_attributes(connection: Connection, draft: SequenceDraft) -> lis
     return [
         draft.document.problem(
             ("steps", index, "if", "attribute"),
-            f"warning: no lead has the attribute {name!r}, {did_you_mean(name, known) or 'import leads that have it'}",
+            f"warning: no lead has the attribute {name!r}; {did_you_mean(name, known) or 'import leads that have it'}",
         )
         for index, name in asked
         if name not in known

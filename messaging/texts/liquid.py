@@ -243,7 +243,7 @@ def problems(template: str, known: AbstractSet[str]) -> list[str]:
             if name in known and use.segments[1:] not in ([], ["size"])
         ]
     found += [
-        f"unknown filter {name!r}, {did_you_mean(name, sorted(FILTERS))}"
+        f"unknown filter {name!r}; {did_you_mean(name, sorted(FILTERS))}"
         for name in analysis.filters
         if name not in FILTERS
     ]
@@ -269,7 +269,7 @@ def _unknown(use: str, name: str, choices: list[str], template: str) -> str:
     hint = did_you_mean(name, choices)
     if not hint.startswith("did") and re.search(rf"[:,=]\s*{re.escape(name)}(?![\w.])", template):
         return f"unknown variable {use!r}, a text is put in quotes: {name!r}"
-    return f"unknown variable {use!r}, {hint}"
+    return f"unknown variable {use!r}; {hint}"
 
 
 def lead_variables(lead: Lead) -> dict[str, str]:

@@ -229,7 +229,7 @@ async def test_a_start_says_why_nobody_would_get_it(scenario: Scenario) -> None:
     await add_lead(scenario.pool, 0, None, niches=("SHOE",))
     typo = "target: {niche: SHOES}"
     with pytest.raises(
-        Conflict, match="of 1 lead none matches its target \\(niche SHOES\\), did you mean 'SHOE'"
+        Conflict, match="the one lead does not match its target \\(niche SHOES\\); did you mean 'SHOE'"
     ):
         await begun(scenario, typo)
     why = "1 lead matches its target, of them 1 have no device"

@@ -292,11 +292,11 @@ async def test_title_pace_and_fan_out_change_at_any_time(pool: Pool, status: str
 
 async def test_devices_have_to_exist(pool: Pool) -> None:
     assert await refused(pool, draft_of("target: {devices: [mian]}", TEXT)) == [
-        "launch.yaml:2: target.devices[0]: there is no device 'mian', add it first, with device add"
+        "launch.yaml:2: target.devices[0]: there is no device 'mian'; add it first, with device add"
     ]
     await add_devices(pool, "main")
     assert await refused(pool, draft_of("target: {devices: [main, mian]}", TEXT)) == [
-        "launch.yaml:2: target.devices[1]: there is no device 'mian', did you mean 'main'?"
+        "launch.yaml:2: target.devices[1]: there is no device 'mian'; did you mean 'main'?"
     ]
 
 
@@ -305,10 +305,10 @@ async def test_known_variables_are_those_of_stored_leads(pool: Pool) -> None:
     draft = draft_of(ALL, "text: 'Hi {{ nmae }} of {{ city }}'")
     assert await refused(pool, draft) == [
         (
-            "launch.yaml:3: text: unknown variable 'city',"
+            "launch.yaml:3: text: unknown variable 'city';"
             " known are name, phone, niche, trigger, target_status, device"
         ),
-        "launch.yaml:3: text: unknown variable 'nmae', did you mean 'name'?",
+        "launch.yaml:3: text: unknown variable 'nmae'; did you mean 'name'?",
     ]
     await pool.execute("update leads set attributes = $1", {"city": "Ipoh"})
     (applied,) = await apply(pool, draft_of(ALL, "text: 'Hi {{ name }} of {{ city }}'"))
@@ -331,14 +331,14 @@ async def test_all_files_or_none_with_every_problem(pool: Pool) -> None:
     late = draft_of(ALL, "text: Hi {{ nmae }}")
     bad = draft_of("target: {devices: [mian]}", "text: '{{'", "titel: x", name="bad", file="bad.yaml")
     assert await refused(pool, good, late, bad) == [
-        "bad.yaml:2: target.devices[0]: there is no device 'mian', did you mean 'main'?",
+        "bad.yaml:2: target.devices[0]: there is no device 'mian'; did you mean 'main'?",
         "bad.yaml:3: text: the template does not work: expected '}}' after '{{', and it is not there",
-        "bad.yaml:4: titel: is no field here, did you mean 'title'?",
+        "bad.yaml:4: titel: is no field here; did you mean 'title'?",
         (
             "launch.yaml:3: text: the campaign has started on 2026-11-27 02:00:00 UTC and its text cannot change any more:"
             " for other words make another campaign"
         ),
-        "launch.yaml:3: text: unknown variable 'nmae', did you mean 'name'?",
+        "launch.yaml:3: text: unknown variable 'nmae'; did you mean 'name'?",
     ]
     assert [row["name"] for row in await stored(pool)] == ["launch"]
 
@@ -432,10 +432,10 @@ async def test_warns_of_a_target_that_nobody_is(pool: Pool) -> None:
     )
     await add_lead(pool)
     assert await warnings("{niche: VITAK}") == (
-        "launch.yaml:2: target.niche: warning: no stored lead has the niche 'VITAK', did you mean 'VITAC'?",
+        "launch.yaml:2: target.niche: warning: no stored lead has the niche 'VITAK'; did you mean 'VITAC'?",
     )
     assert await warnings("{niche: SKIN}") == (
-        "launch.yaml:2: target.niche: warning: no stored lead has the niche 'SKIN', known are VITAC",
+        "launch.yaml:2: target.niche: warning: no stored lead has the niche 'SKIN'; the niches of leads are VITAC",
     )
     for target in ("{niche: VITAC, status: customer}", "{devices: [kl-1]}"):
         assert await warnings(target) == ("launch.yaml:2: target: warning: no stored lead matches it now",)

@@ -229,6 +229,6 @@ async def test_a_category_is_one_of_two(scenario: Scenario) -> None:
         (scenario.apply_campaign, "campaign: a\ncategory: utilty\ntarget: {status: all}\ntext: Hi\n"),
     ):
         with pytest.raises(
-            FileProblems, match=r"category: 'utilty' is not known here, did you mean 'utility'\?"
+            FileProblems, match=r"category: 'utilty' is not known here; did you mean 'utility'\?"
         ):
             await apply(source)

@@ -123,7 +123,7 @@ async def test_says_what_it_changed(pool: Pool) -> None:
 @pytest.mark.parametrize(
     ("settings", "line"),
     [
-        ({"gateway": "simulatd"}, "there is no gateway 'simulatd', did you mean 'simulated'?"),
+        ({"gateway": "simulatd"}, "there is no gateway 'simulatd'; did you mean 'simulated'?"),
         (
             {"id": "my phone"},
             (

@@ -271,14 +271,14 @@ async def test_known_variables_are_those_of_stored_leads(pool: Pool) -> None:
     )
     assert await refused(pool, draft) == [
         (
-            "cold.yaml:3: steps[0].text: unknown variable 'city',"
+            "cold.yaml:3: steps[0].text: unknown variable 'city';"
             " known are name, phone, niche, trigger, target_status, device"
         ),
         (
-            "cold.yaml:3: steps[0].text: unknown variable 'first_name',"
+            "cold.yaml:3: steps[0].text: unknown variable 'first_name';"
             " known are name, phone, niche, trigger, target_status, device"
         ),
-        "cold.yaml:3: steps[0].text: unknown variable 'nmae', did you mean 'name'?",
+        "cold.yaml:3: steps[0].text: unknown variable 'nmae'; did you mean 'name'?",
         "cold.yaml:4: steps[1].text: the template does not work: expected '}}' after '{{', and it is not there",
     ]
     await pool.execute(
@@ -336,9 +336,9 @@ async def test_all_files_or_none_with_every_problem(pool: Pool) -> None:
     good = draft_of(A, name="good", file="good.yaml")
     bad = draft_of("id: a, day: 0, text: '{{ nmae }}'", head="device: mian", file="bad.yaml")
     assert await refused(pool, good, bad) == [
-        "bad.yaml:2: device: there is no device 'mian', did you mean 'main'?",
+        "bad.yaml:2: device: there is no device 'mian'; did you mean 'main'?",
         "bad.yaml:4: steps[0].day: 0 is not a day of a sequence, the first is 1 and the last 3650",
-        "bad.yaml:4: steps[0].text: unknown variable 'nmae', did you mean 'name'?",
+        "bad.yaml:4: steps[0].text: unknown variable 'nmae'; did you mean 'name'?",
     ]
     assert await pool.fetchval("select count(*) from sequences") == 0
 

@@ -337,7 +337,7 @@ async def test_an_edit_changes_a_condition_and_says_so(contact: Contact) -> None
     )
     assert applied.warnings == (
         (
-            "a.yaml:5: steps[1].if.attribute: warning: no lead has the attribute 'ctiy',"
+            "a.yaml:5: steps[1].if.attribute: warning: no lead has the attribute 'ctiy';"
             " import leads that have it"
         ),
     )
@@ -348,7 +348,7 @@ async def test_an_edit_changes_a_condition_and_says_so(contact: Contact) -> None
         "step 'three' moved: day 2 → after 1h",
     )
     assert late.warnings == (
-        "a.yaml:5: steps[1].if.attribute: warning: no lead has the attribute 'ctiy', did you mean 'city'?",
+        "a.yaml:5: steps[1].if.attribute: warning: no lead has the attribute 'ctiy'; did you mean 'city'?",
     )
 
 

@@ -198,7 +198,7 @@ def test_every_command_has_help_that_explains_each_parameter(
 ) -> None:
     result = CliRunner().invoke(app, [*words, "--help"])
     assert result.exit_code == 0
-    assert f"Usage: {' '.join(('starter.py', *words))}" in " ".join(result.output.split())
+    assert f"Usage: {' '.join(('drumbeat', *words))}" in " ".join(result.output.split())
     assert command.help
     assert [one.name for one in command.params if not getattr(one, "help", None)] == []
 
@@ -525,8 +525,8 @@ async def test_a_demo_that_ends_names_no_servers_that_are_gone(tmp_path: Path) -
     assert lines[1] == "Enrolled 1 contact by their triggers (COLDVITAC, HOTVITAC, EXSTART, WARMVITAC)"
     # A file of the user's own may have no lead for the campaign.
     assert lines[3] == (
-        "The campaign is left out: no lead would get campaign 'half-price-today': of 1 lead none matches its target"
-        " (niche VITAC; status prospect), known are SKINCARE"
+        "The campaign is left out: no lead would get campaign 'half-price-today': the one lead does not match its target"
+        " (niche VITAC, status prospect); the niches of leads are SKINCARE"
     )
     assert lines[-1] == "Every promise is kept."
     assert "http://" not in out

@@ -245,6 +245,8 @@ async def test_opting_out_ends_what_runs(live: Live) -> None:
     await live.all_over(1)
     assert not (await opt_outs.opt_out(live.connection, phone(1))).changed
     assert await live.scenario.pool.fetchval("select status from sequence_contacts") == "opted_out"
+    stranger = await opt_outs.opt_out(live.connection, phone(2))
+    assert (done.is_lead, stranger.is_lead, stranger.changed) == (True, False, True)
 
 
 async def test_two_spellings_of_one_account_are_one_contact_and_one_opt_out(live: Live) -> None:

@@ -52,7 +52,7 @@ STEPS = "sequence: story\nsteps:\n  - id: a\n    day: 1\n    text: Hi\n"
         ),
         (
             "template: {name: a, language: en, parameter: [x]}\n",
-            "sale.yaml:4: template.parameter: is no field here, did you mean 'parameters'?",
+            "sale.yaml:4: template.parameter: is no field here; did you mean 'parameters'?",
         ),
         (
             'template: {name: a, language: en, parameters: ["{{ name"]}\n',

@@ -61,8 +61,8 @@ ZONE = "timezone: UTC"
             "campaign: 7\ntarget: {status: all}\ntext: x\n",
             'launch.yaml:1: campaign: 7 is not a text, put it in quotes: "7"',
         ),
-        (of("titel: x"), "launch.yaml:3: titel: is no field here, did you mean 'title'?"),
-        (of("1: x"), f"launch.yaml:3: 1: is no field here, {FIELDS}"),
+        (of("titel: x"), "launch.yaml:3: titel: is no field here; did you mean 'title'?"),
+        (of("1: x"), f"launch.yaml:3: 1: is no field here; {FIELDS}"),
         (of("title: 5"), 'launch.yaml:3: title: 5 is not a text, put it in quotes: "5"'),
         (of("campaign: again"), "launch.yaml:3: campaign: is given twice, first on line 1"),
         # whom it goes to
@@ -73,11 +73,11 @@ ZONE = "timezone: UTC"
         (of_target("all"), "launch.yaml:2: target: holds no fields, write them as 'name: value' lines"),
         (
             of_target("{nich: VITAC}"),
-            "launch.yaml:2: target.nich: is no field here, did you mean 'niche'?",
+            "launch.yaml:2: target.nich: is no field here; did you mean 'niche'?",
         ),
         (
             of_target("{trigger: VITAC}"),
-            "launch.yaml:2: target.trigger: is no field here, known are niche, status, devices",
+            "launch.yaml:2: target.trigger: is no field here; known are niche, status, devices",
         ),
         (
             of_target("{niche: 'A, B'}"),
@@ -197,18 +197,18 @@ ZONE = "timezone: UTC"
         ),
         (
             of("fan_out: child"),
-            "launch.yaml:3: fan_out: 'child' is not known here, did you mean 'children'?",
+            "launch.yaml:3: fan_out: 'child' is not known here; did you mean 'children'?",
         ),
-        (of("fan_out: fast"), "launch.yaml:3: fan_out: 'fast' is not known here, known are children, eager"),
+        (of("fan_out: fast"), "launch.yaml:3: fan_out: 'fast' is not known here; known are children, eager"),
         (
             of("if_passed: 2", "timezone: recipient", "scheduled_at: 2035-11-23 10:00"),
-            "launch.yaml:3: if_passed: 2 is not known here, known are next_day, leave_out, send",
+            "launch.yaml:3: if_passed: 2 is not known here; known are next_day, leave_out, send",
         ),
         (
             of("fan_out: [eager]"),
-            "launch.yaml:3: fan_out: ['eager'] is not known here, known are children, eager",
+            "launch.yaml:3: fan_out: ['eager'] is not known here; known are children, eager",
         ),
-        (of("fan_out: 2"), "launch.yaml:3: fan_out: 2 is not known here, known are children, eager"),
+        (of("fan_out: 2"), "launch.yaml:3: fan_out: 2 is not known here; known are children, eager"),
         # what
         (HEAD, "launch.yaml:1: text: is empty, write what is to be sent, or give an 'image'"),
         (f"{HEAD}text: ' '\n", "launch.yaml:3: text: is empty, write what is to be sent, or give an 'image'"),

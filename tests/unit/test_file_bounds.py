@@ -65,7 +65,7 @@ def problems(source: str, read: Callable[[str, str], SequenceDraft] = read_seque
         ("%YAML " + "1" * N, "f.yaml:1: is not YAML: Exceeds the limit (4300 digits)"),
         ("---\n" * 50_000, "f.yaml:2: is not YAML: expected a single document"),
         ("#\n" * (N // 2), "f.yaml:1: holds no fields, write them as 'name: value' lines"),
-        ("a: b\n" + " c\n" * (N // 3), "f.yaml:1: a: is no field here, "),
+        ("a: b\n" + " c\n" * (N // 3), "f.yaml:1: a: is no field here; "),
         (f"{'s' * 900}: x", "f.yaml:1: ssssss"),
         (
             f"{HEAD}steps:\n" + "".join(f"  - {{id: a{n}, day: {n}, text: x}}\n" for n in range(1, 502)),
@@ -116,7 +116,7 @@ def test_refused_in_a_second(source: str, line: str) -> None:
 
 def test_many_mistakes_are_told_in_a_few_lines() -> None:
     found = problems("".join(f"sequenc{n}: v\n" for n in range(5_000)))
-    assert found[0] == "f.yaml:1: sequenc0: is no field here, did you mean 'sequence'?"
+    assert found[0] == "f.yaml:1: sequenc0: is no field here; did you mean 'sequence'?"
     assert (len(found), found[-1]) == (51, "f.yaml: and 51 more problems")
 
 

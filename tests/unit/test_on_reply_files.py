@@ -74,7 +74,7 @@ def test_an_action_or_rules_are_read(written: str, stored: list[object], said: s
         ),
         ("on_reply: [{when: yes}]", "on_reply[0].do: is missing"),
         ("on_reply: [{when: yes, do: [stop]}]", f"on_reply[0].do: {ACTIONS}"),
-        ("on_reply: [{when: yes, go: b, do: stop}]", "on_reply[0].go: is no field here, known are when, do"),
+        ("on_reply: [{when: yes, go: b, do: stop}]", "on_reply[0].go: is no field here; known are when, do"),
         (
             "reply_within: 0s",
             "reply_within: '0s' would leave every reply out, write e.g. \"3d\"; with on_reply: continue, replies do nothing",

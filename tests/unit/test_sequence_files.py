@@ -155,7 +155,7 @@ NOT_A_DURATION = 'is not a duration, write e.g. "48h", "30m", "1h30m" or "2d"'
         ),
         (
             of_steps("id: a, day: 1, txt: x, text: x"),
-            "cold.yaml:4: steps[0].txt: is no field here, did you mean 'text'?",
+            "cold.yaml:4: steps[0].txt: is no field here; did you mean 'text'?",
         ),
         (
             "sequence: x\ntimezone: Asia/Kuala_Lumpr\nsteps: [{id: a, day: 1, text: x}]\n",
@@ -180,11 +180,11 @@ NOT_A_DURATION = 'is not a duration, write e.g. "48h", "30m", "1h30m" or "2d"'
         ("steps: [{id: a, day: 1, text: x}]\n", "cold.yaml:1: sequence: is missing"),
         (
             "sequence: x\ntriger: Y\nsteps: [{id: a, day: 1, text: x}]\n",
-            "cold.yaml:2: triger: is no field here, did you mean 'trigger'?",
+            "cold.yaml:2: triger: is no field here; did you mean 'trigger'?",
         ),
         (
             "sequence: x\n1: Y\nsteps: [{id: a, day: 1, text: x}]\n",
-            f"cold.yaml:2: 1: is no field here, {FIELDS}",
+            f"cold.yaml:2: 1: is no field here; {FIELDS}",
         ),
         (
             "sequence: x\ntrigger: A,B\nsteps: [{id: a, day: 1, text: x}]\n",

@@ -70,10 +70,10 @@ def test_a_step_that_waits_for_a_reply() -> None:
         ("if: {}", "if: holds no condition, write e.g. {replied: false}"),
         ("if: {read: }", "if: holds no condition, write e.g. {replied: false}"),
         ("if: replied", "if: holds no fields, write them as 'name: value' lines"),
-        ("if: {replid: false}", "if.replid: is no field here, did you mean 'replied'?"),
+        ("if: {replid: false}", "if.replid: is no field here; did you mean 'replied'?"),
         (
             "if: {xyz: 1}",
-            "if.xyz: is no field here, known are replied, read, delivered, attribute, niche, status",
+            "if.xyz: is no field here; known are replied, read, delivered, attribute, niche, status",
         ),
         ("if: {replied: no}", "if.replied: 'no' is neither true nor false"),
         ("if: {attribute: KL}", "if.attribute: holds no attributes, write e.g. {city: KL}"),
@@ -118,7 +118,7 @@ def test_says_what_is_wrong_with_conditions(step: str, line: str) -> None:
     [
         ("wait_for: 24h", "wait_for: '24h' does not say what is waited for, write e.g. {reply: 24h}"),
         ("wait_for: {}", "wait_for.reply: is missing"),
-        ("wait_for: {read: 24h}", "wait_for.read: is no field here, known are reply"),
+        ("wait_for: {read: 24h}", "wait_for.read: is no field here; known are reply"),
         (
             "wait_for: {reply: 0s}",
             "wait_for.reply: '0s' is no time to wait, write how long at most, e.g. \"24h\"",

@@ -39,15 +39,15 @@ def test_values_are_data(value: str) -> None:
 @pytest.mark.parametrize(
     ("template", "problem"),
     [
-        ("Hi {{ nmae }}", "unknown variable 'nmae', did you mean 'name'?"),
+        ("Hi {{ nmae }}", "unknown variable 'nmae'; did you mean 'name'?"),
         (
             "Hi {{ zzz }}",
-            "unknown variable 'zzz', known are name, phone, niche, trigger, target_status, device, city",
+            "unknown variable 'zzz'; known are name, phone, niche, trigger, target_status, device, city",
         ),
         ("Hi {{ name.first }}", "'name.first' is unknown: 'name' is a text and has no parts"),
-        ("{% if nmae %}x{% endif %}", "unknown variable 'nmae', did you mean 'name'?"),
-        ("{{ name | default: nmae }}", "unknown variable 'nmae', did you mean 'name'?"),
-        ("{{ name | upcas }}", "unknown filter 'upcas', did you mean 'upcase'?"),
+        ("{% if nmae %}x{% endif %}", "unknown variable 'nmae'; did you mean 'name'?"),
+        ("{{ name | default: nmae }}", "unknown variable 'nmae'; did you mean 'name'?"),
+        ("{{ name | upcas }}", "unknown filter 'upcas'; did you mean 'upcase'?"),
         ("Hi {{ name", "the template does not work: expected '}}' after '{{ name', and it is not there"),
         ("Hi {{ name }", "the template does not work: expected '}}' after '{{ name }', and it is not there"),
         (

@@ -105,7 +105,7 @@ async def _people(
         return "campaign", f"{summary.status}, starts {summary.when}", people, now
     names = [row["name"] for row in await connection.fetch(SELECT_NAMES)]
     hint = did_you_mean(name, names)
-    raise NotFound(f"there is no sequence or campaign {name!r}" + (f", {hint}" if hint else ""))
+    raise NotFound(f"there is no sequence or campaign {name!r}" + (f"; {hint}" if hint else ""))
 
 
 class _Faults:
