@@ -198,4 +198,4 @@ def _format_error(error: Exception) -> str:
     """The error in one line. Transport errors contain their reason somewhere inside."""
     text = " ".join(str(error).split()) or type(error).__name__
     inner = re.findall(r'(?:message|error): "([^"]+)"', text)
-    return str(inner[-1]) if inner else text
+    return (str(inner[-1]) if inner else text).rstrip(".")

@@ -17,6 +17,7 @@ from typing import Any
 from temporalio.service import TLSConfig
 
 from messaging.common.errors import InvalidInput
+from runtime.variables import find_unusable
 
 __all__ = ["check_connection", "find_tls_problem", "variables"]
 
@@ -55,18 +56,9 @@ def variables() -> dict[str, str]:
     The SDK would turn TLS on for an empty TEMPORAL_TLS or TEMPORAL_API_KEY, and for every other word, such as 'off'. Raises
     InvalidInput for such a word.
     """
-    given = {name: value.strip() for name, value in os.environ.items() if value.strip()}
-    tls = given.get("TEMPORAL_TLS", "true").lower()
-    if tls not in ("true", "1", "false", "0"):
-        raise InvalidInput(
-            f"environment: TEMPORAL_TLS: it must be true or false, not {given['TEMPORAL_TLS']!r}"
-        )
-    if given.get("TEMPORAL_TLS_DISABLE_HOST_VERIFICATION", "false").lower() not in ("false", "0"):
-        raise InvalidInput(
-            "environment: TEMPORAL_TLS_DISABLE_HOST_VERIFICATION: Drumbeat always checks the server's name;"
-            " TEMPORAL_TLS_SERVER_NAME sets the one that its certificate has"
-        )
-    return given
+    if found := find_unusable(os.environ):
+        raise InvalidInput(f"environment: {'; '.join(found)}")
+    return {name: value.strip() for name, value in os.environ.items() if value.strip()}
 
 
 def check_connection(config: Mapping[str, Any]) -> None:

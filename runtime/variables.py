@@ -72,6 +72,18 @@ def find_unusable(environment: Mapping[str, str]) -> list[str]:
     namespace = environment.get("TEMPORAL_NAMESPACE", "")
     if namespace and re.search(r"\s", namespace):
         found.append(f"TEMPORAL_NAMESPACE: it must be one word, without blanks, not {namespace!r}")
+    tls = environment.get("TEMPORAL_TLS", "").strip()
+    if tls.lower() not in ("", "true", "1", "false", "0"):
+        found.append(f"TEMPORAL_TLS: it must be true or false, not {tls!r}")
+    if environment.get("TEMPORAL_TLS_DISABLE_HOST_VERIFICATION", "").strip().lower() not in (
+        "",
+        "false",
+        "0",
+    ):
+        found.append(
+            "TEMPORAL_TLS_DISABLE_HOST_VERIFICATION: Drumbeat always checks the server's name; TEMPORAL_TLS_SERVER_NAME sets"
+            " the one that its certificate has"
+        )
     for name in sorted(OF_TEMPORAL):
         path = environment.get(name, "").strip()
         if path and name.endswith(("_PATH", "_FILE")):

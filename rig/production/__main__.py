@@ -126,6 +126,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except* DrumbeatError as failures:
         for failure in _single(failures):
             _tell(f"production: {failure}")
+    except* OSError as failures:
+        for failure in _single(failures):
+            assert isinstance(failure, OSError)
+            _tell(f"production: {failure.filename or 'a file'} cannot be used: {failure.strerror or failure}")
     return 1
 
 

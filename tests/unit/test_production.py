@@ -9,6 +9,7 @@ from ruamel.yaml import YAML
 
 from messaging.common.errors import InvalidInput, Unavailable
 from rig.production import build as building
+from rig.production.__main__ import main
 from rig.production.build import MODULES, build
 from rig.production.compose import read_compose
 from rig.production.place import Place
@@ -134,3 +135,11 @@ def test_prometheus_asks_every_replica_where_containers_would_ask_names(
         "--storage.tsdb.retention.time=30d",
         f"--web.listen-address={place.address('prometheus')}:9090",
     )
+
+
+def test_a_place_that_cannot_be_used_is_told_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert main(["--data", str(tmp_path / "file")]) == 1
+    assert capsys.readouterr().err == f"production: {tmp_path / 'file'} cannot be used: File exists\n"

@@ -113,6 +113,8 @@ def test_all_that_the_compose_file_asks_for_may_stand_in_a_shell() -> None:
         ("TEMPORAL_ADDRESS", "http://temporal:7233", "it must be HOST:PORT"),
         ("TEMPORAL_ADDRESS", "temporal:port", "it must be HOST:PORT"),
         ("TEMPORAL_NAMESPACE", "my space", "it must be one word"),
+        ("TEMPORAL_TLS", "on", "it must be true or false, not 'on'"),
+        ("TEMPORAL_TLS_DISABLE_HOST_VERIFICATION", "true", "always checks the server's name"),
         ("TEMPORAL_CONFIG_FILE", "/nowhere.toml", "/nowhere.toml cannot be read: no such file or directory"),
         ("TEMPORAL_TLS_CLIENT_CERT_PATH", str(ROOT), f"{ROOT} cannot be read: is a directory"),
         ("TEMPORAL_TLS_SERVER_CA_CERT_PATH", "/nowhere", "/nowhere cannot be read"),
