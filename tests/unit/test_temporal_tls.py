@@ -52,7 +52,7 @@ async def test_a_certificate_that_cannot_be_used_is_named(
     )
     assert (
         await with_client(mine, missing)
-        == f"Temporal's configuration names a file that cannot be read: {missing}: No such file or directory"
+        == f"environment: TEMPORAL_TLS_CLIENT_KEY_PATH: {missing} cannot be read: no such file or directory"
     )
     expired = str(certificate("expired-client"))
     assert (
