@@ -186,6 +186,26 @@ def test_the_worker_is_given_the_time_to_end_well() -> None:
     assert seconds > worker.GRACE.total_seconds() + 10
 
 
+@pytest.mark.parametrize("domain", ["localhost", "hooks.example.com"])
+def test_the_proxy_takes_its_file(tmp_path: Path, domain: str) -> None:
+    program = shutil.which("caddy")
+    if program is None:
+        pytest.skip("caddy is not installed")
+    done = subprocess.run(
+        [program, "validate", "--config", ROOT / "deploy" / "Caddyfile", "--adapter", "caddyfile"],
+        check=False,
+        env={
+            "HOME": str(tmp_path),
+            "DRUMBEAT_DOMAIN": domain,
+            "WEBHOOKS": SERVICES["caddy"]["environment"]["WEBHOOKS"],
+        },
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Valid configuration" in done.stdout + done.stderr
+
+
 def test_ports_are_open_to_this_machine_only() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
     assert len(ports) == 9
