@@ -36,10 +36,10 @@ CREATE FUNCTION public.alert_stands(p_kind text, p_subject text) RETURNS boolean
             select from refused_enrollments r where r.sequence = p_subject and r.refused_at > clock_timestamp() - interval '30 days'
                and not exists (select from sequence_contacts c join sequences s on s.id = c.sequence_id
                                 where s.name = r.sequence and c.phone = r.phone))
-        -- until another worker has come in its place
+        -- until another worker, with all its roles, has come in its place
         when 'worker_gone' then exists (
             select from workers w where w.id = p_subject and w.ended_at is null and w.seen_at < clock_timestamp() - interval '10 seconds'
-               and not exists (select from workers o where o.task_queue = w.task_queue and o.started_at > w.seen_at))
+               and not exists (select from workers o where o.task_queue = w.task_queue and o.roles @> w.roles and o.started_at > w.seen_at))
         when 'receiver_failing' then exists (select from receivers where name = p_subject and failing_since is not null)
         when 'event_undelivered' then exists (select from outbox o join receivers r on r.id = o.receiver_id
                                                where r.name = p_subject and o.given_up_at is not null)

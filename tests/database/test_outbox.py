@@ -366,6 +366,10 @@ async def test_what_needs_a_person_is_told_and_so_is_its_end(contact: Contact, s
         await pool.execute("update sequences set status = 'active', status_reason = null")
         await pool.execute("delete from refused_enrollments")
         await pool.execute("delete from broadcast_messages")
+        await pool.execute(
+            "insert into workers (id, task_queue, roles) values ('host:6/f', 'q', '{workflows}')"
+        )
+        assert await pool.fetchval("select alert_stands('worker_gone', 'host:1/a')"), "that one had all roles"
         await pool.execute("insert into workers (id, task_queue) values ('host:5/e', 'q')")
         await deliver(pool)
         await deliver(pool)
