@@ -54,6 +54,7 @@ from messaging.gateways import Gateways
 from messaging.gateways.networks import parse_networks
 from messaging.outbox.alerts import GATHER
 from messaging.outbox.courier import Courier
+from messaging.privacy.keep import Keep
 from messaging.replies.missed import MissedMessages
 from messaging.replies.recipients import learn_from_answer, record_answer
 from messaging.reporting.details.look_up import details_of
@@ -171,6 +172,7 @@ def make_worker(
     steer: CarryOut = nothing_carries_out,
     observer: Observer = NOBODY,
     gather: timedelta = GATHER,
+    keep: Keep | None = None,
     version: WorkerDeploymentVersion | None = None,
     role: Role = "workflows",
     roles: Sequence[Role] = ROLES,
@@ -183,7 +185,8 @@ def make_worker(
 
     ``runner``: the workflow runner; the unsandboxed one if None. ``writes``: writes the outcomes of attempts. ``missed``:
     fetches what webhooks could not deliver. ``steer``: carries out what operators ask of workflows. ``observer``: is told of each
-    attempt to send. ``gather``: how long reports of an alert are gathered.
+    attempt to send. ``gather``: how long reports of an alert are gathered. ``keep``: how long
+    contents are kept; None: for ever.
     ``version``: of its code, if Temporal is to choose by it who gets a workflow's tasks. ``ends``: whether the process is to end.
     """
     zero = timedelta(0)
@@ -203,7 +206,7 @@ def make_worker(
     sending = (sequences.send_step, messages.send_message)
     elsewhere = Elsewhere()
     triggers = TriggerActivities(pool, task_queue)
-    recovery = RecoveryActivities(pool, task_queue, clock)
+    recovery = RecoveryActivities(pool, task_queue, clock, keep)
     telling = TellingActivities(pool, real_time=real_time)
     fetching = MissedActivities(missed or MissedMessages(pool, gateways, DEFAULT_KEYWORDS))
     outbox = OutboxActivities(Courier(pool, gather=gather), real_time=real_time, ends=ends)
@@ -366,6 +369,7 @@ async def work(
                 steer=partial(acts.carry_out, drumbeat),
                 observer=observer,
                 gather=parse_duration(settings.alert_gather),
+                keep=settings.keep,
                 version=version,
                 role=role,
                 roles=roles,

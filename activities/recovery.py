@@ -3,10 +3,13 @@
 from temporalio import activity
 from temporalio.client import Client
 
+from activities.erasures import erase_further
 from messaging.campaigns import to_signal as campaigns
 from messaging.common.clock import Clock, database_clock
 from messaging.common.database import Pool
 from messaging.leads import opt_outs
+from messaging.privacy.keep import Keep
+from messaging.privacy.retention import let_go
 from messaging.sending.outcomes import MessageRef
 from messaging.sending.recovery import abandoned, close_unwanted, forgotten_leads
 from messaging.sending.restores import find_restore, next_mark
@@ -24,8 +27,11 @@ __all__ = ["RecoveryActivities"]
 class RecoveryActivities:
     """Reads PostgreSQL and starts workflows. Repeating it is harmless: the workflow IDs are the same."""
 
-    def __init__(self, pool: Pool, task_queue: str, clock: Clock = database_clock) -> None:
-        """``task_queue``: of the workflows."""
+    def __init__(
+        self, pool: Pool, task_queue: str, clock: Clock = database_clock, keep: Keep | None = None
+    ) -> None:
+        """``task_queue``: of the workflows. ``keep``: how long contents are kept; None: for ever."""
+        self._keep = keep or Keep()
         self._pool = pool
         self._task_queue = task_queue
         self._clock = clock
@@ -61,6 +67,8 @@ class RecoveryActivities:
         await show_states(client, self._pool, task_queue=task_queue)
         if await find_restore(self._pool) is None:
             await write_mark(client, await next_mark(self._pool))
+        await erase_further(self._pool, client)
+        await let_go(self._pool, self._keep)
         return len(found)
 
     async def _signal_campaigns(self, client: Client, task_queue: str) -> None:

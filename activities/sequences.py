@@ -7,12 +7,14 @@ from activities.limiter import DeviceLimiter
 from activities.refusals import refused_for_good
 from messaging.common.clock import Clock, database_clock
 from messaging.common.database import Pool
+from messaging.leads.forgotten import ASKED, erase_workflow
 from messaging.sending.send import Sender
 from messaging.sequences.contract import (
     Enrolling,
     EnrollmentEnd,
     EnrollOutcome,
     Finished,
+    NotEnrolled,
     SendOutcome,
     StepRef,
 )
@@ -59,6 +61,9 @@ class SequenceActivities:
             # The caller may not have waited for the answer.
             await note_refused(self._pool, enrolling.request.sequence, lead.phone, error.message)
             raise
+        if isinstance(enrolled, NotEnrolled) and enrolled.reason == ASKED:
+            await erase_workflow(self._pool, lead.phone, workflow_id)
+            return enrolled
         if lead.time_zone is not None:
             # If that has corrected the lead's time zone, the lead's other sequences must use it too.
             outdated = await self._enrollments.of_another_zone(lead.phone)

@@ -51,7 +51,7 @@ MORE = "More"
 
 app.command("status", rich_help_panel=SEE)(reports.status)
 app.command("why", rich_help_panel=SEE)(contacts.why)
-app.command("contact", rich_help_panel=SEE)(contacts.contact)
+app.add_typer(contacts.app, name="contact", rich_help_panel=SEE)
 app.command("messages", rich_help_panel=SEE)(message.list_messages)
 app.add_typer(inbox.app, name="inbox", rich_help_panel=SEE)
 app.command("events", rich_help_panel=SEE)(events.list_events)

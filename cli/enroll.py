@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 __all__ = ["enroll", "opt_out"]
 
 CATEGORIES = ("marketing", "all")
-REFUSED = ("opted_out", "without_consent")
+REFUSED = ("opted_out", "without_consent", "forgotten")
 """Results with which nothing was done."""
 
 Region = Annotated[
@@ -154,6 +154,11 @@ def enroll(
         fail(
             f"{done.phone} was not enrolled in {sequence}, which requires consent: state it with --consent 'how it was given',"
             " or import it"
+        )
+    if done.result == "forgotten":
+        fail(
+            f"{done.phone} was not enrolled in {sequence}: the person asked to be forgotten. If they want to be written to"
+            f" again: 'contact forget {done.phone} --undo'"
         )
     if done.result == "opted_out":
         fail(

@@ -19,6 +19,7 @@ from messaging.common.words import normalise_words, validate_name
 from messaging.leads.cleaning import clean_lead, clean_text
 from messaging.leads.consent import stated
 from messaging.leads.device_moves import check_device
+from messaging.leads.forgotten import ASKED
 from messaging.leads.lead import Lead
 from messaging.sequences.contacts import find_standing
 from messaging.sequences.contract import (
@@ -49,7 +50,9 @@ ASK_EVERY = 0.05
 
 ENDS = set(get_args(EnrollmentStatus)) - {"active"}
 
-EnrollmentResult = Literal["enrolled", "already_enrolled", "opted_out", "without_consent", "handed_over"]
+EnrollmentResult = Literal[
+    "enrolled", "already_enrolled", "opted_out", "without_consent", "forgotten", "handed_over"
+]
 
 
 class Enrollment(Value):
@@ -57,7 +60,7 @@ class Enrollment(Value):
 
     ``enrolled``: it is in the ledger. ``already_enrolled``: it was there before, which is a success too. ``opted_out``:
     the phone has opted out, and no trigger was consumed. ``without_consent``: the same, as the sequence requires consent
-    and the lead has not given it. ``handed_over``: Temporal has it and keeps it, but no worker
+    and the lead has not given it. ``forgotten``: the same, as the person asked to be forgotten. ``handed_over``: Temporal has it and keeps it, but no worker
     has answered yet.
     """
 
@@ -125,7 +128,8 @@ async def enroll(
     if current.state == "refused":
         raise Conflict(current.why)
     if current.state == "not enrolled":
-        why: EnrollmentResult = "without_consent" if current.why == WITHOUT_CONSENT else "opted_out"
+        reasons: dict[str, EnrollmentResult] = {WITHOUT_CONSENT: "without_consent", ASKED: "forgotten"}
+        why = reasons.get(current.why, "opted_out")
         return done.model_copy(update={"result": why, "reason": current.why})
     over = current.state in ENDS
     return done.model_copy(
@@ -153,6 +157,14 @@ async def look_up(
         if device is not None:
             await check_device(connection, device)
         without_consent = standing.without_consent and stated(consent) is None and standing.status is None
+        if standing.forgotten:
+            return Enrollment(
+                sequence=sequence,
+                phone=phone,
+                result="forgotten",
+                reason=ASKED,
+                workflow_id=sequence_workflow_id(sequence, phone),
+            )
         if not standing.opted_out and not without_consent and standing.status is None:
             if standing.sender is None:
                 raise await no_device(connection, phone)

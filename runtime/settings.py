@@ -17,6 +17,7 @@ from messaging.common.roles import parse_roles
 from messaging.events.acting import named
 from messaging.gateways.networks import parse_networks
 from messaging.gateways.secret_files import SETTING, parse_directories
+from messaging.privacy.keep import Keep
 from messaging.times.durations import parse_duration
 from runtime.database_url import secured
 from runtime.variables import PREFIX, find_misspelled, find_unusable
@@ -103,6 +104,12 @@ class Settings(BaseSettings):
     """Who acts, in the list of events; unset: the user of the command line, or the program of a service."""
     alert_gather: str = Field("10m", validation_alias="DRUMBEAT_ALERT_GATHER")
     """How long further reports of the same alert are gathered into one, e.g. ``10m``."""
+    keep_texts: str = Field("", validation_alias="DRUMBEAT_KEEP_TEXTS")
+    """How long texts and images of messages are kept after they were settled, e.g. ``180d``; unset: for ever."""
+    keep_inbound: str = Field("", validation_alias="DRUMBEAT_KEEP_INBOUND")
+    """The same for what people wrote."""
+    keep_events: str = Field("", validation_alias="DRUMBEAT_KEEP_EVENTS")
+    """The same for the list of events: who did what."""
     deployment_name: str = Field("drumbeat", validation_alias="DRUMBEAT_DEPLOYMENT_NAME")
     """The name of the Worker Deployment in Temporal, if DRUMBEAT_BUILD_ID is set."""
     build_id: str = Field("", validation_alias="DRUMBEAT_BUILD_ID")
@@ -210,6 +217,17 @@ class Settings(BaseSettings):
             raise ValueError("it must be from 1s to 1d")
         return text
 
+    @field_validator("keep_texts", "keep_inbound", "keep_events")
+    @classmethod
+    def _keep(cls, text: str) -> str:
+        try:
+            kept = parse_duration(text) if text else None
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
+        if kept is not None and not timedelta(days=1) <= kept <= timedelta(days=36500):
+            raise ValueError("it must be from 1d to 36500d")
+        return text
+
     @field_validator("stop_keywords", "start_keywords")
     @classmethod
     def _keywords(cls, words: str) -> str:
@@ -250,6 +268,15 @@ class Settings(BaseSettings):
             return check_confirmation(text)
         except InvalidInput as error:
             raise ValueError(str(error)) from None
+
+    @property
+    def keep(self) -> Keep:
+        """How long contents are kept."""
+        texts, inbound, events = (
+            parse_duration(text) if text else None
+            for text in (self.keep_texts, self.keep_inbound, self.keep_events)
+        )
+        return Keep(texts, inbound, events)
 
     @property
     def keywords(self) -> Keywords:

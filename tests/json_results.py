@@ -9,6 +9,7 @@ from messaging.events.read import ActReport, Event
 from messaging.leads.csv_export import ExportSummary
 from messaging.leads.device_moves import Moved
 from messaging.leads.store import StoredLead
+from messaging.privacy.export import PersonExport
 from messaging.replies.inbox import Cleared, InboundReport
 from messaging.reporting.audience import AudienceReport
 from messaging.reporting.contact import ContactReport
@@ -30,6 +31,7 @@ from operations.campaigns import CampaignChange, CampaignStart
 from operations.contacts import ContactCommandResult
 from operations.devices import DeviceAdded, DeviceStatusChange
 from operations.enrollment import Enrollment, SweepResult
+from operations.forgetting import Forgotten, Known, Remembered
 from operations.leads import LeadSet, LeadsImported, LeadsSet, PhoneRenamed
 from operations.moves import DeviceReplaced
 from operations.opt_outs import OptOut
@@ -61,7 +63,9 @@ RESULTS: dict[str, tuple[Any, ...]] = {
     "campaign retry-failed": (CampaignChange,),
     "campaign start": (CampaignChange, CampaignStart),
     "campaign status": (CampaignDetails,),
-    "contact": (ContactReport,),
+    "contact export": (PersonExport,),
+    "contact forget": (Forgotten, Known, Remembered),
+    "contact show": (ContactReport,),
     "device add": (DeviceAdded,),
     "device list": (list[ListedDevice],),
     "device pause": (DeviceStatusChange,),

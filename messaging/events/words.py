@@ -119,6 +119,8 @@ KINDS: Mapping[str, Callable[[Group], str]] = {
     "contact.stopped": lambda g: f"stopped {g.contacts}{g.within}",
     "contact.opted_out": lambda g: f"ended {g.sequence or 'the enrollments'} for {g.contacts}",
     "contact.replied": lambda g: f"replied to {g.device}",
+    "contact.forgotten": lambda g: f"forgot {g.contacts}",
+    "contact.remembered": lambda g: f"lets {g.contacts} be known again",
     "opt_out.added": _opted_out,
     "opt_out.removed": lambda g: f"took back the opt-out of {g._those('phone')}",  # noqa: SLF001
     "lead.imported": _imported,

@@ -16,6 +16,7 @@ __all__ = [
     "STAGED",
     "JoinedRow",
     "fold",
+    "forget_rows",
     "joined_rows",
     "merge",
     "move_others",
@@ -44,6 +45,10 @@ create temporary table given_leads (
     target_status text, device_id text, time_zone text, attributes jsonb,
     consent boolean, consent_at timestamptz, consent_note text, consent_source text
 ) on commit drop
+"""
+
+FORGET_ROWS = """
+delete from lead_rows r where is_forgotten(r.phone) returning r.row_number
 """
 
 # A phone that its owner has left stands for the one that they have now.
@@ -206,6 +211,11 @@ def staged(number: int, reading: RowReading) -> tuple[object, ...]:
         reading.written,
         reading.phone.doubtful,
     )
+
+
+async def forget_rows(connection: Connection) -> list[int]:
+    """Takes out the rows of persons who are to be forgotten; answers their numbers."""
+    return sorted(row["row_number"] for row in await connection.fetch(FORGET_ROWS))
 
 
 async def fold(connection: Connection, device: str | None, notes: Notes) -> None:

@@ -28,6 +28,7 @@ from messaging.leads.csv_fold import (
     STAGED,
     JoinedRow,
     fold,
+    forget_rows,
     joined_rows,
     merge,
     move_others,
@@ -37,6 +38,7 @@ from messaging.leads.csv_fold import (
 )
 from messaging.leads.csv_notes import MOST_EXAMPLES, ImportSummary, Notes, RejectedRow
 from messaging.leads.csv_rejects import MOST_OF_ONE, Reject, keep_rejects
+from messaging.leads.forgotten import ASKED
 from messaging.leads.lead import Lead
 from messaging.times.zones import time_zone_warning
 
@@ -121,6 +123,8 @@ async def import_file(
                 await connection.copy_records_to_table("lead_rows", records=chunk, columns=STAGED)
                 progress(ImportProgress(reader.rows, rows.bytes_read, rows.bytes_total))
             progress(ImportProgress(reader.rows, rows.bytes_read, rows.bytes_total, merging=True))
+            for number in await forget_rows(connection):
+                aside.forget(number)
             await fold(connection, device, reader.notes)
             async for joined in joined_rows(connection):
                 reader.notes.add("joined_rows", f"row {joined.number} {joined.reason}")
@@ -206,6 +210,13 @@ class _Aside:
             cells[columns.names[0][0]] = row.name
         cells[columns.phones[0].place] = row.written
         self._write(row.number, row.reason, cells)
+
+    def forget(self, number: int) -> None:
+        """Of a person who is to be forgotten: neither what the row says is kept, nor the phone."""
+        self.rejected += 1
+        if len(self.first) < MOST_EXAMPLES:
+            self.first.append(RejectedRow(row=number, reason=ASKED))
+        self._write(number, ASKED, [""] * len(self._source.header))
 
     def passes_over(self, row: Row) -> bool:
         """True if the row is in a file of rejects only for information."""

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
 from messaging.common.database import Connection, Pool
+from messaging.common.errors import Conflict
 from messaging.common.transactions import all_or_nothing
+from messaging.leads.forgotten import find_tombstone
 from messaging.leads.phone_changes import hold_phone
 
 __all__ = [
@@ -179,10 +181,12 @@ async def opt_out_owner(
 ) -> tuple[str, RecordedOptOut]:
     """Notes that an operator opts out the owner of ``phone``, under the phone that they have now; answers that phone too.
 
-    Do not call it in a transaction.
+    Raises Conflict for somebody who is forgotten, and gets nothing anyway. Do not call it in a transaction.
     """
 
     async def record() -> tuple[str, RecordedOptOut]:
+        if (known := await find_tombstone(connection, phone)) is not None:
+            raise Conflict(f"{known.words}: nothing is sent to them, and no opt-out is needed")
         present = await hold_phone(connection, phone)  # or else it might change before the opt-out is stored
         return present, await record_opt_out(connection, present, reason, category=category)
 

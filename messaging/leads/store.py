@@ -19,10 +19,11 @@ from datetime import datetime
 import asyncpg
 
 from messaging.common.database import Connection, Record
-from messaging.common.errors import InvalidInput
+from messaging.common.errors import Conflict, InvalidInput
 from messaging.common.values import Value
 from messaging.leads.cleaning import clean_lead
 from messaging.leads.consent import ConsentSource
+from messaging.leads.forgotten import ASKED, refused_as_forgotten
 from messaging.leads.lead import Lead, TargetStatus
 
 __all__ = ["MERGE", "StoredLead", "consent_columns", "load_lead", "upsert_lead"]
@@ -113,7 +114,7 @@ async def upsert_lead(connection: Connection, lead: Lead) -> int:
     """Merges new data about one lead into what is stored, by the rule above; answers its ID.
 
     In a transaction, the lead's row is locked from here on. Raises InvalidInput for values that cannot be stored, and
-    for an unknown device.
+    for an unknown device; and Conflict if the person is to be forgotten.
     """
     lead = clean_lead(lead)
     try:
@@ -133,6 +134,10 @@ async def upsert_lead(connection: Connection, lead: Lead) -> int:
         raise InvalidInput(
             f"there is no device {lead.device_id!r}: create it with 'device add {lead.device_id} --gateway NAME'"
         ) from error
+    except asyncpg.CheckViolationError as error:
+        if refused_as_forgotten(error):
+            raise Conflict(f"{lead.phone} is not stored: {ASKED}") from error
+        raise
     if lead_id is None:
         # Another session stored the same lead after this statement had begun: only a new statement sees the row.
         lead_id = await connection.fetchval(

@@ -26,6 +26,8 @@ EVENTS: Mapping[str, str] = {
     "contact.skipped": "its next step was skipped",
     "contact.went_on": "a reply sent it on to a later step",
     "contact.replied": "a person wrote",
+    "contact.forgotten": "a person was erased; in place of the phone is a word that says nothing",
+    "contact.remembered": "that person may be known again",
     "opt_out.added": "a phone gets nothing more, or no marketing",
     "opt_out.removed": "that was taken back",
     "lead.imported": "a file of leads was imported",

@@ -19,6 +19,7 @@ from messaging.events.acting import Actor
 from messaging.events.record import act_as
 from messaging.gateways.webhook_bodies import phone_of
 from messaging.gateways.webhook_events import InboundMessage
+from messaging.leads.forgotten import is_forgotten, note_wrote
 from messaging.leads.opt_outs import OptOutSource, record_opt_out
 from messaging.leads.phone_changes import present_phone
 from messaging.replies.asking import Asks, asked_for, enroll_by, make_up
@@ -182,6 +183,10 @@ async def _record(
 ) -> RecordedInbound:
     # Messages of one sender are written one after the other, whatever name the sender has: each sees the ones before.
     await connection.execute(LOCK_SENDER, names_of(message))
+    names = [*names_of(message), *filter(None, (message.phone, _new_number(message)))]
+    if await is_forgotten(connection, *names):
+        await note_wrote(connection, names)
+        return RecordedInbound(0)
     phone, concerned = await _sender(connection, gateway, message)
     row = await connection.fetchrow(SELECT_DEVICE, gateway, list(message.receivers), device)
     assert row is not None, "it has just been found"
@@ -227,6 +232,10 @@ async def _record(
         then.append(Consequences(wrote=(phone,)))
     all_of_it = together(then)
     return RecordedInbound(1, all_of_it, (_effect(meaning, all_of_it),))
+
+
+def _new_number(message: InboundMessage) -> str | None:
+    return phone_of(message.payload) if message.kind == "number_changed" else None
 
 
 def _effect(meaning: Meaning, then: Consequences) -> InboundEffect:

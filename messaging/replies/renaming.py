@@ -3,8 +3,9 @@
 from functools import partial
 
 from messaging.common.database import Connection
-from messaging.common.errors import InvalidInput, NotFound
+from messaging.common.errors import Conflict, InvalidInput, NotFound
 from messaging.common.transactions import all_or_nothing
+from messaging.leads.forgotten import ASKED, is_forgotten
 from messaging.leads.phone_changes import present_phone
 from messaging.replies.consequences import Stopped
 from messaging.replies.numbers import ChangedNumber, change_number
@@ -26,7 +27,7 @@ async def rename_phone(connection: Connection, old: str, new: str) -> tuple[Chan
     """The lead with the phone ``old`` has ``new`` from now on; answers what was moved, and what has opted out thereby.
 
     Repeating it changes nothing. Raises NotFound if no lead has or had ``old``, and InvalidInput if the two are the same
-    phone. Do not call it in a transaction.
+    phone; and Conflict if whoever has ``new`` is to be forgotten. Do not call it in a transaction.
     """
     if old == new:
         raise InvalidInput(f"both are {old}: give the lead's present phone and its new one")
@@ -36,6 +37,8 @@ async def rename_phone(connection: Connection, old: str, new: str) -> tuple[Chan
 async def _rename(connection: Connection, old: str, new: str) -> tuple[ChangedNumber, list[Stopped]]:
     # An inbound message of this person is recorded before the change, or finds the new phone.
     await connection.execute(LOCK_SENDER, sorted({old, new}))
+    if await is_forgotten(connection, new):
+        raise Conflict(f"no lead can have the phone {new}: {ASKED}")
     present = await present_phone(connection, old)
     await connection.execute(LOCK_SENDER, [present])
     if not await connection.fetchval(IS_LEAD, present) and not await connection.fetchval(IS_LEAD, old):

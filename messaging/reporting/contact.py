@@ -11,6 +11,7 @@ from messaging.common.values import Value
 from messaging.events.latest import By, opted_out_by
 from messaging.events.read import Event, events_of_phones
 from messaging.leads.csv_rejects import RejectedLead, rejects_of
+from messaging.leads.forgotten import find_tombstone
 from messaging.leads.opt_outs import OptOutCategory, OptOutSource, gets_no
 from messaging.leads.phone_changes import FormerPhone, former_phones, present_phone
 from messaging.replies.inbox import InboundReport, inbound_of_phone
@@ -160,6 +161,8 @@ async def contact_report(pool: Pool, phone: str, written: str) -> ContactReport:
     NotFound.
     """
     phone = await present_phone(pool, phone)
+    if (buried := await find_tombstone(pool, phone)) is not None:
+        raise NotFound(f"{buried.words}; 'contact forget {phone} --undo' lets them be known again")
     rejected = await rejects_of(pool, phone, written)
     refused = await refused_enrollments(pool, phone)
     lead = await pool.fetchrow(SELECT_LEAD, phone)

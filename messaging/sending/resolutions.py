@@ -138,6 +138,8 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
             if not row["resends"]:
                 raise Conflict(f"message {message_id} is sent, and only an unconfirmed one is sent again")
             return _sent(row, already=True)
+        if row["recipient_phone"].startswith("forgotten-"):
+            raise Conflict(f"message {message_id} is not sent again: the person asked to be forgotten")
         if row["opted_out"]:
             raise Conflict(f"{row['recipient_phone']} has opted out: nothing is sent to them")
         if row["lacks_consent"]:

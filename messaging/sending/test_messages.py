@@ -13,6 +13,7 @@ from messaging.common.database import Connection, Pool, Record
 from messaging.common.errors import Conflict, InvalidInput, NotFound
 from messaging.common.suggestions import did_you_mean
 from messaging.common.values import Value
+from messaging.leads.forgotten import find_tombstone
 from messaging.sending.message_status import SETTLED
 from messaging.sending.outcomes import MessageRef
 
@@ -142,6 +143,8 @@ async def insert_test(
     ``message_id`` stores it once. Raises NotFound, and Conflict if the phone has opted out or the device cannot send.
     """
     async with connection.transaction():
+        if (known := await find_tombstone(connection, phone)) is not None:
+            raise Conflict(f"no test is sent: {known.words}")
         way = await connection.fetchrow(SELECT_WAY, phone, lead, device, subject.device_id, subject.category)
         assert way is not None
         if way["opted_out"]:

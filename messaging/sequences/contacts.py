@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from messaging.common.database import Connection, Pool, Record
+from messaging.leads.forgotten import is_forgotten
 from messaging.sequences.contract import EnrollmentStatus
 from messaging.sequences.store import find_sequence, no_such_sequence
 
@@ -47,6 +48,8 @@ returning true
 class Standing(NamedTuple):
     """What the ledger knows of a phone and a sequence. ``status`` is None where there is no enrollment."""
 
+    forgotten: bool
+    """The person asked to be forgotten."""
     opted_out: bool
     without_consent: bool
     """The sequence requires consent, and the lead has not given it."""
@@ -70,6 +73,7 @@ async def find_standing(
     row = await connection.fetchrow(SELECT_STANDING, sequence, phone, device)
     assert row is not None
     return Standing(
+        await is_forgotten(connection, phone),
         row["opted_out"],
         row["without_consent"],
         row["status"],

@@ -2,6 +2,7 @@
 
 from messaging.common.database import Connection, Record
 from messaging.common.errors import Conflict
+from messaging.leads.forgotten import ASKED, is_forgotten
 from messaging.leads.lead import Lead
 from messaging.leads.store import consent_columns
 from messaging.sequences.contract import NotEnrolled
@@ -82,8 +83,10 @@ async def why_not(
     connection: Connection, lead: Lead, category: str, *, require_consent: bool
 ) -> NotEnrolled | None:
     """Why this lead cannot be enrolled now: it has opted out of messages of this category, or has not consented where that
-    is required. None if it can.
+    is required, or is to be forgotten. None if it can.
     """
+    if await is_forgotten(connection, lead.phone):
+        return NotEnrolled(reason=ASKED)
     row = await connection.fetchrow(SELECT_WHY_NOT, lead.phone, category, *consent_columns(lead))
     assert row is not None
     if row["opted_out"]:

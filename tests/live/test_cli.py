@@ -225,6 +225,8 @@ def test_what_is_recommended_is_a_command() -> None:
     for file, (name, *words) in found:
         command = command_tree().commands.get(name)
         assert command is not None, (file, name)
+        if name == "contact" and words and words[0] not in ("show", "export", "forget"):
+            words = ["show", *words]  # contact PHONE
         if isinstance(command, TyperGroup) and words and not words[0].startswith("--"):
             command = command.commands.get(words.pop(0))
             assert command is not None, (file, name, words)

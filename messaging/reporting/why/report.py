@@ -7,6 +7,7 @@ from messaging.common.errors import NotFound
 from messaging.common.suggestions import did_you_mean
 from messaging.common.values import Value
 from messaging.leads.csv_rejects import rejects_of
+from messaging.leads.forgotten import find_tombstone
 from messaging.reporting.why.campaigns import causes_of_campaign
 from messaging.reporting.why.messages import fates_of_phone, silent_gateways
 from messaging.reporting.why.phone import causes_of_phone, rejected_sentence
@@ -69,6 +70,9 @@ async def why_not(pool: Pool, phone: str, written: str, name: str | None = None)
     sequences, of the campaigns that wrote to it, and of those that are not over. Raises NotFound for a name that is
     neither.
     """
+    if (buried := await find_tombstone(pool, phone)) is not None:
+        sentence = f"{buried.words[0].upper()}{buried.words[1:]}: nothing is sent to them, and nothing of them is stored."
+        return WhyReport(phone=phone, sentences=(sentence,), subjects=())
     subjects = await pool.fetch(SELECT_SUBJECTS, phone, name)
     if name is not None and not subjects:
         known = [
