@@ -93,7 +93,6 @@ CREATE TABLE public.broadcast_messages (
     CONSTRAINT broadcast_messages_contents CHECK (((purpose IS NULL) = (contents IS NULL))),
     CONSTRAINT broadcast_messages_enrollment CHECK (((sequence_stepid IS NULL) = (sequence_contact_id IS NULL))),
     CONSTRAINT broadcast_messages_fed CHECK ((((campaign_id IS NULL) = (campaign_shard IS NULL)) AND ((campaign_id IS NULL) = (campaign_position IS NULL)))),
-    CONSTRAINT broadcast_messages_lead CHECK (((lead_id IS NOT NULL) OR (purpose IS NOT NULL))),
     CONSTRAINT broadcast_messages_of_one CHECK ((num_nonnulls(sequence_stepid, campaign_id, purpose) = 1)),
     CONSTRAINT broadcast_messages_purpose CHECK ((purpose = ANY (ARRAY['opt-out confirmation'::text, 'test'::text]))),
     CONSTRAINT broadcast_messages_sent CHECK (((status = 'sent'::text) = (sent_at IS NOT NULL))),
@@ -471,7 +470,7 @@ $$;
 CREATE TABLE public.sequence_contacts (
     id bigint NOT NULL,
     sequence_id bigint NOT NULL,
-    lead_id bigint NOT NULL,
+    lead_id bigint,
     phone text NOT NULL,
     key_phone text,
     device_id text NOT NULL,
@@ -836,6 +835,16 @@ CREATE FUNCTION public.forget_left_out(p_leads bigint[]) RETURNS void
        and m.status = 'cancelled' and m.reason like 'it went to %' and m.attempts = 0 and not c.timeline -> 'done' ? t.key
 $$;
 
+CREATE FUNCTION public.forget_lock() RETURNS bigint
+    LANGUAGE sql IMMUTABLE
+    AS $$ select 7271994 $$;
+
+CREATE FUNCTION public.forgotten_mark(p_name text, p_inner bytea, p_outer bytea) RETURNS bytea
+    LANGUAGE sql IMMUTABLE
+    AS $$
+    select sha256(p_outer || sha256(p_inner || convert_to(p_name, 'UTF8')))
+$$;
+
 CREATE FUNCTION public.form_of(m public.broadcast_messages, p_moment timestamp with time zone) RETURNS text
     LANGUAGE sql STABLE
     AS $$
@@ -994,6 +1003,19 @@ CREATE FUNCTION public.is_answer(i public.inbound_messages) RETURNS boolean
     select not i.from_me and i.kind not in ('reaction', 'preference', 'number_changed', 'user_id_changed')
 $$;
 
+CREATE FUNCTION public.is_forgotten(VARIADIC p_names text[]) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    AS $$
+begin
+    if not exists (select from forgotten) then
+        return false;
+    elsif exists (select from forgotten_keys k where not exists (select from keys_of_forgotten() h where h.id = k.id)) then
+        raise exception 'this process has not the key by which forgotten persons are known' using errcode = 'P0002';
+    end if;
+    return exists (select from unnest(p_names) n (name), keys_of_forgotten() k, forgotten f
+                    where f.mark = forgotten_mark(n.name, k.inner_pad, k.outer_pad));
+end $$;
+
 CREATE FUNCTION public.is_overdue(m public.broadcast_messages) RETURNS boolean
     LANGUAGE sql STABLE
     AS $$
@@ -1041,6 +1063,15 @@ begin
                        order by id limit 1000 for update skip locked);
     end if;
 end $$;
+
+CREATE FUNCTION public.keys_of_forgotten() RETURNS TABLE(id text, inner_pad bytea, outer_pad bytea)
+    LANGUAGE sql STABLE
+    AS $$
+    select k.id, k.inner_pad, k.outer_pad from forgotten_keys k where k.inner_pad is not null
+    union all
+    select split_part(w, ':', 1), decode(split_part(w, ':', 2), 'hex'), decode(split_part(w, ':', 3), 'hex')
+      from unnest(string_to_array(nullif(current_setting('drumbeat.forget_keys', true), ''), ',')) w
+$$;
 
 CREATE FUNCTION public.lacks_consent(m public.broadcast_messages) RETURNS boolean
     LANGUAGE sql STABLE
@@ -2117,6 +2148,28 @@ begin
     return settle_attempt(p_message, p_token, 'failed', p_at, null, p_reason, p_content, p_image_url, p_contact);
 end $$;
 
+CREATE FUNCTION public.refuse_forgotten() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform pg_advisory_xact_lock_shared(forget_lock());
+    if is_forgotten(new.phone) then
+        raise exception 'the person asked to be forgotten' using errcode = 'check_violation', constraint = 'not_forgotten';
+    end if;
+    return new;
+end $$;
+
+CREATE FUNCTION public.refuse_forgotten_recipient() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform pg_advisory_xact_lock_shared(forget_lock());
+    if is_forgotten(new.recipient_phone) then
+        raise exception 'the person asked to be forgotten' using errcode = 'check_violation', constraint = 'not_forgotten';
+    end if;
+    return new;
+end $$;
+
 CREATE FUNCTION public.refuse_window(p_message uuid, p_token text, p_at timestamp with time zone, p_reason text) RETURNS boolean
     LANGUAGE plpgsql
     AS $$
@@ -2386,6 +2439,21 @@ exception when unique_violation then
     return null;  -- the same step went to this phone through another device in the meantime
 end $$;
 
+CREATE FUNCTION public.skip_forgotten() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    perform pg_advisory_xact_lock_shared(forget_lock());
+    return case when is_forgotten(new.phone) then null else new end;
+end $$;
+
+CREATE FUNCTION public.stay_forgotten() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+    return null;
+end $$;
+
 CREATE FUNCTION public.take_turn(d public.devices, p_place date, p_moment timestamp with time zone, p_stride interval, p_grace interval) RETURNS void
     LANGUAGE sql
     AS $$
@@ -2615,6 +2683,15 @@ ALTER TABLE public.early_receipts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTI
     CACHE 1
 );
 
+CREATE TABLE public.erasures (
+    person text NOT NULL,
+    phones text[] NOT NULL,
+    names text[] NOT NULL,
+    workflows text[] DEFAULT '{}'::text[] NOT NULL,
+    asked_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    erased_at timestamp with time zone
+);
+
 CREATE TABLE public.events (
     id bigint NOT NULL,
     act bigint NOT NULL,
@@ -2645,6 +2722,23 @@ CREATE TABLE public.exchanged_numbers (
     old_phone text NOT NULL,
     new_phone text NOT NULL,
     changed_at timestamp with time zone NOT NULL
+);
+
+CREATE TABLE public.forgotten (
+    mark bytea NOT NULL,
+    key_id text NOT NULL,
+    person text NOT NULL,
+    forgotten_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    wrote integer DEFAULT 0 NOT NULL,
+    wrote_at timestamp with time zone
+);
+
+CREATE TABLE public.forgotten_keys (
+    id text NOT NULL,
+    inner_pad bytea,
+    outer_pad bytea,
+    created_at timestamp with time zone DEFAULT now() NOT NULL,
+    CONSTRAINT forgotten_keys_pads CHECK (((inner_pad IS NULL) = (outer_pad IS NULL)))
 );
 
 CREATE TABLE public.identities (
@@ -2809,6 +2903,12 @@ ALTER TABLE public.restores ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE public.retained (
+    relation text NOT NULL,
+    page bigint DEFAULT 0 NOT NULL,
+    through_at timestamp with time zone
+);
+
 ALTER TABLE public.sequence_contacts ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME public.sequence_contacts_id_seq
     START WITH 1
@@ -2945,6 +3045,9 @@ ALTER TABLE ONLY public.alert_reports
 ALTER TABLE ONLY public.alerts
     ADD CONSTRAINT alerts_pkey PRIMARY KEY (kind, subject);
 
+ALTER TABLE public.broadcast_messages
+    ADD CONSTRAINT broadcast_messages_lead CHECK (((lead_id IS NOT NULL) OR (purpose IS NOT NULL) OR (recipient_phone ~~ 'forgotten-%'::text))) NOT VALID;
+
 ALTER TABLE ONLY public.broadcast_messages
     ADD CONSTRAINT broadcast_messages_pkey PRIMARY KEY (id);
 
@@ -2960,11 +3063,20 @@ ALTER TABLE ONLY public.devices
 ALTER TABLE ONLY public.early_receipts
     ADD CONSTRAINT early_receipts_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY public.erasures
+    ADD CONSTRAINT erasures_pkey PRIMARY KEY (person);
+
 ALTER TABLE ONLY public.events
     ADD CONSTRAINT events_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY public.exchanged_numbers
     ADD CONSTRAINT exchanged_numbers_pkey PRIMARY KEY (old_phone, new_phone);
+
+ALTER TABLE ONLY public.forgotten_keys
+    ADD CONSTRAINT forgotten_keys_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.forgotten
+    ADD CONSTRAINT forgotten_pkey PRIMARY KEY (mark);
 
 ALTER TABLE ONLY public.identities
     ADD CONSTRAINT identities_pkey PRIMARY KEY (identity);
@@ -3013,6 +3125,9 @@ ALTER TABLE ONLY public.rejected_rows
 
 ALTER TABLE ONLY public.restores
     ADD CONSTRAINT restores_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY public.retained
+    ADD CONSTRAINT retained_pkey PRIMARY KEY (relation);
 
 ALTER TABLE ONLY public.sequence_contacts
     ADD CONSTRAINT sequence_contacts_pkey PRIMARY KEY (id);
@@ -3089,6 +3204,8 @@ CREATE INDEX events_phone ON public.events USING btree (phone, id) WHERE (phone 
 
 CREATE INDEX events_sequence ON public.events USING btree (sequence, id) WHERE ((phone IS NULL) AND (sequence IS NOT NULL));
 
+CREATE INDEX forgotten_person ON public.forgotten USING btree (person);
+
 CREATE INDEX inbound_messages_answers ON public.inbound_messages USING btree (answers) WHERE (answers IS NOT NULL);
 
 CREATE INDEX inbound_messages_open ON public.inbound_messages USING btree (sent_at) WHERE ((to_review IS NOT NULL) AND (reviewed_at IS NULL));
@@ -3151,6 +3268,18 @@ CREATE INDEX suppressions_to_signal ON public.suppressions USING btree (created_
 
 CREATE TRIGGER end_joined_contacts AFTER UPDATE OF status ON public.sequence_contacts FOR EACH ROW WHEN (((old.status = 'active'::text) AND (new.status <> 'active'::text))) EXECUTE FUNCTION public.end_joined_contacts();
 
+CREATE TRIGGER not_forgotten BEFORE INSERT ON public.broadcast_messages FOR EACH ROW WHEN ((new.purpose IS NOT NULL)) EXECUTE FUNCTION public.refuse_forgotten_recipient();
+
+CREATE TRIGGER not_forgotten BEFORE INSERT OR UPDATE OF phone ON public.inbound_messages FOR EACH ROW WHEN ((new.phone IS NOT NULL)) EXECUTE FUNCTION public.refuse_forgotten();
+
+CREATE TRIGGER not_forgotten BEFORE INSERT OR UPDATE OF phone ON public.leads FOR EACH ROW EXECUTE FUNCTION public.refuse_forgotten();
+
+CREATE TRIGGER not_forgotten BEFORE INSERT OR UPDATE OF phone ON public.refused_enrollments FOR EACH ROW EXECUTE FUNCTION public.skip_forgotten();
+
+CREATE TRIGGER not_forgotten BEFORE INSERT OR UPDATE OF phone ON public.suppressions FOR EACH ROW EXECUTE FUNCTION public.refuse_forgotten();
+
+CREATE TRIGGER not_forgotten BEFORE INSERT OR UPDATE OF phone ON public.wanted_enrollments FOR EACH ROW EXECUTE FUNCTION public.refuse_forgotten();
+
 CREATE TRIGGER note_change AFTER UPDATE OF status, start_now, title, niche, target_status, device_ids, scheduled_at, time_zone, until, if_passed, min_delay, max_delay, fan_out, category, require_consent, outside_window, text, image_url, template ON public.campaigns FOR EACH ROW EXECUTE FUNCTION public.note_campaign();
 
 CREATE TRIGGER note_change AFTER UPDATE OF status, replaced_by, gateway, gateway_options, service_window, min_delay, max_delay, daily_limit, opens_at, closes_at, time_zone, stop_keywords, start_keywords, opt_out_confirmation ON public.devices FOR EACH ROW EXECUTE FUNCTION public.note_device();
@@ -3191,6 +3320,8 @@ CREATE TRIGGER outbox_event AFTER INSERT ON public.events FOR EACH ROW EXECUTE F
 
 CREATE TRIGGER outbox_refused AFTER INSERT OR UPDATE ON public.refused_enrollments FOR EACH ROW EXECUTE FUNCTION public.enrollment_refused();
 
+CREATE TRIGGER stay_forgotten BEFORE UPDATE OF status ON public.broadcast_messages FOR EACH ROW WHEN (((new.recipient_phone ~~ 'forgotten-%'::text) AND public.is_waiting(new.status))) EXECUTE FUNCTION public.stay_forgotten();
+
 ALTER TABLE ONLY public.broadcast_messages
     ADD CONSTRAINT broadcast_messages_campaign_id_fkey FOREIGN KEY (campaign_id) REFERENCES public.campaigns(id);
 
@@ -3208,6 +3339,9 @@ ALTER TABLE ONLY public.broadcast_messages
 
 ALTER TABLE ONLY public.devices
     ADD CONSTRAINT devices_replaced_by_fkey FOREIGN KEY (replaced_by) REFERENCES public.devices(id);
+
+ALTER TABLE ONLY public.forgotten
+    ADD CONSTRAINT forgotten_key_id_fkey FOREIGN KEY (key_id) REFERENCES public.forgotten_keys(id);
 
 ALTER TABLE ONLY public.inbound_messages
     ADD CONSTRAINT inbound_messages_device_id_fkey FOREIGN KEY (device_id) REFERENCES public.devices(id);

@@ -212,6 +212,8 @@ NO_PERSONS: Mapping[str, str] = {
     "sequence_keywords": "words that everybody may write",
     "joined_contacts": "numbers of enrollments",
     "workers": "processes",
+    "ledger_home": "which Temporal goes with this database",
+    "restores": "that a server came back from a backup, and what was done about it",
     "forgotten_keys": "keys",
     "forgotten": "keyed hashes, and words that stand for persons",
     "erasures": "what is still to be erased; the row goes when it is",
