@@ -46,7 +46,13 @@ def expected_end(plan: CampaignPlan) -> str:
     """When it ends, as things are, or why that cannot be said."""
     held = [f"device {one.device} has {one.leads:,} of it: {one.holds}" for one in plan.devices if one.holds]
     if held:
-        return f"no end can be said: {'; '.join(held)}"
+        ends = [one.ends_at for one in plan.devices if one.ends_at is not None]
+        rest = (
+            f"; what the other devices have ends about {_moment(max(ends))} UTC, at their pace"
+            if ends
+            else ""
+        )
+        return f"no end can be said: {'; '.join(held)}{rest}"
     if plan.ends_at is None:
         return "no end can be said: at this pace it takes more than ten years"
     return f"expected end: about {_moment(plan.ends_at)} UTC, at the devices' pace"

@@ -240,7 +240,9 @@ async def _follow(drumbeat: Drumbeat, enrollments: Sequence[int], wait: bool, pr
     async def count() -> int:
         return await selected.count_to_signal(pool, enrollments)
 
-    return await follow(drumbeat, count, total, partial(progress, "Signalling workflows"), wait=wait)
+    return await follow(
+        drumbeat, count, total, partial(progress, "In effect; signalling workflows"), wait=wait
+    )
 
 
 async def follow(

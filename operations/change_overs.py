@@ -76,7 +76,11 @@ async def move_contacts(
         return await selected.count_to_signal(pool, done.enrollments)
 
     left = await bulk.follow(
-        drumbeat, unaware, len(done.enrollments), partial(progress, "Signalling workflows"), wait=wait
+        drumbeat,
+        unaware,
+        len(done.enrollments),
+        partial(progress, "In effect; signalling workflows"),
+        wait=wait,
     )
     return BulkChange(
         command="move",

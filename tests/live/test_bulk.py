@@ -102,8 +102,8 @@ async def test_sleeping_contacts_are_steered_by_a_filter(live: Live) -> None:
 
     resumed = await bulk.resume(here, Selection(where="age < 10", sequence="long"), progress=progress)
     assert (resumed.changed, resumed.to_signal) == (10, 0)
-    assert {(what, total) for what, _, total in seen} == {("Signalling workflows", 10)}
-    assert seen[-1] == ("Signalling workflows", 10, 10)
+    assert {(what, total) for what, _, total in seen} == {("In effect; signalling workflows", 10)}
+    assert seen[-1] == ("In effect; signalling workflows", 10, 10)
     assert await states(9, 10) == ["scheduled", "paused"]
 
     # Each goes on by its own calendar: b is left out, and c comes two hours after it.

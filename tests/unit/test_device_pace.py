@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cli.campaign_plan import expected_end
+from messaging.campaigns.plan import CampaignPlan, DeviceShare
 from messaging.devices.pace import DevicePace
 from messaging.times.sending_hours import SendingHours
 
@@ -66,3 +68,21 @@ def test_more_messages_never_end_earlier_and_always_in_the_hours(
     assert later is not None
     assert NOON <= end <= later
     assert pace.hours.next_opening(end) == end
+
+
+def test_what_the_other_devices_have_ends_although_one_is_paused() -> None:
+    ends = datetime(2026, 12, 1, 9, 30, tzinfo=UTC)
+    share = DeviceShare(
+        device="kl-1", leads=3, min_delay=1, max_delay=2, daily_limit=None, hours="always", ends_at=ends
+    )
+    paused = share.model_copy(update={"device": "kl-2", "ends_at": None, "holds": "it is paused: review"})
+
+    def said(*devices: DeviceShare) -> str:
+        return expected_end(CampaignPlan(leads=6, left_out={}, devices=devices, begins_at=ends, ends_at=None))
+
+    why = "no end can be said: device kl-2 has 3 of it: it is paused: review"
+    assert (
+        said(share, paused)
+        == f"{why}; what the other devices have ends about 2026-12-01 09:30 UTC, at their pace"
+    )
+    assert said(paused) == why
