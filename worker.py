@@ -384,7 +384,14 @@ async def work(
         await deliver_outbox_now(drumbeat)
         async with (
             running(workers),
-            present(drumbeat.temporal, pool, settings.task_queue, build_id, roles),
+            present(
+                drumbeat.temporal,
+                pool,
+                settings.task_queue,
+                build_id,
+                roles,
+                drumbeat.addresses.database_url,
+            ),
         ):
             if watch is not None:
                 watch.readiness.begins(workers)

@@ -1,10 +1,9 @@
 """Reports that a worker runs; and the sentence for operators if none does."""
 
 import asyncio
-import logging
 import os
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -13,6 +12,7 @@ from uuid import uuid4
 from messaging.common.roles import ROLES, Role
 from messaging.reporting.workers import BEAT, beat, find_workers, goodbye
 from messaging.times.local_time import format_wall, load_zone
+from runtime.logs.outages import OUTAGES, place_of
 from runtime.version import VERSION
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from operations.connection import Drumbeat
 
 __all__ = ["idle", "present"]
-
-logger = logging.getLogger("drumbeat")
 
 ANSWERS_WITHIN = timedelta(seconds=5)
 """Seconds for Temporal's answer to a check, and for the last report."""
@@ -45,15 +43,24 @@ async def present(
     task_queue: str,
     build_id: str | None = None,
     roles: Sequence[Role] = ROLES,
+    database_url: str | None = None,
 ) -> AsyncIterator[None]:
-    """While the block runs, reports again and again that a worker of the task queue is there and reaches Temporal."""
+    """While the block runs, reports again and again that a worker of the task queue is there and reaches Temporal.
+
+    Logs when Temporal or PostgreSQL stops answering, and when it answers again. ``database_url``: names it there.
+    """
+    servers = (
+        f"Temporal at {client.service_client.config.target_host}",
+        f"PostgreSQL at {place_of(database_url)}",
+    )
     worker = f"{socket.gethostname()}:{os.getpid()}/{uuid4().hex[:8]}"
-    saying = asyncio.create_task(_say(client, pool, worker, task_queue, build_id, roles))
+    saying = asyncio.create_task(_say(client, pool, worker, task_queue, build_id, roles, servers))
     try:
         yield
     finally:
         saying.cancel()
         await asyncio.wait([saying])
+        OUTAGES.forget(*servers)
         with suppress(Exception):  # if PostgreSQL is away, the missing reports say so
             async with asyncio.timeout(ANSWERS_WITHIN.total_seconds()):
                 await goodbye(pool, worker)
@@ -66,18 +73,35 @@ async def _say(
     task_queue: str,
     build_id: str | None,
     roles: Sequence[Role],
+    servers: tuple[str, str],
 ) -> None:
     from temporal.versions import gets_work
 
-    well = True
+    temporal, database = servers
+    waits = False
+
+    async def ask_temporal() -> None:
+        nonlocal waits
+        waits = not await gets_work(client, task_queue, build_id)
+
+    async def report() -> None:
+        await beat(pool, worker, task_queue, version=VERSION, build_id=build_id, roles=roles, waits=waits)
+
+    async def ask_database() -> None:
+        await pool.fetchval("select 1")
+
     while True:
-        try:
-            async with asyncio.timeout(ANSWERS_WITHIN.total_seconds()):
-                waits = not await gets_work(client, task_queue, build_id)
-            await beat(pool, worker, task_queue, version=VERSION, build_id=build_id, roles=roles, waits=waits)
-            well = True
-        except Exception as error:  # noqa: BLE001 - it goes on, whatever it is
-            if well:
-                logger.warning("this worker does not reach its servers just now: %s", error)
-            well = False
+        reached = await _answers(temporal, ask_temporal)
+        await _answers(database, report if reached else ask_database)
         await asyncio.sleep(BEAT.total_seconds())
+
+
+async def _answers(server: str, ask: Callable[[], Awaitable[None]]) -> bool:
+    problem: Exception | None = None
+    try:
+        async with asyncio.timeout(ANSWERS_WITHIN.total_seconds()):
+            await ask()
+    except Exception as error:  # noqa: BLE001 - it goes on, whatever it is
+        problem = error
+    OUTAGES.note(server, problem)
+    return problem is None

@@ -10,6 +10,7 @@ from temporalio import activity, workflow
 
 from messaging.common.log_context import MESSAGE
 from runtime.logs.discretion import error_words, mask, mask_foreign, traceback_words
+from runtime.logs.outages import LeaveOutNoise
 from runtime.process import tell
 from runtime.settings import CHECKOUT, Settings
 
@@ -28,6 +29,7 @@ def set_up_logs(settings: Settings) -> None:
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Json() if settings.log_format == "json" else _Text())
+    handler.addFilter(LeaveOutNoise())
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # Below this level, it logs inputs and results of workflows: names and texts.
     logging.getLogger("temporalio").setLevel(max(level, logging.INFO))

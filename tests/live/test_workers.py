@@ -107,7 +107,8 @@ async def test_a_worker_that_does_not_reach_temporal_does_not_say_that_it_runs(
 ) -> None:
     nowhere = await Client.connect(f"127.0.0.1:{free_port()}", lazy=True)
     async with present(nowhere, pool, "queue"):
-        await until(lambda: "does not reach its servers just now" in caplog.text)
+        await until(lambda: "does not answer; retrying" in caplog.text)
+        assert "Temporal at 127.0.0.1:" in caplog.text
         assert await pool.fetchval("select count(*) from workers") == 0
 
 
@@ -118,9 +119,12 @@ async def test_a_worker_says_again_that_it_runs_whatever_went_wrong_before(
     pool, queue = live.scenario.pool, live.connection.settings.task_queue
     await pool.execute("alter table workers rename to gone")
     async with present(live.connection.temporal, pool, queue):
-        await until(lambda: "does not reach its servers just now" in caplog.text)
+        await until(lambda: "PostgreSQL at its address does not answer; retrying" in caplog.text)
         await pool.execute("alter table gone rename to workers")
         await until(live.works)
+        await until(lambda: "PostgreSQL at its address answers again" in caplog.text)
+        # Once each, however long it took.
+        assert caplog.text.count("does not answer") == caplog.text.count("answers again") == 1
         # As if the machine had been asleep.
         await pool.execute("update workers set seen_at = seen_at - interval '1 hour'")
         await until(live.works)

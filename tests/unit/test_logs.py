@@ -4,6 +4,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -16,6 +17,7 @@ from messaging.common.errors import InvalidInput
 from messaging.common.log_context import MESSAGE
 from messaging.common.say_once import SayOnce
 from runtime.logs.discretion import error_words, mask, traceback_words
+from runtime.logs.outages import LeaveOutNoise, Outages, place_of
 from runtime.logs.setup import set_up_logs
 from runtime.settings import Settings, load_settings
 
@@ -223,3 +225,44 @@ def test_settings_that_cannot_be_used_are_told(monkeypatch: pytest.MonkeyPatch) 
         load_settings()
     monkeypatch.setenv("DRUMBEAT_LOG_LEVEL", "Debug")
     assert (load_settings().log_format, load_settings().log_level) == ("json", "debug")
+
+
+def test_what_repeats_an_outage_is_left_out() -> None:
+    outages = Outages()
+    noise = LeaveOutNoise(outages)
+
+    def passes(name: str, level: int, text: str, error: Exception | None = None, **extra: object) -> bool:
+        info = (type(error), error, None) if error is not None else None
+        record = logging.LogRecord(name, level, "x.py", 1, text, None, info)
+        record.__dict__.update(extra)
+        return noise.filter(record)
+
+    core: dict[str, Any] = {"temporal_log": object()}
+    lost = ConnectionRefusedError("refused")
+    assert [passes("temporalio", logging.WARNING, "operation was canceled", **core) for _ in range(3)] == [
+        True,
+        False,
+        False,
+    ]
+    assert passes("temporalio.activity", logging.WARNING, "Completing activity as failed", lost)
+    outages.note("Temporal at 127.0.0.1:7233", lost)
+    assert not passes("temporalio", logging.WARNING, "gRPC call poll retried", **core)
+    assert not passes("temporalio.activity", logging.WARNING, "Completing activity as failed", lost)
+    # What has another reason is no noise.
+    assert passes("temporalio.activity", logging.WARNING, "Completing activity as failed", ValueError("x"))
+    assert passes("temporalio", logging.ERROR, "a panic", **core)
+    assert passes("webhooks.endpoint", logging.WARNING, "words", lost)
+    outages.note("Temporal at 127.0.0.1:7233", None)
+    assert passes("temporalio", logging.WARNING, "gRPC call poll retried", **core)
+
+
+def test_each_server_is_said_to_be_away_once_and_back_once(caplog: pytest.LogCaptureFixture) -> None:
+    outages = Outages()
+    caplog.set_level(logging.INFO)
+    for error in (None, OSError("refused"), OSError("refused"), None, None):
+        outages.note("PostgreSQL at db:5432/drumbeat", error)
+    assert [record.getMessage() for record in caplog.records] == [
+        "PostgreSQL at db:5432/drumbeat does not answer; retrying: refused",
+        "PostgreSQL at db:5432/drumbeat answers again",
+    ]
+    assert place_of("postgresql://user:secret@db:5432/drumbeat?sslmode=require") == "db:5432/drumbeat"
