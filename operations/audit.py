@@ -13,7 +13,7 @@ from messaging.outbox.alerts import report as report_alert
 from messaging.outbox.alerts import report_over
 from messaging.reporting import audit as ledger
 from messaging.reporting.audit import Totals
-from messaging.sending.restores import count_may_have_been_sent, find_restore, find_restored
+from messaging.sending.restores import find_restore, find_restored
 from messaging.times.local_time import format_wall
 from operations.connection import Drumbeat
 from temporal.bulk import each
@@ -155,12 +155,8 @@ async def _restored(pool: Pool) -> list[str]:
     restore = await find_restore(pool)
     if restore is not None:
         to = "" if restore.restored_to is None else f" to {format_wall(restore.restored_to)} UTC"
-        waiting = count_of(
-            await count_may_have_been_sent(pool, restore), "message that waits", "messages that wait"
-        )
-        return [
-            f"it was restored{to} ({restore.how}); everything is paused; {waiting} may have been sent since"
-        ]
+        found = f"it was restored{to} ({restore.how}), and everything is paused"
+        return [f"{found}: 'audit --repair --dry-run' says what may have been sent since"]
     if (await find_restored(pool)).moved:
         return [
             "it was restored; everything is paused; start a worker, which notes it, then 'audit --repair'"

@@ -16,6 +16,7 @@ from messaging.reporting.messages import count_in_doubt
 from messaging.reporting.troubles import find_troubles
 from messaging.reporting.workers import WorkerRow, find_workers
 from messaging.sending.queues import closed_queues
+from messaging.sending.restores import hold_of_restore
 from messaging.sequences.refused import refused_enrollments
 
 __all__ = ["CampaignTotals", "SequenceTotals", "StatusReport", "status_report"]
@@ -150,6 +151,8 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
     messages = await pool.fetch(COUNT_MESSAGES)
     counts = {row["status"]: row["count"] for row in messages}
     attention = [workers.idle] if task_queue is not None and workers.idle is not None else []
+    if (restored := await hold_of_restore(pool)) is not None:
+        attention.insert(0, f"{restored}; docs/recovery.md says what to do first")
     async with pool.acquire() as connection:
         devices = [one for one in await list_devices(connection) if one.replaced_by is None]
     attention += [

@@ -21,6 +21,7 @@ __all__ = [
     "ensure_home",
     "find_restore",
     "find_restored",
+    "hold_of_restore",
     "next_mark",
     "note_restore",
     "settle_message",
@@ -139,6 +140,12 @@ async def find_restored(pool: Pool) -> AtHome:
     )
     assert row is not None
     return AtHome(row["mark"], row["moved"])
+
+
+async def hold_of_restore(pool: Pool) -> str | None:
+    """Why everything is paused after a restore, for people to read; None if it is not."""
+    held: str | None = await pool.fetchval("select hold_of_restore()")
+    return held
 
 
 async def ensure_home(pool: Pool) -> None:

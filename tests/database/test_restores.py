@@ -4,6 +4,9 @@ from datetime import timedelta
 from pathlib import Path
 from uuid import UUID
 
+from messaging.leads.lead import Lead
+from messaging.reporting.status import status_report
+from messaging.reporting.why.report import why_not
 from messaging.sending.outcomes import Held, Settled
 from messaging.sending.restores import (
     DOUBT,
@@ -16,7 +19,7 @@ from messaging.sending.restores import (
     note_restore,
     settle_message,
 )
-from messaging.sequences.contract import Replanned
+from messaging.sequences.contract import EnrollmentRequest, Replanned
 from messaging.sequences.doubts import contacts_in_doubt, doubt_steps, enroll_again, go_past_settled
 from messaging.sequences.enrollments import Enrollments
 from rig.people import phone
@@ -46,6 +49,8 @@ async def test_a_restored_ledger_holds_everything_until_it_is_confirmed(
     assert await note_restore(pool, "a test")
     assert not await note_restore(pool, "a test")
     assert isinstance(await contact.send(), Held)
+    assert "restored" in (await status_report(pool)).attention[0]
+    assert "restored" in (await why_not(pool, contact.phone, contact.phone)).sentences[0]
     restore = await find_restore(pool)
     assert restore is not None
     restore = restore._replace(found_at=contact.now)
@@ -98,15 +103,10 @@ async def test_an_enrollment_that_is_gone_is_stored_under_its_number_and_goes_pa
 ) -> None:
     pool = contact.scenario.pool
     ref = contact.ref()
-    request = await contact.scenario.pool.fetchrow("select lead_id from sequence_contacts")
-    assert request is not None
     first = await contact.send()
     assert isinstance(first, Settled)
     await pool.execute("delete from broadcast_messages")
     await pool.execute("delete from sequence_contacts")
-    from messaging.leads.lead import Lead
-    from messaging.sequences.contract import EnrollmentRequest
-
     why = await enroll_again(
         pool,
         EnrollmentRequest(

@@ -12,6 +12,7 @@ from messaging.reporting.why.campaigns import causes_of_campaign
 from messaging.reporting.why.messages import fates_of_phone, silent_gateways
 from messaging.reporting.why.phone import causes_of_phone, rejected_sentence
 from messaging.reporting.why.sequences import causes_of_sequence
+from messaging.sending.restores import hold_of_restore
 from messaging.times.local_time import load_zone
 
 __all__ = ["Subject", "WhyReport", "why_not", "why_unreadable", "workflows_of_phone"]
@@ -85,6 +86,8 @@ async def why_not(pool: Pool, phone: str, written: str, name: str | None = None)
         raise NotFound(f"there is no sequence or campaign {name!r}: {hint}")
     zone = load_zone(await pool.fetchval(SELECT_ZONE, phone))
     sentences, row = await causes_of_phone(pool, phone, await rejects_of(pool, phone, written), zone)
+    if (held := await hold_of_restore(pool)) is not None:
+        sentences = [f"{held[0].upper()}{held[1:]}.", *sentences]
     opted_out = {one["category"] for one in row["opt_outs"]}
     fates = await fates_of_phone(pool, phone)
     told = []
