@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from messaging.campaigns.audience import freeze_audience
+from messaging.campaigns.lifecycle import begin_campaign
 from messaging.common.database import Pool
 from messaging.common.errors import InvalidInput, NotFound
 from messaging.reporting.report.compute import make_report
@@ -169,3 +171,23 @@ async def test_names_and_zones_that_are_unknown(scenario: Scenario) -> None:
         await device_report(pool, "othr")
     with pytest.raises(InvalidInput, match=r"time-zone: .*Mars"):
         await campaign_report(pool, "Mars/Base")
+
+
+async def test_a_paused_device_keeps_the_end_from_being_said_and_the_others_end(scenario: Scenario) -> None:
+    await scenario.add_device(min_delay=20, max_delay=40)
+    other = await scenario.add_device(device=f"{scenario.device}-2", min_delay=1, max_delay=1)
+    await scenario.add_leads(4)
+    await scenario.add_leads(2, device=other, first=10)
+    await scenario.apply_campaign("campaign: sale\ntarget: {status: all}\ntext: Hi\n")
+    async with scenario.pool.acquire() as connection:
+        _, state = await begin_campaign(connection, "sale", start_now=True)
+        await freeze_audience(connection, state.campaign_id, now=None)
+    report = await campaign_report(scenario.pool)
+    assert (report.expected_end is not None, report.held_by, report.others_end) == (True, (), None)
+    await scenario.pool.execute("update devices set status = 'paused' where id = $1", other)
+    report = await campaign_report(scenario.pool)
+    assert (report.expected_end, report.held_by) == (None, (other,))
+    assert report.others_end is not None
+    await scenario.pool.execute("update devices set status = 'paused'")
+    report = await campaign_report(scenario.pool)
+    assert (set(report.held_by), report.others_end) == ({scenario.device, other}, None)

@@ -149,6 +149,16 @@ def test_what_did_not_begin_says_so() -> None:
         assert "Nothing sent yet: it has not started (draft)" in text
 
 
+def test_paused_devices_are_named_where_no_end_can_be_said() -> None:
+    ends = datetime(2026, 11, 23, 9, 30, tzinfo=UTC)
+    report = made_up(status="running", held_by=("kl-8",), others_end=ends)
+    assert facts(report)[1] == (
+        "No end can be said while kl-8 is paused; what the other devices have ends about 2026-11-23 17:30, at their pace."
+    )
+    many = made_up(status="running", held_by=("kl-1", "kl-2", "kl-3", "kl-4"))
+    assert facts(many)[1] == "No end can be said while kl-1, kl-2, kl-3 and 1 more device are paused."
+
+
 def test_contacts_that_are_paused_are_named_among_the_active_ones() -> None:
     contacts = {"active": 1_384, "opted_out": 2}
     report = made_up(messages=10, devices=1, lines=1).model_copy(update={"contacts": contacts, "paused": 29})

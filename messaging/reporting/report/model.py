@@ -148,6 +148,10 @@ class Report(Value):
     """Inbound messages that answer; a person may write several."""
     expected_end: datetime | None = None
     """Of a campaign that runs: when its last message is expected to go out, at the devices' pace. None: it cannot be said."""
+    held_by: tuple[str, ...] = ()
+    """Of a campaign that runs: paused devices that have a part of it, because of which no end can be said."""
+    others_end: datetime | None = None
+    """When what the other devices have is expected to go out. None: they have nothing, or no device is paused."""
     left_out: dict[str, int] = Field(default_factory=dict)
     """Of a campaign: leads of its target that got no message when it started, by reason."""
     contacts: dict[str, int] = Field(default_factory=dict)

@@ -6,7 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from messaging.campaigns.plan import plan_campaign
+from messaging.campaigns.plan import CampaignPlan, plan_campaign
 from messaging.campaigns.start_times import RECIPIENT
 from messaging.campaigns.store import require_campaign
 from messaging.common.database import Connection
@@ -134,10 +134,17 @@ async def campaign_scope(connection: Connection, name: str, zone: str | None, no
             "title": row["title"],
             "status": row["status"],
             "reason": row["reason"],
-            "expected_end": plan.ends_at if plan else None,
+            **(_ends(plan) if plan else {}),
             "left_out": {why: count for why, count in left_out.items() if count},
         },
     )
+
+
+def _ends(plan: CampaignPlan) -> dict[str, object]:
+    """When it is expected to end, or which paused devices keep that from being said."""
+    held = tuple(one.device for one in plan.devices if one.holds)
+    ends = [one.ends_at for one in plan.devices if one.ends_at is not None]
+    return {"expected_end": plan.ends_at, "held_by": held, "others_end": max(ends) if held and ends else None}
 
 
 async def sequence_scope(

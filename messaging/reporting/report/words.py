@@ -24,6 +24,9 @@ __all__ = [
     "subtitle",
 ]
 
+_NAMED = 3
+"""Paused devices that are named."""
+
 
 class Named(NamedTuple):
     """A figure and its words."""
@@ -121,6 +124,16 @@ def subtitle(report: Report) -> str:
     return " · ".join(part for part in (report.title, report.status) if part)
 
 
+def _held(report: Report, zone: ZoneInfo) -> str:
+    """Why no end can be said of a campaign, and what can."""
+    names, more = report.held_by[:_NAMED], len(report.held_by) - _NAMED
+    devices = ", ".join(names) + (f" and {count_of(more, 'more device')}" if more > 0 else "")
+    rest = ""
+    if report.others_end is not None:
+        rest = f"; what the other devices have ends about {format_wall(report.others_end, zone)[:16]}, at their pace"
+    return f"No end can be said while {devices} {'is' if len(report.held_by) == 1 else 'are'} paused{rest}."
+
+
 def facts(report: Report) -> list[str]:
     """Sentences about what is counted, and how."""
     zone = ZoneInfo(report.time_zone)
@@ -138,6 +151,8 @@ def facts(report: Report) -> list[str]:
         found.append(
             f"Expected end: about {format_wall(report.expected_end, zone)[:16]}, at the devices' pace."
         )
+    if report.held_by:
+        found.append(_held(report, zone))
     if report.contacts:
         paused = f" ({report.paused:,} of them paused)" if report.paused else ""
         by_status = ", ".join(
