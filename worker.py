@@ -69,6 +69,7 @@ from operations.replies import Enrolling, carry_out
 from operations.schedule import deliver_outbox_now, ensure_schedules, fetch_missed_now
 from operations.upgrades import begins
 from operations.workers import present
+from runtime.database import insist_on_rights
 from runtime.embedded.replies import hear_simulator, secret_file
 from runtime.listener import raise_descriptor_limit
 from runtime.logs.setup import complain, set_up_logs
@@ -293,6 +294,7 @@ async def work(
     settings, pool = drumbeat.settings, await drumbeat.pool()
     if webhooks_only and settings.webhooks_port is None:
         raise InvalidInput("--webhooks-only: set DRUMBEAT_WEBHOOKS_PORT, the port to listen on")
+    await insist_on_rights(pool)
     await check_ledger(drumbeat)
     simulator = drumbeat.addresses.simulator_url if drumbeat.addresses.embedded else None
     secret = secret_file(settings.home) if simulator is not None else None

@@ -21,7 +21,7 @@ from messaging.common.storable import storable, storable_json
 from messaging.events.acting import ITSELF, Actor, present_actor
 from runtime.embedded.processes import plain_environment
 
-__all__ = ["MIGRATIONS", "migrate", "open_pool"]
+__all__ = ["MIGRATIONS", "insist_on_rights", "migrate", "open_pool"]
 
 MIGRATIONS = Path(__file__).parent.parent / "messaging" / "migrations"
 
@@ -46,6 +46,15 @@ BUILT_CONCURRENTLY = re.compile(r"^create (?:unique )?index concurrently (\w+)",
 
 MIGRATOR = "drumbeat-migrations"
 """The application name of dbmate's sessions in PostgreSQL."""
+
+# A table that the role may not use as workers do.
+SELECT_FORBIDDEN = """
+select current_user as role, current_setting('transaction_read_only') = 'on' as only_reads,
+       (select min(relname) from pg_class
+         where relnamespace = to_regnamespace(current_schema()) and relkind in ('r', 'p') and relname <> 'schema_migrations'
+           and not (has_table_privilege(oid, 'select') and has_table_privilege(oid, 'insert')
+                    and has_table_privilege(oid, 'update') and has_table_privilege(oid, 'delete'))) as forbidden
+"""
 
 # How long a statement may run, wait for a lock, and leave its transaction open: where the role and the database set no bound
 # of their own, nothing that goes wrong holds up the others for ever.
@@ -209,6 +218,22 @@ def _for_dbmate(url: str) -> str:
         )
     query["application_name"] = MIGRATOR
     return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+async def insist_on_rights(pool: Pool) -> None:
+    """Raises Unavailable if the role may not write: workers and webhooks would go on, and each message would fail."""
+    found = await pool.fetchrow(SELECT_FORBIDDEN)
+    assert found is not None
+    if found["only_reads"]:
+        raise Unavailable(
+            f"the role {found['role']} of DATABASE_URL may only read (or the server is a standby): workers and webhooks need one"
+            " that may write, such as drumbeat_worker"
+        )
+    if found["forbidden"] is not None:
+        raise Unavailable(
+            f"the role {found['role']} of DATABASE_URL may not read and write all tables, e.g. {found['forbidden']}:"
+            " deploy/databases.sh gives drumbeat_worker what it needs"
+        )
 
 
 async def open_pool(database_url: str, *, size: int = 10, actor: Actor = ITSELF) -> Pool:

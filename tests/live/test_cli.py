@@ -276,7 +276,7 @@ async def test_a_wrong_value_is_answered_in_plain_words(arguments: list[str], sa
         ({"DATABASE_URL": "postgresql://me:topsecret@h:port/x"}, "DATABASE_URL: it is not a URL"),
         ({"DATABASE_URL": "postgresql://me:top/secret@h/x"}, "DATABASE_URL: it is not a URL"),
         ({"DATABASE_URL": "postgresql://me:topsecret@[h/x"}, "DATABASE_URL: it is not a URL"),
-        ({"TEMPORAL_ADDRESS": "no address"}, "check TEMPORAL_ADDRESS"),
+        ({"TEMPORAL_ADDRESS": "no address"}, "TEMPORAL_ADDRESS: it must be HOST:PORT"),
         ({"TEMPORAL_ADDRESS": "127.0.0.1:9", "DRUMBEAT_PATIENCE": "1"}, "check TEMPORAL_ADDRESS"),
         ({"DRUMBEAT_PATIENCE": "0"}, "DRUMBEAT_PATIENCE"),
         ({"DRUMBEAT_HOME": "/proc/nowhere"}, "DRUMBEAT_HOME"),
