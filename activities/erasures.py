@@ -4,7 +4,7 @@ from temporalio.client import Client
 
 from messaging.common.database import Pool
 from messaging.privacy.erasing import Erasure, erase, open_erasures, settle
-from temporal.deletion import delete_workflows
+from temporal.deletion import delete_workflows, is_campaigns_own
 
 __all__ = ["erase_further"]
 
@@ -20,7 +20,7 @@ async def erase_further(pool: Pool, client: Client, person: str | None = None) -
         workflows = erasure.workflows
         if erased:
             workflows = await delete_workflows(client, erasure.workflows)
-            await settle(pool, erasure, workflows)
+            await settle(pool, erasure, workflows, of_others=all(map(is_campaigns_own, workflows)))
         if workflows or not erased:
             left.append(erasure._replace(erased=erased, workflows=workflows))
     return left

@@ -837,7 +837,7 @@ $$;
 
 CREATE FUNCTION public.forget_lock() RETURNS bigint
     LANGUAGE sql IMMUTABLE
-    AS $$ select 7271994 $$;
+    AS $$ select 7271995 $$;
 
 CREATE FUNCTION public.forgotten_mark(p_name text, p_inner bytea, p_outer bytea) RETURNS bytea
     LANGUAGE sql IMMUTABLE

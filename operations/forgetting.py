@@ -10,10 +10,11 @@ from messaging.leads.known_phones import find_phone
 from messaging.privacy import erasing
 from messaging.privacy.erasing import Locked
 from messaging.privacy.export import PersonExport, export_person, stored_rows
-from messaging.privacy.person import find_person
+from messaging.privacy.person import Workflow, find_person
 from messaging.privacy.tables import TABLES
 from operations.connection import Drumbeat
 from temporal.deletion import is_campaigns_own
+from temporal.ids import campaign_lead_workflow_id, message_workflow_id, sequence_workflow_id
 
 __all__ = ["Forgotten", "Known", "Remembered", "export_contact", "forget_contact", "known_of", "remember"]
 
@@ -91,7 +92,7 @@ async def forget_contact(
         phone = await find_phone(connection, phone, default_region)
         while True:
             try:
-                begun = await erasing.begin(connection, phone)
+                begun = await erasing.begin(connection, phone, _id_of)
                 break
             except Locked:
                 if clock() > until:
@@ -115,6 +116,18 @@ async def forget_contact(
         workflows_left=len(own) if erased else 0,
         campaigns_left=tuple(sorted(campaigns)) if erased else (),
     )
+
+
+def _id_of(workflow: Workflow) -> str:
+    match workflow.kind:
+        case "sequence":
+            return sequence_workflow_id(workflow.name, workflow.phone)
+        case "campaign":
+            return campaign_lead_workflow_id(workflow.name, workflow.phone)
+        case "message":
+            return message_workflow_id(workflow.name)
+        case _:
+            return workflow.name
 
 
 async def remember(drumbeat: Drumbeat, phone: str, *, default_region: str | None = None) -> Remembered:

@@ -34,7 +34,7 @@ create table erasures (
     erased_at  timestamptz
 );
 
-create function forget_lock() returns bigint language sql immutable as $$ select 7271994 $$;
+create function forget_lock() returns bigint language sql immutable as $$ select 7271995 $$;
 
 create function keys_of_forgotten() returns table (id text, inner_pad bytea, outer_pad bytea) language sql stable as $$
     select k.id, k.inner_pad, k.outer_pad from forgotten_keys k where k.inner_pad is not null

@@ -7,7 +7,7 @@ row of ``erasures``, which the recovery goes on with, or whoever asks again.
 
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -18,7 +18,7 @@ from messaging.events.record import note
 from messaging.leads.forgotten import ASKED, bury, find_tombstone, unbury
 from messaging.leads.opt_outs import suppress_waiting
 from messaging.leads.phone_changes import present_phone
-from messaging.privacy.person import Person, find_person, parents_of, workflows_of
+from messaging.privacy.person import Person, Workflow, find_person, parents_of, workflows_of
 from messaging.privacy.tables import TABLES
 
 __all__ = ["Begun", "Erasure", "begin", "erase", "open_erasures", "settle", "take_back", "with_arguments"]
@@ -122,10 +122,10 @@ class Locked(Exception):
     """Something is being stored in a long transaction, such as an import."""
 
 
-async def begin(connection: Connection, phone: str) -> Begun:
+async def begin(connection: Connection, phone: str, id_of: Callable[[Workflow], str]) -> Begun:
     """From its commit on, nothing begins to be sent to the person with this phone (E.164), and nothing is stored of them.
 
-    Raises Locked while a transaction runs that may have stored something of them. Do not call it in a transaction.
+    ``id_of``: the ID of a workflow. Raises Locked while a transaction runs that may have stored something of them. Do not call it in a transaction.
     """
 
     async def work() -> Begun:
@@ -146,7 +146,8 @@ async def begin(connection: Connection, phone: str) -> Begun:
         await connection.execute(CLOSE_WAITING, person.messages)
         await connection.execute("delete from wanted_enrollments where phone = any ($1)", person.phones)
         await connection.execute(END_ENROLLMENTS, person.enrollments)
-        workflows = [*await workflows_of(connection, person), *await parents_of(connection, person)]
+        own = [id_of(one) for one in await workflows_of(connection, person)]
+        workflows = sorted({*own, *await parents_of(connection, person)})
         await connection.execute(INSERT_ERASURE, word, person.phones, person.names, workflows)
         await bury(connection, person.all_names, word)
         await note(connection, "contact.forgotten", phone=word)
@@ -279,22 +280,18 @@ def _scrubbed(value: Any, pattern: re.Pattern[str], word: str) -> Any:
             return value
 
 
-async def settle(pool: Pool, erasure: Erasure, left: Sequence[str]) -> None:
-    """Notes which workflows are left to be deleted in Temporal. Of others' workflows that go on, the names are kept, and
-    nothing of the person; the row goes when none is left.
+async def settle(pool: Pool, erasure: Erasure, left: Sequence[str], *, of_others: bool = False) -> None:
+    """Notes which workflows are left to be deleted in Temporal. ``of_others``: these are about others, too, and go on; of the
+    person nothing is kept beside them. The row goes when none is left.
     """
-    if left:
-        await pool.execute("update erasures set workflows = $2 where person = $1", erasure.person, list(left))
-        if not any(_names(one, erasure.phones) for one in left):
-            await pool.execute(
-                "update erasures set phones = '{}', names = '{}' where person = $1", erasure.person
-            )
-    else:
+    if not left:
         await pool.execute("delete from erasures where person = $1", erasure.person)
-
-
-def _names(workflow_id: str, phones: Sequence[str]) -> bool:
-    return workflow_id.startswith("message:") or any(workflow_id.endswith(f":{phone}") for phone in phones)
+        return
+    await pool.execute("update erasures set workflows = $2 where person = $1", erasure.person, list(left))
+    if of_others:
+        await pool.execute(
+            "update erasures set phones = '{}', names = '{}' where person = $1", erasure.person
+        )
 
 
 async def take_back(connection: Connection, phone: str) -> str | None:

@@ -1,13 +1,13 @@
 """Finds everything by which the ledger knows a person: phones, former ones too, and other names that gateways have for them."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 from uuid import UUID
 
 from messaging.common.database import Connection, Pool
 from messaging.leads.phone_changes import present_phone
 
-__all__ = ["Person", "find_person"]
+__all__ = ["Person", "Workflow", "find_person", "parents_of", "workflows_of"]
 
 # $1: the phone that they have now, $2: phones that are theirs for another reason, $3: other names.
 SELECT_PERSON = """
@@ -38,19 +38,20 @@ select array(select phone from more order by phone) as phones,
               where purpose is null or recipient_phone in (select phone from more)) as recipients
 """
 
-# Their workflows. An enrollment that no worker has taken yet is none of the ledger's.
+# What their workflows are named for. An enrollment that no worker has taken yet is none of the ledger's.
 SELECT_WORKFLOWS = """
-select workflow_id from sequence_contacts where id = any ($2)
+select 'known' as kind, workflow_id as name, '' as phone from sequence_contacts where id = any ($2)
 union
-select 'sequence:' || s.name || ':' || p.phone from sequences s, unnest($1::text[]) p (phone)
+select 'sequence', s.name, p.phone from sequences s, unnest($1::text[]) p (phone)
 union
-select 'campaign:' || k.name || ':' || p.phone
+select 'campaign', k.name, p.phone
   from broadcast_messages m
   join campaigns k on k.id = m.campaign_id
  cross join lateral (select unnest(m.key_phone || m.recipient_phone || $1::text[])) p (phone)
  where m.id = any ($3) and p.phone is not null
 union
-select 'message:' || id from unnest($3::uuid[]) id
+select 'message', id::text, '' from unnest($3::uuid[]) id
+ order by 1, 2, 3
 """
 
 # Workflows that have started theirs: their histories name them.
@@ -108,10 +109,19 @@ async def find_person(
     return Person(**{name: list(row[name]) for name in row.keys()})  # noqa: SIM118 - a record has no other way
 
 
-async def workflows_of(connection: Connection, person: Person) -> list[str]:
-    """The workflow IDs that these may have; there need be none."""
+class Workflow(NamedTuple):
+    """A workflow that may be there: of a phone in a sequence or campaign, of a message, or one whose ID is known."""
+
+    kind: Literal["known", "sequence", "campaign", "message"]
+    name: str
+    """The ID that is known; of the sequence or campaign; or the message's ID."""
+    phone: str
+
+
+async def workflows_of(connection: Connection, person: Person) -> list[Workflow]:
+    """The workflows that these may have; there need be none."""
     rows = await connection.fetch(SELECT_WORKFLOWS, person.phones, person.enrollments, person.messages)
-    return sorted(row["workflow_id"] for row in rows)
+    return [Workflow(**dict(row)) for row in rows]
 
 
 async def parents_of(connection: Connection, person: Person) -> list[str]:
