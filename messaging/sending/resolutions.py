@@ -185,8 +185,10 @@ async def send_again(connection: Connection, message_id: UUID) -> Resolution:
 
 
 async def _note(connection: Connection, row: Record, status: str) -> None:
-    """Notes what became of a message whose attempt had left it in doubt; of an unconfirmed one, the trigger does."""
-    if row["status"] == "processing":
+    """Notes what became of a message whose attempt had left it in doubt, or that was to be sent again and is not; of an
+    unconfirmed one, the trigger does.
+    """
+    if row["status"] in ("processing", *WAITING):
         await note(
             connection,
             "message.resolved",

@@ -414,6 +414,24 @@ async def test_an_operator_resolves_what_an_attempt_has_left(scenario: Scenario)
         assert event["data"] == {"step": "hello", "status": status}
 
 
+async def test_an_operator_takes_back_that_it_is_sent_again(scenario: Scenario) -> None:
+    (enrollment,) = await begun(scenario)
+    pool = scenario.pool
+    identifier = await pool.fetchval(
+        "insert into broadcast_messages (id, sequence_stepid, sequence_contact_id, lead_id, recipient_phone, device_id, due_at,"
+        " status) select gen_random_uuid(), next_step_id, id, lead_id, phone, device_id, now(), 'unconfirmed'"
+        " from sequence_contacts where id = $1 returning id",
+        enrollment,
+    )
+    await noted(pool)
+    with acting(ANNA):
+        async with pool.acquire() as connection:
+            for resolve in (send_again, resolve_as_sent, resolve_as_sent):
+                await resolve(connection, identifier)
+    said = [(one["kind"], one["actor"], one["data"]["status"]) for one in await noted(pool)]
+    assert said == [("message.resolved", "anna", "pending"), ("message.resolved", "anna", "sent")]
+
+
 async def test_claims_and_receipts_note_nothing(scenario: Scenario) -> None:
     async with enrolled_contact(scenario) as contact:
         await noted(scenario.pool)
