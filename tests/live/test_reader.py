@@ -21,7 +21,8 @@ ONE, OTHER = phone(1), phone(2)
 READS: Mapping[str, str] = {
     "status": "",
     "why": f"{ONE} intro",
-    "contact": ONE,
+    "contact show": ONE,
+    "contact export": ONE,
     "messages": "",
     "message list": "",
     "events": "",
@@ -55,6 +56,7 @@ CHANGES: Mapping[str, str] = {
     "skip": f"intro {ONE} hello",
     "move": f"intro {ONE} --to other",
     "opt-out": ONE,
+    "contact forget": f"{ONE} --yes",
     "test-send": f"sale --to {ONE}",
     "inbox done": "1",
     "campaign apply": "{folder}/new.yaml",
