@@ -6,13 +6,14 @@ from messaging.campaigns.audience import FATES, values_for_fates
 from messaging.campaigns.store import CampaignSummary, list_campaigns, require_campaign
 from messaging.common.database import Connection, Record
 from messaging.common.values import Value
-from messaging.devices.pace import load_paces
+from messaging.devices.pace import DevicePace, load_paces
 
 __all__ = ["CampaignDetails", "CampaignPlan", "DeviceShare", "campaign_details", "plan_campaign"]
 
 # Of a campaign that has not started; see FATES.
 COUNT_TO_COME = f"""
-select f.device_id as device, count(*) as leads, min(f.due_at) as first_due, max(f.due_at) as last_due
+select f.device_id as device, count(*) as leads, min(f.due_at) as first_due, max(f.due_at) as last_due,
+       0 as reserved, null::timestamptz as last_slot
   from ({FATES.format(leads="campaign_audience")}) f
  where f.left_out is null and not f.is_over
  group by f.device_id
@@ -26,9 +27,10 @@ select coalesce(f.left_out, 'over') as why, count(*) as leads
  order by count(*) desc, 1
 """  # noqa: S608 - a constant of another module
 
-# Of one that has started.
+# Of one that has started. reserved: those whose slot is before the device's free_at, or is in use.
 COUNT_UNSETTLED = """
-select device_id as device, count(*) as leads, min(due_at) as first_due, max(due_at) as last_due
+select device_id as device, count(*) as leads, min(due_at) as first_due, max(due_at) as last_due,
+       count(*) filter (where slot_at > clock_timestamp() or status = 'processing') as reserved, max(slot_at) as last_slot
   from broadcast_messages
  where campaign_id = $1 and is_unsettled(status)
  group by device_id
@@ -103,12 +105,20 @@ async def plan_campaign(
     )
 
 
+def _end(pace: DevicePace, share: Record, now: datetime) -> datetime | None:
+    """When the last of a share goes out. What has a slot already is not put behind all slots again."""
+    last_slot = max(share["last_slot"] or now, now)
+    unreserved = share["leads"] - share["reserved"]
+    end = pace.ends_at(unreserved, share["first_due"] or now) if unreserved else last_slot
+    return None if end is None else max(end, last_slot)
+
+
 async def _shares(connection: Connection, row: Record, shares: list[Record]) -> list[DeviceShare]:
     paces = await load_paces(connection, [one["device"] for one in shares])
     found = []
     for one in sorted(shares, key=lambda share: (-share["leads"], share["device"])):
         pace = paces[one["device"]].slower(row["min_delay"], row["max_delay"])
-        end = pace.ends_at(one["leads"], one["first_due"] or row["now"])
+        end = _end(pace, one, row["now"])
         paused = pace.status != "active"
         hours = pace.hours
         found.append(

@@ -20,7 +20,8 @@ LONGEST = timedelta(days=3650)
 SELECT_PACES = """
 select id as device, status, status_reason, min_delay, max_delay, daily_limit, opens_at, closes_at, time_zone,
        case when limit_day = (clock_timestamp() at time zone time_zone)::date then limit_used else 0 end as used_today,
-       greatest(clock_timestamp(), next_slot_at, waits_until) as free_at, clock_timestamp() as now
+       greatest(clock_timestamp(), next_slot_at, waits_until) as free_at,
+       greatest(clock_timestamp(), waits_until) as ready_at, clock_timestamp() as now
   from devices
  where $1::text[] is null or id = any ($1)
  order by id
@@ -41,6 +42,8 @@ class DevicePace(Value):
     hours: SendingHours
     free_at: datetime
     """The first moment that is not reserved yet."""
+    ready_at: datetime
+    """The first moment at which it sends at all: the slots from then on may be reserved."""
     now: datetime
 
     def slower(self, least: float | None, most: float | None) -> "DevicePace":

@@ -6,6 +6,8 @@ from messaging.campaigns.audience import freeze_audience
 from messaging.campaigns.lifecycle import begin_campaign
 from messaging.campaigns.plan import campaign_details, plan_campaign
 from messaging.common.transactions import rehearsed
+from messaging.devices.pace import load_paces
+from messaging.sending.ledger import Ledger
 from rig.people import phone
 from tests.support.scenario import Scenario
 
@@ -49,3 +51,30 @@ async def test_leads_devices_pace_and_end_before_the_start_and_after_it(scenario
         await connection.execute("update devices set status = 'paused', status_reason = 'broken'")
         held = await plan_campaign(connection, "sale")
         assert (held.ends_at, held.devices[0].holds) == (None, "it is paused: broken")
+
+
+async def test_messages_that_have_a_slot_are_not_counted_twice(scenario: Scenario) -> None:
+    await scenario.add_device(min_delay=100, max_delay=100)
+    await scenario.add_leads(10)
+    await scenario.apply_campaign("campaign: sale\ntarget: {niche: VITAC}\ntext: Hello\n")
+    ledger, between = Ledger(scenario.pool), timedelta(seconds=100)
+    async with scenario.pool.acquire() as connection:
+        _, state = await begin_campaign(connection, "sale", start_now=True)
+        await freeze_audience(connection, state.campaign_id, now=None)
+        ends = []
+        # One is being sent, and eight get their slots behind it; each may be drawn up to a tenth of a second later.
+        for rank, row in enumerate(await connection.fetch("select id from broadcast_messages order by id")):
+            if rank in (0, 1, 5, 9):
+                plan = await plan_campaign(connection, "sale")
+                assert plan.ends_at is not None
+                ends.append(plan.ends_at)
+            await ledger.claim_stored(row["id"], f"attempt {rank}")
+        plan = await plan_campaign(connection, "sale")
+        assert plan.ends_at is not None
+        first, *later = (*ends, plan.ends_at)
+        assert [abs(end - first) < timedelta(seconds=10) for end in later] == [True] * 4
+        # Nine of them follow each other behind the first.
+        pace = (await load_paces(connection))[scenario.device]
+        assert abs(first - pace.now - 9 * between) < timedelta(seconds=10)
+        assert abs(pace.free_at - pace.now - 10 * between) < timedelta(seconds=10)
+        assert pace.ready_at == pace.now

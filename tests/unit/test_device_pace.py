@@ -27,6 +27,7 @@ def device(hours: tuple[int, int] | None = None, **changed: Any) -> DevicePace:
         "used_today": 0,
         "hours": SendingHours(opens_at=opens, closes_at=closes, time_zone="UTC"),
         "free_at": NOON,
+        "ready_at": NOON,
         "now": NOON,
     }
     return DevicePace(**{**fields, **changed})

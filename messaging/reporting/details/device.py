@@ -116,7 +116,8 @@ def _end(row: Record, pace: DevicePace, zone: ZoneInfo) -> list[str]:
     """When its backlog is through, if it is not paused."""
     if not row["backlog"] or row["status"] != "active":
         return []
-    ends = pace.ends_at(row["backlog"], row["now"])
+    # The backlog's own slots are no reason to begin later.
+    ends = pace.model_copy(update={"free_at": pace.ready_at}).ends_at(row["backlog"], row["now"])
     if ends is None:
         return ["At its own pace, what is due now is never through."]
     left = format_duration(ends - row["now"])
