@@ -155,11 +155,11 @@ def test_every_mistake_is_told_in_a_line_that_says_where_and_nothing_is_started(
     told = [line.removeprefix(f"{tmp_path}/") for line in capsys.readouterr().err.splitlines()]
     for line, found in zip(
         (
-            "mine.yaml:1: sede: is no field here, did you mean 'seed'?",
+            "mine.yaml:1: sede: is no field here; did you mean 'seed'?",
             "mine.yaml:4: actions[0].at: Input should be a valid number",
             "mine.yaml:5: actions[1].worker: Input should be less than 2",
             "mine.yaml:6: actions[2]: Input tag 'kill-wroker' found using 'do' does not match",
-            "mine.yaml:7: actions[3].wroker: is no field here, did you mean 'worker'?",
+            "mine.yaml:7: actions[3].wroker: is no field here; did you mean 'worker'?",
             "mine.yaml:8: actions[4]: name one: 'campaign': 'sale'",
             "mine.yaml:9: actions[5].faults[1]: there is no device 'kees', known are keys, lookup",
         ),

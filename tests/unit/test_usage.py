@@ -18,8 +18,8 @@ from cli.who import offer_as
         ("python starter.py pause", "python starter.py"),
         (".venv/bin/python starter.py", ".venv/bin/python starter.py"),
         ("python3 -X dev starter.py pause x", "python3 starter.py"),
-        ("/opt/venv/bin/python starter.py", "python starter.py"),
-        ("/opt/venv/bin/python /opt/drumbeat/starter.py pause", "drumbeat"),
+        ("/usr/venv/bin/python starter.py", "python starter.py"),
+        ("/usr/venv/bin/python /usr/drumbeat/starter.py pause", "drumbeat"),
         ("python -m pytest", "drumbeat"),
     ],
 )
