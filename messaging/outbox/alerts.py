@@ -102,6 +102,13 @@ select kind, subject, detail, since, count, announced, announced_at
    for update
 """
 
+# How many are so now, and the latest of them: some of what was reported may have been resolved since.
+COUNT_UNCONFIRMED = """
+select count(*), (array_agg(recipient_phone || coalesce(': ' || reason, '') order by updated_at desc))[1] as detail
+  from broadcast_messages
+ where device_id = $1 and status = 'unconfirmed' and purpose is distinct from 'test'
+"""
+
 # With what was reported and is not folded yet.
 SELECT_STANDING = """
 select kind, subject, (array_agg(detail order by at desc))[1] as detail, min(since) as since, sum(count)::bigint as count
@@ -135,20 +142,32 @@ async def report_over(pool: Pool, kind: str, subject: str) -> None:
 
 async def list_alerts(connection: Connection | Pool) -> list[Alert]:
     """The alerts that stand at this moment, also those that were just reported."""
-    rows = await connection.fetch(SELECT_STANDING)
-    return [
-        Alert(
-            kind=row["kind"],
-            subject=row["subject"],
-            title=alert_title(row["kind"], row["subject"], row["count"]),
-            detail=row["detail"],
-            since=row["since"],
-            count=row["count"],
-            remedy=ALERTS[row["kind"]].remedy.format(subject=row["subject"]),
+    found = []
+    for row in await connection.fetch(SELECT_STANDING):
+        if row["kind"] not in ALERTS:
+            continue  # of a later release
+        count, detail = await _present(connection, row)
+        found.append(
+            Alert(
+                kind=row["kind"],
+                subject=row["subject"],
+                title=alert_title(row["kind"], row["subject"], count),
+                detail=detail,
+                since=row["since"],
+                count=count,
+                remedy=ALERTS[row["kind"]].remedy.format(subject=row["subject"]),
+            )
         )
-        for row in rows
-        if row["kind"] in ALERTS
-    ]
+    return found
+
+
+async def _present(connection: Connection | Pool, row: Record) -> tuple[int, str]:
+    """How many it is about at this moment, and the latest of them. Of most kinds, these are what was reported."""
+    if row["kind"] == "message_unconfirmed":
+        now = await connection.fetchrow(COUNT_UNCONFIRMED, row["subject"])
+        if now is not None and now["count"]:
+            return now["count"], now["detail"]
+    return row["count"], row["detail"]
 
 
 async def fold_reports(pool: Pool, gather: timedelta = GATHER) -> None:
@@ -194,7 +213,8 @@ async def _end(connection: Connection, row: Record) -> None:
 
 async def _tell(connection: Connection, row: Record, *, over: bool = False) -> None:
     kind, subject, count = row["kind"], row["subject"], row["count"]
-    title = alert_title(kind, subject, count, over=over)
+    present, detail = (count, row["detail"]) if over else await _present(connection, row)
+    title = alert_title(kind, subject, present, over=over)
     since = format_moment(row["since"])
     waiting = None if over else await connection.fetchval(COUNT_WAITING, kind, subject)
     await connection.execute(
@@ -204,8 +224,8 @@ async def _tell(connection: Connection, row: Record, *, over: bool = False) -> N
             "state": "resolved" if over else "open",
             "kind": kind,
             "subject": subject,
-            "title": f"{title} since {since}" if count > 1 and not over else title,
-            "detail": row["detail"],
+            "title": f"{title} since {since}" if present > 1 and not over else title,
+            "detail": detail,
             "since": row["since"].isoformat().replace("+00:00", "Z"),
             "count": count,
             "new": 0 if over else count - row["announced"],

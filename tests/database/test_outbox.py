@@ -279,6 +279,13 @@ async def test_a_thousand_reports_are_one_alert_and_then_one_more_and_it_is_over
         assert (second["data"]["count"], second["data"]["new"]) == (1000, 999)
         (alert,) = await list_alerts(pool)
         assert alert.count == 1000
+        await pool.execute(
+            "update broadcast_messages set status = 'sent', sent_at = now() where recipient_phone <> $1",
+            phone(100),
+        )
+        (alert,) = await list_alerts(pool)
+        assert (alert.count, alert.title) == (1, f"a message is unconfirmed on {device}"), "999 are resolved"
+        assert alert.detail.startswith(phone(100)), "one that is unconfirmed still"
         await pool.execute("update broadcast_messages set status = 'failed' where status = 'unconfirmed'")
         assert await list_alerts(pool) == [], "it is over at this moment"
         await deliver(pool)
