@@ -11,6 +11,7 @@ from cli.console import Json, run, show
 from cli.page import Column, Table, attention
 from cli.values import read_count, read_seconds
 from messaging.common.counts import count_of
+from messaging.devices.words import paused_words
 
 if TYPE_CHECKING:
     from messaging.reporting.troubles import ListedDevice
@@ -273,7 +274,7 @@ def _format_list(listed: list[ListedDevice]) -> str:
             *(f"{one.daily_limit:,}" if one.daily_limit else "no limit", f"{hours} {one.time_zone}"),
         )
     why = [
-        f"device {one.id} is paused{f': {one.status_reason}' if one.status_reason else ''}{by_whom(one.paused_by)}; 'device resume {one.id}' goes on"
+        f"device {one.id} {paused_words(one.status_reason)}{by_whom(one.paused_by)}; 'device resume {one.id}' goes on"
         for one in listed
         if one.status == "paused" and not one.replaced_by
     ]

@@ -7,6 +7,7 @@ from messaging.campaigns.store import CampaignSummary, list_campaigns, require_c
 from messaging.common.database import Connection, Record
 from messaging.common.values import Value
 from messaging.devices.pace import DevicePace, load_paces
+from messaging.devices.words import paused_words
 
 __all__ = ["CampaignDetails", "CampaignPlan", "DeviceShare", "campaign_details", "plan_campaign"]
 
@@ -134,9 +135,7 @@ async def _shares(connection: Connection, row: Record, shares: list[Record]) -> 
                     else "always"
                 ),
                 ends_at=None if paused or end is None else max(end, one["last_due"] or end),
-                holds=f"it is paused{f': {pace.status_reason}' if pace.status_reason else ''}"
-                if paused
-                else None,
+                holds=f"it {paused_words(pace.status_reason)}" if paused else None,
             )
         )
     return found

@@ -79,7 +79,11 @@ class LeadEdited(Value):
 
 def parse_edits(texts: Iterable[str]) -> list[Edit]:
     """The changes. Raises InvalidInput for what is none, and for columns that are changed in another way."""
-    return [_parse(text) for text in texts]
+    edits = [_parse(text) for text in texts]
+    set_ = [edit.column for edit in edits if edit.how == "="]
+    if twice := next((column for column in set_ if set_.count(column) > 1), None):
+        raise InvalidInput(f"{twice}= is given twice, and a lead has one value there: which one is meant?")
+    return edits
 
 
 async def edit_lead(connection: Connection, phone: str, edits: Sequence[Edit]) -> LeadEdited:

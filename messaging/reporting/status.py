@@ -8,6 +8,7 @@ from messaging.common.database import Pool
 from messaging.common.values import Value
 from messaging.devices.store import list_devices
 from messaging.devices.waits import format_wait
+from messaging.devices.words import paused_words
 from messaging.events.latest import by_whom, paused_by
 from messaging.outbox.alerts import list_alerts
 from messaging.outbox.receivers import attention_of_receivers
@@ -156,7 +157,7 @@ async def status_report(pool: Pool, task_queue: str | None = None) -> StatusRepo
     async with pool.acquire() as connection:
         devices = [one for one in await list_devices(connection) if one.replaced_by is None]
     attention += [
-        f"device {one.id} is paused{_because(one.status_reason)}{by_whom(one.paused_by)}; 'device resume {one.id}' goes on"
+        f"device {one.id} {paused_words(one.status_reason)}{by_whom(one.paused_by)}; 'device resume {one.id}' goes on"
         for one in devices
         if one.status == "paused"
     ]

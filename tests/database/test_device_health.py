@@ -54,7 +54,7 @@ async def test_a_device_that_fails_again_and_again_is_parked_and_goes_on_when_it
     assert parked["status"] == "paused"
     assert parked["status_reason"].startswith("parked after 3 failures in a row: ")
     (line,) = (await status_report(contact.scenario.pool)).attention
-    assert "is paused: parked after 3 failures" in line
+    assert "is parked after 3 failures" in line
     assert "the session has ended" in line
     asked = len(await contact.scenario.requests())
     assert asked == FAULTS_IN_A_ROW

@@ -43,6 +43,7 @@ async def test_columns_are_changed_all_or_none(scenario: Scenario) -> None:
             (["city=KL", "time_zone=Mars"], "Mars"),
             (["city=KL", "status="], "target_status cannot be empty"),
             (["city"], "'city' is no change: write COLUMN=VALUE"),
+            (["city=KL", "City=Ipoh"], "city= is given twice"),
             (["=KL"], "names no column"),
             (["city+=KL"], "only niches, triggers and tags are lists; write city=VALUE"),
             (["device=kl-2"], "use 'lead move PHONE --to DEVICE'"),

@@ -3,6 +3,7 @@
 from datetime import tzinfo
 
 from messaging.common.database import Pool, Record
+from messaging.devices.words import paused_words
 from messaging.events.latest import By, by_whom, latest_of_contact, paused_by
 from messaging.reporting.why.messages import Fate
 from messaging.sequences.condition_words import format_conditions
@@ -136,7 +137,7 @@ def _pauses(row: Record, phone: str, zone: tzinfo, whom: dict[str, By | None]) -
         )
     if row["device_status"] != "active":
         sentences.append(
-            f"Device {row['device']} is paused{_because(row['device_reason'])}{by_whom(whom['device'], zone, zone_is_named=True)};"
+            f"Device {row['device']} {paused_words(row['device_reason'])}{by_whom(whom['device'], zone, zone_is_named=True)};"
             f" 'device resume {row['device']}' goes on."
         )
     return sentences
