@@ -48,6 +48,7 @@ from messaging.common.database import Pool
 from messaging.common.errors import InvalidInput
 from messaging.common.keywords import DEFAULT_KEYWORDS
 from messaging.common.observer import NOBODY, Observer
+from messaging.common.private_mode import begin_private_mode
 from messaging.common.roles import ROLES, Role, parse_roles, queue_of
 from messaging.events.acting import ITSELF
 from messaging.gateways import Gateways
@@ -292,6 +293,8 @@ async def work(
     ``roles``: what this process takes on. ``webhooks_only``: listens for webhooks, and sends nothing. Raises InvalidInput if no port is set for that.
     """
     settings, pool = drumbeat.settings, await drumbeat.pool()
+    if await begin_private_mode(pool):
+        logger.info("private mode is on from now on: every process needs DRUMBEAT_PRIVATE_KEYS")
     if webhooks_only and settings.webhooks_port is None:
         raise InvalidInput("--webhooks-only: set DRUMBEAT_WEBHOOKS_PORT, the port to listen on")
     await insist_on_rights(pool)

@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from messaging.common.errors import Unavailable
+from messaging.common.private_keys import present_keys, read_keys, use_keys
 from messaging.events.acting import Actor
 from runtime.servers import Addresses, servers
 from runtime.settings import Settings, load_settings
@@ -57,6 +58,7 @@ class Drumbeat:
 
         Raises Unavailable if PostgreSQL cannot be reached, or if none was named.
         """
+        from messaging.common.private_mode import require_its_keys
         from runtime.database import migrate, open_pool
 
         async with self._opening:
@@ -65,7 +67,13 @@ class Drumbeat:
                 if url is None:
                     raise Unavailable("this needs PostgreSQL: set DATABASE_URL")
                 await migrate(url, patience=self.settings.patience, tell=self.tell)
-                self._pool = await open_pool(url, size=self.settings.pool_size, actor=self.actor)
+                pool = await open_pool(url, size=self.settings.pool_size, actor=self.actor)
+                try:
+                    await require_its_keys(pool)
+                except BaseException:
+                    await pool.close()
+                    raise
+                self._pool = pool
             return self._pool
 
     async def close(self) -> None:
@@ -91,6 +99,7 @@ async def connect(
     InvalidInput.
     """
     settings = settings or load_settings()
+    use_keys(read_keys(settings.private_keys) if settings.private_keys else None)
     actor = actor or service(name or settings.act_as)
     async with servers(settings, tell) as addresses:
         for notice in addresses.notices:
@@ -112,6 +121,11 @@ async def _client(
     from temporal.actors import Sender
     from temporal.no_eager_starts import NoEagerStarts
 
+    more: dict[str, Any] = {}
+    if (keys := present_keys()) is not None:
+        from temporal.codec import private_data_converter
+
+        more["data_converter"] = private_data_converter(keys)
     client = await connect_temporal(
         addresses.temporal_address,
         addresses.namespace,
@@ -119,6 +133,7 @@ async def _client(
         patience=settings.patience,
         tell=tell,
         interceptors=[Sender(actor), *([NoEagerStarts()] if settings.build_id else [])],
+        **more,
     )
     if addresses.embedded:
         await ensure_search_attributes(client, attributes.ALL)

@@ -10,6 +10,7 @@ from messaging.campaigns import store as campaigns
 from messaging.campaigns.plan import CampaignDetails, campaign_details
 from messaging.campaigns.store import CampaignSummary
 from messaging.common.errors import InvalidPhone, NotFound, Unavailable
+from messaging.common.private_keys import known_as
 from messaging.leads.csv_rejects import rejects_of
 from messaging.leads.known_phones import find_phone
 from messaging.reporting import messages
@@ -142,9 +143,7 @@ async def _handed_over(drumbeat: Drumbeat, phone: str, known: Collection[str] = 
     """
     from temporal.contacts import CONTACT_WORKFLOW
 
-    query = (
-        f"DrumbeatPhone = '{phone}' and WorkflowType = '{CONTACT_WORKFLOW}' and ExecutionStatus = 'Running'"
-    )
+    query = f"DrumbeatPhone in ('{known_as(phone)}', '{phone}') and WorkflowType = '{CONTACT_WORKFLOW}' and ExecutionStatus = 'Running'"
     try:
         async with asyncio.timeout(PATIENCE):
             client = await drumbeat.reach_temporal()

@@ -100,6 +100,8 @@ class Settings(BaseSettings):
     """Colon-separated directories; no credential is read from a file outside of them. Read in
     messaging.gateways.secret_files.
     """
+    private_keys: Path | None = Field(None, validation_alias="DRUMBEAT_PRIVATE_KEYS")
+    """The file of private keys, made by ``starter.py keys new FILE``: Temporal sees no phone, name or text; unset: it does."""
     act_as: str = Field("", validation_alias="DRUMBEAT_AS")
     """Who acts, in the list of events; unset: the user of the command line, or the program of a service."""
     alert_gather: str = Field("10m", validation_alias="DRUMBEAT_ALERT_GATHER")

@@ -10,8 +10,9 @@ from typing import Any
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.client import Client, Interceptor
-from temporalio.common import SearchAttributeKey
+from temporalio.common import HeaderCodecBehavior, SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import DataConverter
 from temporalio.envconfig import ClientConfigProfile
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -51,8 +52,9 @@ async def connect(
     patience: float = PATIENCE,
     tell: Callable[[str], None] = lambda _: None,
     interceptors: Sequence[Interceptor] = (),
+    data_converter: DataConverter = pydantic_data_converter,
 ) -> Client:
-    """A client with the pydantic data converter. ``embedded``: ignore settings of the environment for another server.
+    """A client whose headers are encoded, too, if ``data_converter`` has a codec. ``embedded``: ignore settings of the environment for another server.
 
     Keeps trying a server that does not answer yet for ``patience`` seconds, and calls ``tell`` then. Raises Unavailable
     and InvalidInput.
@@ -68,7 +70,10 @@ async def connect(
     while True:
         try:
             client = await Client.connect(
-                **config, data_converter=pydantic_data_converter, interceptors=interceptors
+                **config,
+                data_converter=data_converter,
+                header_codec_behavior=HeaderCodecBehavior.CODEC,
+                interceptors=interceptors,
             )
             # A server can answer before its namespaces do.
             await client.count_workflows("WorkflowId = 'is-the-namespace-ready'")

@@ -10,6 +10,8 @@ from temporalio.api.errordetails.v1 import ResourceExhaustedFailure
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
+from temporal.ids import possible_ids
+
 __all__ = ["CONCURRENCY", "each", "signal_each"]
 
 logger = logging.getLogger(__name__)
@@ -55,15 +57,17 @@ async def signal_each(client: Client, workflow_ids: Iterable[str], signal: str) 
     refused: list[tuple[str, RPCError]] = []
 
     async def tell(workflow_id: str) -> bool:
-        try:
-            await client.get_workflow_handle(workflow_id).signal(signal)
-        except RPCError as error:
-            if error.status is RPCStatusCode.NOT_FOUND:
-                return False
-            if not _takes_no_more(error):
-                raise
-            refused.append((workflow_id, error))
-        return True
+        for possible in possible_ids(workflow_id):
+            try:
+                await client.get_workflow_handle(possible).signal(signal)
+            except RPCError as error:
+                if error.status is RPCStatusCode.NOT_FOUND:
+                    continue
+                if not _takes_no_more(error):
+                    raise
+                refused.append((possible, error))
+            return True
+        return False
 
     answers = await each(workflow_ids, tell)
     if refused:

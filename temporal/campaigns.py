@@ -50,9 +50,13 @@ def campaign_identity(campaign: str, title: str) -> CampaignIdentity:
     )
 
 
-def lead_identity(lead: MessageRef) -> MessageIdentity:
-    """The identity of the workflow of one lead's message. Its ID makes a second one impossible."""
-    return message_identity(lead, campaign_lead_workflow_id(lead.campaign, lead.phone))
+def lead_identity(lead: MessageRef, *, private: bool = True) -> MessageIdentity:
+    """The identity of the workflow of one lead's message. Its ID makes a second one impossible.
+
+    ``private``: see :func:`messaging.common.private_keys.known_as`.
+    """
+    workflow_id = campaign_lead_workflow_id(lead.campaign, lead.phone, private=private)
+    return message_identity(lead, workflow_id, private=private)
 
 
 async def start_lead(client: Client, lead: MessageRef, *, task_queue: str) -> None:

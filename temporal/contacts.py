@@ -6,6 +6,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import Priority, SearchAttributePair, TypedSearchAttributes, WorkflowIDReusePolicy
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from messaging.common.private_keys import known_as
 from messaging.sequences.contract import EnrollmentRequest
 from temporal import search_attributes as attributes
 from temporal.ids import sequence_workflow_id
@@ -43,15 +44,18 @@ class Started(NamedTuple):
     run_id: str | None
 
 
-def contact_identity(request: EnrollmentRequest) -> ContactIdentity:
-    """The identity of one contact in one sequence. The workflow ID makes a second one impossible."""
+def contact_identity(request: EnrollmentRequest, *, private: bool = True) -> ContactIdentity:
+    """The identity of one contact in one sequence. The workflow ID makes a second one impossible.
+
+    ``private``: see :func:`messaging.common.private_keys.known_as`.
+    """
     lead = request.lead
     return ContactIdentity(
-        workflow_id=sequence_workflow_id(request.sequence, lead.phone),
+        workflow_id=sequence_workflow_id(request.sequence, lead.phone, private=private),
         search_attributes=TypedSearchAttributes(
             [
                 SearchAttributePair(attributes.SEQUENCE, request.sequence),
-                SearchAttributePair(attributes.PHONE, lead.phone),
+                SearchAttributePair(attributes.PHONE, known_as(lead.phone, private=private)),
             ]
         ),
         summary=f"{lead.name or lead.phone} · {request.sequence}",

@@ -14,6 +14,7 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 
+from messaging.common.private_keys import known_as
 from messaging.sending.outcomes import MessageRef
 from temporal import search_attributes as attributes
 from temporal.ids import message_workflow_id
@@ -33,7 +34,7 @@ class MessageIdentity(NamedTuple):
     priority: Priority
 
 
-def message_identity(ref: MessageRef, workflow_id: str) -> MessageIdentity:
+def message_identity(ref: MessageRef, workflow_id: str, *, private: bool = True) -> MessageIdentity:
     """The identity of a message's workflow: by its own ID, or by its campaign's (:func:`temporal.campaigns.lead_identity`)."""
     of = []
     if ref.campaign:
@@ -45,7 +46,7 @@ def message_identity(ref: MessageRef, workflow_id: str) -> MessageIdentity:
         search_attributes=TypedSearchAttributes(
             [
                 *of,
-                SearchAttributePair(attributes.PHONE, ref.phone),
+                SearchAttributePair(attributes.PHONE, known_as(ref.phone, private=private)),
                 SearchAttributePair(attributes.DEVICE, ref.device_id),
             ]
         ),

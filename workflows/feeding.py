@@ -18,6 +18,7 @@ from temporalio.workflow import ParentClosePolicy
 from workflows.control import wait
 from workflows.message import MessageWorkflow
 from workflows.options import DEAD_AFTER, RETRY
+from workflows.private_ids import private_ids
 
 with workflow.unsafe.imports_passed_through():
     from activities.campaigns import CampaignActivities
@@ -183,7 +184,7 @@ async def _start_all(messages: Sequence[MessageRef]) -> None:
 
 
 async def _start(message: MessageRef) -> None:
-    identity = lead_identity(message)
+    identity = lead_identity(message, private=private_ids())
     with suppress(WorkflowAlreadyStartedError):  # it runs already
         await workflow.start_child_workflow(
             MessageWorkflow.run,

@@ -39,6 +39,7 @@ class _Checked(WrappedInstance):
     def __init__(self, instance: WorkflowInstance, details: WorkflowInstanceDetails) -> None:
         super().__init__(instance)
         self._defn = details.defn
+        self._failures = details.failure_converter_class()
         self._failed = False
 
     def activate(self, act: WorkflowActivation) -> WorkflowActivationCompletion:
@@ -50,7 +51,7 @@ class _Checked(WrappedInstance):
                 problem = _problem(job.initialize_workflow.arguments, self._defn.arg_types or [])
                 if problem is not None:
                     self._failed = True
-                    return _failure(f"{self._defn.name} cannot be run: {problem}")
+                    return self._failure(f"{self._defn.name} cannot be run: {problem}")
         if self._failed:  # only its eviction from the cache can follow
             return _nothing()
         readable = [job for job in act.jobs if not job.HasField("signal_workflow") or self._can_read(job)]
@@ -63,6 +64,13 @@ class _Checked(WrappedInstance):
             rest.jobs.extend(readable)
             act = rest
         return super().activate(act)
+
+    def _failure(self, message: str) -> WorkflowActivationCompletion:
+        completion = _nothing()
+        error = ApplicationError(message, type="InvalidInput", non_retryable=True)
+        failure = completion.successful.commands.add().fail_workflow_execution.failure
+        self._failures.to_failure(error, _CONVERTER, failure)
+        return completion
 
     def _can_read(self, job: WorkflowActivationJob) -> bool:
         signal = job.signal_workflow
@@ -112,12 +120,4 @@ _CONVERTER = pydantic_data_converter.payload_converter
 def _nothing() -> WorkflowActivationCompletion:
     completion = WorkflowActivationCompletion()
     completion.successful.SetInParent()
-    return completion
-
-
-def _failure(message: str) -> WorkflowActivationCompletion:
-    completion = _nothing()
-    error = ApplicationError(message, type="InvalidInput", non_retryable=True)
-    failure = completion.successful.commands.add().fail_workflow_execution.failure
-    pydantic_data_converter.failure_converter.to_failure(error, _CONVERTER, failure)
     return completion

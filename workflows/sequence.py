@@ -18,6 +18,7 @@ from workflows.control import HELD_RECHECK, Control, wait
 from workflows.delivery import deliver
 from workflows.local_first import cause_of, local_first
 from workflows.options import DEAD_AFTER, QUICK, RETRY, SEND_TIMEOUT
+from workflows.private_ids import private_ids
 
 with workflow.unsafe.imports_passed_through():
     from activities.sequences import SequenceActivities
@@ -246,7 +247,7 @@ class SequenceContactWorkflow(ContactUpdates):
 
     async def _enter(self, request: EnrollmentRequest) -> None:
         """Starts the contact in the sequence that follows this one. It is no error if the contact was there before."""
-        identity = contact_identity(request)
+        identity = contact_identity(request, private=private_ids())
         try:
             await workflow.start_child_workflow(
                 SequenceContactWorkflow.run,
