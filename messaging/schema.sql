@@ -2827,6 +2827,13 @@ CREATE TABLE public.phone_changes (
     CONSTRAINT phone_changes_e164 CHECK ((new_phone ~ '^\+[1-9][0-9]{1,14}$'::text))
 );
 
+CREATE TABLE public.private_mode (
+    single boolean DEFAULT true NOT NULL,
+    ids_check text NOT NULL,
+    since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT private_mode_single_check CHECK (single)
+);
+
 CREATE TABLE public.receivers (
     id bigint NOT NULL,
     name text NOT NULL,
@@ -3110,6 +3117,9 @@ ALTER TABLE ONLY public.outbox
 
 ALTER TABLE ONLY public.phone_changes
     ADD CONSTRAINT phone_changes_pkey PRIMARY KEY (old_phone);
+
+ALTER TABLE ONLY public.private_mode
+    ADD CONSTRAINT private_mode_pkey PRIMARY KEY (single);
 
 ALTER TABLE ONLY public.receivers
     ADD CONSTRAINT receivers_name_unique UNIQUE (name);
