@@ -18,7 +18,7 @@ from cli import (
     enroll,
     events,
     inbox,
-    keys,
+    key,
     lead,
     message,
     preview,
@@ -75,7 +75,7 @@ app.add_typer(device.app, name="device", rich_help_panel=THINGS)
 app.add_typer(message.app, name="message", rich_help_panel=THINGS)
 app.add_typer(alert.app, name="alert", rich_help_panel=THINGS)
 app.add_typer(upgrade.app, name="upgrade", rich_help_panel=MORE)
-app.add_typer(keys.app, name="keys", rich_help_panel=MORE)
+app.add_typer(key.app, name="key", rich_help_panel=MORE)
 app.command("demo", rich_help_panel=MORE)(demo.demo)
 app.command("completion", rich_help_panel=MORE)(completion.completion)
 

@@ -26,7 +26,7 @@ from messaging.common.private_keys import read_keys
 from runtime.settings import Settings
 from temporal.codec import Codec
 
-__all__ = ["application", "serve"]
+__all__ = ["application", "serve_codec"]
 
 logger = logging.getLogger("drumbeat.codec")
 
@@ -117,7 +117,7 @@ def application(codec: Codec, password: str, origin: str) -> web.Application:
     return server
 
 
-async def serve(
+async def serve_codec(
     settings: Settings, *, origin: str, password_file: Path, host: str, port: int, tell: Callable[[str], None]
 ) -> None:
     """Serves until SIGINT or SIGTERM. Raises InvalidInput, and Unavailable if the port cannot be used."""

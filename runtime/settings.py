@@ -13,6 +13,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from messaging.common.errors import InvalidInput
 from messaging.common.keywords import DEFAULT_KEYWORDS, Keywords, parse_keywords
+from messaging.common.private_keys import read_keys
 from messaging.common.roles import parse_roles
 from messaging.events.acting import named
 from messaging.gateways.networks import parse_networks
@@ -101,7 +102,7 @@ class Settings(BaseSettings):
     messaging.gateways.secret_files.
     """
     private_keys: Path | None = Field(None, validation_alias="DRUMBEAT_PRIVATE_KEYS")
-    """The file of private keys, made by ``starter.py keys new FILE``: Temporal sees no phone, name or text; unset: it does."""
+    """The file of private keys, made by ``starter.py key new FILE``: Temporal sees no phone, name or text; unset: it does."""
     act_as: str = Field("", validation_alias="DRUMBEAT_AS")
     """Who acts, in the list of events; unset: the user of the command line, or the program of a service."""
     alert_gather: str = Field("10m", validation_alias="DRUMBEAT_ALERT_GATHER")
@@ -183,6 +184,16 @@ class Settings(BaseSettings):
         except InvalidInput as error:
             raise ValueError(str(error)) from None
         return roles
+
+    @field_validator("private_keys")
+    @classmethod
+    def _private_keys(cls, file: Path | None) -> Path | None:
+        try:
+            if file is not None:
+                read_keys(file)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from None
+        return file
 
     @field_validator("act_as")
     @classmethod

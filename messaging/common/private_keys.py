@@ -36,7 +36,7 @@ PSEUDONYM = 26
 LARGEST = 64 * 1024
 HEAD = """\
 # Drumbeat's private keys. Without them nobody reads what Temporal has stored, and no contact is found: keep copies in a safe place.
-# ids: never change it. payloads: the first key encrypts, all decrypt. 'keys add' adds one; 'keys rotate' puts the newest one first.
+# ids: never change it. payloads: the first key encrypts, all decrypt. 'key add' adds one; 'key rotate' puts the newest one first.
 """
 
 
@@ -66,9 +66,9 @@ def read_keys(path: Path) -> PrivateKeys:
     except OSError as error:
         raise _unusable(path, f"cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise _unusable(path, "is no text; 'keys new FILE' makes one") from None
+        raise _unusable(path, "is no text; 'key new FILE' makes one") from None
     except (tomllib.TOMLDecodeError, ValueError) as error:
-        raise _unusable(path, f"{error}; 'keys new FILE' makes one") from None
+        raise _unusable(path, f"{error}; 'key new FILE' makes one") from None
 
 
 def new_keys(path: Path) -> str:
@@ -82,7 +82,7 @@ def new_keys(path: Path) -> str:
         _write(path, keys, os.O_EXCL)
     except FileExistsError:
         raise Conflict(
-            f"{path} is there already, and stays as it is: 'keys rotate' adds a key to it"
+            f"{path} is there already, and stays as it is: 'key rotate' adds a key to it"
         ) from None
     except OSError as error:
         raise _unusable(path, f"cannot be written: {error.strerror}") from None
@@ -102,7 +102,7 @@ def rotate(path: Path) -> str:
     keys = read_keys(path)
     if len(keys.payloads) == 1:
         raise Conflict(
-            f"{path} has one key for contents: 'keys add' adds another one, which all processes need first"
+            f"{path} has one key for contents: 'key add' adds another one, which all processes need first"
         )
     name = list(keys.payloads)[-1]
     _replace(path, keys._replace(payloads={name: keys.payloads[name], **keys.payloads}))

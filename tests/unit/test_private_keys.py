@@ -33,7 +33,7 @@ def test_a_new_file_is_for_its_owner_and_is_never_written_over(file: Path) -> No
         ("", "ids is no key|no key in"),
         ("ids = 3", "no key in"),
         ('ids = "AAAA"\n[payloads]\na = "AAAA"', "is no key: 32 bytes in base64"),
-        ("ids = ", "keys new FILE"),
+        ("ids = ", "key new FILE"),
         ('id = "A"', "it has 'id'"),
         ("payloads = 1", "no key in"),
     ],
@@ -91,7 +91,7 @@ def test_ids_have_it_in_private_mode_only(file: Path) -> None:
 async def test_the_codec_hides_all_and_reads_what_older_keys_and_nobody_encrypted(file: Path) -> None:
     payload = Payload(metadata={"encoding": b"json/plain"}, data=phone(1).encode())
     (old,) = await Codec(read_keys(file)).encode([payload])
-    with pytest.raises(Conflict, match="keys add"):
+    with pytest.raises(Conflict, match="key add"):
         rotate(file)
     added = add_key(file)
     (still,) = await Codec(read_keys(file)).encode([payload])

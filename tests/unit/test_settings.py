@@ -100,6 +100,8 @@ def test_all_that_the_compose_file_asks_for_may_stand_in_a_shell() -> None:
         ("DRUMBEAT_SECRETS_DIRS", "secrets", "secrets is no absolute path"),
         ("DRUMBEAT_SECRETS_DIRS", "/nowhere/at/all", "there is no directory /nowhere/at/all"),
         ("DRUMBEAT_SECRETS_DIRS", __file__, f"there is no directory {__file__}"),
+        ("DRUMBEAT_PRIVATE_KEYS", "/nowhere", "the private keys of /nowhere: cannot be read: No such file"),
+        ("DRUMBEAT_PRIVATE_KEYS", str(ROOT), "cannot be read: Is a directory"),
         ("DRUMBEAT_AS", "x" * 500, "DRUMBEAT_AS: "),
         ("DRUMBEAT_ALERT_GATHER", "soon", "is not a duration"),
         ("DRUMBEAT_ALERT_GATHER", "2d", "it must be from 1s to 1d"),

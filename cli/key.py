@@ -1,4 +1,4 @@
-"""``keys``: the keys of private mode, and the server by which the Temporal Web UI reads what they encrypt."""
+"""``key``: the keys of private mode, and the server by which the Temporal Web UI reads what they encrypt."""
 
 from __future__ import annotations
 
@@ -23,29 +23,23 @@ def new(file: File) -> None:
     DRUMBEAT_PRIVATE_KEYS of all processes names it. Keep copies in a safe place: without it, nothing that Temporal has stored can be
     read, and no contact is found.
     """
-    from messaging.common.private_keys import new_keys
+    from operations import keys
     from runtime.process import run_plain
 
-    async def work() -> str:
-        return new_keys(file)
-
-    typer.echo(f"{file}: new keys; contents are encrypted with {run_plain(work)}")
+    typer.echo(f"{file}: new keys; contents are encrypted with {run_plain(lambda: keys.new(file))}")
 
 
 @app.command("add")
 def add(file: File) -> None:
     """Add a key for contents, by which nothing is encrypted yet. The first step of a rotation.
 
-    Bring the file to all processes and restart them; then 'keys rotate'. The key of pseudonyms, 'ids', never changes.
+    Bring the file to all processes and restart them; then 'key rotate'. The key of pseudonyms, 'ids', never changes.
     """
-    from messaging.common.private_keys import add_key
+    from operations import keys
     from runtime.process import run_plain
 
-    async def work() -> str:
-        return add_key(file)
-
     typer.echo(
-        f"{file}: has the new key {run_plain(work)}; bring the file to all processes, restart them, then: keys rotate"
+        f"{file}: has the new key {run_plain(lambda: keys.add(file))}; bring the file to all processes, restart them, then: key rotate"
     )
 
 
@@ -53,15 +47,12 @@ def add(file: File) -> None:
 def rotate(file: File) -> None:
     """Encrypt with the newest key from now on. The others stay, to read what they have encrypted.
 
-    After 'keys add', when all processes have the file. Bring the file to all processes and restart them again.
+    After 'key add', when all processes have the file. Bring the file to all processes and restart them again.
     """
-    from messaging.common.private_keys import rotate as rotate_keys
+    from operations import keys
     from runtime.process import run_plain
 
-    async def work() -> str:
-        return rotate_keys(file)
-
-    typer.echo(f"{file}: processes that start now encrypt with {run_plain(work)}")
+    typer.echo(f"{file}: processes that start now encrypt with {run_plain(lambda: keys.rotate(file))}")
 
 
 @app.command("serve")
@@ -83,12 +74,12 @@ def serve(
     Open its address in the browser once and log in; then the Web UI, whose setting TEMPORAL_CODEC_ENDPOINT is this address, shows
     contents. Programs send the password as 'Authorization: Bearer …'. Behind a proxy with TLS, as the password goes over the network.
     """
-    from operations.codec_server import serve as serve_codec
+    from operations import keys
     from runtime.process import run_plain, tell
     from runtime.settings import load_settings
 
     run_plain(
-        lambda: serve_codec(
+        lambda: keys.serve(
             load_settings(), origin=origin, password_file=password_file, host=host, port=port, tell=tell
         )
     )
