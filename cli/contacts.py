@@ -33,7 +33,7 @@ class _PhoneOrCommand(TyperGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         first = args[0] if args else ""
-        if first and first not in self.commands and first not in ("--help", "--as"):
+        if first and first not in self.commands and first != "--help":
             args = ["show", *args]
         return super().parse_args(ctx, args)
 

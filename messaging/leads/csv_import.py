@@ -14,8 +14,10 @@ from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
+import asyncpg
+
 from messaging.common.database import Connection, Pool
-from messaging.common.errors import InvalidInput, NotFound
+from messaging.common.errors import Conflict, InvalidInput, NotFound
 from messaging.common.phones import quoted, validate_region
 from messaging.common.suggestions import similar
 from messaging.common.values import Value
@@ -38,7 +40,7 @@ from messaging.leads.csv_fold import (
 )
 from messaging.leads.csv_notes import MOST_EXAMPLES, ImportSummary, Notes, RejectedRow
 from messaging.leads.csv_rejects import MOST_OF_ONE, Reject, keep_rejects
-from messaging.leads.forgotten import ASKED
+from messaging.leads.forgotten import ASKED, refused_as_forgotten
 from messaging.leads.lead import Lead
 from messaging.times.zones import time_zone_warning
 
@@ -131,7 +133,14 @@ async def import_file(
                 aside.join(joined)
             await note_leads(connection, reader.notes)
             moved = await move_others(connection) if options.move else None
-            merged = await merge(connection)
+            try:
+                merged = await merge(connection)
+            except asyncpg.CheckViolationError as error:
+                if refused_as_forgotten(error):
+                    raise Conflict(
+                        f"{path} was not imported: somebody in it was forgotten at this moment; import it again"
+                    ) from error
+                raise
             await keep_rejects(connection, str(path.absolute()), aside.kept)
             if merged["imported"] or merged["updated"] or moved is not None:
                 await note(

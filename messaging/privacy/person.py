@@ -18,12 +18,20 @@ with phones as (
 ), more as (
     select phone from phones union select phone from joined_leads where into_lead in (select id from lead)
 ), contact as (
-    select id, phone, workflow_id from sequence_contacts
-     where lead_id in (select id from lead) or phone in (select phone from more)
+    select id, phone from sequence_contacts where lead_id in (select id from lead)
+    union
+    select id, phone from sequence_contacts where phone in (select phone from more)
+), message_id as (
+    select id from broadcast_messages where lead_id in (select id from lead)
+    union
+    select id from broadcast_messages where recipient_phone in (select phone from more)
+    union
+    select id from broadcast_messages where went_to in (select phone from more)
+    union
+    select id from broadcast_messages where sequence_contact_id in (select id from contact)
 ), message as (
-    select id, recipient_phone, gateway_message_id, earlier_gateway_ids, purpose, lead_id from broadcast_messages
-     where lead_id in (select id from lead) or recipient_phone in (select phone from more)
-        or went_to in (select phone from more) or sequence_contact_id in (select id from contact)
+    select id, recipient_phone, gateway_message_id, earlier_gateway_ids, purpose
+      from broadcast_messages where id in (select id from message_id)
 ), names as (
     select identity from identities where phone in (select phone from more) union select unnest($3::text[])
 )

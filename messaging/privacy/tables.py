@@ -104,7 +104,7 @@ TABLES: Mapping[str, Table] = {
     ),
     "inbound_messages": Table(
         "Messages from the person",
-        "t.phone = any ($1) or t.identities && $2",
+        "t.phone = any ($1) or t.phone is null and t.identities && $2",
         {
             "phone": "coalesce($8::jsonb ->> t.phone, $8::jsonb ->> '')",
             "gateway_message_id": "'forgotten-' || id",
