@@ -84,6 +84,10 @@ CHANGES: Mapping[str, str] = {
 }
 ELSEWHERE = {
     "demo": "on servers of its own",
+    "key new": "in a file",
+    "key add": "in a file",
+    "key rotate": "in a file",
+    "key serve": "without a database",
     "enroll": "through Temporal, which has rights of its own",
     "alert test": "through Temporal, too",
     "upgrade switch": "in Temporal",
