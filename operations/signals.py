@@ -63,11 +63,13 @@ async def contacts_changed(drumbeat: Drumbeat) -> None:
 
 
 async def wake_held(drumbeat: Drumbeat, kind: Literal["sequence", "device", "campaign"], name: str) -> int:
-    """Wakes the contacts and leads that a paused sequence, device or campaign held; answers how many."""
-    held = await telling.count_held(await drumbeat.pool(), kind, name)
+    """Wakes the contacts and leads that a paused sequence, device or campaign held; answers how many go on, as nothing else
+    holds them.
+    """
+    held, go_on = await telling.count_held(await drumbeat.pool(), kind, name)
     if held:
         await _hand_over(drumbeat, Tell(kind=kind, name=name))
-    return held
+    return go_on
 
 
 async def wake_awaiting(drumbeat: Drumbeat, phone: str) -> None:

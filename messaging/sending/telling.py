@@ -113,7 +113,19 @@ PASSED_OVER_AFTER = timedelta(minutes=7)
 while the gateway is away, is six minutes.
 """
 
-COUNT_HELD = f"select count(distinct workflow_id) from ({SELECT_HELD}) held"  # noqa: S608
+# go_on: those that nothing else holds.
+COUNT_HELD = f"""
+select count(distinct h.workflow_id) as held,
+       count(distinct h.workflow_id) filter (
+           where not coalesce(k.status = 'paused' or (c.status = 'active' and c.paused_at is not null) or s.status = 'paused'
+                              or (d.status <> 'active' and d.replaced_by is null) or b.waits_for = 'window', false)) as go_on
+  from ({SELECT_HELD}) h
+  join broadcast_messages b on b.id = h.key::uuid
+  join devices d on d.id = b.device_id
+  left join campaigns k on k.id = b.campaign_id
+  left join sequence_contacts c on c.id = b.sequence_contact_id
+  left join sequences s on s.id = c.sequence_id
+"""  # noqa: S608 - of this module
 
 # One page of such a query. {after} and {key} are the numbers of the parameters that say where the page begins.
 SELECT_PAGE = """
@@ -220,10 +232,12 @@ async def unmoved(pool: Pool, tell: Tell, signalled: Sequence[ToSignal]) -> set[
     return {row["key"] for row in rows}
 
 
-async def count_held(pool: Pool, kind: str, name: str) -> int:
-    """How many contacts and leads the sequence, device or campaign of this name has held."""
-    count: int = await pool.fetchval(COUNT_HELD, *_held_by(kind, name))
-    return count
+async def count_held(pool: Pool, kind: str, name: str) -> tuple[int, int]:
+    """How many contacts and leads the sequence, device or campaign of this name has held, and how many of them go on, as
+    nothing else holds them.
+    """
+    row = await pool.fetchrow(COUNT_HELD, *_held_by(kind, name))
+    return (row["held"], row["go_on"]) if row is not None else (0, 0)
 
 
 def _held_by(kind: str, name: str) -> list[str | None]:
