@@ -26,9 +26,11 @@ SQL
     pg_restore --exit-on-error --dbname "${database}_restored" "$folder/$database.dump"
 done
 case $databases in *drumbeat*)
-    # What was sent since is not in it. A ledger that is older than this function is found out by the worker.
+    # Rights to connect are no part of a dump (databases.sh gives them). What was sent since is not in it, either; a ledger that is older than this function is found out by the worker.
     psql --no-psqlrc --quiet --set ON_ERROR_STOP=1 --dbname drumbeat_restored --output /dev/null \
         --variable how="from the backup $(basename "$folder")" <<'SQL'
+select format('grant connect%s on database drumbeat_restored to %I', case rolname when 'drumbeat_worker' then ', temporary' end, rolname)
+  from pg_roles where rolname in ('drumbeat_worker', 'drumbeat_reader') \gexec
 select to_regprocedure('note_restore(text,timestamptz)') is not null as known \gset
 \if :known
 select note_restore(:'how', null);

@@ -422,6 +422,7 @@ async def test_a_backup_is_restored_with_its_roles_and_an_incomplete_one_is_not(
     assert not await held.fetchval("select note_restore('again', null)"), "a worker may call it"
     await held.close()
     await _run("restore.sh", environment, str(made), "drumbeat")
+    assert await leads() == 1, "workers may connect at once"
     await _run("databases.sh", environment)
     assert await leads("insert into leads (phone) values ('+12015550102')") == 2
     with pytest.raises(asyncpg.InsufficientPrivilegeError):
