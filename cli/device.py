@@ -91,7 +91,7 @@ def add(
     as_json: Json = False,
 ) -> None:
     """Add a device, or change it. Options that are not given stay as they are; repeating the command changes
-    nothing.
+    nothing. A warning says if nothing answers at the gateway's address.
     """
 
     async def add_it(drumbeat: Drumbeat) -> DeviceAdded:
@@ -111,7 +111,9 @@ def add(
             start_keywords=start_keywords,
             opt_out_confirmation=opt_out_confirmation,
         )
-        return await devices.add(drumbeat, settings)
+        added = await devices.add(drumbeat, settings)
+        unreachable = await devices.warn_if_unreachable(settings.options)
+        return added.model_copy(update={"warnings": (*added.warnings, *unreachable)})
 
     show(run(add_it), as_json, _format_added)
 

@@ -1,6 +1,9 @@
 """Operations on devices: add, change, pause and resume."""
 
+import asyncio
+from collections.abc import Mapping
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from messaging.common.errors import InvalidInput
 from messaging.common.keywords import parse_keywords
@@ -17,7 +20,18 @@ from operations import signals
 from operations.connection import Drumbeat
 from operations.reports import list_devices
 
-__all__ = ["DeviceAdded", "DeviceStatusChange", "add", "list_devices", "pause", "resume"]
+__all__ = [
+    "DeviceAdded",
+    "DeviceStatusChange",
+    "add",
+    "list_devices",
+    "pause",
+    "resume",
+    "warn_if_unreachable",
+]
+
+REACHED_WITHIN = 3.0
+"""Seconds for a gateway's address to answer, when a device is added."""
 
 
 class DeviceStatusChange(Value):
@@ -68,6 +82,29 @@ async def add(drumbeat: Drumbeat, settings: DeviceSettings) -> DeviceAdded:
         woken = await signals.wake_held(drumbeat, "device", added.device)
     without = await count_without_device(pool) if added.result == "created" else 0
     return DeviceAdded(**added.model_dump(), contacts_woken=woken, leads_without_device=without)
+
+
+async def warn_if_unreachable(options: Mapping[str, str]) -> tuple[str, ...]:
+    """A warning if nothing answers at the gateway's address, as its option ``url`` says it. Nothing is asked of the gateway, and
+    nothing refused: the workers may reach what this machine cannot.
+    """
+    parts = urlsplit(options.get("url", ""))
+    if not parts.hostname:
+        return ()
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        async with asyncio.timeout(REACHED_WITHIN):
+            _, writer = await asyncio.open_connection(parts.hostname, port)
+    except OSError as error:  # TimeoutError is one
+        refused = isinstance(error, ConnectionRefusedError)  # whose own words are asyncio's
+        why = (
+            "connection refused" if refused else error.strerror or f"no answer in {REACHED_WITHIN:g} seconds"
+        )
+        return (
+            f"warning: option url: nothing answers at {parts.hostname}:{port} from here ({why}); the workers have to reach it",
+        )
+    writer.close()
+    return ()
 
 
 async def pause(drumbeat: Drumbeat, device: str, reason: str | None = None) -> DeviceStatusChange:
