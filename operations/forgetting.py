@@ -92,7 +92,7 @@ async def forget_contact(
         phone = await find_phone(connection, phone, default_region)
         while True:
             try:
-                begun = await erasing.begin(connection, phone, _id_of)
+                begun = await erasing.begin(connection, phone, _ids_of)
                 break
             except Locked:
                 if clock() > until:
@@ -118,16 +118,19 @@ async def forget_contact(
     )
 
 
-def _id_of(workflow: Workflow) -> str:
+def _ids_of(workflow: Workflow) -> set[str]:
+    """The IDs that it may have: of what began before private mode was switched on, the one with the phone."""
     match workflow.kind:
         case "sequence":
-            return sequence_workflow_id(workflow.name, workflow.phone)
+            return {sequence_workflow_id(workflow.name, workflow.phone, private=one) for one in (True, False)}
         case "campaign":
-            return campaign_lead_workflow_id(workflow.name, workflow.phone)
+            return {
+                campaign_lead_workflow_id(workflow.name, workflow.phone, private=one) for one in (True, False)
+            }
         case "message":
-            return message_workflow_id(workflow.name)
+            return {message_workflow_id(workflow.name)}
         case _:
-            return workflow.name
+            return {workflow.name}
 
 
 async def remember(drumbeat: Drumbeat, phone: str, *, default_region: str | None = None) -> Remembered:

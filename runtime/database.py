@@ -19,6 +19,7 @@ from messaging.common.database import Connection, Pool
 from messaging.common.errors import Unavailable
 from messaging.common.storable import storable, storable_json
 from messaging.events.acting import ITSELF, Actor, present_actor
+from messaging.leads.forgotten import say_keys
 from runtime.embedded.processes import plain_environment
 
 __all__ = ["MIGRATIONS", "insist_on_rights", "migrate", "open_pool"]
@@ -73,6 +74,8 @@ select c.relname from pg_class c
    and not exists (select from pg_depend d where d.classid = 'pg_class'::regclass and d.objid = c.oid and d.deptype = 'e')
  order by c.relname limit 1
 """
+
+SAY_KEYS = "select set_config('drumbeat.forget_keys', $1, false)"
 
 NOT_YET = (
     OSError,
@@ -309,6 +312,8 @@ class _Connections:
         # Not as parameters of the connection's start, which poolers refuse.
         await connection.execute(SET_ACTOR, *self._actor)
         await connection.execute(SET_BOUNDS)
+        if keys := say_keys():
+            await connection.execute(SAY_KEYS, keys)
         self._others.pop(connection.get_server_pid(), None)
 
     async def lend(self, connection: Connection) -> None:

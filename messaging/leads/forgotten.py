@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import asyncpg
 
 from messaging.common.database import Connection, Pool
+from messaging.common.private_keys import present_keys
 from messaging.times.local_time import format_moment
 
 __all__ = [
@@ -25,6 +26,7 @@ __all__ = [
     "note_wrote",
     "pads_of",
     "refused_as_forgotten",
+    "say_keys",
     "unbury",
 ]
 
@@ -110,6 +112,17 @@ def pads_of(key: bytes) -> tuple[bytes, bytes]:
     """A key, padded as HMAC-SHA256 does (RFC 2104): what is hashed before the text, and before that hash."""
     padded = (hashlib.sha256(key).digest() if len(key) > BLOCK else key).ljust(BLOCK, b"\0")
     return bytes(byte ^ 0x36 for byte in padded), bytes(byte ^ 0x5C for byte in padded)
+
+
+def say_keys() -> str:
+    """What sessions say in ``drumbeat.forget_keys``: in private mode, a key of tombstones that is not in the ledger. It is
+    made of the one of pseudonyms; empty: there is none.
+    """
+    keys = present_keys()
+    if keys is None:
+        return ""
+    inner, outer = pads_of(hmac.digest(keys.ids, b"forgotten", "sha256"))
+    return f"private:{inner.hex()}:{outer.hex()}"
 
 
 def mark_of(key: bytes, name: str) -> bytes:

@@ -7,7 +7,7 @@ row of ``erasures``, which the recovery goes on with, or whoever asks again.
 
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 from uuid import uuid4
 
@@ -122,10 +122,10 @@ class Locked(Exception):
     """Something is being stored in a long transaction, such as an import."""
 
 
-async def begin(connection: Connection, phone: str, id_of: Callable[[Workflow], str]) -> Begun:
+async def begin(connection: Connection, phone: str, ids_of: Callable[[Workflow], Iterable[str]]) -> Begun:
     """From its commit on, nothing begins to be sent to the person with this phone (E.164), and nothing is stored of them.
 
-    ``id_of``: the ID of a workflow. Raises Locked while a transaction runs that may have stored something of them. Do not call it in a transaction.
+    ``ids_of``: the IDs that a workflow may have. Raises Locked while a transaction runs that may have stored something of them. Do not call it in a transaction.
     """
 
     async def work() -> Begun:
@@ -146,7 +146,7 @@ async def begin(connection: Connection, phone: str, id_of: Callable[[Workflow], 
         await connection.execute(CLOSE_WAITING, person.messages)
         await connection.execute("delete from wanted_enrollments where phone = any ($1)", person.phones)
         await connection.execute(END_ENROLLMENTS, person.enrollments)
-        own = [id_of(one) for one in await workflows_of(connection, person)]
+        own = [name for one in await workflows_of(connection, person) for name in ids_of(one)]
         workflows = sorted({*own, *await parents_of(connection, person)})
         await connection.execute(INSERT_ERASURE, word, person.phones, person.names, workflows)
         await bury(connection, person.all_names, word)

@@ -212,6 +212,7 @@ NO_PERSONS: Mapping[str, str] = {
     "sequence_keywords": "words that everybody may write",
     "joined_contacts": "numbers of enrollments",
     "workers": "processes",
+    "private_mode": "by what its keys are known again",
     "ledger_home": "which Temporal goes with this database",
     "restores": "that a server came back from a backup, and what was done about it",
     "forgotten_keys": "keys",

@@ -12,8 +12,9 @@ from messaging.campaigns.audience import freeze_audience
 from messaging.common.database import Connection, Pool
 from messaging.common.errors import Conflict, NotFound
 from messaging.common.keywords import DEFAULT_KEYWORDS
+from messaging.common.private_keys import new_keys, read_keys, use_keys
 from messaging.leads.csv_import import ImportOptions, import_file
-from messaging.leads.forgotten import ASKED, find_tombstone, mark_of, pads_of
+from messaging.leads.forgotten import ASKED, find_tombstone, is_forgotten, mark_of, pads_of
 from messaging.leads.lead import Lead
 from messaging.leads.opt_outs import opt_out_owner
 from messaging.leads.store import upsert_lead
@@ -21,6 +22,7 @@ from messaging.privacy import erasing
 from messaging.privacy.erasing import begin, erase, open_erasures, settle, take_back
 from messaging.privacy.export import export_person
 from messaging.privacy.keep import Keep
+from messaging.privacy.person import Workflow
 from messaging.privacy.retention import let_go
 from messaging.privacy.tables import NO_PERSONS, TABLES
 from messaging.replies.record import record_inbound
@@ -32,6 +34,7 @@ from messaging.sequences.contract import EnrollmentRequest, NotEnrolled
 from messaging.sequences.enrollments import Enrollments
 from messaging.sequences.refused import note_refused
 from rig.people import phone
+from runtime.database import open_pool
 from tests.support.replies import inbound
 from tests.support.scenario import Scenario
 
@@ -158,10 +161,16 @@ async def said(
     )
 
 
+def no_workflows(workflow: Workflow) -> tuple[str, ...]:
+    """Temporal is not asked here."""
+    del workflow
+    return ()
+
+
 async def forget(pool: Pool, number: str) -> str:
     """All of it but what Temporal does."""
     async with pool.acquire() as connection:
-        begun = await begin(connection, number, str)
+        begun = await begin(connection, number, no_workflows)
         for erasure in await open_erasures(pool, begun.person):
             assert await erase(connection, erasure)
             await settle(pool, erasure, [])
@@ -282,7 +291,7 @@ async def test_while_a_message_is_on_its_way_nothing_is_erased_and_nothing_more_
         NEW,
     )
     async with pool.acquire() as connection:
-        begun = await begin(connection, NEW, str)
+        begun = await begin(connection, NEW, no_workflows)
         (erasure,) = await open_erasures(pool)
         assert not await erase(connection, erasure)
         assert await connection.fetchval("select name from leads where phone = $1", NEW) == NAME
@@ -290,7 +299,7 @@ async def test_while_a_message_is_on_its_way_nothing_is_erased_and_nothing_more_
             "select bool_and((unwanted(m)).status = 'suppressed') from broadcast_messages m where status = 'processing'"
         )
         # Whoever comes next goes on, also after a crash.
-        assert not (await begin(connection, OLD, str)).new
+        assert not (await begin(connection, OLD, no_workflows)).new
         await pool.execute(
             "update broadcast_messages set status = 'sent', sent_at = now(), processing_worker_id = null where status = 'processing'"
         )
@@ -307,9 +316,9 @@ async def test_whoever_stores_a_lead_at_that_moment_is_waited_for(known: Scenari
         await transaction.start()
         await upsert_lead(storing, Lead(phone=phone(77)))
         with pytest.raises(erasing.Locked):
-            await begin(forgetting, phone(77), str)
+            await begin(forgetting, phone(77), no_workflows)
         await transaction.commit()
-        assert (await begin(forgetting, phone(77), str)).new
+        assert (await begin(forgetting, phone(77), no_workflows)).new
 
 
 async def test_a_person_gets_all_that_is_known_of_them(known: Scenario) -> None:
@@ -358,6 +367,26 @@ async def test_the_hash_is_hmac_sha256(pool: Pool) -> None:
         assert await pool.fetchval("select forgotten_mark($1, $2, $3)", OLD, *pads_of(key)) == mark_of(
             key, OLD
         )
+
+
+async def test_in_private_mode_the_key_is_not_in_the_ledger(database_url: str, tmp_path: Path) -> None:
+    async with await open_pool(database_url) as before:
+        await forget(before, phone(4))
+    new_keys(tmp_path / "keys")
+    use_keys(read_keys(tmp_path / "keys"))
+    try:
+        async with await open_pool(database_url) as pool:
+            await forget(pool, phone(5))
+            assert await is_forgotten(pool, phone(4))
+            assert await is_forgotten(pool, phone(5))
+            assert not await is_forgotten(pool, phone(6))
+            pads = await pool.fetch("select inner_pad from forgotten_keys where id <> 'ledger'")
+            assert [row["inner_pad"] for row in pads] == [None]
+    finally:
+        use_keys(None)
+    async with await open_pool(database_url) as without:
+        with pytest.raises(asyncpg.PostgresError, match="has not the key"):
+            await is_forgotten(without, phone(5))
 
 
 def test_docs_name_every_table() -> None:
