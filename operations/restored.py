@@ -30,16 +30,6 @@ __all__ = ["Rebuilt", "rebuild", "rebuild_contacts"]
 
 BEFORE = "before the ledger was restored"
 
-SELECT_ENROLLMENT = """
-select id, phone, status, (select name from sequences where id = sequence_id) as sequence
-  from sequence_contacts
- where workflow_id = $1 and (run_id = $2 or id = $3)
-"""
-
-SELECT_OUTCOMES = "select id, status from broadcast_messages where id = any ($1)"
-
-SELECT_CAMPAIGNS = "select name from campaigns"
-
 
 class Rebuilt(Value):
     """What was found, or done, after a restore of the ledger; each a sentence."""
@@ -162,8 +152,8 @@ class _Rebuilding:
         await self._standing(known, row)
 
     async def _row(self, known: Known) -> asyncpg.Record | None:
-        return await self._pool.fetchrow(
-            SELECT_ENROLLMENT, known.workflow_id, known.run_id, known.enrollment_id
+        return await doubts.stored_enrollment(
+            self._pool, known.workflow_id, known.run_id, known.enrollment_id
         )
 
     async def _steps(self, known: Known, enrollment: int, phone: str) -> None:
@@ -207,7 +197,7 @@ class _Rebuilding:
         self._counts[status if status in ("sent", "unconfirmed") else "settled"] += 1
 
     async def _statuses(self, ids: Iterable[UUID]) -> dict[UUID, str]:
-        return {row["id"]: row["status"] for row in await self._pool.fetch(SELECT_OUTCOMES, list(ids))}
+        return await restores.statuses_of(self._pool, ids)
 
     async def _standing(self, known: Known, row: asyncpg.Record) -> None:
         if row["status"] != "active":
@@ -231,7 +221,7 @@ class _Rebuilding:
 
     async def campaigns(self, started: set[str], by_time: bool) -> None:
         """Gives campaigns that may have started their audience, so that each of its messages can be marked."""
-        there = {row["name"] for row in await self._pool.fetch(SELECT_CAMPAIGNS)}
+        there = await restores.campaign_names(self._pool)
         self._left += [
             f"campaign {name} was made after that moment, and the ledger does not know it: do not send it again under another"
             f' name; DrumbeatCampaign = "{name}" in the Web UI lists who got it'
@@ -279,9 +269,7 @@ class _Rebuilding:
         for contact in contacts:
             if await doubts.doubt_steps(self._pool, contact, self._restore):
                 self._counts["steps"] += 1
-        await self._pool.execute(
-            "update restores set settled_at = $2 where id = $1", self._restore.id, datetime.now(UTC)
-        )
+        await restores.note_settled(self._pool, self._restore, datetime.now(UTC))
 
 
 def _of(one: Attempted) -> tuple[str, str | None]:

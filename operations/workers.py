@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from messaging.common.roles import ROLES, Role
-from messaging.reporting.workers import BEAT, beat, find_workers, goodbye
+from messaging.reporting.workers import BEAT, answers, beat, find_workers, goodbye
 from messaging.times.local_time import format_wall, load_zone
 from runtime.logs.outages import OUTAGES, place_of
 from runtime.version import VERSION
@@ -88,7 +88,7 @@ async def _say(
         await beat(pool, worker, task_queue, version=VERSION, build_id=build_id, roles=roles, waits=waits)
 
     async def ask_database() -> None:
-        await pool.fetchval("select 1")
+        await answers(pool)
 
     while True:
         reached = await _answers(temporal, ask_temporal)

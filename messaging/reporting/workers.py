@@ -11,7 +11,16 @@ from messaging.common.roles import ROLES, Role, missing_roles, queue_of
 from messaging.common.values import Value
 from messaging.times.local_time import format_moment
 
-__all__ = ["BEAT", "UNVERSIONED", "WorkerRow", "Workers", "answers", "beat", "find_workers", "goodbye"]
+__all__ = [
+    "BEAT",
+    "UNVERSIONED",
+    "WorkerRow",
+    "Workers",
+    "answers",
+    "beat",
+    "find_workers",
+    "goodbye",
+]
 
 BEAT = timedelta(seconds=2)
 """How often a worker reports that it runs."""

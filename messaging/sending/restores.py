@@ -4,6 +4,7 @@ The rules stand in the database (messaging/migrations/20261201000201_restores.sq
 a restore means for each kind of state.
 """
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
@@ -15,6 +16,7 @@ __all__ = [
     "START_CAMPAIGN",
     "AtHome",
     "Restore",
+    "campaign_names",
     "confirm_restore",
     "count_may_have_been_sent",
     "doubt_messages",
@@ -24,8 +26,10 @@ __all__ = [
     "hold_of_restore",
     "next_mark",
     "note_restore",
+    "note_settled",
     "settle_message",
     "started_campaigns",
+    "statuses_of",
 ]
 
 DOUBT = "the ledger was restored to an earlier moment, and this may have been sent since"
@@ -230,3 +234,21 @@ async def settle_message(
     if step is not None:
         return bool(await connection.fetchval(SETTLE, message_id, enrollment, step, at, status, reason))
     return bool(await connection.fetchval(SETTLE_STORED, message_id, status, at, reason))
+
+
+async def note_settled(pool: Pool, restore: Restore, at: datetime) -> None:
+    """Notes that what may have been sent is marked."""
+    await pool.execute("update restores set settled_at = $2 where id = $1", restore.id, at)
+
+
+async def statuses_of(pool: Pool, message_ids: Iterable[UUID]) -> dict[UUID, str]:
+    """The statuses of these messages, as far as the ledger has them."""
+    rows = await pool.fetch(
+        "select id, status from broadcast_messages where id = any ($1)", list(message_ids)
+    )
+    return {row["id"]: row["status"] for row in rows}
+
+
+async def campaign_names(pool: Pool) -> set[str]:
+    """The campaigns that the ledger has."""
+    return {row["name"] for row in await pool.fetch("select name from campaigns")}

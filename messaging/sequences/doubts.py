@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import datetime
 
-from messaging.common.database import Pool
+from messaging.common.database import Pool, Record
 from messaging.leads.lead import Lead
 from messaging.sending.message_ids import sequence_message_id
 from messaging.sending.restores import DOUBT, Restore, settle_message
@@ -11,7 +11,14 @@ from messaging.sequences.contract import Enrolled, EnrollmentRequest, NotEnrolle
 from messaging.sequences.enrollments import Enrollments
 from messaging.sequences.joining import UNOWNED
 
-__all__ = ["adopt", "contacts_in_doubt", "doubt_steps", "enroll_again", "go_past_settled"]
+__all__ = [
+    "adopt",
+    "contacts_in_doubt",
+    "doubt_steps",
+    "enroll_again",
+    "go_past_settled",
+    "stored_enrollment",
+]
 
 MANY = 1000
 """Steps of one contact, at most: what a sequence may repeat by edits is less."""
@@ -31,6 +38,21 @@ select status, coalesce(sent_at, begun_at) as at
  where id = $1 and not is_unsettled(status) and resends = 0
 """
 
+SELECT_STORED = """
+select id, phone, status, (select name from sequences where id = sequence_id) as sequence
+  from sequence_contacts
+ where workflow_id = $1 and (run_id = $2 or id = $3)
+"""
+
+# $2: of a run that is still to come.
+ADOPT = """
+update sequence_contacts c
+   set run_id = $2
+  from sequences s
+ where c.workflow_id = $1 and c.status = 'active' and s.id = c.sequence_id
+returning s.name, coalesce(c.key_phone, c.phone) as phone, (select l.name from leads l where l.id = c.lead_id) as lead
+"""
+
 SELECT_ROW = "select to_jsonb(c) from sequence_contacts c where id = $1"
 
 DELETE_ROW = "delete from sequence_contacts where id = $1"
@@ -39,6 +61,13 @@ INSERT_ROW = """
 insert into sequence_contacts overriding system value
 select (jsonb_populate_record(null::sequence_contacts, $1::jsonb || jsonb_build_object('id', $2::bigint))).*
 """
+
+
+async def stored_enrollment(
+    pool: Pool, workflow_id: str, run_id: str, enrollment_id: int | None
+) -> Record | None:
+    """The enrollment of this workflow, by its run or by its own ID: its id, phone, status and sequence."""
+    return await pool.fetchrow(SELECT_STORED, workflow_id, run_id, enrollment_id)
 
 
 async def contacts_in_doubt(pool: Pool, restore: Restore) -> list[int]:
@@ -123,14 +152,7 @@ async def enroll_again(
 
 async def adopt(pool: Pool, workflow_id: str) -> EnrollmentRequest | None:
     """Makes an active enrollment ready for a new workflow, whose first run takes it; None if it has ended."""
-    row = await pool.fetchrow(
-        "update sequence_contacts c set run_id = $2 from sequences s"
-        " where c.workflow_id = $1 and c.status = 'active' and s.id = c.sequence_id"
-        " returning s.name, coalesce(c.key_phone, c.phone) as phone,"
-        " (select l.name from leads l where l.id = c.lead_id) as lead",
-        workflow_id,
-        UNOWNED,
-    )
+    row = await pool.fetchrow(ADOPT, workflow_id, UNOWNED)
     if row is None:
         return None
     return EnrollmentRequest(sequence=row["name"], lead=Lead(phone=row["phone"], name=row["lead"]))
