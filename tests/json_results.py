@@ -35,6 +35,7 @@ from operations.forgetting import Forgotten, Known, Remembered
 from operations.leads import LeadSet, LeadsImported, LeadsSet, PhoneRenamed
 from operations.moves import DeviceReplaced
 from operations.opt_outs import OptOut
+from operations.repair import Repair
 from operations.sequences import SequenceApplied, SequenceStatusChange
 from operations.upgrade_check import UpgradeCheck
 from operations.upgrades import UpgradeSwitch
@@ -53,7 +54,7 @@ RESULTS: dict[str, tuple[Any, ...]] = {
     "alert test": (alerts.ReceiverTested,),
     "alert undelivered": (alerts.UndeliveredReport,),
     "audience": (AudienceReport,),
-    "audit": (AuditReport,),
+    "audit": (AuditReport, Repair),
     "campaign apply": (list[AppliedCampaign],),
     "campaign cancel": (CampaignChange,),
     "campaign list": (list[CampaignSummary],),
