@@ -200,7 +200,7 @@ async def test_it_stays_small(big: Big, name: str) -> None:
 @pytest.mark.parametrize(
     ("taken_away", "name"),
     [
-        ("drop index broadcast_messages_failed", "failed"),
+        ("drop index broadcast_messages_failed, broadcast_messages_failed_of", "failed"),
         ("drop index events_notable", "events"),
         ("drop index events_phone", "events of one person"),
         ("drop index sequence_contacts_active", "edit of a sequence"),
