@@ -92,7 +92,7 @@ def _effects(statement: str, own: set[str]) -> Iterator[Effect]:
             yield Effect(does=f"changes rows of {match[1]}", table=match[1])
     elif match := re.match(r"drop (\w+) (?:concurrently )?(?:if exists )?(.*)", statement):
         yield Effect(does=f"drops {match[1]} {match[2]}", removes=match[1] not in ("index", "trigger"))
-    elif match := re.fullmatch(r"select (\w+)\(\)", statement.strip()):
+    elif match := re.fullmatch(r"(?:select) (\w+)\(\)", statement.strip()):
         yield Effect(does=f"calls {match[1]}()")
     elif "lock_tables(" not in statement:  # what it locks them for is told by what follows
         yield Effect(does=f"runs: {statement[:100]}")
