@@ -136,3 +136,14 @@ async def test_who_is_under_way_when_it_is_switched_on_goes_on(live: Live, keys:
         ).count == 1
     finally:
         use_keys(None)
+
+    # Forgotten, under the phone as under the pseudonym.
+    code, out, error = await live.run("starter.py", "contact", "forget", phone(0), "--yes", **private)
+    assert code == 0, error
+
+    async def gone() -> bool:
+        ids = [run.id async for run in live.connection.temporal.list_workflows()]
+        pseudonym = read_keys(keys).pseudonym(phone(0))
+        return not any(phone(0) in one or pseudonym in one for one in ids)
+
+    await until(gone)
