@@ -66,7 +66,9 @@ def serve(
     password_file: Annotated[
         Path, typer.Option(help="A file with the password, 16 letters or more.", metavar="FILE")
     ],
-    port: Annotated[int, typer.Option(min=1, max=65535, metavar="NUMBER")] = 8081,
+    port: Annotated[
+        int, typer.Option(help="The port to listen on.", min=1, max=65535, metavar="NUMBER")
+    ] = 8081,
     host: Annotated[str, typer.Option(help="The address to listen on.", metavar="ADDRESS")] = "127.0.0.1",
 ) -> None:
     """Decrypt for the Temporal Web UI: its codec server, until Ctrl-C.

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["describe_values", "program_name"]
+__all__ = ["describe_values", "program_name", "reflowed"]
 
 # Where the option itself is no name for its value.
 VALUES = {
@@ -35,8 +36,26 @@ def program_name(typed: Sequence[str] = sys.orig_argv) -> str:
     return f"{'python' if words[0].is_absolute() or words[0] == script else words[0]} {script}"
 
 
+WRAPPED = 90
+"""A line of a docstring that is longer than this goes on in the next one."""
+
+
+def reflowed(text: str) -> str:
+    """A help text in whose paragraphs only those line breaks are left that are meant."""
+    lines: list[str] = []
+    last = ""
+    for line in inspect.cleandoc(text).split("\n"):
+        if lines and line and len(last) > WRAPPED:
+            lines[-1] += f" {line}"
+        else:
+            lines.append(line)
+        last = line
+    return "\n".join(lines)
+
+
 def describe_values(command: Any) -> None:
     """Names arguments in capitals, ``[OPTIONAL]`` and ``REPEATED...``, and what an option takes; a flag takes nothing."""
+    command.help = reflowed(command.help or "")
     for parameter in command.params:
         if parameter.param_type_name == "argument":
             _describe_argument(parameter)

@@ -8,7 +8,7 @@ import pytest
 import typer
 
 from cli.app import app
-from cli.usage import describe_values, program_name
+from cli.usage import describe_values, program_name, reflowed
 from cli.who import offer_as
 
 
@@ -53,3 +53,10 @@ def test_help_names_what_options_take_and_no_types() -> None:
     assert said["done", "identifiers"] == "[ID]..."
     words = re.compile(r"\[?[A-Z_a-z./|=\[\]]+\]?(?:\.\.\.)?|\[PHONE\] COLUMN=VALUE\.\.\.")
     assert [name for name in said.values() if not words.fullmatch(name) or "[[" in name] == []
+
+
+def test_help_is_not_broken_where_the_source_is() -> None:
+    long = "word " * 20
+    assert reflowed(f"Do it.\n\n{long.strip()}\nand more.\n\nExample: a\nExample: b") == (
+        f"Do it.\n\n{long.strip()} and more.\n\nExample: a\nExample: b"
+    )
