@@ -59,6 +59,8 @@ def campaign(
 
     Its own time zone is used where you name none; if that is the recipient's, the zone of the device that sends most of it.
     """
+    if other == campaign:
+        raise typer.BadParameter("OTHER is the same campaign: name another one to compare it with")
 
     async def work(drumbeat: Drumbeat) -> list[Report]:
         from operations import reports

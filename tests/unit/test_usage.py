@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from cli.app import app
 from cli.usage import describe_values, program_name, reflowed
@@ -60,3 +61,9 @@ def test_help_is_not_broken_where_the_source_is() -> None:
     assert reflowed(f"Do it.\n\n{long.strip()}\nand more.\n\nExample: a\nExample: b") == (
         f"Do it.\n\n{long.strip()} and more.\n\nExample: a\nExample: b"
     )
+
+
+def test_a_campaign_is_not_compared_with_itself() -> None:
+    refused = CliRunner().invoke(app, ["report", "campaign", "sale", "sale"])
+    assert refused.exit_code == 2
+    assert "is the same campaign" in refused.output
