@@ -373,6 +373,7 @@ async def test_enrolled_again_it_is_said_what_became_of_the_first_time(live: Liv
             assert error.startswith(f"drumbeat: {says}")
 
 
+@pytest.mark.long
 async def test_a_pause_needs_no_worker_and_outlives_one_that_is_killed(live: Live) -> None:
     await live.scenario.add_device()
     await live.scenario.apply(SHORT.replace("after: 1s", "after: 3s"))

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from rig.people import phone
 from rig.waiting import until
 from tests.support.live import Live
@@ -16,6 +18,7 @@ CAMPAIGN = "campaign: sale\ntarget: {niche: VITAC, status: all}\ntext: Half pric
 WHO, OTHER = phone(1), phone(2)
 
 
+@pytest.mark.long
 async def test_a_person_under_way_is_forgotten_everywhere(live: Live) -> None:
     await live.scenario.add_device()
     await live.scenario.apply(SEQUENCE)

@@ -87,6 +87,7 @@ def hidden(content: bytes) -> None:
         assert place < 0, content[max(place - 200, 0) : place + 100]
 
 
+@pytest.mark.long
 async def test_who_is_under_way_when_it_is_switched_on_goes_on(live: Live, keys: Path) -> None:
     """With the ID that the workflow has; a second one gets nothing."""
     await live.scenario.add_device()

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cli.campaign_plan import expected_end
@@ -59,6 +59,7 @@ def test_the_expected_end(pace: DevicePace, messages: int, expected: datetime | 
     assert pace.ends_at(messages, NOON) == expected
 
 
+@settings(deadline=None)
 @given(st.integers(1, 3000), st.integers(0, 23), st.integers(0, 23), st.integers(1, 500) | st.none())
 def test_more_messages_never_end_earlier_and_always_in_the_hours(
     messages: int, opens: int, closes: int, limit: int | None
