@@ -111,7 +111,7 @@ async def audit(drumbeat: Drumbeat) -> AuditReport:
             "every active enrollment has its workflow",
             count_of(contacts.running, "workflow runs", "workflows run"),
             [
-                f"{name}: no workflow runs; 'audit --repair' starts it, 'stop {' '.join(name.split(':')[1:])}' ends it"
+                f"{name}: no workflow runs; 'audit --repair' starts it{_or_stop(name)}"
                 for name in contacts.orphans
             ],
         ),
@@ -175,6 +175,12 @@ async def _report(drumbeat: Drumbeat, broken: list[str]) -> None:
     except READ_ONLY:
         if broken:
             drumbeat.tell("no alert is sent of what is broken: this database role may only read")
+
+
+def _or_stop(workflow_id: str) -> str:
+    """How to end it instead, if the ID says of whom it is: one of private mode does not."""
+    _, sequence, phone = workflow_id.split(":")
+    return f", 'stop {sequence} {phone}' ends it" if phone.startswith("+") else ""
 
 
 def _check(promise: str, evidence: str, broken: list[str]) -> Check:

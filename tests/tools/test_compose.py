@@ -32,7 +32,7 @@ PASSWORDS = {
     "DRUMBEAT_WORKER_DB_PASSWORD": "four",
     "DRUMBEAT_READER_DB_PASSWORD": "five",
 }
-PROFILES = frozenset({"backup", "cluster", "monitoring", "roles", "simulator", "tls"})
+PROFILES = frozenset({"backup", "cluster", "monitoring", "private", "roles", "simulator", "tls"})
 COMPOSE = YAML(typ="safe").load(ROOT / "docker-compose.yml")
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -208,7 +208,7 @@ def test_the_proxy_takes_its_file(tmp_path: Path, domain: str) -> None:
 
 def test_ports_are_open_to_this_machine_only() -> None:
     ports = [port for service in SERVICES.values() for port in service.get("ports", [])]
-    assert len(ports) == 9
+    assert len(ports) == 10
     assert [port for port in ports if not port.startswith("127.0.0.1:")] == SERVICES["caddy"]["ports"]
 
 
