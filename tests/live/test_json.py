@@ -121,7 +121,8 @@ async def test_every_command_prints_what_the_schema_says(live: Live, tmp_path: P
 
     # What can be seen.
     await ask("status")
-    await ask("contact", phone(0))
+    await ask("contact show", phone(0))
+    await ask("contact export", phone(0))
     await ask("why", phone(1))
     sent = await ask("messages", "--status", "sent")
     await ask("message list", "--status", "cancelled")
@@ -142,4 +143,5 @@ async def test_every_command_prints_what_the_schema_says(live: Live, tmp_path: P
     await ask("upgrade check")
     await ask("alert kinds")
     await ask("alert list")
+    await ask("contact forget", phone(0), "--yes")
     assert sorted(set(RESULTS) - tried - ELSEWHERE) == ["alert add", "alert remove"]
