@@ -82,7 +82,7 @@ def new_keys(path: Path) -> str:
         _write(path, keys, os.O_EXCL)
     except FileExistsError:
         raise Conflict(
-            f"{path} is there already, and stays as it is: 'key rotate' adds a key to it"
+            f"{path} is there already, and stays as it is: 'key add' adds a key to it"
         ) from None
     except OSError as error:
         raise _unusable(path, f"cannot be written: {error.strerror}") from None
