@@ -81,9 +81,7 @@ def new_keys(path: Path) -> str:
     try:
         _write(path, keys, os.O_EXCL)
     except FileExistsError:
-        raise Conflict(
-            f"{path} is there already, and stays as it is: 'key add' adds a key to it"
-        ) from None
+        raise Conflict(f"{path} is there already, and stays as it is: 'key add' adds a key to it") from None
     except OSError as error:
         raise _unusable(path, f"cannot be written: {error.strerror}") from None
     return name
