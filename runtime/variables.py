@@ -16,10 +16,10 @@ ELSEWHERE = frozenset(
         # docker-compose.yml, deploy/ and .ci/run: a shell may have them, where .env is read into it.
         *("DRUMBEAT_BACKUPS", "DRUMBEAT_BACKUP_EVERY", "DRUMBEAT_BACKUP_KEEP_DAYS", "DRUMBEAT_DOMAIN"),
         *("DRUMBEAT_HTTP_PORT", "DRUMBEAT_HTTPS_PORT", "DRUMBEAT_SECRETS", "DRUMBEAT_EXTRA_LEADS"),
-        *("DRUMBEAT_PROMETHEUS_PORT", "DRUMBEAT_GRAFANA_PORT"),
+        *("DRUMBEAT_PROMETHEUS_PORT", "DRUMBEAT_GRAFANA_PORT", "DRUMBEAT_CODEC_PORT", "DRUMBEAT_UI_ORIGIN"),
         *("DRUMBEAT_POSTGRES_MEMORY", "DRUMBEAT_TEMPORAL_MEMORY", "DRUMBEAT_WORKER_MEMORY"),
         "DRUMBEAT_PYTHON_IMAGE",
-        *("DRUMBEAT_DEBUG", "DRUMBEAT_PROGRAMS"),
+        *("DRUMBEAT_DEBUG", "DRUMBEAT_PROGRAMS", "DRUMBEAT_PRODUCTION"),
     }
 )
 """Variables with our prefix that are no settings of Drumbeat's processes, or are read before the settings."""
