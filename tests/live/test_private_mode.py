@@ -3,18 +3,24 @@
 from pathlib import Path
 
 import pytest
+from aiohttp import ClientSession
 from temporalio.client import WorkflowExecutionStatus
 
 from messaging.common.private_keys import new_keys, read_keys, use_keys
+from messaging.devices.device import DeviceSettings
+from messaging.devices.store import add_device
 from operations import campaigns, enrollment
+from rig.gateway_control import listen, write
 from rig.people import phone
 from rig.waiting import until
 from tests.support.live import Live, live_servers
+from tests.support.ports import free_port
 from tests.support.scenario import Scenario
 
-NAME, TEXT = "Xanthippe", "Quicksilver"
+NAME, TEXT, SECRET = "Xanthippe", "Quicksilver", "a-secret-of-the-tests"
 STORY = f"""
 sequence: story
+on_reply: pause
 steps:
   - {{id: one, day: 1, text: "{TEXT} {{{{ name }}}}"}}
   - {{id: two, after: 1s, text: "Two {{{{ name }}}}"}}
@@ -40,8 +46,14 @@ async def test_temporal_has_nothing_of_a_person(
         await scenario.apply_campaign(SALE)
         await scenario.add_leads(2)
         await scenario.pool.execute("update leads set name = $1", NAME)
-        await live.start_worker(**private)
+        async with scenario.pool.acquire() as connection:
+            options = {"webhook_secret_env": "SIMULATED_SECRET"}
+            await add_device(connection, DeviceSettings(id=scenario.device, options=options))
+        port, metrics = free_port(), free_port()
+        ports = {"DRUMBEAT_WEBHOOKS_PORT": str(port), "DRUMBEAT_METRICS_PORT": str(metrics)}
+        await live.start_worker(**private, **ports, SIMULATED_SECRET=SECRET)
         await until(live.works)
+        await listen(scenario.simulator_url, f"http://127.0.0.1:{port}/webhooks", SECRET)
         for command in (
             ("enroll", "story", phone(1), "--name", NAME, "--device", scenario.device),
             ("pause", "story", phone(1), "--reason", f"{NAME} asked"),
@@ -55,6 +67,18 @@ async def test_temporal_has_nothing_of_a_person(
             return len(await scenario.accepted()) == 4
 
         await until(sent)
+        reply = {"device": scenario.device, "from": phone(1), "text": f"{TEXT}, says {NAME}"}
+        assert await write(scenario.simulator_url, reply) == [200]
+
+        async def paused() -> bool:
+            query = "DrumbeatState = 'paused'"
+            return (await live.connection.temporal.count_workflows(query)).count == 1
+
+        await until(paused)
+        async with ClientSession() as session, session.get(f"http://127.0.0.1:{metrics}/metrics") as answer:
+            counted = await answer.read()
+            assert b"drumbeat_" in counted
+            hidden(counted)
         code, out, _ = await live.run("starter.py", "stop", "story", phone(1), **private)
         assert (code, "stopped" in out) == (0, True)
         await live.all_over(1)
