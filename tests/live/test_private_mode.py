@@ -18,6 +18,7 @@ from tests.support.ports import free_port
 from tests.support.scenario import Scenario
 
 NAME, TEXT, SECRET = "Xanthippe", "Quicksilver", "a-secret-of-the-tests"
+ACTOR = "Kassandra"
 STORY = f"""
 sequence: story
 on_reply: pause
@@ -57,7 +58,7 @@ async def test_temporal_has_nothing_of_a_person(
         for command in (
             ("enroll", "story", phone(1), "--name", NAME, "--device", scenario.device),
             ("pause", "story", phone(1), "--reason", f"{NAME} asked"),
-            ("resume", "story", phone(1)),
+            ("resume", "story", phone(1), "--as", ACTOR),
             ("campaign", "start", "sale", "--yes"),
         ):
             code, _, error = await live.run("starter.py", *command, **private)
@@ -106,7 +107,7 @@ async def test_temporal_has_nothing_of_a_person(
 
 
 def hidden(content: bytes) -> None:
-    for word in (phone(0), phone(1), phone(1)[1:], NAME, TEXT):
+    for word in (phone(0), phone(1), phone(1)[1:], NAME, TEXT, ACTOR):
         place = content.find(word.encode())
         assert place < 0, content[max(place - 200, 0) : place + 100]
 
