@@ -23,6 +23,7 @@ from temporalio.api.common.v1 import Payloads
 
 from messaging.common.errors import InvalidInput, Unavailable
 from messaging.common.private_keys import read_keys
+from messaging.gateways.secret_files import UnusableFile, read_secret_file
 from runtime.settings import Settings
 from temporal.codec import Codec
 
@@ -80,9 +81,9 @@ def application(codec: Codec, password: str, origin: str) -> web.Application:
             if not known(request):
                 return refuse(request, 401, "log in: open the address of this server in the browser")
             try:
-                payloads = ParseDict(_object(await request.text()), Payloads())
+                payloads = ParseDict(_object(await request.read()), Payloads())
                 answer = await work(codec, payloads)
-            except (ParseError, ValueError):
+            except (ParseError, ValueError, RecursionError):
                 return refuse(request, 400, "no payloads in JSON")
             except InvalidInput as error:
                 return refuse(request, 400, str(error))
@@ -98,7 +99,7 @@ def application(codec: Codec, password: str, origin: str) -> web.Application:
     async def login(request: web.Request) -> web.StreamResponse:
         given = (await request.post()).get("password")
         if not isinstance(given, str) or not _same(given, password):
-            await asyncio.sleep(1)  # so that many cannot be tried
+            await asyncio.sleep(1)  # which makes trying slow
             logger.warning("refused a login from %s", request.remote)
             return _page("That is not the password. " + FIRST, status=401)
         answer = _page("You are logged in: reload the page of the Temporal Web UI.")
@@ -163,11 +164,9 @@ def _origin(text: str) -> str:
 
 def _password(file: Path) -> str:
     try:
-        password = file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(
-            f"--password-file {file}: it cannot be read: {getattr(error, 'strerror', error)}"
-        ) from None
+        password = read_secret_file(str(file))
+    except UnusableFile as error:
+        raise InvalidInput(f"--password-file {file}: it {error}") from None
     if len(password) < SHORTEST:
         raise InvalidInput(f"--password-file {file}: the password needs {SHORTEST} letters or more")
     return password
@@ -181,7 +180,7 @@ async def _decode(codec: Codec, payloads: Payloads) -> Payloads:
     return Payloads(payloads=await codec.decode(payloads.payloads))
 
 
-def _object(text: str) -> dict[str, Any]:
+def _object(text: bytes) -> dict[str, Any]:
     found = json.loads(text)
     if not isinstance(found, dict):
         raise ValueError("no object")  # noqa: TRY004 - of the text, not of the code
@@ -190,7 +189,9 @@ def _object(text: str) -> dict[str, Any]:
 
 def _same(given: str, wanted: str) -> bool:
     # Of digests, so that the time tells nothing of the length either.
-    return hmac.compare_digest(sha256(given.encode()).digest(), sha256(wanted.encode()).digest())
+    return hmac.compare_digest(
+        sha256(given.encode(errors="surrogateescape")).digest(), sha256(wanted.encode()).digest()
+    )
 
 
 def _page(words: str, status: int = 200) -> web.Response:

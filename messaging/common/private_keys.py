@@ -58,7 +58,8 @@ class PrivateKeys(NamedTuple):
 def read_keys(path: Path) -> PrivateKeys:
     """The keys in the file. Raises InvalidInput, which names the file and how to mend it."""
     try:
-        with path.open("rb") as file:
+        # Non-blocking: a pipe would block for ever.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
             text = file.read(LARGEST)
         if path.stat().st_mode & 0o077 and not str(path).startswith("/run/secrets/"):
             raise _unusable(path, f"others may read it: chmod 600 {path}")

@@ -73,7 +73,7 @@ async def test_no_other_page_gets_an_answer(codec: Codec, server: str) -> None:
                 assert answer.headers.get("Access-Control-Allow-Origin") == allowed
 
 
-@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b'{"payloads": 3}'])
+@pytest.mark.parametrize("body", [b"", b"[]", b"{", b"\xff", b'{"payloads": 3}', b"[" * 100_000])
 async def test_what_is_no_payload_is_refused(server: str, body: bytes) -> None:
     async with (
         ClientSession(headers=BEARER) as session,

@@ -1,5 +1,6 @@
 """The keys of private mode, what they make of phones, and the codec."""
 
+import os
 import stat
 from pathlib import Path
 
@@ -52,6 +53,9 @@ def test_what_others_may_read_or_is_not_there_is_refused(file: Path, tmp_path: P
         read_keys(file)
     with pytest.raises(InvalidInput, match="cannot be read: No such file"):
         read_keys(tmp_path / "none")
+    os.mkfifo(tmp_path / "pipe", 0o600)
+    with pytest.raises(InvalidInput, match="'key new FILE' makes one"):
+        read_keys(tmp_path / "pipe")
     with pytest.raises(InvalidInput, match="cannot be read: Is a directory"):
         read_keys(tmp_path)
 
